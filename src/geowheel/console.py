@@ -1,0 +1,131 @@
+"""What a person sees: a header, steps with elapsed time, progress, the end table. All on stderr.
+
+Standard output stays free for `--json`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import rich.console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .process import Result, Runner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One running stage or command, as its code sees it: a place to run, say and count."""
+
+    console: Console
+    runner: Runner
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        check: bool = True,
+        timeout: float | None = None,
+    ) -> Result:
+        """Run a command with its log kept; see `Runner.__call__` for what is raised."""
+        return self.runner(argv, env=env, cwd=cwd, check=check, timeout=timeout)
+
+    def say(self, text: str) -> None:
+        """One indented line below the step's title."""
+        self.console.line(f"    {text}", style="dim")
+
+    @contextmanager
+    def progress(self, title: str, total: float) -> Iterator[Callable[[float], None]]:
+        """A progress bar of `total` units; yields the function that advances it (from any thread)."""
+        with self.console.progress(title, total) as advance:
+            yield advance
+
+
+class Console:
+    """Where all human-readable output goes."""
+
+    def __init__(self, *, logs: Path, quiet: bool = False) -> None:
+        self._rich = rich.console.Console(stderr=True, quiet=quiet, highlight=False)
+        self._logs = logs
+
+    def line(self, text: str = "", *, style: str | None = None) -> None:
+        """One line of plain text: nothing in it is taken for markup."""
+        self._rich.print(escape(text), style=style, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Something that a person should not overlook."""
+        self.line(f"warning: {text}", style="yellow")
+
+    def header(self, text: str) -> None:
+        """The title of a target or of a command."""
+        self._rich.print()
+        self.line(text, style="bold")
+
+    def cached(self, title: str, key: str) -> None:
+        """A step that has nothing to do."""
+        self.line(f"  {title:<10} cached (key {key[:12]})", style="dim")
+
+    @contextmanager
+    def step(self, title: str, why: str, *, logs: str | None = None) -> Iterator[Step]:
+        """A step that does work: its reason before, its time after; its commands end with it."""
+        runner = Runner(self._logs / (logs or title))
+        self.line(f"  {title:<10} {why}")
+        start = time.monotonic()
+        try:
+            yield Step(console=self, runner=runner)
+        except BaseException:
+            runner.stop()
+            self.line(f"  {title:<10} not finished after {elapsed(start)}", style="red")
+            raise
+        self.line(f"  {title:<10} done in {elapsed(start)}", style="green")
+
+    @contextmanager
+    def progress(self, title: str, total: float) -> Iterator[Callable[[float], None]]:
+        """A progress bar on a terminal, one line at the end elsewhere."""
+        if not self._rich.is_terminal:
+            yield lambda amount: None
+            return
+        columns = (
+            TextColumn("    {task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self._rich, transient=True) as bar:
+            task = bar.add_task(escape(title), total=total)
+            yield lambda amount: bar.advance(task, amount)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of plain text."""
+        table = Table(title=escape(title), title_justify="left", title_style="bold")
+        for name in columns:
+            table.add_column(escape(name), overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self._rich.print()
+        self._rich.print(table)
+
+
+def elapsed(start: float) -> str:
+    """The time since `start` (of time.monotonic), to a tenth of a second."""
+    return seconds(time.monotonic() - start)
+
+
+def seconds(amount: float) -> str:
+    """`4.2 s` or `1 min 04 s`."""
+    if amount < 60:
+        return f"{amount:.1f} s"
+    return f"{int(amount) // 60} min {int(amount) % 60:02} s"
+
+
+def megabytes(size: int) -> str:
+    """`61.7 MB`: decimal megabytes, as package indexes count."""
+    return f"{size / 1e6:.1f} MB"

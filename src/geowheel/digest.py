@@ -1,0 +1,135 @@
+"""Digests of content: values, files and trees. Never of places or times."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Digestible(Protocol):
+    """A value that knows which part of itself is content."""
+
+    def digest(self) -> str: ...
+
+
+def sha256_bytes(data: bytes) -> str:
+    """The sha256 of `data`, in lower-case hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's bytes, in lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: object) -> str:
+    """The digest of a value made of frozen dataclasses, tuples, mappings, strings and numbers.
+
+    A Path is refused with TypeError: where something lies is not what it is.
+    """
+    if isinstance(value, Digestible):
+        return value.digest()
+    return sha256_bytes(json.dumps(_plain(value), sort_keys=True, ensure_ascii=True).encode())
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Digestible):
+        return {"digest": value.digest()}
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(json.dumps(_plain(item), sort_keys=True) for item in value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no place in a key")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One file or symbolic link of a tree."""
+
+    path: str
+    """Relative, with forward slashes."""
+    sha256: str
+    """Of the bytes; for a link, of its target's text."""
+    size: int
+    executable: bool = False
+    link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """A folder and the entries in it that count; its digest is of the entries alone."""
+
+    root: Path
+    entries: tuple[Entry, ...]
+
+    def digest(self) -> str:
+        return digest(self.entries)
+
+    def paths(self) -> dict[str, str]:
+        """Relative path to digest: what a ledger record keeps to name a file that changed."""
+        return {entry.path: entry.sha256 for entry in self.entries}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """A file known by its bytes."""
+
+    path: Path
+    sha256: str
+
+    def digest(self) -> str:
+        return self.sha256
+
+
+def read_entry(root: Path, relative: str) -> Entry:
+    """What lies at `relative` below `root`; raises OSError when it cannot be read."""
+    path = root / relative
+    if path.is_symlink():
+        link = os.readlink(path)
+        return Entry(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
+    status = path.stat()
+    return Entry(
+        path=relative,
+        sha256=sha256_file(path),
+        size=status.st_size,
+        executable=bool(status.st_mode & 0o100),
+    )
+
+
+def read_tree(root: Path, paths: Iterable[str] | None = None) -> Tree:
+    """The tree below `root`: the named paths, or everything that is there.
+
+    hashlib releases the interpreter lock, so the files are hashed side by side.
+    """
+    wanted = sorted(_walk(root) if paths is None else paths)
+    with ThreadPoolExecutor() as pool:
+        entries = tuple(pool.map(lambda relative: read_entry(root, relative), wanted))
+    return Tree(root=root, entries=entries)
+
+
+def _walk(root: Path) -> Iterable[str]:
+    for folder, folders, files in os.walk(root):
+        for name in files:
+            yield Path(folder, name).relative_to(root).as_posix()
+        for name in folders:
+            path = Path(folder, name)
+            if path.is_symlink():
+                yield path.relative_to(root).as_posix()

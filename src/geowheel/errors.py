@@ -1,0 +1,104 @@
+"""What can go wrong, as one family of exceptions with an exit code by kind.
+
+Every fault says what happened, where, the likely cause and the next command. They are raised
+anywhere and caught once, in `geowheel.cli`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One problem, in the four parts that a reader needs."""
+
+    what: str
+    where: str = ""
+    cause: str = ""
+    fix: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.cause:
+            lines.append(f"  likely cause: {self.cause}")
+        if self.fix:
+            lines.append(f"  next: {self.fix}")
+        return "\n".join(lines)
+
+
+class GeowheelError(Exception):
+    """One or several faults of one kind; `exit_code` tells scripts which kind."""
+
+    exit_code: ClassVar[int] = 1
+    faults: tuple[Fault, ...]
+
+    def __init__(
+        self,
+        what: str | Sequence[Fault],
+        *,
+        where: str = "",
+        cause: str = "",
+        fix: str = "",
+    ) -> None:
+        if isinstance(what, str):
+            self.faults = (Fault(what=what, where=where, cause=cause, fix=fix),)
+        else:
+            self.faults = tuple(what)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class UsageError(GeowheelError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class ConfigError(GeowheelError):
+    """pyproject.toml or pixi.toml says something that cannot be followed."""
+
+    exit_code = 3
+
+
+class LockError(GeowheelError):
+    """A lock is missing, stale, of an unknown format or cannot be solved."""
+
+    exit_code = 4
+
+
+class ChannelError(GeowheelError):
+    """A channel, mirror or index cannot be reached or lacks a package."""
+
+    exit_code = 5
+
+
+class IntegrityError(GeowheelError):
+    """Bytes are not the ones that the lock, or a package's own manifest, names."""
+
+    exit_code = 6
+
+
+class MachineError(GeowheelError):
+    """This machine lacks an interpreter, a compiler, headers or disk space."""
+
+    exit_code = 7
+
+
+class BuildError(GeowheelError):
+    """A tool or a build backend failed, or made something other than one right wheel."""
+
+    exit_code = 8
+
+
+class SizeError(GeowheelError):
+    """A wheel is larger than its budget."""
+
+    exit_code = 9
+
+
+class WheelTestError(GeowheelError):
+    """A repaired wheel failed a probe or the host's tests."""
+
+    exit_code = 10

@@ -1,0 +1,136 @@
+"""Commands: an argument list, an explicit environment and folder, a log of each, and no survivors."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BuildError
+
+TAIL = 25  # lines of a failed command's output that an error repeats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a command printed and how it ended."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    log: Path
+
+
+class Runner:
+    """Runs commands and keeps a log of each below `logs`; safe to use from several threads."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._numbers = itertools.count(1)
+        self._alive: set[subprocess.Popen[str]] = set()
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def __call__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        check: bool = True,
+        timeout: float | None = None,
+    ) -> Result:
+        """Run one command to its end.
+
+        Raises BuildError, naming the log, when `check` is set and it fails or takes longer than
+        `timeout` seconds; OSError when the program cannot be started at all.
+        """
+        command = tuple(str(part) for part in argv)
+        log = self._log_of(command)
+        process = self._start(command, env, cwd)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            stdout, stderr = process.communicate()
+            stderr += f"\n[geowheel] stopped after {timeout:.0f} s\n"
+        finally:
+            with self._guard:
+                self._alive.discard(process)
+            if process.poll() is None:
+                _kill(process)
+                process.wait()
+        log.write_text(
+            f"$ cd {shlex.quote(str(cwd))} && {shlex.join(command)}\n"
+            f"[exit {process.returncode}]\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+            encoding="utf-8",
+        )
+        result = Result(
+            argv=command, returncode=process.returncode, stdout=stdout, stderr=stderr, log=log
+        )
+        if check and result.returncode != 0:
+            raise BuildError(
+                f"{Path(command[0]).name} failed with exit code {result.returncode}:\n"
+                + tail(stderr.strip() or stdout.strip()),
+                fix=f"the whole output is in {log}",
+            )
+        return result
+
+    def stop(self) -> None:
+        """Kill whatever still runs, with its children, and start nothing more."""
+        with self._guard:
+            self._stopped = True
+            for process in self._alive:
+                _kill(process)
+
+    def _start(
+        self, command: tuple[str, ...], env: Mapping[str, str], cwd: Path
+    ) -> subprocess.Popen[str]:
+        with self._guard:
+            if self._stopped:
+                raise BuildError(f"{Path(command[0]).name} was not started: the run is stopping")
+            # A session of its own: the whole process group can be ended, children included.
+            process = subprocess.Popen(
+                command,
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+            self._alive.add(process)
+            return process
+
+    def _log_of(self, command: tuple[str, ...]) -> Path:
+        with self._guard:
+            number = next(self._numbers)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return self._logs / f"{number:02}-{Path(command[0]).stem}.log"
+
+
+def tail(text: str, lines: int = TAIL) -> str:
+    """The last lines of a command's output."""
+    every = text.splitlines()
+    kept = every[-lines:]
+    return "\n".join(["  ..."] * (len(every) > len(kept)) + ["  " + line for line in kept])
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except ProcessLookupError:
+        pass  # it ended by itself in between

@@ -1,0 +1,77 @@
+"""Platforms (conda subdirs), systems and targets (interpreter + platform)."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+from .errors import UsageError
+
+PYTHON_VERSION = re.compile(r"3\.\d{1,2}")
+
+
+class System(enum.StrEnum):
+    """What differs between the three kinds of machine sits in `geowheel.systems`."""
+
+    LINUX = "linux"
+    MACOS = "macos"
+    WINDOWS = "windows"
+
+
+class Platform(enum.StrEnum):
+    """A conda subdir; the only way a platform is named, except in wheel tags."""
+
+    LINUX_64 = "linux-64"
+    LINUX_AARCH64 = "linux-aarch64"
+    OSX_64 = "osx-64"
+    OSX_ARM64 = "osx-arm64"
+    WIN_64 = "win-64"
+    WIN_ARM64 = "win-arm64"
+
+    @property
+    def system(self) -> System:
+        return {"linux": System.LINUX, "osx": System.MACOS, "win": System.WINDOWS}[
+            self.partition("-")[0]
+        ]
+
+    @property
+    def architecture(self) -> str:
+        """The architecture as wheel tags and compilers of that system name it."""
+        return {
+            Platform.LINUX_64: "x86_64",
+            Platform.LINUX_AARCH64: "aarch64",
+            Platform.OSX_64: "x86_64",
+            Platform.OSX_ARM64: "arm64",
+            Platform.WIN_64: "amd64",
+            Platform.WIN_ARM64: "arm64",
+        }[self]
+
+
+def parse_platform(text: str) -> Platform:
+    """The platform named `text`; raises UsageError with the known ones."""
+    try:
+        return Platform(text)
+    except ValueError:
+        raise UsageError(
+            f"unknown platform {text!r}",
+            cause="platforms are named as conda's subdirs are",
+            fix=f"use one of {', '.join(Platform)}",
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Target:
+    """An interpreter version on a platform: what one wheel is made for."""
+
+    python: str
+    """`3.12`: major and minor of a CPython."""
+    platform: Platform
+
+    @property
+    def interpreter_tag(self) -> str:
+        """`cp312`, as PEP 425 writes it."""
+        return "cp" + self.python.replace(".", "")
+
+    def __str__(self) -> str:
+        return f"{self.interpreter_tag}-{self.platform}"
