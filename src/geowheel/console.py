@@ -88,6 +88,15 @@ class Console:
         self.line(f"  {title:<10} done in {elapsed(start)}", style="green")
 
     @contextmanager
+    def quiet_step(self, title: str) -> Iterator[Step]:
+        """A step that only looks: no title, but its commands end with it as well."""
+        runner = Runner(self._logs / title)
+        try:
+            yield Step(console=self, runner=runner)
+        finally:
+            runner.stop()
+
+    @contextmanager
     def progress(self, title: str, total: float) -> Iterator[Callable[[float], None]]:
         """A progress bar on a terminal, one line at the end elsewhere."""
         if not self._rich.is_terminal:

@@ -1,0 +1,55 @@
+"""The sessions of this repository: geowheel's own for hosts/gdal, and the toolkit's checks."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import nox
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "src"))
+
+from geowheel.nox import sessions  # noqa: E402
+
+nox.options.sessions = ["lint", "types"]
+
+
+def environment(group: str = "tools") -> Path:
+    """The python of the private tool environment, made when it is not there."""
+    spec = importlib.util.spec_from_file_location("environment", HERE / "ci" / "environment.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    python: Path = module.ensure(group)
+    return python
+
+
+def development(session: nox.Session, *arguments: str) -> None:
+    """Run a module of the development environment on the checkout."""
+    python = environment("development")
+    session.run(str(python), "-m", *arguments, *session.posargs, external=True,
+                env={"PYTHONPATH": str(HERE / "src")})
+
+
+sessions(host="hosts/gdal", root=HERE, python=environment)
+
+
+@nox.session(python=False, default=False)
+def tests(session: nox.Session) -> None:
+    """the toolkit's own tests (-- -m 'not integration' for the fast ones)"""
+    development(session, "pytest")
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """ruff's checks and formatting"""
+    development(session, "ruff", "check", str(HERE))
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """mypy, strict"""
+    development(session, "mypy")

@@ -1,0 +1,277 @@
+"""`[tool.geowheel]` in the host's pyproject.toml, as one frozen value.
+
+The dataclasses below are the only description of the configuration: names, types, defaults and
+documentation. A key is the field's name with hyphens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from .errors import ConfigError, Fault
+from .targets import PYTHON_VERSION
+
+TABLE = "tool.geowheel"
+T = TypeVar("T")
+
+
+class Layout(enum.StrEnum):
+    """Where the bindings sit in the host's wheel."""
+
+    TOPLEVEL = "toplevel"
+
+
+class Fallback(enum.StrEnum):
+    """The channel to use when no lock is committed and the configured one is out of reach."""
+
+    NONE = "none"
+    DISTRO = "distro"
+
+
+def _doc(text: str) -> dict[str, str]:
+    return {"doc": text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """`[tool.geowheel.budget]`: decimal megabytes."""
+
+    wheel_mb: float = field(default=100.0, metadata=_doc("largest wheel file, in MB"))
+    installed_mb: float = field(default=400.0, metadata=_doc("largest installed size, in MB"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floor:
+    """`[tool.geowheel.floor]`: the newest system that a wheel may ask for."""
+
+    glibc: str | None = field(
+        default=None, metadata=_doc('newest glibc a Linux wheel may need, such as "2.36"')
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """`[tool.geowheel.test]`: what runs in a clean environment beside the built-in probes."""
+
+    requires: tuple[str, ...] = field(
+        default=(), metadata=_doc("requirements of the tests, the runtime ones included")
+    )
+    command: tuple[str, ...] = field(
+        default=(),
+        metadata=_doc(
+            "the host's tests as an argument list; {host} is a copy of the host's files, "
+            '"python" the interpreter of the clean environment'
+        ),
+    )
+    timeout_seconds: int = field(default=600, metadata=_doc("limit of the probes and the tests"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """`[tool.geowheel]`: everything about the wheel."""
+
+    pythons: tuple[str, ...] = field(metadata=_doc("CPython versions to build for"))
+    import_package: str = field(
+        default="osgeo", metadata=_doc("import package that holds the bindings")
+    )
+    layout: Layout = field(
+        default=Layout.TOPLEVEL, metadata=_doc("where the bindings sit in the wheel")
+    )
+    environment: str = field(
+        default="default", metadata=_doc("pixi environment that holds the native stack")
+    )
+    plugins: tuple[str, ...] = field(
+        default=(), metadata=_doc("conda packages of GDAL driver plugins to put into the wheel")
+    )
+    drivers: tuple[str, ...] = field(
+        default=("GTiff", "VRT", "MEM", "PNG", "GeoJSON", "GPKG"),
+        metadata=_doc("drivers that the wheel must have: the probes fail without one of them"),
+    )
+    exclude: tuple[str, ...] = field(
+        default=(), metadata=_doc("patterns of payload files to leave out, such as osgeo/_data/*")
+    )
+    channel_fallback: Fallback = field(
+        default=Fallback.NONE,
+        metadata=_doc("channel to use, loudly, when nothing is locked and none can be reached"),
+    )
+    budget: Budget = field(default_factory=Budget, metadata=_doc("size budget"))
+    floor: Floor = field(default_factory=Floor, metadata=_doc("oldest systems to support"))
+    test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSystem:
+    """`[build-system]`, as PEP 517 and PEP 518 define it."""
+
+    requires: tuple[str, ...]
+    backend: str
+    backend_path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFile:
+    """What geowheel reads from a host's pyproject.toml."""
+
+    path: Path
+    name: str
+    requires_python: str
+    build_system: BuildSystem
+    config: Config
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The parsed file; raises ConfigError when it is missing or not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            "there is no such file", where=str(path), fix="name the host's folder with --host DIR"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+
+
+def read_host(folder: Path) -> HostFile:
+    """The host project in `folder`; raises ConfigError with every fault at once."""
+    path = folder / "pyproject.toml"
+    data = read_toml(path)
+    faults: list[Fault] = []
+    tool = data.get("tool", {}).get("geowheel")
+    if tool is None:
+        raise ConfigError(
+            f"no [{TABLE}] table",
+            where=str(path),
+            cause="this project does not use geowheel yet",
+            fix=f'add [{TABLE}] with at least pythons = ["3.12"]',
+        )
+    reader = _Reader(path=path, faults=faults)
+    config = reader.table(Config, tool, TABLE)
+    project = data.get("project", {})
+    if not isinstance(project.get("name"), str):
+        faults.append(Fault(what="[project] has no name", where=str(path)))
+    requires_python = str(project.get("requires-python", ""))
+    if config is not None:
+        faults += _check(config, requires_python, path)
+    if faults or config is None:
+        raise ConfigError(faults)
+    build = data.get("build-system", {})
+    return HostFile(
+        path=path,
+        name=project["name"],
+        requires_python=requires_python,
+        build_system=BuildSystem(
+            # PEP 517: what a project without the table gets.
+            requires=tuple(build.get("requires", ["setuptools>=40.8.0"])),
+            backend=build.get("build-backend", "setuptools.build_meta:__legacy__"),
+            backend_path=tuple(build.get("backend-path", [])),
+        ),
+        config=config,
+    )
+
+
+def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
+    faults = []
+
+    def fault(key: str, what: str, fix: str = "") -> None:
+        faults.append(Fault(what=f"[{TABLE}] {key}: {what}", where=str(path), fix=fix))
+
+    try:
+        allowed = SpecifierSet(requires_python)
+    except InvalidSpecifier as error:
+        allowed = SpecifierSet()
+        faults.append(Fault(what=f"[project] requires-python: {error}", where=str(path)))
+    if not config.pythons:
+        fault("pythons", "is empty", 'name at least one version, such as ["3.12"]')
+    for python in config.pythons:
+        if not PYTHON_VERSION.fullmatch(python):
+            fault("pythons", f"{python!r} is not a CPython version such as 3.12")
+        elif not allowed.contains(python, prereleases=True) and not allowed.contains(
+            f"{python}.99", prereleases=True
+        ):
+            fault("pythons", f"{python} is outside requires-python {requires_python!r}")
+    for requirement in config.test.requires:
+        try:
+            Requirement(requirement)
+        except InvalidRequirement as error:
+            fault("test.requires", f"{requirement!r}: {error}")
+    if not all(part.isidentifier() for part in config.import_package.split(".")):
+        fault("import-package", f"{config.import_package!r} is not the name of a package")
+    return faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Reads one table into one dataclass, collecting faults instead of raising."""
+
+    path: Path
+    faults: list[Fault]
+
+    def table(self, kind: type[T], data: object, where: str) -> T | None:
+        if not isinstance(data, Mapping):
+            self._fault(where, "must be a table")
+            return None
+        hints = typing.get_type_hints(kind)
+        known = {f.name.replace("_", "-"): f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        values: dict[str, Any] = {}
+        sound = True
+        for key, value in data.items():
+            if key not in known:
+                self._unknown(where, key, list(known))
+                continue
+            name = known[key].name
+            before = len(self.faults)
+            values[name] = self._value(hints[name], value, f"{where}.{key}")
+            sound = sound and len(self.faults) == before
+        for key, described in known.items():
+            required = (
+                described.default is dataclasses.MISSING
+                and described.default_factory is dataclasses.MISSING
+            )
+            if required and key not in data:
+                self._fault(where, f"{key} is missing: {described.metadata['doc']}")
+                sound = False
+        return kind(**values) if sound else None
+
+    def _value(self, kind: Any, value: object, where: str) -> Any:
+        if isinstance(kind, types.UnionType):
+            kind = next(part for part in typing.get_args(kind) if part is not type(None))
+        if dataclasses.is_dataclass(kind):
+            return self.table(typing.cast("type[Any]", kind), value, where)
+        if typing.get_origin(kind) is tuple:
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                return tuple(value)
+            return self._fault(where, "must be a list of strings")
+        if issubclass(kind, enum.StrEnum):
+            return self._choice(kind, value, where)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
+        names = {str: "a string", int: "a whole number", float: "a number"}
+        return self._fault(where, f"must be {names[kind]}")
+
+    def _choice(self, kind: type[enum.StrEnum], value: object, where: str) -> enum.StrEnum | None:
+        if isinstance(value, str) and value in list(kind):
+            return kind(value)
+        self._fault(where, f"{value!r} is not one of {', '.join(kind)}")
+        return None
+
+    def _unknown(self, where: str, key: str, known: list[str]) -> None:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        self._fault(where, f"unknown key {key!r}; {hint}")
+
+    def _fault(self, where: str, what: str) -> None:
+        self.faults.append(Fault(what=f"[{where}] {what}", where=str(self.path)))

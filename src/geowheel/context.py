@@ -1,0 +1,88 @@
+"""What the stages of one target may ask: project, locks, store, interpreter, toolchain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import Fault, MachineError
+from .interpreters import Interpreter, find_interpreter, running_interpreter
+from .native.locks import Locks
+from .native.store import Store
+from .project import Project
+from .stages import needed
+from .systems.linux import Toolchain, find_toolchain
+from .targets import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What the machine offers for a target."""
+
+    interpreter: Interpreter | None
+    toolchain: Toolchain | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Everything that a stage's `inputs` may read."""
+
+    project: Project
+    target: Target
+    locks: Locks
+    tools: Tools
+
+    @property
+    def store(self) -> Store:
+        """The user's store, behind the mirrors of these locks."""
+        return Store(folder=self.project.machine.cache / "store", mirrors=self.locks.mirrors)
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """The target's interpreter; only for stages whose row says that they run it."""
+        if self.tools.interpreter is None:
+            raise MachineError(f"no interpreter was looked for for {self.target}")
+        return self.tools.interpreter
+
+    @property
+    def toolchain(self) -> Toolchain:
+        """The compilers; only for `bindings`."""
+        if self.tools.toolchain is None:
+            raise MachineError(f"no compiler was looked for for {self.target}")
+        return self.tools.toolchain
+
+
+def find_tools(
+    project: Project, targets: Sequence[Target], goals: Iterable[str], explicit: Path | None
+) -> dict[Target, Tools]:
+    """What the machine has for every target, before any work starts.
+
+    Raises MachineError with all that is missing at once.
+    """
+    stages = needed(goals)
+    environ = project.machine.environ
+    faults: list[Fault] = []
+    toolchain: Toolchain | None = None
+    if any(stage.name == "bindings" for stage in stages):
+        try:
+            toolchain = find_toolchain(environ)
+        except MachineError as error:
+            faults += error.faults
+    found: dict[Target, Tools] = {}
+    for target in targets:
+        interpreter: Interpreter | None = None
+        if any(stage.interpreter for stage in stages):
+            try:
+                interpreter = find_interpreter(
+                    target.python,
+                    environ=environ,
+                    explicit=explicit,
+                    running=running_interpreter(),
+                )
+            except MachineError as error:
+                faults += error.faults
+        found[target] = Tools(interpreter=interpreter, toolchain=toolchain)
+    if faults:
+        raise MachineError(faults)
+    return found

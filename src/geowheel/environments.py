@@ -1,0 +1,60 @@
+"""The environments that commands run in: named variables are let through, the rest is not.
+
+What the user's shell holds must not reach a compiler, a build backend or a test by accident.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from .errors import MachineError
+
+EPOCH: Final = 1577836800
+"""2020-01-01T00:00:00Z, the time of everything that is made: a constant, as reproducible builds
+need (https://reproducible-builds.org/specs/source-date-epoch/)."""
+
+_MACHINE: Final = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
+_NETWORK: Final = (
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NETRC", "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME", "RATTLER_AUTH_FILE", "PIXI_HOME",
+)  # fmt: skip
+_INDEX_PREFIXES: Final = ("PIP_", "UV_")
+
+
+def isolated_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]:
+    """For compilers, backends and tests: the machine's basics, a fixed locale and epoch."""
+    kept = {name: environ[name] for name in _MACHINE if name in environ}
+    fixed = {
+        "LC_ALL": "C.UTF-8",
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    return kept | fixed | extra
+
+
+def tool_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]:
+    """For our own tools that use the network: proxies, certificates and index settings as well."""
+    kept = {name: environ[name] for name in (*_MACHINE, *_NETWORK) if name in environ}
+    index = {k: v for k, v in environ.items() if k.startswith(_INDEX_PREFIXES)}
+    if "PIP_INDEX_URL" in index:
+        index.setdefault("UV_DEFAULT_INDEX", index["PIP_INDEX_URL"])
+    return kept | index | {"LC_ALL": "C.UTF-8"} | extra
+
+
+def tool_path(name: str) -> Path:
+    """A program of the tool environment; raises MachineError when it is not installed there."""
+    suffix = ".exe" if sys.platform == "win32" else ""
+    path = Path(sys.executable).with_name(name + suffix)
+    if not path.is_file():
+        raise MachineError(
+            f"{name} is not installed beside {sys.executable}",
+            cause="the tool environment is incomplete",
+            fix="run through `python3 ci/nox.py`, or install geowheel with its dependencies",
+        )
+    return path

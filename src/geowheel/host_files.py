@@ -1,0 +1,62 @@
+"""The host's files: what git tracks or does not ignore; everything, where there is no git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from .digest import Tree, read_tree
+from .environments import isolated_environment
+
+# What no build needs, where git does not say what is ignored.
+_LEFT_OUT = frozenset({".git", ".geowheel", ".nox", ".tox", ".venv", "dist", "__pycache__",
+                       ".mypy_cache", ".ruff_cache", ".pytest_cache", ".pixi"})
+
+
+def host_files(folder: Path, environ: Mapping[str, str]) -> Tree:
+    """The tree of the host's files, hashed."""
+    listed = _git_files(folder, environ)
+    names = list(_walk(folder)) if listed is None else listed
+    return read_tree(folder, [name for name in names if os.path.lexists(folder / name)])
+
+
+def stage(tree: Tree, goal: Path) -> None:
+    """Copy a tree's files; the checkout itself is never built in."""
+    for entry in tree.entries:
+        target = goal / entry.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(tree.root / entry.path, target, follow_symlinks=False)
+
+
+def git_description(folder: Path, environ: Mapping[str, str]) -> str:
+    """Commit, tag and dirtiness, as git describes them; empty where there is no git."""
+    result = _git(folder, environ, "describe", "--tags", "--long", "--always", "--dirty")
+    return "" if result is None else result.strip()
+
+
+def _git_files(folder: Path, environ: Mapping[str, str]) -> list[str] | None:
+    listed = _git(folder, environ, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    return None if listed is None else sorted(set(listed.split("\0")) - {""})
+
+
+def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
+    git = shutil.which("git", path=environ.get("PATH"))
+    if git is None:
+        return None
+    result = subprocess.run(
+        [git, *arguments], cwd=folder, capture_output=True, text=True, check=False,
+        # Reading must not touch the index.
+        env=isolated_environment(environ, GIT_OPTIONAL_LOCKS="0"),
+    )  # fmt: skip
+    return result.stdout if result.returncode == 0 else None
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
+        for name in sorted(names):
+            if not name.endswith(".pyc"):
+                yield Path(place, name).relative_to(folder).as_posix()

@@ -1,0 +1,82 @@
+"""`status` and `clean`: what is in the ledger, and what can go."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .console import Console, megabytes
+from .digest import sha256_file
+from .ledger import Ledger, Record, read_record
+from .project import Project
+from .stages import STAGES, Scope
+
+
+def status(project: Project, console: Console) -> dict[str, Any]:
+    """What each target has reached, and what lies in dist/."""
+    ledger = Ledger(folder=project.work, host=project.host.name)
+    rows = []
+    for python in project.config.pythons:
+        target = project.target(python)
+        cells = []
+        for stage in STAGES:
+            subject = str(target.platform if stage.scope is Scope.PLATFORM else target)
+            record = ledger.latest(subject, stage.name)
+            cells.append("-" if record is None else _word(record))
+        rows.append([str(target), *cells])
+    console.table(f"{project.host.name}: newest record of each stage",
+                  ["target", *(stage.name for stage in STAGES)], rows)
+    wheels = _dist(project, ledger)
+    console.table("dist/", ["wheel", "size", "made here"],
+                  [[w["name"], megabytes(w["size"]), "yes" if w["recorded"] else "NO RECORD"]
+                   for w in wheels])
+    console.line("what would run now: nox -s plan", style="dim")
+    return {"targets": rows, "dist": wheels}
+
+
+def clean(project: Project, *, everything: bool, console: Console) -> dict[str, Any]:
+    """Remove ledger entries that are not the newest of their kind, and left-over scratch folders.
+
+    With `everything`, .geowheel/ and dist/ go whole. The user's store and channels stay.
+    """
+    if everything:
+        gone = [path for path in (project.work, project.dist) if path.exists()]
+    else:
+        gone = [*_superseded(project), *project.work.glob("*/*/.*-*")]
+    freed = 0
+    for path in gone:
+        freed += _size(path)
+        shutil.rmtree(path)
+        console.line(f"removed {path.relative_to(project.root)}")
+    console.line(f"{len(gone)} folders, {megabytes(freed)} freed")
+    return {"removed": [str(path) for path in gone], "bytes": freed}
+
+
+def _word(record: Record) -> str:
+    return f"{'ok' if record.passed else 'FAILED'} {record.created[:16]}"
+
+
+def _dist(project: Project, ledger: Ledger) -> list[dict[str, Any]]:
+    known = {record.facts["sha256"] for record in ledger.records("repair")}
+    return [
+        {"name": path.name, "size": path.stat().st_size, "recorded": sha256_file(path) in known}
+        for path in sorted(project.dist.glob("*.whl"))
+    ]
+
+
+def _superseded(project: Project) -> list[Path]:
+    """Entries for which a newer one of the same subject, stage and host exists."""
+    folders = [path.parent for path in project.work.glob("*/*/*/record.json")]
+    found = {folder: read_record(folder) for folder in folders}
+    newest: dict[tuple[str, str, str], Record] = {}
+    for record in filter(None, found.values()):
+        kind = (record.subject, record.stage, record.host)
+        if kind not in newest or record.created > newest[kind].created:
+            newest[kind] = record
+    kept = {record.folder for record in newest.values()}
+    return [folder for folder in folders if folder not in kept]
+
+
+def _size(folder: Path) -> int:
+    return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())

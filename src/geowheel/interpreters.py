@@ -1,0 +1,456 @@
+"""Finds the interpreter of a target: each candidate is run once and asked what it is.
+
+What counts is in the answer; where an interpreter lies never enters a key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from . import hints
+from .digest import digest
+from .errors import Fault, MachineError, UsageError
+from .targets import PYTHON_VERSION
+
+SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+"""The CPython versions that wheels can be made for."""
+
+TIMEOUT: Final = 30.0
+"""Seconds that a candidate has for its answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """An interpreter, as it described itself."""
+
+    executable: Path
+    """Of the installation itself, where a virtual environment of it was asked."""
+    version: str
+    """In full: `3.12.1`, `3.14.0rc2`."""
+    implementation: str
+    """`cpython`, `pypy`, ..."""
+    soabi: str
+    extension_suffix: str
+    """What extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
+    machine: str
+    """`x86_64`, as platform.machine() says it."""
+    bits: int
+    """Of a pointer."""
+    libc: str
+    """`glibc 2.36`, `musl`; empty where the system has but one."""
+    debug: bool
+    free_threaded: bool
+    shared: bool
+    """Built with --enable-shared; extension modules do not link libpython either way."""
+    deployment_target: str
+    """The oldest macOS that it runs on; empty elsewhere."""
+    include: Path
+    """Where Python.h is, or would be."""
+    headers: str
+    """The sha256 of pyconfig.h; empty where Python.h is missing."""
+    venv: bool
+    """Whether it can make virtual environments without pip."""
+    ensurepip: bool
+    library_folder: str
+    """LIBDIR, for information."""
+    compilers: tuple[str, ...]
+    """CC and CXX that it was built with, for information."""
+
+    @property
+    def python(self) -> str:
+        """`3.12`: the version that a target names."""
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def title(self) -> str:
+        """For people: `CPython 3.12.1`."""
+        names = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
+        return f"{names.get(self.implementation, self.implementation)} {self.version}"
+
+    def digest(self) -> str:
+        """Of what a build can see of it: never a path, nor the version of the machine's libc."""
+        return digest(
+            {
+                "version": self.version,
+                "implementation": self.implementation,
+                "soabi": self.soabi,
+                "extension_suffix": self.extension_suffix,
+                "machine": self.machine,
+                "bits": self.bits,
+                "libc": self.libc.partition(" ")[0],
+                "shared": self.shared,
+                "deployment_target": self.deployment_target,
+                "headers": self.headers,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Somewhere to look, and the files that would be the interpreter."""
+
+    title: str
+    """`PATH`, or a folder."""
+    paths: tuple[Path, ...]
+
+
+Ask = Callable[[Path], Interpreter | str]
+"""What the program at a path is; or, in words, why it gave no answer."""
+
+
+def find_interpreter(
+    python: str,
+    *,
+    environ: Mapping[str, str],
+    explicit: Path | None = None,
+    running: Path | None,
+    ask: Ask | None = None,
+) -> Interpreter:
+    """The CPython of version `python` (`3.12`) to build and test with.
+
+    `explicit` is the only one looked at when it is given; `running` is the first one otherwise.
+    Raises MachineError when there is none, or none that wheels can be made with; UsageError for a
+    version that wheels are not made for.
+    """
+    if python not in SUPPORTED:
+        raise UsageError(
+            f"wheels cannot be made for Python {python}",
+            fix=f"use one of {', '.join(SUPPORTED)}",
+        )
+    inquire = ask or (lambda path: ask_interpreter(path, environ=environ))
+    machine = hints.this_machine()
+    if explicit is not None:
+        return _explicit(python, _located(explicit, environ), inquire, machine)
+    looked = tuple(places(python, environ=environ, running=running, system=sys.platform))
+    return _first(python, looked, inquire, machine)
+
+
+def running_interpreter() -> Path:
+    """The interpreter that runs this: of the installation, where this is a virtual environment."""
+    base = Path(getattr(sys, "_base_executable", "") or sys.executable)
+    # CPython 3.11 may name a file that does not exist; the answer leads to the base all the same.
+    return base if base.is_file() else Path(sys.executable)
+
+
+def _explicit(python: str, path: Path, ask: Ask, machine: hints.Machine) -> Interpreter:
+    answer = ask(path)
+    if isinstance(answer, str):
+        raise MachineError(
+            f"this is no Python interpreter that runs here: {answer}",
+            where=str(path),
+            fix="name an interpreter, or the folder of a virtual environment, with --python",
+        )
+    if answer.python != python:
+        raise MachineError(
+            f"this is {answer.title}, and Python {python} is wanted",
+            where=str(path),
+            cause="--python was given for another version",
+            fix=f"name a CPython {python} with --python, or leave --python out to have it found",
+        )
+    fault = refusal(answer, path, machine)
+    if fault:
+        raise MachineError([fault])
+    return answer
+
+
+def _first(python: str, looked: Sequence[Place], ask: Ask, machine: hints.Machine) -> Interpreter:
+    """The first that fits; one that is refused does not hide a later one that is not."""
+    asked: set[Path] = set()
+    passed: list[str] = []
+    faults: dict[Path, Fault] = {}
+    for path in (path for place in looked for path in place.paths if _is_program(path)):
+        real = path.resolve()
+        if real in asked or not _may_be(python, real):
+            continue
+        asked.add(real)
+        answer = ask(path)
+        if isinstance(answer, str):
+            passed.append(f"{path} ({answer})")
+        elif answer.python != python:
+            passed.append(f"{path} ({answer.title})")
+        else:
+            fault = refusal(answer, path, machine)
+            if fault is None:
+                return answer
+            faults.setdefault(answer.executable, fault)  # shims and venvs lead to the same one
+    if faults:
+        raise MachineError(tuple(faults.values()))
+    others = f"; passed over: {', '.join(passed)}" if passed else ""
+    raise MachineError(
+        f"CPython {python} is not on this machine",
+        cause=f"looked at {', '.join(place.title for place in looked)}{others}",
+        fix=f"{hints.interpreters(on=machine, python=python)}; or name one with --python",
+    )
+
+
+def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | None:
+    """Why wheels cannot be made with this interpreter; None when they can."""
+    get = hints.interpreters(on=machine, python=found.python)
+    unfit = _unfit(found)
+    if unfit:
+        what, cause = unfit
+        return Fault(where=str(path), what=f"{found.title} {what}", cause=cause, fix=get)
+    lacking = None
+    if not found.headers:
+        lacking = (f"its headers: no Python.h in {found.include}", hints.Need.HEADERS)
+    elif not found.venv:
+        lacking = ("the module venv", hints.Need.VENV)
+    if lacking is None:
+        return None
+    what, need = lacking
+    program = found.executable
+    own = program.is_relative_to("/usr") and not program.is_relative_to("/usr/local")
+    return Fault(
+        where=str(path),
+        what=f"{found.title} lacks {what}",
+        cause=f"{machine.name} packages them apart" if own else "it was installed without them",
+        fix=hints.install(need, on=machine, python=found.python) if own else get,
+    )
+
+
+def _unfit(found: Interpreter) -> tuple[str, str] | None:
+    """What is wrong with an interpreter that no package mends, and why it matters."""
+    if found.implementation != "cpython":
+        return "is not CPython", "conda-forge's GDAL and its bindings are made for CPython"
+    if found.libc == "musl":
+        return (
+            "is linked with musl",
+            "conda-forge's and Debian's packages need glibc, and cannot be loaded beside musl",
+        )
+    if found.bits != 64:
+        return (
+            f"is a {found.bits}-bit build (machine {found.machine})",
+            "the native packages are 64-bit",
+        )
+    if found.debug:
+        return "is a debug build", "its ABI differs: users' interpreters could not load the wheel"
+    if found.free_threaded:
+        return (
+            "is a free-threaded build",
+            "GDAL's SWIG bindings are not made for running without the GIL",
+        )
+    return None
+
+
+def places(
+    python: str, *, environ: Mapping[str, str], running: Path | None, system: str
+) -> Iterator[Place]:
+    """Every place to look at, best first, whether it is there or not."""
+    if running is not None:
+        yield Place(title="the interpreter that runs this", paths=(running,))
+    yield Place(title="PATH", paths=_on_path(python, environ, system))
+    program = "python.exe" if system == "win32" else f"bin/python{python}"
+    for folder in (*_pyenv_folders(environ), *_uv_folders(environ)):
+        versions = _newest_first(folder, python)
+        yield Place(title=str(folder), paths=tuple(path / program for path in versions))
+    for folder in _usual_folders(python, system):
+        yield Place(title=str(folder), paths=(folder / f"python{python}",))
+
+
+def _on_path(python: str, environ: Mapping[str, str], system: str) -> tuple[Path, ...]:
+    folders = [Path(part) for part in environ.get("PATH", "").split(os.pathsep) if part]
+    exe = ".exe" if system == "win32" else ""
+    names = (f"python{python}", "python3", "python")
+    return tuple(
+        folder / f"{name}{exe}"
+        for name in names
+        for folder in folders
+        # pyenv's shims (and asdf's) are slow; what its python3 runs, its python3.12 runs as well.
+        if folder.is_absolute() and (name == names[0] or folder.name != "shims")
+    )
+
+
+def _home(environ: Mapping[str, str]) -> Path | None:
+    named = environ.get("HOME") or environ.get("USERPROFILE")
+    return Path(named) if named else None
+
+
+def _pyenv_folders(environ: Mapping[str, str]) -> Iterator[Path]:
+    root, home = environ.get("PYENV_ROOT"), _home(environ)
+    if root:
+        yield Path(root, "versions")
+    if home and (not root or Path(root) != home / ".pyenv"):
+        yield home / ".pyenv" / "versions"
+
+
+def _uv_folders(environ: Mapping[str, str]) -> Iterator[Path]:
+    # https://docs.astral.sh/uv/reference/storage/#python-versions
+    named, data = environ.get("UV_PYTHON_INSTALL_DIR"), environ.get("XDG_DATA_HOME")
+    home = _home(environ)
+    if named:
+        yield Path(named)
+    if data:
+        yield Path(data, "uv", "python")
+    if home:
+        yield home / ".local" / "share" / "uv" / "python"
+
+
+def _usual_folders(python: str, system: str) -> Iterator[Path]:
+    yield Path("/usr/local/bin")
+    if system == "darwin":
+        yield Path("/Library/Frameworks/Python.framework/Versions", python, "bin")
+        yield Path("/opt/homebrew/opt", f"python@{python}", "bin")
+        yield Path("/usr/local/opt", f"python@{python}", "bin")
+    else:
+        yield Path("/usr/bin")
+
+
+def _newest_first(folder: Path, python: str) -> list[Path]:
+    """The installations of that version below `folder`: 3.12.10 before 3.12.9, then the rest."""
+    number = re.compile(rf"(?:cpython-)?{re.escape(python)}\.(\d+)(.*)")
+
+    def rank(path: Path) -> tuple[int, str, str]:
+        match = number.fullmatch(path.name)
+        # A suffix after the patch is a pre-release or a variant in pyenv, the platform in uv.
+        return (-int(match[1]), match[2], path.name) if match else (1, "", path.name)
+
+    try:
+        return sorted(folder.iterdir(), key=rank)
+    except OSError:  # not there, or not for us to read: nothing to find
+        return []
+
+
+def _is_program(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.X_OK)
+    except OSError:  # a folder on PATH that this user may not enter
+        return False
+
+
+def _may_be(python: str, path: Path) -> bool:
+    """False when the file's own name says that it is another version."""
+    named = re.fullmatch(r"(?:python|pypy)(3\.\d+)(?:\.exe)?", path.name)
+    return named is None or named[1] == python
+
+
+def _located(named: Path, environ: Mapping[str, str]) -> Path:
+    """What --python means: a file, a virtual environment's folder, or a name on PATH."""
+    if named.is_dir():
+        inside = [named / "bin" / "python", named / "Scripts" / "python.exe", named / "python.exe"]
+        return next((path for path in inside if path.is_file()), named)
+    if not named.exists() and named.name == str(named):
+        found = shutil.which(named.name, path=environ.get("PATH", ""))
+        return Path(found) if found else named
+    return named
+
+
+def ask_interpreter(path: Path, *, environ: Mapping[str, str]) -> Interpreter | str:
+    """Run the program and have it describe itself; or say, in words, why it did not."""
+    env = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+    # macOS: an executable that a framework build was started through. It would be taken for itself.
+    env.pop("__PYVENV_LAUNCHER__", None)
+    try:
+        done = subprocess.run(
+            [str(path), "-I", "-c", PROBE],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {TIMEOUT:.0f} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        return f"exit code {done.returncode}" + (f": {said[0]}" if said else "")
+    return parse_answer(done.stdout)
+
+
+def parse_answer(text: str) -> Interpreter | str:
+    """The interpreter that the probe's output describes; or why it describes none."""
+    try:
+        said: dict[str, Any] = json.loads(text)
+        values: dict[str, Any] = {field.name: said[field.name] for field in fields(Interpreter)}
+        for name in ("executable", "include"):
+            values[name] = Path(values[name])
+        values["compilers"] = tuple(values["compilers"])
+        version = str(values["version"])
+    except (ValueError, KeyError, TypeError):
+        return "it does not answer as a Python interpreter does"
+    if not PYTHON_VERSION.match(version):
+        return f"it is Python {version}"
+    return Interpreter(**values)
+
+
+# Runs in any Python 3 that a machine has: no newer syntax. ASCII only, whatever the locale.
+PROBE: Final = """
+import hashlib, importlib.util, json, os, platform, struct, sys, sysconfig
+
+def libc():
+    if not sys.platform.startswith("linux"):
+        return ""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or "unknown"
+    except (AttributeError, OSError, ValueError):
+        pass
+    kinds = [var("HOST_GNU_TYPE"), var("SOABI"), var("MULTIARCH")]
+    return "musl" if any("musl" in kind for kind in kinds) else "unknown"
+
+def var(name):
+    value = sysconfig.get_config_var(name)
+    return "" if value is None else str(value)
+
+def first(paths):
+    for path in paths:
+        if path and os.path.isfile(path):
+            return path
+
+def executable():
+    if sys.prefix == sys.base_prefix:
+        return sys.executable
+    name = "python%d.%d" % sys.version_info[:2]
+    return first([
+        os.path.join(sys.base_prefix, "bin", name),
+        os.path.join(sys.base_prefix, "python.exe"),
+        getattr(sys, "_base_executable", ""),
+    ]) or sys.executable
+
+def include():
+    known = [sysconfig.get_path("include"), var("INCLUDEPY"), sysconfig.get_path("platinclude")]
+    header = first([os.path.join(path, "Python.h") for path in known if path])
+    return (os.path.dirname(header), True) if header else (known[0] or known[1], False)
+
+def headers(folder, there):
+    path = os.path.join(folder, "pyconfig.h")
+    if not there or not os.path.isfile(path):
+        path = sysconfig.get_config_h_filename()
+    if not there or not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+folder, there = include()
+print(json.dumps({
+    "executable": os.path.realpath(executable()),
+    "version": sys.version.split()[0],
+    "implementation": sys.implementation.name,
+    "soabi": var("SOABI"),
+    "extension_suffix": var("EXT_SUFFIX"),
+    "machine": platform.machine(),
+    "bits": struct.calcsize("P") * 8,
+    "libc": libc(),
+    "debug": var("Py_DEBUG") == "1" or hasattr(sys, "gettotalrefcount"),
+    "free_threaded": var("Py_GIL_DISABLED") == "1",
+    "shared": var("Py_ENABLE_SHARED") == "1",
+    "deployment_target": var("MACOSX_DEPLOYMENT_TARGET"),
+    "include": folder,
+    "headers": headers(folder, there),
+    "venv": importlib.util.find_spec("venv") is not None,
+    "ensurepip": importlib.util.find_spec("ensurepip") is not None,
+    "library_folder": var("LIBDIR"),
+    "compilers": [var("CC"), var("CXX")],
+}))
+"""

@@ -1,0 +1,239 @@
+"""The ledger: one folder for each run of a stage, with what it made and a record of how.
+
+Output and record appear together by one rename as `.geowheel/SUBJECT/STAGE/KEY/` and are never
+changed afterwards.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from .console import Console
+from .digest import digest, read_tree
+from .stages import Stage
+from .stages.contract import Outcome
+
+RECORD: Final = "record.json"
+KEY_LENGTH: Final = 16  # hexadecimal digits of the key that name a folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A file that a stage made."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a stage did, from which inputs; as JSON in the entry's folder."""
+
+    stage: str
+    subject: str
+    host: str
+    key: str
+    components: Mapping[str, str]
+    trees: Mapping[str, Mapping[str, str]]
+    content: str
+    outputs: tuple[Output, ...]
+    facts: Mapping[str, Any]
+    passed: bool
+    seconds: float
+    created: str
+    folder: Path = field(compare=False)
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record in an entry's folder; None where there is none that can be read."""
+    try:
+        data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        data["outputs"] = tuple(Output(**output) for output in data["outputs"])
+        return Record(**data, folder=folder)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The place of one run: a stage, a subject and a key."""
+
+    ledger: Ledger
+    stage: str
+    subject: str
+    components: Mapping[str, str]
+    trees: Mapping[str, Mapping[str, str]]
+
+    @property
+    def key(self) -> str:
+        return digest(self.components)
+
+    @property
+    def folder(self) -> Path:
+        return self.ledger.place(self.subject, self.stage) / self.key[:KEY_LENGTH]
+
+    @property
+    def record(self) -> Record | None:
+        """The record of an earlier run with this key, whole or not."""
+        return read_record(self.folder)
+
+    def stale(self) -> str | None:
+        """Why the stage has to run, in words; None when its record can be reused."""
+        record = self.record
+        if record is None:
+            return self._difference()
+        if record.stage != self.stage or record.key != self.key:
+            return "its record is of something else"
+        if not record.passed:
+            return "failed the last time"
+        for output in record.outputs:
+            path = self.folder / output.path
+            try:
+                if path.lstat().st_size != output.size:
+                    return f"{output.path} was changed"
+            except OSError:
+                return f"{output.path} is gone"
+        if self.ledger.verify:
+            return _altered(record)
+        return None
+
+    @contextmanager
+    def lock(self, console: Console) -> Iterator[None]:
+        """Held while deciding and running: a second run waits, then finds the work done."""
+        place = self.folder.parent
+        place.mkdir(parents=True, exist_ok=True)
+        guard = FileLock(place / f"{self.folder.name}.lock")
+        try:
+            guard.acquire(blocking=False)
+        except Timeout:
+            console.line(f"  {self.stage:<10} waiting for another run that is at it")
+            guard.acquire()
+        try:
+            yield
+        finally:
+            guard.release()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder beside the final one; it is gone afterwards unless it was committed."""
+        place = self.folder.parent
+        for left in place.glob(f".{self.folder.name}-*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        path = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=place))
+        path.chmod(0o755)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def commit(self, folder: Path, outcome: Outcome, started: float) -> Record:
+        """Write the record into `folder` and put it in its place with one rename."""
+        # A stage that knows its content has files by the thousand, and a manifest of them.
+        listed = None if outcome.content is None else [p.name for p in folder.glob("*.json")]
+        tree = read_tree(folder, listed)
+        record = Record(
+            stage=self.stage,
+            subject=self.subject,
+            host=self.ledger.host,
+            key=self.key,
+            components=dict(self.components),
+            trees={name: dict(paths) for name, paths in self.trees.items()},
+            content=outcome.content or digest(tree),
+            outputs=tuple(
+                Output(path=e.path, sha256=e.sha256, size=(folder / e.path).lstat().st_size)
+                for e in tree.entries
+            ),
+            facts=dict(outcome.facts),
+            passed=outcome.passed,
+            seconds=round(time.monotonic() - started, 3),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            folder=self.folder,
+        )
+        data = asdict(record)
+        del data["folder"]
+        (folder / RECORD).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n",
+                                     encoding="utf-8")
+        if self.folder.exists():  # damaged, or a failed verdict
+            shutil.rmtree(self.folder)
+        os.replace(folder, self.folder)
+        return record
+
+    def _difference(self) -> str:
+        last = self.ledger.latest(self.subject, self.stage)
+        if last is None:
+            return "first run"
+        changed = [n for n, d in self.components.items() if last.components.get(n) != d]
+        changed += [name for name in last.components if name not in self.components]
+        return "changed: " + ", ".join(map(self._explain(last), changed[:4]))
+
+    def _explain(self, last: Record) -> Any:
+        def explain(name: str) -> str:
+            before, now = last.trees.get(name, {}), self.trees.get(name, {})
+            files = sorted(
+                path for path in {*before, *now} if before.get(path) != now.get(path)
+            )
+            if not files:
+                return name
+            return f"{name} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"
+
+        return explain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """All entries below a work folder; `host` is the distribution whose wheels they make."""
+
+    folder: Path
+    host: str
+    verify: bool = False
+    """Hash outputs again instead of trusting that nobody changed them."""
+
+    def place(self, subject: str, stage: str) -> Path:
+        """The folder of all entries of a stage."""
+        return self.folder / subject / stage
+
+    def entry(
+        self,
+        stage: Stage,
+        subject: str,
+        components: Mapping[str, str],
+        trees: Mapping[str, Mapping[str, str]],
+    ) -> Entry:
+        """The place for a run with these components."""
+        return Entry(
+            ledger=self, stage=stage.name, subject=subject, components=components, trees=trees
+        )
+
+    def records(self, stage: str, subject: str = "*") -> list[Record]:
+        """All records of a stage made for this host, newest first."""
+        found = [
+            record
+            for path in self.folder.glob(f"{subject}/{stage}/*/{RECORD}")
+            if (record := read_record(path.parent)) is not None and record.host == self.host
+        ]
+        return sorted(found, key=lambda record: record.created, reverse=True)
+
+    def latest(self, subject: str, stage: str) -> Record | None:
+        """The newest record of a stage for one subject."""
+        return next(iter(self.records(stage, subject)), None)
+
+
+def _altered(record: Record) -> str | None:
+    now = read_tree(record.folder, [output.path for output in record.outputs]).paths()
+    for output in record.outputs:
+        if now[output.path] != output.sha256:
+            return f"{output.path} was changed"
+    return None

@@ -1,0 +1,1 @@
+"""The native stack: manifest, locks, channels, store, linker."""

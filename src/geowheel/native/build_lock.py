@@ -1,0 +1,296 @@
+"""The build lock, `pylock.geowheel.toml` (PEP 751): all that comes from the Python package index.
+
+GDAL's sdist of exactly the locked libgdal's version, and the requirements of every target in three
+dependency groups: `bindings` (NumPy's headers), `build` (the host's backend), `test`. Solved once
+for all interpreters and platforms by `uv pip compile --universal`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import tomli_w
+from packaging.markers import Environment, Marker
+from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
+from packaging.pylock import PylockSelectError as SelectError
+from packaging.tags import Tag, cpython_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from ..console import Step
+from ..digest import digest
+from ..environments import tool_environment, tool_path
+from ..errors import ChannelError, LockError
+from ..targets import Platform, System, Target
+
+FILE_NAME: Final = "pylock.geowheel.toml"
+GROUPS: Final = ("bindings", "build", "test")
+SDIST: Final = "sdist"  # the group of GDAL itself, which no installer could install
+BINDINGS: Final = ("numpy>=2",)  # compiled against NumPy 2's headers it runs with 2.x, not 1.26's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirements:
+    """What the build lock is solved from; its digest is written into the lock."""
+
+    gdal_version: str
+    pythons: tuple[str, ...]
+    platforms: tuple[Platform, ...]
+    build: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def of(self, group: str) -> tuple[str, ...]:
+        return {"bindings": BINDINGS, "build": self.build, "test": self.test}[group]
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Download:
+    """One file of the index."""
+
+    name: str
+    version: str
+    file_name: str
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildLock:
+    """A parsed build lock."""
+
+    path: Path
+    pylock: Pylock
+
+    @property
+    def solved_from(self) -> str:
+        """The digest of the Requirements that it was solved from."""
+        return str((self.pylock.tool or {}).get("geowheel", {}).get("solved-from", ""))
+
+    @property
+    def gdal_sdist(self) -> Download:
+        """GDAL's own sdist; raises LockError when the lock has none."""
+        for package in self.pylock.packages:
+            if package.name == "gdal" and package.sdist is not None:
+                return _download(package, package.sdist, self.path)
+        raise LockError("no sdist of GDAL in it", where=str(self.path), fix="run `nox -s lock`")
+
+    def requirements(self, group: str, target: Target) -> tuple[Download, ...]:
+        """The wheels that `group` needs on `target`; raises LockError when one has no wheel."""
+        try:
+            chosen = list(
+                self.pylock.select(
+                    environment=marker_environment(target),
+                    tags=target_tags(target),
+                    dependency_groups=[group],
+                )
+            )
+        except SelectError as error:
+            raise LockError(
+                f"{group} requirements of {target}: {error}",
+                where=str(self.path),
+                cause="no wheel of that version for this interpreter and platform",
+                fix="ask for another version, then run `nox -s lock`",
+            ) from None
+        wheels = []
+        for package, artefact in chosen:
+            if not isinstance(artefact, PackageWheel):
+                raise LockError(
+                    f"{package.name} {package.version} has no wheel for {target}",
+                    where=str(self.path),
+                    fix="ask for a version that has one, then run `nox -s lock`",
+                )
+            wheels.append(_download(package, artefact, self.path))
+        return tuple(sorted(wheels))
+
+
+def read_build_lock(path: Path) -> BuildLock:
+    """The parsed lock; raises LockError when it is missing or not PEP 751."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return BuildLock(path=path, pylock=Pylock.from_dict(data))
+    except FileNotFoundError:
+        raise LockError("there is no build lock", where=str(path), fix="run `nox -s lock`") from None
+    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+        raise LockError(f"not a valid pylock file: {error}", where=str(path),
+                        fix="restore it, or run `nox -s lock`") from None
+
+
+def solve_build_lock(
+    wanted: Requirements, path: Path, *, environ: Mapping[str, str], step: Step
+) -> None:
+    """Solve every group against the index and write the lock in one step.
+
+    Raises ChannelError when the index cannot be reached, LockError when a group has no solution.
+    """
+    packages: dict[tuple[str, str, str], tuple[Package, set[str]]] = {}
+    targets = [Target(python=v, platform=p) for v in wanted.pythons for p in wanted.platforms]
+    tags = frozenset(tag for target in targets for tag in target_tags(target))
+    for group in GROUPS:
+        for package in _solve_group(wanted, group, environ, step):
+            package = _for_targets(package, tags)
+            key = (package.name, str(package.version), str(package.marker))
+            packages.setdefault(key, (package, set()))[1].add(group)
+    merged = [_in_groups(package, groups) for package, groups in packages.values()]
+    gdal = [_in_groups(p, {SDIST}) for p in _solve_gdal(wanted, environ, step)]
+    lock = Pylock(
+        lock_version=Version("1.0"),
+        dependency_groups=[*GROUPS, SDIST],
+        created_by="geowheel",
+        packages=sorted(merged + gdal, key=lambda p: (p.name, str(p.version), str(p.marker))),
+        tool={"geowheel": {"solved-from": digest(wanted)}},
+    )
+    _write(lock, path)
+
+
+def marker_environment(target: Target) -> Environment:
+    """The environment of PEP 508 markers on a target, which need not be this machine."""
+    linux = target.platform.system is System.LINUX
+    windows = target.platform.system is System.WINDOWS
+    return Environment(
+        implementation_name="cpython",
+        implementation_version=f"{target.python}.0",
+        os_name="nt" if windows else "posix",
+        platform_machine="AMD64" if target.platform is Platform.WIN_64
+        else target.platform.architecture,
+        platform_release="",
+        platform_system="Linux" if linux else "Windows" if windows else "Darwin",
+        platform_version="",
+        python_full_version=f"{target.python}.0",
+        platform_python_implementation="CPython",
+        python_version=target.python,
+        sys_platform="linux" if linux else "win32" if windows else "darwin",
+    )
+
+
+def target_tags(target: Target) -> list[Tag]:
+    """Wheel tags that a build on a target accepts, best first.
+
+    Linux: manylinux up to 2_28, since newer ones would not install on every machine that builds.
+    """
+    machine = target.platform.architecture
+    if target.platform.system is System.LINUX:
+        platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(28, 4, -1)]
+        platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
+    elif target.platform.system is System.MACOS:
+        least = 11 if machine == "arm64" else 10
+        platforms = [f"macosx_{major}_0_{kind}" for major in range(13, least - 1, -1)
+                     for kind in (machine, "universal2")]
+        if machine == "x86_64":
+            platforms += [f"macosx_10_{minor}_{kind}" for minor in range(16, 8, -1)
+                          for kind in (machine, "universal2", "intel")]
+    else:
+        platforms = [f"win_{machine}"]
+    major, minor = target.python.split(".")
+    tags = list(cpython_tags((int(major), int(minor)), platforms=platforms))
+    pure = [f"py3{n}" for n in range(int(minor), -1, -1)]
+    return tags + [Tag(py, "none", platform) for py in ["py3", *pure] for platform in
+                   [*platforms, "any"]]
+
+
+def _solve_group(
+    wanted: Requirements, group: str, environ: Mapping[str, str], step: Step
+) -> list[Package]:
+    if not wanted.of(group):
+        return []
+    return _compile(wanted.of(group), wanted, "no-build = true\n", environ, step)
+
+
+def _solve_gdal(
+    wanted: Requirements, environ: Mapping[str, str], step: Step
+) -> list[Package]:
+    # uv would build the sdist to learn its requirements, and it needs gdal-config for that.
+    static = (
+        f'[[dependency-metadata]]\nname = "gdal"\nversion = "{wanted.gdal_version}"\n'
+        "requires-dist = []\n"
+    )
+    packages = _compile((f"gdal=={wanted.gdal_version}",), wanted, static, environ, step)
+    return [replace(package, marker=None) for package in packages if package.name == "gdal"]
+
+
+def _compile(
+    requirements: Sequence[str],
+    wanted: Requirements,
+    settings: str,
+    environ: Mapping[str, str],
+    step: Step,
+) -> list[Package]:
+    oldest = min(wanted.pythons, key=lambda python: int(python.partition(".")[2]))
+    with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
+        folder = Path(scratch)
+        (folder / "uv.toml").write_text(settings, encoding="utf-8")
+        (folder / "requirements.in").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+        result = step.run(
+            [tool_path("uv"), "pip", "compile", "requirements.in", "--config-file", "uv.toml",
+             "--universal", "--python-version", oldest, "--no-annotate", "--no-header", "--quiet",
+             "--native-tls", "--no-python-downloads",
+             "--format", "pylock.toml", "--output-file", "pylock.toml"],
+            env=tool_environment(environ), cwd=folder, check=False,
+        )
+        if result.returncode != 0:
+            raise _explain(requirements, result.stderr, result.log)
+        data = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))
+    return list(Pylock.from_dict(data).packages)
+
+
+def _explain(requirements: Sequence[str], output: str, log: Path) -> LockError | ChannelError:
+    asked = ", ".join(requirements)
+    network = ("error sending request", "dns error", "Failed to fetch", "client error")
+    if any(sign in output for sign in network):
+        return ChannelError(
+            f"the Python package index cannot be reached while solving {asked}:\n{output.strip()}",
+            cause="no route to it from here, or a proxy or mirror that is not set",
+            fix=f"set UV_INDEX_URL or PIP_INDEX_URL to a mirror; the whole output is in {log}",
+        )
+    return LockError(
+        f"no solution for {asked}:\n{output.strip()}",
+        cause="the index has no such version for one of the configured pythons",
+        fix=f"loosen the requirement; the whole output is in {log}",
+    )
+
+
+def _in_groups(package: Package, groups: set[str]) -> Package:
+    inside = " or ".join(f"'{group}' in dependency_groups" for group in sorted(groups))
+    marker = f"({package.marker}) and ({inside})" if package.marker else inside
+    return replace(package, marker=Marker(marker), index=None)
+
+
+def _for_targets(package: Package, tags: frozenset[Tag]) -> Package:
+    """The package with the wheels that some configured target can use, and no sdist."""
+    wheels = [
+        wheel for wheel in package.wheels or () if not tags.isdisjoint(_wheel_tags(wheel))
+    ]
+    return replace(package, wheels=wheels, sdist=None)
+
+
+def _wheel_tags(wheel: PackageWheel) -> frozenset[Tag]:
+    return parse_wheel_filename((wheel.url or "").rpartition("/")[2])[3]
+
+
+def _write(lock: Pylock, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
+        text = tomli_w.dumps(dict(lock.to_dict()))
+        Path(scratch, path.name).write_text(text, encoding="utf-8")
+        os.replace(Path(scratch, path.name), path)
+
+
+def _download(
+    package: Package, artefact: PackageSdist | PackageWheel, where: Path
+) -> Download:
+    sha256 = artefact.hashes.get("sha256")
+    if not sha256 or not artefact.url:
+        raise LockError(f"{package.name} {package.version} has no URL or no sha256",
+                        where=str(where), fix="run `nox -s lock`")
+    return Download(
+        name=canonicalize_name(package.name),
+        version=str(package.version),
+        file_name=artefact.url.rpartition("/")[2],
+        url=artefact.url,
+        sha256=sha256,
+    )

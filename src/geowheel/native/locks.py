@@ -1,0 +1,318 @@
+"""Which locks a run uses: the committed ones, or solved into the work folder and said aloud.
+
+Only `write_locks` (the command `lock`) writes beside pixi.toml.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+from rattler import LockChannel
+
+from ..config import Fallback
+from ..console import Console
+from ..digest import digest
+from ..errors import ChannelError, LockError
+from ..project import Project
+from ..targets import Platform
+from .build_lock import (
+    FILE_NAME,
+    BuildLock,
+    Requirements,
+    read_build_lock,
+    solve_build_lock,
+)
+from .channels import (
+    DISTRO,
+    Channel,
+    Mirrors,
+    folder_channel,
+    named_channel,
+    parse_channel,
+    read_mirrors,
+)
+from .manifest import EnvironmentSpec
+from .pixi_lock import (
+    NativeStack,
+    check_satisfies,
+    native_stack,
+    read_lock,
+    records,
+    write_lock,
+)
+from .solve import solve_environment
+
+SOURCE: Final = "source.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the native stack comes from, for people and for the wheel's records."""
+
+    committed: bool
+    """From the committed pixi.lock."""
+    channels: tuple[str, ...]
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locks:
+    """Everything that is locked for one platform."""
+
+    stack: NativeStack
+    build: BuildLock
+    source: Source
+    mirrors: Mirrors
+    path: Path
+    """The pixi.lock in use."""
+
+
+def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
+    """The locks that a run would use, when no solving is needed; None when it is.
+
+    Raises LockError for a committed lock that cannot be used, or for none under --frozen.
+    """
+    native = _committed(project, platform) or _solved_before(project, platform)
+    if native is None:
+        if project.frozen:
+            raise LockError(
+                "no lock, and --frozen forbids solving",
+                where=str(project.manifest.lock_path),
+                fix="run `nox -s lock` where the channel can be reached, and commit pixi.lock",
+            )
+        return None
+    return _with_build_lock(project, native)
+
+
+def resolve(project: Project, platform: Platform, console: Console) -> Locks:
+    """The locks for a run: at hand, or solved into the work folder.
+
+    Raises LockError or ChannelError, with the ways on.
+    """
+    if (ready := locks_at_hand(project, platform)) is not None:
+        return ready
+    with _guard(project):
+        native = _committed(project, platform) or _solved_before(project, platform)
+        if native is None:
+            native = _solve_native(project, platform, console)
+        ready = _with_build_lock(project, native)
+        if ready is None:
+            wanted = requirements(project, native.stack)
+            with console.step("lock", f"GDAL {wanted.gdal_version}'s sdist and requirements",
+                              logs="lock") as step:
+                solve_build_lock(wanted, _work_build_lock(project, wanted),
+                                 environ=project.machine.environ, step=step)
+            ready = _with_build_lock(project, native)
+    if ready is None:
+        raise LockError("the build lock was solved, but is not what was asked for")
+    return ready
+
+
+def requirements(project: Project, stack: NativeStack) -> Requirements:
+    """What the build lock has to hold."""
+    return Requirements(
+        gdal_version=stack.gdal_version,
+        pythons=project.config.pythons,
+        platforms=project.manifest.platforms,
+        build=project.host.build_system.requires,
+        test=project.config.test.requires,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Native:
+    stack: NativeStack
+    source: Source
+    mirrors: Mirrors
+    path: Path
+
+
+def _committed(project: Project, platform: Platform) -> _Native | None:
+    path = project.manifest.lock_path
+    if project.channel is not None or not path.is_file():
+        return None
+    spec = project.manifest.environment(project.config.environment, platform)
+    lock = read_lock(path)
+    every = records(lock, spec.name, platform, path)
+    if faults := check_satisfies(every, spec, path):
+        raise LockError(faults)
+    locked = lock.environment(spec.name)
+    urls = [_url(channel) for channel in locked.channels()] if locked else []
+    wanted = [named_channel(name).url for name in spec.channels]
+    if [url.rstrip("/") for url in urls] != [url.rstrip("/") for url in wanted]:
+        raise LockError(
+            f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
+            where=str(path), fix="run `nox -s lock`",
+        )
+    return _Native(
+        stack=native_stack(every, platform, project.config.plugins, path),
+        source=Source(committed=True, channels=spec.channels,
+                      words=f"{path.name}, locked from {', '.join(spec.channels)}"),
+        mirrors=read_mirrors(project.machine.environ),
+        path=path,
+    )
+
+
+def _solved_before(project: Project, platform: Platform) -> _Native | None:
+    spec = project.manifest.environment(project.config.environment, platform)
+    folder = _work_lock(project, spec)
+    try:
+        said = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+        channels = tuple(
+            Channel(name=c["name"], url=c["url"], folder=Path(c["folder"]) if c["folder"] else None)
+            for c in said["channels"]
+        )
+        if said["states"] != [channel.state() for channel in channels]:
+            return None  # the folder's index changed: what it offers now is not what was locked
+    except (OSError, ValueError, KeyError):
+        return None
+    path = folder / "pixi.lock"
+    every = records(read_lock(path), spec.name, platform, path)
+    return _Native(
+        stack=native_stack(every, platform, project.config.plugins, path),
+        source=Source(committed=False, channels=tuple(c.name for c in channels),
+                      words=said["words"]),
+        mirrors=read_mirrors(project.machine.environ).plus(channels),
+        path=path,
+    )
+
+
+def _solve_native(project: Project, platform: Platform, console: Console) -> _Native:
+    spec = project.manifest.environment(project.config.environment, platform)
+    if project.channel is not None:
+        channel = chosen_channel(project, console)
+        _solve_into_work(project, spec, (channel,), f"{channel.name}, not locked (--channel)",
+                         console)
+    else:
+        try:
+            channels = tuple(named_channel(name) for name in spec.channels)
+            _solve_into_work(project, spec, channels,
+                             f"{', '.join(spec.channels)}, solved now: no lock is committed",
+                             console)
+        except ChannelError as error:
+            if project.config.channel_fallback is not Fallback.DISTRO:
+                raise
+            console.warn(f"{error.faults[0].what}")
+            console.warn(
+                f"no lock is committed and {', '.join(spec.channels)} cannot be reached: using this "
+                'distribution\'s own packages instead, as channel-fallback = "distro" allows'
+            )
+            channel = distro_channel(project, console)
+            _solve_into_work(
+                project, spec, (channel,),
+                f"{channel.name}, INSTEAD OF {', '.join(spec.channels)}, which was out of reach",
+                console,
+            )
+    native = _solved_before(project, platform)
+    if native is None:
+        raise LockError("the solved lock was changed while it was read", fix="run it again")
+    return native
+
+
+def _solve_into_work(
+    project: Project,
+    spec: EnvironmentSpec,
+    channels: tuple[Channel, ...],
+    words: str,
+    console: Console,
+) -> None:
+    mirrors = read_mirrors(project.machine.environ).plus(channels)
+    names = ", ".join(channel.name for channel in channels)
+    with console.step("lock", f"solving for {spec.platform} against {names}, into the work folder",
+                      logs="lock"):
+        found = solve_environment(spec, channels, mirrors=mirrors,
+                                  cache=project.machine.cache / "repodata")
+    folder = _work_lock(project, spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_lock(
+        folder / "pixi.lock",
+        {spec.name: {spec.platform: found}},
+        channels=[channel.url for channel in channels],
+        virtual_packages={spec.platform: spec.virtual_packages},
+    )
+    _write_json(folder / SOURCE, {
+        "words": words,
+        "channels": [
+            {"name": c.name, "url": c.url, "folder": str(c.folder) if c.folder else None}
+            for c in channels
+        ],
+        "states": [channel.state() for channel in channels],
+    })
+
+
+def chosen_channel(project: Project, console: Console) -> Channel:
+    """The channel of --channel or GEOWHEEL_CHANNEL, made first when it is the distro channel."""
+    if project.channel == DISTRO:
+        return distro_channel(project, console)
+    return parse_channel(project.channel or "", project.root)
+
+
+def distro_channel(project: Project, console: Console, *, refresh: bool = False) -> Channel:
+    """The channel of this distribution's packages, made when it is not there (or refreshed)."""
+    from .distro import make_distro_channel, read_distribution  # only where needed
+
+    name = f"distro-{read_distribution()}"
+    folder = project.machine.cache / "channels" / name
+    if refresh or not any(folder.glob("*/repodata.json")):
+        with console.step("channel", f"{name}: conda packages from this distribution's own",
+                          logs="channel") as step:
+            made = make_distro_channel(folder, environ=project.machine.environ, step=step)
+            step.say(f"{made.packages} packages, {made.converted} of them converted now")
+    return folder_channel(folder, name)
+
+
+def _with_build_lock(project: Project, native: _Native) -> Locks | None:
+    wanted = requirements(project, native.stack)
+    committed = project.folder / FILE_NAME
+    path = committed if native.source.committed else _work_build_lock(project, wanted)
+    if not path.is_file() and not native.source.committed:
+        return None
+    lock = read_build_lock(path)
+    if lock.solved_from != digest(wanted):
+        if not native.source.committed:
+            return None
+        raise LockError(
+            "the build lock is not of this GDAL version, pythons and requirements",
+            where=str(path),
+            cause=f"pixi.lock has GDAL {wanted.gdal_version}, or pyproject.toml was edited since",
+            fix="run `nox -s lock`",
+        )
+    return Locks(stack=native.stack, build=lock, source=native.source, mirrors=native.mirrors,
+                 path=native.path)
+
+
+def _url(channel: LockChannel) -> str:
+    """py-rattler shows a locked channel's URL only in its representation."""
+    return repr(channel).partition('"')[2].partition('"')[0]
+
+
+def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
+    key = digest((spec, project.channel or "configured"))
+    return project.work / "locks" / key[:16]
+
+
+def _work_build_lock(project: Project, wanted: Requirements) -> Path:
+    return project.work / "locks" / digest(wanted)[:16] / FILE_NAME
+
+
+@contextmanager
+def _guard(project: Project) -> Iterator[None]:
+    folder = project.work / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
+
+
+def _write_json(path: Path, data: object) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
+        part = Path(scratch, path.name)
+        part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, path)

@@ -1,0 +1,134 @@
+"""The pixi CLI, where it is installed: it solves and locks, and it downloads and unpacks.
+
+Placing files is never left to it (see `linker`). Run for real with the version that
+docs/platforms.md names.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from packaging.version import Version
+
+from ..console import Step
+from ..environments import tool_environment
+from ..errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
+from .pixi_lock import NativeStack, Package
+
+OLDEST: Final = Version("0.68")
+"""The first that writes lock format 7, which older ones cannot read."""
+VARIABLE: Final = "GEOWHEEL_PIXI"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixi:
+    """A pixi program with its version."""
+
+    path: Path
+    version: Version
+
+
+def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
+    """The pixi that GEOWHEEL_PIXI or PATH names, None where there is none (or an older one).
+
+    `GEOWHEEL_PIXI=none` asks for none. Raises MachineError when GEOWHEEL_PIXI names something else
+    than a pixi of a usable version.
+    """
+    named = environ.get(VARIABLE)
+    if named == "none":
+        return None
+    found = named or shutil.which("pixi", path=environ.get("PATH", ""))
+    if not found:
+        return None
+    version = _version(Path(found), environ, step)
+    if version is not None and version >= OLDEST:
+        return Pixi(path=Path(found), version=version)
+    if named:
+        raise MachineError(
+            f"{VARIABLE}={named} is not a pixi of {OLDEST} or newer",
+            cause="PyPI's `pixi` is an unrelated program; the pixi CLI comes from prefix.dev",
+            fix=f"unset {VARIABLE}, or point it to the pixi program",
+        )
+    return None
+
+
+def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | None:
+    try:
+        result = step.run([path, "--version"], env=tool_environment(environ), cwd=Path.cwd(),
+                          check=False, timeout=20)
+    except OSError:
+        return None
+    match = re.fullmatch(r"pixi (\d+(?:\.\d+)+)", result.stdout.strip())
+    return Version(match[1]) if match and result.returncode == 0 else None
+
+
+def lock(pixi: Pixi, manifest: Path, *, environ: Mapping[str, str], step: Step) -> None:
+    """`pixi lock`: brings pixi.lock beside the manifest up to date.
+
+    Raises LockError or ChannelError with what pixi said.
+    """
+    result = step.run([pixi.path, "lock", "--manifest-path", manifest, "--color", "never"],
+                      env=tool_environment(environ), cwd=manifest.parent, check=False)
+    if result.returncode != 0:
+        text = result.stderr.strip()
+        kind = ChannelError if "error sending request" in text else LockError
+        raise kind(f"pixi lock failed:\n{text}", where=str(manifest),
+                   fix=f"the whole output is in {result.log}")
+
+
+def unpack(
+    pixi: Pixi,
+    stack: NativeStack,
+    lock_text: str,
+    folder: Path,
+    *,
+    cache: Path,
+    environ: Mapping[str, str],
+    step: Step,
+) -> dict[Package, Path]:
+    """Let pixi download and unpack a stack into a cache of ours; where each package then lies.
+
+    `lock_text` is a lock that holds just this stack as its default environment. The environment
+    that pixi links on the way is thrown away with `folder`. Raises IntegrityError for a wrong
+    sha256, ChannelError for what cannot be fetched.
+    """
+    channel = {p.url.rsplit("/", 2)[0] for p in stack.packages}
+    (folder / "pixi.toml").write_text(
+        "[workspace]\n"
+        'name = "geowheel-native"\n'
+        f"channels = {sorted(channel)!r}\n"
+        f'platforms = ["{stack.platform}"]\n',
+        encoding="utf-8",
+    )
+    (folder / "pixi.lock").write_text(lock_text, encoding="utf-8")
+    result = step.run(
+        [pixi.path, "install", "--frozen", "--manifest-path", folder / "pixi.toml",
+         "--platform", str(stack.platform), "--no-hard-links", "--color", "never"],
+        env=tool_environment(environ, PIXI_CACHE_DIR=str(cache)), cwd=folder, check=False,
+    )
+    places = {p: cache / "pkgs" / f"{p.name}-{p.version}-{p.build}" for p in stack.packages}
+    missing = [p for p, place in places.items() if not (place / "info" / "paths.json").is_file()]
+    # A foreign macOS environment fails at codesign after everything was unpacked: not our concern.
+    if missing:
+        raise _explain(result.stderr, result.log, missing)
+    return places
+
+
+def _explain(
+    text: str, log: Path, missing: list[Package]
+) -> IntegrityError | ChannelError | BuildError:
+    names = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+    said = f"pixi did not unpack {names}:\n{text.strip()}"
+    fix = f"the whole output is in {log}; GEOWHEEL_PIXI=none uses geowheel's own store"
+    if "mismatch" in text or "sha256" in text:
+        return IntegrityError(said, fix=fix)
+    if "error sending request" in text or "404" in text:
+        return ChannelError(said, fix=fix)
+    return BuildError(said, fix=fix)
+
+

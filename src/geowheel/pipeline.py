@@ -1,0 +1,141 @@
+"""The one loop over the stage table: bring what is asked for up to date, or say what would run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from .console import Console
+from .context import Context
+from .digest import digest, read_tree
+from .errors import GeowheelError
+from .ledger import Entry, Ledger, Record
+from .stages import Scope, Stage, needed
+from .stages.contract import Inputs, StageModule, load
+
+SOURCES: Final = ("*.py", "*.toml", "*.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a stage would do, and why."""
+
+    stage: Stage
+    subject: str
+    action: str
+    """`cached`, `run` or `follows`."""
+    why: str
+    record: Record | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a target ended."""
+
+    context: Context
+    records: Mapping[str, Record]
+    seconds: float
+    error: GeowheelError | None = None
+
+
+def bring_up_to_date(
+    goals: Sequence[str], context: Context, ledger: Ledger, console: Console
+) -> Finished:
+    """Run what is stale of the goals and their upstream stages, in the table's order.
+
+    An error of a stage ends the target and is part of the result; what was done stays done.
+    """
+    started = time.monotonic()
+    done: dict[str, Record] = {}
+    try:
+        for stage in needed(goals):
+            module, entry, inputs = _prepare(stage, context, ledger, done)
+            with entry.lock(console):
+                done[stage.name] = _ensure(
+                    entry, module, inputs, console, title=stage.name, asked=stage.name in goals
+                )
+        error = None
+    except GeowheelError as raised:
+        error = raised
+    return Finished(
+        context=context, records=done, seconds=time.monotonic() - started, error=error
+    )
+
+
+def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned]:
+    """What `bring_up_to_date` would do; runs nothing, writes nothing."""
+    done: dict[str, Record] = {}
+    planned: list[Planned] = []
+    for stage in needed(goals):
+        subject = subject_of(stage, context)
+        waiting = [name for name in stage.upstream if name not in done]
+        if waiting:
+            planned.append(Planned(stage=stage, subject=subject, action="follows",
+                                   why=f"after {', '.join(waiting)}"))
+            continue
+        _, entry, _ = _prepare(stage, context, ledger, done)
+        why = entry.stale()
+        record = entry.record if why is None else None
+        if record is not None:
+            done[stage.name] = record
+        planned.append(Planned(
+            stage=stage, subject=subject, action="cached" if record else "run",
+            why=why or f"key {entry.key[:12]}", record=record,
+        ))
+    return planned
+
+
+def subject_of(stage: Stage, context: Context) -> str:
+    """`linux-64` or `cp312-linux-64`."""
+    if stage.scope is Scope.PLATFORM:
+        return str(context.target.platform)
+    return str(context.target)
+
+
+def _prepare(
+    stage: Stage, context: Context, ledger: Ledger, done: Mapping[str, Record]
+) -> tuple[StageModule, Entry, Inputs]:
+    module = load(stage)
+    inputs = module.inputs(context, {name: done[name] for name in stage.upstream})
+    components = inputs.components() | {
+        "geowheel's own sources": toolkit_digest(),
+        "tools": digest({name: version(name) for name in stage.tools}),
+    }
+    return module, ledger.entry(stage, subject_of(stage, context), components,
+                                inputs.trees()), inputs
+
+
+def _ensure(
+    entry: Entry,
+    module: StageModule,
+    inputs: Inputs,
+    console: Console,
+    *,
+    title: str,
+    asked: bool,
+) -> Record:
+    why = entry.stale()
+    record = entry.record
+    if why is None and record is not None and asked:
+        with console.quiet_step(title) as step:
+            why = module.check(inputs, record, step)
+    if why is None and record is not None:
+        console.cached(title, entry.key)
+        return record
+    started = time.monotonic()
+    with console.step(title, why or "", logs=f"{entry.subject}/{title}") as step:
+        with entry.scratch() as folder:
+            return entry.commit(folder, module.run(inputs, folder, step), started)
+
+
+@cache
+def toolkit_digest() -> str:
+    """The digest of geowheel's own code and tables: a part of every key."""
+    root = Path(__file__).parent
+    files = [p.relative_to(root).as_posix() for pattern in SOURCES for p in root.rglob(pattern)]
+    return read_tree(root, files).digest()

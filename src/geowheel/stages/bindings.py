@@ -1,0 +1,167 @@
+"""bindings: GDAL's SWIG wrappers, compiled for one interpreter against the prefix."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..console import Step
+from ..context import Context
+from ..environments import isolated_environment
+from ..errors import BuildError, IntegrityError
+from ..interpreters import Interpreter
+from ..ledger import Record
+from ..native.build_lock import Download
+from ..native.store import Store
+from ..systems import linux
+from .contract import Inputs, Outcome, ambient
+from .fetch import PREFIX, download_wanted
+
+MODULES = "modules"
+ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """A placed native stack, known by its content."""
+
+    folder: Path
+    content: str
+
+    def digest(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindingsInputs(Inputs):
+    """Wrappers, headers and compilers; no file of the host."""
+
+    prefix: Prefix
+    gdal_sdist: Download
+    requirements: tuple[Download, ...]
+    interpreter: Interpreter
+    toolchain: linux.Toolchain
+    flags: tuple[str, ...]
+    import_package: str
+    store: Store = ambient()
+    environ: Mapping[str, str] = ambient()
+
+
+def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs:
+    """From the prefix, the build lock and the machine's compilers."""
+    fetch = upstream["fetch"]
+    return BindingsInputs(
+        prefix=Prefix(folder=fetch.folder / PREFIX, content=fetch.content),
+        gdal_sdist=context.locks.build.gdal_sdist,
+        requirements=context.locks.build.requirements("bindings", context.target),
+        interpreter=context.interpreter,
+        toolchain=context.toolchain,
+        flags=(*linux.COMPILE_FLAGS, *linux.CXX_FLAGS, *linux.LINK_FLAGS),
+        import_package=context.project.config.import_package,
+        store=context.store,
+        environ=context.project.machine.environ,
+    )
+
+
+def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
+    """Compile the wrappers side by side, link each into a module."""
+    inputs.store.obtain(
+        [download_wanted(d) for d in (inputs.gdal_sdist, *inputs.requirements)], step
+    )
+    work = folder / "work"
+    source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
+    numpy = _numpy_headers(inputs, work)
+    wrappers = sorted((source / "extensions").glob("*_wrap.c*"))
+    if not wrappers:
+        raise BuildError(
+            f"no SWIG wrappers in GDAL {inputs.gdal_sdist.version}'s sdist",
+            where=inputs.gdal_sdist.file_name,
+            cause="its layout is not one that geowheel knows (extensions/*_wrap.cpp)",
+        )
+    modules = folder / MODULES
+    modules.mkdir()
+    step.say(f"{len(wrappers)} modules with {inputs.toolchain.describe()}")
+    with (
+        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
+        step.progress("compile", len(wrappers)) as advance,
+    ):
+        def make(wrapper: Path) -> None:
+            _module(wrapper, inputs, work, numpy, modules, step)
+            advance(1)
+
+        largest_first = sorted(wrappers, key=lambda path: -path.stat().st_size)
+        for future in [pool.submit(make, wrapper) for wrapper in largest_first]:
+            future.result()
+    shutil.rmtree(work)
+    return Outcome(facts={
+        "compiler": inputs.toolchain.version,
+        "glibc": inputs.toolchain.libc,
+        "libstdcxx": inputs.toolchain.libstdcxx,
+    })
+
+
+def check(_: BindingsInputs, __: Record, ___: Step) -> str | None:
+    """The ledger's own check is enough."""
+    return None
+
+
+def unpack_sdist(store: Store, sdist: Download, folder: Path) -> Path:
+    """GDAL's sdist below `folder`; its one top folder. Raises IntegrityError when it has more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = store.path(download_wanted(sdist))
+    with tarfile.open(path) as archive:
+        archive.extractall(folder, filter="data")  # PEP 706: nothing leaves the folder
+    found = [entry for entry in folder.iterdir() if (entry / "PKG-INFO").is_file()]
+    if len(found) != 1:
+        raise IntegrityError("not an sdist: it has no single folder with PKG-INFO",
+                             where=str(path))
+    return found[0]
+
+
+def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:
+    wheel = next(d for d in inputs.requirements if d.name == "numpy")
+    goal = work / "numpy-headers"
+    with zipfile.ZipFile(inputs.store.path(download_wanted(wheel))) as archive:
+        headers = [name for name in archive.namelist() if "/include/numpy/" in name]
+        archive.extractall(goal, headers)
+    return (goal / headers[0].partition("/include/")[0] / "include").resolve()
+
+
+def _module(
+    wrapper: Path,
+    inputs: BindingsInputs,
+    work: Path,
+    numpy: Path,
+    modules: Path,
+    step: Step,
+) -> None:
+    name = wrapper.name.partition("_wrap.")[0]
+    includes = [inputs.prefix.folder / linux.HEADERS, inputs.interpreter.include]
+    if name == ARRAY:
+        includes.append(numpy)
+    object_file = work / f"{name}.o"
+    env = isolated_environment(inputs.environ)
+    step.run(
+        linux.compile_command(
+            inputs.toolchain,
+            wrapper,
+            object_file,
+            includes=includes,
+            # SWIG keeps one type table a process under this name: one of our own, or classes of
+            # another package's osgeo would be handed out (studied with two GDALs in one process).
+            defines=[f"SWIG_TYPE_TABLE={inputs.import_package.replace('.', '_')}"],
+            mapped={work: "gdal", inputs.prefix.folder: "native"},
+        ),
+        env=env, cwd=work,
+    )  # fmt: skip
+    output = modules / f"_{name}{inputs.interpreter.extension_suffix}"
+    step.run(
+        linux.link_command(inputs.toolchain, [object_file], output, prefix=inputs.prefix.folder),
+        env=env, cwd=work,
+    )  # fmt: skip

@@ -1,0 +1,226 @@
+"""build: the raw wheel, by the host's own PEP 517 backend in a staged copy with the payload."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from pyproject_hooks import BuildBackendHookCaller
+
+from ..binary.wheel import parse_filename, unpack_wheel, write_wheel
+from ..config import BuildSystem
+from ..console import Step
+from ..context import Context
+from ..digest import Tree
+from ..environments import isolated_environment
+from ..errors import BuildError, Fault
+from ..host_files import git_description, host_files, stage
+from ..interpreters import Interpreter
+from ..ledger import Record
+from ..native.build_lock import Download
+from ..native.store import Store
+from ..python_environments import make_environment
+from .contract import Inputs, Outcome, ambient
+from .fetch import download_wanted
+from .vendor import PAYLOAD
+
+GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
+# Backends whose version comes from git: computed in the checkout, handed over in this variable
+# (https://setuptools-scm.readthedocs.io/en/latest/overrides/), since a staged copy has no history.
+_FROM_GIT = frozenset({"setuptools-scm", "hatch-vcs"})
+_PRETEND = "SETUPTOOLS_SCM_PRETEND_VERSION"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """The vendored files, known by their content."""
+
+    folder: Path
+    content: str
+
+    def digest(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildInputs(Inputs):
+    """The host's files, the payload, and the environment that the backend runs in."""
+
+    host_files: Tree
+    payload: Payload
+    build_system: BuildSystem
+    requirements: tuple[Download, ...]
+    interpreter: Interpreter
+    tag: str
+    gdal_version: str
+    git: str
+    store: Store = ambient()
+    environ: Mapping[str, str] = ambient()
+
+
+def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs:
+    """From the host's files and the payload."""
+    project, target = context.project, context.target
+    environ = project.machine.environ
+    system = project.host.build_system
+    vendor = upstream["vendor"]
+    architecture = target.platform.architecture
+    return BuildInputs(
+        host_files=host_files(project.folder, environ),
+        payload=Payload(folder=vendor.folder / PAYLOAD, content=vendor.content),
+        build_system=system,
+        requirements=context.locks.build.requirements("build", target),
+        interpreter=context.interpreter,
+        tag=f"{target.interpreter_tag}-{target.interpreter_tag}-linux_{architecture}",
+        gdal_version=context.locks.stack.gdal_version,
+        git=git_description(project.folder, environ) if _version_from_git(system) else "",
+        store=context.store,
+        environ=environ,
+    )
+
+
+def run(inputs: BuildInputs, folder: Path, step: Step) -> Outcome:
+    """Stage, call the backend, check what came out, tag it for interpreter and platform."""
+    work = folder / "work"
+    staged = work / "host"
+    staged.mkdir(parents=True)
+    stage(inputs.host_files, staged)
+    _add_payload(inputs, staged)
+    wanted = [download_wanted(d) for d in inputs.requirements]
+    inputs.store.obtain(wanted, step)
+    python = make_environment(
+        inputs.interpreter, work / "environment", [inputs.store.path(w) for w in wanted],
+        environ=inputs.environ, step=step,
+    )  # fmt: skip
+    made = _call_backend(inputs, staged, work / "made", python, step)
+    tree = work / "tree"
+    unpack_wheel(made, tree)
+    _check_payload(inputs, tree, made)
+    name, version, _, _ = parse_filename(made.name)
+    _mark_as_compiled(tree)
+    raw = write_wheel(tree, folder, filename=f"{name}-{version}-{inputs.tag}.whl", level=0)
+    shutil.rmtree(work)
+    return Outcome(facts={"wheel": raw.path.name, "version": version})
+
+
+def check(_: BuildInputs, __: Record, ___: Step) -> str | None:
+    """The ledger's own check is enough."""
+    return None
+
+
+def _version_from_git(system: BuildSystem) -> bool:
+    names = {canonicalize_name(Requirement(text).name) for text in system.requires}
+    return not names.isdisjoint(_FROM_GIT)
+
+
+def _add_payload(inputs: BuildInputs, staged: Path) -> None:
+    # A host that keeps its packages below src/ gets the payload there.
+    root = staged / "src" if (staged / "src").is_dir() else staged
+    payload = inputs.payload.folder
+    clashes = [
+        entry.path for entry in inputs.host_files.entries
+        if (payload / Path(entry.path).relative_to("src" if root != staged else ".")).is_file()
+        if root == staged or entry.path.startswith("src/")
+    ]
+    if clashes:
+        raise BuildError(
+            f"the host already has {', '.join(clashes[:3])}{', ...' if clashes[3:] else ''}, which "
+            "the payload brings as well",
+            where=str(inputs.host_files.root),
+            cause="an osgeo package was copied into the host by hand",
+            fix="remove it from the host: geowheel puts it there",
+        )
+    shutil.copytree(payload, root, dirs_exist_ok=True)
+
+
+def _call_backend(
+    inputs: BuildInputs, staged: Path, goal: Path, python: Path, step: Step
+) -> Path:
+    goal.mkdir()
+    env = isolated_environment(inputs.environ, **{GDAL_VERSION_VARIABLE: inputs.gdal_version})
+    if inputs.git:
+        env[_PRETEND] = _git_version(inputs, python, step)
+    # The environment's own programs (cmake, ninja) come first, as in an activated environment.
+    env["PATH"] = f"{python.parent}:{env.get('PATH', '')}"
+
+    def runner(
+        cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
+        step.run(cmd, env={**env, **(extra_environ or {})}, cwd=Path(cwd or staged))
+
+    system = inputs.build_system
+    hooks = BuildBackendHookCaller(
+        str(staged), system.backend, system.backend_path or None, runner=runner,
+        python_executable=str(python),
+    )  # fmt: skip
+    missing = _unmet(hooks.get_requires_for_build_wheel(), inputs)
+    if missing:
+        raise BuildError(
+            f"{system.backend} also asks for {', '.join(missing)}",
+            cause="a backend may name more build requirements when it is called (PEP 517)",
+            fix="add them to [build-system] requires, then run `nox -s lock`",
+        )
+    hooks.build_wheel(str(goal))
+    wheels = sorted(goal.glob("*.whl"))
+    if len(wheels) != 1:
+        raise BuildError(f"{system.backend} made {len(wheels)} wheels instead of one")
+    return wheels[0]
+
+
+def _unmet(requirements: Sequence[str], inputs: BuildInputs) -> list[str]:
+    locked = {download.name for download in inputs.requirements}
+    parsed = [Requirement(text) for text in requirements]
+    return [
+        str(r) for r in parsed
+        if canonicalize_name(r.name) not in locked and (r.marker is None or r.marker.evaluate())
+    ]
+
+
+def _git_version(inputs: BuildInputs, python: Path, step: Step) -> str:
+    result = step.run(
+        [python, "-m", "setuptools_scm"], env=isolated_environment(inputs.environ),
+        cwd=inputs.host_files.root,
+    )  # fmt: skip
+    return result.stdout.strip().splitlines()[-1]
+
+
+def _check_payload(inputs: BuildInputs, tree: Path, made: Path) -> None:
+    wanted = [p.relative_to(inputs.payload.folder).as_posix()
+              for p in sorted(inputs.payload.folder.rglob("*")) if p.is_file()]
+    present = {p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
+    missing = [path for path in wanted if path not in present]
+    if missing:
+        raise BuildError([Fault(
+            what=f"{inputs.build_system.backend} left {len(missing)} of {len(wanted)} payload "
+            f"files out of {made.name}: {', '.join(missing[:5])}"
+            + (", ..." if missing[5:] else ""),
+            where=str(inputs.host_files.root / "pyproject.toml"),
+            cause="the backend includes only the files that its own configuration names",
+            fix=_include_hint(inputs.build_system.backend),
+        )])
+
+
+def _mark_as_compiled(tree: Path) -> None:
+    """The payload holds extension modules, whatever the backend believes: PEP 427's platlib."""
+    for path in tree.glob("*.dist-info/WHEEL"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            text.replace("Root-Is-Purelib: true", "Root-Is-Purelib: false"), encoding="utf-8"
+        )
+
+
+def _include_hint(backend: str) -> str:
+    hints = {
+        "setuptools": 'find packages with [tool.setuptools.packages.find] and set '
+        '[tool.setuptools.package-data] "*" = ["**/*"]',
+        "hatchling": "name the packages in [tool.hatch.build.targets.wheel] packages",
+        "scikit_build_core": "name the packages in [tool.scikit-build] wheel.packages",
+        "poetry": 'add them to [tool.poetry] include, with format = "wheel"',
+        "mesonpy": "install them with py.install_sources in meson.build",
+    }
+    return next((hint for name, hint in hints.items() if backend.startswith(name)),
+                "see how that backend includes data files")

@@ -1,0 +1,75 @@
+"""What a stage module is: `inputs` decides and changes nothing, `run` acts and sees only inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ..digest import Tree, digest
+from . import Stage
+
+if TYPE_CHECKING:
+    from ..console import Step
+    from ..context import Context
+    from ..ledger import Record
+
+_AMBIENT = "ambient"
+
+
+def ambient() -> Any:
+    """A field that is no content: a cache folder, a budget of time. It has no part in the key."""
+    return field(metadata={_AMBIENT: True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Base of a stage's inputs: one field for each component of its key."""
+
+    def components(self) -> dict[str, str]:
+        """Name and digest of each component."""
+        return {
+            f.name.replace("_", " "): digest(getattr(self, f.name))
+            for f in fields(self)
+            if not f.metadata.get(_AMBIENT)
+        }
+
+    def trees(self) -> dict[str, dict[str, str]]:
+        """The files of components that are trees, to name one that changed."""
+        every = {f.name.replace("_", " "): getattr(self, f.name) for f in fields(self)}
+        return {name: value.paths() for name, value in every.items() if isinstance(value, Tree)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run of a stage made."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the record keeps beside the files; plain JSON values."""
+    content: str | None = None
+    """Digest of what was made, for the stages that follow; None: digest of the files."""
+    passed: bool = True
+    """False only for a verdict that failed."""
+
+
+class StageModule(Protocol):
+    """The two functions of a stage's module, and what an explicit request checks again."""
+
+    def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> Inputs:
+        """Decide; read-only and fast."""
+        ...
+
+    def run(self, inputs: Any, folder: Path, step: Step, /) -> Outcome:
+        """Act: make everything inside `folder`, from `inputs` alone."""
+        ...
+
+    def check(self, inputs: Any, record: Record, step: Step, /) -> str | None:
+        """When the stage is asked for by name: why a reusable record will not do, or None."""
+        ...
+
+
+def load(stage: Stage) -> StageModule:
+    """The stage's module, imported when it is needed."""
+    return cast("StageModule", import_module(f"geowheel.stages.{stage.name}"))

@@ -1,0 +1,180 @@
+"""repair: the native libraries into the wheel, one tag, canonical bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..binary.floor import floor
+from ..binary.wheel import write_wheel
+from ..console import Step
+from ..context import Context
+from ..digest import Artefact
+from ..errors import BuildError
+from ..ledger import Record
+from ..native.linker import NativeManifest, read_native_manifest
+from ..systems import linux
+from ..systems.auditwheel_repair import RepairedTree, repair_elf_wheel
+from ..targets import Platform
+from .bindings import Prefix
+from .contract import Inputs, Outcome, ambient
+from .fetch import PREFIX
+
+LIBRARIES = "_libraries.json"
+ENTRY_LIBRARIES = {"gdal": "libgdal.so", "proj": "libproj.so"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairInputs(Inputs):
+    """The raw wheel, the prefix, and the newest glibc that is allowed."""
+
+    raw: Artefact
+    prefix: Prefix
+    platform: Platform
+    import_package: str
+    newest_glibc: str | None
+    environ: Mapping[str, str] = ambient()
+
+
+def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
+    """From the raw wheel and the prefix."""
+    fetch = upstream["fetch"]
+    return RepairInputs(
+        raw=only_wheel(upstream["build"]),
+        prefix=Prefix(folder=fetch.folder / PREFIX, content=fetch.content),
+        platform=context.target.platform,
+        import_package=context.project.config.import_package,
+        newest_glibc=context.project.config.floor.glibc,
+        environ=context.project.machine.environ,
+    )
+
+
+def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
+    """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
+    work = folder / "work"
+    work.mkdir()
+    repaired = repair_elf_wheel(
+        inputs.raw.path,
+        library_folder=inputs.prefix.folder / linux.LIBRARIES,
+        folder=work,
+        platform=inputs.platform,
+        run=step.run,
+        environ=inputs.environ,
+    )
+    package = "/".join(inputs.import_package.split("."))
+    _write_libraries(repaired, package)
+    owners = owners_in_wheel(
+        repaired, read_native_manifest(inputs.prefix.folder.parent), package, inputs.raw.path.name
+    )
+    forcing = _floor(repaired, owners)
+    _check_floor(repaired, inputs.newest_glibc, forcing)
+    step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
+    wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
+    shutil.rmtree(work)
+    return Outcome(facts={
+        "wheel": wheel.path.name,
+        "sha256": wheel.sha256,
+        "tag": repaired.platform_tag,
+        "libraries": len(repaired.bundled),
+        "floor": forcing,
+        "owners": owners,
+    })
+
+
+def check(_: RepairInputs, __: Record, ___: Step) -> str | None:
+    """The ledger's own check is enough."""
+    return None
+
+
+def only_wheel(record: Record) -> Artefact:
+    """The one wheel that a record's stage made."""
+    wheels = [output for output in record.outputs if output.path.endswith(".whl")]
+    if len(wheels) != 1:
+        raise BuildError(f"{record.stage} made {len(wheels)} wheels instead of one",
+                         where=str(record.folder))
+    return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
+
+
+def owners_in_wheel(
+    repaired: RepairedTree, manifest: NativeManifest, package: str, raw: str
+) -> dict[str, str]:
+    """Path prefix in the wheel to the package that it came from, the longest prefix first."""
+    names = {owner.name: f"{owner.name} {owner.version}" for owner in manifest.owners.values()}
+    owners = {
+        bundled.path: str(names[manifest.owners[f"{linux.LIBRARIES}/{bundled.source}"].name])
+        for bundled in repaired.bundled
+    }
+    gdal = names["libgdal-core"]
+    owners[f"{package}/_data/gdal/"] = gdal
+    owners[f"{package}/_data/proj/"] = names.get("proj", "proj")
+    owners[f"{package}/_data/cacert.pem"] = names.get("ca-certificates", "ca-certificates")
+    for path, owner in manifest.owners.items():
+        if path.startswith(linux.PLUGINS + "/"):
+            owners[f"{package}/_plugins/{Path(path).name}"] = names[owner.name]
+    owners[f"{package}/"] = f"GDAL {manifest.gdal_version} bindings"
+    owners["osgeo_utils/"] = f"GDAL {manifest.gdal_version} utilities"
+    owners[""] = raw.partition("-")[0]
+    return dict(sorted(owners.items(), key=lambda item: (-len(item[0]), item[0])))
+
+
+def owner_of(path: str, owners: Mapping[str, str]) -> str:
+    """The package that a member of the wheel came from."""
+    exact = owners.get(path)
+    if exact is not None:
+        return exact
+    prefixes = [prefix for prefix in owners if path.startswith(prefix)]
+    return owners[max(prefixes, key=len)] if prefixes else ""
+
+
+def _write_libraries(repaired: RepairedTree, package: str) -> None:
+    """Name the bundled libraries for the bootstrap, relative to the import package."""
+    up = "../" * (package.count("/") + 1)
+    found = {
+        name: up + bundled.path
+        for name, start in ENTRY_LIBRARIES.items()
+        for bundled in repaired.bundled
+        if bundled.soname.startswith(start)
+    }
+    missing = sorted(set(ENTRY_LIBRARIES) - set(found))
+    if missing:
+        raise BuildError(
+            f"the wheel bundles no {' and no '.join(ENTRY_LIBRARIES[name] for name in missing)}",
+            where=repaired.filename,
+            cause="the bindings are not linked to the native stack's libgdal",
+        )
+    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+    (repaired.tree / package / LIBRARIES).write_text(text, encoding="utf-8")
+
+
+def _floor(repaired: RepairedTree, owners: Mapping[str, str]) -> list[dict[str, object]]:
+    packages = {path: owner_of(path, owners) for path in repaired.elves}
+    return [
+        {
+            "needs": str(requirement),
+            "packages": list(requirement.packages),
+            "files": [forcing.path for forcing in requirement.forced_by],
+        }
+        for requirement in floor(repaired.elves, packages)
+    ]
+
+
+def _check_floor(
+    repaired: RepairedTree, newest: str | None, forcing: list[dict[str, object]]
+) -> None:
+    if newest is None:
+        return
+    _, major, minor, *_ = repaired.platform_tag.split("_")
+    if (int(major), int(minor)) > tuple(int(part) for part in newest.split(".")):
+        reasons = "; ".join(
+            f"{item['needs']} by {', '.join(map(str, list(item['packages'])[:3]))}"  # type: ignore[call-overload]
+            for item in forcing
+        )
+        raise BuildError(
+            f"the wheel is {repaired.platform_tag}, newer than the floor glibc {newest}",
+            where=repaired.filename,
+            cause=f"it needs {reasons}",
+            fix="lock packages built for an older system, or raise [tool.geowheel.floor] glibc",
+        )

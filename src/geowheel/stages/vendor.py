@@ -1,0 +1,161 @@
+"""vendor: everything that goes into the host's package, as a payload; no file of the host."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from ..console import Step
+from ..context import Context
+from ..errors import BuildError
+from ..ledger import Record
+from ..native.build_lock import Download
+from ..native.linker import read_native_manifest
+from ..native.store import Store
+from ..systems import linux
+from .bindings import MODULES, Prefix, unpack_sdist
+from .contract import Inputs, Outcome, ambient
+from .fetch import PREFIX
+
+PAYLOAD = "payload"
+BOOTSTRAP = "_bootstrap.py"
+DATA = "_data"
+PLUGINS = "_plugins"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modules:
+    """The compiled bindings of a target, known by their content."""
+
+    folder: Path
+    content: str
+
+    def digest(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, kw_only=True)
+class VendorInputs(Inputs):
+    """What is vendored, and where to."""
+
+    prefix: Prefix
+    bindings: Modules
+    gdal_sdist: Download
+    import_package: str
+    plugins: tuple[str, ...]
+    exclude: tuple[str, ...]
+    store: Store = ambient()
+
+
+def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
+    """From the prefix, the bindings and the configuration."""
+    fetch, bindings = upstream["fetch"], upstream["bindings"]
+    config = context.project.config
+    return VendorInputs(
+        prefix=Prefix(folder=fetch.folder / PREFIX, content=fetch.content),
+        bindings=Modules(folder=bindings.folder / MODULES, content=bindings.content),
+        gdal_sdist=context.locks.build.gdal_sdist,
+        import_package=config.import_package,
+        plugins=config.plugins,
+        exclude=config.exclude,
+        store=context.store,
+    )
+
+
+def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
+    """Lay out osgeo, osgeo_utils, the data, the plugins and the bootstrap below payload/."""
+    payload, work = folder / PAYLOAD, folder / "work"
+    source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
+    package = payload.joinpath(*inputs.import_package.split("."))
+    shutil.copytree(source / "osgeo", package)
+    shutil.copytree(source / "gdal-utils" / "osgeo_utils", package.with_name("osgeo_utils"))
+    for module in sorted(inputs.bindings.folder.iterdir()):
+        shutil.copy2(module, package / module.name)
+    bootstrap = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")
+    (package / BOOTSTRAP).write_text(bootstrap, encoding="utf-8")
+    init = package / "__init__.py"
+    init.write_text(with_bootstrap(init.read_text(encoding="utf-8")), encoding="utf-8")
+    _copy_data(inputs.prefix.folder, package / DATA)
+    plugins = _copy_plugins(inputs, package / PLUGINS)
+    shutil.rmtree(work)
+    dropped = _exclude(payload, inputs.exclude)
+    count = sum(1 for path in payload.rglob("*") if path.is_file())
+    step.say(f"{count} files, {plugins} plugins" + (f", {dropped} excluded" if dropped else ""))
+    return Outcome(facts={"files": count, "plugins": plugins, "excluded": dropped})
+
+
+def check(_: VendorInputs, __: Record, ___: Step) -> str | None:
+    """The ledger's own check is enough."""
+    return None
+
+
+def with_bootstrap(source: str) -> str:
+    """osgeo/__init__.py with the bootstrap's import before its first other statement.
+
+    GDAL registers all drivers while `_gdal` is imported, so search paths have to stand by then.
+    A docstring and imports from __future__ keep their place, as the language demands.
+    """
+    line = 0
+    for number, node in enumerate(ast.parse(source).body):
+        docstring = number == 0 and isinstance(node, ast.Expr) and isinstance(
+            node.value, ast.Constant
+        )
+        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        if not (docstring or future):
+            break
+        line = node.end_lineno or 0
+    lines = source.splitlines(keepends=True)
+    added = "from . import _bootstrap  # geowheel: finds the bundled data\n"
+    return "".join([*lines[:line], added, *lines[line:]])
+
+
+def _copy_data(prefix: Path, goal: Path) -> None:
+    for name, relative, probe in (
+        ("gdal", linux.GDAL_DATA, "gdalvrt.xsd"),
+        ("proj", linux.PROJ_DATA, "proj.db"),
+    ):
+        source = prefix / relative
+        if not (source / probe).is_file():
+            raise BuildError(
+                f"the native stack has no {relative}/{probe}",
+                cause="the channel's packages lay out their data in another way",
+                fix="run fetch again, or report the channel's package",
+            )
+        shutil.copytree(source, goal / name)
+    if (prefix / linux.CA_BUNDLE).is_file():
+        shutil.copyfile(prefix / linux.CA_BUNDLE, goal / "cacert.pem")
+
+
+def _copy_plugins(inputs: VendorInputs, goal: Path) -> int:
+    manifest = read_native_manifest(inputs.prefix.folder.parent)
+    wanted = set(inputs.plugins) | {"libgdal-core"}
+    found = [
+        path for path, owner in manifest.owners.items()
+        if path.startswith(linux.PLUGINS + "/") and owner.name in wanted and path.endswith(".so")
+    ]
+    for path in sorted(found):
+        goal.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(inputs.prefix.folder / path, goal / Path(path).name)
+    return len(found)
+
+
+def _exclude(payload: Path, patterns: tuple[str, ...]) -> int:
+    dropped = [
+        path for path in _files(payload)
+        if any(fnmatch.fnmatch(path.relative_to(payload).as_posix(), p) for p in patterns)
+    ]
+    for path in dropped:
+        path.unlink()
+    return len(dropped)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            yield Path(place, name)

@@ -1,0 +1,44 @@
+"""Markers by place and by fixture: a test says what it needs by asking for it."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+BY_FIXTURE = {
+    "distro_channel": "distro",
+    "built": "pypi",
+    "pixi_cli": "pixi",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TESTS / "integration" in item.path.parents:
+            item.add_marker("integration")
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in BY_FIXTURE:
+                item.add_marker(BY_FIXTURE[fixture])
+
+
+@pytest.fixture(scope="session")
+def conda_forge_lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real conda-forge lock, unpacked."""
+    packed = (TESTS / "data" / "conda-forge-gdal.pixi.lock.xz").read_bytes()
+    path = tmp_path_factory.mktemp("lock") / "pixi.lock"
+    path.write_bytes(lzma.decompress(packed))
+    return path
+
+
+@pytest.fixture
+def pixi_cli() -> Path:
+    """A pixi of 0.68 or newer; no package index offers one, so this may say: not run."""
+    found = os.environ.get("GEOWHEEL_PIXI") or shutil.which("pixi")
+    if not found or found == "none":
+        pytest.skip("NOT RUN: no pixi CLI on PATH or in GEOWHEEL_PIXI (get it from pixi.sh)")
+    return Path(found)

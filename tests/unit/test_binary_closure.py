@@ -1,0 +1,83 @@
+"""Which libraries a wheel may leave to the system, and where the others must be."""
+
+from __future__ import annotations
+
+import pytest
+
+from geowheel.binary.closure import SYSTEM_LIBRARIES, check_closure, closure_faults, is_inside
+from geowheel.binary.elf import Elf, Relro
+from geowheel.errors import BuildError
+
+
+def elf(
+    *needed: str,
+    rpath: tuple[str, ...] = (),
+    runpath: tuple[str, ...] = (),
+    machine: str = "EM_X86_64",
+) -> Elf:
+    return Elf(
+        machine=machine,
+        bits=64,
+        soname=None,
+        needed=needed,
+        rpath=rpath,
+        runpath=runpath,
+        versions={},
+        bind_now=True,
+        relro=Relro.FULL,
+        executable_stack=False,
+        symbols=False,
+        debug=False,
+    )
+
+
+CLOSED = {
+    "osgeo/_gdal.so": elf("libgdal-1.so", "libc.so.6", rpath=("$ORIGIN/../GDAL.libs",)),
+    "osgeo/plugins/p.so": elf("libgdal-1.so", runpath=("${ORIGIN}/../../GDAL.libs",)),
+    "GDAL.libs/libgdal-1.so": elf("libz-2.so", "libstdc++.so.6", rpath=("$ORIGIN",)),
+    "GDAL.libs/libz-2.so": elf("libc.so.6"),
+}
+
+
+def test_a_closed_wheel_passes() -> None:
+    check_closure(CLOSED)
+
+
+def test_every_fault_is_reported_with_file_and_library() -> None:
+    planted = CLOSED | {
+        "osgeo/_ogr.so": elf("libz.so.1", "libz-2.so"),
+        "GDAL.libs/libproj.so": elf("libtiff.so.6", rpath=("$ORIGIN",)),
+    }
+    with pytest.raises(BuildError) as caught:
+        check_closure(planted)
+    assert [(fault.where, fault.what.split()[1]) for fault in caught.value.faults] == [
+        ("GDAL.libs/libproj.so", "libtiff.so.6,"),
+        ("osgeo/_ogr.so", "libz-2.so,"),
+        ("osgeo/_ogr.so", "libz.so.1,"),
+    ]
+    assert "GDAL.libs/libz-2.so, but the search path" in caught.value.faults[1].cause
+
+
+@pytest.mark.parametrize("entry", ["/opt/python/lib", "", "lib", "$ORIGIN/../..", "$ORIGINAL"])
+def test_a_search_path_that_leads_out_is_a_fault(entry: str) -> None:
+    assert not is_inside("osgeo/_gdal.so", entry)
+    (fault,) = closure_faults({"osgeo/_gdal.so": elf(rpath=("$ORIGIN", entry))})
+    assert fault.where == "osgeo/_gdal.so"
+
+
+def test_rpath_is_not_searched_where_runpath_is() -> None:
+    hidden = elf("libz-2.so", rpath=("$ORIGIN/../GDAL.libs",), runpath=("$ORIGIN",))
+    assert len(closure_faults(CLOSED | {"osgeo/_ogr.so": hidden})) == 1
+
+
+def test_a_library_for_another_machine_does_not_count() -> None:
+    foreign = CLOSED | {"GDAL.libs/libz-2.so": elf(machine="EM_AARCH64")}
+    (fault,) = closure_faults(foreign)
+    assert "another machine" in fault.what
+
+
+@pytest.mark.parametrize(
+    "library", ["libz.so.1", "libexpat.so.1", "libX11.so.6", "libatomic.so.1", "libnsl.so.1"]
+)
+def test_what_slim_images_lack_is_not_the_systems(library: str) -> None:
+    assert library not in SYSTEM_LIBRARIES

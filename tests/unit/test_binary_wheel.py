@@ -1,0 +1,357 @@
+"""Wheels: one canonical form, and every contradiction named."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import itertools
+import os
+import random
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+
+import installer.sources
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from geowheel import __version__
+from geowheel.binary import wheel as wheel_module
+from geowheel.binary.wheel import (
+    CHUNK,
+    parse_filename,
+    read_wheel,
+    repack,
+    unpack_wheel,
+    with_platform,
+    write_wheel,
+)
+from geowheel.errors import BuildError, GeowheelError, IntegrityError
+
+FILENAME = "Some_Pkg-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"
+INFO = "Some_Pkg-1.0.dist-info"
+METADATA = b"Metadata-Version: 2.1\nName: Some-Pkg\nVersion: 1.0\n\nText.\n"
+WHEEL = (
+    b"Wheel-Version: 1.0\nGenerator: other\nRoot-Is-Purelib: false\nTag: cp312-cp312-linux_x86_64\n"
+)
+PARTS = {f"{INFO}/METADATA": METADATA, f"{INFO}/WHEEL": WHEEL}
+
+
+def make_tree(root: Path, files: dict[str, bytes], executable: tuple[str, ...] = ()) -> Path:
+    for name, data in (PARTS | files).items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o755 if name in executable else 0o600)
+    return root
+
+
+def make_zip(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return path
+
+
+def raw_members(files: dict[str, bytes]) -> list[tuple[str, bytes]]:
+    """A wheel as another tool would write it: its own order, a RECORD that is right."""
+    wheel = WHEEL.replace(b"linux_x86_64", b"manylinux_2_35_x86_64")
+    every = PARTS | {f"{INFO}/WHEEL": wheel} | files
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for name, data in every.items():
+        writer.writerow(record_row(name, data))
+    writer.writerow((f"{INFO}/RECORD", "", ""))
+    return [*every.items(), (f"{INFO}/RECORD", text.getvalue().encode())]
+
+
+def record_row(name: str, data: bytes) -> tuple[str, str, str]:
+    value = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return name, f"sha256={value}", str(len(data))
+
+
+def noise(size: int) -> bytes:
+    """Bytes that deflate neither fails on nor shortens to nothing: half random, half repeats."""
+    random_ = random.Random(size)
+    block = random_.randbytes(997)
+    return b"".join(block[: random_.randrange(997)] for _ in range(size // 400))[:size]
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def test_the_canonical_form(tmp_path: Path) -> None:
+    files = {"zeta.py": b"z = 1\n" * 99, "pkg/lib.so": noise(5000), "pkg/é.txt": b"", "a": b"x"}
+    tree = make_tree(tmp_path / "tree", files, executable=("pkg/lib.so",))
+    (tree / "empty").mkdir()
+    artefact = write_wheel(tree, tmp_path / "out", filename=FILENAME)
+    with zipfile.ZipFile(artefact.path) as archive:
+        assert archive.testzip() is None
+        infos = archive.infolist()
+        text = archive.read(f"{INFO}/WHEEL").decode()
+        assert all(archive.read(name) == data for name, data in files.items())
+    assert [info.filename for info in infos] == [
+        "a",
+        "pkg/lib.so",
+        "pkg/é.txt",
+        "zeta.py",
+        f"{INFO}/METADATA",
+        f"{INFO}/WHEEL",
+        f"{INFO}/RECORD",
+    ]
+    assert {info.date_time for info in infos} == {(2020, 1, 1, 0, 0, 0)}
+    modes = {info.filename: info.external_attr >> 16 for info in infos}
+    assert modes.pop("pkg/lib.so") == stat.S_IFREG | 0o755
+    assert set(modes.values()) == {stat.S_IFREG | 0o644}
+    assert text == (
+        f"Wheel-Version: 1.0\nGenerator: geowheel {__version__}\nRoot-Is-Purelib: false\n"
+        "Tag: cp312-cp312-manylinux_2_35_x86_64\n"
+    )
+    assert list((tmp_path / "out").iterdir()) == [artefact.path]
+
+
+def test_tags_are_sorted_and_the_build_tag_kept(tmp_path: Path) -> None:
+    filename = "Some_Pkg-1.0-7b-py3.py2-none-win_amd64.any.whl"
+    artefact = write_wheel(make_tree(tmp_path / "t", {}), tmp_path, filename=filename)
+    wheel = read_wheel(artefact.path)
+    assert wheel.build == "7b"
+    assert wheel.tags == tuple(
+        sorted(f"{py}-none-{plat}" for py in ("py2", "py3") for plat in ("any", "win_amd64"))
+    )
+
+
+def test_other_readers_accept_it(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"pkg/__init__.py": b"", "pkg/data": noise(3 * CHUNK)})
+    artefact = write_wheel(tree, tmp_path, filename=FILENAME)
+    with installer.sources.WheelFile.open(artefact.path) as source:
+        source.validate_record(validate_contents=True)
+        assert {record[0] for record, _, _ in source.get_contents()} == set(
+            zipfile.ZipFile(artefact.path).namelist()
+        )
+
+
+def test_neither_place_nor_umask_nor_threads_change_a_byte(tmp_path: Path) -> None:
+    files = {"pkg/big": noise(5 * CHUNK + 17), "pkg/small.py": b"x = 1\n", "pkg/none": b""}
+    first = write_wheel(
+        make_tree(tmp_path / "one", files), tmp_path / "o1", filename=FILENAME, threads=1
+    )
+    before = os.umask(0o077)
+    try:
+        tree = make_tree(tmp_path / "deep" / "two", dict(reversed(files.items())))
+        second = write_wheel(tree, tmp_path / "o2", filename=FILENAME, threads=5)
+    finally:
+        os.umask(before)
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.sha256 == second.sha256
+    assert stat.S_IMODE(second.path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+def test_a_member_cut_into_chunks_is_one_deflate_stream(tmp_path: Path, size: int) -> None:
+    data = noise(size)
+    tree = make_tree(tmp_path / "tree", {"pkg/data": data})
+    with zipfile.ZipFile(write_wheel(tree, tmp_path, filename=FILENAME).path) as archive:
+        assert archive.read("pkg/data") == data
+        packed = archive.getinfo("pkg/data").compress_size
+    assert packed <= len(zlib.compress(data)) * 1.02 + 64
+
+
+def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(CHUNK * 2)
+    tree = make_tree(tmp_path / "tree", {"pkg/data": data})
+    with zipfile.ZipFile(write_wheel(tree, tmp_path, filename=FILENAME).path) as archive:
+        assert archive.getinfo("pkg/data").compress_type == zipfile.ZIP_STORED
+        assert archive.read("pkg/data") == data
+
+
+def test_memory_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheel_module, "_AHEAD", CHUNK)
+    files = {f"pkg/{number}": noise(CHUNK // 2) for number in range(12)}
+    tree = make_tree(tmp_path / "tree", files)
+    bounded = write_wheel(tree, tmp_path / "a", filename=FILENAME)
+    monkeypatch.undo()
+    assert write_wheel(tree, tmp_path / "b", filename=FILENAME).sha256 == bounded.sha256
+
+
+@pytest.mark.parametrize(
+    ("filename", "said"),
+    [
+        ("other-1.0-cp312-cp312-linux_x86_64.whl", "names the distribution"),
+        ("Some_Pkg-2.0-cp312-cp312-linux_x86_64.whl", "has version"),
+        ("Some_Pkg.whl", "Invalid wheel filename"),
+    ],
+)
+def test_a_tree_of_another_wheel_is_refused(tmp_path: Path, filename: str, said: str) -> None:
+    tree = make_tree(tmp_path / "tree", {})
+    with pytest.raises(BuildError, match=said):
+        write_wheel(tree, tmp_path / "out", filename=filename)
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"libz.so.1.3": b"z"})
+    (tree / "libz.so").symlink_to("libz.so.1.3")
+    with pytest.raises(BuildError, match=r"libz\.so"):
+        write_wheel(tree, tmp_path / "out", filename=FILENAME)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"pkg/a": b"a"})
+    with pytest.raises(ValueError, match="Invalid initialization"):
+        write_wheel(tree, tmp_path / "out", filename=FILENAME, level=77)
+    assert not list((tmp_path / "out").iterdir())
+
+
+# --- properties ------------------------------------------------------------------------------
+
+names = st.text("abcXYZ_é0", min_size=1, max_size=5)
+trees = st.dictionaries(
+    st.lists(names, min_size=1, max_size=3).map("/".join),
+    st.binary(max_size=3000),
+    max_size=8,
+).filter(lambda files: not any(a.startswith(f"{b}/") for a in files for b in files))
+unhurried = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+numbers = itertools.count()
+
+
+@unhurried
+@given(files=trees, seed=st.integers(0, 99))
+def test_repacking_is_idempotent_and_blind_to_order(
+    tmp_path: Path, files: dict[str, bytes], seed: int
+) -> None:
+    here = tmp_path / str(next(numbers))
+    here.mkdir()
+    members = raw_members(files)
+    raw = make_zip(here / FILENAME, members)
+    once = repack(raw, here / "once", folder=here / "f1")
+    twice = repack(once.path, here / "twice", folder=here / "f2")
+    assert once.path.read_bytes() == twice.path.read_bytes()
+    random.Random(seed).shuffle(members)
+    (here / "other").mkdir()
+    shuffled = make_zip(here / "other" / FILENAME, members)
+    assert repack(shuffled, here / "third", folder=here / "f3").sha256 == once.sha256
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def test_what_is_read(tmp_path: Path) -> None:
+    members = raw_members({"pkg/a.py": b"a = 1\n"})
+    raw = make_zip(tmp_path / FILENAME, members)
+    wheel = unpack_wheel(raw, tmp_path / "tree")
+    assert (wheel.name, wheel.version, wheel.dist_info) == ("some-pkg", "1.0", INFO)
+    assert wheel.tags == ("cp312-cp312-manylinux_2_35_x86_64",)
+    assert (wheel.pure, wheel.metadata) == (False, METADATA.decode())
+    assert {member.path for member in wheel.members} == {*PARTS, "pkg/a.py", f"{INFO}/RECORD"}
+    assert wheel.installed_size == sum(len(data) for _, data in members)
+    assert (tmp_path / "tree" / "pkg" / "a.py").read_bytes() == b"a = 1\n"
+    assert wheel == read_wheel(raw)
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "kind"),
+    [
+        ({"pkg/a.py": b"b = 1\n"}, "pkg/a.py differs", IntegrityError),
+        ({"pkg/new.py": b""}, "pkg/new.py is not in RECORD", IntegrityError),
+        ({"pkg/a.py": None}, "pkg/a.py is in RECORD only", IntegrityError),
+        ({f"{INFO}/RECORD": b"a,b\n"}, "three fields", IntegrityError),
+        ({f"{INFO}/RECORD": b"\xff"}, "damaged", IntegrityError),
+        ({f"{INFO}/WHEEL": None}, "WHEEL is missing", BuildError),
+        ({"other-1.dist-info/METADATA": b""}, "one .dist-info", BuildError),
+        ({"../evil": b""}, "unsafe member '../evil'", BuildError),
+        ({"/evil": b""}, "unsafe member '/evil'", BuildError),
+        ({"a\\b": b""}, "unsafe member", BuildError),
+        ({"c:evil": b""}, "unsafe member", BuildError),
+        ({"pkg/a.py/b": b""}, "unsafe member 'pkg/a.py'", BuildError),
+    ],
+)
+def test_contradictions_are_named(
+    tmp_path: Path, change: dict[str, bytes | None], said: str, kind: type[GeowheelError]
+) -> None:
+    members = dict(raw_members({"pkg/a.py": b"a = 1\n"})) | change
+    raw = make_zip(tmp_path / FILENAME, [(k, v) for k, v in members.items() if v is not None])
+    with pytest.raises(kind, match=said):
+        read_wheel(raw)
+    with pytest.raises(kind):
+        unpack_wheel(raw, tmp_path / "inner" / "tree")
+    assert not (tmp_path / "inner" / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "data", "said"),
+    [
+        ("METADATA", METADATA.replace(b"Some-Pkg", b"Else"), "names the distribution 'Else'"),
+        ("METADATA", METADATA.replace(b"1.0", b"1.1"), "has version '1.1'"),
+        ("METADATA", b"", "names the distribution None"),
+        ("WHEEL", WHEEL, "other tags"),
+        ("WHEEL", b"Wheel-Version: 2.0\n", "Wheel-Version 1.x"),
+    ],
+)
+def test_metadata_must_agree_with_the_file_name(
+    tmp_path: Path, part: str, data: bytes, said: str
+) -> None:
+    raw = make_zip(tmp_path / FILENAME, raw_members({f"{INFO}/{part}": data}))
+    with pytest.raises(BuildError, match=said):
+        read_wheel(raw)
+
+
+def test_a_member_twice_and_a_link_are_refused(tmp_path: Path) -> None:
+    raw = make_zip(tmp_path / FILENAME, raw_members({}))
+    link = zipfile.ZipInfo("pkg/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(raw, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr(f"{INFO}/WHEEL", b"")
+    with pytest.raises(BuildError) as caught:
+        read_wheel(raw)
+    assert [fault.what for fault in caught.value.faults] == [
+        "unsafe member 'pkg/link'",
+        f"{INFO}/WHEEL is in it twice",
+    ]
+
+
+def test_damage_raises_nothing_else(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", {"pkg/a": noise(4000), "pkg/b": b"b" * 300})
+    whole = write_wheel(tree, tmp_path, filename=FILENAME).path.read_bytes()
+    random_ = random.Random(20200101)
+    path = tmp_path / "damaged" / FILENAME
+    path.parent.mkdir()
+    refused = 0
+    for _ in range(600):
+        data = bytearray(whole)
+        for _ in range(random_.randint(1, 6)):
+            data[random_.randrange(len(data))] ^= 1 << random_.randrange(8)
+        cut = random_.randrange(len(data)) if random_.random() < 0.2 else len(data)
+        path.write_bytes(bytes(data[:cut]))
+        try:
+            read_wheel(path)
+        except (IntegrityError, BuildError):
+            refused += 1
+    assert refused > 400
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+def test_the_platform_tag_is_replaced_whole() -> None:
+    raw = "GDAL-3.6.2-1-cp311-cp311-linux_x86_64.manylinux1_x86_64.whl"
+    repaired = with_platform(raw, "manylinux_2_35_x86_64")
+    assert repaired == "GDAL-3.6.2-1-cp311-cp311-manylinux_2_35_x86_64.whl"
+    assert parse_filename(repaired) == (
+        "gdal",
+        "3.6.2",
+        "1",
+        ("cp311-cp311-manylinux_2_35_x86_64",),
+    )
+
+
+def test_no_wheel_name_is_refused() -> None:
+    with pytest.raises(BuildError, match="GDAL"):
+        with_platform("GDAL-3.6.2.tar.gz", "any")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geowheel.config import Config, Fallback, read_host
+from geowheel.errors import ConfigError
+
+MINIMAL = """
+[project]
+name = "host"
+requires-python = ">=3.11"
+[tool.geowheel]
+pythons = ["3.12"]
+"""
+
+
+def host(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read_host(host(tmp_path, text))
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_the_smallest_configuration_has_defaults(tmp_path: Path) -> None:
+    read = read_host(host(tmp_path, MINIMAL))
+    assert read.config == Config(pythons=("3.12",))
+    assert read.config.channel_fallback is Fallback.NONE
+    assert read.build_system.backend == "setuptools.build_meta:__legacy__"
+
+
+def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
+    read = read_host(host(tmp_path, MINIMAL + """
+channel-fallback = "distro"
+drivers = ["GTiff"]
+[tool.geowheel.budget]
+wheel-mb = 12
+[tool.geowheel.test]
+requires = ["numpy>=2"]
+command = ["python", "-m", "pytest"]
+timeout-seconds = 5
+[tool.geowheel.floor]
+glibc = "2.28"
+""")).config
+    assert read.channel_fallback is Fallback.DISTRO
+    assert (read.drivers, read.budget.wheel_mb, read.floor.glibc) == (("GTiff",), 12.0, "2.28")
+    assert read.test.timeout_seconds == 5
+
+
+def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, MINIMAL + 'plugin = ["x"]')
+    assert "unknown key 'plugin'; did you mean 'plugins'?" in fault
+    assert str(tmp_path / "pyproject.toml") in fault
+
+
+def test_several_faults_are_reported_at_once(tmp_path: Path) -> None:
+    found = faults(tmp_path, """
+[project]
+name = "host"
+requires-python = ">=3.11"
+[tool.geowheel]
+layout = "sideways"
+environment = 3
+[tool.geowheel.budget]
+whel-mb = 3
+""")
+    text = "\n".join(found)
+    for expected in ("'sideways' is not one of toplevel", "environment] must be a string",
+                     "did you mean 'wheel-mb'?", "pythons is missing"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(("addition", "expected"), [
+    ('pythons = []', "is empty"),
+    ('pythons = ["3.x"]', "not a CPython version"),
+    ('pythons = ["3.9"]', "outside requires-python"),
+])
+def test_pythons_are_checked(tmp_path: Path, addition: str, expected: str) -> None:
+    text = MINIMAL.replace('pythons = ["3.12"]', addition)
+    assert expected in "\n".join(faults(tmp_path, text))
+
+
+def test_no_table_says_what_to_add(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, '[project]\nname = "host"')
+    assert "no [tool.geowheel] table" in fault and 'pythons = ["3.12"]' in fault
+
+
+def test_broken_toml_names_the_file(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, "[project")
+    assert "not valid TOML" in fault and "pyproject.toml" in fault
+
+
+def test_a_boolean_is_no_number(tmp_path: Path) -> None:
+    text = MINIMAL + "[tool.geowheel.test]\ntimeout-seconds = true"
+    assert "must be a whole number" in "\n".join(faults(tmp_path, text))

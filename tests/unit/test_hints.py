@@ -1,0 +1,128 @@
+"""The command that installs what a machine lacks, for each distribution's os-release."""
+
+from __future__ import annotations
+
+import pytest
+
+from geowheel import hints
+from geowheel.hints import Machine, Manager, Need
+
+DEBIAN = """\
+PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
+NAME="Debian GNU/Linux"
+VERSION_ID="12"
+ID=debian
+"""
+UBUNTU = 'PRETTY_NAME="Ubuntu 24.04.1 LTS"\nID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\n'
+MINT = 'PRETTY_NAME="Linux Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_ID="22"\n'
+FEDORA = 'PRETTY_NAME="Fedora Linux 42"\nID=fedora\nVERSION_ID=42\n'
+ROCKY = 'PRETTY_NAME="Rocky Linux 9.4"\nID="rocky"\nID_LIKE="rhel centos fedora"\n'
+LEAP = 'PRETTY_NAME="openSUSE Leap 15.6"\nID="opensuse-leap"\nID_LIKE="suse opensuse"\n'
+ALPINE = 'PRETTY_NAME="Alpine Linux v3.20"\nID=alpine\nVERSION_ID=3.20.1\n'
+ARCH = 'PRETTY_NAME="Arch Linux"\nID=arch\n'
+
+
+def linux(text: str, *, root: bool = True) -> Machine:
+    return hints.machine(system="linux", os_release=text, root=root)
+
+
+@pytest.mark.parametrize(
+    ("text", "compiler", "headers", "venv"),
+    [
+        (DEBIAN, "apt-get install -y gcc g++", "python3.12-dev", "python3.12-venv"),
+        (UBUNTU, "apt-get install -y gcc g++", "python3.12-dev", "python3.12-venv"),
+        (MINT, "apt-get install -y gcc g++", "python3.12-dev", "python3.12-venv"),
+        (FEDORA, "dnf install -y gcc gcc-c++", "python3.12-devel", "python3.12"),
+        (ROCKY, "dnf install -y gcc gcc-c++", "python3.12-devel", "python3.12"),
+        (LEAP, "zypper install -y gcc gcc-c++", "python312-devel", "python312"),
+        (ALPINE, "apk add build-base", "python3-dev", "python3"),
+        (ARCH, "pacman -S base-devel", "python", "python"),
+    ],
+    ids=["debian", "ubuntu", "mint", "fedora", "rocky", "leap", "alpine", "arch"],
+)
+def test_each_distribution_has_its_command(
+    text: str, compiler: str, headers: str, venv: str
+) -> None:
+    machine = linux(text)
+
+    assert hints.install(Need.COMPILER, on=machine) == compiler
+    assert hints.install(Need.HEADERS, on=machine, python="3.12").endswith(f" {headers}")
+    assert hints.install(Need.VENV, on=machine, python="3.12").endswith(f" {venv}")
+
+
+def test_who_is_not_root_needs_sudo() -> None:
+    machine = linux(DEBIAN, root=False)
+
+    assert hints.install(Need.COMPILER, on=machine) == "sudo apt-get install -y gcc g++"
+
+
+def test_macos_has_its_own_tools() -> None:
+    machine = hints.machine(system="darwin")
+
+    assert hints.install(Need.COMPILER, on=machine) == "xcode-select --install"
+    assert hints.install(Need.INTERPRETER, on=machine, python="3.13") == "brew install python@3.13"
+
+
+def test_windows_has_its_own_tools() -> None:
+    machine = hints.machine(system="win32")
+
+    assert machine.manager is Manager.WINGET
+    assert "Python.Python.3.13" in hints.install(Need.INTERPRETER, on=machine, python="3.13")
+
+
+@pytest.mark.parametrize("text", ["", "ID=plan9\n", "# nothing\n\nrubbish\n"])
+def test_an_unknown_system_gets_words(text: str) -> None:
+    machine = linux(text)
+
+    assert machine.manager is None
+    for need in Need:
+        assert hints.install(need, on=machine, python="3.12").startswith("install ")
+    assert hints.interpreters(on=machine, python="3.12") == (
+        "`pyenv install 3.12` or `uv python install 3.12`"
+    )
+
+
+def test_an_interpreter_that_the_release_has_comes_from_it() -> None:
+    said = hints.interpreters(on=linux(DEBIAN), python="3.11")
+
+    assert said.startswith("`apt-get install -y python3.11 python3.11-dev python3.11-venv`, ")
+    assert "uv python install 3.11" in said
+
+
+def test_an_interpreter_that_the_release_lacks_is_not_promised() -> None:
+    assert "apt-get" not in hints.interpreters(on=linux(DEBIAN), python="3.12")
+    told = hints.install(Need.INTERPRETER, on=linux(DEBIAN), python="3.12")
+    assert told.startswith("Debian GNU/Linux 12 (bookworm) itself has Python 3.11 only")
+
+
+def test_deadsnakes_is_for_ubuntu() -> None:
+    assert "deadsnakes" in hints.interpreters(on=linux(UBUNTU), python="3.13")
+    assert "deadsnakes" not in hints.interpreters(on=linux(UBUNTU), python="3.12")
+    assert "deadsnakes" not in hints.interpreters(on=linux(DEBIAN), python="3.13")
+
+
+def test_a_release_that_is_newer_than_the_table_gets_the_command() -> None:
+    machine = linux(DEBIAN.replace("12", "15"))
+
+    assert machine.pythons is None
+    assert hints.install(Need.INTERPRETER, on=machine, python="3.15").startswith("apt-get install")
+
+
+def test_quotes_in_os_release_are_the_shells() -> None:
+    machine = linux('PRETTY_NAME=\'My "own" Linux\'\nID="debian\nID_LIKE=debian\n')
+
+    assert machine.name == 'My "own" Linux'
+    assert machine.manager is Manager.APT
+
+
+def test_every_manager_knows_every_need() -> None:
+    for manager in Manager:
+        machine = Machine(name="x", manager=manager, root=True)
+        for need in Need:
+            command = hints.install(need, on=machine, python="3.12")
+            assert len(command.split()) >= 2
+            assert "{" not in command
+
+
+def test_this_machine_is_read_without_asking_a_tool() -> None:
+    assert hints.this_machine().name

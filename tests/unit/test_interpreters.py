@@ -1,0 +1,334 @@
+"""Which interpreter is taken, in which order, and why one is refused. Nothing is run here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from geowheel import interpreters
+from geowheel.errors import MachineError, UsageError
+from geowheel.interpreters import Interpreter, find_interpreter, parse_answer, places
+
+FINE = Interpreter(
+    executable=Path("/opt/python/bin/python3.12"),
+    version="3.12.1",
+    implementation="cpython",
+    soabi="cpython-312-x86_64-linux-gnu",
+    extension_suffix=".cpython-312-x86_64-linux-gnu.so",
+    machine="x86_64",
+    bits=64,
+    libc="glibc 2.36",
+    debug=False,
+    free_threaded=False,
+    shared=False,
+    deployment_target="",
+    include=Path("/opt/python/include/python3.12"),
+    headers="ab" * 32,
+    venv=True,
+    ensurepip=True,
+    library_folder="/opt/python/lib",
+    compilers=("gcc", "g++"),
+)
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    path.chmod(0o755)
+    return path
+
+
+def answer(path: Path, **changes: object) -> Interpreter:
+    return dataclasses.replace(FINE, executable=path, **changes)  # type: ignore[arg-type]
+
+
+class Asked:
+    """Stands for running a candidate: what each is said to be, and who was asked."""
+
+    def __init__(self, known: Mapping[Path, Interpreter | str]) -> None:
+        self.known = known
+        self.paths: list[Path] = []
+
+    def __call__(self, path: Path) -> Interpreter | str:
+        self.paths.append(path)
+        return self.known.get(path, "exit code 127: pyenv: command not found")
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the interpreters of the machine that the tests run on."""
+    monkeypatch.setattr(interpreters, "_usual_folders", lambda python, system: ())
+
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+def test_the_running_interpreter_comes_first(tmp_path: Path) -> None:
+    running = program(tmp_path / "base/bin/python3.12")
+    other = program(tmp_path / "bin/python3.12")
+    ask = Asked({running: answer(running), other: answer(other)})
+
+    found = find_interpreter("3.12", environ={"PATH": str(other.parent)}, running=running, ask=ask)
+
+    assert found.executable == running
+    assert ask.paths == [running]
+
+
+def test_a_running_interpreter_of_another_version_is_not_even_asked(tmp_path: Path) -> None:
+    running = program(tmp_path / "base/bin/python3.11")
+    other = program(tmp_path / "bin/python3.12")
+    ask = Asked({other: answer(other)})
+
+    environ = {"PATH": str(other.parent)}
+    assert find_interpreter("3.12", environ=environ, running=running, ask=ask).executable == other
+    assert ask.paths == [other]
+
+
+def test_a_shim_that_fails_is_passed_over(tmp_path: Path) -> None:
+    shim = program(tmp_path / ".pyenv/shims/python3.12")
+    real = program(tmp_path / ".pyenv/versions/3.12.1/bin/python3.12")
+    ask = Asked({real: answer(real)})
+
+    environ = {"PATH": str(shim.parent), "HOME": str(tmp_path)}
+    assert find_interpreter("3.12", environ=environ, running=None, ask=ask).executable == real
+    assert ask.paths == [shim, real]
+
+
+def test_on_path_the_exact_name_comes_first_and_generic_names_count(tmp_path: Path) -> None:
+    generic = program(tmp_path / "a/python3")
+    exact = program(tmp_path / "b/python3.12")
+    environ = {"PATH": f"{generic.parent}:relative:{exact.parent}"}
+    both = {generic: answer(generic), exact: answer(exact)}
+
+    assert (
+        find_interpreter("3.12", environ=environ, running=None, ask=Asked(both)).executable == exact
+    )
+    only = Asked({generic: answer(generic)})
+    assert find_interpreter("3.12", environ=environ, running=None, ask=only).executable == generic
+
+
+def test_the_newest_patch_of_pyenv_is_taken_by_number(tmp_path: Path) -> None:
+    root = tmp_path / "pyenv"
+    versions = ["3.12.9", "3.12.10", "3.12.10rc1", "miniconda3-3.12", "3.11.20"]
+    paths = {name: program(root / "versions" / name / "bin/python3.12") for name in versions}
+    ask = Asked({path: answer(path) for path in paths.values()})
+
+    found = find_interpreter("3.12", environ={"PYENV_ROOT": str(root)}, running=None, ask=ask)
+
+    assert found.executable == paths["3.12.10"]
+
+
+def test_uvs_own_folder_is_looked_at(tmp_path: Path) -> None:
+    folder = tmp_path / "data/uv/python"
+    old = program(folder / "cpython-3.12.3-linux-x86_64-gnu/bin/python3.12")
+    new = program(folder / "cpython-3.12.11-linux-x86_64-gnu/bin/python3.12")
+    ask = Asked({old: answer(old), new: answer(new)})
+
+    environ = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    assert find_interpreter("3.12", environ=environ, running=None, ask=ask).executable == new
+
+
+def test_the_places_in_their_order(tmp_path: Path) -> None:
+    environ = {
+        "PATH": "/bin",
+        "HOME": str(tmp_path),
+        "PYENV_ROOT": "/opt/pyenv",
+        "UV_PYTHON_INSTALL_DIR": "/opt/uv",
+    }
+    titles = [
+        place.title for place in places("3.12", environ=environ, running=Path("/x"), system="linux")
+    ]
+
+    assert titles == [
+        "the interpreter that runs this",
+        "PATH",
+        "/opt/pyenv/versions",
+        f"{tmp_path}/.pyenv/versions",
+        "/opt/uv",
+        f"{tmp_path}/.local/share/uv/python",
+    ]
+
+
+def test_one_program_under_two_names_is_asked_once(tmp_path: Path) -> None:
+    real = program(tmp_path / "bin/python3.12")
+    (tmp_path / "bin/python3").symlink_to("python3.12")
+    ask = Asked({real: answer(real, version="3.12.1", debug=True)})
+
+    with pytest.raises(MachineError) as caught:
+        find_interpreter("3.12", environ={"PATH": str(real.parent)}, running=real, ask=ask)
+
+    assert ask.paths == [real]
+    assert len(caught.value.faults) == 1
+
+
+def test_a_refused_one_does_not_hide_a_good_one(tmp_path: Path) -> None:
+    pypy = program(tmp_path / "a/python3.12")
+    good = program(tmp_path / "b/python3.12")
+    ask = Asked({pypy: answer(pypy, implementation="pypy"), good: answer(good)})
+
+    environ = {"PATH": f"{pypy.parent}:{good.parent}"}
+    assert find_interpreter("3.12", environ=environ, running=None, ask=ask).executable == good
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"implementation": "pypy"}, "PyPy 3.12.1 is not CPython"),
+        ({"implementation": "graalpy"}, "GraalPy 3.12.1 is not CPython"),
+        ({"libc": "musl"}, "is linked with musl"),
+        ({"debug": True}, "is a debug build"),
+        ({"free_threaded": True}, "is a free-threaded build"),
+        ({"bits": 32}, "is a 32-bit build (machine x86_64)"),
+        ({"headers": ""}, "lacks its headers: no Python.h in /opt/python/include/python3.12"),
+        ({"venv": False}, "lacks the module venv"),
+    ],
+)
+@pytest.mark.parametrize("explicit", [True, False])
+def test_what_is_refused_says_why(
+    tmp_path: Path, changes: dict[str, object], words: str, explicit: bool
+) -> None:
+    path = program(tmp_path / "python3.12")
+    ask = Asked({path: answer(path, **changes)})
+
+    with pytest.raises(MachineError) as caught:
+        find_interpreter(
+            "3.12",
+            environ={"PATH": str(tmp_path)},
+            explicit=path if explicit else None,
+            running=None,
+            ask=ask,
+        )
+
+    (fault,) = caught.value.faults
+    assert words in fault.what
+    assert fault.where == str(path)
+    assert fault.cause
+    assert "uv python install 3.12" in fault.fix
+
+
+def test_the_distributions_interpreter_names_the_distributions_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    debian = interpreters.hints.machine(
+        system="linux", os_release='ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"', root=True
+    )
+    found = answer(Path("/usr/bin/python3.11"), version="3.11.2", headers="")
+
+    fault = interpreters.refusal(found, found.executable, debian)
+
+    assert fault is not None
+    assert fault.fix == "apt-get install -y python3.11-dev"
+    assert fault.cause == "Debian 12 packages them apart"
+
+
+def test_a_missing_one_says_where_was_looked_and_how_to_get_it(tmp_path: Path) -> None:
+    shim = program(tmp_path / "bin/python3.12")
+    environ = {"PATH": str(shim.parent), "HOME": str(tmp_path)}
+
+    with pytest.raises(MachineError) as caught:
+        find_interpreter("3.12", environ=environ, running=None, ask=Asked({}))
+
+    text = str(caught.value)
+    assert text.startswith("CPython 3.12 is not on this machine\n")
+    assert f"{tmp_path}/.pyenv/versions" in text
+    assert f"{shim} (exit code 127: pyenv: command not found)" in text
+    assert "`pyenv install 3.12`" in text
+    assert "`uv python install 3.12`" in text
+
+
+@pytest.mark.parametrize("python", ["3.8", "3.99", "2.7", "3", "cp312", ""])
+def test_a_version_that_is_not_supported_lists_those_that_are(python: str) -> None:
+    with pytest.raises(UsageError, match=r"3\.9, 3\.10, 3\.11, 3\.12, 3\.13, 3\.14"):
+        find_interpreter(python, environ={}, running=None, ask=Asked({}))
+
+
+def test_an_explicit_one_is_the_only_one(tmp_path: Path) -> None:
+    named = program(tmp_path / "named/python")
+    other = program(tmp_path / "bin/python3.12")
+    ask = Asked({named: answer(named, version="3.11.2"), other: answer(other)})
+
+    with pytest.raises(MachineError, match=r"CPython 3\.11\.2, and Python 3\.12 is wanted"):
+        find_interpreter(
+            "3.12", environ={"PATH": str(other.parent)}, explicit=named, running=other, ask=ask
+        )
+    with pytest.raises(MachineError, match="no Python interpreter that runs here"):
+        find_interpreter("3.12", environ={}, explicit=tmp_path / "nothing", running=other, ask=ask)
+
+
+def test_an_explicit_one_may_be_a_venv_or_a_name(tmp_path: Path) -> None:
+    inside = program(tmp_path / "venv/bin/python")
+    named = program(tmp_path / "bin/my-python")
+    ask = Asked({inside: answer(inside), named: answer(named)})
+
+    def found(explicit: Path) -> Path:
+        environ = {"PATH": str(named.parent)}
+        return find_interpreter(
+            "3.12", environ=environ, explicit=explicit, running=None, ask=ask
+        ).executable
+
+    assert found(tmp_path / "venv") == inside
+    assert found(Path("my-python")) == named
+
+
+def test_a_folder_on_path_that_may_not_be_entered_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+
+    with pytest.raises(MachineError, match="is not on this machine"):
+        find_interpreter("3.12", environ={"PATH": str(tmp_path)}, running=None, ask=Asked({}))
+
+
+def test_the_digest_is_of_content() -> None:
+    elsewhere = dataclasses.replace(
+        FINE,
+        executable=Path("/x/python"),
+        include=Path("/x/include"),
+        library_folder="/x",
+        compilers=("clang", "clang++"),
+        libc="glibc 2.39",
+    )
+    assert elsewhere.digest() == FINE.digest()
+
+    for changes in (
+        {"version": "3.12.2"},
+        {"soabi": "cpython-312d-x86_64-linux-gnu"},
+        {"extension_suffix": ".so"},
+        {"headers": "cd" * 32},
+        {"machine": "aarch64"},
+        {"libc": "musl"},
+        {"deployment_target": "11.0"},
+        {"shared": True},
+    ):
+        assert dataclasses.replace(FINE, **changes).digest() != FINE.digest()  # type: ignore[arg-type]
+
+
+def as_json(found: Interpreter) -> str:
+    return json.dumps(dataclasses.asdict(found), default=str)
+
+
+def test_an_answer_is_parsed() -> None:
+    assert parse_answer(as_json(FINE)) == FINE
+
+
+@pytest.mark.parametrize("text", ["", "hello", "[]", "{}", '{"version": "3.12.1"}', "3", "null"])
+def test_an_answer_that_is_none_is_words(text: str) -> None:
+    assert parse_answer(text) == "it does not answer as a Python interpreter does"
+
+
+def test_another_major_version_is_words() -> None:
+    assert parse_answer(as_json(dataclasses.replace(FINE, version="2.7.18"))) == (
+        "it is Python 2.7.18"
+    )
+
+
+def test_the_probe_is_ascii_and_old_syntax() -> None:
+    interpreters.PROBE.encode("ascii")
+    compile(interpreters.PROBE, "probe", "exec")
