@@ -30,8 +30,14 @@ def environment(group: str = "tools") -> Path:
 def development(session: nox.Session, *arguments: str) -> None:
     """Run a module of the development environment on the checkout."""
     python = environment("development")
-    session.run(str(python), "-m", *arguments, *session.posargs, external=True,
-                env={"PYTHONPATH": str(HERE / "src")})
+    session.run(
+        str(python),
+        "-m",
+        *arguments,
+        *session.posargs,
+        external=True,
+        env={"PYTHONPATH": str(HERE / "src")},
+    )
 
 
 sessions(host="hosts/gdal", root=HERE, python=environment)

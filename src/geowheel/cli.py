@@ -85,8 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     _stage_command(commands, "wheel", "everything: fetch to test", _run_goals(WHEEL))
     _stage_command(commands, "plan", "what `wheel` would run and why, running nothing", _plan)
     lock = _add(commands, "lock", "solve and write pixi.lock and the build lock", _lock)
-    lock.add_argument("--check", action="store_true",
-                      help="write nothing; exit with 4 when a lock is missing or stale")
+    lock.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 4 when a lock is missing or stale",
+    )
     _add(commands, "channel", "make or refresh the distro channel", _channel)
     _add(commands, "status", "what is built, and whether it is current", _status)
     clean = _add(commands, "clean", "remove what is not current from .geowheel/ and dist/", _clean)
@@ -94,16 +97,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: Any, name: str, summary: str, run: Callable[[_Call], dict[str, Any]]
-         ) -> argparse.ArgumentParser:
+def _add(
+    commands: Any, name: str, summary: str, run: Callable[[_Call], dict[str, Any]]
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
     parser.set_defaults(run=run)
-    parser.add_argument("--root", default=".", metavar="DIR",
-                        help="project folder; holds .geowheel/ and dist/ (default: here)")
-    parser.add_argument("--host", default=".", type=Path, metavar="DIR",
-                        help="host project, relative to the root (default: the root)")
-    parser.add_argument("--channel", metavar="NAME|DIR|URL|distro",
-                        help="use this channel, strictly, instead of the lock (GEOWHEEL_CHANNEL)")
+    parser.add_argument(
+        "--root",
+        default=".",
+        metavar="DIR",
+        help="project folder; holds .geowheel/ and dist/ (default: here)",
+    )
+    parser.add_argument(
+        "--host",
+        default=".",
+        type=Path,
+        metavar="DIR",
+        help="host project, relative to the root (default: the root)",
+    )
+    parser.add_argument(
+        "--channel",
+        metavar="NAME|DIR|URL|distro",
+        help="use this channel, strictly, instead of the lock (GEOWHEEL_CHANNEL)",
+    )
     parser.add_argument("--frozen", action="store_true", help="refuse to run without a lock")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="nothing but errors' exit codes")
@@ -115,12 +131,20 @@ def _stage_command(
 ) -> None:
     parser = _add(commands, name, summary, run)
     parser.set_defaults(command=name)
-    parser.add_argument("--python", action="append", default=[], metavar="3.X|PATH",
-                        help="a configured version, or the path of an interpreter")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="3.X|PATH",
+        help="a configured version, or the path of an interpreter",
+    )
     parser.add_argument("--all", action="store_true", help="every configured python")
     parser.add_argument("--platform", help="conda subdir (default: this machine's)")
-    parser.add_argument("--verify", action="store_true",
-                        help="hash outputs again instead of trusting that nobody changed them")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="hash outputs again instead of trusting that nobody changed them",
+    )
 
 
 def _run_goals(goals: tuple[str, ...]) -> Callable[[_Call], dict[str, Any]]:
@@ -176,8 +200,13 @@ def _request(call: _Call, goals: tuple[str, ...]) -> Any:
         )
     interpreter, pythons = _pythons(call, project, goals)
     targets = tuple(dict.fromkeys(project.target(python, platform) for python in pythons))
-    return Request(project=project, goals=goals, targets=targets, interpreter=interpreter,
-                   verify=call.options.verify)
+    return Request(
+        project=project,
+        goals=goals,
+        targets=targets,
+        interpreter=interpreter,
+        verify=call.options.verify,
+    )
 
 
 def _pythons(
@@ -210,6 +239,7 @@ def _built(project: Project) -> list[str]:
 
     ledger = Ledger(folder=project.work, host=project.host.name)
     return [
-        python for python in project.config.pythons
+        python
+        for python in project.config.pythons
         if ledger.latest(str(Target(python=python, platform=project.machine.platform)), "build")
     ]

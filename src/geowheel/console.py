@@ -44,7 +44,7 @@ class Step:
 
     @contextmanager
     def progress(self, title: str, total: float) -> Iterator[Callable[[float], None]]:
-        """A progress bar of `total` units; yields the function that advances it (from any thread)."""
+        """A bar of `total` units; yields the function that advances it, from any thread."""
         with self.console.progress(title, total) as advance:
             yield advance
 
@@ -100,7 +100,7 @@ class Console:
     def progress(self, title: str, total: float) -> Iterator[Callable[[float], None]]:
         """A progress bar on a terminal, one line at the end elsewhere."""
         if not self._rich.is_terminal:
-            yield lambda amount: None
+            yield _nowhere
             return
         columns = (
             TextColumn("    {task.description}"),
@@ -121,6 +121,10 @@ class Console:
             table.add_row(*map(escape, row))
         self._rich.print()
         self._rich.print(table)
+
+
+def _nowhere(_: float) -> None:
+    """Progress that nobody watches."""
 
 
 def elapsed(start: float) -> str:

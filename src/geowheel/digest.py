@@ -103,7 +103,7 @@ def read_entry(root: Path, relative: str) -> Entry:
     """What lies at `relative` below `root`; raises OSError when it cannot be read."""
     path = root / relative
     if path.is_symlink():
-        link = os.readlink(path)
+        link = os.fspath(path.readlink())
         return Entry(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
     status = path.stat()
     return Entry(

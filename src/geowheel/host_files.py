@@ -12,8 +12,21 @@ from .digest import Tree, read_tree
 from .environments import isolated_environment
 
 # What no build needs, where git does not say what is ignored.
-_LEFT_OUT = frozenset({".git", ".geowheel", ".nox", ".tox", ".venv", "dist", "__pycache__",
-                       ".mypy_cache", ".ruff_cache", ".pytest_cache", ".pixi"})
+_LEFT_OUT = frozenset(
+    {
+        ".git",
+        ".geowheel",
+        ".nox",
+        ".tox",
+        ".venv",
+        "dist",
+        "__pycache__",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".pixi",
+    }
+)
 
 
 def host_files(folder: Path, environ: Mapping[str, str]) -> Tree:

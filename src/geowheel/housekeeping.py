@@ -25,12 +25,20 @@ def status(project: Project, console: Console) -> dict[str, Any]:
             record = ledger.latest(subject, stage.name)
             cells.append("-" if record is None else _word(record))
         rows.append([str(target), *cells])
-    console.table(f"{project.host.name}: newest record of each stage",
-                  ["target", *(stage.name for stage in STAGES)], rows)
+    console.table(
+        f"{project.host.name}: newest record of each stage",
+        ["target", *(stage.name for stage in STAGES)],
+        rows,
+    )
     wheels = _dist(project, ledger)
-    console.table("dist/", ["wheel", "size", "made here"],
-                  [[w["name"], megabytes(w["size"]), "yes" if w["recorded"] else "NO RECORD"]
-                   for w in wheels])
+    console.table(
+        "dist/",
+        ["wheel", "size", "made here"],
+        [
+            [w["name"], megabytes(w["size"]), "yes" if w["recorded"] else "NO RECORD"]
+            for w in wheels
+        ],
+    )
     console.line("what would run now: nox -s plan", style="dim")
     return {"targets": rows, "dist": wheels}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -164,11 +163,12 @@ class Entry:
         )
         data = asdict(record)
         del data["folder"]
-        (folder / RECORD).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n",
-                                     encoding="utf-8")
+        (folder / RECORD).write_text(
+            json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
         if self.folder.exists():  # damaged, or a failed verdict
             shutil.rmtree(self.folder)
-        os.replace(folder, self.folder)
+        folder.replace(self.folder)
         return record
 
     def _difference(self) -> str:
@@ -182,9 +182,7 @@ class Entry:
     def _explain(self, last: Record) -> Any:
         def explain(name: str) -> str:
             before, now = last.trees.get(name, {}), self.trees.get(name, {})
-            files = sorted(
-                path for path in {*before, *now} if before.get(path) != now.get(path)
-            )
+            files = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
             if not files:
                 return name
             return f"{name} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"

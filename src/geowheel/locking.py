@@ -1,4 +1,4 @@
-"""The command `lock`: the only one that writes pixi.lock and the build lock beside their sources."""
+"""The command `lock`: the only one that writes pixi.lock and the build lock into the source."""
 
 from __future__ import annotations
 
@@ -44,8 +44,11 @@ def lock(project: Project, *, check: bool, console: Console) -> dict[str, Any]:
 
 def _check(project: Project, console: Console) -> dict[str, Any]:
     if not project.manifest.lock_path.is_file():
-        raise LockError("there is no lock", where=str(project.manifest.lock_path),
-                        fix="run `nox -s lock` and commit pixi.lock")
+        raise LockError(
+            "there is no lock",
+            where=str(project.manifest.lock_path),
+            fix="run `nox -s lock` and commit pixi.lock",
+        )
     faults: list[Fault] = []
     for platform in project.manifest.platforms:
         try:
@@ -89,11 +92,15 @@ def _solve_all(
             spec = manifest.environment(environment, platform)
             virtual[platform] = spec.virtual_packages
             solved.setdefault(environment, {})[platform] = solve_environment(
-                spec, channels, mirrors=mirrors, cache=project.machine.cache / "repodata",
+                spec,
+                channels,
+                mirrors=mirrors,
+                cache=project.machine.cache / "repodata",
                 keep=_locked_now(path, spec),
             )
-    write_lock(path, solved, channels=[channel.url for channel in channels],
-               virtual_packages=virtual)
+    write_lock(
+        path, solved, channels=[channel.url for channel in channels], virtual_packages=virtual
+    )
 
 
 def _locked_now(path: Path, spec: EnvironmentSpec) -> list[RepoDataRecord]:
@@ -130,8 +137,9 @@ def _lock_build(project: Project, stack: NativeStack, console: Console) -> None:
     if before is not None and before.solved_from == digest(wanted):
         console.line(f"  {path.name} is current")
         return
-    with console.step("lock", f"{path.name}: GDAL {wanted.gdal_version}'s sdist and requirements",
-                      logs="lock") as step:
+    with console.step(
+        "lock", f"{path.name}: GDAL {wanted.gdal_version}'s sdist and requirements", logs="lock"
+    ) as step:
         solve_build_lock(wanted, path, environ=project.machine.environ, step=step)
     _show_build_difference(before, read_build_lock(path), console)
 
@@ -165,22 +173,25 @@ def _show_difference(
         counts = ", ".join(f"{p} {len(s.packages)}" for p, s in after.items())
         console.line(f"  pixi.lock: new; packages of the native stack: {counts}")
     else:
-        console.table("native stack", ["platform", "package", "before", "after"],
-                      [list(change.values()) for change in changes])
+        console.table(
+            "native stack",
+            ["platform", "package", "before", "after"],
+            [list(change.values()) for change in changes],
+        )
     return changes
 
 
-def difference(
-    before: NativeStack | None, after: NativeStack | None
-) -> list[tuple[str, str, str]]:
+def difference(before: NativeStack | None, after: NativeStack | None) -> list[tuple[str, str, str]]:
     """Name, old and new version with build of every package that differs; sorted by name."""
+
     def versions(stack: NativeStack | None) -> dict[str, str]:
         return {p.name: f"{p.version} {p.build}" for p in stack.packages} if stack else {}
 
     old, new = versions(before), versions(after)
     return [
         (name, old.get(name, "-"), new.get(name, "-"))
-        for name in sorted({*old, *new}) if old.get(name) != new.get(name)
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
     ]
 
 

@@ -62,9 +62,7 @@ def bring_up_to_date(
         error = None
     except GeowheelError as raised:
         error = raised
-    return Finished(
-        context=context, records=done, seconds=time.monotonic() - started, error=error
-    )
+    return Finished(context=context, records=done, seconds=time.monotonic() - started, error=error)
 
 
 def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned]:
@@ -75,18 +73,29 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
         subject = subject_of(stage, context)
         waiting = [name for name in stage.upstream if name not in done]
         if waiting:
-            planned.append(Planned(stage=stage, subject=subject, action="follows",
-                                   why=f"after {', '.join(waiting)}"))
+            planned.append(
+                Planned(
+                    stage=stage,
+                    subject=subject,
+                    action="follows",
+                    why=f"after {', '.join(waiting)}",
+                )
+            )
             continue
         _, entry, _ = _prepare(stage, context, ledger, done)
         why = entry.stale()
         record = entry.record if why is None else None
         if record is not None:
             done[stage.name] = record
-        planned.append(Planned(
-            stage=stage, subject=subject, action="cached" if record else "run",
-            why=why or f"key {entry.key[:12]}", record=record,
-        ))
+        planned.append(
+            Planned(
+                stage=stage,
+                subject=subject,
+                action="cached" if record else "run",
+                why=why or f"key {entry.key[:12]}",
+                record=record,
+            )
+        )
     return planned
 
 
@@ -106,8 +115,11 @@ def _prepare(
         "geowheel's own sources": toolkit_digest(),
         "tools": digest({name: version(name) for name in stage.tools}),
     }
-    return module, ledger.entry(stage, subject_of(stage, context), components,
-                                inputs.trees()), inputs
+    return (
+        module,
+        ledger.entry(stage, subject_of(stage, context), components, inputs.trees()),
+        inputs,
+    )
 
 
 def _ensure(
@@ -128,9 +140,11 @@ def _ensure(
         console.cached(title, entry.key)
         return record
     started = time.monotonic()
-    with console.step(title, why or "", logs=f"{entry.subject}/{title}") as step:
-        with entry.scratch() as folder:
-            return entry.commit(folder, module.run(inputs, folder, step), started)
+    with (
+        console.step(title, why or "", logs=f"{entry.subject}/{title}") as step,
+        entry.scratch() as folder,
+    ):
+        return entry.commit(folder, module.run(inputs, folder, step), started)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Commands: an argument list, an explicit environment and folder, a log of each, and no survivors."""
+"""Commands: argument list, explicit environment and folder, a log of each, and no survivors."""
 
 from __future__ import annotations
 

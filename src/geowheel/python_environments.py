@@ -25,13 +25,31 @@ def make_environment(
     """
     env = isolated_environment(environ)
     # Without pip: the target's environment holds only what is locked.
-    step.run([interpreter.executable, "-I", "-m", "venv", "--without-pip", folder],
-             env=env, cwd=folder.parent)
+    step.run(
+        [interpreter.executable, "-I", "-m", "venv", "--without-pip", folder],
+        env=env,
+        cwd=folder.parent,
+    )
     python = python_of(folder)
     if wheels:
-        step.run([tool_path("uv"), "pip", "install", "--python", python, "--no-index", "--no-deps",
-                  "--offline", "--no-config", "--no-cache", "--quiet", *wheels],
-                 env=env, cwd=folder.parent)
+        step.run(
+            [
+                tool_path("uv"),
+                "pip",
+                "install",
+                "--python",
+                python,
+                "--no-index",
+                "--no-deps",
+                "--offline",
+                "--no-config",
+                "--no-cache",
+                "--quiet",
+                *wheels,
+            ],
+            env=env,
+            cwd=folder.parent,
+        )
     return python
 
 

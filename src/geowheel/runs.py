@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,16 +67,29 @@ def show_plan(request: Request, console: Console) -> dict[str, Any]:
         else:
             console.line(f"  native stack: {locks.source.words}")
             rows += _plan_with_locks(request, target, locks, tools[target], console)
-        console.table("plan", ["stage", "subject", "what", "why"],
-                      [[r["stage"], r["subject"], r["action"], r["why"]]
-                       for r in rows if r["target"] == str(target)])
+        console.table(
+            "plan",
+            ["stage", "subject", "what", "why"],
+            [
+                [r["stage"], r["subject"], r["action"], r["why"]]
+                for r in rows
+                if r["target"] == str(target)
+            ],
+        )
     return {"plan": rows}
 
 
 def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]]:
     source = request.project.channel or ", ".join(request.project.manifest.channels)
-    rows = [{"target": str(target), "stage": "lock", "subject": str(target.platform),
-             "action": "run", "why": f"no lock: solves against {source}, into the work folder"}]
+    rows = [
+        {
+            "target": str(target),
+            "stage": "lock",
+            "subject": str(target.platform),
+            "action": "run",
+            "why": f"no lock: solves against {source}, into the work folder",
+        }
+    ]
     return rows + [
         {"target": str(target), "stage": stage.name, "subject": str(target),
          "action": "follows", "why": "after lock"}
@@ -141,7 +153,7 @@ def _into_dist(project: Project, record: Record) -> None:
     project.dist.mkdir(parents=True, exist_ok=True)
     part = project.dist / f".{wheel.path.name}.part"
     shutil.copyfile(wheel.path, part)
-    os.replace(part, goal)
+    part.replace(goal)
 
 
 def _summary(project: Project, item: Finished) -> dict[str, Any]:
@@ -150,8 +162,10 @@ def _summary(project: Project, item: Finished) -> dict[str, Any]:
         "target": str(item.context.target),
         "source": item.context.locks.source.words,
         "seconds": round(item.seconds, 2),
-        "stages": {name: {"key": r.key, "passed": r.passed, "seconds": r.seconds}
-                   for name, r in item.records.items()},
+        "stages": {
+            name: {"key": r.key, "passed": r.passed, "seconds": r.seconds}
+            for name, r in item.records.items()
+        },
         "error": None if item.error is None else str(item.error),
     }
     if repair is not None:
@@ -182,18 +196,27 @@ def _table(project: Project, finished: Sequence[Finished], console: Console) -> 
             console.line(f"dist/{repair.facts['wheel']}")
             console.line(f"  sha256 {repair.facts['sha256']}")
             console.line(f"  floor: {_floor(repair)}")
-    for source in sorted({item.context.locks.source.words for item in finished
-                          if not item.context.locks.source.committed}):
-        console.line(f"native stack: {source}; not from a committed lock, so not for release",
-                     style="yellow")
+    for source in sorted(
+        {
+            item.context.locks.source.words
+            for item in finished
+            if not item.context.locks.source.committed
+        }
+    ):
+        console.line(
+            f"native stack: {source}; not from a committed lock, so not for release", style="yellow"
+        )
 
 
 def _cells(item: Finished, project: Project) -> list[str]:
     repair = item.records.get("repair")
     if repair is None:
         return ["failed", "", ""]
-    return [str(repair.facts["tag"]), _size(item.records.get("size"), repair, project),
-            _tests(item.records.get("test"))]
+    return [
+        str(repair.facts["tag"]),
+        _size(item.records.get("size"), repair, project),
+        _tests(item.records.get("test")),
+    ]
 
 
 def _floor(repair: Record) -> str:
@@ -212,8 +235,10 @@ def _size(size: Record | None, repair: Record, project: Project) -> str:
         return f"{megabytes(wheel.path.stat().st_size)} of {project.wheel_budget_mb:g}"
     facts = size.facts
     over = "" if size.passed else "OVER BUDGET\n"
-    return (f"{over}{megabytes(facts['compressed'])} of {facts['wheel_mb']:g}\n"
-            f"installed {megabytes(facts['installed'])} of {facts['installed_mb']:g}")
+    return (
+        f"{over}{megabytes(facts['compressed'])} of {facts['wheel_mb']:g}\n"
+        f"installed {megabytes(facts['installed'])} of {facts['installed_mb']:g}"
+    )
 
 
 def _tests(test: Record | None) -> str:
@@ -232,8 +257,11 @@ def _largest(size: Record, console: Console) -> None:
         [megabytes(m["packed"]), megabytes(m["size"]), m["path"], m["package"]]
         for m in size.facts["largest"]
     ]
-    console.table(f"largest members of {size.facts['wheel']}",
-                  ["in the wheel", "installed", "member", "package"], rows)
+    console.table(
+        f"largest members of {size.facts['wheel']}",
+        ["in the wheel", "installed", "member", "package"],
+        rows,
+    )
 
 
 def _failure(finished: Sequence[Finished]) -> GeowheelError | None:
@@ -260,10 +288,16 @@ def _test_faults(test: Record | None) -> list[Fault]:
     where = f"{test.subject}, sha256 {test.facts['sha256'][:12]}"
     faults = [
         Fault(what=f"probe failed: {probe['name']}\n{probe['detail'].rstrip()}", where=where)
-        for probe in test.facts["probes"] if probe["passed"] is False
+        for probe in test.facts["probes"]
+        if probe["passed"] is False
     ]
     host = test.facts["host"]
     if host is not None and not host["passed"]:
-        faults.append(Fault(what=f"the host's tests failed\n{host['detail']}", where=where,
-                            fix=f"the whole output is in {host['log']}"))
+        faults.append(
+            Fault(
+                what=f"the host's tests failed\n{host['detail']}",
+                where=where,
+                fix=f"the whole output is in {host['log']}",
+            )
+        )
     return faults

@@ -20,7 +20,7 @@ from geowheel.binary.floor import floor
 from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
 from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.process import Runner
-from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel
+from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel, tool_versions
 from geowheel.targets import Platform
 
 pytestmark = [
@@ -346,3 +346,10 @@ def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) ->
     replace(bench, folder=tmp_path).repair("work")
     assert (Path.cwd(), dict(os.environ)) == before
     assert read_elf(bench.lib / "liba.so.2").needed[0] == "libz.so.1"  # the stack is untouched
+
+
+def test_the_tools_that_shape_the_bytes_are_known() -> None:
+    versions = tool_versions(os.environ)
+    assert set(versions) == {"auditwheel", "patchelf", "pyelftools", "strip", "zlib"}
+    assert versions["auditwheel"] == "6.8.2"
+    assert all(versions.values())

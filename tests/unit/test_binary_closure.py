@@ -55,7 +55,7 @@ def test_every_fault_is_reported_with_file_and_library() -> None:
         ("osgeo/_ogr.so", "libz-2.so,"),
         ("osgeo/_ogr.so", "libz.so.1,"),
     ]
-    assert "GDAL.libs/libz-2.so, but the search path" in caught.value.faults[1].cause
+    assert "GDAL.libs/libz-2.so, but searched is no folder" in caught.value.faults[1].cause
 
 
 @pytest.mark.parametrize("entry", ["/opt/python/lib", "", "lib", "$ORIGIN/../..", "$ORIGINAL"])
@@ -63,6 +63,27 @@ def test_a_search_path_that_leads_out_is_a_fault(entry: str) -> None:
     assert not is_inside("osgeo/_gdal.so", entry)
     (fault,) = closure_faults({"osgeo/_gdal.so": elf(rpath=("$ORIGIN", entry))})
     assert fault.where == "osgeo/_gdal.so"
+
+
+def test_rpath_is_passed_on_to_what_a_library_needs_and_runpath_is_not() -> None:
+    bare = CLOSED | {"GDAL.libs/libgdal-1.so": elf("libz-2.so")}
+    del bare["osgeo/plugins/p.so"]
+    check_closure(bare)
+    runpath = elf("libgdal-1.so", runpath=("$ORIGIN/../GDAL.libs",))
+    (fault,) = closure_faults(bare | {"osgeo/_gdal.so": runpath})
+    assert (fault.where, "libz-2.so" in fault.what) == ("GDAL.libs/libgdal-1.so", True)
+    # Every way to a library must work, not one of them.
+    (fault,) = closure_faults(bare | {"osgeo/plugins/p.so": CLOSED["osgeo/plugins/p.so"]})
+    assert fault.where == "GDAL.libs/libgdal-1.so"
+
+
+def test_a_ring_of_libraries_is_walked_once() -> None:
+    ring = {
+        "x.libs/a.so": elf("b.so", rpath=("$ORIGIN",)),
+        "x.libs/b.so": elf("a.so", "c.so", rpath=("$ORIGIN",)),
+    }
+    (fault,) = closure_faults(ring)
+    assert "c.so" in fault.what
 
 
 def test_rpath_is_not_searched_where_runpath_is() -> None:

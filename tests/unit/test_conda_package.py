@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+
 from geowheel.native.conda_package import (
     EPOCH,
     PREFIX_PLACEHOLDER,

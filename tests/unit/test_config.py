@@ -35,7 +35,11 @@ def test_the_smallest_configuration_has_defaults(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
-    read = read_host(host(tmp_path, MINIMAL + """
+    read = read_host(
+        host(
+            tmp_path,
+            MINIMAL
+            + """
 channel-fallback = "distro"
 drivers = ["GTiff"]
 [tool.geowheel.budget]
@@ -46,7 +50,9 @@ command = ["python", "-m", "pytest"]
 timeout-seconds = 5
 [tool.geowheel.floor]
 glibc = "2.28"
-""")).config
+""",
+        )
+    ).config
     assert read.channel_fallback is Fallback.DISTRO
     assert (read.drivers, read.budget.wheel_mb, read.floor.glibc) == (("GTiff",), 12.0, "2.28")
     assert read.test.timeout_seconds == 5
@@ -59,7 +65,9 @@ def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
 
 
 def test_several_faults_are_reported_at_once(tmp_path: Path) -> None:
-    found = faults(tmp_path, """
+    found = faults(
+        tmp_path,
+        """
 [project]
 name = "host"
 requires-python = ">=3.11"
@@ -68,18 +76,26 @@ layout = "sideways"
 environment = 3
 [tool.geowheel.budget]
 whel-mb = 3
-""")
+""",
+    )
     text = "\n".join(found)
-    for expected in ("'sideways' is not one of toplevel", "environment] must be a string",
-                     "did you mean 'wheel-mb'?", "pythons is missing"):
+    for expected in (
+        "'sideways' is not one of toplevel",
+        "environment] must be a string",
+        "did you mean 'wheel-mb'?",
+        "pythons is missing",
+    ):
         assert expected in text
 
 
-@pytest.mark.parametrize(("addition", "expected"), [
-    ('pythons = []', "is empty"),
-    ('pythons = ["3.x"]', "not a CPython version"),
-    ('pythons = ["3.9"]', "outside requires-python"),
-])
+@pytest.mark.parametrize(
+    ("addition", "expected"),
+    [
+        ("pythons = []", "is empty"),
+        ('pythons = ["3.x"]', "not a CPython version"),
+        ('pythons = ["3.9"]', "outside requires-python"),
+    ],
+)
 def test_pythons_are_checked(tmp_path: Path, addition: str, expected: str) -> None:
     text = MINIMAL.replace('pythons = ["3.12"]', addition)
     assert expected in "\n".join(faults(tmp_path, text))

@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rattler import PackageName, Version
+
 from geowheel.errors import ChannelError, MachineError
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
 from geowheel.native.conversion import (
@@ -36,9 +40,6 @@ from geowheel.native.debian import (
 )
 from geowheel.native.distro import STATE, Entry, State, library_of, read_state, write_state
 from geowheel.targets import Platform
-from hypothesis import given
-from hypothesis import strategies as st
-from rattler import PackageName, Version
 
 TABLE = load_table()
 BOOKWORM = Distribution(id="debian", version="12")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel import interpreters
+from geowheel import hints, interpreters
 from geowheel.errors import MachineError, UsageError
 from geowheel.interpreters import Interpreter, find_interpreter, parse_answer, places
 
@@ -61,7 +61,7 @@ class Asked:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the interpreters of the machine that the tests run on."""
-    monkeypatch.setattr(interpreters, "_usual_folders", lambda python, system: ())
+    monkeypatch.setattr(interpreters, "_usual_folders", lambda *_: ())
 
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -210,10 +210,8 @@ def test_what_is_refused_says_why(
     assert "uv python install 3.12" in fault.fix
 
 
-def test_the_distributions_interpreter_names_the_distributions_package(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    debian = interpreters.hints.machine(
+def test_the_distributions_interpreter_names_the_distributions_package() -> None:
+    debian = hints.machine(
         system="linux", os_release='ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"', root=True
     )
     found = answer(Path("/usr/bin/python3.11"), version="3.11.2", headers="")
@@ -277,8 +275,12 @@ def test_an_explicit_one_may_be_a_venv_or_a_name(tmp_path: Path) -> None:
 def test_a_folder_on_path_that_may_not_be_entered_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    is_file = Path.is_file
+
     def refuse(self: Path) -> bool:
-        raise PermissionError(13, "Permission denied", str(self))
+        if self.is_relative_to(tmp_path):
+            raise PermissionError(13, "Permission denied", str(self))
+        return is_file(self)
 
     monkeypatch.setattr(Path, "is_file", refuse)
 
@@ -307,7 +309,7 @@ def test_the_digest_is_of_content() -> None:
         {"deployment_target": "11.0"},
         {"shared": True},
     ):
-        assert dataclasses.replace(FINE, **changes).digest() != FINE.digest()  # type: ignore[arg-type]
+        assert dataclasses.replace(FINE, **changes).digest() != FINE.digest()
 
 
 def as_json(found: Interpreter) -> str:

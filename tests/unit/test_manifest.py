@@ -42,7 +42,10 @@ def specs(folder: Path, environment: str, platform: Platform) -> list[str]:
 
 def test_features_and_targets_are_merged(folder: Path) -> None:
     assert specs(folder, "wheel", Platform.OSX_ARM64) == [
-        "libgdal-core 3.12.*", 'proj >=9 [build="h*"]', "proj-data *", "zlib *"
+        "libgdal-core 3.12.*",
+        'proj >=9 [build="h*"]',
+        "proj-data *",
+        "zlib *",
     ]
     assert specs(folder, "alone", Platform.LINUX_64) == ["proj-data *"]
 
@@ -50,7 +53,10 @@ def test_features_and_targets_are_merged(folder: Path) -> None:
 def test_system_requirements_become_virtual_packages(folder: Path) -> None:
     found = find_manifest(folder)
     assert found.environment("default", Platform.LINUX_64).virtual_packages == (
-        "__unix=0=0", "__linux=4.18", "__glibc=2.17", "__archspec=0=x86_64"
+        "__unix=0=0",
+        "__linux=4.18",
+        "__glibc=2.17",
+        "__archspec=0=x86_64",
     )
     assert "__osx=13.0" in found.environment("default", Platform.OSX_ARM64).virtual_packages
 
@@ -71,10 +77,13 @@ def test_it_is_found_from_below_and_in_pyproject(tmp_path: Path) -> None:
     assert find_manifest(below).lock_path == tmp_path / "pixi.lock"
 
 
-@pytest.mark.parametrize(("environment", "platform", "expected"), [
-    ("nope", Platform.LINUX_64, "no environment 'nope'"),
-    ("default", Platform.WIN_64, "not among the workspace's platforms"),
-])
+@pytest.mark.parametrize(
+    ("environment", "platform", "expected"),
+    [
+        ("nope", Platform.LINUX_64, "no environment 'nope'"),
+        ("default", Platform.WIN_64, "not among the workspace's platforms"),
+    ],
+)
 def test_what_is_not_there_is_named(
     folder: Path, environment: str, platform: Platform, expected: str
 ) -> None:

@@ -21,12 +21,18 @@ PLUGINS = ("libgdal-netcdf", "libgdal-hdf4", "libgdal-hdf5")
 
 
 def stack(path: Path, platform: Platform = Platform.LINUX_64) -> NativeStack:
-    return native_stack(records(read_lock(path), "default", platform, path), platform, PLUGINS, path)
+    every = records(read_lock(path), "default", platform, path)
+    return native_stack(every, platform, PLUGINS, path)
 
 
-@pytest.mark.parametrize(("platform", "packages", "megabytes"), [
-    (Platform.LINUX_64, 72, 76.1), (Platform.OSX_ARM64, 68, 56.8), (Platform.WIN_64, 57, 59.5),
-])
+@pytest.mark.parametrize(
+    ("platform", "packages", "megabytes"),
+    [
+        (Platform.LINUX_64, 72, 76.1),
+        (Platform.OSX_ARM64, 68, 56.8),
+        (Platform.WIN_64, 57, 59.5),
+    ],
+)
 def test_the_closure_of_a_real_environment_is_taken(
     conda_forge_lock: Path, platform: Platform, packages: int, megabytes: float
 ) -> None:
@@ -57,19 +63,24 @@ def test_a_lock_without_gdal_is_refused(conda_forge_lock: Path) -> None:
 
 def test_a_record_without_sha256_is_refused(conda_forge_lock: Path, tmp_path: Path) -> None:
     text = conda_forge_lock.read_text(encoding="utf-8")
-    start = text.index("- conda: https://conda.anaconda.org/conda-forge/linux-64/libgdal-core-",
-                       text.index("\npackages:"))
+    start = text.index(
+        "- conda: https://conda.anaconda.org/conda-forge/linux-64/libgdal-core-",
+        text.index("\npackages:"),
+    )
     line = text.index("  sha256: ", start)
     path = tmp_path / "pixi.lock"
-    path.write_text(text[:line] + text[text.index("\n", line) + 1:], encoding="utf-8")
+    path.write_text(text[:line] + text[text.index("\n", line) + 1 :], encoding="utf-8")
     with pytest.raises(LockError, match=r"libgdal-core-.* has no sha256"):
         stack(path)
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("version: 99\nenvironments: {}\npackages: []\n", "written by a newer pixi"),
-    ("nonsense", "the file is damaged"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("version: 99\nenvironments: {}\npackages: []\n", "written by a newer pixi"),
+        ("nonsense", "the file is damaged"),
+    ],
+)
 def test_a_lock_that_cannot_be_read(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "pixi.lock").write_text(text, encoding="utf-8")
     with pytest.raises(LockError, match=expected):
@@ -81,17 +92,23 @@ def test_no_lock_says_how_to_make_one(tmp_path: Path) -> None:
         read_lock(tmp_path / "pixi.lock")
 
 
-@pytest.mark.parametrize(("spec", "fault"), [
-    ("libgdal-core >=3.12", None),
-    ("libgdal-core <3", r"locked libgdal-core 3.12.3 is not libgdal-core <3"),
-    ("no-such-package *", r"no-such-package \* is not locked"),
-])
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        ("libgdal-core >=3.12", None),
+        ("libgdal-core <3", r"locked libgdal-core 3.12.3 is not libgdal-core <3"),
+        ("no-such-package *", r"no-such-package \* is not locked"),
+    ],
+)
 def test_a_lock_is_compared_with_what_is_asked_for(
     conda_forge_lock: Path, spec: str, fault: str | None
 ) -> None:
     every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
     asked = EnvironmentSpec(
-        name="default", platform=Platform.LINUX_64, channels=(), virtual_packages=(),
+        name="default",
+        platform=Platform.LINUX_64,
+        channels=(),
+        virtual_packages=(),
         specs=(Spec(name=spec.split()[0], text=spec),),
     )
     found = [fault.what for fault in check_satisfies(every, asked, conda_forge_lock)]
@@ -103,9 +120,12 @@ def test_what_is_written_is_read_again(conda_forge_lock: Path, tmp_path: Path) -
     path = tmp_path / "pixi.lock"
     virtual = ("__unix=0=0", "__linux=4.18", "__glibc=2.28", "__archspec=0=x86_64")
     for _ in range(2):
-        write_lock(path, {"default": {Platform.LINUX_64: every}},
-                   channels=["https://conda.anaconda.org/conda-forge/"],
-                   virtual_packages={Platform.LINUX_64: virtual})
+        write_lock(
+            path,
+            {"default": {Platform.LINUX_64: every}},
+            channels=["https://conda.anaconda.org/conda-forge/"],
+            virtual_packages={Platform.LINUX_64: virtual},
+        )
     assert path.read_text(encoding="utf-8").startswith("version: 7")
     assert stack(path) == stack(conda_forge_lock)
     assert [p.name for p in tmp_path.iterdir()] == ["pixi.lock"]

@@ -8,7 +8,8 @@ libX11, libGL and others, which slim images lack. The list here holds what every
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from geowheel.binary.elf import Elf
@@ -49,23 +50,59 @@ def check_closure(elves: Mapping[str, Elf]) -> None:
 
 
 def closure_faults(elves: Mapping[str, Elf]) -> list[Fault]:
-    """What `check_closure` would raise, sorted by file; empty when the wheel is closed."""
-    faults: list[Fault] = []
-    for path, elf in sorted(elves.items()):
-        folders = [_folder(path, entry) for entry in elf.search_path]
+    """What `check_closure` would raise, sorted by file; empty when the wheel is closed.
+
+    As ld.so does it (man 8 ld.so): DT_RUNPATH counts for a file's own needs; DT_RPATH, where there
+    is no DT_RUNPATH, also for what its needs need in turn. So the walk starts at the extensions,
+    plugins and programs, which no other file of the wheel needs, and then takes what is left.
+    """
+    walk = _Walk(elves=elves)
+    needed = {library for elf in elves.values() for library in elf.needed}
+    for path in sorted(elves):
+        if posixpath.basename(path) not in needed:
+            walk.visit(path, ())
+    for path in sorted(set(elves) - {visited for visited, _ in walk.visited}):
+        walk.visit(path, ())
+    for path, elf in elves.items():
         for entry in (*elf.rpath, *elf.runpath):
-            if _folder(path, entry) is None:
-                faults.append(_stray(path, entry))
-        for library in sorted(elf.needed):
+            if not is_inside(path, entry):
+                walk.faults[path, entry] = _stray(path, entry)
+    return [fault for _, fault in sorted(walk.faults.items())]
+
+
+@dataclass(kw_only=True)
+class _Walk:
+    elves: Mapping[str, Elf]
+    visited: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    faults: dict[tuple[str, str], Fault] = field(default_factory=dict)
+
+    def visit(self, path: str, inherited: tuple[str, ...]) -> None:
+        """Check a file and all that it loads; `inherited` are folders that its loaders pass on."""
+        waiting = [(path, inherited)]
+        while waiting:
+            step = waiting.pop()
+            if step not in self.visited:
+                self.visited.add(step)
+                waiting += self._loaded(*step)
+
+    def _loaded(
+        self, path: str, inherited: tuple[str, ...]
+    ) -> Iterator[tuple[str, tuple[str, ...]]]:
+        elf = self.elves[path]
+        own = tuple(folder for entry in elf.search_path if (folder := _folder(path, entry)))
+        passed_on = inherited if elf.runpath else (*own, *inherited)
+        folders = own if elf.runpath else passed_on
+        for library in elf.needed:
             if library in SYSTEM_LIBRARIES:
                 continue
-            places = [posixpath.normpath(f"{folder}/{library}") for folder in folders if folder]
-            if found := next((place for place in places if place in elves), None):
-                if (elves[found].machine, elves[found].bits) != (elf.machine, elf.bits):
-                    faults.append(_foreign(path, found, elves[found]))
+            places = (posixpath.normpath(f"{folder}/{library}") for folder in folders)
+            found = next((place for place in places if place in self.elves), None)
+            if found is None:
+                self.faults[path, library] = _missing(path, library, folders, self.elves)
+            elif (self.elves[found].machine, self.elves[found].bits) != (elf.machine, elf.bits):
+                self.faults[path, library] = _foreign(path, found, self.elves[found])
             else:
-                faults.append(_missing(path, library, elf.search_path, elves))
-    return faults
+                yield found, tuple(dict.fromkeys(passed_on))
 
 
 def is_inside(path: str, entry: str) -> bool:
@@ -98,9 +135,16 @@ def _foreign(path: str, found: str, elf: Elf) -> Fault:
     )
 
 
-def _missing(path: str, library: str, search: tuple[str, ...], elves: Mapping[str, Elf]) -> Fault:
-    if elsewhere := sorted(p for p in elves if posixpath.basename(p) == library):
-        cause = f"it is in the wheel as {elsewhere[0]}, but the search path is {':'.join(search)!r}"
-    else:
-        cause = "it was not bundled, and slim systems lack it"
-    return Fault(what=f"needs {library}, which the wheel does not provide", where=path, cause=cause)
+def _missing(path: str, library: str, folders: tuple[str, ...], elves: Mapping[str, Elf]) -> Fault:
+    elsewhere = sorted(other for other in elves if posixpath.basename(other) == library)
+    if not elsewhere:
+        return Fault(
+            what=f"needs {library}, which the wheel does not provide",
+            where=path,
+            cause="it was not bundled, and slim systems lack it",
+        )
+    return Fault(
+        what=f"needs {library}, which ld.so would not find",
+        where=path,
+        cause=f"it is {elsewhere[0]}, but searched is {', '.join(folders) or 'no folder'}",
+    )

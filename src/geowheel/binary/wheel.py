@@ -24,8 +24,9 @@ import time
 import zipfile
 import zlib
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -365,8 +366,10 @@ def write_wheel(
     try:
         with partial.open("wb") as file:
             archive = _Archive(file=file, stamp=_dos_time(epoch))
-            for packed in _pack(parts.sources, level=level, threads=_threads(threads)):
-                archive.add(packed)
+            members = _pack(parts.sources, level=level, threads=_threads(threads))
+            with closing(members):  # ends its threads at once, whatever happens here
+                for packed in members:
+                    archive.add(packed)
             archive.add(_packed_record(archive.record, parts.dist_info, level))
             archive.finish(filename)
         partial.chmod(0o644)
@@ -452,7 +455,9 @@ class _Packed:
     data: tuple[bytes, ...]
 
 
-def _pack(sources: Iterable[_Source], *, level: int, threads: int) -> Iterator[_Packed]:
+def _pack(
+    sources: Iterable[_Source], *, level: int, threads: int
+) -> Generator[_Packed, None, None]:
     """The members in the order of `sources`, deflated side by side, with bounded memory."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[_Pending] = deque()

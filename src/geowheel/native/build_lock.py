@@ -7,7 +7,6 @@ for all interpreters and platforms by `uv pip compile --universal`.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -23,11 +22,11 @@ from packaging.tags import Tag, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from ..console import Step
-from ..digest import digest
-from ..environments import tool_environment, tool_path
-from ..errors import ChannelError, LockError
-from ..targets import Platform, System, Target
+from geowheel.console import Step
+from geowheel.digest import digest
+from geowheel.environments import tool_environment, tool_path
+from geowheel.errors import ChannelError, LockError
+from geowheel.targets import Platform, System, Target
 
 FILE_NAME: Final = "pylock.geowheel.toml"
 GROUPS: Final = ("bindings", "build", "test")
@@ -115,10 +114,15 @@ def read_build_lock(path: Path) -> BuildLock:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return BuildLock(path=path, pylock=Pylock.from_dict(data))
     except FileNotFoundError:
-        raise LockError("there is no build lock", where=str(path), fix="run `nox -s lock`") from None
+        raise LockError(
+            "there is no build lock", where=str(path), fix="run `nox -s lock`"
+        ) from None
     except (tomllib.TOMLDecodeError, PylockValidationError) as error:
-        raise LockError(f"not a valid pylock file: {error}", where=str(path),
-                        fix="restore it, or run `nox -s lock`") from None
+        raise LockError(
+            f"not a valid pylock file: {error}",
+            where=str(path),
+            fix="restore it, or run `nox -s lock`",
+        ) from None
 
 
 def solve_build_lock(
@@ -132,8 +136,8 @@ def solve_build_lock(
     targets = [Target(python=v, platform=p) for v in wanted.pythons for p in wanted.platforms]
     tags = frozenset(tag for target in targets for tag in target_tags(target))
     for group in GROUPS:
-        for package in _solve_group(wanted, group, environ, step):
-            package = _for_targets(package, tags)
+        for found in _solve_group(wanted, group, environ, step):
+            package = _for_targets(found, tags)
             key = (package.name, str(package.version), str(package.marker))
             packages.setdefault(key, (package, set()))[1].add(group)
     merged = [_in_groups(package, groups) for package, groups in packages.values()]
@@ -156,7 +160,8 @@ def marker_environment(target: Target) -> Environment:
         implementation_name="cpython",
         implementation_version=f"{target.python}.0",
         os_name="nt" if windows else "posix",
-        platform_machine="AMD64" if target.platform is Platform.WIN_64
+        platform_machine="AMD64"
+        if target.platform is Platform.WIN_64
         else target.platform.architecture,
         platform_release="",
         platform_system="Linux" if linux else "Windows" if windows else "Darwin",
@@ -179,18 +184,25 @@ def target_tags(target: Target) -> list[Tag]:
         platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
     elif target.platform.system is System.MACOS:
         least = 11 if machine == "arm64" else 10
-        platforms = [f"macosx_{major}_0_{kind}" for major in range(13, least - 1, -1)
-                     for kind in (machine, "universal2")]
+        platforms = [
+            f"macosx_{major}_0_{kind}"
+            for major in range(13, least - 1, -1)
+            for kind in (machine, "universal2")
+        ]
         if machine == "x86_64":
-            platforms += [f"macosx_10_{minor}_{kind}" for minor in range(16, 8, -1)
-                          for kind in (machine, "universal2", "intel")]
+            platforms += [
+                f"macosx_10_{minor}_{kind}"
+                for minor in range(16, 8, -1)
+                for kind in (machine, "universal2", "intel")
+            ]
     else:
         platforms = [f"win_{machine}"]
     major, minor = target.python.split(".")
     tags = list(cpython_tags((int(major), int(minor)), platforms=platforms))
     pure = [f"py3{n}" for n in range(int(minor), -1, -1)]
-    return tags + [Tag(py, "none", platform) for py in ["py3", *pure] for platform in
-                   [*platforms, "any"]]
+    return tags + [
+        Tag(py, "none", platform) for py in ["py3", *pure] for platform in [*platforms, "any"]
+    ]
 
 
 def _solve_group(
@@ -201,9 +213,7 @@ def _solve_group(
     return _compile(wanted.of(group), wanted, "no-build = true\n", environ, step)
 
 
-def _solve_gdal(
-    wanted: Requirements, environ: Mapping[str, str], step: Step
-) -> list[Package]:
+def _solve_gdal(wanted: Requirements, environ: Mapping[str, str], step: Step) -> list[Package]:
     # uv would build the sdist to learn its requirements, and it needs gdal-config for that.
     static = (
         f'[[dependency-metadata]]\nname = "gdal"\nversion = "{wanted.gdal_version}"\n'
@@ -226,11 +236,29 @@ def _compile(
         (folder / "uv.toml").write_text(settings, encoding="utf-8")
         (folder / "requirements.in").write_text("\n".join(requirements) + "\n", encoding="utf-8")
         result = step.run(
-            [tool_path("uv"), "pip", "compile", "requirements.in", "--config-file", "uv.toml",
-             "--universal", "--python-version", oldest, "--no-annotate", "--no-header", "--quiet",
-             "--native-tls", "--no-python-downloads",
-             "--format", "pylock.toml", "--output-file", "pylock.toml"],
-            env=tool_environment(environ), cwd=folder, check=False,
+            [
+                tool_path("uv"),
+                "pip",
+                "compile",
+                "requirements.in",
+                "--config-file",
+                "uv.toml",
+                "--universal",
+                "--python-version",
+                oldest,
+                "--no-annotate",
+                "--no-header",
+                "--quiet",
+                "--native-tls",
+                "--no-python-downloads",
+                "--format",
+                "pylock.toml",
+                "--output-file",
+                "pylock.toml",
+            ],
+            env=tool_environment(environ),
+            cwd=folder,
+            check=False,
         )
         if result.returncode != 0:
             raise _explain(requirements, result.stderr, result.log)
@@ -262,9 +290,7 @@ def _in_groups(package: Package, groups: set[str]) -> Package:
 
 def _for_targets(package: Package, tags: frozenset[Tag]) -> Package:
     """The package with the wheels that some configured target can use, and no sdist."""
-    wheels = [
-        wheel for wheel in package.wheels or () if not tags.isdisjoint(_wheel_tags(wheel))
-    ]
+    wheels = [wheel for wheel in package.wheels or () if not tags.isdisjoint(_wheel_tags(wheel))]
     return replace(package, wheels=wheels, sdist=None)
 
 
@@ -277,16 +303,17 @@ def _write(lock: Pylock, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
         text = tomli_w.dumps(dict(lock.to_dict()))
         Path(scratch, path.name).write_text(text, encoding="utf-8")
-        os.replace(Path(scratch, path.name), path)
+        Path(scratch, path.name).replace(path)
 
 
-def _download(
-    package: Package, artefact: PackageSdist | PackageWheel, where: Path
-) -> Download:
+def _download(package: Package, artefact: PackageSdist | PackageWheel, where: Path) -> Download:
     sha256 = artefact.hashes.get("sha256")
     if not sha256 or not artefact.url:
-        raise LockError(f"{package.name} {package.version} has no URL or no sha256",
-                        where=str(where), fix="run `nox -s lock`")
+        raise LockError(
+            f"{package.name} {package.version} has no URL or no sha256",
+            where=str(where),
+            fix="run `nox -s lock`",
+        )
     return Download(
         name=canonicalize_name(package.name),
         version=str(package.version),

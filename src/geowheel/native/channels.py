@@ -14,8 +14,8 @@ from pathlib import Path
 from rattler import Channel as RattlerChannel
 from rattler import Config
 
-from ..digest import digest, sha256_file
-from ..errors import ChannelError, UsageError
+from geowheel.digest import digest, sha256_file
+from geowheel.errors import ChannelError, UsageError
 
 DISTRO = "distro"
 MIRRORS_VARIABLE = "GEOWHEEL_MIRRORS"

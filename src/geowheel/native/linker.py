@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from ..digest import digest, sha256_bytes
-from ..errors import IntegrityError
+from geowheel.digest import digest, sha256_bytes
+from geowheel.errors import IntegrityError
+
 from .pixi_lock import Package
 
 MANIFEST: Final = "native.json"
@@ -48,9 +48,8 @@ class NativeManifest:
 
     platform: str
     prefix_string: str
-    source: str
-    """Where the packages came from, in plain words."""
     packages: tuple[PlacedPackage, ...]
+    """Each with the URL that it was locked under: that is where the stack comes from."""
 
     @cached_property
     def owners(self) -> Mapping[str, Package]:
@@ -64,7 +63,7 @@ class NativeManifest:
 
     def content(self) -> str:
         """The digest of the prefix's content and of who owns what."""
-        return digest((self.platform, self.prefix_string, self.source, self.packages))
+        return digest((self.platform, self.prefix_string, self.packages))
 
     def write(self, folder: Path) -> None:
         """Write it as native.json."""
@@ -78,7 +77,6 @@ def read_native_manifest(folder: Path) -> NativeManifest:
     return NativeManifest(
         platform=data["platform"],
         prefix_string=data["prefix_string"],
-        source=data["source"],
         packages=tuple(
             PlacedPackage(
                 package=Package(**{**p["package"], "depends": tuple(p["package"]["depends"])}),
@@ -159,7 +157,7 @@ def _place_file(
         binary = entry.get("file_mode") == "binary"
         patched = replace_prefix(data, str(placeholder), prefix_string, binary=binary)
     if consume and patched is data:
-        os.replace(source, goal)
+        source.replace(goal)
     else:
         goal.write_bytes(patched)
     goal.chmod(0o755 if executable else 0o644)
@@ -168,11 +166,11 @@ def _place_file(
 
 
 def _place_link(relative: str, package: Package, source: Path, goal: Path) -> PlacedFile:
-    link = os.readlink(source)
+    link = os.fspath(source.readlink())
     inside = os.path.normpath(PurePosixPath(relative).parent / link)
-    if os.path.isabs(link) or inside.startswith(".."):
+    if PurePosixPath(link).is_absolute() or inside.startswith(".."):
         raise IntegrityError(f"{package}: the link {relative} -> {link} leaves the prefix")
-    os.symlink(link, goal)
+    goal.symlink_to(link)
     return PlacedFile(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
 
 
@@ -195,8 +193,3 @@ def replace_prefix(data: bytes, placeholder: str, prefix: str, *, binary: bool) 
         pieces += [data[start:found], text, b"\0" * (end - found - len(text))]
         start = end
     return b"".join([*pieces, data[start:]]) if pieces else data
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a folder, whatever it holds; nothing happens when it is not there."""
-    shutil.rmtree(path, ignore_errors=True)

@@ -6,7 +6,6 @@ Only `write_locks` (the command `lock`) writes beside pixi.toml.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +16,13 @@ from typing import Final
 from filelock import FileLock
 from rattler import LockChannel
 
-from ..config import Fallback
-from ..console import Console
-from ..digest import digest
-from ..errors import ChannelError, LockError
-from ..project import Project
-from ..targets import Platform
+from geowheel.config import Fallback
+from geowheel.console import Console
+from geowheel.digest import digest
+from geowheel.errors import ChannelError, LockError
+from geowheel.project import Project
+from geowheel.targets import Platform
+
 from .build_lock import (
     FILE_NAME,
     BuildLock,
@@ -106,10 +106,15 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
         ready = _with_build_lock(project, native)
         if ready is None:
             wanted = requirements(project, native.stack)
-            with console.step("lock", f"GDAL {wanted.gdal_version}'s sdist and requirements",
-                              logs="lock") as step:
-                solve_build_lock(wanted, _work_build_lock(project, wanted),
-                                 environ=project.machine.environ, step=step)
+            with console.step(
+                "lock", f"GDAL {wanted.gdal_version}'s sdist and requirements", logs="lock"
+            ) as step:
+                solve_build_lock(
+                    wanted,
+                    _work_build_lock(project, wanted),
+                    environ=project.machine.environ,
+                    step=step,
+                )
             ready = _with_build_lock(project, native)
     if ready is None:
         raise LockError("the build lock was solved, but is not what was asked for")
@@ -150,12 +155,16 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
     if [url.rstrip("/") for url in urls] != [url.rstrip("/") for url in wanted]:
         raise LockError(
             f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
-            where=str(path), fix="run `nox -s lock`",
+            where=str(path),
+            fix="run `nox -s lock`",
         )
     return _Native(
         stack=native_stack(every, platform, project.config.plugins, path),
-        source=Source(committed=True, channels=spec.channels,
-                      words=f"{path.name}, locked from {', '.join(spec.channels)}"),
+        source=Source(
+            committed=True,
+            channels=spec.channels,
+            words=f"{path.name}, locked from {', '.join(spec.channels)}",
+        ),
         mirrors=read_mirrors(project.machine.environ),
         path=path,
     )
@@ -178,8 +187,9 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
     every = records(read_lock(path), spec.name, platform, path)
     return _Native(
         stack=native_stack(every, platform, project.config.plugins, path),
-        source=Source(committed=False, channels=tuple(c.name for c in channels),
-                      words=said["words"]),
+        source=Source(
+            committed=False, channels=tuple(c.name for c in channels), words=said["words"]
+        ),
         mirrors=read_mirrors(project.machine.environ).plus(channels),
         path=path,
     )
@@ -189,25 +199,32 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
     spec = project.manifest.environment(project.config.environment, platform)
     if project.channel is not None:
         channel = chosen_channel(project, console)
-        _solve_into_work(project, spec, (channel,), f"{channel.name}, not locked (--channel)",
-                         console)
+        _solve_into_work(
+            project, spec, (channel,), f"{channel.name}, not locked (--channel)", console
+        )
     else:
         try:
             channels = tuple(named_channel(name) for name in spec.channels)
-            _solve_into_work(project, spec, channels,
-                             f"{', '.join(spec.channels)}, solved now: no lock is committed",
-                             console)
+            _solve_into_work(
+                project,
+                spec,
+                channels,
+                f"{', '.join(spec.channels)}, solved now: no lock is committed",
+                console,
+            )
         except ChannelError as error:
             if project.config.channel_fallback is not Fallback.DISTRO:
                 raise
             console.warn(f"{error.faults[0].what}")
             console.warn(
-                f"no lock is committed and {', '.join(spec.channels)} cannot be reached: using this "
-                'distribution\'s own packages instead, as channel-fallback = "distro" allows'
+                f"no lock is committed and {', '.join(spec.channels)} cannot be reached: using "
+                'this distribution\'s own packages instead, as channel-fallback = "distro" allows'
             )
             channel = distro_channel(project, console)
             _solve_into_work(
-                project, spec, (channel,),
+                project,
+                spec,
+                (channel,),
                 f"{channel.name}, INSTEAD OF {', '.join(spec.channels)}, which was out of reach",
                 console,
             )
@@ -226,10 +243,12 @@ def _solve_into_work(
 ) -> None:
     mirrors = read_mirrors(project.machine.environ).plus(channels)
     names = ", ".join(channel.name for channel in channels)
-    with console.step("lock", f"solving for {spec.platform} against {names}, into the work folder",
-                      logs="lock"):
-        found = solve_environment(spec, channels, mirrors=mirrors,
-                                  cache=project.machine.cache / "repodata")
+    with console.step(
+        "lock", f"solving for {spec.platform} against {names}, into the work folder", logs="lock"
+    ):
+        found = solve_environment(
+            spec, channels, mirrors=mirrors, cache=project.machine.cache / "repodata"
+        )
     folder = _work_lock(project, spec)
     folder.mkdir(parents=True, exist_ok=True)
     write_lock(
@@ -238,14 +257,17 @@ def _solve_into_work(
         channels=[channel.url for channel in channels],
         virtual_packages={spec.platform: spec.virtual_packages},
     )
-    _write_json(folder / SOURCE, {
-        "words": words,
-        "channels": [
-            {"name": c.name, "url": c.url, "folder": str(c.folder) if c.folder else None}
-            for c in channels
-        ],
-        "states": [channel.state() for channel in channels],
-    })
+    _write_json(
+        folder / SOURCE,
+        {
+            "words": words,
+            "channels": [
+                {"name": c.name, "url": c.url, "folder": str(c.folder) if c.folder else None}
+                for c in channels
+            ],
+            "states": [channel.state() for channel in channels],
+        },
+    )
 
 
 def chosen_channel(project: Project, console: Console) -> Channel:
@@ -262,8 +284,9 @@ def distro_channel(project: Project, console: Console, *, refresh: bool = False)
     name = f"distro-{read_distribution()}"
     folder = project.machine.cache / "channels" / name
     if refresh or not any(folder.glob("*/repodata.json")):
-        with console.step("channel", f"{name}: conda packages from this distribution's own",
-                          logs="channel") as step:
+        with console.step(
+            "channel", f"{name}: conda packages from this distribution's own", logs="channel"
+        ) as step:
             made = make_distro_channel(folder, environ=project.machine.environ, step=step)
             step.say(f"{made.packages} packages, {made.converted} of them converted now")
     return folder_channel(folder, name)
@@ -285,8 +308,13 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
             cause=f"pixi.lock has GDAL {wanted.gdal_version}, or pyproject.toml was edited since",
             fix="run `nox -s lock`",
         )
-    return Locks(stack=native.stack, build=lock, source=native.source, mirrors=native.mirrors,
-                 path=native.path)
+    return Locks(
+        stack=native.stack,
+        build=lock,
+        source=native.source,
+        mirrors=native.mirrors,
+        path=native.path,
+    )
 
 
 def _url(channel: LockChannel) -> str:
@@ -315,4 +343,4 @@ def _write_json(path: Path, data: object) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
         part = Path(scratch, path.name)
         part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        part.replace(path)

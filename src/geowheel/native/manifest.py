@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import read_toml
-from ..errors import ConfigError
-from ..targets import Platform, parse_platform
+from geowheel.config import read_toml
+from geowheel.errors import ConfigError
+from geowheel.targets import Platform, parse_platform
 
 # What pixi assumes of a platform unless [system-requirements] says otherwise; the same values
 # stand in the locks that pixi 0.68 and newer write.
@@ -94,8 +94,11 @@ class Manifest:
         specs: dict[str, Spec] = {}
         requirements: dict[str, str] = {}
         for feature in self._features(name):
-            requirements |= {k: str(v) for k, v in feature.get("system-requirements", {}).items()
-                             if not isinstance(v, Mapping)}
+            requirements |= {
+                k: str(v)
+                for k, v in feature.get("system-requirements", {}).items()
+                if not isinstance(v, Mapping)
+            }
             for spec in _dependencies(feature, platform):
                 specs[spec.name] = spec
         return EnvironmentSpec(
@@ -136,8 +139,11 @@ def find_manifest(folder: Path) -> Manifest:
         if manifest is None:
             continue
         if not manifest.channels:
-            raise ConfigError("no channels in [workspace]", where=str(manifest.path),
-                              fix='add channels = ["conda-forge"]')
+            raise ConfigError(
+                "no channels in [workspace]",
+                where=str(manifest.path),
+                fix='add channels = ["conda-forge"]',
+            )
         return manifest
     raise ConfigError(
         f"neither a pixi.toml nor a [tool.pixi] table in {folder} or above it",
@@ -158,8 +164,14 @@ def _manifest_in(folder: Path) -> Manifest | None:
 def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tuple[str, ...]:
     """The virtual packages that pixi 0.77 assumes, `[system-requirements]` applied."""
     system, _, _ = platform.partition("-")
-    archspec = {"linux-64": "x86_64", "osx-64": "x86_64", "win-64": "x86_64",
-                "osx-arm64": "m1", "linux-aarch64": "aarch64", "win-arm64": "arm64"}[platform]
+    archspec = {
+        "linux-64": "x86_64",
+        "osx-64": "x86_64",
+        "win-64": "x86_64",
+        "osx-arm64": "m1",
+        "linux-aarch64": "aarch64",
+        "win-arm64": "arm64",
+    }[platform]
     arch = f"__archspec=0={archspec}"
     if system == "linux":
         libc = requirements.get("libc", DEFAULT_GLIBC)

@@ -6,19 +6,23 @@ docs/platforms.md names.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from packaging.version import Version
 
-from ..console import Step
-from ..environments import tool_environment
-from ..errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
-from .pixi_lock import NativeStack, Package
+from geowheel.console import Step
+from geowheel.environments import tool_environment
+from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
+from geowheel.targets import Platform
+
+from .channels import Mirrors
+from .pixi_lock import Package, write_packages
 
 OLDEST: Final = Version("0.68")
 """The first that writes lock format 7, which older ones cannot read."""
@@ -59,8 +63,13 @@ def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
 
 def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | None:
     try:
-        result = step.run([path, "--version"], env=tool_environment(environ), cwd=Path.cwd(),
-                          check=False, timeout=20)
+        result = step.run(
+            [path, "--version"],
+            env=tool_environment(environ),
+            cwd=Path.cwd(),
+            check=False,
+            timeout=20,
+        )
     except OSError:
         return None
     match = re.fullmatch(r"pixi (\d+(?:\.\d+)+)", result.stdout.strip())
@@ -72,51 +81,89 @@ def lock(pixi: Pixi, manifest: Path, *, environ: Mapping[str, str], step: Step) 
 
     Raises LockError or ChannelError with what pixi said.
     """
-    result = step.run([pixi.path, "lock", "--manifest-path", manifest, "--color", "never"],
-                      env=tool_environment(environ), cwd=manifest.parent, check=False)
+    result = step.run(
+        [pixi.path, "lock", "--manifest-path", manifest, "--color", "never"],
+        env=tool_environment(environ),
+        cwd=manifest.parent,
+        check=False,
+    )
     if result.returncode != 0:
         text = result.stderr.strip()
         kind = ChannelError if "error sending request" in text else LockError
-        raise kind(f"pixi lock failed:\n{text}", where=str(manifest),
-                   fix=f"the whole output is in {result.log}")
+        raise kind(
+            f"pixi lock failed:\n{text}",
+            where=str(manifest),
+            fix=f"the whole output is in {result.log}",
+        )
 
 
 def unpack(
     pixi: Pixi,
-    stack: NativeStack,
-    lock_text: str,
+    packages: Sequence[Package],
+    platform: Platform,
     folder: Path,
     *,
+    mirrors: Mirrors,
     cache: Path,
     environ: Mapping[str, str],
     step: Step,
 ) -> dict[Package, Path]:
-    """Let pixi download and unpack a stack into a cache of ours; where each package then lies.
+    """Let pixi download and unpack packages into a cache of ours; where each of them then lies.
 
-    `lock_text` is a lock that holds just this stack as its default environment. The environment
-    that pixi links on the way is thrown away with `folder`. Raises IntegrityError for a wrong
-    sha256, ChannelError for what cannot be fetched.
+    The environment that pixi links on the way, in `folder`, is thrown away by the caller. Raises
+    IntegrityError for a wrong sha256, ChannelError for what cannot be fetched, BuildError else.
     """
-    channel = {p.url.rsplit("/", 2)[0] for p in stack.packages}
+    channels = sorted({package.channel_url for package in packages})
     (folder / "pixi.toml").write_text(
         "[workspace]\n"
         'name = "geowheel-native"\n'
-        f"channels = {sorted(channel)!r}\n"
-        f'platforms = ["{stack.platform}"]\n',
+        f"channels = {json.dumps(channels)}\n"
+        f"platforms = {json.dumps([str(platform)])}\n",
         encoding="utf-8",
     )
-    (folder / "pixi.lock").write_text(lock_text, encoding="utf-8")
+    # Always read by pixi, whatever else is configured: the mirrors of this very run.
+    (folder / ".pixi").mkdir()
+    (folder / ".pixi" / "config.toml").write_text(_mirror_table(channels, mirrors), "utf-8")
+    write_packages(folder / "pixi.lock", packages, platform, channels)
     result = step.run(
-        [pixi.path, "install", "--frozen", "--manifest-path", folder / "pixi.toml",
-         "--platform", str(stack.platform), "--no-hard-links", "--color", "never"],
-        env=tool_environment(environ, PIXI_CACHE_DIR=str(cache)), cwd=folder, check=False,
+        [
+            pixi.path,
+            "install",
+            "--frozen",
+            "--manifest-path",
+            folder / "pixi.toml",
+            "--platform",
+            str(platform),
+            "--no-hard-links",
+            "--color",
+            "never",
+        ],
+        env=tool_environment(environ, PIXI_CACHE_DIR=str(cache)),
+        cwd=folder,
+        check=False,
     )
-    places = {p: cache / "pkgs" / f"{p.name}-{p.version}-{p.build}" for p in stack.packages}
+    places = {p: cache / "pkgs" / f"{p.name}-{p.version}-{p.build}" for p in packages}
     missing = [p for p, place in places.items() if not (place / "info" / "paths.json").is_file()]
     # A foreign macOS environment fails at codesign after everything was unpacked: not our concern.
     if missing:
         raise _explain(result.stderr, result.log, missing)
     return places
+
+
+def can_reach(packages: Sequence[Package], mirrors: Mirrors) -> bool:
+    """Whether every package has an http place: pixi takes no folder for a mirror."""
+    return all(
+        place.startswith("http") for package in packages for place in mirrors.of(package.url)
+    )
+
+
+def _mirror_table(channels: Sequence[str], mirrors: Mirrors) -> str:
+    lines = ["[mirrors]"]
+    for channel in channels:
+        places = [place for place in mirrors.of(channel) if place != channel]
+        if places:
+            lines.append(f"{json.dumps(channel)} = {json.dumps(places)}")
+    return "\n".join(lines) + "\n"
 
 
 def _explain(
@@ -130,5 +177,3 @@ def _explain(
     if "error sending request" in text or "404" in text:
         return ChannelError(said, fix=fix)
     return BuildError(said, fix=fix)
-
-

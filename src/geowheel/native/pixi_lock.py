@@ -5,18 +5,26 @@ Read and written by py-rattler, the library behind pixi's own. What comes out ar
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rattler import LockChannel, LockFile, LockPlatform, MatchSpec, RepoDataRecord
+from rattler import (
+    BuildString,
+    LockChannel,
+    LockFile,
+    LockPlatform,
+    MatchSpec,
+    PackageRecord,
+    RepoDataRecord,
+)
 from rattler.exceptions import ParseCondaLockError
 
-from ..errors import Fault, LockError
-from ..targets import Platform
+from geowheel.errors import Fault, LockError
+from geowheel.targets import Platform
+
 from .manifest import EnvironmentSpec
 
 GDAL = "libgdal-core"
@@ -41,6 +49,11 @@ class Package:
     @property
     def file_name(self) -> str:
         return urlsplit(self.url).path.rpartition("/")[2]
+
+    @property
+    def channel_url(self) -> str:
+        """The channel's own URL, with a slash at its end."""
+        return self.url.rsplit("/", 2)[0] + "/"
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} {self.build}"
@@ -74,19 +87,24 @@ def read_lock(path: Path) -> LockFile:
             f"the lock cannot be read: {message}",
             where=str(path),
             cause="it was written by a newer pixi" if newer else "the file is damaged",
-            fix="upgrade geowheel (py-rattler reads formats 5 to 7)" if newer
+            fix="upgrade geowheel (py-rattler reads formats 5 to 7)"
+            if newer
             else "restore it from version control or make it again with `nox -s lock`",
         ) from None
 
 
-def records(lock: LockFile, environment: str, platform: Platform, path: Path
-            ) -> list[RepoDataRecord]:
+def records(
+    lock: LockFile, environment: str, platform: Platform, path: Path
+) -> list[RepoDataRecord]:
     """The conda records of one environment; raises LockError when the lock has none for it."""
     found = lock.environment(environment)
     if found is None:
         names = ", ".join(name for name, _ in lock.environments())
-        raise LockError(f"environment {environment!r} is not in the lock (it has {names})",
-                        where=str(path), fix="run `nox -s lock`")
+        raise LockError(
+            f"environment {environment!r} is not in the lock (it has {names})",
+            where=str(path),
+            fix="run `nox -s lock`",
+        )
     for locked in found.platforms():
         if locked.name == platform:
             return list(found.conda_repodata_records_for_platform(locked) or [])
@@ -110,25 +128,33 @@ def native_stack(
     roots = (*ALWAYS, *plugins)
     missing = [name for name in roots if name not in by_name]
     if missing:
-        raise LockError([
-            Fault(
-                what=f"no {name} in the environment for {platform}",
-                where=str(path),
-                cause="pixi.toml does not ask for it" if name != GDAL else
-                "the environment holds no GDAL, or an old `libgdal` without the -core split",
-                fix=f"pixi add {name}, then `nox -s lock`",
-            )
-            for name in missing
-        ])
+        raise LockError(
+            [
+                Fault(
+                    what=f"no {name} in the environment for {platform}",
+                    where=str(path),
+                    cause="pixi.toml does not ask for it"
+                    if name != GDAL
+                    else "the environment holds no GDAL, or an old `libgdal` without the -core split",
+                    fix=f"pixi add {name}, then `nox -s lock`",
+                )
+                for name in missing
+            ]
+        )
     closure = _closure(roots, by_name)
     unhashed = [record for record in closure if not record.sha256]
     if unhashed:
-        raise LockError([
-            Fault(what=f"{record.file_name} has no sha256", where=str(path),
-                  cause="the channel's index does not give one",
-                  fix="index the channel again, then run `nox -s lock`")
-            for record in unhashed
-        ])
+        raise LockError(
+            [
+                Fault(
+                    what=f"{record.file_name} has no sha256",
+                    where=str(path),
+                    cause="the channel's index does not give one",
+                    fix="index the channel again, then run `nox -s lock`",
+                )
+                for record in unhashed
+            ]
+        )
     kept = {record.name.normalized for record in closure}
     return NativeStack(
         platform=platform,
@@ -152,9 +178,12 @@ def check_satisfies(
         else:
             continue
         faults.append(
-            Fault(what=f"{spec.platform}: {what}", where=str(path),
-                  cause="pixi.toml was edited after the lock was made",
-                  fix="run `nox -s lock`, or `pixi lock`")
+            Fault(
+                what=f"{spec.platform}: {what}",
+                where=str(path),
+                cause="pixi.toml was edited after the lock was made",
+                fix="run `nox -s lock`, or `pixi lock`",
+            )
         )
     return faults
 
@@ -180,12 +209,30 @@ def write_lock(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
         lock.to_path(Path(scratch, "pixi.lock"))
-        os.replace(Path(scratch, "pixi.lock"), path)
+        Path(scratch, "pixi.lock").replace(path)
 
 
-def _closure(
-    roots: Iterable[str], by_name: Mapping[str, RepoDataRecord]
-) -> list[RepoDataRecord]:
+def write_packages(
+    path: Path, packages: Sequence[Package], platform: Platform, channels: Sequence[str]
+) -> None:
+    """Write a lock whose default environment is just these packages."""
+    every = [
+        RepoDataRecord(
+            PackageRecord(
+                package.name, package.version, BuildString(package.build), 0, package.subdir,
+                depends=list(package.depends), sha256=bytes.fromhex(package.sha256),
+                size=package.size, license=package.license,
+            ),
+            package.file_name, package.url, package.channel_url,
+        )
+        for package in packages
+    ]  # fmt: skip
+    write_lock(
+        path, {"default": {platform: every}}, channels=channels, virtual_packages={platform: ()}
+    )
+
+
+def _closure(roots: Iterable[str], by_name: Mapping[str, RepoDataRecord]) -> list[RepoDataRecord]:
     seen: dict[str, RepoDataRecord] = {}
     waiting = list(roots)
     while waiting:

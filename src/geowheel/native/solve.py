@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import cast
 
 from rattler import (
-    Channel as RattlerChannel,
-)
-from rattler import (
     BuildString,
     Client,
     Gateway,
@@ -24,12 +21,16 @@ from rattler import (
     Version,
     solve,
 )
+from rattler import (
+    Channel as RattlerChannel,
+)
 from rattler.channel import ChannelPriority
 from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
-from ..errors import ChannelError, LockError
+from geowheel.errors import ChannelError, LockError
+
 from .channels import Channel, Mirrors
 from .manifest import EnvironmentSpec
 

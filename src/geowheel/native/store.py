@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -21,9 +20,10 @@ from filelock import AsyncFileLock
 from rattler import Client
 from rattler.package_streaming import download_to_writer
 
-from ..console import Step, megabytes
-from ..digest import sha256_file
-from ..errors import ChannelError, Fault, IntegrityError, MachineError
+from geowheel.console import Step, megabytes
+from geowheel.digest import sha256_file
+from geowheel.errors import ChannelError, Fault, IntegrityError, MachineError
+
 from .channels import Mirrors
 from .solve import http_client
 
@@ -120,7 +120,7 @@ class Store:
                     part = goal.with_name(f"{secrets.token_hex(4)}.part")
                     reason = await self._try(wanted, place, part, client, advance)
                     if reason is None:
-                        os.replace(part, goal)
+                        part.replace(goal)
                         return
                     part.unlink(missing_ok=True)
                     reasons.append(f"{place}: {reason}")
@@ -159,9 +159,7 @@ class Store:
 class _Writer:
     """Writes, hashes and counts what a download brings."""
 
-    def __init__(
-        self, write: Callable[[bytes], int], advance: Callable[[float], None]
-    ) -> None:
+    def __init__(self, write: Callable[[bytes], int], advance: Callable[[float], None]) -> None:
         self._write = write
         self._advance = advance
         self._hash = hashlib.sha256()

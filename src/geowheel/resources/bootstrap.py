@@ -48,7 +48,9 @@ def _set_up_proj(proj: ctypes.CDLL, paths: list[bytes]) -> None:
     """PROJ's default context: the contexts that other bundled libraries make are copies of it."""
     array = (ctypes.c_char_p * len(paths))(*paths)
     proj.proj_context_set_search_paths.argtypes = [
-        ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)
+        ctypes.c_void_p,
+        ctypes.c_int,
+        ctypes.POINTER(ctypes.c_char_p),
     ]
     proj.proj_context_set_search_paths.restype = None
     proj.proj_context_set_search_paths(None, len(paths), array)

@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..console import Step
-from ..context import Context
-from ..environments import isolated_environment
-from ..errors import BuildError, IntegrityError
-from ..interpreters import Interpreter
-from ..ledger import Record
-from ..native.build_lock import Download
-from ..native.store import Store
-from ..systems import linux
+from geowheel.console import Step
+from geowheel.context import Context
+from geowheel.environments import isolated_environment
+from geowheel.errors import BuildError, IntegrityError
+from geowheel.interpreters import Interpreter
+from geowheel.ledger import Record
+from geowheel.native.build_lock import Download
+from geowheel.native.store import Store
+from geowheel.systems import linux
+
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
 
@@ -91,6 +92,7 @@ def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
         step.progress("compile", len(wrappers)) as advance,
     ):
+
         def make(wrapper: Path) -> None:
             _module(wrapper, inputs, work, numpy, modules, step)
             advance(1)
@@ -99,11 +101,13 @@ def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
         for future in [pool.submit(make, wrapper) for wrapper in largest_first]:
             future.result()
     shutil.rmtree(work)
-    return Outcome(facts={
-        "compiler": inputs.toolchain.version,
-        "glibc": inputs.toolchain.libc,
-        "libstdcxx": inputs.toolchain.libstdcxx,
-    })
+    return Outcome(
+        facts={
+            "compiler": inputs.toolchain.version,
+            "glibc": inputs.toolchain.libc,
+            "libstdcxx": inputs.toolchain.libstdcxx,
+        }
+    )
 
 
 def check(_: BindingsInputs, __: Record, ___: Step) -> str | None:
@@ -119,8 +123,7 @@ def unpack_sdist(store: Store, sdist: Download, folder: Path) -> Path:
         archive.extractall(folder, filter="data")  # PEP 706: nothing leaves the folder
     found = [entry for entry in folder.iterdir() if (entry / "PKG-INFO").is_file()]
     if len(found) != 1:
-        raise IntegrityError("not an sdist: it has no single folder with PKG-INFO",
-                             where=str(path))
+        raise IntegrityError("not an sdist: it has no single folder with PKG-INFO", where=str(path))
     return found[0]
 
 

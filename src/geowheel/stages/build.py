@@ -11,19 +11,20 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pyproject_hooks import BuildBackendHookCaller
 
-from ..binary.wheel import parse_filename, unpack_wheel, write_wheel
-from ..config import BuildSystem
-from ..console import Step
-from ..context import Context
-from ..digest import Tree
-from ..environments import isolated_environment
-from ..errors import BuildError, Fault
-from ..host_files import git_description, host_files, stage
-from ..interpreters import Interpreter
-from ..ledger import Record
-from ..native.build_lock import Download
-from ..native.store import Store
-from ..python_environments import make_environment
+from geowheel.binary.wheel import parse_filename, unpack_wheel, write_wheel
+from geowheel.config import BuildSystem
+from geowheel.console import Step
+from geowheel.context import Context
+from geowheel.digest import Tree
+from geowheel.environments import isolated_environment
+from geowheel.errors import BuildError, Fault
+from geowheel.host_files import git_description, host_files, stage
+from geowheel.interpreters import Interpreter
+from geowheel.ledger import Record
+from geowheel.native.build_lock import Download
+from geowheel.native.store import Store
+from geowheel.python_environments import make_environment
+
 from .contract import Inputs, Outcome, ambient
 from .fetch import download_wanted
 from .vendor import PAYLOAD
@@ -122,7 +123,8 @@ def _add_payload(inputs: BuildInputs, staged: Path) -> None:
     root = staged / "src" if (staged / "src").is_dir() else staged
     payload = inputs.payload.folder
     clashes = [
-        entry.path for entry in inputs.host_files.entries
+        entry.path
+        for entry in inputs.host_files.entries
         if (payload / Path(entry.path).relative_to("src" if root != staged else ".")).is_file()
         if root == staged or entry.path.startswith("src/")
     ]
@@ -137,9 +139,7 @@ def _add_payload(inputs: BuildInputs, staged: Path) -> None:
     shutil.copytree(payload, root, dirs_exist_ok=True)
 
 
-def _call_backend(
-    inputs: BuildInputs, staged: Path, goal: Path, python: Path, step: Step
-) -> Path:
+def _call_backend(inputs: BuildInputs, staged: Path, goal: Path, python: Path, step: Step) -> Path:
     goal.mkdir()
     env = isolated_environment(inputs.environ, **{GDAL_VERSION_VARIABLE: inputs.gdal_version})
     if inputs.git:
@@ -175,7 +175,8 @@ def _unmet(requirements: Sequence[str], inputs: BuildInputs) -> list[str]:
     locked = {download.name for download in inputs.requirements}
     parsed = [Requirement(text) for text in requirements]
     return [
-        str(r) for r in parsed
+        str(r)
+        for r in parsed
         if canonicalize_name(r.name) not in locked and (r.marker is None or r.marker.evaluate())
     ]
 
@@ -189,19 +190,26 @@ def _git_version(inputs: BuildInputs, python: Path, step: Step) -> str:
 
 
 def _check_payload(inputs: BuildInputs, tree: Path, made: Path) -> None:
-    wanted = [p.relative_to(inputs.payload.folder).as_posix()
-              for p in sorted(inputs.payload.folder.rglob("*")) if p.is_file()]
+    wanted = [
+        p.relative_to(inputs.payload.folder).as_posix()
+        for p in sorted(inputs.payload.folder.rglob("*"))
+        if p.is_file()
+    ]
     present = {p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
     missing = [path for path in wanted if path not in present]
     if missing:
-        raise BuildError([Fault(
-            what=f"{inputs.build_system.backend} left {len(missing)} of {len(wanted)} payload "
-            f"files out of {made.name}: {', '.join(missing[:5])}"
-            + (", ..." if missing[5:] else ""),
-            where=str(inputs.host_files.root / "pyproject.toml"),
-            cause="the backend includes only the files that its own configuration names",
-            fix=_include_hint(inputs.build_system.backend),
-        )])
+        raise BuildError(
+            [
+                Fault(
+                    what=f"{inputs.build_system.backend} left {len(missing)} of {len(wanted)} payload "
+                    f"files out of {made.name}: {', '.join(missing[:5])}"
+                    + (", ..." if missing[5:] else ""),
+                    where=str(inputs.host_files.root / "pyproject.toml"),
+                    cause="the backend includes only the files that its own configuration names",
+                    fix=_include_hint(inputs.build_system.backend),
+                )
+            ]
+        )
 
 
 def _mark_as_compiled(tree: Path) -> None:
@@ -215,12 +223,14 @@ def _mark_as_compiled(tree: Path) -> None:
 
 def _include_hint(backend: str) -> str:
     hints = {
-        "setuptools": 'find packages with [tool.setuptools.packages.find] and set '
+        "setuptools": "find packages with [tool.setuptools.packages.find] and set "
         '[tool.setuptools.package-data] "*" = ["**/*"]',
         "hatchling": "name the packages in [tool.hatch.build.targets.wheel] packages",
         "scikit_build_core": "name the packages in [tool.scikit-build] wheel.packages",
         "poetry": 'add them to [tool.poetry] include, with format = "wheel"',
         "mesonpy": "install them with py.install_sources in meson.build",
     }
-    return next((hint for name, hint in hints.items() if backend.startswith(name)),
-                "see how that backend includes data files")
+    return next(
+        (hint for name, hint in hints.items() if backend.startswith(name)),
+        "see how that backend includes data files",
+    )

@@ -8,13 +8,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..digest import Tree, digest
+from geowheel.digest import Tree, digest
+
 from . import Stage
 
 if TYPE_CHECKING:
-    from ..console import Step
-    from ..context import Context
-    from ..ledger import Record
+    from geowheel.console import Step
+    from geowheel.context import Context
+    from geowheel.ledger import Record
 
 _AMBIENT = "ambient"
 

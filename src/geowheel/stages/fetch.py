@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rattler.package_streaming import extract
 
-from ..console import Step
-from ..context import Context
-from ..errors import IntegrityError
-from ..ledger import Record
-from ..native.build_lock import GROUPS, Download
-from ..native.linker import NativeManifest, PlacedPackage, place
-from ..native.pixi_lock import Package
-from ..native.store import Store, Wanted
-from ..systems import linux
-from ..targets import Target
+from geowheel.console import Step
+from geowheel.context import Context
+from geowheel.errors import IntegrityError
+from geowheel.ledger import Record
+from geowheel.native import pixi
+from geowheel.native.build_lock import GROUPS, Download
+from geowheel.native.linker import NativeManifest, PlacedPackage, place
+from geowheel.native.pixi_lock import Package
+from geowheel.native.store import Store, Wanted
+from geowheel.systems import linux
+from geowheel.targets import Platform, Target
+
 from .contract import Inputs, Outcome, ambient
 
 PREFIX = "prefix"
@@ -34,8 +36,9 @@ class FetchInputs(Inputs):
     requirements: tuple[Download, ...]
     prefix_string: str
     platform: str
-    source: str
     store: Store = ambient()
+    cache: Path = ambient()
+    environ: Mapping[str, str] = ambient()
 
 
 def inputs(context: Context, _: Mapping[str, Record]) -> FetchInputs:
@@ -56,30 +59,35 @@ def inputs(context: Context, _: Mapping[str, Record]) -> FetchInputs:
         requirements=tuple(sorted({build.gdal_sdist, *downloads})),
         prefix_string=linux.PREFIX_STRING,
         platform=str(context.target.platform),
-        source=context.locks.source.words,
         store=context.store,
+        cache=context.project.machine.cache,
+        environ=context.project.machine.environ,
     )
 
 
 def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
-    """Download what the store lacks, unpack, and place every file with its owner."""
-    packages = {package: package_wanted(package) for package in inputs.packages}
-    everything = [*packages.values(), *map(download_wanted, inputs.requirements)]
-    inputs.store.obtain(everything, step)
-    step.say(f"placing {len(packages)} packages of GDAL {_gdal_version(inputs)}'s native stack")
+    """Download, unpack, and place every file with its owner: the same prefix whoever downloads."""
+    requirements = [download_wanted(download) for download in inputs.requirements]
     prefix = folder / PREFIX
     prefix.mkdir()
-    placed = _unpack_and_place(packages, inputs, prefix, step)
+    program = None
+    if pixi.can_reach(inputs.packages, inputs.store.mirrors):
+        program = pixi.find_pixi(inputs.environ, step)
+    if program is not None:
+        inputs.store.obtain(requirements, step)
+        placed = _place_from_pixi(program, inputs, prefix, step)
+    else:
+        inputs.store.obtain([*map(package_wanted, inputs.packages), *requirements], step)
+        placed = _place_from_store(inputs, prefix, step)
     manifest = NativeManifest(
         platform=inputs.platform,
         prefix_string=inputs.prefix_string,
-        source=inputs.source,
         packages=tuple(placed),
     )
     manifest.write(folder)
     return Outcome(
         content=manifest.content(),
-        facts={"gdal": manifest.gdal_version, "packages": len(placed), "source": inputs.source},
+        facts={"gdal": manifest.gdal_version, "packages": len(placed)},
     )
 
 
@@ -88,44 +96,72 @@ def check(inputs: FetchInputs, record: Record, step: Step) -> str | None:
     if not (record.folder / PREFIX).is_dir():
         return "the prefix is gone"
     everything = [*map(package_wanted, inputs.packages), *map(download_wanted, inputs.requirements)]
-    for wanted in inputs.store.verify(everything):
-        step.console.warn(f"{wanted.label} was damaged in the store: fetched again")
-    inputs.store.obtain(everything, step)
+    damaged = inputs.store.verify(everything)
+    for wanted in damaged:
+        step.console.warn(f"{wanted.label} was damaged in the store: fetching it again")
+    inputs.store.obtain(damaged, step)
     return None
 
 
 def package_wanted(package: Package) -> Wanted:
     """A conda package as the store knows it."""
-    return Wanted(label=str(package), file_name=package.file_name, url=package.url,
-                  sha256=package.sha256, size=package.size)
+    return Wanted(
+        label=str(package),
+        file_name=package.file_name,
+        url=package.url,
+        sha256=package.sha256,
+        size=package.size,
+    )
 
 
 def download_wanted(download: Download) -> Wanted:
     """A file of the Python package index as the store knows it."""
-    return Wanted(label=f"{download.name} {download.version}", file_name=download.file_name,
-                  url=download.url, sha256=download.sha256)
+    return Wanted(
+        label=f"{download.name} {download.version}",
+        file_name=download.file_name,
+        url=download.url,
+        sha256=download.sha256,
+    )
 
 
-def _unpack_and_place(
-    packages: Mapping[Package, Wanted], inputs: FetchInputs, prefix: Path, step: Step
-) -> Sequence[PlacedPackage]:
+def _place_from_pixi(
+    program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step
+) -> list[PlacedPackage]:
+    """pixi downloads and unpacks into a cache of ours, from where files are copied."""
+    step.say(f"{len(inputs.packages)} packages through pixi {program.version}")
+    with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
+        unpacked = pixi.unpack(
+            program, inputs.packages, Platform(inputs.platform), Path(scratch),
+            mirrors=inputs.store.mirrors, cache=inputs.cache / "pixi", environ=inputs.environ,
+            step=step,
+        )  # fmt: skip
+        return [
+            place(package, unpacked[package], prefix, prefix_string=inputs.prefix_string,
+                  consume=False)
+            for package in inputs.packages
+        ]  # fmt: skip
+
+
+def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]:
     """Unpack side by side; place in the order of names, so that a clash is always the same."""
+    step.say(f"placing {len(inputs.packages)} packages, GDAL {_gdal_version(inputs)} among them")
     with (
         tempfile.TemporaryDirectory(dir=prefix.parent, prefix="unpacked-") as scratch,
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
-        step.progress("unpack", len(packages)) as advance,
+        step.progress("unpack", len(inputs.packages)) as advance,
     ):
+
         def unpack(package: Package) -> Path:
             goal = Path(scratch, package.sha256)
-            _extract(inputs.store.path(packages[package]), goal, package)
+            _extract(inputs.store.path(package_wanted(package)), goal, package)
             advance(1)
             return goal
 
-        placed = []
-        for package, unpacked in zip(packages, pool.map(unpack, packages), strict=True):
-            placed.append(place(package, unpacked, prefix, prefix_string=inputs.prefix_string,
-                                consume=True))
-        return placed
+        unpacked = pool.map(unpack, inputs.packages)
+        return [
+            place(package, folder, prefix, prefix_string=inputs.prefix_string, consume=True)
+            for package, folder in zip(inputs.packages, unpacked, strict=True)
+        ]  # fmt: skip
 
 
 def _extract(archive: Path, goal: Path, package: Package) -> None:

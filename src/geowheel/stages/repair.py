@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..binary.floor import floor
-from ..binary.wheel import write_wheel
-from ..console import Step
-from ..context import Context
-from ..digest import Artefact
-from ..errors import BuildError
-from ..ledger import Record
-from ..native.linker import NativeManifest, read_native_manifest
-from ..systems import linux
-from ..systems.auditwheel_repair import RepairedTree, repair_elf_wheel
-from ..targets import Platform
+from geowheel.binary.floor import floor
+from geowheel.binary.wheel import write_wheel
+from geowheel.console import Step
+from geowheel.context import Context
+from geowheel.digest import Artefact
+from geowheel.errors import BuildError
+from geowheel.ledger import Record
+from geowheel.native.linker import NativeManifest, read_native_manifest
+from geowheel.systems import linux
+from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel
+from geowheel.targets import Platform
+
 from .bindings import Prefix
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX
@@ -74,14 +75,16 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
-    return Outcome(facts={
-        "wheel": wheel.path.name,
-        "sha256": wheel.sha256,
-        "tag": repaired.platform_tag,
-        "libraries": len(repaired.bundled),
-        "floor": forcing,
-        "owners": owners,
-    })
+    return Outcome(
+        facts={
+            "wheel": wheel.path.name,
+            "sha256": wheel.sha256,
+            "tag": repaired.platform_tag,
+            "libraries": len(repaired.bundled),
+            "floor": forcing,
+            "owners": owners,
+        }
+    )
 
 
 def check(_: RepairInputs, __: Record, ___: Step) -> str | None:
@@ -93,8 +96,9 @@ def only_wheel(record: Record) -> Artefact:
     """The one wheel that a record's stage made."""
     wheels = [output for output in record.outputs if output.path.endswith(".whl")]
     if len(wheels) != 1:
-        raise BuildError(f"{record.stage} made {len(wheels)} wheels instead of one",
-                         where=str(record.folder))
+        raise BuildError(
+            f"{record.stage} made {len(wheels)} wheels instead of one", where=str(record.folder)
+        )
     return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
 
 

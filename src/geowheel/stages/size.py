@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..binary.wheel import read_wheel
-from ..console import Step, megabytes
-from ..context import Context
-from ..digest import Artefact
-from ..ledger import Record
+from geowheel.binary.wheel import read_wheel
+from geowheel.console import Step, megabytes
+from geowheel.context import Context
+from geowheel.digest import Artefact
+from geowheel.ledger import Record
+
 from .contract import Inputs, Outcome
 from .repair import only_wheel, owner_of
 
@@ -68,8 +69,10 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         "problems": problems,
     }
     (folder / "size.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    step.say(f"{megabytes(compressed)} of {inputs.wheel_mb:g} MB, "
-             f"{megabytes(installed)} installed of {inputs.installed_mb:g} MB")
+    step.say(
+        f"{megabytes(compressed)} of {inputs.wheel_mb:g} MB, "
+        f"{megabytes(installed)} installed of {inputs.installed_mb:g} MB"
+    )
     return Outcome(facts=facts, passed=not problems)
 
 

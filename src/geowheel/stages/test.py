@@ -10,17 +10,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..console import Step
-from ..context import Context
-from ..digest import Artefact, Tree
-from ..environments import isolated_environment
-from ..host_files import host_files, stage
-from ..interpreters import Interpreter
-from ..ledger import Record
-from ..native.build_lock import Download
-from ..native.store import Store
-from ..process import tail
-from ..python_environments import make_environment, pip_install
+from geowheel.console import Step
+from geowheel.context import Context
+from geowheel.digest import Artefact, Tree
+from geowheel.environments import isolated_environment
+from geowheel.host_files import host_files, stage
+from geowheel.interpreters import Interpreter
+from geowheel.ledger import Record
+from geowheel.native.build_lock import Download
+from geowheel.native.store import Store
+from geowheel.process import tail
+from geowheel.python_environments import make_environment, pip_install
+
 from .contract import Inputs, Outcome, ambient
 from .fetch import download_wanted
 from .repair import only_wheel
@@ -79,8 +80,10 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         host = _host_tests(inputs, python, place, step)
     failed = [probe for probe in probes if probe["passed"] is False]
     good = sum(1 for probe in probes if probe["passed"])
-    step.say(f"{good} of {len(probes)} probes passed"
-             + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else ""))
+    step.say(
+        f"{good} of {len(probes)} probes passed"
+        + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else "")
+    )
     facts = {"sha256": inputs.wheel.sha256, "probes": probes, "host": host}
     (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     passed = good > 0 and not failed and (not host or bool(host["passed"]))
@@ -96,11 +99,13 @@ def _probe(inputs: TestInputs, python: Path, place: Path, step: Step) -> list[di
     script = place / "probes.py"
     text = files("geowheel.resources").joinpath("probes.py").read_text(encoding="utf-8")
     script.write_text(text, encoding="utf-8")
-    asked = json.dumps({
-        "package": inputs.import_package,
-        "version": inputs.gdal_version,
-        "drivers": inputs.drivers,
-    })
+    asked = json.dumps(
+        {
+            "package": inputs.import_package,
+            "version": inputs.gdal_version,
+            "drivers": inputs.drivers,
+        }
+    )
     result = step.run(
         [python, "-I", script, asked, place / "probes.json"],
         env=isolated_environment(inputs.environ), cwd=place, check=False,
@@ -110,17 +115,25 @@ def _probe(inputs: TestInputs, python: Path, place: Path, step: Step) -> list[di
         probes: list[dict[str, Any]] = json.loads((place / "probes.json").read_text("utf-8"))
     except (OSError, ValueError):
         detail = tail(result.stderr) or "no output"
-        return [{"name": "all probes", "passed": False,
-                 "detail": f"ended with exit code {result.returncode} and no report:\n{detail}"}]
+        return [
+            {
+                "name": "all probes",
+                "passed": False,
+                "detail": f"ended with exit code {result.returncode} and no report:\n{detail}",
+            }
+        ]
     if result.returncode != 0:
-        probes.append({"name": "clean exit", "passed": False,
-                       "detail": f"exit code {result.returncode}:\n{tail(result.stderr)}"})
+        probes.append(
+            {
+                "name": "clean exit",
+                "passed": False,
+                "detail": f"exit code {result.returncode}:\n{tail(result.stderr)}",
+            }
+        )
     return probes
 
 
-def _host_tests(
-    inputs: TestInputs, python: Path, place: Path, step: Step
-) -> dict[str, Any] | None:
+def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> dict[str, Any] | None:
     if not inputs.command:
         return None
     host = place / "host"
@@ -128,8 +141,13 @@ def _host_tests(
     argv = [part.replace("{host}", str(host)) for part in inputs.command]
     if argv[0] == "python":
         argv[0] = str(python)
-    result = step.run(argv, env=isolated_environment(inputs.environ), cwd=place, check=False,
-                      timeout=inputs.timeout_seconds)
+    result = step.run(
+        argv,
+        env=isolated_environment(inputs.environ),
+        cwd=place,
+        check=False,
+        timeout=inputs.timeout_seconds,
+    )
     return {
         "command": list(inputs.command),
         "passed": result.returncode == 0,

