@@ -114,8 +114,8 @@ def test_a_shim_that_fails_is_passed_over(tmp_path: Path) -> None:
 
 def test_pypy_is_refused_by_name(tmp_path: Path) -> None:
     said = {
-        **{name: "" for name in ("soabi", "libc", "deployment_target", "library_folder")},
-        **{name: False for name in ("debug", "free_threaded", "shared")},
+        **dict.fromkeys(("soabi", "libc", "deployment_target", "library_folder"), ""),
+        **dict.fromkeys(("debug", "free_threaded", "shared"), False),
         "executable": str(tmp_path / "python3.11"),
         "version": "3.11.13",
         "implementation": "pypy",

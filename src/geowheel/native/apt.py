@@ -143,7 +143,7 @@ def _options(state: Path) -> Iterator[str]:
         "Dir::Cache": state / "cache",
         "Dir::Cache::archives": state / "cache" / "archives",
         "Dir::Cache::pkgcache": state / "cache" / "pkgcache.bin",
-        "Dir::Cache::srcpkgcache": state / "cache" / "srcpkgcache.bin",
+        "Dir::Cache::srcpkgcache": "",  # as large as pkgcache, and of no use beside it
     }.items():
         yield f"--option={name}={value}"
 
@@ -204,7 +204,7 @@ def disk_full(folder: Path) -> MachineError:
     return MachineError(
         "the disk is full",
         where=str(folder),
-        cause="the distro channel needs about 600 MB while it is made, 250 MB when it is done",
+        cause="the distro channel needs about 300 MB while it is made, 200 MB when it is done",
         fix="free some space or use another folder, then run this again: it goes on from there",
     )
 

