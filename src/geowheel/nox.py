@@ -7,6 +7,7 @@ Imports only the standard library and nox: `nox -l` needs nothing else installed
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -45,7 +46,8 @@ def sessions(
         register(stage.name, stage.summary, stage.name)
     register("wheel", "the main job: fetch to test, for the running interpreter", "wheel")
     register("plan", "what `wheel` would run and why, running nothing", "plan")
-    for version in _pythons(place / host):
+    configured = _pythons(place / host)
+    for version in (*configured, *_asked_for(configured)):
         for stage in STAGES:
             if stage.scope is Scope.TARGET and stage.name not in {"repair", "size"}:
                 register(f"{stage.name}-{version}", f"{stage.summary}, for CPython {version}",
@@ -74,6 +76,16 @@ def _geowheel(
         env=path, external=True,
         interrupt_timeout=_PATIENCE, terminate_timeout=_PATIENCE,
     )  # fmt: skip
+
+
+def _asked_for(configured: list[str]) -> list[str]:
+    """Versions that the command line names and the host does not.
+
+    nox would only say "Sessions not found"; with a session, geowheel says which there are.
+    """
+    pattern = re.compile(rf"(?:{'|'.join(stage.name for stage in STAGES)}|wheel)-(3\.\d+)")
+    asked = [match[1] for word in sys.argv[1:] if (match := pattern.fullmatch(word))]
+    return [version for version in dict.fromkeys(asked) if version not in configured]
 
 
 def _pythons(host: Path) -> list[str]:
