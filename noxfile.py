@@ -53,9 +53,20 @@ def tests(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """ruff's checks and formatting"""
     development(session, "ruff", "check", str(HERE))
+    development(session, "ruff", "format", "--check", str(HERE))
 
 
 @nox.session(python=False)
 def types(session: nox.Session) -> None:
     """mypy, strict"""
     development(session, "mypy")
+    # Apart: ci/nox.py is a module named nox, and must not stand for the real one.
+    development(session, "mypy", "ci/environment.py", "ci/invoke.py")
+    development(session, "mypy", "ci/nox.py")
+
+
+@nox.session(python=False, default=False)
+def benchmark(session: nox.Session) -> None:
+    """what a wheel costs, against the plain way (takes minutes; -- 3.12)"""
+    script = str(HERE / "benchmarks" / "wheel.py")
+    session.run(str(environment()), script, *session.posargs, external=True)

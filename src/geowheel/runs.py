@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from .digest import sha256_file
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
 from .ledger import Ledger, Record
 from .native.locks import Locks, locks_at_hand, resolve
-from .pipeline import Finished, bring_up_to_date, plan
+from .pipeline import Finished, Planned, bring_up_to_date, plan
 from .project import Project
 from .stages import needed
 from .stages.repair import only_wheel
@@ -136,12 +137,26 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
     console.line(f"  native stack: {locks.source.words}", style=style)
     if context.tools.interpreter is not None:
         console.line(f"  interpreter: {context.tools.interpreter.executable}", style="dim")
+    console.line(f"  plan: {_in_words(plan(request.goals, context, request.ledger))}")
     finished = bring_up_to_date(request.goals, context, request.ledger, console)
     if (record := finished.records.get("repair")) is not None:
         _into_dist(request.project, record)
     if finished.error is not None and len(request.targets) > 1:  # else the end says it
         console.line(str(finished.error), style="red")
     return finished
+
+
+def _in_words(planned: Sequence[Planned]) -> str:
+    """`fetch, bindings cached; to run: build (changed: host files), repair, size, test`."""
+    cached = ", ".join(item.stage.name for item in planned if item.action == "cached")
+    running = ", ".join(
+        item.stage.name + (f" ({item.why})" if item.action == "run" else "")
+        for item in planned
+        if item.action != "cached"
+    )
+    if not running:
+        return f"{cached} cached, nothing to do"
+    return (f"{cached} cached; " if cached else "") + f"to run: {running}"
 
 
 def _into_dist(project: Project, record: Record) -> None:
@@ -151,9 +166,11 @@ def _into_dist(project: Project, record: Record) -> None:
     if goal.is_file() and sha256_file(goal) == wheel.sha256:
         return
     project.dist.mkdir(parents=True, exist_ok=True)
-    part = project.dist / f".{wheel.path.name}.part"
-    shutil.copyfile(wheel.path, part)
-    part.replace(goal)
+    # A folder of its own: another run may be putting the same wheel there at this moment.
+    with tempfile.TemporaryDirectory(dir=project.work, prefix="dist-") as scratch:
+        part = Path(scratch, wheel.path.name)
+        shutil.copyfile(wheel.path, part)
+        part.replace(goal)
 
 
 def _summary(project: Project, item: Finished) -> dict[str, Any]:

@@ -34,7 +34,10 @@ def test_geojson_to_geopackage(tmp_path: Path) -> None:
     )
     (tmp_path / "a.geojson").write_text(text, encoding="utf-8")
     gdal.VectorTranslate(
-        str(tmp_path / "a.gpkg"), str(tmp_path / "a.geojson"), format="GPKG", dstSRS="EPSG:2056",
+        str(tmp_path / "a.gpkg"),
+        str(tmp_path / "a.geojson"),
+        format="GPKG",
+        dstSRS="EPSG:2056",
         reproject=True,
     )
     # Each object is kept: in GDAL 3.6 a layer does not keep its data source alive.

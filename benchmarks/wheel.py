@@ -1,0 +1,134 @@
+"""What a wheel costs, and the plain ways beside it, in one run: `python benchmarks/wheel.py [PYTHON]`.
+
+Run from the tool environment (`python3 ci/nox.py -s benchmark`). Everything is made in a temporary
+folder with an empty cache. PYTHON is the second interpreter's version (default: the first configured
+one that is not the running one). Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measured command."""
+
+    what: str
+    seconds: float
+    against: str = ""
+
+
+def main() -> int:
+    """Measure and print."""
+    first = f"{sys.version_info.major}.{sys.version_info.minor}"
+    second = sys.argv[1] if len(sys.argv) > 1 else "3.12" if first != "3.12" else "3.13"
+    with tempfile.TemporaryDirectory(prefix="geowheel-benchmark-") as scratch:
+        root, cache = Path(scratch, "checkout"), Path(scratch, "cache")
+        subprocess.run(["git", "clone", "-q", REPOSITORY, root], check=True)
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(root / "src"),
+            "GEOWHEEL_CACHE": str(cache),
+            "GEOWHEEL_CHANNEL": "distro",
+        }
+        rows = _ours(root, environ, first, second)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+        rows += _plain(root, environ, first, Path(scratch))
+    _print(rows, peak)
+    return 0
+
+
+def _ours(root: Path, environ: Mapping[str, str], first: str, second: str) -> list[Row]:
+    def wheel(python: str) -> float:
+        where = ["--root", str(root), "--host", "hosts/gdal", "--quiet"]
+        return _timed([sys.executable, "-m", "geowheel", "wheel", *where, "--python", python],
+                      root, environ)  # fmt: skip
+
+    rows = [
+        Row(what=f"`wheel-{first}`, cold, download included", seconds=wheel(first)),
+        Row(what=f"`wheel-{second}`, the second interpreter", seconds=wheel(second)),
+        Row(what=f"`wheel-{second}` again, nothing to do", seconds=wheel(second)),
+    ]
+    readme = root / "hosts" / "gdal" / "tests" / "test_gdal.py"
+    readme.write_text(readme.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    rows.append(Row(what="after an edit of one Python file of the host", seconds=wheel(second)))
+    stages = _stage_seconds(root, first)
+    rows += [Row(what=f"stage `{name}`", seconds=stages[name]) for name in ("bindings", "repair")]
+    return rows
+
+
+def _stage_seconds(root: Path, python: str) -> dict[str, float]:
+    folder = root / ".geowheel" / f"cp{python.replace('.', '')}-linux-64"
+    return {
+        stage: json.loads(next(folder.glob(f"{stage}/*/record.json")).read_text())["seconds"]
+        for stage in ("bindings", "repair")
+    }
+
+
+def _plain(root: Path, environ: Mapping[str, str], python: str, scratch: Path) -> list[Row]:
+    """setuptools on GDAL's sdist, and the auditwheel command, as they come."""
+    prefix = next(root.glob(".geowheel/linux-64/fetch/*/prefix"))
+    sdist = next(Path(environ["GEOWHEEL_CACHE"]).glob("store/*/*/GDAL-*.tar.gz"))
+    numpy = next(Path(environ["GEOWHEEL_CACHE"]).glob(
+        f"store/*/*/numpy-*-cp{python.replace('.', '')}-*.whl"))  # fmt: skip
+    venv = scratch / "plain"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    pip = [venv / "bin" / "python", "-m", "pip"]
+    subprocess.run([*pip, "install", "-q", "setuptools<74", "wheel", numpy], check=True)
+    config = scratch / "gdal-config"
+    version = sdist.name.removeprefix("GDAL-").removesuffix(".tar.gz")
+    answers = f"--version) echo {version};; --cflags) echo -I{prefix}/include;; *) echo;;"
+    config.write_text(f"#!/bin/sh\ncase $1 in {answers} esac\n", encoding="utf-8")
+    config.chmod(0o755)
+    plain = {
+        **environ, "GDAL_CONFIG": str(config), "LIBRARY_PATH": f"{prefix}/lib",
+        "LD_LIBRARY_PATH": f"{prefix}/lib", "CPLUS_INCLUDE_PATH": f"{prefix}/include",
+        "C_INCLUDE_PATH": f"{prefix}/include",
+    }  # fmt: skip
+    made = scratch / "made"
+    build = _timed([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", made, sdist],
+                   scratch, plain)  # fmt: skip
+    raw = next(root.glob(f".geowheel/cp{python.replace('.', '')}-linux-64/build/*/*.whl"))
+    repair = _timed(
+        [Path(sys.executable).with_name("auditwheel"), "repair", "-w", scratch / "repaired", raw],
+        scratch,
+        {**plain, "PATH": f"{Path(sys.executable).parent}:{environ['PATH']}"},
+    )
+    shutil.rmtree(made)
+    return [
+        Row(what="plain: `pip wheel` of GDAL's sdist", seconds=build, against="stage `bindings`"),
+        Row(what="plain: `auditwheel repair`", seconds=repair, against="stage `repair`"),
+    ]
+
+
+def _timed(command: Sequence[str | Path], folder: Path, environ: Mapping[str, str]) -> float:
+    start = time.monotonic()
+    subprocess.run(command, cwd=folder, env=dict(environ), check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - start
+
+
+def _print(rows: Sequence[Row], peak: float) -> None:
+    times = {row.what: row.seconds for row in rows}
+    lines = ["| what | seconds | ratio |", "| --- | --- | --- |"]
+    for row in rows:
+        ratio = f"{row.seconds / times[row.against]:.1f} x {row.against}" if row.against else ""
+        lines.append(f"| {row.what} | {row.seconds:.1f} | {ratio} |")
+    lines.append(f"\nPeak memory of the largest process of ours: {peak:.0f} MB.")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

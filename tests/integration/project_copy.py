@@ -1,0 +1,97 @@
+"""A copy of this repository to build in, and a way to run geowheel there as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+TARGET = f"cp{PYTHON.replace('.', '')}-linux-64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectCopy:
+    """A checkout in a folder of its own; the cache may be shared with others."""
+
+    root: Path
+    cache: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GEOWHEEL_", "WHEEL_"))}
+        fixed = {
+            "PYTHONPATH": str(self.root / "src"),
+            "GEOWHEEL_CACHE": str(self.cache),
+            "COLUMNS": "200",
+        }
+        return kept | fixed | dict(self.extra)
+
+    def command(self, *arguments: str) -> list[str]:
+        where = ["--root", str(self.root), "--host", "hosts/gdal"]
+        return [sys.executable, "-m", "geowheel", arguments[0], *where, *arguments[1:]]
+
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, whatever its exit code."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environ | environ,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.environ,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def json(self, *arguments: str, **environ: str) -> dict[str, Any]:
+        """Run a command that must succeed; its --json."""
+        result = self.run(*arguments, "--json", **environ)
+        assert result.returncode == 0, result.stderr
+        data: dict[str, Any] = json.loads(result.stdout)
+        return data
+
+    def entries(self, stage: str) -> list[Path]:
+        """The ledger's folders of a stage: committed ones, and scratch (hidden) ones."""
+        return [p for p in self.root.glob(f".geowheel/*/{stage}/*") if p.is_dir()]
+
+    def scratch(self, stage: str) -> list[Path]:
+        return [path for path in self.entries(stage) if path.name.startswith(".")]
+
+    def forget(self, stage: str) -> None:
+        """Remove a stage's committed entries, so that it has to run again."""
+        for path in self.entries(stage):
+            shutil.rmtree(path)
+
+
+def copy_repository(root: Path) -> None:
+    """This checkout's files (not its ignored ones) as a git repository of their own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, root / name)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run(["git", "add", "-A"], cwd=root, check=True)

@@ -1,0 +1,316 @@
+"""The main job on real tools: apt, the index, g++, auditwheel, pip. One cold run, then its edges."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geowheel.digest import sha256_file
+from tests.integration.project_copy import PYTHON, TARGET, ProjectCopy, copy_repository
+
+STAGES = ("fetch", "bindings", "vendor", "build", "repair", "size", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A project whose wheel was made from nothing."""
+
+    project: ProjectCopy
+    summary: dict[str, Any]
+
+    @property
+    def wheel(self) -> Path:
+        return Path(self.summary["wheel"])
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The cold run: empty cache, empty work folder, this Python."""
+    root = tmp_path_factory.mktemp("first")
+    copy_repository(root)
+    cache = tmp_path_factory.mktemp("cache")
+    project = ProjectCopy(root=root, cache=cache, extra={"GEOWHEEL_CHANNEL": "distro"})
+    (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
+    return Built(project=project, summary=summary)
+
+
+@pytest.fixture
+def second(built: Built, tmp_path: Path) -> ProjectCopy:
+    """Another checkout in another folder, with everything that the first one made."""
+    root = tmp_path / "a folder with späces"
+    root.mkdir()
+    copy_repository(root)
+    shutil.copytree(built.project.root / ".geowheel", root / ".geowheel", symlinks=True)
+    return ProjectCopy(root=root, cache=built.project.cache, extra=built.project.extra)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Until something is so; fails when the process ends before."""
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+
+
+def kill_in_the_middle(project: ProjectCopy, stage: str, number: int) -> subprocess.Popen[str]:
+    process = project.start(stage, "--python", PYTHON)
+    wait_for(lambda: [s for s in project.scratch(stage) if any(s.iterdir())], process)
+    os.killpg(process.pid, number)
+    process.wait(timeout=20)
+    return process
+
+
+def test_a_cold_run_makes_one_tested_wheel(built: Built) -> None:
+    assert [p.name for p in built.project.root.glob("dist/*")] == [built.wheel.name]
+    assert built.summary["sha256"] == sha256_file(built.wheel)
+    assert list(built.summary["stages"]) == list(STAGES)
+    assert all(probe["passed"] for probe in built.summary["probes"])
+    assert len(built.summary["probes"]) == 9
+    assert built.summary["floor"][0]["packages"]
+
+
+def test_nothing_is_left_of_the_work(built: Built) -> None:
+    assert not [path for stage in STAGES for path in built.project.scratch(stage)]
+    assert not list(built.project.cache.rglob("*.part"))
+
+
+def test_a_second_run_finds_everything_done(built: Built) -> None:
+    again = built.project.run("wheel", "--python", PYTHON)
+    assert again.returncode == 0
+    assert [line.split()[0] for line in again.stderr.splitlines() if " cached (key" in line] == [
+        *STAGES
+    ]
+    assert "nothing to do" in again.stderr
+
+
+def test_an_edit_of_the_host_compiles_nothing(second: ProjectCopy) -> None:
+    readme = second.root / "hosts" / "gdal" / "README.md"
+    readme.write_text(readme.read_text(encoding="utf-8") + "\nEdited.\n", encoding="utf-8")
+    result = second.run("build", "--python", PYTHON)
+    assert result.returncode == 0, result.stderr
+    assert "bindings   cached" in result.stderr and "vendor     cached" in result.stderr
+    assert "build      changed: host files (README.md)" in result.stderr
+
+
+def test_another_folder_gives_the_same_bytes(built: Built, second: ProjectCopy) -> None:
+    for stage in ("fetch", "bindings", "vendor", "build", "repair"):
+        second.forget(stage)
+    (summary,) = second.json("repair", "--python", PYTHON)["targets"]
+    assert summary["sha256"] == built.summary["sha256"]
+
+
+def test_over_budget_fails_and_names_the_largest_members(built: Built) -> None:
+    result = built.project.run("size", WHEEL_SIZE_BUDGET_MB="5")
+    assert result.returncode == 9
+    assert "is over the budget of 5 MB" in result.stderr
+    for member in ("libicudata", "libgdal-core 3."):
+        assert member in result.stderr
+
+
+def test_a_failed_verdict_is_not_reused(built: Built) -> None:
+    for _ in range(2):
+        assert built.project.run("size", WHEEL_SIZE_BUDGET_MB="5").returncode == 9
+    assert built.project.run("size").returncode == 0
+
+
+def test_a_missing_driver_fails_the_test_by_name(second: ProjectCopy) -> None:
+    config = second.root / "hosts" / "gdal" / "pyproject.toml"
+    text = config.read_text(encoding="utf-8").replace('"GTiff", "COG"', '"GTiff", "NoSuchDriver"')
+    config.write_text(text, encoding="utf-8")
+    result = second.run("test", "--python", PYTHON)
+    assert result.returncode == 10
+    assert "probe failed: drivers" in result.stderr and "NoSuchDriver" in result.stderr
+
+
+@pytest.mark.parametrize("stage", ["fetch", "bindings", "repair"])
+def test_kill_9_in_the_middle_and_again(built: Built, second: ProjectCopy, stage: str) -> None:
+    second.forget(stage)
+    kill_in_the_middle(second, stage, signal.SIGKILL)
+    assert second.scratch(stage), "killed: nobody could clean up"
+    assert not [path for path in second.entries(stage) if not path.name.startswith(".")]
+    (summary,) = second.json("repair", "--python", PYTHON)["targets"]
+    assert summary["sha256"] == built.summary["sha256"]
+    assert not second.scratch(stage)
+
+
+@pytest.mark.parametrize("stage", ["bindings", "repair"])
+def test_an_interrupt_leaves_nothing_half_made(second: ProjectCopy, stage: str) -> None:
+    second.forget(stage)
+    process = second.start(stage, "--python", PYTHON)
+    wait_for(lambda: [s for s in second.scratch(stage) if any(s.iterdir())], process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert "the next run goes on where this one stopped" in errors
+    assert "Traceback" not in errors
+    assert second.entries(stage) == []
+
+
+def test_two_at_once_do_the_work_once(built: Built, second: ProjectCopy) -> None:
+    second.forget("bindings")
+    second.forget("repair")
+    runs = [second.start("wheel", "--python", PYTHON) for _ in range(2)]
+    errors = [process.communicate(timeout=250)[1] for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], "\n".join(errors)
+    for stage in ("bindings", "repair"):
+        assert sum(text.count(f"{stage:<10} done in") for text in errors) == 1
+    assert any("waiting for another run" in text for text in errors)
+    (wheel,) = second.root.glob("dist/*.whl")
+    assert sha256_file(wheel) == built.summary["sha256"]
+
+
+def test_after_fetch_no_network_is_needed(built: Built, second: ProjectCopy) -> None:
+    for stage in ("bindings", "vendor", "build", "repair", "size", "test"):
+        second.forget(stage)
+    isolated = ["bwrap", "--dev-bind", "/", "/", "--unshare-net", "--die-with-parent"]
+    result = subprocess.run(
+        [*isolated, *second.command("wheel", "--python", PYTHON, "--json")],
+        env=second.environ, cwd=second.root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["targets"][0]["sha256"] == built.summary["sha256"]
+
+
+def test_a_flipped_byte_in_the_store_is_caught_by_fetch(built: Built) -> None:
+    (archive,) = built.project.cache.glob("store/*/*/libgdal-core-*.conda")
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 1
+    archive.write_bytes(data)
+    result = built.project.run("fetch", "--python", PYTHON)
+    assert result.returncode == 0, result.stderr
+    assert "libgdal-core 3." in result.stderr and "was damaged in the store" in result.stderr
+    assert archive.read_bytes() != data
+    assert "damaged" not in built.project.run("fetch", "--python", PYTHON).stderr
+
+
+def test_plan_runs_nothing(second: ProjectCopy) -> None:
+    second.forget("build")
+    before = sorted(second.root.rglob("*"))
+    plan = second.json("plan", "--python", PYTHON)["plan"]
+    assert {row["stage"]: row["action"] for row in plan} == {
+        "fetch": "cached", "bindings": "cached", "vendor": "cached", "build": "run",
+        "repair": "follows", "size": "follows", "test": "follows",
+    }  # fmt: skip
+    assert sorted(second.root.rglob("*")) == before
+
+
+def test_the_bindings_are_hardened_and_know_no_folder_of_this_machine(built: Built) -> None:
+    (modules,) = [p / "modules" for p in built.project.entries("bindings")]
+    for module in modules.iterdir():
+        data = module.read_bytes()
+        for place in (built.project.root, built.project.cache, Path.home()):
+            assert str(place).encode() not in data, module.name
+        dynamic = subprocess.run(
+            ["readelf", "-d", "-l", module], capture_output=True, text=True, check=True
+        ).stdout
+        assert "BIND_NOW" in dynamic and "GNU_RELRO" in dynamic, module.name
+        assert "RPATH" not in dynamic and "RUNPATH" not in dynamic, module.name
+
+
+PEERS = ("pyproj", "shapely", "pyogrio", "rasterio")
+WORK = """
+import sys
+def osgeo():
+    from osgeo import gdal, osr
+    gdal.UseExceptions(); osr.UseExceptions()
+    source, goal = osr.SpatialReference(), osr.SpatialReference()
+    source.ImportFromEPSG(4326); goal.ImportFromEPSG(32633)
+    x, y, _ = osr.CoordinateTransformation(source, goal).TransformPoint(52, 15)
+    made = gdal.GetDriverByName("GTiff").Create(sys.argv[2] + "/o.tif", 8, 8, 1, gdal.GDT_Byte)
+    made.GetRasterBand(1).Fill(7); made = None
+    return round(x, 3), round(y, 3), gdal.Open(sys.argv[2] + "/o.tif").GetRasterBand(1).Checksum()
+def pyproj():
+    import pyproj
+    t = pyproj.Transformer.from_crs(4326, 32633)
+    return tuple(round(v, 3) for v in t.transform(52, 15))
+def shapely():
+    import shapely
+    return round(shapely.Point(0, 0).buffer(1).area, 6)
+def pyogrio():
+    import json, pathlib, pyogrio.raw
+    path = pathlib.Path(sys.argv[2], "a.geojson")
+    point = {"type": "Point", "coordinates": [8, 47]}
+    feature = {"type": "Feature", "properties": {"n": 3}, "geometry": point}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    meta, _, geometry, fields = pyogrio.raw.read(path)
+    return meta["crs"], len(geometry[0]), int(fields[0][0])
+def rasterio():
+    import numpy, rasterio
+    with rasterio.open(sys.argv[2] + "/r.tif", "w", driver="GTiff", width=4, height=4, count=1,
+                       dtype="uint8", crs="EPSG:3857") as made:
+        made.write(numpy.full((1, 4, 4), 9, "uint8"))
+    with rasterio.open(sys.argv[2] + "/r.tif") as read:
+        return read.crs.to_epsg(), int(read.read().sum())
+names = sys.argv[1].split(",")
+for name in names:
+    __import__(name)
+print({name: globals()[name]() for name in names} | {"again": globals()[names[0]]()})
+"""
+
+
+@pytest.fixture(scope="session")
+def user_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a user has: a venv, plain pip, the wheel and its neighbours from the index."""
+    folder = tmp_path_factory.mktemp("user")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", built.wheel], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary=:all:", *PEERS, "numpy"],
+                   check=True)  # fmt: skip
+    return python
+
+
+def numbers(python: Path, order: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    result = subprocess.run(
+        [python, "-c", WORK, ",".join(order), folder],
+        env={"PATH": os.environ["PATH"]}, cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, f"{order}: {result.stderr}"
+    found: dict[str, Any] = eval(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize("peers", [*[(peer,) for peer in PEERS], PEERS, PEERS[::-1]],
+                         ids="-".join)  # fmt: skip
+@pytest.mark.parametrize("ours", ["first", "last"])
+def test_the_wheel_works_beside_its_neighbours(
+    user_environment: Path, tmp_path: Path, peers: tuple[str, ...], ours: str
+) -> None:
+    alone = {name: numbers(user_environment, (name,), tmp_path)[name] for name in
+             ("osgeo", *peers)}  # fmt: skip
+    order = ("osgeo", *peers) if ours == "first" else (*peers, "osgeo")
+    together = numbers(user_environment, order, tmp_path)
+    assert {name: together[name] for name in order} == alone
+    assert together["again"] == alone[order[0]]
+    assert alone["osgeo"][0] == 500000.0
+
+
+def test_importing_leaves_the_environment_alone(user_environment: Path) -> None:
+    code = "import os; e = dict(os.environ); from osgeo import gdal; assert e == dict(os.environ)"
+    subprocess.run([user_environment, "-c", code], check=True)
+
+
+def test_a_foreign_proj_data_does_not_break_ours(user_environment: Path) -> None:
+    code = (
+        "from osgeo import osr; osr.UseExceptions(); s = osr.SpatialReference(); "
+        "s.ImportFromEPSG(4326); assert 'WGS 84' in s.GetName()"
+    )
+    poisoned = {"PROJ_DATA": "/nonexistent", "PROJ_LIB": "/nonexistent",
+                "GDAL_DATA": "/nonexistent", "GDAL_DRIVER_PATH": "/nonexistent"}  # fmt: skip
+    subprocess.run([user_environment, "-c", code], env=poisoned, check=True)
+
+
+def test_the_interpreter_of_the_wheel_is_the_one_that_runs_this(built: Built) -> None:
+    assert TARGET == built.summary["target"]
+    assert f"cp{sys.version_info.major}{sys.version_info.minor}" in built.wheel.name
