@@ -5,11 +5,14 @@ Standard output stays free for `--json`.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import rich.console
 from rich.markup import escape
@@ -17,6 +20,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from .process import Result, Runner
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,22 @@ class Step:
         """Run a command with its log kept; see `Runner.__call__` for what is raised."""
         return self.runner(argv, env=env, cwd=cwd, check=check, timeout=timeout)
 
+    def side_by_side(self, work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+        """`work` of every item, on all cores, in the items' order.
+
+        At the first exception, an interrupt included, what has not begun is dropped and what runs
+        is killed: nobody waits for a compiler whose result no longer counts.
+        """
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            futures = [pool.submit(work, item) for item in items]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                return [future.result() for future in _failed_first(futures)]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.runner.stop()
+                raise
+
     def say(self, text: str) -> None:
         """One indented line below the step's title."""
         self.console.line(f"    {text}", style="dim")
@@ -47,6 +69,12 @@ class Step:
         """A bar of `total` units; yields the function that advances it, from any thread."""
         with self.console.progress(title, total) as advance:
             yield advance
+
+
+def _failed_first(futures: Sequence[Future[Made]]) -> Sequence[Future[Made]]:
+    """The futures in their order; one that failed before those that it kept from beginning."""
+    failed = [f for f in futures if f.done() and not f.cancelled() and f.exception() is not None]
+    return [*failed[:1], *futures] if failed else futures
 
 
 class Console:

@@ -229,7 +229,8 @@ def osgeo():
     x, y, _ = osr.CoordinateTransformation(source, goal).TransformPoint(52, 15)
     made = gdal.GetDriverByName("GTiff").Create(sys.argv[2] + "/o.tif", 8, 8, 1, gdal.GDT_Byte)
     made.GetRasterBand(1).Fill(7); made = None
-    return round(x, 3), round(y, 3), gdal.Open(sys.argv[2] + "/o.tif").GetRasterBand(1).Checksum()
+    read = gdal.Open(sys.argv[2] + "/o.tif")  # kept: in GDAL 3.6 a band does not keep its dataset
+    return round(x, 3), round(y, 3), read.GetRasterBand(1).Checksum()
 def pyproj():
     import pyproj
     t = pyproj.Transformer.from_crs(4326, 32633)

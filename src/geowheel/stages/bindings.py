@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,18 +86,14 @@ def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
     modules = folder / MODULES
     modules.mkdir()
     step.say(f"{len(wrappers)} modules with {inputs.toolchain.describe()}")
-    with (
-        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
-        step.progress("compile", len(wrappers)) as advance,
-    ):
+    largest_first = sorted(wrappers, key=lambda path: -path.stat().st_size)
+    with step.progress("compile", len(wrappers)) as advance:
 
         def make(wrapper: Path) -> None:
             _module(wrapper, inputs, work, numpy, modules, step)
             advance(1)
 
-        largest_first = sorted(wrappers, key=lambda path: -path.stat().st_size)
-        for future in [pool.submit(make, wrapper) for wrapper in largest_first]:
-            future.result()
+        step.side_by_side(make, largest_first)
     shutil.rmtree(work)
     return Outcome(
         facts={

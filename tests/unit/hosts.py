@@ -1,0 +1,158 @@
+"""A small host on disk, and the values that stages, runs and commands are given."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from geowheel.console import Console, Step
+from geowheel.context import Context, Tools
+from geowheel.interpreters import Interpreter
+from geowheel.ledger import RECORD, Ledger, Record, read_record
+from geowheel.native.build_lock import BuildLock
+from geowheel.native.channels import Mirrors
+from geowheel.native.locks import Locks, Source
+from geowheel.native.pixi_lock import NativeStack, Package
+from geowheel.process import Result, Runner
+from geowheel.project import Machine, Project, open_project
+from geowheel.stages import find
+from geowheel.stages.contract import Outcome
+from geowheel.targets import Platform
+
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = (RUNNING, "3.98", "3.99")
+"""The running version, and two that no machine has."""
+NO_TOOLS = {"PATH": "/nowhere"}
+"""An environment in which no git and no compiler is found."""
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "{name}"
+requires-python = ">=3.9"
+[tool.geowheel]
+pythons = [{pythons}]
+"""
+PIXI = """\
+[workspace]
+channels = ["conda-forge"]
+platforms = ["linux-64"]
+[dependencies]
+libgdal-core = "*"
+"""
+
+
+def write_host(
+    folder: Path, *, name: str = "host", pythons: Iterable[str] = PYTHONS, more: str = ""
+) -> Path:
+    """pyproject.toml and pixi.toml of a host."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = PYPROJECT.format(name=name, pythons=", ".join(f'"{python}"' for python in pythons))
+    (folder / "pyproject.toml").write_text(text + more, encoding="utf-8")
+    (folder / "pixi.toml").write_text(PIXI, encoding="utf-8")
+    return folder
+
+
+def make_project(
+    root: Path, *, environ: Mapping[str, str] = NO_TOOLS, more: str = "", name: str = "host"
+) -> Project:
+    """A project whose host is its root."""
+    write_host(root, more=more, name=name)
+    machine = Machine(platform=Platform.LINUX_64, environ=environ, cache=root / "cache")
+    return open_project(root=root, host=Path("."), machine=machine)
+
+
+def make_locks(*, committed: bool = True) -> Locks:
+    """Locks with nothing but a libgdal."""
+    gdal = Package(
+        name="libgdal-core", version="3.10.2", build="h0_0", subdir="linux-64",
+        url="https://conda.invalid/linux-64/libgdal-core-3.10.2-h0_0.conda", sha256="00" * 32,
+        size=1, license="MIT", depends=(),
+    )  # fmt: skip
+    return Locks(
+        stack=NativeStack(platform=Platform.LINUX_64, packages=(gdal,), left_out=()),
+        build=cast("BuildLock", None),
+        source=Source(committed=committed, channels=("conda-forge",), words="a toy channel"),
+        mirrors=Mirrors(),
+        path=Path("pixi.lock"),
+    )
+
+
+def make_context(project: Project, python: str = RUNNING) -> Context:
+    """What the stages of one target may ask."""
+    return Context(
+        project=project,
+        target=project.target(python),
+        locks=make_locks(),
+        tools=Tools(interpreter=None, toolchain=None),
+    )
+
+
+def make_interpreter(python: str = "3.12") -> Interpreter:
+    """An interpreter that lies nowhere."""
+    tag = python.replace(".", "")
+    return Interpreter(
+        executable=Path(f"/opt/python{python}/bin/python{python}"), version=f"{python}.1",
+        implementation="cpython", soabi=f"cpython-{tag}-x86_64-linux-gnu",
+        extension_suffix=f".cpython-{tag}-x86_64-linux-gnu.so", machine="x86_64", bits=64,
+        libc="glibc 2.36", debug=False, free_threaded=False, shared=False, deployment_target="",
+        include=Path(f"/opt/python{python}/include"), headers="ab" * 32, venv=True, ensurepip=True,
+        library_folder="", compilers=(),
+    )  # fmt: skip
+
+
+def make_console(root: Path) -> Console:
+    """A console that keeps its logs below `root`."""
+    return Console(logs=root / "logs")
+
+
+def make_step(root: Path, runner: object = None) -> Step:
+    """A step whose commands go to `runner`, which stands in for the real one."""
+    return Step(console=make_console(root), runner=cast("Runner", runner))
+
+
+def result(argv: Iterable[object] = (), *, returncode: int = 0, stderr: str = "") -> Result:
+    """What a command gave back."""
+    return Result(
+        argv=tuple(map(str, argv)), returncode=returncode, stdout="", stderr=stderr,
+        log=Path("logs/01-toy.log"),
+    )  # fmt: skip
+
+
+def make_record(
+    ledger: Ledger,
+    stage: str,
+    subject: str,
+    *,
+    text: str = "a",
+    files: Mapping[str, bytes] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    passed: bool = True,
+    created: datetime.datetime | None = None,
+) -> Record:
+    """The record of a run that made `files`; `text` is its only key component."""
+    console = make_console(ledger.folder.parent)
+    entry = ledger.entry(find(stage), subject, {"text": text}, {})
+    with entry.lock(console), entry.scratch() as folder:
+        for path, data in (files or {}).items():
+            (folder / path).write_bytes(data)
+        made = entry.commit(folder, Outcome(facts=facts or {}, passed=passed), time.monotonic())
+    if created is None:
+        return made
+    rewrite(made.folder, created=created.isoformat(timespec="seconds"))
+    read = read_record(made.folder)
+    assert read is not None
+    return read
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    """Change values in an entry's record by hand."""
+    data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    (folder / RECORD).write_text(json.dumps(data | changes), encoding="utf-8")
