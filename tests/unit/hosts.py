@@ -66,7 +66,7 @@ def make_project(
     """A project whose host is its root."""
     write_host(root, more=more, name=name)
     machine = Machine(platform=Platform.LINUX_64, environ=environ, cache=root / "cache")
-    return open_project(root=root, host=Path("."), machine=machine)
+    return open_project(root=root, host=Path(), machine=machine)
 
 
 def make_locks(*, committed: bool = True) -> Locks:

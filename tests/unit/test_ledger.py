@@ -393,7 +393,7 @@ def test_a_second_run_waits_and_says_so(
     other.acquire()
     with entry.lock(console):
         assert [text.split() for text in said] == [
-            ["toy", *"waiting for another run that is at it".split()]
+            ["toy", *["waiting", "for", "another", "run", "that", "is", "at", "it"]]
         ]
 
 

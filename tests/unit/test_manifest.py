@@ -61,9 +61,9 @@ def test_system_requirements_become_virtual_packages(folder: Path) -> None:
     assert "__osx=13.0" in found.environment("default", Platform.OSX_ARM64).virtual_packages
 
 
-def test_channels_may_be_tables_and_unknown_platforms_are_left_out(folder: Path) -> None:
+def test_channels_go_by_priority_and_unknown_platforms_are_left_out(folder: Path) -> None:
     found = find_manifest(folder)
-    assert found.channels == ("conda-forge", "https://example.invalid/x")
+    assert found.channels == ("https://example.invalid/x", "conda-forge")
     assert found.platforms == (Platform.LINUX_64, Platform.OSX_ARM64)
 
 

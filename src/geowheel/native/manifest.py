@@ -1,25 +1,53 @@
 """pixi.toml (or `[tool.pixi]` in pyproject.toml): conda specs, channels and platforms.
 
 py-rattler has no parser for it. What is read is what a native stack needs; everything else in the
-file is pixi's own business and stays unread. Source: pixi's manifest reference, "The pixi.toml".
+file is pixi's own business and stays unread. Source: pixi's manifest reference, "The pixi.toml";
+what it leaves open (how features combine) was tried with pixi 0.77.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from packaging.version import InvalidVersion, Version
 
 from geowheel.config import read_toml
 from geowheel.errors import ConfigError
-from geowheel.targets import Platform, parse_platform
+from geowheel.targets import Platform, System, parse_platform
 
-# What pixi assumes of a platform unless [system-requirements] says otherwise; the same values
-# stand in the locks that pixi 0.68 and newer write.
-DEFAULT_GLIBC = "2.28"
-DEFAULT_LINUX = "4.18"
-DEFAULT_MACOS = "13.0"
+# What pixi assumes of a platform unless the manifest says otherwise; the same values stand in the
+# locks that pixi 0.68 and newer write.
+DEFAULT_GLIBC: Final = "2.28"
+DEFAULT_LINUX: Final = "4.18"
+DEFAULT_MACOS: Final = "13.0"
+DEFAULT_WINDOWS: Final = "10.0"
+
+_REQUIREMENTS: Final = ("cuda", "archspec", "glibc", "linux", "macos", "windows")
+_ALIASES: Final = {"libc": "glibc", "osx": "macos"}
+_ARCHSPECS: Final = {
+    Platform.LINUX_64: "x86_64",
+    Platform.LINUX_AARCH64: "aarch64",
+    Platform.OSX_64: "x86_64",
+    Platform.OSX_ARM64: "m1",
+    Platform.WIN_64: "x86_64",
+    Platform.WIN_ARM64: "arm64",
+}
+# Build before host before run: the later wins, as in pixi.
+_TABLES: Final = ("build-dependencies", "host-dependencies", "dependencies")
+# Key of a dependency's table to the key of a MatchSpec.
+_DETAILS: Final = {
+    "build": "build",
+    "build-number": "build_number",
+    "channel": "channel",
+    "subdir": "subdir",
+    "file-name": "fn",
+    "md5": "md5",
+    "sha256": "sha256",
+}
+_FROM_SOURCE: Final = frozenset({"path", "git", "url"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +56,8 @@ class Spec:
 
     name: str
     text: str
+    from_source: bool = False
+    """It names a path, a git repository or a URL: only pixi itself can lock that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +68,9 @@ class EnvironmentSpec:
     platform: Platform
     channels: tuple[str, ...]
     specs: tuple[Spec, ...]
+    """In the order of their names; several of one name have to hold together."""
     virtual_packages: tuple[str, ...]
-    """`__glibc=2.28` and the like, in the order that pixi writes them."""
+    """`__glibc=2.28` and the like."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +80,8 @@ class Manifest:
     path: Path
     data: Mapping[str, Any]
     """The file's content, or its `tool.pixi` table."""
+    pyproject: Mapping[str, Any] = field(default_factory=dict)
+    """The whole pyproject.toml where the manifest is a table of it, else empty."""
 
     @property
     def lock_path(self) -> Path:
@@ -57,24 +90,39 @@ class Manifest:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The workspace's channels, names or URLs."""
-        return tuple(
-            channel["channel"] if isinstance(channel, Mapping) else str(channel)
-            for channel in self._workspace.get("channels", [])
-        )
+        """The workspace's channels, names or URLs, the first to ask first."""
+        return _channels(self._workspace.get("channels", []))
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
         """The workspace's platforms; those that geowheel does not know are left out."""
-        known = set(Platform)
-        return tuple(
-            Platform(name) for name in self._workspace.get("platforms", []) if name in known
-        )
+        return tuple(dict.fromkeys(item.platform for item in self._platforms(self._workspace)))
+
+    @property
+    def unknown_platforms(self) -> tuple[str, ...]:
+        """Platforms of the workspace that geowheel leaves out."""
+        names = [_subdir(item) for item in self._workspace.get("platforms", [])]
+        return tuple(name for name in names if name not in set(Platform))
 
     @property
     def environments(self) -> tuple[str, ...]:
         """Names of all environments."""
         return tuple(dict.fromkeys(["default", *self.data.get("environments", {})]))
+
+    @property
+    def strict_priority(self) -> bool:
+        """Whether a package is only taken from the first channel that has it."""
+        return self._workspace.get("channel-priority", "strict") != "disabled"
+
+    def platforms_of(self, environment: str) -> tuple[Platform, ...]:
+        """The workspace's platforms that all features of an environment support."""
+        kept = {item.platform for item in self._platforms_of(environment)}
+        return tuple(platform for platform in self.platforms if platform in kept)
+
+    def solve_group(self, environment: str) -> str | None:
+        """The name under which pixi solves several environments together."""
+        described = self.data.get("environments", {}).get(environment, [])
+        return described.get("solve-group") if isinstance(described, Mapping) else None
 
     def environment(self, name: str, platform: Platform) -> EnvironmentSpec:
         """What `name` asks for on `platform`; raises ConfigError when either is not in the file."""
@@ -85,48 +133,115 @@ class Manifest:
                 cause="[tool.geowheel] environment names one that pixi does not know",
                 fix=f"use one of {', '.join(self.environments)}, or add it below [environments]",
             )
-        if platform not in self.platforms:
-            raise ConfigError(
-                f"platform {platform} is not among the workspace's platforms",
-                where=str(self.path),
-                fix=f"add it with `pixi workspace platform add {parse_platform(platform)}`",
-            )
-        specs: dict[str, Spec] = {}
-        requirements: dict[str, str] = {}
+        entry = self._platform_entry(name, platform)
+        specs: set[Spec] = set()
+        channels: list[object] = []
+        requirements = dict(entry.requirements)
         for feature in self._features(name):
-            requirements |= {
-                k: str(v)
-                for k, v in feature.get("system-requirements", {}).items()
-                if not isinstance(v, Mapping)
-            }
-            for spec in _dependencies(feature, platform):
-                specs[spec.name] = spec
+            # Every feature's wish has to hold: pixi intersects them, no feature overrides another.
+            specs |= set(_dependencies(feature, entry).values())
+            channels += feature.get("channels", self._workspace.get("channels", []))
+            requirements = _highest(requirements, feature.get("system-requirements", {}), self.path)
         return EnvironmentSpec(
             name=name,
             platform=platform,
-            channels=self.channels,
-            specs=tuple(specs[key] for key in sorted(specs)),
+            channels=_channels(channels),
+            specs=tuple(sorted(specs, key=lambda spec: (spec.name, spec.text))),
             virtual_packages=virtual_packages(platform, requirements),
         )
+
+    def only_for_pixi(self) -> list[str]:
+        """What the manifest says that py-rattler's solver cannot follow."""
+        found = []
+        tables = [self.data, *self.data.get("feature", {}).values()]
+        every = tables + [t for table in tables for t in table.get("target", {}).values()]
+        project = self.pyproject.get("project", {})
+        if any(table.get("pypi-dependencies") for table in every) or project.get("dependencies"):
+            found.append("pypi-dependencies")
+        if any(spec.from_source for table in every for spec in _direct(table).values()):
+            found.append("dependencies from a path, a git repository or a URL")
+        keys = ("exclude-newer", "solve-strategy", "build-variants")
+        found += [f"[workspace] {key}" for key in keys if key in self._workspace]
+        found += [key for key in ("constraints", "dev") if any(key in table for table in every)]
+        return found
 
     @property
     def _workspace(self) -> Mapping[str, Any]:
         table: Mapping[str, Any] = self.data.get("workspace") or self.data.get("project") or {}
         return table
 
+    def _platforms(self, table: Mapping[str, Any]) -> list[_PlatformEntry]:
+        return [
+            _platform_entry(item, self.path)
+            for item in table.get("platforms", [])
+            if _subdir(item) in set(Platform)
+        ]
+
+    def _platforms_of(self, environment: str) -> list[_PlatformEntry]:
+        kept = self._platforms(self._workspace)
+        for feature in self._features(environment):
+            if "platforms" in feature:
+                named = {(_name(item), _subdir(item)) for item in feature["platforms"]}
+                names = {name for pair in named for name in pair}
+                kept = [item for item in kept if {item.name, str(item.platform)} & names]
+        return kept
+
+    def _platform_entry(self, environment: str, platform: Platform) -> _PlatformEntry:
+        if platform not in self.platforms:
+            raise ConfigError(
+                f"platform {platform} is not among the workspace's platforms",
+                where=str(self.path),
+                fix=f"add it with `pixi workspace platform add {parse_platform(platform)}`",
+            )
+        entries = [e for e in self._platforms_of(environment) if e.platform is platform]
+        if not entries:
+            raise ConfigError(
+                f"a feature of environment {environment!r} does not support {platform}",
+                where=str(self.path),
+                fix="add it to the platforms of that feature, or name another environment in "
+                "[tool.geowheel]",
+            )
+        # Several of one subdir differ in virtual packages; the plain one comes first.
+        return min(entries, key=lambda entry: entry.name != str(platform))
+
     def _features(self, name: str) -> Iterator[Mapping[str, Any]]:
         described = self.data.get("environments", {}).get(name, [])
-        without_default = isinstance(described, Mapping) and described.get("no-default-feature")
-        if not without_default:
-            yield self.data
         names = described.get("features", []) if isinstance(described, Mapping) else described
+        known = self.data.get("feature", {})
+        # In a pyproject.toml these are features as well, of Python packages only.
+        project = self.pyproject.get("project", {})
+        groups = {
+            *project.get("optional-dependencies", {}),
+            *self.pyproject.get("dependency-groups", {}),
+        }
         for feature in names:
-            if feature not in self.data.get("feature", {}):
+            if feature not in known and feature not in groups:
                 raise ConfigError(
                     f"environment {name!r} names feature {feature!r}, which is not there",
                     where=str(self.path),
                 )
-            yield self.data["feature"][feature]
+            yield known.get(feature, {})
+        if not (isinstance(described, Mapping) and described.get("no-default-feature")):
+            yield self._default_feature()
+
+    def _default_feature(self) -> Mapping[str, Any]:
+        needs_python = self.pyproject.get("project", {}).get("requires-python")
+        if not needs_python:
+            return self.data
+        # pixi takes a pyproject.toml's interpreter from there.
+        return {
+            **self.data,
+            "dependencies": {"python": needs_python, **self.data.get("dependencies", {})},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlatformEntry:
+    """One of the workspace's platforms: a subdir, or a table with a name and requirements."""
+
+    name: str
+    platform: Platform
+    requirements: Mapping[str, str]
 
 
 def find_manifest(folder: Path) -> Manifest:
@@ -155,52 +270,108 @@ def _manifest_in(folder: Path) -> Manifest | None:
     if (folder / "pixi.toml").is_file():
         return Manifest(path=folder / "pixi.toml", data=read_toml(folder / "pixi.toml"))
     if (folder / "pyproject.toml").is_file():
-        table = read_toml(folder / "pyproject.toml").get("tool", {}).get("pixi")
+        data = read_toml(folder / "pyproject.toml")
+        table = data.get("tool", {}).get("pixi")
         if table is not None:
-            return Manifest(path=folder / "pyproject.toml", data=table)
+            return Manifest(path=folder / "pyproject.toml", data=table, pyproject=data)
     return None
 
 
 def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tuple[str, ...]:
-    """The virtual packages that pixi 0.77 assumes, `[system-requirements]` applied."""
-    system, _, _ = platform.partition("-")
-    archspec = {
-        "linux-64": "x86_64",
-        "osx-64": "x86_64",
-        "win-64": "x86_64",
-        "osx-arm64": "m1",
-        "linux-aarch64": "aarch64",
-        "win-arm64": "arm64",
-    }[platform]
-    arch = f"__archspec=0={archspec}"
-    if system == "linux":
-        libc = requirements.get("libc", DEFAULT_GLIBC)
-        kernel = requirements.get("linux", DEFAULT_LINUX)
-        return ("__unix=0=0", f"__linux={kernel}", f"__glibc={libc}", arch)
-    if system == "osx":
-        return ("__unix=0=0", f"__osx={requirements.get('macos', DEFAULT_MACOS)}", arch)
-    return ("__win=10.0", arch)
+    """The virtual packages that pixi 0.77 assumes, system requirements applied."""
+    archspec = f"__archspec=0={requirements.get('archspec', _ARCHSPECS[platform])}"
+    cuda = [f"__cuda={requirements['cuda']}"] if "cuda" in requirements else []
+    match platform.system:
+        case System.LINUX:
+            kernel = requirements.get("linux", DEFAULT_LINUX)
+            libc = requirements.get("glibc", DEFAULT_GLIBC)
+            own = ["__unix=0=0", f"__linux={kernel}", f"__glibc={libc}"]
+        case System.MACOS:
+            own = ["__unix=0=0", f"__osx={requirements.get('macos', DEFAULT_MACOS)}"]
+        case System.WINDOWS:
+            own = [f"__win={requirements.get('windows', DEFAULT_WINDOWS)}"]
+    return (*own, archspec, *cuda)
 
 
-def _dependencies(feature: Mapping[str, Any], platform: Platform) -> Iterator[Spec]:
-    system = platform.partition("-")[0]
-    # Later tables win, from the general to the exact, as in pixi.
-    selectors = (["unix"] if system != "win" else []) + [system, str(platform)]
-    tables = [feature.get("dependencies", {})]
-    tables += [
-        feature.get("target", {}).get(selector, {}).get("dependencies", {})
-        for selector in selectors
-    ]
-    for table in tables:
-        for name, value in table.items():
-            yield Spec(name=name, text=_match_spec(name, value))
+def _channels(items: Iterable[object]) -> tuple[str, ...]:
+    """Names or URLs by falling priority, in their order where it is the same."""
+    found: dict[str, int] = {}
+    for item in items:
+        table = item if isinstance(item, Mapping) else {"channel": item}
+        found.setdefault(str(table["channel"]), int(table.get("priority") or 0))
+    return tuple(sorted(found, key=lambda name: -found[name]))
 
 
-def _match_spec(name: str, value: object) -> str:
+def _subdir(item: object) -> str:
+    return str(item.get("platform", "")) if isinstance(item, Mapping) else str(item)
+
+
+def _name(item: object) -> str:
+    return str(item.get("name", _subdir(item))) if isinstance(item, Mapping) else str(item)
+
+
+def _platform_entry(item: object, path: Path) -> _PlatformEntry:
+    table = item if isinstance(item, Mapping) else {}
+    said = {key: value for key, value in table.items() if key not in {"name", "platform"}}
+    return _PlatformEntry(
+        name=_name(item),
+        platform=parse_platform(_subdir(item)),
+        requirements=_highest({}, said, path),
+    )
+
+
+def _highest(old: Mapping[str, str], more: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """The requirements of both, the newer version of each, as pixi combines them."""
+    merged = dict(old)
+    for name, value in more.items():
+        key = _ALIASES.get(name, name)
+        text = str(value.get("version", "")) if isinstance(value, Mapping) else str(value)
+        if key not in _REQUIREMENTS:
+            raise ConfigError(
+                f"unknown system requirement {name!r}",
+                where=str(path),
+                fix=f"use {', '.join(_REQUIREMENTS)}",
+            )
+        if isinstance(value, Mapping) and value.get("family", "glibc") != "glibc":
+            raise ConfigError(
+                f"libc family {value['family']!r}: only glibc is supported", where=str(path)
+            )
+        merged[key] = _newer(merged[key], text) if key in merged else text
+    return merged
+
+
+def _newer(one: str, other: str) -> str:
+    try:
+        return max(one, other, key=Version)
+    except InvalidVersion:
+        return other  # an archspec's name: the later one
+
+
+def _dependencies(feature: Mapping[str, Any], entry: _PlatformEntry) -> dict[str, Spec]:
+    """By name; later tables win, from the general to the exact, as in pixi."""
+    system = entry.platform.partition("-")[0]
+    selectors = (["unix"] if system != "win" else []) + [system, str(entry.platform), entry.name]
+    found = _direct(feature)
+    for selector in dict.fromkeys(selectors):
+        found |= _direct(feature.get("target", {}).get(selector, {}))
+    return found
+
+
+def _direct(table: Mapping[str, Any]) -> dict[str, Spec]:
+    return {
+        name.lower(): _spec(name.lower(), value)
+        for key in _TABLES
+        for name, value in table.get(key, {}).items()
+    }
+
+
+def _spec(name: str, value: object) -> Spec:
     if isinstance(value, str):
-        return f"{name} {value}"
+        return Spec(name=name, text=f"{name} {value or '*'}")
     if not isinstance(value, Mapping):
         raise ConfigError(f"dependency {name!r} is neither a version nor a table")
+    if _FROM_SOURCE & set(value):
+        return Spec(name=name, text=f"{name} *", from_source=True)
     text = f"{name} {value.get('version', '*')}"
-    details = [f'{key}="{value[key]}"' for key in ("build", "channel") if key in value]
-    return f"{text} [{', '.join(details)}]" if details else text
+    details = [f'{_DETAILS[key]}="{value[key]}"' for key in _DETAILS if key in value]
+    return Spec(name=name, text=f"{text} [{', '.join(details)}]" if details else text)

@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from geowheel.console import Step
 from geowheel.context import Context
@@ -114,11 +114,31 @@ def unpack_sdist(store: Store, sdist: Download, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = store.path(download_wanted(sdist))
     with tarfile.open(path) as archive:
-        archive.extractall(folder, filter="data")  # PEP 706: nothing leaves the folder
+        for member in archive:
+            _unpack_member(archive, member, folder, path)
     found = [entry for entry in folder.iterdir() if (entry / "PKG-INFO").is_file()]
     if len(found) != 1:
         raise IntegrityError("not an sdist: it has no single folder with PKG-INFO", where=str(path))
     return found[0]
+
+
+def _unpack_member(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, path: Path
+) -> None:
+    """One file of an sdist. PEP 706's filter does this, but Debian 12's Python 3.11.2 lacks it."""
+    parts = PurePosixPath(member.name)
+    if parts.is_absolute() or ".." in parts.parts or not (member.isfile() or member.isdir()):
+        raise IntegrityError(
+            f"{member.name!r} is a link or leaves the folder: not unpacked", where=str(path)
+        )
+    goal = folder / parts
+    if member.isdir():
+        goal.mkdir(parents=True, exist_ok=True)
+        return
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    content = archive.extractfile(member)
+    if content is not None:  # never None for a regular file
+        goal.write_bytes(content.read())
 
 
 def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:

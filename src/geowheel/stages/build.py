@@ -201,8 +201,8 @@ def _check_payload(inputs: BuildInputs, tree: Path, made: Path) -> None:
         raise BuildError(
             [
                 Fault(
-                    what=f"{inputs.build_system.backend} left {len(missing)} of {len(wanted)} payload "
-                    f"files out of {made.name}: {', '.join(missing[:5])}"
+                    what=f"{inputs.build_system.backend} left {len(missing)} of {len(wanted)} "
+                    f"payload files out of {made.name}: {', '.join(missing[:5])}"
                     + (", ..." if missing[5:] else ""),
                     where=str(inputs.host_files.root / "pyproject.toml"),
                     cause="the backend includes only the files that its own configuration names",

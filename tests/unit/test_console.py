@@ -1,0 +1,178 @@
+"""What a person sees: plain text as it is, steps with reason and time, nothing on stdout."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from geowheel.console import Console, megabytes, seconds
+from geowheel.errors import BuildError
+
+from .hosts import make_console
+
+PLAIN = st.text(
+    st.characters(codec="ascii", min_codepoint=32, exclude_characters=":\\\x7f"), max_size=30
+)
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return make_console(tmp_path)
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""  # free for --json
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.geowheel] key: [bold]no markup[/bold]",
+        "[/]",
+        "[red]",
+        r"C:\folder\[x]",
+        "[link=https://a.invalid]a[/link]",
+        "x" * 300,
+    ],
+)
+def test_text_is_printed_as_it_is(
+    console: Console, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    console.line(text)
+    assert shown(capsys) == text + "\n"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=PLAIN)
+def test_nothing_in_a_text_is_taken_for_markup(
+    console: Console, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    console.line(text)
+    assert shown(capsys) == text + "\n"
+
+
+@pytest.mark.xfail(strict=True, reason="names between colons become pictures")
+@pytest.mark.parametrize("text", ["http://localhost:100:/", "GDAL:on:disk", ":x:"])
+def test_nothing_in_a_text_is_taken_for_a_picture(
+    console: Console, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    console.line(text)
+    assert shown(capsys) == text + "\n"
+
+
+@pytest.mark.xfail(strict=True, reason="rich's escape() doubles a backslash at the end")
+def test_a_backslash_at_the_end_stays_one(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.line("C:\\")
+    assert shown(capsys) == "C:\\\n"
+
+
+def test_a_table_holds_plain_text(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    console.table("[b]title[/b]", ["[i]column[/i]"], [["[red]cell[/red]"]])
+    text = shown(capsys)
+    for expected in ("[b]title[/b]", "[i]column[/i]", "[red]cell[/red]"):
+        assert expected in text
+
+
+def test_a_step_prints_its_reason_and_its_time(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.step("build", "changed: host files (a.py)") as step:
+        step.say("calling [the backend]")
+    first, second, third = shown(capsys).splitlines()
+    assert first == "  build      changed: host files (a.py)"
+    assert second == "    calling [the backend]"
+    assert re.fullmatch(r"  build      done in \d+\.\d s", third)
+
+
+def test_a_step_that_fails_says_so_and_does_not_say_done(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BuildError), console.step("build", "first run"):
+        raise BuildError("no")
+    text = shown(capsys)
+    assert re.search(r"  build      not finished after \d+\.\d s", text)
+    assert "done in" not in text
+
+
+@pytest.mark.parametrize("error", [BuildError("no"), KeyboardInterrupt()], ids=repr)
+def test_an_error_in_a_step_ends_its_runner(
+    console: Console, tmp_path: Path, error: BaseException
+) -> None:
+    with pytest.raises(type(error)), console.step("build", "first run") as step:
+        raise error
+    with pytest.raises(BuildError, match="cc was not started: the run is stopping"):
+        step.run(["cc"], env={}, cwd=tmp_path)
+
+
+def test_the_end_of_a_quiet_step_ends_its_runner(
+    console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.quiet_step("fetch") as step:
+        pass
+    assert shown(capsys) == ""
+    with pytest.raises(BuildError, match="was not started"):
+        step.run(["cc"], env={}, cwd=tmp_path)
+
+
+def test_there_is_no_progress_bar_on_a_pipe(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.step("fetch", "first run") as step:
+        shown(capsys)
+        with step.progress("download", 10) as advance:
+            advance(4)
+            advance(6)
+        assert shown(capsys) == ""
+
+
+def test_progress_takes_a_title_as_plain_text_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    with make_console(tmp_path).progress("[odd] title", 2) as advance:
+        advance(1)
+    assert "[odd] title" in shown(capsys)
+
+
+def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(logs=tmp_path, quiet=True)
+    console.header("a")
+    console.warn("b")
+    console.table("c", ["d"], [["e"]])
+    with console.step("build", "first run"):
+        pass
+    assert shown(capsys) == ""
+
+
+def test_warnings_and_cached_steps_have_their_words(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.warn("mind [this]")
+    console.cached("fetch", "0123456789abcdef")
+    assert shown(capsys) == "warning: mind [this]\n  fetch      cached (key 0123456789ab)\n"
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [(0.04, "0.0 s"), (4.24, "4.2 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (64.9, "1 min 04 s"),
+     (3700, "61 min 40 s")],
+)  # fmt: skip
+def test_times_are_written_for_people(amount: float, expected: str) -> None:
+    assert seconds(amount) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, "0.0 MB"), (61_749_999, "61.7 MB"), (1_000_000_000, "1000.0 MB")]
+)
+def test_megabytes_are_decimal(size: int, expected: str) -> None:
+    assert megabytes(size) == expected

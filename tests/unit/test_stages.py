@@ -1,0 +1,175 @@
+"""The stage table and its modules: order, signatures, and what importing the table brings."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.metadata
+import inspect
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import geowheel
+from geowheel.digest import Entry, Tree, digest
+from geowheel.stages import STAGES, WHEEL, Scope, Stage, find, needed
+from geowheel.stages.contract import Inputs, Outcome, StageModule, ambient, load
+
+ROOT = Path(geowheel.__file__).parent
+BY_NAME = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+
+
+def test_names_are_unique() -> None:
+    assert max(Counter(stage.name for stage in STAGES).values()) == 1
+
+
+def test_every_upstream_stage_precedes() -> None:
+    seen: set[str] = set()
+    for stage in STAGES:
+        assert set(stage.upstream) <= seen
+        seen.add(stage.name)
+
+
+def test_nothing_follows_a_verdict() -> None:
+    verdicts = {stage.name for stage in STAGES if stage.verdict}
+    assert not any(verdicts & set(stage.upstream) for stage in STAGES)
+
+
+def test_what_is_done_once_a_platform_needs_no_target() -> None:
+    for stage in STAGES:
+        if stage.scope is Scope.PLATFORM:
+            assert {find(name).scope for name in stage.upstream} <= {Scope.PLATFORM}
+            assert not stage.interpreter
+
+
+def test_the_main_job_is_everything() -> None:
+    assert needed(WHEEL) == STAGES
+
+
+def test_needed_is_the_closure_in_the_order_of_the_table() -> None:
+    assert [stage.name for stage in needed(("vendor",))] == ["fetch", "bindings", "vendor"]
+    assert needed(("size", "fetch")) == needed(("fetch", "size"))
+    assert needed(()) == ()
+
+
+def test_an_unknown_stage_is_a_key_error() -> None:
+    with pytest.raises(KeyError, match="bake"):
+        find("bake")
+    with pytest.raises(KeyError, match="bake"):
+        needed(("bake",))
+
+
+@BY_NAME
+def test_a_summary_is_one_useful_line(stage: Stage) -> None:
+    assert 20 <= len(stage.summary) <= 80
+    assert "\n" not in stage.summary
+
+
+@BY_NAME
+def test_tools_are_installed_distributions(stage: Stage) -> None:
+    for name in stage.tools:
+        assert importlib.metadata.version(name)
+
+
+@BY_NAME
+@pytest.mark.parametrize("name", ["inputs", "run", "check"])
+def test_a_module_has_the_functions_of_the_contract(stage: Stage, name: str) -> None:
+    function = getattr(load(stage), name)
+    wanted = inspect.signature(getattr(StageModule, name))
+    found = inspect.signature(function)
+    assert len(found.parameters) == len(wanted.parameters) - 1  # self
+    assert all(p.default is p.empty for p in found.parameters.values())
+    assert (function.__doc__ or "").partition("\n")[0].endswith(".")
+
+
+@BY_NAME
+def test_a_module_annotates_its_functions(stage: Stage) -> None:
+    module = load(stage)
+    kind = getattr(module, inspect.signature(module.inputs).return_annotation)
+    assert issubclass(kind, Inputs)
+    assert kind.__dataclass_params__.frozen
+    for function in (module.run, module.check):
+        first, *_ = inspect.signature(function).parameters.values()
+        assert first.annotation == kind.__name__
+    assert inspect.signature(module.run).return_annotation == "Outcome"
+    assert inspect.signature(module.check).return_annotation == "str | None"
+
+
+@BY_NAME
+def test_places_and_environments_are_no_part_of_a_key(stage: Stage) -> None:
+    module = load(stage)
+    kind = getattr(module, inspect.signature(module.inputs).return_annotation)
+    for field in dataclasses.fields(kind):
+        if field.name in {"environ", "store", "cache"} or "Path" in str(field.type):
+            assert field.metadata.get("ambient"), field.name
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Absolute names of the modules that a file of geowheel imports, wherever in it."""
+    package = ["geowheel", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*start, *filter(None, [node.module])])
+            yield base
+            for alias in node.names:
+                if file_of(f"{base}.{alias.name}") is not None:
+                    yield f"{base}.{alias.name}"
+
+
+def file_of(module: str) -> Path | None:
+    """The file of one of geowheel's modules."""
+    place = ROOT.parent.joinpath(*module.split("."))
+    found = [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()]
+    return found[0] if found else None
+
+
+def brought_in(module: str) -> set[str]:
+    """The top-level names of everything that importing a module of geowheel brings in."""
+    waiting, seen, tops = [module], set[str](), set[str]()
+    while waiting:
+        name = waiting.pop()
+        path = file_of(name)
+        if path is None:
+            tops.add(name.partition(".")[0])
+        elif name not in seen:
+            seen.add(name)
+            waiting += [*imports(path), *filter(None, [name.rpartition(".")[0]])]
+    return tops
+
+
+def test_the_table_brings_in_the_standard_library_only() -> None:
+    assert brought_in("geowheel.stages") <= sys.stdlib_module_names
+
+
+def test_the_sessions_bring_in_the_standard_library_and_nox() -> None:
+    tops = brought_in("geowheel.nox")
+    assert "nox" in tops
+    assert tops - sys.stdlib_module_names == {"nox"}
+
+
+def test_a_contract_would_be_seen_to_bring_in_more() -> None:
+    assert "rich" in brought_in("geowheel.stages.contract")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample(Inputs):
+    two_words: str
+    files: Tree
+    place: Path = ambient()
+
+
+def test_components_are_named_for_people_and_leave_places_out(tmp_path: Path) -> None:
+    tree = Tree(root=tmp_path, entries=(Entry(path="a", sha256="ab", size=1),))
+    sample = Sample(two_words="x", files=tree, place=tmp_path)
+    assert sample.components() == {"two words": digest("x"), "files": digest(tree)}
+    assert sample.trees() == {"files": {"a": "ab"}}
+
+
+def test_an_outcome_passes_unless_it_says_otherwise() -> None:
+    assert Outcome() == Outcome(facts={}, content=None, passed=True)
