@@ -23,7 +23,10 @@ def environment(group: str = "tools") -> Path:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    python: Path = module.ensure(group)
+    try:
+        python: Path = module.ensure(group)
+    except module.ToolEnvironmentError as error:
+        sys.exit(f"error: {error}")
     return python
 
 
@@ -60,9 +63,6 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """mypy, strict"""
     development(session, "mypy")
-    # Apart: ci/nox.py is a module named nox, and must not stand for the real one.
-    development(session, "mypy", "ci/environment.py", "ci/invoke.py")
-    development(session, "mypy", "ci/nox.py")
 
 
 @nox.session(python=False, default=False)

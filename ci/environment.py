@@ -95,11 +95,11 @@ def ensure(
     """
     said = os.environ if environ is None else environ
     plan = make_plan(requirements / f"{group}.txt", said)
-    if not plan.complete():
-        try:
+    try:
+        if not plan.complete():
             _make(plan, said)
-        except OSError as error:
-            raise ToolEnvironmentError(explain_os_error(error, plan.folder)) from error
+    except OSError as error:
+        raise ToolEnvironmentError(explain_os_error(error, plan.folder)) from error
     return plan.python
 
 
@@ -173,10 +173,11 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def explain_pip(log: str, plan: Plan) -> str:
     """What went wrong in pip, with the likely cause and the next step, from its output."""
     for pattern, cause, fix in _PIP_FAULTS:
-        found = re.search(rf"^.*(?:{pattern}).*$", log, re.MULTILINE)
+        # The part of a line that says it: pip puts one message into the quotes of another.
+        found = re.search(rf"""[^\n'">]*(?:{pattern})[^\n'">]*""", log)
         if found:
             return _report(
-                "the tool environment cannot be made: " + found.group(0).strip()[:300],
+                "the tool environment cannot be made: " + found.group(0).strip(": ("),
                 cause,
                 fix.format(folder=plan.folder.parent, requirements=plan.requirements),
                 plan.log,
@@ -208,8 +209,8 @@ _PIP_FAULTS = (
         "name the certificates that your network needs with PIP_CERT",
     ),
     (
-        "Temporary failure in name resolution|Name or service not known|getaddrinfo|NameResolution"
-        "|NewConnectionError|Connection refused|Network is unreachable|No route to host"
+        "Temporary failure in name resolution|Name or service not known|getaddrinfo failed"
+        "|Connection refused|Network is unreachable|No route to host"
         "|ProxyError|ConnectTimeout|Read timed out|Connection reset|Connection aborted",
         "the package index cannot be reached",
         "check the network; name a mirror with PIP_INDEX_URL or a proxy with HTTPS_PROXY",
@@ -239,10 +240,12 @@ def explain_os_error(error: OSError, folder: Path) -> str:
         errno.EROFS: "it lies on a file system that is mounted read-only",
     }
     place = error.filename or folder
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return _report(
         f"the tool environment cannot be made: {place}: {error.strerror or error}",
         causes.get(error.errno or 0, ""),
-        f"make room for it, or name another folder with GEOWHEEL_CACHE (now {folder.parent})",
+        ("free some space, or " if full else "")
+        + f"name another folder with GEOWHEEL_CACHE (now {folder.parent})",
     )
 
 
@@ -283,7 +286,9 @@ def _check_machine() -> None:
                 "run it with CPython 3.11 or newer",
             )
         )
-    missing = [name for name in ("venv", "ensurepip") if not importlib.util.find_spec(name)]
+    # An empty folder that a distribution left behind is found as well, but has no location.
+    specs = {name: importlib.util.find_spec(name) for name in ("venv", "ensurepip")}
+    missing = [name for name, spec in specs.items() if not (spec and spec.has_location)]
     if missing:
         hints = _hints()
         version = "{}.{}".format(*sys.version_info[:2])
@@ -330,6 +335,8 @@ def _run(argv: list[str | Path], plan: Plan, env: Mapping[str, str], log: Any, l
         **inherited,
     )
     if done.returncode != 0:
+        if shutil.disk_usage(plan.folder.parent).free < 2**20:  # the log ends before saying so
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(plan.folder))
         text = plan.log.read_text(encoding="utf-8", errors="replace")
         raise ToolEnvironmentError(explain_pip(text, plan))
 

@@ -403,6 +403,10 @@ def var(name):
     value = sysconfig.get_config_var(name)
     return "" if value is None else str(value)
 
+def has(module):
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.has_location
+
 def first(paths):
     for path in paths:
         if path and os.path.isfile(path):
@@ -448,8 +452,8 @@ print(json.dumps({
     "deployment_target": var("MACOSX_DEPLOYMENT_TARGET"),
     "include": folder,
     "headers": headers(folder, there),
-    "venv": importlib.util.find_spec("venv") is not None,
-    "ensurepip": importlib.util.find_spec("ensurepip") is not None,
+    "venv": has("venv"),
+    "ensurepip": has("ensurepip"),
     "library_folder": var("LIBDIR"),
     "compilers": [var("CC"), var("CXX")],
 }))
