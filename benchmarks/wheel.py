@@ -1,8 +1,8 @@
-"""What a wheel costs, and the plain ways beside it, in one run: `python benchmarks/wheel.py [PYTHON]`.
+"""What a wheel costs, and the plain ways beside it, in one run.
 
 Run from the tool environment (`python3 ci/nox.py -s benchmark`). Everything is made in a temporary
-folder with an empty cache. PYTHON is the second interpreter's version (default: the first configured
-one that is not the running one). Prints a Markdown table.
+folder with an empty cache. An argument names the second interpreter's version (default: 3.12, or
+3.13 where that runs this). Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -86,15 +86,19 @@ def _plain(root: Path, environ: Mapping[str, str], python: str, scratch: Path) -
         f"store/*/*/numpy-*-cp{python.replace('.', '')}-*.whl"))  # fmt: skip
     venv = scratch / "plain"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [venv / "bin" / "python", "-m", "pip"]
+    pip: list[str | Path] = [venv / "bin" / "python", "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "setuptools<74", "wheel", numpy], check=True)
-    config = scratch / "gdal-config"
+    config = scratch / "bin" / "gdal-config"
+    config.parent.mkdir()
     version = sdist.name.removeprefix("GDAL-").removesuffix(".tar.gz")
-    answers = f"--version) echo {version};; --cflags) echo -I{prefix}/include;; *) echo;;"
+    answers = (
+        f"--version) echo {version};; --prefix) echo {prefix};; "
+        f"--cflags) echo -I{prefix}/include;; *) echo;;"
+    )
     config.write_text(f"#!/bin/sh\ncase $1 in {answers} esac\n", encoding="utf-8")
     config.chmod(0o755)
     plain = {
-        **environ, "GDAL_CONFIG": str(config), "LIBRARY_PATH": f"{prefix}/lib",
+        **environ, "PATH": f"{config.parent}:{environ['PATH']}", "LIBRARY_PATH": f"{prefix}/lib",
         "LD_LIBRARY_PATH": f"{prefix}/lib", "CPLUS_INCLUDE_PATH": f"{prefix}/include",
         "C_INCLUDE_PATH": f"{prefix}/include",
     }  # fmt: skip

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.project_copy import PYTHON, Built, ProjectCopy, copy_repository
+
 TESTS = Path(__file__).parent
 BY_FIXTURE = {
+    "user_environment": "pypi",
     "distro_channel": "distro",
-    "built": "pypi",
+    "built": "distro",
     "pixi_cli": "pixi",
 }
 
@@ -24,6 +27,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in BY_FIXTURE:
                 item.add_marker(BY_FIXTURE[fixture])
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The main job from nothing: empty cache and work folder, this Python, the distro channel."""
+    root = tmp_path_factory.mktemp("first")
+    copy_repository(root)
+    cache = tmp_path_factory.mktemp("cache")
+    project = ProjectCopy(root=root, cache=cache, extra={"GEOWHEEL_CHANNEL": "distro"})
+    (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
+    return Built(project=project, summary=summary)
+
+
+@pytest.fixture
+def second(built: Built, tmp_path: Path) -> ProjectCopy:
+    """Another checkout in another folder, with everything that the first one made."""
+    root = tmp_path / "a folder with späces"
+    shutil.copytree(built.project.root, root, symlinks=True)
+    shutil.rmtree(root / "dist")
+    return ProjectCopy(root=root, cache=built.project.cache, extra=built.project.extra)
 
 
 @pytest.fixture(scope="session")

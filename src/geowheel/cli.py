@@ -52,9 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[_Call], dict[str, Any]] = options.run
     try:
         summary = command(call)
-    except GeowheelError as error:
-        console.line()
-        console.line(f"error: {error}", style="red")
+    except (GeowheelError, OSError) as raised:
+        error = raised if isinstance(raised, GeowheelError) else _of_the_system(raised)
+        aloud = Console(logs=console.logs)  # an error is shown under --quiet as well
+        aloud.line()
+        aloud.line(f"error: {error}", style="red")
         if options.json:
             notes = [json.loads(note) for note in getattr(error, "__notes__", [])]
             _write_json({"error": str(error), **(notes[0] if notes else {})})
@@ -65,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         _write_json(summary)
     return 0
+
+
+def _of_the_system(error: OSError) -> MachineError:
+    """A full disk, a folder that is closed to us, a program that went away."""
+    return MachineError(error.strerror or str(error), where=str(error.filename or ""))
 
 
 def _write_json(data: object) -> None:
@@ -122,7 +129,7 @@ def _add(
     )
     parser.add_argument("--frozen", action="store_true", help="refuse to run without a lock")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-    parser.add_argument("--quiet", action="store_true", help="nothing but errors' exit codes")
+    parser.add_argument("--quiet", action="store_true", help="show errors only")
     return parser
 
 
@@ -216,12 +223,15 @@ def _pythons(
     named: list[str] = call.options.python
     if call.options.all:
         return None, list(project.config.pythons)
-    if len(named) == 1 and not PYTHON_VERSION.fullmatch(named[0]):
-        path = Path(named[0]).absolute()
+    paths = [name for name in named if not PYTHON_VERSION.fullmatch(name)]
+    versions = list(dict.fromkeys(name for name in named if name not in paths))
+    # `nox -s build-3.12 -- --python PATH` names the version and its interpreter.
+    if len(paths) == 1 and len(versions) <= 1:
+        path = Path(paths[0]).absolute()
         answer = ask_interpreter(path, environ=call.environ)
         if isinstance(answer, str):
             raise MachineError(answer, where=str(path), fix="name an interpreter: --python PATH")
-        return path, [answer.python]
+        return path, versions or [answer.python]
     if named:
         return None, named
     if goals == ("build",):

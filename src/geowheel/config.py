@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import re
 import tomllib
 import types
 import typing
@@ -24,6 +25,7 @@ from .errors import ConfigError, Fault
 from .targets import PYTHON_VERSION
 
 TABLE = "tool.geowheel"
+GLIBC_VERSION = re.compile(r"\d+\.\d+")
 T = TypeVar("T")
 
 
@@ -164,9 +166,10 @@ def read_host(folder: Path) -> HostFile:
     requires_python = str(project.get("requires-python", ""))
     if config is not None:
         faults += _check(config, requires_python, path)
+    build = data.get("build-system", {})
+    faults += _unreadable(build.get("requires", []), path)
     if faults or config is None:
         raise ConfigError(faults)
-    build = data.get("build-system", {})
     return HostFile(
         path=path,
         name=project["name"],
@@ -179,6 +182,19 @@ def read_host(folder: Path) -> HostFile:
         ),
         config=config,
     )
+
+
+def _unreadable(requires: object, path: Path) -> list[Fault]:
+    if not isinstance(requires, list):
+        return [Fault(what="[build-system] requires must be a list of strings", where=str(path))]
+    faults = []
+    for requirement in requires:
+        try:
+            Requirement(requirement)
+        except (InvalidRequirement, TypeError) as error:
+            what = f"[build-system] requires: {requirement!r}: {error}"
+            faults.append(Fault(what=what, where=str(path)))
+    return faults
 
 
 def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
@@ -206,6 +222,8 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
             Requirement(requirement)
         except InvalidRequirement as error:
             fault("test.requires", f"{requirement!r}: {error}")
+    if config.floor.glibc is not None and not GLIBC_VERSION.fullmatch(config.floor.glibc):
+        fault("floor.glibc", f"{config.floor.glibc!r} is not a version such as 2.36")
     if not all(part.isidentifier() for part in config.import_package.split(".")):
         fault("import-package", f"{config.import_package!r} is not the name of a package")
     return faults

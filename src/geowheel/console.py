@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import rich.console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -81,12 +80,14 @@ class Console:
     """Where all human-readable output goes."""
 
     def __init__(self, *, logs: Path, quiet: bool = False) -> None:
-        self._rich = rich.console.Console(stderr=True, quiet=quiet, highlight=False)
-        self._logs = logs
+        self._rich = rich.console.Console(
+            stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False
+        )
+        self.logs = logs
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
         """One line of plain text: nothing in it is taken for markup."""
-        self._rich.print(escape(text), style=style, soft_wrap=True)
+        self._rich.print(text, style=style, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Something that a person should not overlook."""
@@ -104,7 +105,7 @@ class Console:
     @contextmanager
     def step(self, title: str, why: str, *, logs: str | None = None) -> Iterator[Step]:
         """A step that does work: its reason before, its time after; its commands end with it."""
-        runner = Runner(self._logs / (logs or title))
+        runner = Runner(self.logs / (logs or title))
         self.line(f"  {title:<10} {why}")
         start = time.monotonic()
         try:
@@ -118,7 +119,7 @@ class Console:
     @contextmanager
     def quiet_step(self, title: str) -> Iterator[Step]:
         """A step that only looks: no title, but its commands end with it as well."""
-        runner = Runner(self._logs / title)
+        runner = Runner(self.logs / title)
         try:
             yield Step(console=self, runner=runner)
         finally:
@@ -131,22 +132,22 @@ class Console:
             yield _nowhere
             return
         columns = (
-            TextColumn("    {task.description}"),
+            TextColumn("    {task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self._rich, transient=True) as bar:
-            task = bar.add_task(escape(title), total=total)
+            task = bar.add_task(title, total=total)
             yield lambda amount: bar.advance(task, amount)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of plain text."""
-        table = Table(title=escape(title), title_justify="left", title_style="bold")
+        table = Table(title=title, title_justify="left", title_style="bold")
         for name in columns:
-            table.add_column(escape(name), overflow="fold")
+            table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         self._rich.print()
         self._rich.print(table)
 

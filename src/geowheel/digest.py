@@ -52,7 +52,9 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a mapping whose keys are not text has no place in a key")
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset | set):
         return sorted(json.dumps(_plain(item), sort_keys=True) for item in value)
     if isinstance(value, tuple | list):
@@ -104,7 +106,7 @@ def read_entry(root: Path, relative: str) -> Entry:
     path = root / relative
     if path.is_symlink():
         link = os.fspath(path.readlink())
-        return Entry(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
+        return Entry(path=relative, sha256=sha256_bytes(os.fsencode(link)), size=0, link=link)
     status = path.stat()
     return Entry(
         path=relative,

@@ -33,7 +33,12 @@ def host_files(folder: Path, environ: Mapping[str, str]) -> Tree:
     """The tree of the host's files, hashed."""
     listed = _git_files(folder, environ)
     names = list(_walk(folder)) if listed is None else listed
-    return read_tree(folder, [name for name in names if os.path.lexists(folder / name)])
+    return read_tree(folder, [name for name in names if _is_file_or_link(folder / name)])
+
+
+def _is_file_or_link(path: Path) -> bool:
+    """Not what git lists but is gone, nor a submodule, which it lists as a path."""
+    return path.is_symlink() or path.is_file()
 
 
 def stage(tree: Tree, goal: Path) -> None:
@@ -56,11 +61,12 @@ def _git_files(folder: Path, environ: Mapping[str, str]) -> list[str] | None:
 
 
 def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
-    git = shutil.which("git", path=environ.get("PATH"))
+    git = shutil.which("git", path=environ.get("PATH", ""))
     if git is None:
         return None
     result = subprocess.run(
-        [git, *arguments], cwd=folder, capture_output=True, text=True, check=False,
+        [git, *arguments], cwd=folder, capture_output=True, check=False,
+        encoding="utf-8", errors="surrogateescape",  # file names need not be text
         # Reading must not touch the index.
         env=isolated_environment(environ, GIT_OPTIONAL_LOCKS="0"),
     )  # fmt: skip
@@ -70,6 +76,7 @@ def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | Non
 def _walk(folder: Path) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
-        for name in sorted(names):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        for name in sorted([*names, *links]):
             if not name.endswith(".pyc"):
                 yield Path(place, name).relative_to(folder).as_posix()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from .console import Console, megabytes
 from .digest import sha256_file
@@ -26,7 +29,7 @@ def status(project: Project, console: Console) -> dict[str, Any]:
             cells.append("-" if record is None else _word(record))
         rows.append([str(target), *cells])
     console.table(
-        f"{project.host.name}: newest record of each stage",
+        f"{project.host.name}: newest record of each stage, and its age",
         ["target", *(stage.name for stage in STAGES)],
         rows,
     )
@@ -51,18 +54,28 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
     if everything:
         gone = [path for path in (project.work, project.dist) if path.exists()]
     else:
-        gone = [*_superseded(project), *project.work.glob("*/*/.*-*")]
+        gone = [*_superseded(project), *_left_over(project)]
     freed = 0
     for path in gone:
         freed += _size(path)
-        shutil.rmtree(path)
+        # Renamed first: a kill in between must not leave a record without its files.
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}-old")))
         console.line(f"removed {path.relative_to(project.root)}")
     console.line(f"{len(gone)} folders, {megabytes(freed)} freed")
     return {"removed": [str(path) for path in gone], "bytes": freed}
 
 
 def _word(record: Record) -> str:
-    return f"{'ok' if record.passed else 'FAILED'} {record.created[:16]}"
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(record.created)
+    return f"{'ok' if record.passed else 'FAILED'}\n{_ago(age.total_seconds())}"
+
+
+def _ago(amount: float) -> str:
+    """`now`, `12 min`, `3 h`, `9 d`: since then."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if amount >= length:
+            return f"{int(amount // length)} {unit}"
+    return "now"
 
 
 def _dist(project: Project, ledger: Ledger) -> list[dict[str, Any]]:
@@ -75,7 +88,7 @@ def _dist(project: Project, ledger: Ledger) -> list[dict[str, Any]]:
 
 def _superseded(project: Project) -> list[Path]:
     """Entries for which a newer one of the same subject, stage and host exists."""
-    folders = [path.parent for path in project.work.glob("*/*/*/record.json")]
+    folders = [path.parent for path in project.work.glob("*/*/[!.]*/record.json")]
     found = {folder: read_record(folder) for folder in folders}
     newest: dict[tuple[str, str, str], Record] = {}
     for record in filter(None, found.values()):
@@ -84,6 +97,20 @@ def _superseded(project: Project) -> list[Path]:
             newest[kind] = record
     kept = {record.folder for record in newest.values()}
     return [folder for folder in folders if folder not in kept]
+
+
+def _left_over(project: Project) -> list[Path]:
+    """Scratch folders that no run holds the lock of."""
+    found = []
+    for path in project.work.glob("*/*/.*-*"):
+        guard = FileLock(path.with_name(path.name.split("-")[0].removeprefix(".") + ".lock"))
+        try:
+            guard.acquire(blocking=False)
+        except Timeout:
+            continue  # at work
+        guard.release()
+        found.append(path)
+    return found
 
 
 def _size(folder: Path) -> int:

@@ -158,7 +158,7 @@ class Entry:
             facts=dict(outcome.facts),
             passed=outcome.passed,
             seconds=round(time.monotonic() - started, 3),
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
             folder=self.folder,
         )
         data = asdict(record)
@@ -166,9 +166,13 @@ class Entry:
         (folder / RECORD).write_text(
             json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8"
         )
-        if self.folder.exists():  # damaged, or a failed verdict
-            shutil.rmtree(self.folder)
+        # Damaged, or a failed verdict: moved aside whole, since a kill while it is removed would
+        # leave a record without its files. The name is a scratch folder's: the next run cleans it.
+        old = folder.with_name(f"{folder.name}-old")
+        if self.folder.exists():
+            self.folder.replace(old)
         folder.replace(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
         return record
 
     def _difference(self) -> str:
@@ -219,7 +223,7 @@ class Ledger:
         """All records of a stage made for this host, newest first."""
         found = [
             record
-            for path in self.folder.glob(f"{subject}/{stage}/*/{RECORD}")
+            for path in self.folder.glob(f"{subject}/{stage}/[!.]*/{RECORD}")
             if (record := read_record(path.parent)) is not None and record.host == self.host
         ]
         return sorted(found, key=lambda record: record.created, reverse=True)

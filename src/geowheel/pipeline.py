@@ -17,6 +17,7 @@ from .errors import GeowheelError
 from .ledger import Entry, Ledger, Record
 from .stages import Scope, Stage, needed
 from .stages.contract import Inputs, StageModule, load
+from .targets import Target
 
 SOURCES: Final = ("*.py", "*.toml", "*.json")
 
@@ -70,7 +71,7 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
     done: dict[str, Record] = {}
     planned: list[Planned] = []
     for stage in needed(goals):
-        subject = subject_of(stage, context)
+        subject = subject_of(stage, context.target)
         waiting = [name for name in stage.upstream if name not in done]
         if waiting:
             planned.append(
@@ -99,11 +100,9 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
     return planned
 
 
-def subject_of(stage: Stage, context: Context) -> str:
+def subject_of(stage: Stage, target: Target) -> str:
     """`linux-64` or `cp312-linux-64`."""
-    if stage.scope is Scope.PLATFORM:
-        return str(context.target.platform)
-    return str(context.target)
+    return str(target.platform if stage.scope is Scope.PLATFORM else target)
 
 
 def _prepare(
@@ -117,7 +116,7 @@ def _prepare(
     }
     return (
         module,
-        ledger.entry(stage, subject_of(stage, context), components, inputs.trees()),
+        ledger.entry(stage, subject_of(stage, context.target), components, inputs.trees()),
         inputs,
     )
 

@@ -1,4 +1,4 @@
-"""Runs: several targets through the pipeline, the header before and the end table after."""
+"""Runs: several targets through the pipeline, from what was asked for to wheels in dist/."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .console import Console, megabytes, seconds
+from .console import Console
 from .context import Context, Tools, find_tools
 from .digest import sha256_file
-from .errors import Fault, GeowheelError, SizeError, WheelTestError
+from .errors import GeowheelError
 from .ledger import Ledger, Record
 from .native.locks import Locks, locks_at_hand, resolve
-from .pipeline import Finished, Planned, bring_up_to_date, plan
+from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
 from .project import Project
 from .stages import needed
 from .stages.repair import only_wheel
+from .summary import failure_of, floor_words, show_table, summary_of
 from .targets import Platform, Target
 
 
@@ -46,10 +48,10 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     """
     contexts = _contexts(request, console)
     finished = [_run_target(request, context, console) for context in contexts]
-    summary = {"targets": [_summary(request.project, item) for item in finished]}
+    summary = {"targets": [summary_of(request.project, item) for item in finished]}
     if any("repair" in item.records for item in finished):
-        _table(request.project, finished, console)
-    error = _failure(finished)
+        show_table(request.project, finished, console)
+    error = failure_of(finished)
     if error is not None:
         error.add_note(json.dumps(summary))
         raise error
@@ -92,7 +94,7 @@ def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]
         }
     ]
     return rows + [
-        {"target": str(target), "stage": stage.name, "subject": str(target),
+        {"target": str(target), "stage": stage.name, "subject": subject_of(stage, target),
          "action": "follows", "why": "after lock"}
         for stage in needed(request.goals)
     ]  # fmt: skip
@@ -105,7 +107,7 @@ def _plan_with_locks(
     planned = plan(request.goals, context, request.ledger)
     for item in planned:
         if item.stage.name == "repair" and item.record is not None:
-            console.line(f"  floor: {_floor(item.record)}")
+            console.line(f"  floor: {floor_words(item.record)}")
     if tools.toolchain is not None:
         console.line(f"  toolchain: {tools.toolchain.describe()}")
     return [
@@ -137,10 +139,12 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
     console.line(f"  native stack: {locks.source.words}", style=style)
     if context.tools.interpreter is not None:
         console.line(f"  interpreter: {context.tools.interpreter.executable}", style="dim")
-    console.line(f"  plan: {_in_words(plan(request.goals, context, request.ledger))}")
+    with suppress(GeowheelError):  # the run meets it again, as a part of its result
+        console.line(f"  plan: {_in_words(plan(request.goals, context, request.ledger))}")
     finished = bring_up_to_date(request.goals, context, request.ledger, console)
     if (record := finished.records.get("repair")) is not None:
         _into_dist(request.project, record)
+        _retire(request, record, console)
     if finished.error is not None and len(request.targets) > 1:  # else the end says it
         console.line(str(finished.error), style="red")
     return finished
@@ -173,148 +177,15 @@ def _into_dist(project: Project, record: Record) -> None:
         part.replace(goal)
 
 
-def _summary(project: Project, item: Finished) -> dict[str, Any]:
-    repair, size, test = (item.records.get(name) for name in ("repair", "size", "test"))
-    found: dict[str, Any] = {
-        "target": str(item.context.target),
-        "source": item.context.locks.source.words,
-        "seconds": round(item.seconds, 2),
-        "stages": {
-            name: {"key": r.key, "passed": r.passed, "seconds": r.seconds}
-            for name, r in item.records.items()
-        },
-        "error": None if item.error is None else str(item.error),
-    }
-    if repair is not None:
-        found |= {
-            "wheel": str(project.dist / str(repair.facts["wheel"])),
-            "sha256": repair.facts["sha256"],
-            "floor": repair.facts["floor"],
-        }
-    if size is not None:
-        found["size"] = {k: v for k, v in size.facts.items() if k != "owners"}
-    if test is not None:
-        found["probes"] = test.facts["probes"]
-    return found
+def _retire(request: Request, current: Record, console: Console) -> None:
+    """Take wheels of the same target out of dist/ that an earlier run put there.
 
-
-def _table(project: Project, finished: Sequence[Finished], console: Console) -> None:
-    for item in finished:
-        size = item.records.get("size")
-        if size is not None and not size.passed:
-            _largest(size, console)
-    rows = [
-        [str(item.context.target), *_cells(item, project), seconds(item.seconds)]
-        for item in finished
-    ]
-    console.table("wheels", ["target", "platform tag", "size", "tests", "time"], rows)
-    for item in finished:
-        if (repair := item.records.get("repair")) is not None:
-            console.line(f"dist/{repair.facts['wheel']}")
-            console.line(f"  sha256 {repair.facts['sha256']}")
-            console.line(f"  floor: {_floor(repair)}")
-    for source in sorted(
-        {
-            item.context.locks.source.words
-            for item in finished
-            if not item.context.locks.source.committed
-        }
-    ):
-        console.line(
-            f"native stack: {source}; not from a committed lock, so not for release", style="yellow"
-        )
-
-
-def _cells(item: Finished, project: Project) -> list[str]:
-    repair = item.records.get("repair")
-    if repair is None:
-        return ["failed", "", ""]
-    return [
-        str(repair.facts["tag"]),
-        _size(item.records.get("size"), repair, project),
-        _tests(item.records.get("test")),
-    ]
-
-
-def _floor(repair: Record) -> str:
-    """What the newest system symbols are, and which package asks for them."""
-    parts = []
-    for item in repair.facts["floor"]:
-        names = item["packages"]
-        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        parts.append(f"{item['needs']} ({', '.join(names[:2])}{more})")
-    return ", ".join(parts)
-
-
-def _size(size: Record | None, repair: Record, project: Project) -> str:
-    if size is None:
-        wheel = only_wheel(repair)
-        return f"{megabytes(wheel.path.stat().st_size)} of {project.wheel_budget_mb:g}"
-    facts = size.facts
-    over = "" if size.passed else "OVER BUDGET\n"
-    return (
-        f"{over}{megabytes(facts['compressed'])} of {facts['wheel_mb']:g}\n"
-        f"installed {megabytes(facts['installed'])} of {facts['installed_mb']:g}"
-    )
-
-
-def _tests(test: Record | None) -> str:
-    if test is None:
-        return "not asked for"
-    probes = test.facts["probes"]
-    good = sum(1 for probe in probes if probe["passed"])
-    host = test.facts["host"]
-    word = "passed" if test.passed else "FAILED"
-    tests = "" if host is None else f"\nhost's tests {'passed' if host['passed'] else 'FAILED'}"
-    return f"{word}\n{good} of {len(probes)} probes{tests}"
-
-
-def _largest(size: Record, console: Console) -> None:
-    rows = [
-        [megabytes(m["packed"]), megabytes(m["size"]), m["path"], m["package"]]
-        for m in size.facts["largest"]
-    ]
-    console.table(
-        f"largest members of {size.facts['wheel']}",
-        ["in the wheel", "installed", "member", "package"],
-        rows,
-    )
-
-
-def _failure(finished: Sequence[Finished]) -> GeowheelError | None:
-    for item in finished:
-        if item.error is not None:
-            return item.error
-    too_large = [
-        Fault(what="; ".join(size.facts["problems"]), where=size.facts["wheel"],
-              cause="the members listed above fill it",
-              fix="leave out plugins or data ([tool.geowheel] plugins, exclude), or raise "
-              "[tool.geowheel.budget] or WHEEL_SIZE_BUDGET_MB")
-        for item in finished
-        if (size := item.records.get("size")) is not None and not size.passed
-    ]  # fmt: skip
-    if too_large:
-        return SizeError(too_large)
-    faults = [fault for item in finished for fault in _test_faults(item.records.get("test"))]
-    return WheelTestError(faults) if faults else None
-
-
-def _test_faults(test: Record | None) -> list[Fault]:
-    if test is None or test.passed:
-        return []
-    where = f"{test.subject}, sha256 {test.facts['sha256'][:12]}"
-    faults = [
-        Fault(what=f"probe failed: {probe['name']}\n{probe['detail'].rstrip()}", where=where)
-        for probe in test.facts["probes"]
-        if probe["passed"] is False
-    ]
-    host = test.facts["host"]
-    if host is not None and not host["passed"]:
-        faults.append(
-            Fault(
-                what=f"the host's tests failed\n{host['detail']}",
-                where=where,
-                fix=f"the whole output is in {host['log']}",
-            )
-        )
-    return faults
+    Only what a record of ours names by its bytes: anything else in dist/ is somebody else's.
+    """
+    for record in request.ledger.records("repair", current.subject):
+        wheel = request.project.dist / str(record.facts["wheel"])
+        if wheel.name == current.facts["wheel"] or not wheel.is_file():
+            continue
+        if sha256_file(wheel) == record.facts["sha256"]:
+            wheel.unlink()
+            console.line(f"  removed dist/{wheel.name}, which an earlier run made")

@@ -24,6 +24,7 @@ class ProjectCopy:
     root: Path
     cache: Path
     extra: Mapping[str, str] = field(default_factory=dict)
+    host: str = "hosts/gdal"
 
     @property
     def environ(self) -> dict[str, str]:
@@ -36,7 +37,7 @@ class ProjectCopy:
         return kept | fixed | dict(self.extra)
 
     def command(self, *arguments: str) -> list[str]:
-        where = ["--root", str(self.root), "--host", "hosts/gdal"]
+        where = ["--root", str(self.root), "--host", self.host]
         return [sys.executable, "-m", "geowheel", arguments[0], *where, *arguments[1:]]
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -95,3 +96,15 @@ def copy_repository(root: Path) -> None:
             shutil.copy2(REPOSITORY / name, root / name)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run(["git", "add", "-A"], cwd=root, check=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A project whose wheel was made from nothing."""
+
+    project: ProjectCopy
+    summary: dict[str, Any]
+
+    @property
+    def wheel(self) -> Path:
+        return Path(self.summary["wheel"])

@@ -1,59 +1,24 @@
-"""The main job on real tools: apt, the index, g++, auditwheel, pip. One cold run, then its edges."""
+"""The main job on real tools (apt, the index, g++, auditwheel, pip): a cold run and its edges."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import venv
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from geowheel.digest import sha256_file
-from tests.integration.project_copy import PYTHON, TARGET, ProjectCopy, copy_repository
+from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy
 
 STAGES = ("fetch", "bindings", "vendor", "build", "repair", "size", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Built:
-    """A project whose wheel was made from nothing."""
-
-    project: ProjectCopy
-    summary: dict[str, Any]
-
-    @property
-    def wheel(self) -> Path:
-        return Path(self.summary["wheel"])
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The cold run: empty cache, empty work folder, this Python."""
-    root = tmp_path_factory.mktemp("first")
-    copy_repository(root)
-    cache = tmp_path_factory.mktemp("cache")
-    project = ProjectCopy(root=root, cache=cache, extra={"GEOWHEEL_CHANNEL": "distro"})
-    (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
-    return Built(project=project, summary=summary)
-
-
-@pytest.fixture
-def second(built: Built, tmp_path: Path) -> ProjectCopy:
-    """Another checkout in another folder, with everything that the first one made."""
-    root = tmp_path / "a folder with späces"
-    root.mkdir()
-    copy_repository(root)
-    shutil.copytree(built.project.root / ".geowheel", root / ".geowheel", symlinks=True)
-    return ProjectCopy(root=root, cache=built.project.cache, extra=built.project.extra)
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -313,5 +278,5 @@ def test_a_foreign_proj_data_does_not_break_ours(user_environment: Path) -> None
 
 
 def test_the_interpreter_of_the_wheel_is_the_one_that_runs_this(built: Built) -> None:
-    assert TARGET == built.summary["target"]
+    assert built.summary["target"] == TARGET
     assert f"cp{sys.version_info.major}{sys.version_info.minor}" in built.wheel.name

@@ -167,7 +167,7 @@ def test_a_failure_of_pip_is_explained(
 
     said = environment.explain_pip(log, plan)
 
-    assert line[:300] in said.splitlines()[0]
+    assert len(said.splitlines()[0]) < 150
     assert cause in said
     assert fix in said
     assert str(plan.log) in said

@@ -247,7 +247,6 @@ def test_a_record_that_was_written_in_half_is_not_taken_for_whole(
     assert entry.stale() is None
 
 
-@pytest.mark.xfail(strict=True, reason="the records of scratch folders are counted")
 def test_a_record_in_a_scratch_folder_is_no_record(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     make(entry, console)
@@ -309,7 +308,6 @@ def test_a_stage_that_knows_its_content_keeps_its_manifest_only(
     assert [output.path for output in record.outputs] == ["native.json"]
 
 
-@pytest.mark.xfail(strict=True, reason="what is replaced is removed in its place, file by file")
 def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
     ledger: Ledger, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,7 +360,6 @@ def test_a_miss_is_explained_by_the_newest_record(ledger: Ledger, console: Conso
     assert entry_of(ledger, a="2", b="3").stale() == "changed: b"
 
 
-@pytest.mark.xfail(strict=True, reason="`created` counts whole seconds")
 def test_two_records_of_one_second_have_an_order(
     ledger: Ledger, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -343,8 +343,9 @@ def test_the_plan_is_what_then_happens(world: World) -> None:
 
 def test_subjects_are_platforms_and_targets(world: World) -> None:
     stack, modules, *_ = TABLE
-    assert subject_of(stack, world.context) == "linux-64"
-    assert subject_of(modules, world.context) == str(world.context.target)
+    target = world.context.target
+    assert subject_of(stack, target) == "linux-64"
+    assert subject_of(modules, target) == str(target)
 
 
 def test_targets_of_one_platform_share_its_stages(world: World) -> None:

@@ -9,7 +9,10 @@ from geowheel.locking import difference
 from geowheel.native.manifest import EnvironmentSpec, Spec
 from geowheel.native.pixi_lock import (
     NativeStack,
+    Solved,
+    check_channels,
     check_satisfies,
+    closure_of,
     native_stack,
     read_lock,
     records,
@@ -108,7 +111,7 @@ def test_a_lock_is_compared_with_what_is_asked_for(
         name="default",
         platform=Platform.LINUX_64,
         channels=(),
-        virtual_packages=(),
+        virtual_packages=("__unix=0=0", "__linux=4.18", "__glibc=2.28"),
         specs=(Spec(name=spec.split()[0], text=spec),),
     )
     found = [fault.what for fault in check_satisfies(every, asked, conda_forge_lock)]
@@ -122,9 +125,15 @@ def test_what_is_written_is_read_again(conda_forge_lock: Path, tmp_path: Path) -
     for _ in range(2):
         write_lock(
             path,
-            {"default": {Platform.LINUX_64: every}},
-            channels=["https://conda.anaconda.org/conda-forge/"],
-            virtual_packages={Platform.LINUX_64: virtual},
+            [
+                Solved(
+                    environment="default",
+                    platform=Platform.LINUX_64,
+                    virtual_packages=virtual,
+                    channels=("https://conda.anaconda.org/conda-forge/",),
+                    records=every,
+                )
+            ],
         )
     assert path.read_text(encoding="utf-8").startswith("version: 7")
     assert stack(path) == stack(conda_forge_lock)
@@ -137,3 +146,71 @@ def test_the_difference_is_by_package(conda_forge_lock: Path) -> None:
     gone = old.packages[0]
     assert difference(old, new) == [(gone.name, f"{gone.version} {gone.build}", "-")]
     assert difference(old, old) == []
+
+
+PIXI_LOCK = """\
+version: 7
+platforms:
+- name: linux-64
+- name: p1
+  subdir: linux-64
+  virtual-packages:
+  - __glibc=2.35
+environments:
+  default:
+    channels:
+    - url: https://x.invalid/c/
+    packages:
+      p1:
+      - conda: https://x.invalid/c/linux-64/libgdal-core-3.10.0-h0.conda
+packages:
+- conda: https://x.invalid/c/linux-64/libgdal-core-3.10.0-h0.conda
+  sha256: 67b3be535a1ac8f677de0dc0d77ec38bb681b38b2813244deb27a48da1f2bcea
+  depends:
+  - __glibc >=2.30
+"""
+
+
+def test_a_platform_is_known_by_its_subdir_whatever_pixi_calls_it(tmp_path: Path) -> None:
+    path = tmp_path / "pixi.lock"
+    path.write_text(PIXI_LOCK, encoding="utf-8")
+    (record,) = records(read_lock(path), "default", Platform.LINUX_64, path)
+    assert record.name.normalized == "libgdal-core"
+    with pytest.raises(LockError, match=r"osx-64 is not locked \(the lock has linux-64\)"):
+        records(read_lock(path), "default", Platform.OSX_64, path)
+
+
+@pytest.mark.parametrize(
+    ("virtual", "fault"),
+    [
+        (("__glibc=2.30",), None),
+        (("__glibc=2.28",), "needs __glibc >=2.30, but the manifest promises 2.28"),
+        ((), "the manifest promises none of it"),
+    ],
+)
+def test_a_lock_may_not_need_more_than_the_manifest_promises(
+    tmp_path: Path, virtual: tuple[str, ...], fault: str | None
+) -> None:
+    path = tmp_path / "pixi.lock"
+    path.write_text(PIXI_LOCK, encoding="utf-8")
+    every = records(read_lock(path), "default", Platform.LINUX_64, path)
+    asked = EnvironmentSpec(
+        name="default", platform=Platform.LINUX_64, channels=(), specs=(), virtual_packages=virtual
+    )
+    found = check_satisfies(every, asked, path)
+    assert [fault is not None and fault in item.what for item in found] == [True] * bool(fault)
+
+
+def test_a_package_of_another_channel_is_found(conda_forge_lock: Path) -> None:
+    found = stack(conda_forge_lock)
+    forge = "https://conda.anaconda.org/conda-forge/"
+    assert check_channels(found, [forge], conda_forge_lock) == []
+    faults = check_channels(found, ["https://conda.anaconda.org/conda/"], conda_forge_lock)
+    assert len(faults) == len(found.packages)
+
+
+def test_only_what_names_need_is_their_closure(conda_forge_lock: Path) -> None:
+    every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
+    names = [record.name.normalized for record in closure_of(["libgdal-core"], every)]
+    assert "proj" in names and "libgdal-core" in names and "gdal" not in names
+    assert closure_of(["no-such-package"], every) == []

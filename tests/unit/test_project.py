@@ -136,6 +136,23 @@ def test_a_budget_that_is_no_size_is_refused(tmp_path: Path, text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
+@pytest.mark.parametrize("floor", ["manylinux_2_28", "2", "", "new"])
+def test_a_floor_that_is_no_version_is_a_fault_of_the_configuration(
+    tmp_path: Path, floor: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"floor\.glibc"):
+        make_project(tmp_path, more=f'[tool.geowheel.floor]\nglibc = "{floor}"\n')
+
+
+def test_a_build_requirement_that_is_none_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    pyproject = write_host(tmp_path) / "pyproject.toml"
+    text = pyproject.read_text().replace('["hatchling"]', '["hatchling >"]')
+    pyproject.write_text(text)
+    machine = Machine(platform=Platform.LINUX_64, environ={}, cache=tmp_path)
+    with pytest.raises(ConfigError, match="hatchling >"):
+        open_project(root=tmp_path, host=Path(), machine=machine)
+
+
 def test_targets_are_named_by_tag_and_platform() -> None:
     target = Target(python="3.12", platform=Platform.OSX_ARM64)
     assert target.interpreter_tag == "cp312"

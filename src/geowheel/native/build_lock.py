@@ -7,19 +7,21 @@ for all interpreters and platforms by `uv pip compile --universal`.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
+from urllib.parse import unquote
 
 import tomli_w
 from packaging.markers import Environment, Marker
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.pylock import PylockSelectError as SelectError
-from packaging.tags import Tag, cpython_tags
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from geowheel.console import Step
@@ -37,6 +39,11 @@ BINDINGS: Final = ("numpy>=2",)  # compiled against NumPy 2's headers it runs wi
 @dataclass(frozen=True, kw_only=True)
 class Requirements:
     """What the build lock is solved from; its digest is written into the lock."""
+
+    def digest(self) -> str:
+        """Of what is asked for, geowheel's own part included."""
+        parts = (self.gdal_version, self.pythons, self.platforms, self.build, self.test)
+        return digest((parts, BINDINGS))
 
     gdal_version: str
     pythons: tuple[str, ...]
@@ -57,6 +64,8 @@ class Download:
     file_name: str
     url: str
     sha256: str
+    size: int | None = None
+    """In bytes, where the index says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +143,11 @@ def solve_build_lock(
     """
     packages: dict[tuple[str, str, str], tuple[Package, set[str]]] = {}
     targets = [Target(python=v, platform=p) for v in wanted.pythons for p in wanted.platforms]
-    tags = frozenset(tag for target in targets for tag in target_tags(target))
     for group in GROUPS:
         for found in _solve_group(wanted, group, environ, step):
-            package = _for_targets(found, tags)
+            package = _for_targets(found, targets, step)
+            if package is None:
+                continue
             key = (package.name, str(package.version), str(package.marker))
             packages.setdefault(key, (package, set()))[1].add(group)
     merged = [_in_groups(package, groups) for package, groups in packages.values()]
@@ -156,13 +166,12 @@ def marker_environment(target: Target) -> Environment:
     """The environment of PEP 508 markers on a target, which need not be this machine."""
     linux = target.platform.system is System.LINUX
     windows = target.platform.system is System.WINDOWS
+    architecture = target.platform.architecture
     return Environment(
         implementation_name="cpython",
         implementation_version=f"{target.python}.0",
         os_name="nt" if windows else "posix",
-        platform_machine="AMD64"
-        if target.platform is Platform.WIN_64
-        else target.platform.architecture,
+        platform_machine=architecture.upper() if windows else architecture,
         platform_release="",
         platform_system="Linux" if linux else "Windows" if windows else "Darwin",
         platform_version="",
@@ -181,7 +190,10 @@ def target_tags(target: Target) -> list[Tag]:
     machine = target.platform.architecture
     if target.platform.system is System.LINUX:
         platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(28, 4, -1)]
-        platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
+        platforms += [
+            f"{old}_{machine}" for old in ("manylinux2014", "manylinux2010", "manylinux1")
+        ]
+        platforms += [f"linux_{machine}"]
     elif target.platform.system is System.MACOS:
         least = 11 if machine == "arm64" else 10
         platforms = [
@@ -197,11 +209,11 @@ def target_tags(target: Target) -> list[Tag]:
             ]
     else:
         platforms = [f"win_{machine}"]
-    major, minor = target.python.split(".")
-    tags = list(cpython_tags((int(major), int(minor)), platforms=platforms))
-    pure = [f"py3{n}" for n in range(int(minor), -1, -1)]
-    return tags + [
-        Tag(py, "none", platform) for py in ["py3", *pure] for platform in [*platforms, "any"]
+    major, _, minor = target.python.partition(".")
+    version = (int(major), int(minor))
+    return [
+        *cpython_tags(version, platforms=platforms),
+        *compatible_tags(version, target.interpreter_tag, platforms),
     ]
 
 
@@ -220,7 +232,14 @@ def _solve_gdal(wanted: Requirements, environ: Mapping[str, str], step: Step) ->
         "requires-dist = []\n"
     )
     packages = _compile((f"gdal=={wanted.gdal_version}",), wanted, static, environ, step)
-    return [replace(package, marker=None) for package in packages if package.name == "gdal"]
+    gdal = [package for package in packages if package.name == "gdal" and package.sdist is not None]
+    if not gdal:
+        raise LockError(
+            f"the index has no sdist of GDAL {wanted.gdal_version}",
+            cause="it is a mirror that keeps wheels only",
+            fix="point UV_DEFAULT_INDEX or PIP_INDEX_URL to an index that has it",
+        )
+    return [replace(package, marker=None, wheels=None) for package in gdal]
 
 
 def _compile(
@@ -231,6 +250,7 @@ def _compile(
     step: Step,
 ) -> list[Package]:
     oldest = min(wanted.pythons, key=lambda python: int(python.partition(".")[2]))
+    # In its own folder uv reads this beside the user's own settings, where a mirror may stand.
     with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
         folder = Path(scratch)
         (folder / "uv.toml").write_text(settings, encoding="utf-8")
@@ -241,9 +261,9 @@ def _compile(
                 "pip",
                 "compile",
                 "requirements.in",
-                "--config-file",
-                "uv.toml",
                 "--universal",
+                "--python",
+                sys.executable,
                 "--python-version",
                 oldest,
                 "--no-annotate",
@@ -273,7 +293,7 @@ def _explain(requirements: Sequence[str], output: str, log: Path) -> LockError |
         return ChannelError(
             f"the Python package index cannot be reached while solving {asked}:\n{output.strip()}",
             cause="no route to it from here, or a proxy or mirror that is not set",
-            fix=f"set UV_INDEX_URL or PIP_INDEX_URL to a mirror; the whole output is in {log}",
+            fix=f"set UV_DEFAULT_INDEX or PIP_INDEX_URL to a mirror; the whole output is in {log}",
         )
     return LockError(
         f"no solution for {asked}:\n{output.strip()}",
@@ -288,14 +308,54 @@ def _in_groups(package: Package, groups: set[str]) -> Package:
     return replace(package, marker=Marker(marker), index=None)
 
 
-def _for_targets(package: Package, tags: frozenset[Tag]) -> Package:
-    """The package with the wheels that some configured target can use, and no sdist."""
-    wheels = [wheel for wheel in package.wheels or () if not tags.isdisjoint(_wheel_tags(wheel))]
+def _for_targets(package: Package, targets: Sequence[Target], step: Step) -> Package | None:
+    """The package with the wheels that some target can use, and no sdist.
+
+    None when no target asks for it. A target without a wheel fails later, when it is built: here
+    it is only said. Raises LockError when no target has one.
+    """
+    asking = [
+        target
+        for target in targets
+        if package.marker is None or package.marker.evaluate(dict(_texts(target)))
+    ]
+    if not asking:
+        return None
+    tags = {target: frozenset(target_tags(target)) for target in asking}
+    every = frozenset[Tag]().union(*tags.values())
+    wheels = [wheel for wheel in package.wheels or () if _wheel_tags(wheel) & every]
+    if any(wheel.url is None for wheel in wheels):
+        raise LockError(
+            f"{package.name} {package.version} comes from a local folder, not from an index",
+            cause="UV_FIND_LINKS or uv's own settings name a folder of wheels",
+            fix="unset it, or serve the folder as an index",
+        )
+    found = frozenset[Tag]().union(*map(_wheel_tags, wheels))
+    gaps = [str(target) for target in asking if not found & tags[target]]
+    if not wheels:
+        raise LockError(
+            f"{package.name} {package.version} has no wheel for {_some(gaps)}",
+            cause="the index holds its sdist only, or wheels of other systems",
+            fix="ask for another version of what needs it",
+        )
+    if gaps:
+        step.console.warn(f"{package.name} {package.version} has no wheel for {_some(gaps)}")
     return replace(package, wheels=wheels, sdist=None)
 
 
 def _wheel_tags(wheel: PackageWheel) -> frozenset[Tag]:
-    return parse_wheel_filename((wheel.url or "").rpartition("/")[2])[3]
+    try:
+        return parse_wheel_filename(unquote(wheel.filename))[3]
+    except InvalidWheelFilename:
+        return frozenset()  # some indexes hold very old names
+
+
+def _texts(target: Target) -> Mapping[str, str]:
+    return cast("Mapping[str, str]", marker_environment(target))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _write(lock: Pylock, path: Path) -> None:
@@ -317,7 +377,8 @@ def _download(package: Package, artefact: PackageSdist | PackageWheel, where: Pa
     return Download(
         name=canonicalize_name(package.name),
         version=str(package.version),
-        file_name=artefact.url.rpartition("/")[2],
+        file_name=unquote(artefact.filename),
         url=artefact.url,
         sha256=sha256,
+        size=artefact.size,
     )

@@ -7,18 +7,21 @@ its folder exactly as a mirror is, so that no path of a machine enters a lock or
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from rattler import Channel as RattlerChannel
 from rattler import Config
+from rattler.exceptions import InvalidChannelError
 
 from geowheel.digest import digest, sha256_file
-from geowheel.errors import ChannelError, UsageError
+from geowheel.errors import ChannelError, ConfigError, UsageError
 
-DISTRO = "distro"
-MIRRORS_VARIABLE = "GEOWHEEL_MIRRORS"
+DISTRO: Final = "distro"
+MIRRORS_VARIABLE: Final = "GEOWHEEL_MIRRORS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,30 +42,38 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True)
 class Mirrors:
-    """URL prefixes and the places (URLs or folders) that are asked instead, in order."""
+    """URL prefixes and the places (URLs or folders) that are asked instead, in order.
+
+    A prefix ends with a slash; the longest that fits counts.
+    """
 
     places: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def of(self, url: str) -> tuple[str, ...]:
         """Where to look for `url`: its mirrors in order, or itself when it has none."""
-        for prefix, places in self.places:
-            if url.startswith(prefix):
-                rest = url[len(prefix) :].lstrip("/")
-                return tuple(f"{place.rstrip('/')}/{rest}" for place in places)
-        return (url,)
+        fitting = [(prefix, places) for prefix, places in self.places if url.startswith(prefix)]
+        if not fitting:
+            return (url,)
+        prefix, places = max(fitting, key=lambda item: len(item[0]))
+        return tuple(_below(place, url[len(prefix) :]) for place in places)
+
+    def changes(self, url: str) -> bool:
+        """Whether something else is asked than `url` itself."""
+        return self.of(url) != (url,)
 
     def plus(self, channels: tuple[Channel, ...]) -> Mirrors:
         """These, and the folders of local channels."""
-        local = tuple((c.url, (str(c.folder),)) for c in channels if c.folder is not None)
-        return Mirrors(places=local + self.places)
+        local = [(c.url, str(c.folder)) for c in channels if c.folder is not None]
+        return mirrors_of([*local, *((url, p) for url, places in self.places for p in places)])
 
 
 def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
     """The user's mirrors: GEOWHEEL_MIRRORS (`URL=PLACE`, separated by spaces), then pixi's own.
 
-    A place is a URL or a folder. Raises UsageError when the variable cannot be read.
+    A place is a URL or a folder; several places of one URL are asked in their order. Raises
+    UsageError when the variable cannot be read.
     """
-    places: list[tuple[str, tuple[str, ...]]] = []
+    places: list[tuple[str, str]] = []
     for pair in environ.get(MIRRORS_VARIABLE, "").split():
         url, equals, place = pair.partition("=")
         if not equals or "://" not in url or not place:
@@ -70,10 +81,40 @@ def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
                 f"{MIRRORS_VARIABLE}: {pair!r} is not URL=PLACE",
                 fix=f"write {MIRRORS_VARIABLE}='https://conda.anaconda.org/conda-forge=/srv/mirror'",
             )
-        places.append((url, (place,)))
+        places.append((url, _place(place)))
     configured = Config.load_from_default_locations("pixi").mirrors or {}
-    places += [(str(url), tuple(map(str, mirrors))) for url, mirrors in configured.items()]
-    return Mirrors(places=tuple(sorted(places, key=lambda item: -len(item[0]))))
+    places += [
+        (str(url), _place(str(place))) for url, found in configured.items() for place in found
+    ]
+    return mirrors_of(places)
+
+
+def mirrors_of(pairs: Iterable[tuple[str, str]]) -> Mirrors:
+    """Mirrors from pairs of URL and place, the places of one URL in their order."""
+    merged: dict[str, list[str]] = {}
+    for url, place in pairs:
+        places = merged.setdefault(url.rstrip("/") + "/", [])
+        if place not in places:
+            places.append(place)
+    return Mirrors(places=tuple((url, tuple(places)) for url, places in merged.items()))
+
+
+def _place(text: str) -> str:
+    """A mirror as it was written: a URL, or the absolute path of a folder."""
+    if "://" in text and not text.startswith("file:"):
+        return text
+    return str(_folder(text, Path.cwd()))
+
+
+def _folder(text: str, base: Path) -> Path:
+    if text.startswith("file:"):
+        text = unquote(urlsplit(text).path)
+    return (base / Path(text).expanduser()).resolve()
+
+
+def _below(place: str, rest: str) -> str:
+    # A URL escapes what a file name does not: `!` of an epoch, `+` of a local version.
+    return f"{place.rstrip('/')}/{rest if '://' in place else unquote(rest)}"
 
 
 def folder_channel(folder: Path, name: str | None = None) -> Channel:
@@ -91,16 +132,46 @@ def folder_channel(folder: Path, name: str | None = None) -> Channel:
 
 def named_channel(text: str) -> Channel:
     """The channel that conda means by a name or URL."""
-    url = str(RattlerChannel(text).base_url)
+    try:
+        url = str(RattlerChannel(text).base_url)
+    except InvalidChannelError as error:
+        raise ConfigError(
+            f"{text!r} is not a channel: {' '.join(str(error).split())}",
+            fix="write a name such as conda-forge, a URL or a folder",
+        ) from None
     return Channel(name=text, url=url if url.endswith("/") else url + "/")
+
+
+def configured_channels(texts: Iterable[str], base: Path) -> tuple[Channel, ...]:
+    """The channels of a manifest in folder `base`: names, URLs, or folders written as paths."""
+    found: dict[str, Channel] = {}
+    for text in texts:
+        channel = folder_channel(_folder(text, base)) if _is_path(text) else named_channel(text)
+        if channel.folder is not None and channel.url in found:
+            raise ConfigError(
+                f"two folder channels have the name {channel.name}, which locks call them by",
+                where=str(channel.folder),
+                fix="rename one of the folders",
+            )
+        found[channel.url] = channel
+    return tuple(found.values())
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("file:", ".", "/", "~", "\\"))
 
 
 def parse_channel(text: str, base: Path) -> Channel:
     """`--channel`'s value other than `distro`: a URL, a folder (relative to `base`) or a name."""
-    if "://" in text:
+    if "://" in text and not text.startswith("file:"):
         return named_channel(text)
-    if (base / text).is_dir():
-        return folder_channel(base / text)
-    if "/" in text or "\\" in text or text.startswith("."):
-        raise ChannelError("there is no such folder", where=text)
+    folder = _folder(text, base)
+    if folder.is_dir():
+        return folder_channel(folder)
+    if _is_path(text) or (re.search(r"[/\\]", text) and "/label/" not in text):
+        raise ChannelError(
+            "there is no such folder",
+            where=str(folder),
+            fix="name a folder with an indexed channel, a URL or a channel's name",
+        )
     return named_channel(text)

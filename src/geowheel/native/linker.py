@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from geowheel.digest import digest, sha256_bytes
+from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.errors import IntegrityError
-
-from .pixi_lock import Package
+from geowheel.native.pixi_lock import Package
 
 MANIFEST: Final = "native.json"
 
@@ -92,14 +91,31 @@ def place(
 ) -> PlacedPackage:
     """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
 
-    Raises IntegrityError, naming package and file, when a file is missing, altered, outside the
-    prefix, or there already with other content.
+    A file that another package placed with the same bytes stays that package's. Raises
+    IntegrityError, naming package and file, when a file is missing, altered, outside the prefix,
+    or there already with other content.
     """
-    files = tuple(
-        _place_file(entry, package, unpacked, prefix, prefix_string, consume)
-        for entry in _entries(package, unpacked)
+    job = _Job(
+        package=package,
+        unpacked=unpacked.resolve(),
+        prefix=prefix.resolve(),
+        prefix_string=prefix_string,
+        consume=consume,
     )
+    placed = (job.place(entry) for entry in _entries(package, unpacked))
+    files = (file for file in placed if file is not None)
     return PlacedPackage(package=package, files=tuple(sorted(files, key=lambda f: f.path)))
+
+
+def check_links(placed: Iterable[PlacedPackage], prefix: Path) -> None:
+    """Raises IntegrityError when a link leads out of the whole prefix by way of another link."""
+    root = prefix.resolve()
+    for item in placed:
+        for file in item.files:
+            if file.link is not None and not _inside(prefix / file.path, root):
+                raise IntegrityError(
+                    f"{item.package}: the link {file.path} -> {file.link} leaves the prefix"
+                )
 
 
 def _entries(package: Package, unpacked: Path) -> Iterator[Mapping[str, Any]]:
@@ -109,8 +125,12 @@ def _entries(package: Package, unpacked: Path) -> Iterator[Mapping[str, Any]]:
         entries: Sequence[Mapping[str, Any]] = data["paths"]
         for entry in entries:
             parts = PurePosixPath(entry["_path"])
-            if parts.is_absolute() or ".." in parts.parts:
-                raise IntegrityError(f"{package}: path {entry['_path']!r} leaves the prefix")
+            if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+                raise IntegrityError(
+                    f"{package}: path {entry['_path']!r} leaves the prefix",
+                    cause="the package is broken, or made to do harm",
+                    fix="lock another build of it, and tell the channel",
+                )
             yield entry
     except FileNotFoundError:
         raise IntegrityError(
@@ -122,56 +142,127 @@ def _entries(package: Package, unpacked: Path) -> Iterator[Mapping[str, Any]]:
         raise IntegrityError(f"{package}: info/paths.json is damaged: {error!r}") from None
 
 
-def _place_file(
-    entry: Mapping[str, Any],
-    package: Package,
-    unpacked: Path,
-    prefix: Path,
-    prefix_string: str,
-    consume: bool,
-) -> PlacedFile:
-    relative = str(entry["_path"])
-    source, goal = unpacked / relative, prefix / relative
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(goal):
-        raise IntegrityError(
-            f"{package} brings {relative}, which another package of the stack also brings",
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One package being placed."""
+
+    package: Package
+    unpacked: Path
+    prefix: Path
+    prefix_string: str
+    consume: bool
+    safe: set[Path] = field(default_factory=set)
+    """Folders that were found to be inside."""
+
+    def place(self, entry: Mapping[str, Any]) -> PlacedFile | None:
+        """Place one entry of paths.json; None for a folder, or for what is there already."""
+        relative = str(PurePosixPath(entry["_path"]))
+        source, goal = self.unpacked / relative, self.prefix / relative
+        self._check_folder(source.parent, self.unpacked, relative)
+        self._check_folder(goal.parent, self.prefix, relative)
+        if entry.get("path_type") == "directory":
+            self._make_folder(goal, relative)
+            return None
+        self._make_folder(goal.parent, relative)
+        if source.is_symlink():
+            return self._link(relative, os.fspath(source.readlink()), goal)
+        return self._file(relative, entry, source, goal)
+
+    def _file(
+        self, relative: str, entry: Mapping[str, Any], source: Path, goal: Path
+    ) -> PlacedFile | None:
+        data = self._read(relative, source)
+        actual = sha256_bytes(data)
+        if actual != entry.get("sha256", actual):
+            raise IntegrityError(
+                f"{self.package}: {relative} has sha256 {actual}, "
+                f"its own manifest says {entry['sha256']}",
+                cause="the unpacked package was changed, or it was built wrongly",
+                fix="run fetch again; if it stays, report it to the channel",
+            )
+        placeholder = entry.get("prefix_placeholder")
+        patched = data
+        if placeholder:
+            binary = entry.get("file_mode") == "binary"
+            try:
+                patched = replace_prefix(data, str(placeholder), self.prefix_string, binary=binary)
+            except ValueError as error:
+                raise IntegrityError(
+                    f"{self.package}: {relative}: {error}",
+                    cause="it was built with an old conda-build, whose placeholder was short",
+                    fix="lock a newer build of it",
+                ) from None
+        sha256 = actual if patched is data else sha256_bytes(patched)
+        if os.path.lexists(goal):
+            if goal.is_symlink() or not goal.is_file() or sha256_file(goal) != sha256:
+                raise self._clash(relative)
+            return None
+        executable = bool(source.stat().st_mode & 0o100)
+        if self.consume and patched is data:
+            source.replace(goal)
+        else:
+            goal.write_bytes(patched)
+        goal.chmod(0o755 if executable else 0o644)
+        return PlacedFile(path=relative, sha256=sha256, size=len(patched))
+
+    def _link(self, relative: str, link: str, goal: Path) -> PlacedFile | None:
+        # By the words alone, and by what the links that are there already make of them.
+        words = os.path.normpath(PurePosixPath(relative).parent / link)
+        leaves = PurePosixPath(link).is_absolute() or words.split("/")[0] == ".."
+        if leaves or not _inside(goal.parent / link, self.prefix):
+            raise IntegrityError(
+                f"{self.package}: the link {relative} -> {link} leaves the prefix",
+                cause="the package is broken, or made to do harm",
+                fix="lock another build of it, and tell the channel",
+            )
+        if os.path.lexists(goal):
+            if not goal.is_symlink() or os.fspath(goal.readlink()) != link:
+                raise self._clash(relative)
+            return None
+        goal.symlink_to(link)
+        return PlacedFile(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
+
+    def _read(self, relative: str, source: Path) -> bytes:
+        try:
+            return source.read_bytes()
+        except OSError as error:
+            raise IntegrityError(
+                f"{self.package}: {relative} cannot be read: {error.strerror}",
+                cause="its own manifest names a file that it does not hold",
+                fix="run fetch again; if it stays, report it to the channel",
+            ) from None
+
+    def _check_folder(self, folder: Path, root: Path, relative: str) -> None:
+        if folder in self.safe:
+            return
+        if not _inside(folder, root):
+            raise IntegrityError(
+                f"{self.package}: {relative} leaves the prefix through a link",
+                cause="the package is broken, or made to do harm",
+                fix="lock another build of it, and tell the channel",
+            )
+        self.safe.add(folder)
+
+    def _make_folder(self, folder: Path, relative: str) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise self._clash(relative) from None
+
+    def _clash(self, relative: str) -> IntegrityError:
+        return IntegrityError(
+            f"{self.package} brings {relative}, which another package of the stack brings with "
+            "other content",
             fix="leave one of the two out in pixi.toml",
         )
-    if source.is_symlink():
-        return _place_link(relative, package, source, goal)
+
+
+def _inside(path: Path, root: Path) -> bool:
+    """Whether `path`, its links followed, is below the resolved `root`."""
     try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{package}: {relative} cannot be read: {error.strerror}") from None
-    if (actual := sha256_bytes(data)) != entry.get("sha256", actual):
-        raise IntegrityError(
-            f"{package}: {relative} has sha256 {actual}, its own manifest says {entry['sha256']}",
-            cause="the unpacked package was changed, or it was built wrongly",
-            fix="run fetch again; if it stays, report it to the channel",
-        )
-    executable = bool(source.stat().st_mode & 0o100)
-    placeholder = entry.get("prefix_placeholder")
-    patched = data
-    if placeholder:
-        binary = entry.get("file_mode") == "binary"
-        patched = replace_prefix(data, str(placeholder), prefix_string, binary=binary)
-    if consume and patched is data:
-        source.replace(goal)
-    else:
-        goal.write_bytes(patched)
-    goal.chmod(0o755 if executable else 0o644)
-    sha256 = actual if patched is data else sha256_bytes(patched)
-    return PlacedFile(path=relative, sha256=sha256, size=len(patched))
-
-
-def _place_link(relative: str, package: Package, source: Path, goal: Path) -> PlacedFile:
-    link = os.fspath(source.readlink())
-    inside = os.path.normpath(PurePosixPath(relative).parent / link)
-    if PurePosixPath(link).is_absolute() or inside.startswith(".."):
-        raise IntegrityError(f"{package}: the link {relative} -> {link} leaves the prefix")
-    goal.symlink_to(link)
-    return PlacedFile(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a circle of links leads nowhere
+        return False
 
 
 def replace_prefix(data: bytes, placeholder: str, prefix: str, *, binary: bool) -> bytes:

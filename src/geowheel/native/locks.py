@@ -1,54 +1,55 @@
 """Which locks a run uses: the committed ones, or solved into the work folder and said aloud.
 
-Only `write_locks` (the command `lock`) writes beside pixi.toml.
+Only the command `lock` (see `geowheel.locking`) writes beside pixi.toml.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock
-from rattler import LockChannel
+from rattler import LockChannel, RepoDataRecord
 
 from geowheel.config import Fallback
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
-from geowheel.project import Project
-from geowheel.targets import Platform
-
-from .build_lock import (
+from geowheel.native.build_lock import (
     FILE_NAME,
     BuildLock,
     Requirements,
     read_build_lock,
     solve_build_lock,
 )
-from .channels import (
+from geowheel.native.channels import (
     DISTRO,
     Channel,
     Mirrors,
+    configured_channels,
     folder_channel,
-    named_channel,
     parse_channel,
     read_mirrors,
 )
-from .manifest import EnvironmentSpec
-from .pixi_lock import (
+from geowheel.native.manifest import EnvironmentSpec
+from geowheel.native.pixi_lock import (
     NativeStack,
+    Solved,
+    check_channels,
     check_satisfies,
     native_stack,
     read_lock,
     records,
     write_lock,
 )
-from .solve import solve_environment
+from geowheel.native.solve import solve_environment
+from geowheel.project import Project
+from geowheel.targets import Platform
 
 SOURCE: Final = "source.json"
 
@@ -80,16 +81,39 @@ def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
 
     Raises LockError for a committed lock that cannot be used, or for none under --frozen.
     """
-    native = _committed(project, platform) or _solved_before(project, platform)
-    if native is None:
-        if project.frozen:
-            raise LockError(
-                "no lock, and --frozen forbids solving",
-                where=str(project.manifest.lock_path),
-                fix="run `nox -s lock` where the channel can be reached, and commit pixi.lock",
-            )
-        return None
-    return _with_build_lock(project, native)
+    native = _committed(project, platform)
+    if native is None and project.frozen:
+        raise _frozen(project)
+    native = native or _solved_before(project, platform)
+    return None if native is None else _with_build_lock(project, native)
+
+
+def committed_locks(project: Project, platform: Platform) -> Locks:
+    """The committed locks, whatever --channel says; raises LockError when they cannot be used."""
+    native = _committed(replace(project, channel=None), platform)
+    ready = None if native is None else _with_build_lock(project, native)
+    if ready is None:
+        raise LockError(
+            "there is no lock",
+            where=str(project.manifest.lock_path),
+            fix="run `nox -s lock` and commit pixi.lock",
+        )
+    return ready
+
+
+def _frozen(project: Project) -> LockError:
+    """A lock that was solved into the work folder is no committed one: --frozen wants that."""
+    if project.channel is not None:
+        return LockError(
+            f"--frozen wants the committed lock, --channel {project.channel} asks for another",
+            where=str(project.manifest.lock_path),
+            fix="leave out one of the two (GEOWHEEL_CHANNEL counts as --channel)",
+        )
+    return LockError(
+        "no lock is committed, and --frozen forbids solving",
+        where=str(project.manifest.lock_path),
+        fix="run `nox -s lock` where the channel can be reached, and commit pixi.lock",
+    )
 
 
 def resolve(project: Project, platform: Platform, console: Console) -> Locks:
@@ -126,7 +150,7 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
     return Requirements(
         gdal_version=stack.gdal_version,
         pythons=project.config.pythons,
-        platforms=project.manifest.platforms,
+        platforms=project.manifest.platforms_of(project.config.environment),
         build=project.host.build_system.requires,
         test=project.config.test.requires,
     )
@@ -149,23 +173,30 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
     every = records(lock, spec.name, platform, path)
     if faults := check_satisfies(every, spec, path):
         raise LockError(faults)
+    channels = configured_channels(spec.channels, project.manifest.path.parent)
     locked = lock.environment(spec.name)
-    urls = [_url(channel) for channel in locked.channels()] if locked else []
-    wanted = [named_channel(name).url for name in spec.channels]
-    if [url.rstrip("/") for url in urls] != [url.rstrip("/") for url in wanted]:
+    urls = [_url(channel).rstrip("/") + "/" for channel in locked.channels()] if locked else []
+    wanted = [channel.url for channel in channels]
+    if urls != wanted:
         raise LockError(
             f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
             where=str(path),
+            cause="the channels were edited after the lock was made",
             fix="run `nox -s lock`",
         )
+    stack = native_stack(every, platform, project.config.plugins, path)
+    elsewhere = {item.name for item in spec.specs if item.from_source}
+    checked = replace(stack, packages=tuple(p for p in stack.packages if p.name not in elsewhere))
+    if faults := check_channels(checked, wanted, path):
+        raise LockError(faults)
     return _Native(
-        stack=native_stack(every, platform, project.config.plugins, path),
+        stack=stack,
         source=Source(
             committed=True,
             channels=spec.channels,
             words=f"{path.name}, locked from {', '.join(spec.channels)}",
         ),
-        mirrors=read_mirrors(project.machine.environ),
+        mirrors=read_mirrors(project.machine.environ).plus(channels),
         path=path,
     )
 
@@ -181,10 +212,10 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
         )
         if said["states"] != [channel.state() for channel in channels]:
             return None  # the folder's index changed: what it offers now is not what was locked
-    except (OSError, ValueError, KeyError):
-        return None
-    path = folder / "pixi.lock"
-    every = records(read_lock(path), spec.name, platform, path)
+        path = folder / "pixi.lock"
+        every = records(read_lock(path), spec.name, platform, path)
+    except (OSError, ValueError, KeyError, TypeError, LockError):
+        return None  # not whole, or of another geowheel: it is solved again
     return _Native(
         stack=native_stack(every, platform, project.config.plugins, path),
         source=Source(
@@ -204,7 +235,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
         )
     else:
         try:
-            channels = tuple(named_channel(name) for name in spec.channels)
+            channels = configured_channels(spec.channels, project.manifest.path.parent)
             _solve_into_work(
                 project,
                 spec,
@@ -215,7 +246,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
         except ChannelError as error:
             if project.config.channel_fallback is not Fallback.DISTRO:
                 raise
-            console.warn(f"{error.faults[0].what}")
+            console.warn(error.faults[0].what)
             console.warn(
                 f"no lock is committed and {', '.join(spec.channels)} cannot be reached: using "
                 'this distribution\'s own packages instead, as channel-fallback = "distro" allows'
@@ -247,16 +278,16 @@ def _solve_into_work(
         "lock", f"solving for {spec.platform} against {names}, into the work folder", logs="lock"
     ):
         found = solve_environment(
-            spec, channels, mirrors=mirrors, cache=project.machine.cache / "repodata"
+            spec,
+            channels,
+            mirrors=mirrors,
+            cache=project.machine.cache / "repodata",
+            strict=project.manifest.strict_priority,
         )
     folder = _work_lock(project, spec)
     folder.mkdir(parents=True, exist_ok=True)
-    write_lock(
-        folder / "pixi.lock",
-        {spec.name: {spec.platform: found}},
-        channels=[channel.url for channel in channels],
-        virtual_packages={spec.platform: spec.virtual_packages},
-    )
+    (folder / SOURCE).unlink(missing_ok=True)  # never the words of another lock
+    write_lock(folder / "pixi.lock", [solved(spec, channels, found)])
     _write_json(
         folder / SOURCE,
         {
@@ -270,6 +301,19 @@ def _solve_into_work(
     )
 
 
+def solved(
+    spec: EnvironmentSpec, channels: Sequence[Channel], found: Sequence[RepoDataRecord]
+) -> Solved:
+    """What a lock says of one environment on one platform."""
+    return Solved(
+        environment=spec.name,
+        platform=spec.platform,
+        virtual_packages=spec.virtual_packages,
+        channels=tuple(channel.url for channel in channels),
+        records=found,
+    )
+
+
 def chosen_channel(project: Project, console: Console) -> Channel:
     """The channel of --channel or GEOWHEEL_CHANNEL, made first when it is the distro channel."""
     if project.channel == DISTRO:
@@ -279,7 +323,7 @@ def chosen_channel(project: Project, console: Console) -> Channel:
 
 def distro_channel(project: Project, console: Console, *, refresh: bool = False) -> Channel:
     """The channel of this distribution's packages, made when it is not there (or refreshed)."""
-    from .distro import make_distro_channel, read_distribution  # only where needed
+    from geowheel.native.distro import make_distro_channel, read_distribution  # only where needed
 
     name = f"distro-{read_distribution()}"
     folder = project.machine.cache / "channels" / name
@@ -305,7 +349,8 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
         raise LockError(
             "the build lock is not of this GDAL version, pythons and requirements",
             where=str(path),
-            cause=f"pixi.lock has GDAL {wanted.gdal_version}, or pyproject.toml was edited since",
+            cause=f"pixi.lock has GDAL {wanted.gdal_version}; or pythons, requirements or "
+            "platforms were edited since it was made",
             fix="run `nox -s lock`",
         )
     return Locks(

@@ -112,7 +112,7 @@ class Manifest:
     @property
     def strict_priority(self) -> bool:
         """Whether a package is only taken from the first channel that has it."""
-        return self._workspace.get("channel-priority", "strict") != "disabled"
+        return str(self._workspace.get("channel-priority", "strict")) != "disabled"
 
     def platforms_of(self, environment: str) -> tuple[Platform, ...]:
         """The workspace's platforms that all features of an environment support."""
@@ -280,7 +280,8 @@ def _manifest_in(folder: Path) -> Manifest | None:
 def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tuple[str, ...]:
     """The virtual packages that pixi 0.77 assumes, system requirements applied."""
     archspec = f"__archspec=0={requirements.get('archspec', _ARCHSPECS[platform])}"
-    cuda = [f"__cuda={requirements['cuda']}"] if "cuda" in requirements else []
+    has_cuda = "cuda" in requirements and platform.system is not System.MACOS
+    cuda = [f"__cuda={requirements['cuda']}"] if has_cuda else []
     match platform.system:
         case System.LINUX:
             kernel = requirements.get("linux", DEFAULT_LINUX)
@@ -297,7 +298,7 @@ def _channels(items: Iterable[object]) -> tuple[str, ...]:
     """Names or URLs by falling priority, in their order where it is the same."""
     found: dict[str, int] = {}
     for item in items:
-        table = item if isinstance(item, Mapping) else {"channel": item}
+        table: Mapping[str, Any] = item if isinstance(item, Mapping) else {"channel": item}
         found.setdefault(str(table["channel"]), int(table.get("priority") or 0))
     return tuple(sorted(found, key=lambda name: -found[name]))
 

@@ -19,10 +19,9 @@ from packaging.version import Version
 from geowheel.console import Step
 from geowheel.environments import tool_environment
 from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
+from geowheel.native.channels import Mirrors
+from geowheel.native.pixi_lock import Package, write_packages
 from geowheel.targets import Platform
-
-from .channels import Mirrors
-from .pixi_lock import Package, write_packages
 
 OLDEST: Final = Version("0.68")
 """The first that writes lock format 7, which older ones cannot read."""
@@ -168,12 +167,16 @@ def _mirror_table(channels: Sequence[str], mirrors: Mirrors) -> str:
 
 def _explain(
     text: str, log: Path, missing: list[Package]
-) -> IntegrityError | ChannelError | BuildError:
+) -> IntegrityError | ChannelError | MachineError | BuildError:
     names = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
     said = f"pixi did not unpack {names}:\n{text.strip()}"
     fix = f"the whole output is in {log}; GEOWHEEL_PIXI=none uses geowheel's own store"
+    if "No space left" in text or "os error 28" in text:
+        return MachineError(
+            said, cause="the disk is full", fix="free some space, then run it again"
+        )
     if "mismatch" in text or "sha256" in text:
         return IntegrityError(said, fix=fix)
-    if "error sending request" in text or "404" in text:
+    if re.search(r"error sending request|HTTP status|\(404|dns error", text):
         return ChannelError(said, fix=fix)
     return BuildError(said, fix=fix)

@@ -5,6 +5,7 @@ Read and written by py-rattler, the library behind pixi's own. What comes out ar
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +20,20 @@ from rattler import (
     MatchSpec,
     PackageRecord,
     RepoDataRecord,
+    Subdir,
 )
 from rattler.exceptions import ParseCondaLockError
 
 from geowheel.errors import Fault, LockError
+from geowheel.native.manifest import EnvironmentSpec
 from geowheel.targets import Platform
-
-from .manifest import EnvironmentSpec
 
 GDAL = "libgdal-core"
 ALWAYS = (GDAL, "ca-certificates")
+
+
+class NewerLockError(LockError):
+    """The lock is of a format that this py-rattler does not know."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -81,15 +86,19 @@ def read_lock(path: Path) -> LockFile:
     try:
         return LockFile.from_path(path)
     except (ParseCondaLockError, OSError) as error:
-        message = str(error)
-        newer = "newer" in message
+        message = " ".join(str(error).split())
+        if "newer" in message:
+            raise NewerLockError(
+                f"the lock cannot be read: {message}",
+                where=str(path),
+                cause="it was written by a newer pixi",
+                fix="upgrade geowheel (py-rattler reads formats 5 to 7)",
+            ) from None
         raise LockError(
             f"the lock cannot be read: {message}",
             where=str(path),
-            cause="it was written by a newer pixi" if newer else "the file is damaged",
-            fix="upgrade geowheel (py-rattler reads formats 5 to 7)"
-            if newer
-            else "restore it from version control or make it again with `nox -s lock`",
+            cause="the file is damaged",
+            fix="restore it from version control, or make it again with `nox -s lock`",
         ) from None
 
 
@@ -105,10 +114,11 @@ def records(
             where=str(path),
             fix="run `nox -s lock`",
         )
-    for locked in found.platforms():
-        if locked.name == platform:
-            return list(found.conda_repodata_records_for_platform(locked) or [])
-    names = ", ".join(sorted(p.name for p in found.platforms()))
+    # pixi names a platform with system requirements of its own `p1`; its subdir says what it is.
+    fitting = [locked for locked in found.platforms() if str(locked.subdir) == platform]
+    for locked in sorted(fitting, key=lambda locked: (locked.name != platform, locked.name)):
+        return list(found.conda_repodata_records_for_platform(locked) or [])
+    names = ", ".join(sorted({str(p.subdir) for p in found.platforms()})) or "none"
     raise LockError(
         f"platform {platform} is not locked (the lock has {names})",
         where=str(path),
@@ -121,8 +131,8 @@ def native_stack(
 ) -> NativeStack:
     """The part of an environment that goes into a wheel.
 
-    Raises LockError when libgdal-core or a plugin is not there, or a record has no sha256:
-    without one nothing could be verified.
+    Raises LockError when libgdal-core, a plugin or something that they need is not there, or a
+    record has no sha256: without one nothing could be verified.
     """
     by_name = {record.name.normalized: record for record in every}
     roots = (*ALWAYS, *plugins)
@@ -135,13 +145,15 @@ def native_stack(
                     where=str(path),
                     cause="pixi.toml does not ask for it"
                     if name != GDAL
-                    else "the environment holds no GDAL, or an old `libgdal` without the -core split",
+                    else "no GDAL is asked for, or an old `libgdal` without the -core split",
                     fix=f"pixi add {name}, then `nox -s lock`",
                 )
                 for name in missing
             ]
         )
     closure = _closure(roots, by_name)
+    if faults := _incomplete(closure, by_name, path):
+        raise LockError(faults)
     unhashed = [record for record in closure if not record.sha256]
     if unhashed:
         raise LockError(
@@ -170,7 +182,9 @@ def check_satisfies(
     by_name = {record.name.normalized: record for record in every}
     faults = []
     for wanted in spec.specs:
-        record = by_name.get(wanted.name.lower())
+        record = by_name.get(wanted.name)
+        if wanted.from_source:
+            continue  # from no channel, so in no record of one
         if record is None:
             what = f"{wanted.text} is not locked"
         elif not MatchSpec(wanted.text).matches(record):
@@ -185,27 +199,83 @@ def check_satisfies(
                 fix="run `nox -s lock`, or `pixi lock`",
             )
         )
+    return faults + _beyond_the_system(every, spec, path)
+
+
+def _beyond_the_system(
+    every: Sequence[RepoDataRecord], spec: EnvironmentSpec, path: Path
+) -> list[Fault]:
+    """Records that need a newer system than the manifest promises."""
+    promised = {}
+    for text in spec.virtual_packages:
+        name, _, rest = text.partition("=")
+        version, _, build = rest.partition("=")
+        promised[name] = PackageRecord(
+            name, version, BuildString(build or "0"), 0, str(spec.platform)
+        )
+    faults = []
+    for record in every:
+        for need in (need for need in record.depends if need.startswith("__")):
+            virtual = promised.get(need.split()[0])
+            if virtual is None or not MatchSpec(need).matches(virtual):
+                has = f"{virtual.version}" if virtual else "none of it"
+                faults.append(
+                    Fault(
+                        what=f"{spec.platform}: locked {record.file_name} needs {need}, but the "
+                        f"manifest promises {has}",
+                        where=str(path),
+                        cause="the manifest's system requirements were edited since",
+                        fix="run `nox -s lock`, or raise them",
+                    )
+                )
     return faults
 
 
-def write_lock(
-    path: Path,
-    solved: Mapping[str, Mapping[Platform, Sequence[RepoDataRecord]]],
-    *,
-    channels: Sequence[str],
-    virtual_packages: Mapping[Platform, tuple[str, ...]],
-) -> None:
-    """Write a format-7 lock (pixi 0.68 and newer) in one step; `solved` is by environment."""
-    platforms = {
-        platform: LockPlatform(str(platform), virtual_packages=list(virtual))
-        for platform, virtual in virtual_packages.items()
-    }
+def check_channels(stack: NativeStack, urls: Sequence[str], path: Path) -> list[Fault]:
+    """Every package that does not come from one of the channels `urls`."""
+    return [
+        Fault(
+            what=f"{package} is locked from {package.url}, which is in none of {', '.join(urls)}",
+            where=str(path),
+            cause="the lock was edited by hand, or channels were changed in pixi.toml",
+            fix="run `nox -s lock`",
+        )
+        for package in stack.packages
+        if not any(package.url.startswith(url) for url in urls)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solved:
+    """The records of one environment on one platform, and the virtual packages they rely on."""
+
+    environment: str
+    platform: Platform
+    virtual_packages: tuple[str, ...]
+    channels: tuple[str, ...]
+    """The URLs of the environment's channels."""
+    records: Sequence[RepoDataRecord]
+
+
+def write_lock(path: Path, solved: Sequence[Solved]) -> None:
+    """Write a format-7 lock (pixi 0.68 and newer) in one step."""
+    platforms: dict[tuple[Platform, tuple[str, ...]], LockPlatform] = {}
+    for item in solved:
+        key = (item.platform, item.virtual_packages)
+        number = 1 + sum(platform is item.platform for platform, _ in platforms)
+        if key not in platforms:
+            platforms[key] = LockPlatform(
+                f"{item.platform}-{number}" if number > 1 else str(item.platform),
+                subdir=Subdir(item.platform),
+                virtual_packages=list(item.virtual_packages),
+            )
     lock = LockFile(list(platforms.values()))
-    for environment, by_platform in solved.items():
-        lock.set_channels(environment, [LockChannel(url) for url in channels])
-        for platform, solution in by_platform.items():
-            for record in solution:
-                lock.add_conda_package(environment, platforms[platform], record)
+    for item in solved:
+        lock.set_channels(item.environment, [LockChannel(url) for url in item.channels])
+        for record in item.records:
+            lock.add_conda_package(
+                item.environment, platforms[item.platform, item.virtual_packages], record
+            )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
         lock.to_path(Path(scratch, "pixi.lock"))
@@ -227,9 +297,50 @@ def write_packages(
         )
         for package in packages
     ]  # fmt: skip
-    write_lock(
-        path, {"default": {platform: every}}, channels=channels, virtual_packages={platform: ()}
+    solved = Solved(
+        environment="default",
+        platform=platform,
+        virtual_packages=(),
+        channels=tuple(channels),
+        records=every,
     )
+    write_lock(path, [solved])
+
+
+def closure_of(names: Iterable[str], every: Sequence[RepoDataRecord]) -> list[RepoDataRecord]:
+    """The records that `names` need, themselves included, in the order of `every`."""
+    by_name = {record.name.normalized: record for record in every}
+    needed = {record.name.normalized for record in _closure(names, by_name)}
+    return [record for record in every if record.name.normalized in needed]
+
+
+def _incomplete(
+    closure: Sequence[RepoDataRecord], by_name: Mapping[str, RepoDataRecord], path: Path
+) -> list[Fault]:
+    """Needs of the closure that the lock does not meet: it was cut or edited by hand."""
+    faults = []
+    for record in closure:
+        for need in record.depends:
+            name = _name_of(need)
+            if name.startswith("__"):
+                continue
+            found = by_name.get(name)
+            if found is None or not MatchSpec(need).matches(found):
+                has = f"has {found.version}" if found else "does not have it"
+                faults.append(
+                    Fault(
+                        what=f"{record.name.normalized} needs {need}, the lock {has}",
+                        where=str(path),
+                        cause="the lock was edited by hand, or merged wrongly",
+                        fix="run `nox -s lock`",
+                    )
+                )
+    return faults
+
+
+def _name_of(need: str) -> str:
+    """`libfoo` of the dependency `libfoo >=1`, whatever follows the name."""
+    return re.split(r"[\s=<>!~\[;]", need, maxsplit=1)[0].rpartition("::")[2].lower()
 
 
 def _closure(roots: Iterable[str], by_name: Mapping[str, RepoDataRecord]) -> list[RepoDataRecord]:
@@ -240,7 +351,7 @@ def _closure(roots: Iterable[str], by_name: Mapping[str, RepoDataRecord]) -> lis
         if name in seen or name not in by_name:  # not there: a virtual package such as __glibc
             continue
         seen[name] = by_name[name]
-        waiting += [dependency.split()[0].lower() for dependency in by_name[name].depends]
+        waiting += map(_name_of, by_name[name].depends)
     return list(seen.values())
 
 

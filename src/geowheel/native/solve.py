@@ -6,9 +6,10 @@ Verified against pixi 0.77: for the same virtual packages it gives the lock that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, Final, TypeVar, cast
 
 from rattler import (
     BuildString,
@@ -30,14 +31,37 @@ from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
 from geowheel.errors import ChannelError, LockError
+from geowheel.native.channels import Channel, Mirrors
+from geowheel.native.manifest import EnvironmentSpec
 
-from .channels import Channel, Mirrors
-from .manifest import EnvironmentSpec
+_RETRIES: Final = 2
+_SETTLE: Final = 0.1  # seconds
+
+T = TypeVar("T")
 
 
-def http_client() -> Client:
-    """A client that retries and knows the credentials of `pixi auth` and netrc."""
-    return Client([RetryMiddleware(3), AuthenticationMiddleware()])
+def wait_for_rattler(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that calls py-rattler to its end, and settle if it fails."""
+    try:
+        return asyncio.run(work)
+    except BaseException:
+        settle()
+        raise
+
+
+def settle() -> None:
+    """Give py-rattler's threads time to let go of the interpreter.
+
+    They still do when an error has already arrived here, and a process that ends in that moment
+    is aborted (py-rattler 0.28: one run in ten).
+    """
+    time.sleep(_SETTLE)
+
+
+def http_client(*, retries: int = 0) -> Client:
+    """A client that knows the credentials of `pixi auth` and netrc."""
+    retry = [RetryMiddleware(retries)] if retries else []
+    return Client([*retry, AuthenticationMiddleware()])
 
 
 def solve_environment(
@@ -47,49 +71,69 @@ def solve_environment(
     mirrors: Mirrors,
     cache: Path,
     keep: Sequence[RepoDataRecord] = (),
+    strict: bool = True,
 ) -> list[RepoDataRecord]:
     """The records of an environment, with the channels' own URLs; `keep` are preferred.
 
-    Raises ChannelError when a channel cannot be read, LockError when nothing satisfies the specs.
+    Of several mirrors the next is asked when one cannot be read. Raises ChannelError when none
+    can, LockError when nothing satisfies the specs.
     """
-    places = {channel.url: mirrors.of(channel.url)[0] for channel in channels}
-    try:
-        found = asyncio.run(_solve(spec, list(places.values()), cache, keep))
-    except (GatewayError, FetchRepoDataError) as error:
-        names = ", ".join(channel.name for channel in channels)
-        raise ChannelError(
-            f"cannot read {names}: {_short(str(error))}",
-            where=", ".join(places.values()),
-            cause="no route to it from here, a proxy that is not set, or a wrong URL",
-            fix="set GEOWHEEL_MIRRORS=URL=MIRROR for a mirror or a folder, name another channel "
-            "with `-- --channel DIR|URL`, or use this distribution's own packages with "
-            "`-- --channel distro`",
-        ) from None
-    except SolverError as error:
-        raise LockError(
-            f"{spec.platform}: nothing satisfies {', '.join(s.text for s in spec.specs)}:\n{error}",
-            cause=f"the channel lacks a package, or needs more than {virtual(spec)}",
-            fix="loosen the specs in pixi.toml, or raise [system-requirements]",
-        ) from None
-    return [_with_channel_url(record, places) for record in found]
+    if not spec.specs:
+        return []
+    offered = {channel.url: mirrors.of(channel.url) for channel in channels}
+    # A locked package whose channel is no longer asked for must not come back through the lock.
+    kept = [r for r in keep if any(r.url.startswith(url) for url in offered)]
+    failures: list[str] = []
+    for number in range(max(map(len, offered.values()), default=0)):
+        places = {url: of[min(number, len(of) - 1)] for url, of in offered.items()}
+        try:
+            found = wait_for_rattler(_solve(spec, list(places.values()), cache, kept, strict))
+        except (GatewayError, FetchRepoDataError) as error:
+            failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
+            continue
+        except SolverError as error:
+            raise _unsolvable(spec, error) from None
+        return [_with_channel_url(record, places) for record in found]
+    raise _unreachable(channels, failures)
 
 
-def virtual(spec: EnvironmentSpec) -> str:
-    """The assumed virtual packages, for messages."""
-    return ", ".join(spec.virtual_packages)
+def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
+    return LockError(
+        f"{spec.platform}: nothing satisfies {', '.join(s.text for s in spec.specs)}:\n"
+        f"{str(error).rstrip()}",
+        where=f"environment {spec.name}",
+        cause="the channel lacks a package, or a package needs more than "
+        f"{', '.join(spec.virtual_packages)}",
+        fix="loosen the specs in pixi.toml, or raise its system requirements",
+    )
+
+
+def _unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> ChannelError:
+    return ChannelError(
+        f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}",
+        where=", ".join(channel.url for channel in channels),
+        cause="no route to it from here, a proxy that is not set, or a wrong URL",
+        fix="set GEOWHEEL_MIRRORS=URL=MIRROR for a mirror or a folder, name another channel "
+        "with `-- --channel DIR|URL`, or use this distribution's own packages with "
+        "`-- --channel distro`",
+    )
 
 
 async def _solve(
-    spec: EnvironmentSpec, places: Sequence[str], cache: Path, keep: Sequence[RepoDataRecord]
+    spec: EnvironmentSpec,
+    places: Sequence[str],
+    cache: Path,
+    keep: Sequence[RepoDataRecord],
+    strict: bool,
 ) -> list[RepoDataRecord]:
     return await solve(
         [RattlerChannel(place) for place in places],
         [MatchSpec(wanted.text) for wanted in spec.specs],
-        gateway=Gateway(cache_dir=cache, client=http_client()),
+        gateway=Gateway(cache_dir=cache, client=http_client(retries=_RETRIES)),
         platforms=[cast("SubdirLiteral", str(spec.platform)), "noarch"],
         locked_packages=list(keep),
         virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
-        channel_priority=ChannelPriority.Strict,
+        channel_priority=ChannelPriority.Strict if strict else ChannelPriority.Disabled,
     )
 
 

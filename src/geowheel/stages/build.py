@@ -6,10 +6,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pyproject_hooks import BuildBackendHookCaller
+from pyproject_hooks import (
+    BackendUnavailable,
+    BuildBackendHookCaller,
+    HookMissing,
+    UnsupportedOperation,
+)
 
 from geowheel.binary.wheel import parse_filename, unpack_wheel, write_wheel
 from geowheel.config import BuildSystem
@@ -30,9 +36,13 @@ from .fetch import download_wanted
 from .vendor import PAYLOAD
 
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
-# Backends whose version comes from git: computed in the checkout, handed over in this variable
-# (https://setuptools-scm.readthedocs.io/en/latest/overrides/), since a staged copy has no history.
-_FROM_GIT = frozenset({"setuptools-scm", "hatch-vcs"})
+# Requirements that say that the version comes from git, and the module that prints it. It is run in
+# the checkout, since a staged copy has no history, and its answer handed over in this variable
+# (https://setuptools-scm.readthedocs.io/en/latest/overrides/), which both know.
+_FROM_GIT: Final = {
+    "setuptools-scm": ("setuptools_scm",),
+    "hatch-vcs": ("hatchling", "version"),
+}
 _PRETEND = "SETUPTOOLS_SCM_PRETEND_VERSION"
 
 
@@ -78,7 +88,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs:
         interpreter=context.interpreter,
         tag=f"{target.interpreter_tag}-{target.interpreter_tag}-linux_{architecture}",
         gdal_version=context.locks.stack.gdal_version,
-        git=git_description(project.folder, environ) if _version_from_git(system) else "",
+        git=git_description(project.folder, environ) if _version_printer(system) else "",
         store=context.store,
         environ=environ,
     )
@@ -101,9 +111,10 @@ def run(inputs: BuildInputs, folder: Path, step: Step) -> Outcome:
     tree = work / "tree"
     unpack_wheel(made, tree)
     _check_payload(inputs, tree, made)
-    name, version, _, _ = parse_filename(made.name)
+    _, version, _, _ = parse_filename(made.name)
+    stem = "-".join(made.name.split("-")[:2])  # as the backend spells it: `my_host-1.0`
     _mark_as_compiled(tree)
-    raw = write_wheel(tree, folder, filename=f"{name}-{version}-{inputs.tag}.whl", level=0)
+    raw = write_wheel(tree, folder, filename=f"{stem}-{inputs.tag}.whl", level=0)
     shutil.rmtree(work)
     return Outcome(facts={"wheel": raw.path.name, "version": version})
 
@@ -113,20 +124,20 @@ def check(_: BuildInputs, __: Record, ___: Step) -> str | None:
     return None
 
 
-def _version_from_git(system: BuildSystem) -> bool:
-    names = {canonicalize_name(Requirement(text).name) for text in system.requires}
-    return not names.isdisjoint(_FROM_GIT)
+def _version_printer(system: BuildSystem) -> tuple[str, ...]:
+    names = [canonicalize_name(Requirement(text).name) for text in system.requires]
+    return next((_FROM_GIT[name] for name in names if name in _FROM_GIT), ())
 
 
 def _add_payload(inputs: BuildInputs, staged: Path) -> None:
     # A host that keeps its packages below src/ gets the payload there.
     root = staged / "src" if (staged / "src").is_dir() else staged
     payload = inputs.payload.folder
+    below = "" if root == staged else "src/"
     clashes = [
         entry.path
         for entry in inputs.host_files.entries
-        if (payload / Path(entry.path).relative_to("src" if root != staged else ".")).is_file()
-        if root == staged or entry.path.startswith("src/")
+        if entry.path.startswith(below) and (payload / entry.path.removeprefix(below)).is_file()
     ]
     if clashes:
         raise BuildError(
@@ -157,14 +168,22 @@ def _call_backend(inputs: BuildInputs, staged: Path, goal: Path, python: Path, s
         str(staged), system.backend, system.backend_path or None, runner=runner,
         python_executable=str(python),
     )  # fmt: skip
-    missing = _unmet(hooks.get_requires_for_build_wheel(), inputs)
-    if missing:
+    try:
+        missing = _unmet(hooks.get_requires_for_build_wheel(), inputs)
+        if missing:
+            raise BuildError(
+                f"{system.backend} also asks for {', '.join(missing)}",
+                cause="a backend may name more build requirements when it is called (PEP 517)",
+                fix="add them to [build-system] requires, then run `nox -s lock`",
+            )
+        hooks.build_wheel(str(goal))
+    except (BackendUnavailable, HookMissing, UnsupportedOperation) as error:
         raise BuildError(
-            f"{system.backend} also asks for {', '.join(missing)}",
-            cause="a backend may name more build requirements when it is called (PEP 517)",
-            fix="add them to [build-system] requires, then run `nox -s lock`",
-        )
-    hooks.build_wheel(str(goal))
+            f"{system.backend} cannot build a wheel: {type(error).__name__} {error}".rstrip(),
+            where=str(inputs.host_files.root / "pyproject.toml"),
+            cause="[build-system] build-backend names no PEP 517 backend that is installed",
+            fix="correct build-backend, or add its package to requires and run `nox -s lock`",
+        ) from None
     wheels = sorted(goal.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"{system.backend} made {len(wheels)} wheels instead of one")
@@ -174,17 +193,22 @@ def _call_backend(inputs: BuildInputs, staged: Path, goal: Path, python: Path, s
 def _unmet(requirements: Sequence[str], inputs: BuildInputs) -> list[str]:
     locked = {download.name for download in inputs.requirements}
     parsed = [Requirement(text) for text in requirements]
+    target = {
+        "python_version": inputs.interpreter.python,
+        "python_full_version": inputs.interpreter.version,
+    }
     return [
         str(r)
         for r in parsed
-        if canonicalize_name(r.name) not in locked and (r.marker is None or r.marker.evaluate())
+        if canonicalize_name(r.name) not in locked
+        and (r.marker is None or r.marker.evaluate(target))
     ]
 
 
 def _git_version(inputs: BuildInputs, python: Path, step: Step) -> str:
     result = step.run(
-        [python, "-m", "setuptools_scm"], env=isolated_environment(inputs.environ),
-        cwd=inputs.host_files.root,
+        [python, "-m", *_version_printer(inputs.build_system)],
+        env=isolated_environment(inputs.environ), cwd=inputs.host_files.root,
     )  # fmt: skip
     return result.stdout.strip().splitlines()[-1]
 

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from rattler.package_streaming import extract
 
 from geowheel.console import Step
 from geowheel.context import Context
+from geowheel.digest import read_entry
 from geowheel.errors import IntegrityError
 from geowheel.ledger import Record
 from geowheel.native import pixi
 from geowheel.native.build_lock import GROUPS, Download
-from geowheel.native.linker import NativeManifest, PlacedPackage, place
+from geowheel.native.linker import (
+    MANIFEST,
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+    check_links,
+    place,
+    read_native_manifest,
+)
 from geowheel.native.pixi_lock import Package
-from geowheel.native.store import Store, Wanted
+from geowheel.native.store import Store, Wanted, disk_fault, disk_faults
+from geowheel.stages.contract import Inputs, Outcome, ambient
 from geowheel.systems import linux
 from geowheel.targets import Platform, Target
-
-from .contract import Inputs, Outcome, ambient
 
 PREFIX = "prefix"
 
@@ -69,22 +80,23 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
     """Download, unpack, and place every file with its owner: the same prefix whoever downloads."""
     requirements = [download_wanted(download) for download in inputs.requirements]
     prefix = folder / PREFIX
-    prefix.mkdir()
     program = None
     if pixi.can_reach(inputs.packages, inputs.store.mirrors):
         program = pixi.find_pixi(inputs.environ, step)
-    if program is not None:
-        inputs.store.obtain(requirements, step)
-        placed = _place_from_pixi(program, inputs, prefix, step)
-    else:
-        inputs.store.obtain([*map(package_wanted, inputs.packages), *requirements], step)
-        placed = _place_from_store(inputs, prefix, step)
-    manifest = NativeManifest(
-        platform=inputs.platform,
-        prefix_string=inputs.prefix_string,
-        packages=tuple(placed),
-    )
-    manifest.write(folder)
+    with disk_faults(folder):
+        if program is not None:
+            inputs.store.obtain_sound(requirements, step)
+            placed = _place_from_pixi(program, inputs, prefix, step)
+        else:
+            inputs.store.obtain_sound([*map(package_wanted, inputs.packages), *requirements], step)
+            placed = _place_from_store(inputs, prefix, step)
+        check_links(placed, prefix)
+        manifest = NativeManifest(
+            platform=inputs.platform,
+            prefix_string=inputs.prefix_string,
+            packages=tuple(placed),
+        )
+        manifest.write(folder)
     return Outcome(
         content=manifest.content(),
         facts={"gdal": manifest.gdal_version, "packages": len(placed)},
@@ -92,15 +104,36 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
 
 
 def check(inputs: FetchInputs, record: Record, step: Step) -> str | None:
-    """Asked for by name: hash the store again, and fetch again what is damaged or gone."""
-    if not (record.folder / PREFIX).is_dir():
-        return "the prefix is gone"
-    everything = [*map(package_wanted, inputs.packages), *map(download_wanted, inputs.requirements)]
-    damaged = inputs.store.verify(everything)
-    for wanted in damaged:
-        step.console.warn(f"{wanted.label} was damaged in the store: fetching it again")
-    inputs.store.obtain(damaged, step)
+    """Asked for by name: hash the prefix and the store again, fetch again what is damaged.
+
+    Packages that are placed already need not be in the store; the other stages read the rest there.
+    """
+    if (altered := _altered(record.folder)) is not None:
+        return f"{altered} in the prefix was changed"
+    packages = list(map(package_wanted, inputs.packages))
+    gone = set(inputs.store.missing(packages))
+    stored = [wanted for wanted in packages if wanted not in gone]
+    inputs.store.obtain_sound([*stored, *map(download_wanted, inputs.requirements)], step)
     return None
+
+
+def _altered(folder: Path) -> str | None:
+    """The first file of the prefix that is not what was placed."""
+    try:
+        manifest = read_native_manifest(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return MANIFEST
+    files = [file for placed in manifest.packages for file in placed.files]
+
+    def sound(file: PlacedFile) -> bool:
+        try:
+            return read_entry(folder / PREFIX, file.path).sha256 == file.sha256
+        except OSError:
+            return False
+
+    with ThreadPoolExecutor() as pool:
+        verdicts = list(pool.map(sound, files))
+    return next((f.path for f, good in zip(files, verdicts, strict=True) if not good), None)
 
 
 def package_wanted(package: Package) -> Wanted:
@@ -121,30 +154,70 @@ def download_wanted(download: Download) -> Wanted:
         file_name=download.file_name,
         url=download.url,
         sha256=download.sha256,
+        size=download.size,
     )
 
 
 def _place_from_pixi(
     program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step
 ) -> list[PlacedPackage]:
-    """pixi downloads and unpacks into a cache of ours, from where files are copied."""
+    """pixi downloads and unpacks into a cache of ours, from where files are copied.
+
+    pixi trusts what it once unpacked. The linker does not: a damaged package is unpacked again.
+    """
     step.say(f"{len(inputs.packages)} packages through pixi {program.version}")
+    cache = inputs.cache / "pixi"
+    cache.mkdir(parents=True, exist_ok=True)
+    # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
+    with FileLock(cache / "geowheel.lock"):
+        try:
+            return _copy_from_pixi(program, inputs, prefix, cache, step)
+        except _DamagedPackage as error:
+            step.console.warn(f"{error.cause.faults[0].what}: unpacking it again")
+            shutil.rmtree(error.unpacked)
+            return _copy_from_pixi(program, inputs, prefix, cache, step, last=True)
+
+
+class _DamagedPackage(Exception):
+    """An unpacked package in pixi's cache is not what its own manifest says."""
+
+    def __init__(self, unpacked: Path, cause: IntegrityError) -> None:
+        super().__init__(str(cause))
+        self.unpacked = unpacked
+        self.cause = cause
+
+
+def _copy_from_pixi(
+    program: pixi.Pixi,
+    inputs: FetchInputs,
+    prefix: Path,
+    cache: Path,
+    step: Step,
+    *,
+    last: bool = False,
+) -> list[PlacedPackage]:
+    shutil.rmtree(prefix, ignore_errors=True)
+    prefix.mkdir()
+    placed = []
     with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
         unpacked = pixi.unpack(
             program, inputs.packages, Platform(inputs.platform), Path(scratch),
-            mirrors=inputs.store.mirrors, cache=inputs.cache / "pixi", environ=inputs.environ,
-            step=step,
+            mirrors=inputs.store.mirrors, cache=cache, environ=inputs.environ, step=step,
         )  # fmt: skip
-        return [
-            place(package, unpacked[package], prefix, prefix_string=inputs.prefix_string,
-                  consume=False)
-            for package in inputs.packages
-        ]  # fmt: skip
+        for package in inputs.packages:
+            try:
+                placed.append(_place(package, unpacked[package], inputs, prefix, consume=False))
+            except IntegrityError as error:
+                if last:
+                    raise
+                raise _DamagedPackage(unpacked[package], error) from None
+    return placed
 
 
 def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]:
     """Unpack side by side; place in the order of names, so that a clash is always the same."""
     step.say(f"placing {len(inputs.packages)} packages, GDAL {_gdal_version(inputs)} among them")
+    prefix.mkdir()
     with (
         tempfile.TemporaryDirectory(dir=prefix.parent, prefix="unpacked-") as scratch,
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
@@ -157,19 +230,31 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
             advance(1)
             return goal
 
-        unpacked = pool.map(unpack, inputs.packages)
-        return [
-            place(package, folder, prefix, prefix_string=inputs.prefix_string, consume=True)
-            for package, folder in zip(inputs.packages, unpacked, strict=True)
-        ]  # fmt: skip
+        waiting = [pool.submit(unpack, package) for package in inputs.packages]
+        try:
+            return [
+                _place(package, future.result(), inputs, prefix, consume=True)
+                for package, future in zip(inputs.packages, waiting, strict=True)
+            ]
+        finally:  # an error or Ctrl-C does not wait for the rest
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _place(
+    package: Package, unpacked: Path, inputs: FetchInputs, prefix: Path, *, consume: bool
+) -> PlacedPackage:
+    return place(package, unpacked, prefix, prefix_string=inputs.prefix_string, consume=consume)
 
 
 def _extract(archive: Path, goal: Path, package: Package) -> None:
     try:
         extract(archive, goal)
     except (RuntimeError, OSError, ValueError) as error:
-        raise IntegrityError(
-            f"{package} cannot be unpacked: {error}",
+        # py-rattler gives the system's error as text only.
+        number = re.search(r"os error (\d+)", str(error))
+        fault = disk_fault(OSError(int(number[1]), str(error)), goal) if number else None
+        raise fault or IntegrityError(
+            f"{package} cannot be unpacked: {' '.join(str(error).split())}",
             where=str(archive),
             cause="the channel holds a broken package: its bytes are those that the lock names",
             fix="lock another build of it",

@@ -121,8 +121,9 @@ def owners_in_wheel(
     for path, owner in manifest.owners.items():
         if path.startswith(linux.PLUGINS + "/"):
             owners[f"{package}/_plugins/{Path(path).name}"] = names[owner.name]
-    owners[f"{package}/"] = f"GDAL {manifest.gdal_version} bindings"
-    owners["osgeo_utils/"] = f"GDAL {manifest.gdal_version} utilities"
+    owners[f"{package}/"] = f"bindings {manifest.gdal_version} (this toolchain)"
+    beside = package.removesuffix(package.rpartition("/")[2])
+    owners[f"{beside}osgeo_utils/"] = f"GDAL {manifest.gdal_version} utilities"
     owners[""] = raw.partition("-")[0]
     return dict(sorted(owners.items(), key=lambda item: (-len(item[0]), item[0])))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,7 +144,9 @@ def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> di
         argv[0] = str(python)
     result = step.run(
         argv,
-        env=isolated_environment(inputs.environ),
+        env=isolated_environment(inputs.environ)
+        # `pytest` is the clean environment's, as in an activated one.
+        | {"PATH": os.pathsep.join([str(python.parent), inputs.environ.get("PATH", "")])},
         cwd=place,
         check=False,
         timeout=inputs.timeout_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ from geowheel.systems import linux
 
 from .bindings import MODULES, Prefix, unpack_sdist
 from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX
+from .fetch import PREFIX, download_wanted
 
 PAYLOAD = "payload"
 BOOTSTRAP = "_bootstrap.py"
@@ -72,6 +73,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
 def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     """Lay out osgeo, osgeo_utils, the data, the plugins and the bootstrap below payload/."""
     payload, work = folder / PAYLOAD, folder / "work"
+    inputs.store.obtain([download_wanted(inputs.gdal_sdist)], step)
     source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
     package = payload.joinpath(*inputs.import_package.split("."))
     shutil.copytree(source / "osgeo", package)
@@ -111,7 +113,10 @@ def with_bootstrap(source: str) -> str:
         if not (docstring or future):
             break
         line = node.end_lineno or 0
-    lines = source.splitlines(keepends=True)
+    # Not splitlines(), which also cuts at form feeds and the like: the parser does not.
+    lines = io.StringIO(source).readlines()
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
     added = "from . import _bootstrap  # geowheel: finds the bundled data\n"
     return "".join([*lines[:line], added, *lines[line:]])
 

@@ -1,0 +1,166 @@
+"""How a run ended: as plain values, as a table, and as the error to raise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .console import Console, megabytes, seconds
+from .errors import Fault, GeowheelError, SizeError, WheelTestError
+from .ledger import Record
+from .pipeline import Finished
+from .project import Project
+from .stages.repair import only_wheel
+
+
+def summary_of(project: Project, item: Finished) -> dict[str, Any]:
+    """What `--json` says of one target."""
+    repair, size, test = (item.records.get(name) for name in ("repair", "size", "test"))
+    found: dict[str, Any] = {
+        "target": str(item.context.target),
+        "source": item.context.locks.source.words,
+        "seconds": round(item.seconds, 2),
+        "stages": {
+            name: {"key": r.key, "passed": r.passed, "seconds": r.seconds}
+            for name, r in item.records.items()
+        },
+        "error": None if item.error is None else str(item.error),
+    }
+    if repair is not None:
+        found |= {
+            "wheel": str(project.dist / str(repair.facts["wheel"])),
+            "sha256": repair.facts["sha256"],
+            "floor": repair.facts["floor"],
+        }
+    if size is not None:
+        found["size"] = {k: v for k, v in size.facts.items() if k != "owners"}
+    if test is not None:
+        found["probes"] = test.facts["probes"]
+    return found
+
+
+def show_table(project: Project, finished: Sequence[Finished], console: Console) -> None:
+    """The end table, and below it each wheel with its sha256 and its floor."""
+    for item in finished:
+        size = item.records.get("size")
+        if size is not None and not size.passed:
+            _largest(size, console)
+    rows = [
+        [str(item.context.target), *_cells(item, project), seconds(item.seconds)]
+        for item in finished
+    ]
+    console.table("wheels", ["target", "platform tag", "size", "tests", "time"], rows)
+    for item in finished:
+        if (repair := item.records.get("repair")) is not None:
+            console.line(f"dist/{repair.facts['wheel']}")
+            console.line(f"  sha256 {repair.facts['sha256']}")
+            console.line(f"  floor: {floor_words(repair)}")
+    for source in sorted(
+        {
+            item.context.locks.source.words
+            for item in finished
+            if not item.context.locks.source.committed
+        }
+    ):
+        console.line(
+            f"native stack: {source}; not from a committed lock, so not for release", style="yellow"
+        )
+
+
+def _cells(item: Finished, project: Project) -> list[str]:
+    repair = item.records.get("repair")
+    if repair is None:
+        return ["failed", "", ""]
+    return [
+        str(repair.facts["tag"]),
+        _size(item.records.get("size"), repair, project),
+        _tests(item.records.get("test"), failed=item.error is not None),
+    ]
+
+
+def floor_words(repair: Record) -> str:
+    """What the newest system symbols are, and which package asks for them."""
+    parts = []
+    for item in repair.facts["floor"]:
+        names = item["packages"]
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        parts.append(f"{item['needs']} ({', '.join(names[:2])}{more})")
+    return ", ".join(parts)
+
+
+def _size(size: Record | None, repair: Record, project: Project) -> str:
+    if size is None:
+        wheel = only_wheel(repair)
+        return f"{megabytes(wheel.path.stat().st_size)} of {project.wheel_budget_mb:g}"
+    facts = size.facts
+    over = "" if size.passed else "OVER BUDGET\n"
+    return (
+        f"{over}{megabytes(facts['compressed'])} of {facts['wheel_mb']:g}\n"
+        f"installed {megabytes(facts['installed'])} of {facts['installed_mb']:g}"
+    )
+
+
+def _tests(test: Record | None, *, failed: bool) -> str:
+    if test is None:
+        return "not finished" if failed else "not asked for"
+    probes = test.facts["probes"]
+    good = sum(1 for probe in probes if probe["passed"])
+    host = test.facts["host"]
+    word = "passed" if test.passed else "FAILED"
+    tests = "" if host is None else f"\nhost's tests {'passed' if host['passed'] else 'FAILED'}"
+    return f"{word}\n{good} of {len(probes)} probes{tests}"
+
+
+def _largest(size: Record, console: Console) -> None:
+    rows = [
+        [megabytes(m["packed"]), megabytes(m["size"]), m["path"], m["package"]]
+        for m in size.facts["largest"]
+    ]
+    console.table(
+        f"largest members of {size.facts['wheel']}",
+        ["in the wheel", "installed", "member", "package"],
+        rows,
+    )
+
+
+def failure_of(finished: Sequence[Finished]) -> GeowheelError | None:
+    """What to raise at the end: a stage's error first, else every failed verdict at once."""
+    for item in finished:
+        if item.error is not None:
+            return item.error
+    too_large = [
+        Fault(
+            what="; ".join(size.facts["problems"]),
+            where=size.facts["wheel"],
+            cause="the members listed above fill it",
+            fix="leave out plugins or data ([tool.geowheel] plugins, exclude), or raise "
+            "[tool.geowheel.budget] or WHEEL_SIZE_BUDGET_MB",
+        )
+        for item in finished
+        if (size := item.records.get("size")) is not None and not size.passed
+    ]
+    failed = [fault for item in finished for fault in _test_faults(item.records.get("test"))]
+    if failed:
+        return WheelTestError([*failed, *too_large])
+    return SizeError(too_large) if too_large else None
+
+
+def _test_faults(test: Record | None) -> list[Fault]:
+    if test is None or test.passed:
+        return []
+    where = f"{test.subject}, sha256 {test.facts['sha256'][:12]}"
+    faults = [
+        Fault(what=f"probe failed: {probe['name']}\n{probe['detail'].rstrip()}", where=where)
+        for probe in test.facts["probes"]
+        if probe["passed"] is False
+    ]
+    host = test.facts["host"]
+    if host is not None and not host["passed"]:
+        faults.append(
+            Fault(
+                what=f"the host's tests failed\n{host['detail']}",
+                where=where,
+                fix=f"the whole output is in {host['log']}",
+            )
+        )
+    return faults

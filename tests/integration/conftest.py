@@ -1,0 +1,72 @@
+"""Fixture channels and a server: made once, behaving well again for every test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.fixture_channel import Sandbox, Server, stack, write_index, write_samples
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a fixture channel and a Python index."""
+    root = tmp_path_factory.mktemp("served")
+    write_samples(root / "channel", stack())
+    write_index(root)
+    server = Server(root)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(served: Server) -> Iterator[Server]:
+    """The server, behaving well and counting from nothing."""
+    served.reset()
+    yield served
+    served.reset()
+
+
+@pytest.fixture
+def sandbox(server: Server, tmp_path: Path) -> Sandbox:
+    """A host without a lock, an empty cache."""
+    made = Sandbox(
+        root=tmp_path / "project",
+        cache=tmp_path / "cache",
+        home=tmp_path / "home",
+        server=server,
+        channel=f"{server.url}/channel",
+    )
+    made.home.mkdir()
+    made.write()
+    return made
+
+
+@pytest.fixture(scope="session")
+def locked_once(served: Server, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """A host whose locks `geowheel lock` wrote; not to be changed."""
+    base = tmp_path_factory.mktemp("locked")
+    made = Sandbox(
+        root=base / "project",
+        cache=base / "cache",
+        home=base / "home",
+        server=served,
+        channel=f"{served.url}/channel",
+    )
+    made.home.mkdir()
+    made.write()
+    result = made.run("lock")
+    assert result.code == 0, result.err
+    return made
+
+
+@pytest.fixture
+def locked(locked_once: Sandbox, sandbox: Sandbox) -> Sandbox:
+    """A host with committed locks of its own, an empty cache."""
+    for path in (locked_once.pixi_lock, locked_once.build_lock):
+        shutil.copy(path, sandbox.root)
+    sandbox.server.reset()
+    return sandbox

@@ -1,0 +1,771 @@
+"""fetch against a loopback channel: what it gives, what it refuses, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geowheel.console import Console
+from geowheel.digest import sha256_file
+from geowheel.errors import ChannelError
+from geowheel.native.channels import Mirrors
+from geowheel.native.distro import read_distribution
+from geowheel.native.linker import read_native_manifest
+from geowheel.native.store import AT_ONCE, Store, Wanted
+from geowheel.systems import linux
+from geowheel.targets import Platform
+from tests.integration.fixture_channel import (
+    GDAL,
+    Fault,
+    Result,
+    Sample,
+    Sandbox,
+    edit_paths,
+    index,
+    stack,
+    write_sample,
+    write_samples,
+)
+
+STACK = {
+    "ca-certificates-2026.1-h0.conda",
+    f"libgdal-core-{GDAL}-h0.conda",
+    f"libgdal-hdf5-{GDAL}-h0.conda",
+    "libproj-9.5.0-h0.conda",
+    "libz-1.3-h0.conda",
+}
+FILES = 9  # of the stack, GDAL's sdist and three wheels
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Until it holds; fails when the process ends before."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was never said")
+
+
+# ---------------------------------------------------------------------------- the good case
+
+
+def test_everything_is_downloaded_once_and_placed_with_its_owner(locked: Sandbox) -> None:
+    assert locked.run("fetch").code == 0
+    assert locked.stored() == STACK
+    assert len(locked.server.counts) == FILES
+    assert set(locked.server.counts.values()) == {1}
+    manifest = read_native_manifest(locked.prefix().parent)
+    assert {path: owner.name for path, owner in manifest.owners.items()} == {
+        "bin/proj-config": "libproj",
+        "lib/gdalplugins/gdal_HDF5.so": "libgdal-hdf5",
+        "lib/libgdal.so": "libgdal-core",
+        "lib/libgdal.so.36": "libgdal-core",
+        "lib/libproj.so.25": "libproj",
+        "lib/libz.so.1": "libz",
+        "share/proj/proj.db": "libproj",
+        "ssl/cacert.pem": "ca-certificates",
+    }
+    found = {
+        path.relative_to(locked.prefix()).as_posix()
+        for path in locked.prefix().rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+    assert found == set(manifest.owners)
+    script = (locked.prefix() / "bin/proj-config").read_text()
+    assert script == f"#!{linux.PREFIX_STRING}/bin/sh\necho {linux.PREFIX_STRING}\n"
+    library = (locked.prefix() / "lib/libgdal.so.36").read_bytes()
+    assert f"gdal\0{linux.PREFIX_STRING}/share/gdal\0".encode() in library
+    assert library.endswith(b"\0tail")
+    assert (locked.prefix() / "lib/libgdal.so").readlink() == Path("libgdal.so.36")
+
+
+def test_no_network_is_needed_when_the_store_has_all(locked: Sandbox) -> None:
+    assert locked.run("fetch").code == 0
+    before = locked.native()
+    with locked.server.stopped():
+        again = locked.run("fetch")
+        assert (again.code, "cached" in again.err) == (0, True), again.err
+        shutil.rmtree(locked.root / ".geowheel")
+        assert locked.run("fetch").code == 0
+    assert locked.native() == before
+
+
+def test_without_a_lock_it_is_solved_into_the_work_folder(sandbox: Sandbox) -> None:
+    result = sandbox.run("fetch")
+    assert result.code == 0, result.err
+    assert "solved now: no lock is committed" in result.err
+    assert not sandbox.pixi_lock.exists() and not sandbox.build_lock.exists()
+    sandbox.server.reset()
+    assert sandbox.run("fetch").code == 0
+    assert not sandbox.server.counts
+
+
+# ---------------------------------------------------------------------------- interruptions
+
+
+def test_after_kill_9_only_what_is_missing_is_asked_for(locked: Sandbox) -> None:
+    slow = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100))
+    with locked.start("fetch") as process:
+        wait_for(lambda: slow.reached.is_set() and len(locked.stored()) == len(STACK) - 1, process)
+        wait_for(lambda: len(locked.stored("")) >= FILES - 1, process)
+        process.kill()
+    locked.server.reset()
+    assert locked.run("fetch").code == 0
+    assert list(locked.server.counts) == ["/channel/linux-64/libz-1.3-h0.conda"]
+    assert len(locked.left_behind()) == 1  # the one finished entry, no part and no scratch
+
+
+def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(locked: Sandbox) -> None:
+    slow = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100))
+    with locked.start("fetch") as process:
+        wait_for(lambda: slow.reached.is_set() and len(locked.stored("")) >= FILES - 1, process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert "the next run goes on where this one stopped" in said
+    assert locked.left_behind() == []
+    locked.server.reset()
+    assert locked.run("fetch").code == 0
+    assert list(locked.server.counts) == ["/channel/linux-64/libz-1.3-h0.conda"]
+
+
+def test_two_runs_at_once_do_the_work_once(locked: Sandbox) -> None:
+    slow = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100, times=1))
+    with locked.start("fetch") as first:
+        wait_for(slow.reached.is_set, first)
+        with locked.start("fetch") as second:
+            wait_for_line(second, "waiting for another run")
+            # The server drops the held transfer now, and gives it whole when asked again.
+            slow.release.set()
+            second.communicate(timeout=30)
+            first.communicate(timeout=30)
+    assert (first.returncode, second.returncode) == (0, 0)
+    asked = dict(locked.server.counts)
+    assert asked.pop("/channel/linux-64/libz-1.3-h0.conda") == 2
+    assert set(asked.values()) == {1}
+
+
+def test_two_projects_at_once_share_a_download(locked: Sandbox, tmp_path: Path) -> None:
+    other = replace(locked, root=tmp_path / "other")
+    shutil.copytree(locked.root, other.root)
+    slow = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100, times=1))
+    with locked.start("fetch") as first:
+        wait_for(lambda: slow.reached.is_set() and len(locked.stored("")) >= FILES - 1, first)
+        with other.start("fetch") as second:
+            wait_for_line(second, "downloading 1 of 9 files")
+            slow.release.set()
+            second.communicate(timeout=30)
+            first.communicate(timeout=30)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert locked.server.counts["/channel/linux-64/libz-1.3-h0.conda"] == 2
+    assert locked.native() == other.native()
+
+
+# ---------------------------------------------------------------------------- mirrors
+
+
+CHANNEL = "https://conda.example.invalid/main"
+
+
+@pytest.fixture
+def elsewhere(sandbox: Sandbox) -> Sandbox:
+    """A channel that only a mirror has."""
+    made = replace(sandbox, channel=CHANNEL)
+    made.write()
+    return made
+
+
+def mirrored(sandbox: Sandbox, *places: str) -> Sandbox:
+    return replace(
+        sandbox, extra={"GEOWHEEL_MIRRORS": " ".join(f"{CHANNEL}={place}" for place in places)}
+    )
+
+
+def test_an_http_mirror_serves_while_the_lock_names_the_channel(elsewhere: Sandbox) -> None:
+    project = mirrored(elsewhere, f"{elsewhere.server.url}/channel")
+    assert project.run("lock").code == 0
+    assert elsewhere.server.url not in project.pixi_lock.read_text()
+    assert f"{CHANNEL}/linux-64/libz-1.3-h0.conda" in project.pixi_lock.read_text()
+    assert project.run("fetch").code == 0
+    assert len(elsewhere.server.asked(".conda")) == len(STACK)
+    urls = {placed["package"]["url"] for placed in project.native()["packages"]}
+    assert all(url.startswith(CHANNEL + "/") for url in urls)
+
+
+def test_a_folder_serves_as_a_mirror(elsewhere: Sandbox) -> None:
+    project = mirrored(elsewhere, str(elsewhere.server.root / "channel"))
+    assert project.run("lock").code == 0
+    assert str(elsewhere.server.root) not in project.pixi_lock.read_text()
+    assert project.run("fetch").code == 0
+    assert not elsewhere.server.asked(".conda")
+    assert project.stored() == STACK
+
+
+def test_the_second_mirror_is_asked_for_what_the_first_lacks(elsewhere: Sandbox) -> None:
+    half = elsewhere.server.root / "half"
+    shutil.copytree(elsewhere.server.root / "channel", half, dirs_exist_ok=True)
+    (half / "linux-64" / "libz-1.3-h0.conda").unlink(missing_ok=True)
+    url = elsewhere.server.url
+    project = mirrored(elsewhere, f"{url}/half", f"{url}/channel")
+    assert project.run("lock").code == 0
+    result = project.run("fetch")
+    assert result.code == 0, result.err
+    assert elsewhere.server.counts["/half/linux-64/libz-1.3-h0.conda"] == 1
+    assert elsewhere.server.asked("/libz-1.3-h0.conda").total() == 2
+
+
+def test_wrong_bytes_of_one_mirror_are_said_when_another_has_the_right_ones(
+    elsewhere: Sandbox,
+) -> None:
+    url = elsewhere.server.url
+    project = mirrored(elsewhere, f"{url}/bad", f"{url}/channel")
+    shutil.copytree(elsewhere.server.root / "channel", elsewhere.server.root / "bad",
+                    dirs_exist_ok=True)  # fmt: skip
+    assert project.run("lock").code == 0
+    elsewhere.server.fault("/bad/linux-64/libz-1.3-h0.conda", Fault(altered=True))
+    result = project.run("fetch")
+    assert result.code == 0, result.err
+    assert f"{url}/bad/linux-64/libz-1.3-h0.conda gave wrong bytes for libz 1.3 h0" in result.err
+
+
+def test_a_mirror_that_cannot_be_read_as_one_is_named(locked: Sandbox) -> None:
+    result = locked.run("fetch", GEOWHEEL_MIRRORS="conda-forge=/srv/mirror")
+    assert result.code == 2
+    assert "GEOWHEEL_MIRRORS: 'conda-forge=/srv/mirror' is not URL=PLACE" in result.err
+
+
+# ---------------------------------------------------------------------------- bad servers
+
+
+def refused(result: Result, code: int, *texts: str) -> None:
+    """An error of that kind that says all this, and a next step."""
+    assert result.code == code, result.err
+    assert "Traceback" not in result.err
+    assert "next: " in result.err
+    for text in texts:
+        assert text in result.flat, f"{text!r} is not in:\n{result.err}"
+
+
+def test_wrong_bytes_are_refused_with_both_digests_and_the_url(locked: Sandbox) -> None:
+    locked.server.fault("libz-1.3-h0.conda", Fault(altered=True))
+    archive = locked.server.root / "channel/linux-64/libz-1.3-h0.conda"
+    data = archive.read_bytes()
+    wrong = tempfile.NamedTemporaryFile()  # noqa: SIM115
+    Path(wrong.name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    result = locked.run("fetch")
+    refused(
+        result, 6, "libz 1.3 h0: wrong bytes", f"wanted {sha256_file(archive)}",
+        f"sha256 is {sha256_file(Path(wrong.name))}",
+        f"{locked.channel}/linux-64/libz-1.3-h0.conda",
+    )  # fmt: skip
+    assert locked.left_behind() == []
+    assert locked.stored() == STACK - {"libz-1.3-h0.conda"}
+
+
+def test_a_transfer_that_arrives_wrong_once_is_tried_again(locked: Sandbox) -> None:
+    locked.server.fault("libz-1.3-h0.conda", Fault(altered=True, times=1))
+    assert locked.run("fetch").code == 0
+
+
+def test_a_package_that_is_not_there_is_named_and_the_rest_kept(locked: Sandbox) -> None:
+    locked.server.fault("libz-1.3-h0.conda", Fault(status=404))
+    result = locked.run("fetch")
+    refused(result, 5, "libz 1.3 h0 cannot be fetched", "answered 404",
+            f"{locked.channel}/linux-64/libz-1.3-h0.conda", "GEOWHEEL_MIRRORS")  # fmt: skip
+    assert locked.server.asked("libz-1.3-h0.conda").total() == 1  # a 404 does not pass
+    assert locked.left_behind() == []
+    locked.server.reset()
+    assert locked.run("fetch").code == 0
+    assert list(locked.server.counts) == ["/channel/linux-64/libz-1.3-h0.conda"]
+
+
+def test_several_missing_packages_are_reported_together(locked: Sandbox) -> None:
+    locked.server.fault(".conda", Fault(status=403))
+    result = locked.run("fetch")
+    refused(result, 5, "answered 403", "libgdal-core", "libz 1.3 h0")
+    assert result.err.count("cannot be fetched") == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(status=503, times=1), Fault(cut_after=200, times=1)])
+def test_what_passes_is_tried_again(locked: Sandbox, fault: Fault) -> None:
+    locked.server.fault("libz-1.3-h0.conda", replace(fault))
+    assert locked.run("fetch").code == 0
+    assert locked.server.asked("libz-1.3-h0.conda").total() == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault(status=500), "answered 500"),
+        (Fault(cut_after=200), "the transfer broke off"),
+    ],
+)
+def test_a_server_that_keeps_failing_is_named(locked: Sandbox, fault: Fault, text: str) -> None:
+    locked.server.fault("libz-1.3-h0.conda", replace(fault))
+    refused(locked.run("fetch"), 5, "libz 1.3 h0 cannot be fetched", text)
+    assert locked.left_behind() == []
+
+
+def test_a_server_that_is_gone_is_one_fault_and_not_one_for_each_file(locked: Sandbox) -> None:
+    with locked.server.stopped():
+        result = locked.run("fetch")
+    refused(result, 5, f"127.0.0.1:{locked.server.port} did not answer", "and 4 more")
+    assert result.err.count("cannot be fetched") == 1
+    assert locked.left_behind() == []
+
+
+def test_a_server_that_does_not_answer_is_not_asked_for_every_file(
+    locked: Sandbox, tmp_path: Path
+) -> None:
+    locked.server.fault(".conda", Fault(hang_up=True))
+    every = [
+        Wanted(label=f"p{n}", file_name="x", sha256=f"{n:064}", url=f"{locked.channel}/{n}.conda")
+        for n in range(3 * AT_ONCE)
+    ]
+    with (
+        Console(logs=tmp_path, quiet=True).step("fetch", "") as step,
+        pytest.raises(ChannelError, match=r"p0, p1, p2, p3, p4 and 19 more cannot be fetched"),
+    ):
+        Store(folder=tmp_path / "store", mirrors=Mirrors()).obtain(every, step)
+    assert len(locked.server.asked(".conda")) == AT_ONCE
+
+
+def test_a_server_that_falls_silent_is_given_up(locked: Sandbox, tmp_path: Path) -> None:
+    archive = locked.server.root / "channel/linux-64/libz-1.3-h0.conda"
+    fault = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100))
+    wanted = Wanted(label="libz", file_name=archive.name, sha256=sha256_file(archive),
+                    url=f"{locked.channel}/linux-64/{archive.name}")  # fmt: skip
+    store = Store(folder=tmp_path / "store", mirrors=Mirrors(), stall=0.2)
+    with (
+        Console(logs=tmp_path, quiet=True).step("fetch", "") as step,
+        pytest.raises(ChannelError, match=r"libz cannot be fetched: nothing came for 0\.2 s"),
+    ):
+        store.obtain([wanted], step)
+    fault.release.set()
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.name != ".lock"
+                and path.is_file()]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- bad locks
+
+
+def test_a_record_without_sha256_is_refused(locked: Sandbox) -> None:
+    text = locked.pixi_lock.read_text()
+    start = text.index("linux-64/libproj", text.index("\npackages:"))
+    locked.pixi_lock.write_text(text[:start] + re.sub(r"  sha256: .*\n", "", text[start:], count=1))
+    refused(locked.run("fetch"), 4, "libproj-9.5.0-h0.conda has no sha256", "pixi.lock")
+    assert not locked.server.counts
+
+
+def test_a_lock_without_gdal_is_refused(sandbox: Sandbox) -> None:
+    sandbox.write()
+    sandbox.edit("pixi.toml", 'libgdal-core = "*"\nlibgdal-hdf5', "libproj")
+    refused(sandbox.run("lock"), 4, "no libgdal-core in the environment for linux-64")
+    refused(sandbox.run("fetch"), 4, "no libgdal-core in the environment", "pixi add libgdal-core")
+
+
+def test_a_platform_that_is_not_locked_is_refused(sandbox: Sandbox) -> None:
+    sandbox.write(platforms=["osx-arm64"])
+    assert sandbox.run("lock").code == 0
+    sandbox.write(platforms=["osx-arm64", "linux-64"])
+    refused(sandbox.run("fetch"), 4, "platform linux-64 is not locked (the lock has osx-arm64)")
+    sandbox.write(platforms=["osx-arm64"])
+    refused(sandbox.run("fetch"), 3, "linux-64 is not among the workspace's platforms")
+
+
+def test_a_lock_of_a_newer_format_is_refused(locked: Sandbox) -> None:
+    locked.edit("pixi.lock", "version: 7", "version: 99")
+    refused(locked.run("fetch"), 4, "newer pixi", "upgrade geowheel")
+    before = locked.pixi_lock.read_bytes()
+    refused(locked.run("lock"), 4, "newer pixi")
+    assert locked.pixi_lock.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "texts"),
+    [
+        ("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3.11"',
+         ["linux-64: locked libgdal-core 3.10.3 is not libgdal-core >=3.11"]),
+        ("pixi.toml", "[dependencies]", '[dependencies]\nlibwebp = "*"',
+         ["linux-64: libwebp * is not locked"]),
+        ("pixi.toml", 'channels = ["', 'channels = ["conda-forge", "',
+         ["pixi.toml asks for https://conda.anaconda.org/conda-forge/"]),
+        ("pixi.toml", "[dependencies]", '[system-requirements]\nlibc = "2.12"\n[dependencies]',
+         ["libgdal-core-3.10.3-h0.conda needs __glibc >=2.17", "the manifest promises 2.12"]),
+        ("pixi.lock", "  depends:\n  - libproj >=9\n", "  depends:\n  - libproj >=10\n",
+         ["libgdal-core needs libproj >=10, the lock has 9.5.0"]),
+        ("pixi.lock", "  depends:\n  - libproj >=9\n", "  depends:\n  - libjpeg >=9\n",
+         ["libgdal-core needs libjpeg >=9, the lock does not have it"]),
+        ("pixi.lock", "/channel/linux-64/libz-1.3", "/other/linux-64/libz-1.3",
+         ["libz 1.3 h0 is locked from", "/other/linux-64/libz-1.3-h0.conda, which is in none of"]),
+        ("pyproject.toml", 'requires = ["tiny-backend"]', 'requires = ["tiny-backend", "numpy"]',
+         ["the build lock is not of this GDAL version"]),
+    ],
+)  # fmt: skip
+def test_a_lock_that_no_longer_fits_is_refused(
+    locked: Sandbox, name: str, old: str, new: str, texts: list[str]
+) -> None:
+    locked.edit(name, old, new)
+    refused(locked.run("fetch"), 4, "run `nox -s lock`", *texts)
+    assert not locked.server.counts
+    assert locked.left_behind() == []
+
+
+def test_a_lock_without_its_build_lock_is_refused(locked: Sandbox) -> None:
+    locked.build_lock.unlink()
+    refused(locked.run("fetch"), 4, "there is no build lock", "nox -s lock")
+
+
+def test_frozen_wants_a_committed_lock(sandbox: Sandbox) -> None:
+    refused(sandbox.run("fetch", "--frozen"), 4, "no lock is committed, and --frozen forbids")
+    assert sandbox.run("fetch").code == 0
+    # What was solved into the work folder meanwhile is no committed lock either.
+    refused(sandbox.run("fetch", "--frozen"), 4, "no lock is committed, and --frozen forbids")
+    refused(sandbox.run("fetch", "--frozen", "--channel", sandbox.channel), 4, "asks for another")
+
+
+def test_frozen_is_content_with_a_committed_lock(locked: Sandbox) -> None:
+    assert locked.run("fetch", "--frozen").code == 0
+
+
+# ---------------------------------------------------------------------------- channels
+
+
+def test_an_unreachable_channel_says_the_ways_on(sandbox: Sandbox) -> None:
+    with sandbox.server.stopped():
+        refused(
+            sandbox.run("fetch"), 5, f"cannot read {sandbox.channel}", "Connection refused",
+            "GEOWHEEL_MIRRORS=URL=MIRROR", "-- --channel distro",
+        )  # fmt: skip
+    assert not list(sandbox.root.glob(".geowheel/locks/*/pixi.lock"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fallback:
+    project: Sandbox
+
+    def run(self, *arguments: str, **extra: str) -> Result:
+        return self.project.run("fetch", *arguments, **extra)
+
+
+@pytest.fixture
+def fallback(sandbox: Sandbox) -> Fallback:
+    """A host that allows the distro channel, which was made before, and an unreachable channel."""
+    folder = sandbox.cache / "channels" / f"distro-{read_distribution()}"
+    shutil.copytree(sandbox.server.root / "channel", folder)
+    sandbox.write(channel="http://127.0.0.1:1/channel", extra='channel-fallback = "distro"')
+    return Fallback(project=sandbox)
+
+
+def test_the_fallback_is_loud_and_only_for_the_work_folder(fallback: Fallback) -> None:
+    result = fallback.run()
+    assert result.code == 0, result.err
+    assert "using this distribution's own packages instead" in result.flat
+    assert "INSTEAD OF http://127.0.0.1:1/channel, which was out of reach" in result.flat
+    assert not fallback.project.pixi_lock.exists()
+    again = fallback.run()
+    assert "INSTEAD OF" in again.err  # said in every run
+
+
+def test_no_fallback_under_frozen_with_a_channel_or_with_a_lock(
+    fallback: Fallback, locked_once: Sandbox
+) -> None:
+    refused(fallback.run("--frozen"), 4, "no lock is committed")
+    refused(fallback.run("--channel", "http://127.0.0.1:1/other"), 5, "cannot read")
+    refused(fallback.run(GEOWHEEL_CHANNEL="http://127.0.0.1:1/other"), 5, "cannot read")
+    project = fallback.project
+    project.write(channel=locked_once.channel, extra='channel-fallback = "distro"')
+    shutil.copy(locked_once.pixi_lock, project.root)
+    shutil.copy(locked_once.build_lock, project.root)
+    with project.server.stopped():
+        refused(fallback.run(), 5, "did not answer")
+
+
+def test_a_host_that_does_not_allow_it_gets_no_fallback(fallback: Fallback) -> None:
+    fallback.project.write(channel="http://127.0.0.1:1/channel")
+    refused(fallback.run(), 5, "cannot read http://127.0.0.1:1/channel")
+
+
+def test_a_folder_channel_that_is_indexed_again_is_solved_again(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    folder = tmp_path / "my channel"
+    write_samples(folder, stack(), [Platform.LINUX_64])
+    assert sandbox.run("fetch", "--channel", str(folder)).code == 0
+    first = sandbox.native()
+    assert "https://my-channel.invalid/linux-64/" in first["packages"][1]["package"]["url"]
+    second = sandbox.run("fetch", "--channel", str(folder))
+    assert "solving" not in second.err
+    write_sample(folder, Sample(name="libz", version="1.4"), Platform.LINUX_64)
+    index(folder)
+    third = sandbox.run("fetch", "--channel", str(folder))
+    assert third.code == 0 and "solving" in third.err
+    assert "libz-1.4-h0.conda" in sandbox.stored()
+
+
+def test_where_a_folder_channel_lies_leaves_no_trace(sandbox: Sandbox, tmp_path: Path) -> None:
+    found: list[tuple[dict[str, Any], str]] = []
+    for number in (1, 2):
+        folder = tmp_path / str(number) / "channel"
+        write_samples(folder, stack(), [Platform.LINUX_64])
+        assert sandbox.run("fetch", "--channel", str(folder)).code == 0
+        key = sandbox.prefix().parent.name
+        found.append((sandbox.native(), key))
+        shutil.rmtree(sandbox.root / ".geowheel")
+    assert found[0] == found[1]
+    assert str(tmp_path) not in json.dumps(found)
+
+
+def test_a_channel_folder_without_an_index_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(sandbox.run("fetch", "--channel", str(tmp_path / "empty")), 5, "repodata.json")
+    refused(sandbox.run("fetch", "--channel", "./nowhere"), 5, "there is no such folder")
+
+
+# ---------------------------------------------------------------------------- bad packages
+
+
+def leave_the_prefix(package: Path) -> None:
+    edit_paths(package, lambda paths: paths[0].update({"_path": "../outside"}))
+
+
+def change_a_file(package: Path) -> None:
+    edit_paths(package, lambda paths: paths[0].update({"sha256": "0" * 64}))
+
+
+def name_a_file_too_many(package: Path) -> None:
+    edit_paths(package, lambda paths: paths.append({"_path": "lib/none", "path_type": "hardlink"}))
+
+
+def truncate(package: Path) -> None:
+    package.write_bytes(package.read_bytes()[:-300])
+
+
+@pytest.mark.parametrize(
+    ("damage", "texts"),
+    [
+        (leave_the_prefix, ["libz 1.3 h0: path '../outside' leaves the prefix"]),
+        (change_a_file, ["libz 1.3 h0: lib/libz.so.1 has sha256", f"says {'0' * 64}"]),
+        (name_a_file_too_many, ["libz 1.3 h0: lib/none cannot be read"]),
+        (truncate, ["libz 1.3 h0 cannot be unpacked", "holds a broken package"]),
+    ],
+)
+def test_a_broken_package_is_refused_by_name(
+    sandbox: Sandbox, tmp_path: Path, damage: Callable[[Path], None], texts: list[str]
+) -> None:
+    folder = tmp_path / "channel"
+    write_samples(folder, stack(), [Platform.LINUX_64])
+    sandbox.write(channel=str(folder), platforms=["linux-64"])
+    package = folder / "linux-64" / "libz-1.3-h0.conda"
+    if damage is not truncate:
+        damage(package)
+        index(folder)
+        assert sandbox.run("lock").code == 0
+    else:  # what cannot be unpacked cannot be indexed: the lock is made to name it
+        assert sandbox.run("lock").code == 0
+        before = sha256_file(package)
+        damage(package)
+        sandbox.edit("pixi.lock", before, sha256_file(package))
+    refused(sandbox.run("fetch"), 6, *texts)
+    assert sandbox.left_behind() == []
+    assert not list(sandbox.root.parent.rglob("outside"))
+
+
+@pytest.mark.parametrize(
+    ("extra", "texts"),
+    [
+        (Sample(name="libz", version="1.4", links={"lib/evil": "../../outside"}),
+         ["libz 1.4 h0: the link lib/evil -> ../../outside leaves the prefix"]),
+        (Sample(name="libz", version="1.4", files={"share/proj/proj.db": b"other"}),
+         ["libz 1.4 h0 brings share/proj/proj.db, which another package"]),
+    ],
+)  # fmt: skip
+def test_a_package_that_does_not_fit_is_refused_by_name(
+    sandbox: Sandbox, tmp_path: Path, extra: Sample, texts: list[str]
+) -> None:
+    folder = tmp_path / "channel"
+    write_samples(folder, [*stack(), extra], [Platform.LINUX_64])
+    refused(sandbox.run("fetch", "--channel", str(folder)), 6, *texts)
+    assert sandbox.left_behind() == []
+
+
+# ---------------------------------------------------------------------------- damage on this side
+
+
+def flip_a_byte(sandbox: Sandbox, name: str) -> Path:
+    (path,) = (sandbox.cache / "store").glob(f"??/*/{name}")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["fetched here", "by another project"])
+def test_a_flipped_byte_in_the_store_is_caught_and_fetched_again(
+    locked: Sandbox, fresh: bool
+) -> None:
+    assert locked.run("fetch").code == 0
+    path = flip_a_byte(locked, "libproj-9.5.0-h0.conda")
+    if fresh:
+        shutil.rmtree(locked.root / ".geowheel")
+    locked.server.reset()
+    result = locked.run("fetch")
+    assert result.code == 0, result.err
+    assert "libproj 9.5.0 h0 was damaged in the store" in result.err
+    assert list(locked.server.counts) == ["/channel/linux-64/libproj-9.5.0-h0.conda"]
+    assert sha256_file(path) == path.parent.name
+
+
+def test_a_flipped_byte_is_refused_by_name_when_it_cannot_be_fetched(locked: Sandbox) -> None:
+    assert locked.run("fetch").code == 0
+    flip_a_byte(locked, "libproj-9.5.0-h0.conda")
+    with locked.server.stopped():
+        result = locked.run("fetch")
+    refused(result, 5, "libproj 9.5.0 h0 was damaged", "libproj 9.5.0 h0 cannot be fetched")
+
+
+def test_an_edited_file_of_the_prefix_is_placed_again(locked: Sandbox) -> None:
+    assert locked.run("fetch").code == 0
+    path = locked.prefix() / "share/proj/proj.db"
+    path.write_bytes(b"Sqlite")
+    result = locked.run("fetch")
+    assert result.code == 0, result.err
+    assert "share/proj/proj.db in the prefix was changed" in result.err
+    assert path.read_bytes() == b"SQLite"
+
+
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def run_limited(sandbox: Sandbox, limit: int, *arguments: str) -> Result:
+    """As on a full disk: no file may grow beyond `limit` bytes. Works as any user."""
+    found = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *sandbox.command(*arguments)],
+        env=sandbox.environ, cwd=sandbox.root, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    return Result(code=found.returncode, out=found.stdout, err=found.stderr)
+
+
+def test_a_disk_that_is_full_while_downloading(locked: Sandbox) -> None:
+    archive = locked.server.root / f"channel/linux-64/libgdal-core-{GDAL}-h0.conda"
+    result = run_limited(locked, archive.stat().st_size - 1, "fetch")
+    refused(result, 7, "the disk is full", "GEOWHEEL_CACHE")
+    assert locked.left_behind() == []
+    assert locked.run("fetch").code == 0
+
+
+def test_a_disk_that_is_full_while_unpacking(locked: Sandbox) -> None:
+    assert locked.run("fetch").code == 0
+    shutil.rmtree(locked.root / ".geowheel")
+    result = run_limited(locked, 20_000, "fetch")  # libz.so.1 has 30 kB
+    refused(result, 7, "the disk is full")
+    assert locked.left_behind() == []
+
+
+def test_a_disk_that_is_really_full(locked: Sandbox) -> None:
+    locked.cache.mkdir()
+    mount = f"mount -t tmpfs -o size=16k tmpfs {locked.cache}"
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, mount], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("NOT RUN: no user namespaces here, so no small file system can be mounted")
+    found = subprocess.run(
+        [*unshare, f'{mount} && exec "$@"', "sh", *locked.command("fetch")],
+        env=locked.environ, cwd=locked.root, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    result = Result(code=found.returncode, out=found.stdout, err=found.stderr)
+    refused(result, 7, "the disk is full: No space left on device", "GEOWHEEL_CACHE")
+    assert locked.left_behind() == []
+
+
+# ---------------------------------------------------------------------------- through pixi
+
+
+@pytest.fixture
+def with_pixi(locked: Sandbox, pixi_cli: Path) -> Sandbox:
+    return replace(locked, extra={"GEOWHEEL_PIXI": str(pixi_cli)})
+
+
+def test_through_pixi_the_prefix_is_the_same(locked: Sandbox, with_pixi: Sandbox) -> None:
+    result = with_pixi.run("fetch")
+    assert result.code == 0, result.err
+    assert "packages through pixi" in result.err
+    assert not with_pixi.stored()
+    through_pixi = with_pixi.native()
+    shutil.rmtree(locked.root / ".geowheel")
+    assert locked.run("fetch").code == 0
+    assert locked.stored() == STACK
+    assert locked.native() == through_pixi
+
+
+def test_pixi_asks_for_nothing_twice(with_pixi: Sandbox) -> None:
+    assert with_pixi.run("fetch").code == 0
+    shutil.rmtree(with_pixi.root / ".geowheel")
+    with_pixi.server.reset()
+    assert with_pixi.run("fetch").code == 0
+    assert not with_pixi.server.asked(".conda")
+
+
+def test_what_was_damaged_in_pixis_cache_is_unpacked_again(with_pixi: Sandbox) -> None:
+    assert with_pixi.run("fetch").code == 0
+    before = with_pixi.native()
+    shutil.rmtree(with_pixi.root / ".geowheel")
+    (path,) = with_pixi.cache.glob("pixi/pkgs/libproj-*/share/proj/proj.db")
+    path.write_bytes(b"Sqlite")
+    result = with_pixi.run("fetch")
+    assert result.code == 0, result.err
+    assert "libproj 9.5.0 h0: share/proj/proj.db has sha256" in result.flat
+    assert with_pixi.native() == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "text"),
+    [(Fault(altered=True), 6, "libz 1.3 h0"), (Fault(status=404), 5, "libz 1.3 h0")],
+)
+def test_pixis_refusals_are_ours(with_pixi: Sandbox, fault: Fault, code: int, text: str) -> None:
+    with_pixi.server.fault("libz-1.3-h0.conda", replace(fault))
+    refused(with_pixi.run("fetch"), code, "pixi did not unpack", text)
+    assert with_pixi.left_behind() == []
+
+
+def test_a_package_of_another_channel_with_the_same_name_is_not_taken(
+    with_pixi: Sandbox, tmp_path: Path
+) -> None:
+    assert with_pixi.run("fetch").code == 0
+    other = with_pixi.server.root / "other"
+    different = [
+        replace(s, files={"lib/libz.so.1": b"other"}) if s.name == "libz" else s for s in stack()
+    ]
+    write_samples(other, different, [Platform.LINUX_64])
+    project = replace(with_pixi, root=tmp_path / "other")
+    project.write(channel=f"{with_pixi.server.url}/other", platforms=["linux-64"])
+    assert project.run("fetch").code == 0
+    assert (project.prefix() / "lib/libz.so.1").read_bytes() == b"other"

@@ -1,0 +1,132 @@
+"""Hosts other than hosts/gdal: another backend, a version from git, and what goes wrong there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.project_copy import PYTHON, ProjectCopy
+
+PYPROJECT = """
+[build-system]
+requires = {requires}
+build-backend = "{backend}"
+[project]
+name = "some-host"
+{version}
+requires-python = ">=3.11"
+[tool.geowheel]
+pythons = ["{python}"]
+plugins = ["libgdal-hdf4", "libgdal-hdf5", "libgdal-netcdf"]  # as hosts/gdal: the same prefix
+{extra}
+"""
+SETUPTOOLS = """
+[tool.setuptools.packages.find]
+include = ["osgeo*", "osgeo_utils*"]
+namespaces = true
+"""
+EVERYTHING = """
+[tool.setuptools.package-data]
+"*" = ["**/*"]
+"""
+
+
+def make_host(project: ProjectCopy, **parts: str) -> ProjectCopy:
+    """A host of its own in the project, which shares what was compiled already."""
+    folder = project.root / "hosts" / "some"
+    folder.mkdir()
+    known = {
+        "requires": '["setuptools>=77"]',
+        "backend": "setuptools.build_meta",
+        "version": 'version = "1.0"',
+        "python": PYTHON,
+        "extra": SETUPTOOLS + EVERYTHING,
+    }
+    text = PYPROJECT.format(**{**known, **parts})
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    return replace(project, host="hosts/some")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=A", "-c", "user.email=a@example.invalid"]
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_setuptools_and_the_bindings_of_another_host(second: ProjectCopy) -> None:
+    host = make_host(second)
+    result = host.run("repair", "--json")
+    assert result.returncode == 0, result.stderr
+    assert "bindings   cached" in result.stderr, "bindings do not depend on the host"
+    (summary,) = json.loads(result.stdout)["targets"]
+    assert Path(summary["wheel"]).name.startswith(f"some_host-1.0-cp{PYTHON.replace('.', '')}-")
+    with zipfile.ZipFile(summary["wheel"]) as archive:
+        assert "osgeo/_data/proj/proj.db" in archive.namelist()
+
+
+@pytest.mark.parametrize("name", ["setuptools-scm", "hatch-vcs"])
+def test_a_version_from_git_is_computed_in_the_checkout(second: ProjectCopy, name: str) -> None:
+    backends = {
+        "setuptools-scm": {
+            "requires": '["setuptools>=77", "setuptools-scm>=8"]',
+            "extra": SETUPTOOLS + EVERYTHING + "[tool.setuptools_scm]\nroot = '../..'",
+        },
+        "hatch-vcs": {
+            "requires": '["hatchling", "hatch-vcs"]',
+            "backend": "hatchling.build",
+            "extra": '[tool.hatch.version]\nsource = "vcs"\nraw-options.root = "../.."\n'
+            '[tool.hatch.build.targets.wheel]\npackages = ["osgeo", "osgeo_utils"]',
+        },
+    }
+    host = make_host(second, version='dynamic = ["version"]', **backends[name])
+    git(second.root, "add", "-A")
+    git(second.root, "commit", "-qm", "all")
+    git(second.root, "tag", "v4.5.6")
+    (summary,) = host.json("repair")["targets"]
+    assert Path(summary["wheel"]).name.startswith("some_host-4.5.6-")
+
+
+def test_a_backend_that_drops_the_payload_is_told_how(second: ProjectCopy) -> None:
+    result = make_host(second, extra=SETUPTOOLS).run("build", "--python", PYTHON)
+    assert result.returncode == 8
+    assert "payload files out of some_host-1.0" in result.stderr
+    assert "osgeo/_data/" in result.stderr
+    assert "[tool.setuptools.package-data]" in result.stderr
+
+
+def test_a_host_with_an_osgeo_folder_of_its_own(second: ProjectCopy) -> None:
+    host = make_host(second)
+    (second.root / "hosts" / "some" / "osgeo").mkdir()
+    (second.root / "hosts" / "some" / "osgeo" / "__init__.py").write_text("", encoding="utf-8")
+    result = host.run("build", "--python", PYTHON)
+    assert result.returncode == 8
+    assert "osgeo/__init__.py, which the payload brings as well" in result.stderr
+
+
+def test_a_floor_that_the_native_stack_does_not_keep(second: ProjectCopy) -> None:
+    extra = SETUPTOOLS + EVERYTHING + '[tool.geowheel.floor]\nglibc = "2.17"'
+    result = make_host(second, extra=extra).run("repair", "--python", PYTHON)
+    assert result.returncode == 8
+    assert "newer than the floor glibc 2.17" in result.stderr and "GLIBC_2." in result.stderr
+    assert not list(second.root.glob("dist/*"))
+
+
+def test_a_backend_that_is_not_installed(second: ProjectCopy) -> None:
+    result = make_host(second, backend="no_such_backend").run("build", "--python", PYTHON)
+    assert result.returncode == 8, result.stderr
+    assert "no_such_backend cannot build a wheel: BackendUnavailable" in result.stderr
+
+
+def test_a_failing_backend_names_its_log(second: ProjectCopy) -> None:
+    host = make_host(second)
+    planted = 'raise RuntimeError("planted fault")'
+    (second.root / "hosts" / "some" / "setup.py").write_text(planted, encoding="utf-8")
+    result = host.run("build", "--python", PYTHON)
+    assert result.returncode == 8, result.stderr
+    assert "planted fault" in result.stderr
+    log = result.stderr.rpartition("the whole output is in ")[2].strip()
+    assert "planted fault" in Path(log).read_text(encoding="utf-8")

@@ -1,0 +1,230 @@
+"""Commands as real processes: logs, exit codes, limits, and no survivors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from geowheel.errors import BuildError
+from geowheel.process import TAIL, Runner
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
+
+ENV = {"PATH": os.environ.get("PATH", os.defpath)}
+FOREVER = 600
+# A shell that starts a child, says who it is, and waits.
+FAMILY = f"sleep {FOREVER} & echo $! > child.part && mv child.part child && wait"
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    runner = Runner(tmp_path / "logs")
+    yield runner
+    runner.stop()
+
+
+def until(happens: Callable[[], bool]) -> None:
+    """Wait for something that is about to happen; a hang is a failure and not a verdict on time."""
+    for _ in range(6000):
+        if happens():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not happen")
+
+
+def is_gone(pid: int) -> bool:
+    """No such process, or one that ended and that nobody has asked about."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/stat").read_text()
+        return status.rpartition(")")[2].split()[0] in "ZX"
+    return False
+
+
+def child(folder: Path) -> int:
+    until((folder / "child").exists)
+    return int((folder / "child").read_text())
+
+
+def test_output_and_exit_code_come_back(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["sh", "-c", "echo out; echo err >&2"], env=ENV, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "err\n")
+    assert done.argv == ("sh", "-c", "echo out; echo err >&2")
+
+
+def test_a_command_runs_in_the_folder_it_is_given(runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    done = runner(["sh", "-c", "pwd -P"], env=ENV, cwd=tmp_path / "sub")
+    assert done.stdout.strip() == str((tmp_path / "sub").resolve())
+
+
+def test_a_log_holds_command_output_and_exit_code(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["sh", "-c", "echo 'to out'; echo 'to err' >&2"], env=ENV, cwd=tmp_path)
+    text = done.log.read_text()
+    assert text.startswith(f"$ cd {tmp_path} && sh -c 'echo '")
+    for expected in ("[exit 0]", "--- stdout\nto out\n", "--- stderr\nto err\n"):
+        assert expected in text
+
+
+def test_logs_are_numbered_and_named_by_program(runner: Runner, tmp_path: Path) -> None:
+    for argv in (["sh", "-c", ":"], [shutil.which("true") or "true"], ["sh", "-c", ":"]):
+        runner(argv, env=ENV, cwd=tmp_path)
+    names = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert names == ["01-sh.log", "02-true.log", "03-sh.log"]
+
+
+def test_a_failure_names_program_exit_code_and_log(runner: Runner, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="sh failed with exit code 3") as caught:
+        runner(["sh", "-c", "echo why >&2; exit 3"], env=ENV, cwd=tmp_path)
+    assert "  why" in str(caught.value)
+    log = tmp_path / "logs" / "01-sh.log"
+    assert str(log) in str(caught.value)
+    assert "[exit 3]" in log.read_text()
+
+
+def test_a_failure_repeats_the_end_of_a_long_output(runner: Runner, tmp_path: Path) -> None:
+    script = "i=1; while [ $i -le 200 ]; do echo line-$i; i=$((i+1)); done; exit 1"
+    with pytest.raises(BuildError) as caught:
+        runner(["sh", "-c", script], env=ENV, cwd=tmp_path)
+    text = str(caught.value)
+    assert "line-200" in text
+    assert f"line-{200 - TAIL}\n" not in text
+    assert "line-1\n" in (tmp_path / "logs" / "01-sh.log").read_text()
+
+
+def test_a_failure_may_be_part_of_the_answer(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["sh", "-c", "exit 3"], env=ENV, cwd=tmp_path, check=False)
+    assert done.returncode == 3
+
+
+def test_a_signal_is_a_negative_exit_code(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["sh", "-c", "kill -SEGV $$"], env=ENV, cwd=tmp_path, check=False)
+    assert done.returncode == -signal.SIGSEGV
+
+
+def test_a_program_that_is_not_there_is_an_os_error(runner: Runner, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        runner([tmp_path / "nothing"], env=ENV, cwd=tmp_path)
+
+
+def test_a_command_sees_its_explicit_environment_only(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GDAL_DATA", "/of/this/process")
+    program = shutil.which("env")
+    assert program is not None
+    done = runner([program], env={"A": "1", "B": "two words"}, cwd=tmp_path)
+    assert sorted(done.stdout.splitlines()) == ["A=1", "B=two words"]
+
+
+def test_nothing_can_be_typed_into_a_command(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["sh", "-c", "read line; echo $?"], env=ENV, cwd=tmp_path)
+    assert done.stdout.strip() != "0"
+
+
+def test_output_that_is_no_text_is_kept_as_far_as_it_is(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["sh", "-c", r"printf 'caf\351\n'"], env=ENV, cwd=tmp_path)
+    assert done.stdout == "caf\ufffd\n"
+    assert "caf\ufffd" in done.log.read_text(encoding="utf-8")
+
+
+def test_no_shell_reads_an_argument(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["printf", "%s|", "$HOME", "a b", "*"], env=ENV, cwd=tmp_path)
+    assert done.stdout == "$HOME|a b|*|"
+
+
+def test_a_limit_ends_a_command_with_its_children(runner: Runner, tmp_path: Path) -> None:
+    done = runner(["sh", "-c", FAMILY], env=ENV, cwd=tmp_path, check=False, timeout=1)
+    assert done.returncode == -signal.SIGKILL
+    assert "[geowheel] stopped after 1 s" in done.stderr
+    assert "stopped after" in done.log.read_text()
+    until(lambda: is_gone(child(tmp_path)))
+
+
+def test_a_limit_that_is_exceeded_is_an_error(runner: Runner, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="stopped after 0 s"):
+        runner(["sleep", str(FOREVER)], env=ENV, cwd=tmp_path, timeout=0.1)
+
+
+def test_stop_ends_a_command_with_its_children(runner: Runner, tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        future = pool.submit(runner, ["sh", "-c", FAMILY], env=ENV, cwd=tmp_path, check=False)
+        pid = child(tmp_path)
+        assert not is_gone(pid)
+        runner.stop()
+        assert future.result().returncode == -signal.SIGKILL
+    until(lambda: is_gone(pid))
+
+
+def test_stop_ends_all_commands(runner: Runner, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(len(folders)) as pool:
+        futures = [
+            pool.submit(runner, ["sh", "-c", FAMILY], env=ENV, cwd=folder) for folder in folders
+        ]
+        pids = [child(folder) for folder in folders]
+        runner.stop()
+        for future in futures:
+            assert isinstance(future.exception(), BuildError)
+    for pid in pids:
+        until(lambda pid=pid: is_gone(pid))  # type: ignore[misc]
+
+
+def test_nothing_is_started_after_stop(runner: Runner, tmp_path: Path) -> None:
+    runner.stop()
+    with pytest.raises(BuildError, match="touch was not started: the run is stopping"):
+        runner(["touch", "here"], env=ENV, cwd=tmp_path)
+    assert not (tmp_path / "here").exists()
+
+
+def test_stop_may_come_twice_and_after_the_end(runner: Runner, tmp_path: Path) -> None:
+    runner(["true"], env=ENV, cwd=tmp_path)
+    runner.stop()
+    runner.stop()
+
+
+def test_an_interruption_ends_the_command_with_its_children(runner: Runner, tmp_path: Path) -> None:
+    """Ctrl-C does not reach a command, which has a session of its own: the runner ends it."""
+    ident = threading.get_ident()
+
+    def interrupt() -> None:
+        child(tmp_path)
+        signal.pthread_kill(ident, signal.SIGINT)
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner(["sh", "-c", FAMILY], env=ENV, cwd=tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        thread.join()
+    until(lambda: is_gone(child(tmp_path)))
+
+
+def test_commands_run_side_by_side(runner: Runner, tmp_path: Path) -> None:
+    """Each waits for the other's file: one after the other they would never end."""
+    script = "touch $0; until [ -e $1 ]; do sleep 0.01; done"
+    with ThreadPoolExecutor(2) as pool:
+        futures = [
+            pool.submit(runner, ["sh", "-c", script, *pair], env=ENV, cwd=tmp_path, timeout=60)
+            for pair in (("a", "b"), ("b", "a"))
+        ]
+        logs = {future.result().log.name for future in futures}
+    assert logs == {"01-sh.log", "02-sh.log"}

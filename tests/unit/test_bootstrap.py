@@ -1,0 +1,269 @@
+"""The bootstrap, with stand-ins for the bundled libraries: what it tells them and what not."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import types
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOURCE = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")
+USER_FOLDER = b"/home/me/.local/share/proj"
+
+
+class Function:
+    """A function of a library: notes its calls."""
+
+    def __init__(self, library: Library, name: str) -> None:
+        self.argtypes: list[object] | None = None
+        self.restype: object = ctypes.c_int
+        self._note: Callable[[tuple[object, ...]], None] = lambda arguments: library.calls.append(
+            (name, tuple(map(plain, arguments)))
+        )
+        self._answer = library.answers.get(name)
+
+    def __call__(self, *arguments: object) -> object:
+        assert self.argtypes is not None, "a call without argtypes would pass pointers as int"
+        assert len(self.argtypes) == len(arguments)
+        assert self.restype is not ctypes.c_int, "and without restype return them so"
+        self._note(arguments)
+        return self._answer
+
+
+class Library:
+    """Stands in for a bundled library."""
+
+    def __init__(self, path: str, calls: list[tuple[str, tuple[object, ...]]]) -> None:
+        self.path = path
+        self.calls = calls
+        self.answers: dict[str, object] = {"proj_context_get_user_writable_directory": USER_FOLDER}
+        self.functions: dict[str, Function] = {}
+
+    def __getattr__(self, name: str) -> Function:
+        return self.functions.setdefault(name, Function(self, name))
+
+
+def plain(value: object) -> object:
+    return list(value) if isinstance(value, ctypes.Array) else value
+
+
+class World:
+    """An installed package, and what its bootstrap told the libraries."""
+
+    def __init__(self, package: Path) -> None:
+        self.package = package
+        self.calls: list[tuple[str, tuple[object, ...]]] = []
+        self.loaded: list[str] = []
+        self.failing: str | None = None
+        self.answers: dict[str, object] = {}
+
+    def load(self, path: str) -> Library:
+        if self.failing is not None and self.failing in path:
+            raise OSError("cannot open shared object file")
+        self.loaded.append(path)
+        library = Library(path, self.calls)
+        library.answers |= self.answers
+        return library
+
+    def run(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        fake = types.ModuleType("ctypes")
+        for name in ("c_char_p", "c_int", "c_void_p", "POINTER"):
+            setattr(fake, name, getattr(ctypes, name))
+        fake.CDLL = self.load  # type: ignore[attr-defined]
+        path = str(self.package / "_bootstrap.py")
+        names: dict[str, Any] = {"__file__": path, "__name__": "osgeo._bootstrap"}
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "ctypes", fake)
+            exec(compile(SOURCE, path, "exec"), names)
+        return names
+
+    def told(self, name: str) -> list[tuple[object, ...]]:
+        return [arguments for called, arguments in self.calls if called == name]
+
+    def options(self) -> dict[object, object]:
+        return dict(self.told("CPLSetConfigOption"))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A repaired package with certificates and plugins, and a user who names none."""
+    for name in ("GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PROJ_CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    package = tmp_path / "site-packages" / "osgeo"
+    (package / "_data").mkdir(parents=True)
+    (package / "_plugins").mkdir()
+    (package / "_data" / "cacert.pem").touch()
+    libraries = {"gdal": "../host.libs/libgdal.so", "proj": "../host.libs/libproj.so"}
+    (package / "_libraries.json").write_text(json.dumps(libraries))
+    return World(package)
+
+
+def test_the_bundled_libraries_are_loaded_by_the_file_that_repair_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(monkeypatch)
+    libs = world.package.parent / "host.libs"
+    assert world.loaded == [str(libs / "libgdal.so"), str(libs / "libproj.so")]
+
+
+def test_our_data_comes_first_and_the_users_folder_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(monkeypatch)
+    ours = os.fsencode(world.package / "_data" / "proj")
+    assert world.told("proj_context_set_search_paths") == [(None, 2, [ours, USER_FOLDER])]
+    assert world.told("OSRSetPROJSearchPaths") == [([ours, USER_FOLDER, None],)]
+
+
+def test_a_proj_without_a_users_folder_has_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.answers["proj_context_get_user_writable_directory"] = None
+    world.run(monkeypatch)
+    ours = os.fsencode(world.package / "_data" / "proj")
+    assert world.told("proj_context_set_search_paths") == [(None, 1, [ours])]
+    assert world.told("OSRSetPROJSearchPaths") == [([ours, None],)]
+
+
+def test_the_users_folder_is_asked_for_and_not_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(monkeypatch)
+    assert world.told("proj_context_get_user_writable_directory") == [(None, 0)]
+
+
+def test_gdal_gets_its_data_and_its_plugins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run(monkeypatch)
+    options = world.options()
+    assert options[b"GDAL_DATA"] == os.fsencode(world.package / "_data" / "gdal")
+    assert options[b"GDAL_DRIVER_PATH"] == os.fsencode(world.package / "_plugins")
+
+
+def test_without_plugins_of_ours_none_are_looked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.package / "_plugins").rmdir()
+    world.run(monkeypatch)
+    assert world.options()[b"GDAL_DRIVER_PATH"] == b"disable"
+
+
+def test_both_trust_our_certificates(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run(monkeypatch)
+    ours = os.fsencode(world.package / "_data" / "cacert.pem")
+    assert world.options()[b"GDAL_CURL_CA_BUNDLE"] == ours
+    assert world.told("proj_context_set_ca_bundle_path") == [(None, ours)]
+
+
+@pytest.mark.parametrize("name", ["GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_that_the_user_names_win(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "mine.pem").touch()
+    monkeypatch.setenv(name, str(tmp_path / "mine.pem"))
+    world.run(monkeypatch)
+    assert b"GDAL_CURL_CA_BUNDLE" not in world.options()
+    assert world.told("proj_context_set_ca_bundle_path") == []
+
+
+def test_certificates_that_the_user_names_for_proj_are_projs(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.pem").touch()
+    monkeypatch.setenv("PROJ_CURL_CA_BUNDLE", str(tmp_path / "mine.pem"))
+    world.run(monkeypatch)
+    assert b"GDAL_CURL_CA_BUNDLE" in world.options()
+    assert world.told("proj_context_set_ca_bundle_path") == []
+
+
+@pytest.mark.parametrize("value", ["", "/nowhere/mine.pem"])
+def test_certificates_that_cannot_be_read_do_not_win(
+    world: World, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", value)
+    world.run(monkeypatch)
+    assert b"GDAL_CURL_CA_BUNDLE" in world.options()
+
+
+def test_without_certificates_of_ours_none_are_set(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.package / "_data" / "cacert.pem").unlink()
+    world.run(monkeypatch)
+    assert b"GDAL_CURL_CA_BUNDLE" not in world.options()
+    assert world.told("proj_context_set_ca_bundle_path") == []
+
+
+def test_the_environment_is_never_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+
+    class Environment(dict[str, str]):
+        def __setitem__(self, key: str, value: str) -> None:
+            written.append(key)
+
+        def setdefault(self, key: str, default: str = "") -> str:
+            written.append(key)
+            return default
+
+        def update(self, *arguments: object, **_: object) -> None:
+            written.append(arguments)
+
+        def pop(self, *arguments: object) -> str:
+            written.append(arguments)
+            return ""
+
+    monkeypatch.setattr(os, "environ", Environment(os.environ))
+    monkeypatch.setattr(os, "putenv", lambda *arguments: written.append(arguments))
+    monkeypatch.setattr(os, "unsetenv", lambda *arguments: written.append(arguments))
+    world.run(monkeypatch)
+    assert world.calls
+    assert written == []
+
+
+@pytest.mark.parametrize("name", ["PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH"])
+def test_what_the_environment_says_for_others_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    world.run(monkeypatch)
+    before = list(world.calls)
+    world.calls.clear()
+    monkeypatch.setenv(name, "/opt/other")
+    world.run(monkeypatch)
+    assert world.calls == before
+
+
+def test_without_the_file_of_repair_nothing_is_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.package / "_libraries.json").unlink()
+    world.run(monkeypatch)
+    assert (world.loaded, world.calls) == ([], [])
+
+
+def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.failing = "libproj"
+    with pytest.raises(ImportError, match=r"libproj\.so cannot be loaded: cannot open") as caught:
+        world.run(monkeypatch)
+    assert "Reinstall" in str(caught.value)
+    assert world.calls == []
+
+
+def test_proj_is_set_up_before_gdal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run(monkeypatch)
+    names = [name for name, _ in world.calls]
+    assert names.index("proj_context_set_search_paths") < names.index("CPLSetConfigOption")
+
+
+def test_the_bootstrap_needs_the_standard_library_only() -> None:
+    imported = {
+        line.split()[1] for line in SOURCE.splitlines() if line.startswith(("import ", "from "))
+    }
+    assert imported <= sys.stdlib_module_names

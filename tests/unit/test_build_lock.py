@@ -1,0 +1,449 @@
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.markers import Marker
+from packaging.pylock import Pylock
+from packaging.tags import Tag, parse_tag
+
+from geowheel.console import Console
+from geowheel.digest import digest
+from geowheel.errors import ChannelError, LockError
+from geowheel.native import build_lock
+from geowheel.native.build_lock import (
+    BuildLock,
+    Requirements,
+    marker_environment,
+    read_build_lock,
+    solve_build_lock,
+    target_tags,
+)
+from geowheel.process import Result
+from geowheel.targets import Platform, Target
+
+LINUX = Target(python="3.12", platform=Platform.LINUX_64)
+TARGETS = [Target(python=p, platform=s) for p in ("3.11", "3.12", "3.13") for s in Platform]
+
+
+# ---------------------------------------------------------------------------- targets
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        (Platform.LINUX_64, ("linux", "posix", "Linux", "x86_64")),
+        (Platform.LINUX_AARCH64, ("linux", "posix", "Linux", "aarch64")),
+        (Platform.OSX_64, ("darwin", "posix", "Darwin", "x86_64")),
+        (Platform.OSX_ARM64, ("darwin", "posix", "Darwin", "arm64")),
+        (Platform.WIN_64, ("win32", "nt", "Windows", "AMD64")),
+        (Platform.WIN_ARM64, ("win32", "nt", "Windows", "ARM64")),
+    ],
+)
+def test_markers_see_the_target_and_not_this_machine(
+    platform: Platform, expected: tuple[str, ...]
+) -> None:
+    found = marker_environment(Target(python="3.12", platform=platform))
+    assert (
+        found["sys_platform"], found["os_name"], found["platform_system"], found["platform_machine"]
+    ) == expected  # fmt: skip
+    assert (found["python_version"], found["implementation_name"]) == ("3.12", "cpython")
+
+
+@pytest.mark.parametrize(
+    ("tag", "platforms"),
+    [
+        ("cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64", {Platform.LINUX_64}),
+        ("cp312-cp312-manylinux_2_28_aarch64", {Platform.LINUX_AARCH64}),
+        ("cp312-cp312-manylinux_2_34_x86_64", set()),
+        ("cp312-cp312-musllinux_1_2_x86_64", set()),
+        ("cp312-cp312-manylinux1_x86_64", {Platform.LINUX_64}),
+        ("cp38-abi3-manylinux2010_x86_64", {Platform.LINUX_64}),
+        ("cp313-abi3-manylinux2014_x86_64", set()),
+        ("cp312-cp312t-manylinux2014_x86_64", set()),
+        ("pp310-pypy310_pp73-manylinux2014_x86_64", set()),
+        ("cp312-cp312-macosx_11_0_arm64", {Platform.OSX_ARM64}),
+        ("cp312-cp312-macosx_10_13_x86_64", {Platform.OSX_64}),
+        ("cp312-cp312-macosx_10_9_universal2", {Platform.OSX_64}),
+        ("cp312-cp312-macosx_11_0_universal2", {Platform.OSX_64, Platform.OSX_ARM64}),
+        ("cp312-cp312-macosx_14_0_arm64", set()),
+        ("cp312-cp312-win_amd64", {Platform.WIN_64}),
+        ("cp312-cp312-win_arm64", {Platform.WIN_ARM64}),
+        ("cp312-none-any", set(Platform)),
+        ("py3-none-any", set(Platform)),
+        ("py2.py3-none-any", set(Platform)),
+        ("py310-none-any", set(Platform)),
+        ("py313-none-any", set()),
+        ("py3-none-manylinux2014_x86_64", {Platform.LINUX_64}),
+        ("py3-none-win_amd64", {Platform.WIN_64}),
+    ],
+)
+def test_a_wheel_fits_where_an_installer_would_take_it(tag: str, platforms: set[Platform]) -> None:
+    fitting = {
+        platform
+        for platform in Platform
+        if parse_tag(tag) & set(target_tags(Target(python="3.12", platform=platform)))
+    }
+    assert fitting == platforms
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_tags_are_in_order_of_preference_and_unlike(target: Target) -> None:
+    tags = target_tags(target)
+    assert len(tags) == len(set(tags))
+    own = next(i for i, tag in enumerate(tags) if tag.abi == target.interpreter_tag)
+    stable = next(i for i, tag in enumerate(tags) if tag.abi == "abi3")
+    pure = tags.index(Tag("py3", "none", "any"))
+    assert own < stable < pure
+
+
+def test_a_newer_manylinux_goes_before_an_older_one() -> None:
+    names = [tag.platform for tag in target_tags(LINUX)]
+    assert names.index("manylinux_2_28_x86_64") < names.index("manylinux_2_17_x86_64")
+    assert names.index("manylinux2014_x86_64") < names.index("linux_x86_64")
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def wheel(
+    name: str, version: str = "1.0", tag: str = "py3-none-any", **more: Any
+) -> dict[str, Any]:
+    file = f"{name.replace('-', '_')}-{version}-{tag}.whl"
+    return {"url": f"https://i.invalid/{file}", "hashes": {"sha256": "0" * 64}, **more}
+
+
+def package(
+    name: str, *wheels: Mapping[str, Any], version: str = "1.0", **more: Any
+) -> dict[str, Any]:
+    described = {"name": name, "version": version, **more}
+    return described | ({"wheels": list(wheels)} if wheels else {})
+
+
+def write(folder: Path, *packages: Mapping[str, Any]) -> BuildLock:
+    path = folder / "pylock.geowheel.toml"
+    data = {
+        "lock-version": "1.0",
+        "created-by": "test",
+        "dependency-groups": ["bindings", "build", "test", "sdist"],
+        "packages": list(packages),
+        "tool": {"geowheel": {"solved-from": "x"}},
+    }
+    path.write_text(tomli_w.dumps(data))
+    return read_build_lock(path)
+
+
+def group(*names: str) -> str:
+    return " or ".join(f"'{name}' in dependency_groups" for name in names)
+
+
+def test_a_group_takes_its_own_and_the_best_wheel_of_the_target(tmp_path: Path) -> None:
+    lock = write(
+        tmp_path,
+        package(
+            "numpy",
+            wheel("numpy", tag="cp312-cp312-manylinux_2_17_x86_64"),
+            wheel("numpy", tag="cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64", size=7),
+            wheel("numpy", tag="cp313-cp313-manylinux_2_28_x86_64"),
+            wheel("numpy", tag="cp312-cp312-win_amd64"),
+            marker=group("bindings", "test"),
+        ),
+        package("backend", wheel("backend"), marker=group("build")),
+        package("on-windows", wheel("on-windows"),
+                marker=f"sys_platform == 'win32' and ({group('test')})"),
+    )  # fmt: skip
+    (numpy,) = lock.requirements("bindings", LINUX)
+    assert (
+        numpy.file_name == "numpy-1.0-cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"
+    )
+    assert (numpy.size, numpy.sha256) == (7, "0" * 64)
+    assert [d.name for d in lock.requirements("build", LINUX)] == ["backend"]
+    assert [d.name for d in lock.requirements("test", LINUX)] == ["numpy"]
+    on_windows = lock.requirements("test", replace(LINUX, platform=Platform.WIN_64))
+    assert [d.name for d in on_windows] == ["numpy", "on-windows"]
+    assert lock.solved_from == "x"
+
+
+def test_a_name_in_a_url_is_unescaped(tmp_path: Path) -> None:
+    made = wheel("torch")
+    made["url"] = "https://i.invalid/torch-2.0%2Bcpu-py3-none-any.whl?sig=x#frag"
+    lock = write(tmp_path, package("torch", made, version="2.0+cpu", marker=group("test")))
+    (torch,) = lock.requirements("test", LINUX)
+    assert torch.file_name == "torch-2.0+cpu-py3-none-any.whl"
+
+
+def test_a_wheel_that_a_target_lacks_is_an_error_that_names_both(tmp_path: Path) -> None:
+    lock = write(
+        tmp_path, package("x", wheel("x", tag="cp312-cp312-win_amd64"), marker=group("test"))
+    )
+    assert lock.requirements("build", LINUX) == ()
+    with pytest.raises(LockError) as caught:
+        lock.requirements("test", LINUX)
+    assert "test requirements of cp312-linux-64" in str(caught.value)
+    assert "'x'" in str(caught.value)
+
+
+def test_an_sdist_is_no_wheel(tmp_path: Path) -> None:
+    sdist = {"url": "https://i.invalid/x-1.0.tar.gz", "hashes": {"sha256": "0" * 64}}
+    lock = write(tmp_path, package("x", sdist=sdist, marker=group("test")))
+    with pytest.raises(LockError, match=r"x 1\.0 has no wheel for cp312-linux-64"):
+        lock.requirements("test", LINUX)
+    with pytest.raises(LockError, match="no sdist of GDAL in it"):
+        _ = lock.gdal_sdist
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"path": "x-1.0-py3-none-any.whl", "hashes": {"sha256": "0" * 64}},
+        {"url": "https://i.invalid/x-1.0-py3-none-any.whl", "hashes": {"md5": "0" * 32}},
+    ],
+)
+def test_what_could_not_be_fetched_or_verified_is_refused(
+    tmp_path: Path, broken: Mapping[str, Any]
+) -> None:
+    lock = write(tmp_path, package("x", broken, marker=group("test")))
+    with pytest.raises(LockError, match=r"x 1\.0 has no URL or no sha256"):
+        lock.requirements("test", LINUX)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "there is no build lock"),
+        ("not toml", "not a valid pylock file"),
+        ('lock-version = "1.0"\n', "not a valid pylock file"),
+        ('lock-version = "9.0"\ncreated-by = "x"\npackages = []\n', "not a valid pylock file"),
+    ],
+)
+def test_a_build_lock_that_cannot_be_used(tmp_path: Path, text: str | None, expected: str) -> None:
+    path = tmp_path / "pylock.geowheel.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(LockError, match=expected) as caught:
+        read_build_lock(path)
+    assert str(path) in str(caught.value) and "nox -s lock" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------- solving
+
+WANTED = Requirements(
+    gdal_version="3.10.3",
+    pythons=("3.11", "3.12"),
+    platforms=(Platform.LINUX_64, Platform.OSX_ARM64),
+    build=("backend",),
+    test=("tests",),
+)
+GDAL = package(
+    "gdal", version="3.10.3",
+    sdist={"url": "https://i.invalid/gdal-3.10.3.tar.gz", "hashes": {"sha256": "1" * 64}},
+)  # fmt: skip
+NUMPY = package(
+    "numpy",
+    *(
+        wheel("numpy", tag=f"{python}-{python}-{platform}")
+        for python in ("cp311", "cp312", "cp313")
+        for platform in ("manylinux2014_x86_64", "macosx_11_0_arm64", "win_amd64")
+    ),
+)
+
+
+@dataclass(kw_only=True)
+class FakeUv:
+    """Answers like `uv pip compile`: what is locked for a first requirement."""
+
+    console: Console
+    answers: Mapping[str, Sequence[Mapping[str, Any]]]
+    error: str = ""
+    log: Path = Path("uv.log")
+    settings: dict[str, str] = field(default_factory=dict)
+    argv: list[tuple[str, ...]] = field(default_factory=list)
+
+    def run(
+        self, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, check: bool
+    ) -> Result:
+        assert not check and "SECRET" not in env
+        asked = (cwd / "requirements.in").read_text().split()[0]
+        self.settings[asked] = (cwd / "uv.toml").read_text()
+        self.argv.append(tuple(map(str, argv)))
+        if not self.error:
+            data = {"lock-version": "1.0", "created-by": "uv", "packages": self.answers[asked]}
+            (cwd / "pylock.toml").write_text(tomli_w.dumps(data))
+        return Result(
+            argv=(), returncode=2 if self.error else 0, stdout="", stderr=self.error, log=self.log
+        )
+
+
+@pytest.fixture
+def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
+    monkeypatch.setattr(build_lock, "tool_path", lambda name: Path("/tools") / name)
+    return FakeUv(
+        console=Console(logs=tmp_path / "logs"),
+        answers={
+            "numpy>=2": [NUMPY],
+            "backend": [package("backend", wheel("backend"))],
+            "tests": [package("tests", wheel("tests")), NUMPY],
+            "gdal==3.10.3": [GDAL],
+        },
+    )
+
+
+def solve(uv: FakeUv, path: Path, wanted: Requirements = WANTED) -> BuildLock:
+    solve_build_lock(wanted, path, environ={"SECRET": "x"}, step=uv)  # type: ignore[arg-type]
+    return read_build_lock(path)
+
+
+def test_groups_are_merged_and_what_no_target_can_use_left_out(uv: FakeUv, tmp_path: Path) -> None:
+    lock = solve(uv, tmp_path / "lock" / "pylock.geowheel.toml")
+    assert [p.name for p in lock.pylock.packages] == ["backend", "gdal", "numpy", "tests"]
+    numpy = lock.pylock.packages[2]
+    assert str(numpy.marker) == '"bindings" in dependency_groups or "test" in dependency_groups'
+    assert len(numpy.wheels or ()) == 4  # two pythons, two platforms
+    assert lock.solved_from == digest(WANTED)
+    assert lock.gdal_sdist.sha256 == "1" * 64
+    assert [p.name for p in (tmp_path / "lock").iterdir()] == ["pylock.geowheel.toml"]
+
+
+def test_the_oldest_python_counts_and_gdal_is_never_built(uv: FakeUv, tmp_path: Path) -> None:
+    wanted = replace(WANTED, pythons=("3.12", "3.9", "3.11"))
+    solve(uv, tmp_path / "lock.toml", wanted)
+    for argv in uv.argv:
+        assert argv[argv.index("--python-version") + 1] == "3.9"
+        assert "--universal" in argv and "--config-file" not in argv
+    assert tomllib.loads(uv.settings["backend"]) == {"no-build": True}
+    (static,) = tomllib.loads(uv.settings["gdal==3.10.3"])["dependency-metadata"]
+    assert static == {"name": "gdal", "version": "3.10.3", "requires-dist": []}
+
+
+def test_the_same_again_is_the_same_file(uv: FakeUv, tmp_path: Path) -> None:
+    solve(uv, tmp_path / "a.toml")
+    uv.answers = {name: list(reversed(found)) for name, found in uv.answers.items()}
+    solve(uv, tmp_path / "b.toml")
+    assert (tmp_path / "a.toml").read_bytes() == (tmp_path / "b.toml").read_bytes()
+
+
+def test_a_marker_of_uvs_holds_together_with_the_group(uv: FakeUv, tmp_path: Path) -> None:
+    marker = "sys_platform == 'darwin' or python_version < '3.12'"
+    uv.answers = {**uv.answers, "tests": [package("tests", wheel("tests"), marker=marker)]}
+    lock = solve(uv, tmp_path / "lock.toml")
+
+    def has(python: str, platform: Platform, name: str = "test") -> bool:
+        return bool(lock.requirements(name, Target(python=python, platform=platform)))
+
+    assert has("3.11", Platform.LINUX_64) and has("3.12", Platform.OSX_ARM64)
+    assert not has("3.12", Platform.LINUX_64)
+    assert "tests" not in [d.name for d in lock.requirements("build", LINUX)]
+
+
+def test_two_versions_of_one_package_keep_to_their_groups(uv: FakeUv, tmp_path: Path) -> None:
+    old = package("shared", wheel("shared", "1.0"), version="1.0")
+    new = package("shared", wheel("shared", "2.0"), version="2.0")
+    uv.answers = {**uv.answers, "backend": [old], "tests": [new]}
+    lock = solve(uv, tmp_path / "lock.toml")
+    assert [d.version for d in lock.requirements("build", LINUX)] == ["1.0"]
+    assert [d.version for d in lock.requirements("test", LINUX)] == ["2.0"]
+
+
+def test_a_package_that_no_target_asks_for_is_left_out(uv: FakeUv, tmp_path: Path) -> None:
+    windows = package("pywin32", wheel("pywin32", tag="cp312-cp312-win_amd64"),
+                      marker="sys_platform == 'win32'")  # fmt: skip
+    uv.answers = {**uv.answers, "tests": [windows]}
+    lock = solve(uv, tmp_path / "lock.toml")
+    assert "pywin32" not in [p.name for p in lock.pylock.packages]
+
+
+def test_a_target_without_a_wheel_is_said_and_one_for_none_refused(
+    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lock.toml"
+    only = package("tests", wheel("tests", tag="py3-none-macosx_11_0_arm64"))
+    uv.answers = {**uv.answers, "tests": [only]}
+    solve(uv, path)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "tests 1.0 has no wheel for cp311-linux-64, cp312-linux-64" in said
+    path.unlink()
+    none = package("tests", wheel("tests", tag="py3-none-win_amd64"))
+    uv.answers = {**uv.answers, "tests": [none]}
+    with pytest.raises(LockError, match=r"tests 1\.0 has no wheel for cp311-linux-64, "):
+        solve(uv, path)
+    assert not path.exists()
+
+
+def test_wheels_of_a_local_folder_are_refused(uv: FakeUv, tmp_path: Path) -> None:
+    local = {"path": "tests-1.0-py3-none-any.whl", "hashes": {"sha256": "0" * 64}}
+    uv.answers = {**uv.answers, "tests": [package("tests", local)]}
+    with pytest.raises(LockError, match="comes from a local folder"):
+        solve(uv, tmp_path / "lock.toml")
+
+
+def test_an_index_without_gdals_sdist_is_told(uv: FakeUv, tmp_path: Path) -> None:
+    only = package("gdal", wheel("gdal", "3.10.3"), version="3.10.3")
+    uv.answers = {**uv.answers, "gdal==3.10.3": [only]}
+    with pytest.raises(LockError, match=r"the index has no sdist of GDAL 3\.10\.3"):
+        solve(uv, tmp_path / "lock.toml")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "expected"),
+    [
+        ("error: Failed to fetch: `https://i.invalid/x`", ChannelError, "cannot be reached"),
+        ("dns error: no such host", ChannelError, "UV_DEFAULT_INDEX"),
+        ("No solution found: numpy>=2 is not there", LockError, "no solution for numpy>=2"),
+    ],
+)
+def test_uvs_words_are_passed_on_with_its_log(
+    uv: FakeUv, tmp_path: Path, said: str, kind: type[Exception], expected: str
+) -> None:
+    uv.error = said
+    with pytest.raises(kind) as caught:
+        solve(uv, tmp_path / "lock.toml")
+    assert expected in str(caught.value)
+    assert said in str(caught.value) and "uv.log" in str(caught.value)
+    assert not (tmp_path / "lock.toml").exists()
+
+
+def test_whatever_is_asked_for_is_part_of_the_digest() -> None:
+    changed: dict[str, Any] = {
+        "gdal_version": "3.10.4",
+        "pythons": ("3.11",),
+        "platforms": (Platform.LINUX_64,),
+        "build": ("other",),
+        "test": (),
+    }
+    digests = {digest(replace(WANTED, **{name: value})) for name, value in changed.items()}
+    assert len(digests | {digest(WANTED)}) == len(changed) + 1
+
+
+@given(
+    markers=st.lists(
+        st.sampled_from(
+            ["sys_platform == 'win32'", "python_version >= '3.12'", "os_name == 'posix'",
+             "platform_machine == 'arm64'", "python_version < '3.12' or sys_platform == 'darwin'"]
+        ),
+        max_size=3,
+    ),
+    groups=st.sets(st.sampled_from(["bindings", "build", "test"]), min_size=1),
+    target=st.sampled_from(TARGETS),
+    asked=st.sampled_from(["bindings", "build", "test"]),
+)  # fmt: skip
+def test_a_merged_marker_means_both(
+    markers: list[str], groups: set[str], target: Target, asked: str
+) -> None:
+    own = " and ".join(f"({marker})" for marker in markers)
+    data = package("x", wheel("x")) | ({"marker": own} if own else {})
+    lock = Pylock.from_dict({"lock-version": "1.0", "created-by": "t", "packages": [data]})
+    (merged,) = (build_lock._in_groups(found, groups) for found in lock.packages)
+    assert merged.marker is not None
+    environment: dict[str, Any] = dict(marker_environment(target))
+    found = merged.marker.evaluate(
+        environment | {"dependency_groups": frozenset({asked}), "extras": frozenset()}, "lock_file"
+    )
+    alone = Marker(own).evaluate(environment) if own else True
+    assert found == (alone and asked in groups)

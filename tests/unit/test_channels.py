@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from geowheel.errors import ChannelError, ConfigError, UsageError
+from geowheel.native.channels import (
+    Mirrors,
+    configured_channels,
+    folder_channel,
+    mirrors_of,
+    named_channel,
+    parse_channel,
+    read_mirrors,
+)
+
+FORGE = "https://conda.anaconda.org/conda-forge/"
+
+
+@pytest.fixture(autouse=True)
+def no_pixi_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home of one's own: pixi's settings are read from there."""
+    home = tmp_path / "home"
+    for name in ("HOME", "XDG_CONFIG_HOME", "PIXI_HOME"):
+        monkeypatch.setenv(name, str(home))
+    home.mkdir()
+    return home
+
+
+def channel_folder(folder: Path) -> Path:
+    (folder / "noarch").mkdir(parents=True)
+    (folder / "noarch" / "repodata.json").write_text("{}")
+    return folder
+
+
+# ---------------------------------------------------------------------------- mirrors
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"{FORGE}noarch/x", ("https://m.invalid/cf/noarch/x", "/srv/cf/noarch/x")),
+        ("https://conda.anaconda.org/bioconda/x", ("https://m.invalid/all/bioconda/x",)),
+        ("https://conda.anaconda.org/conda-forge-x/a", ("https://m.invalid/all/conda-forge-x/a",)),
+        ("https://elsewhere.invalid/x", ("https://elsewhere.invalid/x",)),
+        ("https://conda.anaconda.org.evil.invalid/x", ("https://conda.anaconda.org.evil.invalid/x",)),
+    ],
+)  # fmt: skip
+def test_the_longest_prefix_counts_and_ends_at_a_slash(url: str, expected: tuple[str, ...]) -> None:
+    mirrors = mirrors_of(
+        [
+            ("https://conda.anaconda.org", "https://m.invalid/all/"),
+            (FORGE.rstrip("/"), "https://m.invalid/cf"),
+            (FORGE, "/srv/cf/"),
+        ]
+    )
+    assert mirrors.of(url) == expected
+    assert mirrors.changes(url) is (expected != (url,))
+
+
+def test_a_url_escapes_what_a_file_name_does_not() -> None:
+    mirrors = mirrors_of([(FORGE, "/srv/m"), (FORGE, "https://m.invalid/x")])
+    assert mirrors.of(f"{FORGE}noarch/x-1%212.0-0.conda") == (
+        "/srv/m/noarch/x-1!2.0-0.conda",
+        "https://m.invalid/x/noarch/x-1%212.0-0.conda",
+    )
+
+
+def test_the_variable_is_read_and_a_folder_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = f"{FORGE}=mirror {FORGE}=https://m.invalid/c?a=b https://x.invalid=file:///srv/a%20b"
+    assert read_mirrors({"GEOWHEEL_MIRRORS": text}).places == (
+        (FORGE, (str(tmp_path / "mirror"), "https://m.invalid/c?a=b")),
+        ("https://x.invalid/", ("/srv/a b",)),
+    )
+
+
+@pytest.mark.parametrize("text", ["x", "conda-forge=/srv", f"{FORGE}=", "=/srv", f"{FORGE} =/srv"])
+def test_a_variable_that_is_no_mirror_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not URL=PLACE"):
+        read_mirrors({"GEOWHEEL_MIRRORS": text})
+
+
+def test_pixis_own_mirrors_come_after_the_variables(no_pixi_settings: Path) -> None:
+    settings = {FORGE.rstrip("/"): ["https://one.invalid/", "https://two.invalid"]}
+    lines = [f"{json.dumps(url)} = {json.dumps(places)}" for url, places in settings.items()]
+    (no_pixi_settings / "config.toml").write_text("[mirrors]\n" + "\n".join(lines) + "\n")
+    assert read_mirrors({}).of(f"{FORGE}x") == ("https://one.invalid/x", "https://two.invalid/x")
+    first = read_mirrors({"GEOWHEEL_MIRRORS": f"{FORGE}=/srv/m"})
+    assert first.of(f"{FORGE}x")[0] == "/srv/m/x"
+
+
+# ---------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("folder", "url"),
+    [
+        ("channel", "https://channel.invalid/"),
+        ("My Channel_2", "https://my-channel-2.invalid/"),
+        ("--x--", "https://x.invalid/"),
+        ("日本", "https://local.invalid/"),
+    ],
+)
+def test_a_folder_is_called_by_a_name_that_never_resolves(
+    tmp_path: Path, folder: str, url: str
+) -> None:
+    path = channel_folder(tmp_path / folder)
+    found = folder_channel(path)
+    assert (found.url, found.folder) == (url, path)
+    local = Mirrors().plus((found,))
+    assert local.of(f"{url}noarch/x.conda") == (str(path / "noarch/x.conda"),)
+    assert folder_channel(path, "distro-x").url == "https://distro-x.invalid/"
+
+
+def test_a_local_folder_goes_before_a_users_mirrors_of_others(tmp_path: Path) -> None:
+    found = folder_channel(channel_folder(tmp_path / "c"))
+    mirrors = mirrors_of([(FORGE, "/srv/m")]).plus((found, named_channel("conda-forge")))
+    assert mirrors.of(f"{FORGE}x") == ("/srv/m/x",)
+    assert mirrors.of(f"{found.url}x") == (str(tmp_path / "c" / "x"),)
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ChannelError, match=r"repodata\.json"):
+        folder_channel(tmp_path)
+
+
+def test_the_state_follows_the_index(tmp_path: Path) -> None:
+    found = folder_channel(channel_folder(tmp_path / "c"))
+    before = found.state()
+    assert found.state() == before
+    (tmp_path / "c/noarch/repodata.json").write_text('{"packages": {}}')
+    assert found.state() != before
+    assert named_channel("conda-forge").state() == "remote"
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("conda-forge", FORGE),
+        ("conda-forge/label/x", f"{FORGE}label/x/"),
+        ("https://x.invalid/a", "https://x.invalid/a/"),
+        ("https://x.invalid/a/", "https://x.invalid/a/"),
+        ("c", "https://c.invalid/"),
+        ("./c", "https://c.invalid/"),
+        ("sub/../c", "https://c.invalid/"),
+    ],
+)
+def test_a_channel_is_a_name_a_url_or_a_folder(tmp_path: Path, text: str, url: str) -> None:
+    channel_folder(tmp_path / "c")
+    (tmp_path / "sub").mkdir()
+    assert parse_channel(text, tmp_path).url == url
+
+
+def test_a_file_url_is_a_folder_and_leaves_no_path(tmp_path: Path) -> None:
+    path = channel_folder(tmp_path / "a b")
+    assert parse_channel(path.as_uri(), Path("/")) == folder_channel(path)
+
+
+@pytest.mark.parametrize("text", ["./nowhere", "/nowhere", "a/b", "..\\x", "file:///nowhere"])
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ChannelError, match="there is no such folder"):
+        parse_channel(text, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["http://[bad", "https://"])
+def test_what_is_no_url_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a channel"):
+        named_channel(text)
+
+
+def test_a_manifests_channels_may_be_folders_written_as_paths(tmp_path: Path) -> None:
+    channel_folder(tmp_path / "conda-forge")
+    texts = ["conda-forge", "./conda-forge", (tmp_path / "conda-forge").as_uri()]
+    by_name, by_path = configured_channels(texts[:2], tmp_path)
+    assert (by_name.folder, by_path.folder) == (None, tmp_path / "conda-forge")
+    (by_url,) = configured_channels(texts[2:], tmp_path)
+    assert by_url == by_path
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders: Mapping[str, Path] = {
+        name: channel_folder(tmp_path / name / "channel") for name in ("a", "b")
+    }
+    with pytest.raises(ConfigError, match="two folder channels have the name channel"):
+        configured_channels([str(path) for path in folders.values()], tmp_path)

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.digest import sha256_bytes
+from geowheel.errors import IntegrityError
+from geowheel.native.linker import (
+    NativeManifest,
+    PlacedPackage,
+    check_links,
+    place,
+    read_native_manifest,
+    replace_prefix,
+)
+from geowheel.native.pixi_lock import Package
+
+PLACEHOLDER = "/opt/placehold_placehold_placehold"
+PREFIX = "/usr/lib/native"
+
+# C strings of a library: other text, and paths below the placeholder, one or several of them.
+words = st.binary(max_size=12).map(lambda data: data.replace(b"\0", b"0"))
+paths = st.lists(words, min_size=1, max_size=3).map(
+    lambda parts: b":".join(PLACEHOLDER.encode() + b"/" + part for part in parts)
+)
+strings = st.lists(st.one_of(words, paths, st.tuples(words, paths).map(b"".join)), max_size=8)
+
+
+@given(strings=strings, terminated=st.booleans())
+def test_a_binary_keeps_its_length_and_every_c_string_is_right(
+    strings: list[bytes], terminated: bool
+) -> None:
+    data = b"\0".join(strings) + (b"\0" if terminated else b"")
+    result = replace_prefix(data, PLACEHOLDER, PREFIX, binary=True)
+    assert len(result) == len(data)
+    # Each string begins where it began, with its own text, and padding is nothing but NUL.
+    offset = 0
+    for string in strings:
+        expected = string.replace(PLACEHOLDER.encode(), PREFIX.encode())
+        slot = result[offset : offset + len(string)]
+        assert slot == expected.ljust(len(string), b"\0")
+        offset += len(string) + 1
+
+
+@given(data=st.binary(max_size=200))
+def test_bytes_without_a_placeholder_stay_as_they_are(data: bytes) -> None:
+    for binary in (True, False):
+        assert replace_prefix(data, PLACEHOLDER, PREFIX, binary=binary) is data or (
+            replace_prefix(data, PLACEHOLDER, PREFIX, binary=binary) == data
+        )
+
+
+@given(parts=st.lists(words, min_size=1, max_size=5))
+def test_a_text_gets_the_prefix_wherever_the_placeholder_was(parts: list[bytes]) -> None:
+    text = PLACEHOLDER.encode().join(parts)
+    expected = PREFIX.encode().join(parts)
+    assert replace_prefix(text, PLACEHOLDER, PREFIX, binary=False) == expected
+
+
+def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
+    with pytest.raises(ValueError, match="longer than the placeholder"):
+        replace_prefix(b"/p/lib\0", "/p", PREFIX, binary=True)
+    assert replace_prefix(b"/p/lib", "/p", PREFIX, binary=False) == b"/usr/lib/native/lib"
+
+
+# ---------------------------------------------------------------------------- placing
+
+
+def package(name: str) -> Package:
+    return Package(
+        name=name, version="1.0", build="h0", subdir="linux-64", sha256="0" * 64, size=1,
+        url=f"https://example.invalid/c/linux-64/{name}-1.0-h0.conda", license=None, depends=(),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A prefix, and packages that are unpacked beside it."""
+
+    folder: Path
+
+    @property
+    def prefix(self) -> Path:
+        return self.folder / "prefix"
+
+    def unpack(
+        self,
+        name: str,
+        files: Mapping[str, bytes] | None = None,
+        *,
+        links: Mapping[str, str] | None = None,
+        entries: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Path:
+        """A package as it lies unpacked; `entries` replaces what paths.json would truly say."""
+        tree = self.folder / name
+        (tree / "info").mkdir(parents=True)
+        true = []
+        for path, data in (files or {}).items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_bytes(data)
+            true.append({"_path": path, "path_type": "hardlink", "sha256": sha256_bytes(data)})
+        for path, target in (links or {}).items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).symlink_to(target)
+            true.append({"_path": path, "path_type": "softlink"})
+        said = {"paths": true if entries is None else entries, "paths_version": 1}
+        (tree / "info" / "paths.json").write_text(json.dumps(said))
+        return tree
+
+    def place(self, name: str, *, consume: bool = False) -> PlacedPackage:
+        self.prefix.mkdir(exist_ok=True)
+        return place(
+            package(name), self.folder / name, self.prefix, prefix_string=PREFIX, consume=consume
+        )
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+def entry(path: str, data: bytes, **more: str) -> dict[str, str]:
+    return {"_path": path, "path_type": "hardlink", "sha256": sha256_bytes(data), **more}
+
+
+@pytest.mark.parametrize("consume", [True, False])
+def test_files_are_placed_with_digest_mode_and_prefix(workshop: Workshop, consume: bool) -> None:
+    library = b"\x7fELF\0" + PLACEHOLDER.encode() + b"/share\0"
+    script = f"#!{PLACEHOLDER}/bin/sh\n".encode()
+    holder = {"prefix_placeholder": PLACEHOLDER}
+    tree = workshop.unpack(
+        "a", {"lib/a.so": library, "bin/run": script, "data": b"x"}, links={"lib/b.so": "a.so"},
+        entries=[
+            entry("lib/a.so", library, file_mode="binary", **holder),
+            entry("bin/run", script, file_mode="text", **holder),
+            entry("data", b"x"),
+            {"_path": "lib/b.so", "path_type": "softlink", "sha256": sha256_bytes(library)},
+        ],
+    )  # fmt: skip
+    (tree / "bin/run").chmod(0o700)
+    (tree / "data").chmod(0o600)
+    placed = workshop.place("a", consume=consume)
+    assert [file.path for file in placed.files] == ["bin/run", "data", "lib/a.so", "lib/b.so"]
+    assert (workshop.prefix / "bin/run").read_text() == f"#!{PREFIX}/bin/sh\n"
+    assert len((workshop.prefix / "lib/a.so").read_bytes()) == len(library)
+    assert (workshop.prefix / "lib/b.so").readlink() == Path("a.so")
+    assert (workshop.prefix / "bin/run").stat().st_mode & 0o777 == 0o755
+    assert (workshop.prefix / "data").stat().st_mode & 0o777 == 0o644
+    for file in placed.files:
+        data = (workshop.prefix / file.path).read_bytes() if file.link is None else b"a.so"
+        assert file.sha256 == sha256_bytes(data)
+    assert (tree / "data").exists() is not consume
+    assert (tree / "bin/run").read_bytes() == script  # a cache is never edited
+    assert (workshop.prefix / "data").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "", "."])
+def test_a_path_that_leaves_the_prefix_is_refused(workshop: Workshop, path: str) -> None:
+    workshop.unpack("a", entries=[{"_path": path, "path_type": "hardlink"}])
+    with pytest.raises(IntegrityError, match=r"a 1\.0 h0: path '.*' leaves the prefix"):
+        workshop.place("a")
+
+
+@pytest.mark.parametrize("target", ["../../x", "/etc/passwd", "../lib/../../x"])
+def test_a_link_that_leaves_the_prefix_is_refused(workshop: Workshop, target: str) -> None:
+    workshop.unpack("a", links={"lib/x": target})
+    with pytest.raises(IntegrityError, match=r"a 1\.0 h0: the link lib/x -> .* leaves the prefix"):
+        workshop.place("a")
+    assert not (workshop.prefix / "lib/x").is_symlink()
+
+
+@pytest.mark.parametrize("target", ["y", "../share/y", "..y", "../..y", "."])
+def test_a_link_that_stays_inside_is_placed(workshop: Workshop, target: str) -> None:
+    workshop.unpack("a", links={"lib/x": target})
+    check_links([workshop.place("a")], workshop.prefix)
+    assert (workshop.prefix / "lib/x").readlink() == Path(target)
+
+
+def test_a_link_that_leaves_by_way_of_another_is_refused(workshop: Workshop) -> None:
+    workshop.unpack("a", links={"here": "."})
+    workshop.unpack("b", links={"out": "here/.."})
+    workshop.place("a")
+    with pytest.raises(IntegrityError, match=r"b 1\.0 h0: the link out -> here/\.\. leaves"):
+        workshop.place("b")
+
+
+def test_a_link_that_leaves_by_way_of_a_later_one_is_refused(workshop: Workshop) -> None:
+    workshop.unpack("a", links={"out": "here/.."})
+    workshop.unpack("b", links={"here": "."})
+    workshop.unpack("c", {"out/evil": b"x"})
+    placed = [workshop.place("a"), workshop.place("b")]
+    with pytest.raises(IntegrityError, match=r"a 1\.0 h0: the link out"):
+        check_links(placed, workshop.prefix)
+    with pytest.raises(IntegrityError, match=r"c 1\.0 h0: out/evil leaves the prefix through a l"):
+        workshop.place("c")
+    assert not (workshop.folder / "evil").exists()
+
+
+def test_a_file_behind_a_link_of_the_unpacked_package_is_not_read(workshop: Workshop) -> None:
+    (workshop.folder / "secret").mkdir()
+    (workshop.folder / "secret/key").write_bytes(b"k")
+    tree = workshop.unpack("a", entries=[entry("way/key", b"k")])
+    (tree / "way").symlink_to(workshop.folder / "secret")
+    with pytest.raises(IntegrityError, match="way/key leaves the prefix through a link"):
+        workshop.place("a")
+
+
+def test_an_altered_file_is_named_with_both_digests(workshop: Workshop) -> None:
+    workshop.unpack("a", {"lib/x": b"altered"}, entries=[entry("lib/x", b"as built")])
+    with pytest.raises(IntegrityError) as caught:
+        workshop.place("a")
+    for text in ("a 1.0 h0: lib/x", sha256_bytes(b"altered"), sha256_bytes(b"as built")):
+        assert text in str(caught.value)
+    assert not (workshop.prefix / "lib/x").exists()
+
+
+def test_a_file_that_is_not_there_is_named(workshop: Workshop) -> None:
+    workshop.unpack("a", entries=[entry("lib/x", b"")])
+    with pytest.raises(IntegrityError, match=r"a 1\.0 h0: lib/x cannot be read: No such file"):
+        workshop.place("a")
+
+
+def test_a_placeholder_that_is_too_short_is_refused_by_name(workshop: Workshop) -> None:
+    data = b"/opt/x/lib\0"
+    more = {"prefix_placeholder": "/opt/x", "file_mode": "binary"}
+    workshop.unpack("a", {"x": data}, entries=[entry("x", data, **more)])
+    with pytest.raises(IntegrityError, match=r"a 1\.0 h0: x: the prefix .* is longer"):
+        workshop.place("a")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"files": {"x": b"1"}}, {"files": {"x": b"2"}}),
+        ({"files": {"x": b"1"}}, {"links": {"x": "y"}}),
+        ({"links": {"x": "y"}}, {"files": {"x": b"1"}}),
+        ({"links": {"x": "y"}}, {"links": {"x": "z"}}),
+        ({"files": {"x": b"1"}}, {"files": {"x/y": b"2"}}),
+        ({"files": {"x/y": b"1"}}, {"files": {"x": b"2"}}),
+    ],
+)
+def test_two_packages_that_bring_other_content_clash(
+    workshop: Workshop, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    workshop.unpack("a", **first)
+    workshop.unpack("b", **second)
+    workshop.place("a")
+    before = sorted(workshop.prefix.rglob("*"))
+    with pytest.raises(IntegrityError, match=r"b 1\.0 h0 brings x.* which another package"):
+        workshop.place("b")
+    assert sorted(workshop.prefix.rglob("*")) == before
+
+
+def test_what_two_packages_bring_alike_belongs_to_the_first(workshop: Workshop) -> None:
+    content: dict[str, Any] = {"files": {"x": b"1"}, "links": {"y": "x"}}
+    workshop.unpack("a", **content)
+    workshop.unpack("b", **content)
+    placed = (workshop.place("a"), workshop.place("b", consume=True))
+    assert [len(item.files) for item in placed] == [2, 0]
+
+
+def test_an_empty_folder_is_made_and_owned_by_nobody(workshop: Workshop) -> None:
+    tree = workshop.unpack("a", entries=[{"_path": "var/empty", "path_type": "directory"}])
+    (tree / "var/empty").mkdir(parents=True)
+    assert workshop.place("a").files == ()
+    assert (workshop.prefix / "var/empty").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "has no info/paths.json"),
+        ("{", "info/paths.json is damaged"),
+        ('{"files": []}', "info/paths.json is damaged"),
+        ('{"paths": [{"sha256": "0"}]}', "info/paths.json is damaged"),
+        ('{"paths": 3}', "info/paths.json is damaged"),
+    ],
+)
+def test_a_package_without_a_sound_manifest_is_refused(
+    workshop: Workshop, text: str | None, expected: str
+) -> None:
+    path = workshop.unpack("a") / "info" / "paths.json"
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(IntegrityError, match=rf"a 1\.0 h0.*{expected}"):
+        workshop.place("a")
+
+
+def test_the_manifest_is_read_as_it_was_written(workshop: Workshop) -> None:
+    workshop.unpack("libgdal-core", {"lib/x": b"1"}, links={"lib/y": "x"})
+    manifest = NativeManifest(
+        platform="linux-64", prefix_string=PREFIX, packages=(workshop.place("libgdal-core"),)
+    )
+    manifest.write(workshop.folder)
+    again = read_native_manifest(workshop.folder)
+    assert again == manifest
+    assert again.content() == manifest.content()
+    assert {path: owner.name for path, owner in again.owners.items()} == {
+        "lib/x": "libgdal-core",
+        "lib/y": "libgdal-core",
+    }
+    assert again.gdal_version == "1.0"

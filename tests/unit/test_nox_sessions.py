@@ -1,0 +1,216 @@
+"""The sessions that a noxfile gets, and what each one calls."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nox.registry
+import pytest
+
+import geowheel
+import nox
+from geowheel.nox import sessions
+
+from .hosts import write_host
+
+ROOT = Path(__file__).parents[2]
+BARE = {
+    "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "wheel",
+    "plan",
+}  # fmt: skip
+VERSIONED = ("bindings", "vendor", "build", "test", "wheel")
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+    """nox's registry, empty; the real one comes back afterwards."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(sys, "argv", ["nox"])
+    monkeypatch.setattr(nox.registry, "_REGISTRY", found)
+    monkeypatch.setattr(nox.options, "sessions", nox.options.sessions)
+    return found
+
+
+class Session:
+    """Stands in for nox's: keeps what it was told to run."""
+
+    def __init__(self, *posargs: str) -> None:
+        self.posargs = list(posargs)
+        self.calls: list[SimpleNamespace] = []
+
+    def run(self, *argv: str, **options: Any) -> None:
+        self.calls.append(SimpleNamespace(argv=argv, **options))
+
+
+def call(registry: Mapping[str, Any], name: str, *posargs: str) -> SimpleNamespace:
+    session = Session(*posargs)
+    registry[name].func(session)
+    (made,) = session.calls
+    return made
+
+
+def test_the_sessions_of_the_table_are_registered(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    write_host(tmp_path, pythons=["3.12", "3.13"])
+    sessions(root=tmp_path)
+    versioned = {f"{name}-{python}" for name in VERSIONED for python in ("3.12", "3.13")}
+    assert set(registry) == BARE | versioned
+
+
+def test_no_session_runs_unasked_or_looks_for_an_interpreter(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    sessions(root=write_host(tmp_path))
+    assert not any(function.default for function in registry.values())
+    assert {function.python for function in registry.values()} == {False}
+
+
+def test_every_session_has_a_useful_line(registry: Mapping[str, Any], tmp_path: Path) -> None:
+    sessions(root=write_host(tmp_path, pythons=["3.12"]))
+    lines = {name: function.func.__doc__ or "" for name, function in registry.items()}
+    assert all(20 <= len(line) <= 110 and "\n" not in line for line in lines.values()), lines
+    assert len(set(lines.values())) == len(lines)
+    assert lines["build-3.12"].endswith("for CPython 3.12")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "[tool.geowheel",
+        "[tool]\ngeowheel = 3",
+        "tool = []",
+        "[tool.geowheel]\npythons = 3",
+    ],
+    ids=["missing", "empty", "broken", "no table", "list", "no list"],
+)
+def test_an_unreadable_configuration_still_has_the_bare_sessions(
+    registry: Mapping[str, Any], tmp_path: Path, text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "pyproject.toml").write_text(text)
+    sessions(root=tmp_path)
+    assert set(registry) == BARE
+
+
+def test_bytes_that_are_no_text_still_have_the_bare_sessions(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
+    sessions(root=tmp_path)
+    assert set(registry) == BARE
+
+
+def test_the_host_may_lie_below_the_noxfile(registry: Mapping[str, Any], tmp_path: Path) -> None:
+    write_host(tmp_path / "hosts" / "a", pythons=["3.13"])
+    sessions(host="hosts/a", root=tmp_path)
+    assert "wheel-3.13" in registry
+    assert call(registry, "wheel-3.13").argv[1:] == (
+        "-m", "geowheel", "wheel", "--root", str(tmp_path), "--host", "hosts/a",
+        "--python", "3.13",
+    )  # fmt: skip
+
+
+def test_a_session_calls_geowheel_and_hands_over_what_it_was_given(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    sessions(root=write_host(tmp_path))
+    made = call(registry, "size", "--json", "--all")
+    assert made.argv == (
+        sys.executable, "-m", "geowheel", "size", "--root", str(tmp_path), "--host", ".",
+        "--json", "--all",
+    )  # fmt: skip
+    assert made.external
+
+
+def test_a_host_that_is_named_by_hand_is_the_only_one(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    sessions(root=write_host(tmp_path))
+    argv = call(registry, "wheel", "--host", "hosts/b").argv
+    assert argv[argv.index("--host") + 1] == "hosts/b"
+    assert argv.count("--host") == 1
+
+
+def test_geowheel_is_given_time_to_end_what_it_started(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    sessions(root=write_host(tmp_path))
+    made = call(registry, "wheel")
+    assert min(made.interrupt_timeout, made.terminate_timeout) >= 2
+
+
+def test_sources_of_a_checkout_come_by_path(registry: Mapping[str, Any], tmp_path: Path) -> None:
+    sessions(root=write_host(tmp_path))
+    sources = Path(geowheel.__file__).parents[1]
+    installed = "site-packages" in sources.parts
+    assert call(registry, "plan").env == ({} if installed else {"PYTHONPATH": str(sources)})
+
+
+def test_the_environment_is_made_when_a_session_starts_and_not_before(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    made: list[Path] = []
+
+    def python() -> Path:
+        made.append(Path("/tools/bin/python"))
+        return made[-1]
+
+    sessions(root=write_host(tmp_path), python=python)
+    assert made == []
+    assert call(registry, "fetch").argv[0] == os.fspath(Path("/tools/bin/python"))
+    assert len(made) == 1
+
+
+def test_a_version_that_is_asked_for_has_its_sessions_so_that_geowheel_can_refuse_it(
+    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["nox", "-s", "build-3.99", "lint-3.97", "3.96"])
+    sessions(root=write_host(tmp_path, pythons=["3.12"]))
+    added = set(registry) - BARE - {f"{name}-3.12" for name in VERSIONED}
+    assert added == {f"{name}-3.99" for name in VERSIONED}
+    assert call(registry, "build-3.99").argv[-2:] == ("--python", "3.99")
+
+
+def test_a_configured_version_that_is_asked_for_is_registered_once(
+    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["nox", "-s", "build-3.12"])
+    sessions(root=write_host(tmp_path, pythons=["3.12"]))
+    assert set(registry) == BARE | {f"{name}-3.12" for name in VERSIONED}
+
+
+@pytest.fixture
+def noxfile(registry: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+    """The sessions of this repository."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    runpy.run_path(str(ROOT / "noxfile.py"))
+    return registry
+
+
+def test_the_noxfile_has_the_sessions_of_its_host_and_the_toolkits_own(
+    noxfile: Mapping[str, Any],
+) -> None:
+    pyproject = tomllib.loads((ROOT / "hosts" / "gdal" / "pyproject.toml").read_text("utf-8"))
+    versions = pyproject["tool"]["geowheel"]["pythons"]
+    assert {"tests", "lint", "types"} | BARE <= set(noxfile)
+    assert {f"wheel-{version}" for version in versions} <= set(noxfile)
+
+
+def test_bare_nox_runs_nothing_heavy(noxfile: Mapping[str, Any]) -> None:
+    assert {name for name, function in noxfile.items() if function.default} == {"lint", "types"}
+    assert nox.options.sessions == ["lint", "types"]
+
+
+def test_every_session_of_the_noxfile_has_a_line(noxfile: Mapping[str, Any]) -> None:
+    for name, function in noxfile.items():
+        assert (function.func.__doc__ or "").strip(), name

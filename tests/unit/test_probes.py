@@ -1,0 +1,95 @@
+"""The probes: their reference for the transform, and the report that they write."""
+
+from __future__ import annotations
+
+import ast
+import math
+import unittest
+from importlib.resources import files
+
+import pytest
+
+from geowheel.resources import probes
+
+SEMI_MAJOR = 6378137.0
+FLATTENING = 1 / 298.257223563
+
+
+def integrated(latitude: float, steps: int = 4000) -> float:
+    """The meridian's arc by Simpson's rule over its radius of curvature, WGS 84."""
+    e2 = FLATTENING * (2 - FLATTENING)
+    width = math.radians(latitude) / steps
+
+    def radius(index: int) -> float:
+        return float((1 - e2) / (1 - e2 * math.sin(index * width) ** 2) ** 1.5)
+
+    odd = math.fsum(radius(index) for index in range(1, steps, 2))
+    even = math.fsum(radius(index) for index in range(2, steps, 2))
+    return SEMI_MAJOR * width / 3 * (radius(0) + 4 * odd + 2 * even + radius(steps))
+
+
+@pytest.mark.parametrize("latitude", [0.0, 1.0, 15.0, 30.0, 45.0, 52.0, 60.0, 75.0, 90.0, -52.0])
+def test_the_meridian_arc_is_the_integral_to_a_micrometre(latitude: float) -> None:
+    assert probes.meridian_arc(latitude) == pytest.approx(integrated(latitude), abs=1e-6)
+
+
+def test_the_integral_itself_gives_the_known_quarter_meridian() -> None:
+    assert integrated(90.0) == pytest.approx(10_001_965.7293, abs=1e-4)
+
+
+def sample() -> type[unittest.TestCase]:
+    """Probes of every ending; made here, so that pytest does not take them for its own."""
+
+    class Sample(unittest.TestCase):
+        def test_01_good(self) -> None:
+            pass
+
+        def test_02_bad_one(self) -> None:
+            self.assertEqual(1, 2)
+
+        def test_03_broken(self) -> None:
+            raise RuntimeError("no driver")
+
+        def test_04_left_out(self) -> None:
+            self.skipTest("NumPy is not installed")
+
+    return Sample
+
+
+def report_of(kind: type[unittest.TestCase]) -> list[dict[str, object]]:
+    report = probes.Report()
+    unittest.defaultTestLoader.loadTestsFromTestCase(kind).run(report)
+    return report.rows
+
+
+def test_the_report_has_a_row_for_each_probe() -> None:
+    rows = report_of(sample())
+    assert [(row["name"], row["passed"]) for row in rows] == [
+        ("good", True), ("bad one", False), ("broken", False), ("left out", None),
+    ]  # fmt: skip
+    details = [str(row["detail"]) for row in rows]
+    assert details[0] == ""
+    assert "1 != 2" in details[1]
+    assert "RuntimeError: no driver" in details[2]
+    assert details[3] == "not run: NumPy is not installed"
+
+
+def test_a_probe_that_cannot_even_start_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(probes.ASKED, "package", "no_such_package")
+    rows = report_of(probes.Probes)
+    assert len(rows) == len(unittest.defaultTestLoader.getTestCaseNames(probes.Probes))
+    assert {row["passed"] for row in rows} == {False}
+    assert all("no_such_package" in str(row["detail"]) for row in rows)
+
+
+def test_the_promised_probes_are_there() -> None:
+    names = " ".join(unittest.defaultTestLoader.getTestCaseNames(probes.Probes))
+    for word in ("import", "version", "drivers", "geotiff", "crs", "transform", "vector",
+                 "exceptions"):  # fmt: skip
+        assert word in names
+
+
+@pytest.mark.parametrize("name", ["probes.py", "bootstrap.py"])
+def test_what_runs_in_a_users_interpreter_is_old_syntax(name: str) -> None:
+    source = files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 9))

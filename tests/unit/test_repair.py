@@ -1,0 +1,195 @@
+"""Repair, apart from the tools: owners of members, the floor, the file for the bootstrap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.errors import BuildError
+from geowheel.ledger import Ledger
+from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
+from geowheel.native.pixi_lock import Package
+from geowheel.stages import repair
+from geowheel.stages.repair import only_wheel, owner_of, owners_in_wheel
+from geowheel.systems.auditwheel_repair import Bundled, RepairedTree
+
+from .hosts import make_record
+
+GDAL = Bundled(
+    soname="libgdal.so.36", source="libgdal.so.36.3.10.2",
+    path="host.libs/libgdal-1a2b3c4d.so.36.3.10.2",
+)  # fmt: skip
+PROJ = Bundled(
+    soname="libproj.so.25", source="libproj.so.25.9.5", path="host.libs/libproj-5e6f.so.25.9.5"
+)
+FORCING: list[dict[str, object]] = [
+    {"needs": "GLIBC_2.35", "packages": ["libcurl 8", "libgdal-core 3", "proj 9", "zlib 1"],
+     "files": []},
+    {"needs": "GLIBCXX_3.4.30", "packages": ["libgdal-core 3"], "files": []},
+]  # fmt: skip
+
+
+def repaired(
+    tree: Path, *, tag: str = "manylinux_2_35_x86_64", bundled: Sequence[Bundled] = (GDAL, PROJ)
+) -> RepairedTree:
+    return RepairedTree(
+        tree=tree, filename=f"host-1.0-cp312-cp312-{tag}.whl", platform_tag=tag,
+        bundled=tuple(bundled), elves={},
+    )  # fmt: skip
+
+
+def manifest(packages: Mapping[str, Sequence[str]]) -> NativeManifest:
+    return NativeManifest(
+        platform="linux-64",
+        prefix_string="/p",
+        packages=tuple(
+            PlacedPackage(
+                package=Package(
+                    name=name, version="1.2", build="0", subdir="linux-64", url="", sha256="",
+                    size=None, license=None, depends=(),
+                ),
+                files=tuple(PlacedFile(path=path, sha256="", size=1) for path in paths),
+            )
+            for name, paths in packages.items()
+        ),
+    )  # fmt: skip
+
+
+STACK = manifest(
+    {
+        "libgdal-core": ["lib/libgdal.so.36.3.10.2", "share/gdal/a", "lib/gdalplugins/ogr_A.so"],
+        "libgdal-hdf5": ["lib/gdalplugins/gdal_HDF5.so"],
+        "proj": ["lib/libproj.so.25.9.5", "share/proj/proj.db"],
+        "ca-certificates": ["ssl/cacert.pem"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b/c.py", "deepest"),
+        ("a/b.py", "outer"),
+        ("a/b/exact.py", "exact"),
+        ("a/b/exact.pyc", "longer than exact"),
+        ("other.py", "host"),
+    ],
+)
+def test_the_longest_prefix_owns_a_member(path: str, expected: str) -> None:
+    owners = {"": "host", "a/": "outer", "a/b/": "deepest", "a/b/exact.py": "exact"}
+    owners |= {"a/b/exact.pyc": "longer than exact"}
+    assert owner_of(path, owners) == expected
+
+
+def test_a_member_without_an_owner_has_none() -> None:
+    assert owner_of("b.py", {"a/": "outer"}) == ""
+    assert owner_of("b.py", {}) == ""
+
+
+PATHS = st.text("ab/", max_size=5)
+
+
+@given(PATHS, st.dictionaries(PATHS, st.text(max_size=3), min_size=1))
+def test_no_longer_prefix_is_passed_over(path: str, owners: dict[str, str]) -> None:
+    fitting = sorted((prefix for prefix in owners if path.startswith(prefix)), key=len)
+    assert owner_of(path, owners) == (owners[fitting[-1]] if fitting else "")
+
+
+def test_every_part_of_a_wheel_has_its_package(tmp_path: Path) -> None:
+    raw = "host-1.0-cp312-cp312-linux_x86_64.whl"
+    owners = owners_in_wheel(repaired(tmp_path), STACK, "terrain/_vendor/osgeo", raw)
+    for path, expected in {
+        GDAL.path: "libgdal-core 1.2",
+        PROJ.path: "proj 1.2",
+        "terrain/_vendor/osgeo/_data/gdal/gdalvrt.xsd": "libgdal-core 1.2",
+        "terrain/_vendor/osgeo/_data/proj/proj.db": "proj 1.2",
+        "terrain/_vendor/osgeo/_data/cacert.pem": "ca-certificates 1.2",
+        "terrain/_vendor/osgeo/_plugins/gdal_HDF5.so": "libgdal-hdf5 1.2",
+        "terrain/_vendor/osgeo/_plugins/ogr_A.so": "libgdal-core 1.2",
+        "terrain/core.py": "host",
+        "host-1.0.dist-info/METADATA": "host",
+    }.items():
+        assert owner_of(path, owners) == expected
+
+
+def test_bindings_and_utilities_are_neither_the_hosts_nor_a_librarys(tmp_path: Path) -> None:
+    owners = owners_in_wheel(repaired(tmp_path), STACK, "osgeo", "host-1.0-py3-none-any.whl")
+    for path, word in {"osgeo/gdal.py": "bindings", "osgeo_utils/a.py": "utilities"}.items():
+        assert word in owner_of(path, owners)
+        assert "1.2" in owner_of(path, owners)
+
+
+def test_utilities_of_a_private_package_are_gdals_as_well(tmp_path: Path) -> None:
+    owners = owners_in_wheel(
+        repaired(tmp_path), STACK, "terrain/_vendor/osgeo", "terrain-1.0-py3-none-any.whl"
+    )
+    assert "utilities" in owner_of("terrain/_vendor/osgeo_utils/a.py", owners)
+
+
+def test_a_wheel_within_the_floor_is_not_refused(tmp_path: Path) -> None:
+    for newest in (None, "2.35", "2.36", "3.0"):
+        repair._check_floor(repaired(tmp_path), newest, FORCING)
+
+
+@pytest.mark.parametrize("newest", ["2.34", "2.28", "2.5", "1.99"])
+def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
+    tmp_path: Path, newest: str
+) -> None:
+    with pytest.raises(BuildError, match="manylinux_2_35_x86_64, newer than the floor") as caught:
+        repair._check_floor(repaired(tmp_path), newest, FORCING)
+    text = str(caught.value)
+    assert f"glibc {newest}" in text
+    assert "GLIBC_2.35 by libcurl 8, libgdal-core 3, proj 9; GLIBCXX_3.4.30 by" in text
+    assert "zlib" not in text
+    assert "[tool.geowheel.floor]" in text
+
+
+@pytest.mark.parametrize(
+    ("package", "up"), [("osgeo", "../"), ("terrain/_vendor/osgeo", "../../../")]
+)
+def test_the_bootstrap_is_told_where_the_libraries_are(
+    tmp_path: Path, package: str, up: str
+) -> None:
+    (tmp_path / package).mkdir(parents=True)
+    repair._write_libraries(repaired(tmp_path), package)
+    found = json.loads((tmp_path / package / "_libraries.json").read_text())
+    assert found == {"gdal": up + GDAL.path, "proj": up + PROJ.path}
+    for path in found.values():
+        assert (tmp_path / package / path).resolve().parent == (tmp_path / "host.libs").resolve()
+
+
+@pytest.mark.parametrize(
+    ("bundled", "expected"),
+    [((PROJ,), "no libgdal.so"), ((GDAL,), "no libproj.so"),
+     ((), "no libgdal.so and no libproj.so")],
+)  # fmt: skip
+def test_a_wheel_without_the_libraries_is_refused(
+    tmp_path: Path, bundled: Sequence[Bundled], expected: str
+) -> None:
+    (tmp_path / "osgeo").mkdir()
+    with pytest.raises(BuildError, match=f"the wheel bundles {expected}$|{expected}\n"):
+        repair._write_libraries(repaired(tmp_path, bundled=bundled), "osgeo")
+    assert list((tmp_path / "osgeo").iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [[], ["a.whl", "b.whl"]], ids=["none", "two"])
+def test_a_stage_makes_one_wheel(tmp_path: Path, names: list[str]) -> None:
+    ledger = Ledger(folder=tmp_path, host="host")
+    files = dict.fromkeys([*names, "notes.json"], b"x")
+    record = make_record(ledger, "build", "cp312-linux-64", files=files)
+    with pytest.raises(BuildError, match=f"build made {len(names)} wheels instead of one"):
+        only_wheel(record)
+
+
+def test_the_one_wheel_is_known_by_its_bytes(tmp_path: Path) -> None:
+    ledger = Ledger(folder=tmp_path, host="host")
+    record = make_record(ledger, "build", "s", files={"a.whl": b"x", "b.json": b"{}"})
+    wheel = only_wheel(record)
+    assert wheel.path == record.folder / "a.whl"
+    assert wheel.path.read_bytes() == b"x"
+    assert wheel.digest() == next(o.sha256 for o in record.outputs if o.path == "a.whl")

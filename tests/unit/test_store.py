@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from geowheel.console import Console
+from geowheel.digest import sha256_bytes
+from geowheel.errors import ChannelError, IntegrityError, MachineError
+from geowheel.native.channels import mirrors_of
+from geowheel.native.store import Store, Wanted, disk_fault, disk_faults
+
+URL = "https://channel.invalid/"
+
+
+@dataclass(kw_only=True)
+class Counting:
+    """What a step counts and says, in the place of a Step."""
+
+    console: Console
+    totals: list[float] = field(default_factory=list)
+    count: float = 0
+    said: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @contextmanager
+    def progress(self, _: str, total: float) -> Iterator[object]:
+        self.totals.append(total)
+        yield self.advance
+
+    def advance(self, amount: float) -> None:
+        self.count += amount
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Counting:
+    return Counting(console=Console(logs=tmp_path / "logs"))
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> Path:
+    folder = tmp_path / "channel"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).write_bytes(name.encode() * 3000)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path, channel: Path) -> Store:
+    return Store(folder=tmp_path / "store", mirrors=mirrors_of([(URL, str(channel))]))
+
+
+def wanted(name: str, *, size: int | None = 3000) -> Wanted:
+    digest = sha256_bytes(name.encode() * 3000)
+    return Wanted(label=name, file_name=name, url=URL + name, sha256=digest, size=size)
+
+
+BOTH = [wanted("a"), wanted("b")]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
+
+
+def obtain(store: Store, every: list[Wanted], step: Counting) -> None:
+    store.obtain(every, step)  # type: ignore[arg-type]
+
+
+def test_what_is_missing_comes_and_nothing_else(store: Store, step: Counting) -> None:
+    obtain(store, BOTH[:1], step)
+    assert store.missing(BOTH) == BOTH[1:]
+    obtain(store, BOTH, step)
+    assert store.missing(BOTH) == []
+    assert [store.path(w).read_bytes() for w in BOTH] == [b"a" * 3000, b"b" * 3000]
+    assert step.said[1] == "downloading 1 of 2 files, 0.0 MB"
+    said = len(step.said)
+    obtain(store, BOTH, step)
+    assert len(step.said) == said
+
+
+def test_one_file_under_two_names_is_there_under_both(
+    store: Store, channel: Path, step: Counting
+) -> None:
+    (channel / "c").write_bytes(b"a" * 3000)
+    twins = [wanted("a"), replace(wanted("a"), file_name="c", url=URL + "c")]
+    obtain(store, twins, step)
+    assert store.missing(twins) == []
+
+
+@pytest.mark.parametrize(("size", "total"), [(3000, 6000), (None, 2)])
+def test_progress_counts_bytes_or_files_to_the_end(
+    store: Store, step: Counting, size: int | None, total: int
+) -> None:
+    obtain(store, [wanted("a", size=size), wanted("b", size=size)], step)
+    assert (step.totals, step.count) == ([total], total)
+
+
+def test_progress_takes_back_what_was_wrong(
+    store: Store, channel: Path, tmp_path: Path, step: Counting,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "a").write_bytes(b"x" * 3000)
+    both = replace(store, mirrors=mirrors_of([(URL, str(bad)), (URL, str(channel))]))
+    obtain(both, BOTH, step)
+    assert step.count == 6000
+    assert f"{bad}/a gave wrong bytes for a: another place had it" in capsys.readouterr().err
+
+
+def test_wrong_bytes_never_enter(store: Store, channel: Path, step: Counting) -> None:
+    (channel / "a").write_bytes(b"other")
+    with pytest.raises(IntegrityError) as caught:
+        obtain(store, BOTH, step)
+    for text in ("a: wrong bytes", sha256_bytes(b"other"), BOTH[0].sha256, BOTH[0].url):
+        assert text in str(caught.value)
+    assert files(store.folder) == ["b"]
+
+
+def test_what_no_place_has_is_named_with_all_places(
+    store: Store, channel: Path, step: Counting
+) -> None:
+    (channel / "a").unlink()
+    nowhere = channel.parent / "nowhere"
+    both = replace(store, mirrors=mirrors_of([(URL, str(nowhere)), (URL, str(channel))]))
+    with pytest.raises(ChannelError) as caught:
+        obtain(both, BOTH, step)
+    assert f"a cannot be fetched: {nowhere}: No such file or directory; {channel}: " in str(
+        caught.value
+    )
+    assert files(store.folder) == ["b"]
+
+
+def test_files_that_fail_alike_are_one_fault(store: Store, step: Counting) -> None:
+    every = [replace(wanted(str(number)), label=f"p{number}") for number in range(8)]
+    with pytest.raises(ChannelError) as caught:
+        obtain(store, every, step)
+    (fault,) = caught.value.faults
+    assert fault.what.startswith("p0, p1, p2, p3, p4 and 3 more cannot be fetched")
+
+
+def test_damage_is_found_removed_and_fetched_again(
+    store: Store, step: Counting, capsys: pytest.CaptureFixture[str]
+) -> None:
+    obtain(store, BOTH, step)
+    store.path(BOTH[0]).write_bytes(b"a" * 2999 + b"b")
+    assert store.verify(BOTH) == BOTH[:1]
+    assert store.missing(BOTH) == BOTH[:1]
+    store.path(BOTH[0]).write_bytes(b"")
+    store.obtain_sound(BOTH, step)  # type: ignore[arg-type]
+    assert store.verify(BOTH) == []
+    assert "a was damaged in the store: fetching it again" in capsys.readouterr().err
+
+
+def test_parts_of_a_killed_run_go_away(store: Store, step: Counting) -> None:
+    place = store.path(BOTH[0]).parent
+    place.mkdir(parents=True)
+    (place / "dead.part").write_bytes(b"a")
+    obtain(store, BOTH, step)
+    assert files(store.folder) == ["a", "b"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT RUN: no /dev/full here")
+def test_a_full_disk_is_told_apart(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MachineError, match="the disk is full: No space left on device"),
+        disk_faults(tmp_path),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+
+
+def test_other_errors_of_the_file_system_are_not_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), disk_faults(tmp_path):
+        (tmp_path / "none").read_bytes()
+
+
+def test_a_closed_folder_is_named(tmp_path: Path) -> None:
+    error = PermissionError(13, os.strerror(13), "/srv/cache")
+    fault = disk_fault(error, tmp_path)
+    assert fault is not None
+    assert "/srv/cache: cannot write: Permission denied" in str(fault)
+    assert "GEOWHEEL_CACHE" in str(fault)
+
+
+def test_a_store_that_is_a_file_is_no_traceback(store: Store, step: Counting) -> None:
+    store.folder.parent.mkdir(exist_ok=True)
+    store.folder.write_text(json.dumps("in the way"))
+    with pytest.raises(MachineError, match="cannot write: Not a directory"):
+        obtain(store, BOTH, step)
