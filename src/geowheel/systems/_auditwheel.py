@@ -448,7 +448,8 @@ def _on_machine(name: str) -> Path | None:
 
 def _no_policy(abi: Any, filename: str) -> Fault:
     linux = abi.policies.linux
-    newest = abi.policies.highest
+    # The higher a policy's priority, the older the systems that it holds on.
+    newest = min((p for p in abi.policies if p != linux), key=lambda policy: policy.priority)
     if abi.sym_policy == linux:
         known = {f"{k}_{v}" for k, versions in newest.symbol_versions.items() for v in versions}
         families = {re.escape(family) for family in newest.symbol_versions}
