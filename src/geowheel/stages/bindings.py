@@ -109,6 +109,15 @@ def check(_: BindingsInputs, __: Record, ___: Step) -> str | None:
     return None
 
 
+def type_table(import_package: str) -> str:
+    """A C identifier for an import package: another one for every other package."""
+    encoded = {".": "_0", "_": "__"}
+    return "".join(
+        encoded.get(letter, letter if letter.isascii() else f"_u{ord(letter):x}_")
+        for letter in import_package
+    )
+
+
 def unpack_sdist(store: Store, sdist: Download, folder: Path) -> Path:
     """GDAL's sdist below `folder`; its one top folder. Raises IntegrityError when it has more."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +181,7 @@ def _module(
             includes=includes,
             # SWIG keeps one type table a process under this name: one of our own, or classes of
             # another package's osgeo would be handed out (studied with two GDALs in one process).
-            defines=[f"SWIG_TYPE_TABLE={inputs.import_package.replace('.', '_')}"],
+            defines=[f"SWIG_TYPE_TABLE={type_table(inputs.import_package)}"],
             mapped={work: "gdal", inputs.prefix.folder: "native"},
         ),
         env=env, cwd=work,
