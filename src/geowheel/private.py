@@ -28,6 +28,8 @@ _IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _FINDERS: Final = frozenset(
     {"find_loader", "find_spec", "get_loader", "resolve_name", "run_module"}
 )
+_FIND_SPEC: Final = frozenset({"find_spec", "util.find_spec", "importlib.util.find_spec"})
+_NAMES: Final = frozenset({"__module__", "__name__", "__package__"})
 _OWN: Final = "\0"  # begins the value of an expression that begins with __package__ or __name__
 _FOLDER_NAME: Final = frozenset(
     {
@@ -155,6 +157,8 @@ class _Analysis:
             self._call(node, scope)
         elif isinstance(node, ast.Subscript):
             self._subscript(node, scope)
+        elif isinstance(node, ast.Compare):
+            self._compare(node)
         elif isinstance(node, ast.Name | ast.Attribute):
             self._mention(node)
         inner = node if isinstance(node, _FUNCTIONS) else scope
@@ -201,15 +205,20 @@ class _Analysis:
     def _call(self, node: ast.Call, scope: ast.AST) -> None:
         name = _last_name(node.func)
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if name in _FINDERS or (name == "get" and _is_modules(node.func)):
-            if any(_is_vendored(self._fold(value, scope) or "") for value in arguments):
+        values = [self._fold(value, scope) for value in arguments]
+        if len(values) == 1 and ast.unparse(node.func) in _FIND_SPEC:
+            if _is_vendored(values[0] or ""):
+                self._ask_relatively(arguments[0], values[0] or "")
+        elif name in _FINDERS or (name == "get" and _is_modules(node.func)):
+            if any(_is_vendored(value or "") for value in values):
                 self._fault(node, f"{ast.unparse(node)} looks osgeo up by an absolute name")
         elif name in self._importers:
             self._called.add(node.func)
-            self._dynamic(node, arguments, scope)
+            self._dynamic(node, arguments, values)
 
-    def _dynamic(self, node: ast.Call, arguments: Sequence[ast.expr], scope: ast.AST) -> None:
-        values = [self._fold(value, scope) for value in arguments]
+    def _dynamic(
+        self, node: ast.Call, arguments: Sequence[ast.expr], values: Sequence[str | None]
+    ) -> None:
         wanted = values[0] if values else None
         if wanted is None:
             self._fault(node, f"{ast.unparse(node)} imports a module whose name is computed")
@@ -222,9 +231,29 @@ class _Analysis:
                 self._fault(node, f"{ast.unparse(node)} imports osgeo by an absolute name")
                 return
             name = f"osgeo.{wanted}" if wanted in _EXTENSIONS else wanted
-            lines = (arguments[0].end_lineno or 0) - arguments[0].lineno
-            text = f"{self._dots + name!r}, package=__package__" + "\n" * lines
-            self._replace(arguments[0], text)
+            self._ask_relatively(arguments[0], name)
+
+    def _ask_relatively(self, argument: ast.expr, name: str) -> None:
+        """`'osgeo.gdal'`, the only argument of a function that takes a package as the second."""
+        lines = (argument.end_lineno or 0) - argument.lineno
+        self._replace(argument, f"{self._dots + name!r}, package=__package__" + "\n" * lines)
+
+    def _compare(self, node: ast.Compare) -> None:
+        """`x.__module__ == 'osgeo.gdal'`, which GDAL 3.13 uses to know a module from another."""
+        sides = [node.left, *node.comparators]
+        if not any(_last_name(side) in _NAMES for side in sides):
+            return
+        own = ".".join(self._path.parent.parts)
+        for side in sides:
+            value = side.value if isinstance(side, ast.Constant) else None
+            if not isinstance(value, str) or not _is_vendored(value):
+                continue
+            if value != own and not value.startswith(f"{own}."):
+                self._fault(node, f"{ast.unparse(node)} compares with another package's name")
+                continue
+            lines = (side.end_lineno or 0) - side.lineno
+            below = f" + {value.removeprefix(own)!r}" if value != own else ""
+            self._replace(side, f"(__package__{below}" + "\n" * lines + ")")
 
     def _subscript(self, node: ast.Subscript, scope: ast.AST) -> None:
         modules = _last_name(node.value) == "modules"

@@ -5,7 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.stages.bindings import type_table
+from geowheel.stages.bindings import type_table, with_own_imports
+
+WRAPPER = """
+PyObject* module = PyImport_ImportModule("osgeo.gdal_array");
+"\\n" ":py:class:`osgeo.ogr.Layer`" "osgeo.ogr." "osgeography" "import osgeo"
+"""
+
+
+def test_a_wrapper_imports_from_its_own_package() -> None:
+    found = with_own_imports(WRAPPER, "terrain._vendor.osgeo")
+    assert found == WRAPPER.replace('"osgeo.gdal_array"', '"terrain._vendor.osgeo.gdal_array"')
+    assert with_own_imports(WRAPPER, "osgeo") == WRAPPER
+
 
 LETTERS = st.characters(categories=["L", "Nd", "Pc"])
 NAMES = st.text(st.sampled_from("a_0.") | LETTERS, max_size=8).map(lambda text: "a" + text)
