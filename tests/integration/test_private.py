@@ -247,10 +247,9 @@ def test_the_same_bytes_again(hosts: Hosts) -> None:
 
 
 def test_a_host_without_the_package_that_it_names(hosts: Hosts) -> None:
-    config = hosts.project.root / "hosts" / "beta" / "pyproject.toml"
-    text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace('"beta._vendor', '"betta._vendor'), encoding="utf-8")
+    package = hosts.project.root / "hosts" / "beta" / "src" / "beta"
+    moved = package.rename(package.with_name("other"))
     result = hosts.project.run("build")
-    config.write_text(text, encoding="utf-8")
+    moved.rename(package)
     assert result.returncode == 8, result.stderr
-    assert "the host has no package 'betta'" in result.stderr
+    assert "the host has no package 'beta'" in result.stderr
