@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +34,9 @@ class Layout(enum.StrEnum):
     """Where the bindings sit in the host's wheel."""
 
     TOPLEVEL = "toplevel"
+    """`osgeo` as such."""
+    PRIVATE = "private"
+    """A copy below the host's own package, whose modules import each other and nobody else's."""
 
 
 class Fallback(enum.StrEnum):
@@ -86,7 +90,8 @@ class Config:
 
     pythons: tuple[str, ...] = field(metadata=_doc("CPython versions to build for"))
     import_package: str = field(
-        default="osgeo", metadata=_doc("import package that holds the bindings")
+        default="osgeo",
+        metadata=_doc("import package that holds the bindings, such as terrain._vendor.osgeo"),
     )
     layout: Layout = field(
         default=Layout.TOPLEVEL, metadata=_doc("where the bindings sit in the wheel")
@@ -224,9 +229,28 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
             fault("test.requires", f"{requirement!r}: {error}")
     if config.floor.glibc is not None and not GLIBC_VERSION.fullmatch(config.floor.glibc):
         fault("floor.glibc", f"{config.floor.glibc!r} is not a version such as 2.36")
-    if not all(part.isidentifier() for part in config.import_package.split(".")):
-        fault("import-package", f"{config.import_package!r} is not the name of a package")
+    package = config.import_package
+    if not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
+        fault("import-package", f"{package!r} is not the name of a package")
+    elif problem := _misplaced(package, config.layout):
+        fault("import-package", *problem)
     return faults
+
+
+def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:
+    """What is wrong with an import package in a layout, and what to do about it."""
+    *above, name = package.split(".")
+    if layout is Layout.TOPLEVEL:
+        if package == "osgeo":
+            return None
+        what = f'{package!r} does not fit layout = "toplevel", which is osgeo itself'
+        return what, 'set layout = "private" for a copy below the host\'s own package'
+    if name != "osgeo" or len(above) < 2:
+        what = f'{package!r} does not fit layout = "private": it is no HOST_PACKAGE._vendor.osgeo'
+        return what, 'name a package below the host\'s own, such as "terrain._vendor.osgeo"'
+    if above[0] in ("osgeo", "osgeo_utils"):
+        return f"{package!r} is below GDAL's own {above[0]}", "name the host's own package"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

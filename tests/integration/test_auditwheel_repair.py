@@ -77,21 +77,21 @@ int ask(void) { return getpid() ? a_answer() : 0; }
 PLUG = "int a_answer(void), z_answer(void); int ask(void) { return a_answer() + z_answer(); }"
 
 
-def make_raw(folder: Path, lib: Path, *, rpath: str = NOWHERE) -> Path:
+def make_raw(folder: Path, lib: Path, *, rpath: str = NOWHERE, name: str = "Pkg") -> Path:
     """A wheel as a build backend leaves it: with the search path of the builder's interpreter."""
     tree = folder / "tree"
     gcc(tree / EXTENSION, EXT, lib / "liba.so.2", f"-Wl,-rpath,{rpath}")
     gcc(tree / PLUGIN, PLUG, lib / "liba.so.2", lib / "libz.so.1")
     (tree / "pkg/__init__.py").write_text("")
-    return pack(tree, folder)
+    return pack(tree, folder, name=name)
 
 
-def pack(tree: Path, folder: Path, *, pure: bool = False) -> Path:
-    info = tree / "Pkg-1.0.dist-info"
+def pack(tree: Path, folder: Path, *, pure: bool = False, name: str = "Pkg") -> Path:
+    info = tree / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Pkg\nVersion: 1.0\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(pure).lower()}\n")
-    return write_wheel(tree, folder, filename=FILENAME).path
+    return write_wheel(tree, folder, filename=FILENAME.replace("Pkg", name)).path
 
 
 @dataclass(frozen=True)
@@ -211,6 +211,29 @@ def test_same_bytes_in_another_folder_as_anybody(
     )
     assert one.sha256 == two.sha256
     assert there.bundled == bench.repaired.bundled
+
+
+LOADED = """
+import ctypes, sys
+for path in sys.argv[1:]:
+    ctypes.CDLL(path).ask()
+print(*sorted({line.split()[-1] for line in open("/proc/self/maps") if "liba-" in line}))
+"""
+
+
+def test_two_distributions_load_the_same_library_twice(bench: Bench, tmp_path: Path) -> None:
+    # glibc takes a loaded library for every other one of its soname: two names are needed.
+    raw = make_raw(tmp_path / "raw", bench.lib, name="Other_Host")
+    other = replace(bench, folder=tmp_path, raw=raw).repair("work")
+    trees = (bench.repaired.tree, other.tree)
+    result = subprocess.run(
+        [sys.executable, "-c", LOADED, *(tree / EXTENSION for tree in trees)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = [Path(path) for path in result.stdout.split()]
+    assert len({path.name for path in loaded}) == len(loaded) == 2
+    for tree in trees:
+        assert any(path.is_relative_to(tree.resolve()) for path in loaded)
 
 
 def test_an_absolute_search_path_is_not_followed(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_cold_run_makes_one_tested_wheel(built: Built) -> None:
     assert built.summary["sha256"] == sha256_file(built.wheel)
     assert list(built.summary["stages"]) == list(STAGES)
     assert all(probe["passed"] for probe in built.summary["probes"])
-    assert len(built.summary["probes"]) == 9
+    assert len(built.summary["probes"]) == 10
     assert built.summary["floor"][0]["packages"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from geowheel.binary.wheel import read_wheel, write_wheel
+from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
 from geowheel.config import BuildSystem
 from geowheel.digest import read_tree
 from geowheel.errors import BuildError
@@ -86,6 +86,7 @@ class Backend:
 class World:
     root: Path
     backend: Backend
+    import_package: str = "osgeo"
 
     def build(
         self,
@@ -106,7 +107,8 @@ class World:
         inputs = BuildInputs(
             host_files=read_tree(checkout), payload=Payload(folder=payload, content=""),
             build_system=BuildSystem(requires=(), backend=backend), requirements=downloads,
-            interpreter=make_interpreter(python), tag=TAG, gdal_version="3.10.2", git="",
+            interpreter=make_interpreter(python), tag=TAG, gdal_version="3.10.2",
+            import_package=self.import_package, git="",
             store=store, environ={"PATH": "/usr/bin", "CC": "/opt/cc"},
         )  # fmt: skip
         self.made.mkdir()
@@ -270,3 +272,24 @@ def test_a_backend_that_is_none_is_a_build_error(world: World, answer: dict[str,
     world.backend.answer = answer
     with pytest.raises(BuildError, match=r"hatchling\.build"):
         world.build()
+
+
+def test_a_package_between_is_the_hosts_own_where_it_has_one(world: World) -> None:
+    world.import_package = "pkg._vendor.osgeo"
+    write(world.root / "payload", "pkg/_vendor/__init__.py", "pkg/_vendor/osgeo/__init__.py")
+    checkout = write(world.root / "checkout", "pkg/_vendor/__init__.py")
+    (checkout / "pkg/_vendor/__init__.py").write_text("own = 1\n", encoding="utf-8")
+    world.build("pkg/__init__.py")
+    made = unpack_wheel(world.made / f"host-1.0-{TAG}.whl", world.root / "unpacked")
+    assert "pkg/_vendor/osgeo/__init__.py" in {member.path for member in made.members}
+    kept = world.root / "unpacked" / "pkg" / "_vendor" / "__init__.py"
+    assert kept.read_text(encoding="utf-8") == "own = 1\n"
+
+
+@pytest.mark.parametrize("files", [("other/__init__.py",), ("src/other.py", "pkg/__init__.py")])
+def test_a_host_without_the_package_that_it_names(world: World, files: tuple[str, ...]) -> None:
+    world.import_package = "pkg._vendor.osgeo"
+    with pytest.raises(BuildError, match="the host has no package 'pkg'") as caught:
+        world.build(*files)
+    assert "pkg._vendor.osgeo" in str(caught.value)
+    assert world.backend.calls == []

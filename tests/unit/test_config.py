@@ -80,7 +80,7 @@ whel-mb = 3
     )
     text = "\n".join(found)
     for expected in (
-        "'sideways' is not one of toplevel",
+        "'sideways' is not one of toplevel, private",
         "environment] must be a string",
         "did you mean 'wheel-mb'?",
         "pythons is missing",
@@ -114,3 +114,33 @@ def test_broken_toml_names_the_file(tmp_path: Path) -> None:
 def test_a_boolean_is_no_number(tmp_path: Path) -> None:
     text = MINIMAL + "[tool.geowheel.test]\ntimeout-seconds = true"
     assert "must be a whole number" in "\n".join(faults(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("layout", "package"),
+    [("toplevel", "osgeo"), ("private", "terrain._vendor.osgeo"), ("private", "a.b.c.osgeo")],
+)
+def test_an_import_package_that_fits_its_layout(tmp_path: Path, layout: str, package: str) -> None:
+    text = MINIMAL + f'layout = "{layout}"\nimport-package = "{package}"'
+    assert read_host(host(tmp_path, text)).config.import_package == package
+
+
+@pytest.mark.parametrize(
+    ("addition", "expected"),
+    [
+        ('import-package = "terrain._vendor.osgeo"', 'set layout = "private"'),
+        ('import-package = "gdal"', "which is osgeo itself"),
+        ('layout = "private"', 'such as "terrain._vendor.osgeo"'),
+        (
+            'layout = "private"\nimport-package = "terrain.osgeo"',
+            "is no HOST_PACKAGE._vendor.osgeo",
+        ),
+        ('layout = "private"\nimport-package = "terrain._vendor.gdal"', "is no HOST_PACKAGE"),
+        ('layout = "private"\nimport-package = "osgeo._vendor.osgeo"', "is below GDAL's own osgeo"),
+        ('layout = "private"\nimport-package = "a.class.osgeo"', "is not the name of a package"),
+        ('layout = "private"\nimport-package = "a..osgeo"', "is not the name of a package"),
+    ],
+)
+def test_an_import_package_that_does_not_fit(tmp_path: Path, addition: str, expected: str) -> None:
+    (fault,) = faults(tmp_path, MINIMAL + addition)
+    assert "[tool.geowheel] import-package: " in fault and expected in fault

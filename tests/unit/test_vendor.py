@@ -126,9 +126,9 @@ def test_lines_are_what_the_parser_takes_for_lines(source: str) -> None:
 SDIST = {
     "PKG-INFO": "Name: GDAL\n",
     "osgeo/__init__.py": '"""osgeo"""\nimport sys\n',
-    "osgeo/gdal.py": "",
+    "osgeo/gdal.py": "from osgeo import gdalconst\n",
     "gdal-utils/osgeo_utils/__init__.py": "",
-    "gdal-utils/osgeo_utils/samples/big.py": "",
+    "gdal-utils/osgeo_utils/samples/big.py": "import osgeo\n",
     "extensions/gdal_wrap.cpp": "",
 }
 STACK = {
@@ -231,7 +231,30 @@ def test_a_plugin_that_nobody_named_stays_out(tmp_path: Path) -> None:
 
 def test_the_package_may_lie_deeper(tmp_path: Path) -> None:
     found = payload(make_inputs(tmp_path, import_package="a.b.osgeo"), tmp_path)
-    assert found == [f"a/b/{path}" for path in EVERYTHING]
+    assert found == sorted(["a/b/__init__.py", *(f"a/b/{path}" for path in EVERYTHING)])
+
+
+def test_a_deeper_package_imports_itself(tmp_path: Path) -> None:
+    payload(make_inputs(tmp_path, import_package="a.b.osgeo"), tmp_path)
+    made = tmp_path / "made" / "payload" / "a" / "b"
+    assert (made / "osgeo" / "gdal.py").read_text() == "from ..osgeo import gdalconst\n"
+    assert (made / "osgeo_utils/samples/big.py").read_text() == "from ... import osgeo\n"
+
+
+def test_osgeo_itself_keeps_its_imports(tmp_path: Path) -> None:
+    payload(make_inputs(tmp_path), tmp_path)
+    made = tmp_path / "made" / "payload"
+    assert (made / "osgeo" / "gdal.py").read_text() == SDIST["osgeo/gdal.py"]
+
+
+def test_a_file_that_cannot_be_private_may_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SDIST, "gdal-utils/osgeo_utils/odd.py", "\n__import__('osgeo.gdal')\n")
+    with pytest.raises(BuildError, match=r"osgeo_utils/odd\.py:2"):
+        payload(make_inputs(tmp_path / "1", import_package="a.b.osgeo"), tmp_path / "1")
+    inputs = make_inputs(tmp_path / "2", import_package="a.b.osgeo", exclude=("*/odd.py",))
+    assert "a/b/osgeo_utils/odd.py" not in payload(inputs, tmp_path / "2")
 
 
 @pytest.mark.parametrize(

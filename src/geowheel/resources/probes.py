@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 import unittest
+from importlib.util import find_spec
 from typing import Any
 
 ASKED: dict[str, Any] = {"package": "osgeo", "version": "", "drivers": []}
@@ -122,6 +123,16 @@ class Probes(unittest.TestCase):
         array = numpy.arange(12, dtype="float32").reshape(3, 4)
         dataset = module("gdal_array").OpenArray(array)
         self.assertTrue((dataset.ReadAsArray() == array).all())
+
+    def test_10_every_osgeo_is_the_packages_own(self) -> None:
+        package = ASKED["package"]
+        self.assertEqual(type(module("osr").SpatialReference()).__module__, package + ".osr")
+        self.assertEqual(module("gdal").MajorObject.__module__, package + ".gdal")
+        if package != "osgeo":
+            importlib.import_module(package + "_utils")
+            self.assertEqual([name for name in ("osgeo", "osgeo_utils") if find_spec(name)], [])
+            tops = {name.partition(".")[0] for name in sys.modules}
+            self.assertFalse(tops & {"osgeo", "osgeo_utils", "_gdal", "_ogr", "_osr"})
 
 
 class Report(unittest.TestResult):

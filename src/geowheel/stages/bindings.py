@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from geowheel.console import Step
 from geowheel.context import Context
@@ -23,6 +25,8 @@ from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
 
 MODULES = "modules"
+# A text in C that is the name of a module and nothing else.
+_MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
 ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
 
 
@@ -83,6 +87,10 @@ def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
             where=inputs.gdal_sdist.file_name,
             cause="its layout is not one that geowheel knows (extensions/*_wrap.cpp)",
         )
+    for wrapper in wrappers:
+        text = wrapper.read_bytes().decode("utf-8", "surrogateescape")
+        own = with_own_imports(text, inputs.import_package)
+        wrapper.write_bytes(own.encode("utf-8", "surrogateescape"))
     modules = folder / MODULES
     modules.mkdir()
     step.say(f"{len(wrappers)} modules with {inputs.toolchain.describe()}")
@@ -107,6 +115,24 @@ def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
 def check(_: BindingsInputs, __: Record, ___: Step) -> str | None:
     """The ledger's own check is enough."""
     return None
+
+
+def type_table(import_package: str) -> str:
+    """A C identifier for an import package: another one for every other package."""
+    encoded = {".": "_0", "_": "__"}
+    return "".join(
+        encoded.get(letter, letter if letter.isascii() else f"_u{ord(letter):x}_")
+        for letter in import_package
+    )
+
+
+def with_own_imports(wrapper: str, import_package: str) -> str:
+    """A wrapper's C source that asks for its own package's modules, not for osgeo's.
+
+    GDAL 3.13 takes NumPy's types as its own by PyImport_ImportModule("osgeo.gdal_array").
+    """
+    above = import_package.removesuffix("osgeo")
+    return _MODULE_NAME.sub(lambda found: f'"{above}{found[1]}"', wrapper)
 
 
 def unpack_sdist(store: Store, sdist: Download, folder: Path) -> Path:
@@ -172,7 +198,7 @@ def _module(
             includes=includes,
             # SWIG keeps one type table a process under this name: one of our own, or classes of
             # another package's osgeo would be handed out (studied with two GDALs in one process).
-            defines=[f"SWIG_TYPE_TABLE={inputs.import_package.replace('.', '_')}"],
+            defines=[f"SWIG_TYPE_TABLE={type_table(inputs.import_package)}"],
             mapped={work: "gdal", inputs.prefix.folder: "native"},
         ),
         env=env, cwd=work,

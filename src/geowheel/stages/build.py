@@ -33,7 +33,7 @@ from geowheel.python_environments import make_environment
 
 from .contract import Inputs, Outcome, ambient
 from .fetch import download_wanted
-from .vendor import PAYLOAD
+from .vendor import PAYLOAD, packages_between
 
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
 # Requirements that say that the version comes from git, and the module that prints it. It is run in
@@ -68,6 +68,7 @@ class BuildInputs(Inputs):
     interpreter: Interpreter
     tag: str
     gdal_version: str
+    import_package: str
     git: str
     store: Store = ambient()
     environ: Mapping[str, str] = ambient()
@@ -88,6 +89,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs:
         interpreter=context.interpreter,
         tag=f"{target.interpreter_tag}-{target.interpreter_tag}-linux_{architecture}",
         gdal_version=context.locks.stack.gdal_version,
+        import_package=project.config.import_package,
         git=git_description(project.folder, environ) if _version_printer(system) else "",
         store=context.store,
         environ=environ,
@@ -134,10 +136,14 @@ def _add_payload(inputs: BuildInputs, staged: Path) -> None:
     root = staged / "src" if (staged / "src").is_dir() else staged
     payload = inputs.payload.folder
     below = "" if root == staged else "src/"
+    _check_host_package(inputs, root)
+    kept = {p for p in packages_between(inputs.import_package) if (root / p).is_file()}
     clashes = [
         entry.path
         for entry in inputs.host_files.entries
-        if entry.path.startswith(below) and (payload / entry.path.removeprefix(below)).is_file()
+        if entry.path.startswith(below)
+        and entry.path.removeprefix(below) not in kept
+        and (payload / entry.path.removeprefix(below)).is_file()
     ]
     if clashes:
         raise BuildError(
@@ -147,7 +153,25 @@ def _add_payload(inputs: BuildInputs, staged: Path) -> None:
             cause="an osgeo package was copied into the host by hand",
             fix="remove it from the host: geowheel puts it there",
         )
-    shutil.copytree(payload, root, dirs_exist_ok=True)
+
+    def kept_in(folder: str, names: list[str]) -> list[str]:
+        place = Path(folder).relative_to(payload)
+        return [name for name in names if (place / name).as_posix() in kept]
+
+    shutil.copytree(payload, root, dirs_exist_ok=True, ignore=kept_in)
+
+
+def _check_host_package(inputs: BuildInputs, root: Path) -> None:
+    home, dot, _ = inputs.import_package.partition(".")
+    if dot and not (root / home).is_dir():
+        raise BuildError(
+            f"the host has no package {home!r}, below which {inputs.import_package} is to lie",
+            where=str(inputs.host_files.root),
+            cause="[tool.geowheel] import-package names another package, or its files are ignored "
+            "by git",
+            fix="name the host's own import package; it is looked for in src/ where there is one, "
+            "else beside pyproject.toml",
+        )
 
 
 def _call_backend(inputs: BuildInputs, staged: Path, goal: Path, python: Path, step: Step) -> Path:

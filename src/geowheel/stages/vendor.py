@@ -19,6 +19,7 @@ from geowheel.ledger import Record
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
 from geowheel.native.store import Store
+from geowheel.private import make_private
 from geowheel.systems import linux
 
 from .bindings import MODULES, Prefix, unpack_sdist
@@ -27,6 +28,7 @@ from .fetch import PREFIX, download_wanted
 
 PAYLOAD = "payload"
 BOOTSTRAP = "_bootstrap.py"
+PACKAGE_INIT = "__init__.py"
 DATA = "_data"
 PLUGINS = "_plugins"
 
@@ -87,7 +89,10 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     _copy_data(inputs.prefix.folder, package / DATA)
     plugins = _copy_plugins(inputs, package / PLUGINS)
     shutil.rmtree(work)
+    _make_packages(payload, inputs.import_package)
     dropped = _exclude(payload, inputs.exclude)
+    if "." in inputs.import_package:
+        step.say(f"imports made relative in {make_private(package.parent)} files")
     count = sum(1 for path in payload.rglob("*") if path.is_file())
     step.say(f"{count} files, {plugins} plugins" + (f", {dropped} excluded" if dropped else ""))
     return Outcome(facts={"files": count, "plugins": plugins, "excluded": dropped})
@@ -96,6 +101,22 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
 def check(_: VendorInputs, __: Record, ___: Step) -> str | None:
     """The ledger's own check is enough."""
     return None
+
+
+def packages_between(import_package: str) -> list[str]:
+    """The `__init__.py` files between the host's package and osgeo: `terrain/_vendor/__init__.py`.
+
+    A host may bring its own, which then stays.
+    """
+    parts = import_package.split(".")
+    return ["/".join([*parts[:end], PACKAGE_INIT]) for end in range(2, len(parts))]
+
+
+def _make_packages(payload: Path, import_package: str) -> None:
+    # Build backends find packages by these files.
+    for path in packages_between(import_package):
+        text = '"""GDAL, its libraries and its data. Written by geowheel."""\n'
+        (payload / path).write_text(text, encoding="utf-8")
 
 
 def with_bootstrap(source: str) -> str:

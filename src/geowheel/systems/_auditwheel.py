@@ -11,6 +11,7 @@ The code below rests on the inside of the one auditwheel release that it names, 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -24,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import auditwheel.json  # type: ignore[import-untyped]
 import auditwheel.lddtree  # type: ignore[import-untyped]
@@ -43,6 +44,7 @@ from auditwheel.lddtree import (
 from auditwheel.libc import Libc  # type: ignore[import-untyped]
 from auditwheel.patcher import ElfPatcher  # type: ignore[import-untyped]
 from elftools.elf.elffile import ELFFile
+from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import SYSTEM_LIBRARIES, is_inside
 from geowheel.binary.elf import Elf, read_elf, read_elves
@@ -162,7 +164,23 @@ def _adapt(request: Request, elves: Mapping[str, Elf]) -> None:
     auditwheel.wheel_abi.ldd = _Loader(Path(request.library_folder)).tree
     auditwheel.policy.is_subdir = functools.cache(auditwheel.policy.is_subdir)
     auditwheel.repair.copylib = functools.cache(auditwheel.repair.copylib)
+    auditwheel.repair.hashfile = functools.partial(_salted_hash, _distribution(request.filename))
     auditwheel.json.dumps = lambda value: ""  # noqa: ARG005 - only for a debug log
+
+
+def _salted_hash(distribution: str, file: BinaryIO) -> str:
+    """What auditwheel puts into a library's new name: of its content and of who bundles it.
+
+    glibc takes a library that is loaded already for every other one of the same soname, whatever
+    its folder. With names from the content alone, the second of two wheels with the same libgdal
+    would work in the first one's, with the first one's data and plugins.
+    """
+    return hashlib.sha256(distribution.encode() + b"\0" + file.read()).hexdigest()
+
+
+def _distribution(filename: str) -> str:
+    """Two wheels in one environment differ in it."""
+    return canonicalize_name(filename.partition("-")[0])
 
 
 _POLICIES: Final = "manylinux-policy.json"
