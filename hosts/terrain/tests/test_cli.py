@@ -123,6 +123,7 @@ def test_the_output_may_be_the_input(tmp_path: Path) -> None:
         (["slope", "{t}/no.tif", "{t}/o.tif"], 3, "no.tif: there is no such file"),
         (["slope", "{t}", "{t}/o.tif"], 3, "is a folder"),
         (["slope", "{t}/text.tif", "{t}/o.tif"], 3, "not a raster"),
+        (["slope", "{t}/half.tif", "{t}/o.tif"], 3, "half.tif: rows 0 to 30 cannot be read"),
         (["slope", "{t}/flat.tif", "{t}/o.tif"], 3, "not georeferenced"),
         (["slope", "{t}/turned.tif", "{t}/o.tif"], 3, "gdalwarp"),
         (["slope", "{t}/complex.tif", "{t}/o.tif"], 3, "CFloat32"),
@@ -158,6 +159,8 @@ def test_what_cannot_be_done(
 def make_inputs(folder: Path) -> None:
     """Files that are wrong in one way each."""
     (folder / "folder.tif").mkdir()
+    whole = (folder / "dem.tif").read_bytes()
+    (folder / "half.tif").write_bytes(whole[: len(whole) // 2])
     (folder / "text.tif").write_text("heights", encoding="utf-8")
     driver = gdal.GetDriverByName("GTiff")
     driver.Create(str(folder / "flat.tif"), 4, 4, 1, gdal.GDT_Float32)
@@ -208,6 +211,16 @@ def test_the_module_runs() -> None:
 def test_the_command_is_installed() -> None:
     (script,) = importlib.metadata.entry_points(group="console_scripts", name="terrain")
     assert script.load() is main
+
+
+def test_without_its_gdal() -> None:
+    code = (
+        "import sys; from terrain.cli import main; sys.modules['terrain._vendor.osgeo'] = None;"
+        "sys.exit(main(['slope', 'dem.tif', 'out.tif']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("terrain: error: terrain is installed without its GDAL")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file size limits are POSIX")

@@ -75,6 +75,23 @@ def test_a_place_that_cannot_be() -> None:
         polar.ground_cell_size()
 
 
+def test_masks_are_not_lost_silently() -> None:
+    masked = np.ma.array(np.eye(2), mask=np.eye(2, dtype=bool))
+    with pytest.raises(TypeError, match="masked"):
+        terrain.Raster(array=masked, geotransform=PLACE)
+    with pytest.raises(TypeError, match="masked"):
+        terrain.Raster(array=np.eye(2), geotransform=PLACE).like(masked)
+
+
+def test_a_coordinate_system_that_is_none(tmp_path: Path) -> None:
+    raster = terrain.Raster(array=np.eye(2), geotransform=PLACE, crs="nonsense")
+    with pytest.raises(terrain.InputError, match="coordinate system"):
+        raster.ground_cell_size()
+    with pytest.raises(terrain.OutputError, match=r"a\.tif: cannot be created"):
+        raster.write(tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_type_that_no_raster_has(tmp_path: Path) -> None:
     array = np.eye(2, dtype=np.longdouble)
     with pytest.raises(terrain.OutputError, match="float32"):

@@ -1,6 +1,6 @@
 """Slope, aspect, hillshade and zonal statistics of elevation rasters."""
 
-from terrain._errors import InputError, OutputError, TerrainError
+from terrain._errors import GdalMissingError, InputError, OutputError, TerrainError
 from terrain._gradient import CellSize, Method
 from terrain._raster import GeoTransform, Raster
 from terrain._surface import SlopeUnits, aspect, hillshade, slope
@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CellSize",
+    "GdalMissingError",
     "GeoTransform",
     "InputError",
     "Method",

@@ -2,7 +2,11 @@
 
 
 class TerrainError(Exception):
-    """A file cannot be used as asked. The message names the file and what to do next."""
+    """Something cannot be done. The message says what, with which file, and what to do next."""
+
+
+class GdalMissingError(TerrainError, ImportError):
+    """The GDAL that belongs to terrain is not there."""
 
 
 class InputError(TerrainError):

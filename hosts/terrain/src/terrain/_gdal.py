@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from terrain._atomic import replaced
-from terrain._errors import InputError, OutputError, TerrainError
+from terrain._errors import GdalMissingError, InputError, OutputError, TerrainError
 from terrain._raster import FilePath, GeoTransform, cell_size
 
 try:
@@ -23,7 +23,7 @@ try:
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("terrain._vendor"):
         raise
-    raise ImportError(
+    raise GdalMissingError(
         "terrain is installed without its GDAL (terrain/_vendor/osgeo is missing): "
         "install a wheel of terrain-gdal, which carries it; a source tree does not"
     ) from error
@@ -134,7 +134,8 @@ def ground_cell_size(geotransform: GeoTransform, crs: str, rows: int) -> tuple[f
     width, height = cell_size(geotransform)
     if not crs:
         return width, height
-    reference = osr.SpatialReference(crs)
+    with _told(InputError, "the coordinate system cannot be used"):
+        reference = _reference(crs)
     if not reference.IsGeographic():
         return width, height
     unit = reference.GetAngularUnits()
@@ -152,7 +153,11 @@ def same_crs(one: str, other: str) -> bool:
     """Whether two CRS are the same, as far as both are known."""
     if not one or not other or one == other:
         return True
-    return bool(osr.SpatialReference(one).IsSame(osr.SpatialReference(other)))
+    return bool(_reference(one).IsSame(_reference(other)))
+
+
+def _reference(crs: str) -> Any:
+    return osr.SpatialReference(crs)
 
 
 @contextmanager
@@ -219,6 +224,7 @@ def _create(name: str, layout: Layout, code: int) -> Any:
     dataset = driver.Create(name, layout.columns, layout.rows, 1, code, list(_CREATION))
     dataset.SetGeoTransform(layout.geotransform)
     if layout.crs:
+        _reference(layout.crs)  # SetProjection itself is silent about what it cannot use
         dataset.SetProjection(layout.crs)
     if layout.nodata is not None:
         dataset.GetRasterBand(1).SetNoDataValue(layout.nodata)

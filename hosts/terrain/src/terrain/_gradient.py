@@ -21,8 +21,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Method = Literal["horn", "zevenbergen-thorne"]
 CellSize: TypeAlias = float | tuple[float, float]
 
-# About 8 MB a temporary array: inside a desktop's caches and RAM however large the raster is.
-BLOCK_CELLS = 1 << 20
+# 2 MB a temporary array, of which there are some thirty: little memory, and near the caches.
+BLOCK_CELLS = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,7 +29,8 @@ class Raster:
     nodata: float | None = None
 
     def __post_init__(self) -> None:
-        grid("array", self.array)
+        if isinstance(grid("array", self.array), np.ma.MaskedArray):
+            raise TypeError("array is masked, which files are not: fill it with the no-data value")
         if len(self.geotransform) != 6 or not all(map(math.isfinite, self.geotransform)):
             raise ValueError(f"geotransform is {self.geotransform!r}; it has to be six numbers")
 
@@ -67,8 +68,9 @@ class Raster:
         if values.shape != self.array.shape:
             raise ValueError(f"array has the shape {values.shape}, the raster {self.array.shape}")
         if nodata is not None and not math.isnan(nodata) and values.dtype.kind == "f":
-            values = np.where(np.isnan(values), values.dtype.type(nodata), values)
-        return Raster(array=values, geotransform=self.geotransform, crs=self.crs, nodata=nodata)
+            values = values.copy()
+            values[np.isnan(values)] = nodata
+        return replace(self, array=values, nodata=nodata)
 
     @property
     def cell_size(self) -> tuple[float, float]:

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from typing import get_args
 
 from terrain import __version__
-from terrain._errors import InputError, OutputError
+from terrain._errors import GdalMissingError, InputError, OutputError
 from terrain._gradient import Method
 from terrain._surface import Aspect, Hillshade, Quantity, Slope, SlopeUnits
 
+EXIT_INSTALLATION = 1
 EXIT_INPUT = 3
 EXIT_OUTPUT = 4
 EXIT_INTERRUPTED = 130
 
 _EPILOG = """\
-exit codes: 0 done; 2 wrong arguments; 3 an input cannot be used; 4 the output cannot be written.
+exit codes: 0 done; 1 terrain itself does not work; 2 wrong arguments; 3 an input cannot be used;
+4 the output cannot be written.
 The output appears complete or not at all; one that was there before is replaced.
 """
 
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), EXIT_INPUT)
     except OutputError as error:
         return _failed(str(error), EXIT_OUTPUT)
+    except GdalMissingError as error:
+        return _failed(str(error), EXIT_INSTALLATION)
     except KeyboardInterrupt:
         return _failed("interrupted; nothing was written", EXIT_INTERRUPTED)
     return 0
