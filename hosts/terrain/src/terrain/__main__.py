@@ -1,0 +1,7 @@
+"""`python -m terrain`."""
+
+import sys
+
+from terrain.cli import main
+
+sys.exit(main())
