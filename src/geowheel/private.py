@@ -14,6 +14,7 @@ import itertools
 import re
 import tokenize
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -146,6 +147,7 @@ class _Analysis:
             tree = ast.parse(source)
         self._importers = _IMPORTERS | _other_names(tree)
         self._called: set[ast.AST] = set()
+        self._values: dict[ast.AST, dict[str, ast.expr]] = {}
         self._visit(tree, tree)
 
     def _visit(self, node: ast.AST, scope: ast.AST) -> None:
@@ -273,7 +275,9 @@ class _Analysis:
         if isinstance(node, ast.Name):
             if node.id in ("__package__", "__name__"):
                 return _OWN
-            value = _only_value(node.id, scope)
+            if scope not in self._values:  # one walk of a scope, not one for each name in it
+                self._values[scope] = _only_values(scope)
+            value = self._values[scope].get(node.id)
             return None if value is None else self._fold(value, scope, depth - 1)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return _joined([self._fold(side, scope, depth - 1) for side in (node.left, node.right)])
@@ -335,21 +339,19 @@ def _other_names(tree: ast.AST) -> set[str]:
     }
 
 
-def _only_value(name: str, scope: ast.AST) -> ast.expr | None:
-    """What a name stands for in a function or module that gives it a value in one place only."""
-    bound = [
-        node
-        for node in ast.walk(scope)
-        if (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load))
-        or (isinstance(node, ast.arg) and node.arg == name)
-        or (isinstance(node, ast.alias) and name in (node.asname, node.name))
-    ]
-    values = [
-        node.value
-        for node in ast.walk(scope)
-        if isinstance(node, ast.Assign)
-        and len(node.targets) == 1
-        and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id == name
-    ]
-    return values[0] if len(bound) == len(values) == 1 else None
+def _only_values(scope: ast.AST) -> dict[str, ast.expr]:
+    """What names stand for in a function or module that gives them a value in one place only."""
+    bound: Counter[str] = Counter()
+    values: dict[str, ast.expr] = {}
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound[node.id] += 1
+        elif isinstance(node, ast.arg):
+            bound[node.arg] += 1
+        elif isinstance(node, ast.alias):
+            bound.update({node.name, node.asname or node.name})
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+            if isinstance(target, ast.Name):
+                values[target.id] = node.value
+    return {name: value for name, value in values.items() if bound[name] == 1}
