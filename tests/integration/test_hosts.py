@@ -130,3 +130,14 @@ def test_a_failing_backend_names_its_log(second: ProjectCopy) -> None:
     assert "planted fault" in result.stderr
     log = result.stderr.rpartition("the whole output is in ")[2].strip()
     assert "planted fault" in Path(log).read_text(encoding="utf-8")
+
+
+def test_terrain_with_a_private_gdal_passes_its_own_tests(second: ProjectCopy) -> None:
+    terrain = replace(second, host="hosts/terrain")
+    (summary,) = terrain.json("wheel", "--python", PYTHON)["targets"]
+    assert Path(summary["wheel"]).name.startswith("terrain_gdal-")
+    assert all(probe["passed"] for probe in summary["probes"])
+    with zipfile.ZipFile(summary["wheel"]) as archive:
+        names = archive.namelist()
+    assert "terrain/_vendor/osgeo/_data/proj/proj.db" in names
+    assert not [name for name in names if name.startswith(("osgeo/", "osgeo_utils/"))]
