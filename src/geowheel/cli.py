@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from . import __version__
 from .console import Console
@@ -41,6 +42,18 @@ class _Call:
             channel=self.options.channel,
             frozen=self.options.frozen,
         )
+
+
+def entry() -> NoReturn:
+    """The program `geowheel`: `main`, and an end that nothing can spoil."""
+    # As Ctrl-C: what was started, in sessions of its own, is ended, and nothing half-made stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: py-rattler's threads, left from a channel that did not answer, have aborted the
+    # interpreter while it was taken down. All that is ours is closed by now.
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
