@@ -38,6 +38,17 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Made:
+    """A folder that a stage made: known to the stages that follow by its content, not its place."""
+
+    folder: Path
+    content: str
+
+    def digest(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """What a stage did, from which inputs; as JSON in the entry's folder."""
 
@@ -54,6 +65,10 @@ class Record:
     seconds: float
     created: str
     folder: Path = field(compare=False)
+
+    def made(self, name: str) -> Made:
+        """The folder `name` among what the stage made."""
+        return Made(folder=self.folder / name, content=self.content)
 
 
 def read_record(folder: Path) -> Record | None:

@@ -15,11 +15,12 @@ from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
 from geowheel.config import BuildSystem
 from geowheel.digest import read_tree
 from geowheel.errors import BuildError
+from geowheel.ledger import Made
 from geowheel.native.build_lock import Download
 from geowheel.native.channels import Mirrors
 from geowheel.native.store import Store
 from geowheel.process import Result
-from geowheel.stages.build import BuildInputs, Payload, run
+from geowheel.stages.build import BuildInputs, run
 from geowheel.stages.contract import Outcome
 
 from .hosts import make_interpreter, make_step, result
@@ -105,7 +106,7 @@ class World:
         checkout = write(self.root / "checkout", "pyproject.toml", *host)
         payload = write(self.root / "payload", *PAYLOAD)
         inputs = BuildInputs(
-            host_files=read_tree(checkout), payload=Payload(folder=payload, content=""),
+            host_files=read_tree(checkout), payload=Made(folder=payload, content=""),
             build_system=BuildSystem(requires=(), backend=backend), requirements=downloads,
             interpreter=make_interpreter(python), tag=TAG, gdal_version="3.10.2",
             import_package=self.import_package, git="",

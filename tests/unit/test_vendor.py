@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
+from geowheel.ledger import Made
 from geowheel.native.build_lock import Download
 from geowheel.native.channels import Mirrors
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store
-from geowheel.stages.bindings import Prefix
 from geowheel.stages.fetch import download_wanted
-from geowheel.stages.vendor import Modules, VendorInputs, run, with_bootstrap
+from geowheel.stages.vendor import VendorInputs, run, with_bootstrap
 
 from .hosts import make_step
 
@@ -195,8 +195,8 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     place.parent.mkdir(parents=True)
     place.write_bytes(data)
     return VendorInputs(
-        prefix=Prefix(folder=root / "fetch" / "prefix", content=""),
-        bindings=Modules(folder=root / "modules", content=""),
+        prefix=Made(folder=root / "fetch" / "prefix", content=""),
+        bindings=Made(folder=root / "modules", content=""),
         gdal_sdist=sdist, import_package=import_package, plugins=("libgdal-hdf5",),
         exclude=exclude, store=store,
     )  # fmt: skip

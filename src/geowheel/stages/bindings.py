@@ -16,7 +16,7 @@ from geowheel.context import Context
 from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError, IntegrityError
 from geowheel.interpreters import Interpreter
-from geowheel.ledger import Record
+from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.store import Store
 from geowheel.systems import linux
@@ -31,21 +31,10 @@ ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prefix:
-    """A placed native stack, known by its content."""
-
-    folder: Path
-    content: str
-
-    def digest(self) -> str:
-        return self.content
-
-
-@dataclass(frozen=True, kw_only=True)
 class BindingsInputs(Inputs):
     """Wrappers, headers and compilers; no file of the host."""
 
-    prefix: Prefix
+    prefix: Made
     gdal_sdist: Download
     requirements: tuple[Download, ...]
     interpreter: Interpreter
@@ -60,7 +49,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs:
     """From the prefix, the build lock and the machine's compilers."""
     fetch = upstream["fetch"]
     return BindingsInputs(
-        prefix=Prefix(folder=fetch.folder / PREFIX, content=fetch.content),
+        prefix=fetch.made(PREFIX),
         gdal_sdist=context.locks.build.gdal_sdist,
         requirements=context.locks.build.requirements("bindings", context.target),
         interpreter=context.interpreter,

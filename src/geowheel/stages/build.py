@@ -26,7 +26,7 @@ from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError, Fault
 from geowheel.host_files import git_description, host_files, stage
 from geowheel.interpreters import Interpreter
-from geowheel.ledger import Record
+from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.store import Store
 from geowheel.python_environments import make_environment
@@ -47,22 +47,11 @@ _PRETEND = "SETUPTOOLS_SCM_PRETEND_VERSION"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Payload:
-    """The vendored files, known by their content."""
-
-    folder: Path
-    content: str
-
-    def digest(self) -> str:
-        return self.content
-
-
-@dataclass(frozen=True, kw_only=True)
 class BuildInputs(Inputs):
     """The host's files, the payload, and the environment that the backend runs in."""
 
     host_files: Tree
-    payload: Payload
+    payload: Made
     build_system: BuildSystem
     requirements: tuple[Download, ...]
     interpreter: Interpreter
@@ -83,7 +72,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs:
     architecture = target.platform.architecture
     return BuildInputs(
         host_files=host_files(project.folder, environ),
-        payload=Payload(folder=vendor.folder / PAYLOAD, content=vendor.content),
+        payload=vendor.made(PAYLOAD),
         build_system=system,
         requirements=context.locks.build.requirements("build", target),
         interpreter=context.interpreter,

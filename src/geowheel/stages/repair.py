@@ -14,13 +14,12 @@ from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
-from geowheel.ledger import Record
+from geowheel.ledger import Made, Record
 from geowheel.native.linker import NativeManifest, read_native_manifest
 from geowheel.systems import linux
 from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel, tool_versions
 from geowheel.targets import Platform
 
-from .bindings import Prefix
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX
 
@@ -33,7 +32,7 @@ class RepairInputs(Inputs):
     """The raw wheel, the prefix, and the newest glibc that is allowed."""
 
     raw: Artefact
-    prefix: Prefix
+    prefix: Made
     platform: Platform
     import_package: str
     newest_glibc: str | None
@@ -47,7 +46,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
     fetch = upstream["fetch"]
     return RepairInputs(
         raw=only_wheel(upstream["build"]),
-        prefix=Prefix(folder=fetch.folder / PREFIX, content=fetch.content),
+        prefix=fetch.made(PREFIX),
         platform=context.target.platform,
         import_package=context.project.config.import_package,
         newest_glibc=context.project.config.floor.glibc,

@@ -15,14 +15,14 @@ from pathlib import Path
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.errors import BuildError
-from geowheel.ledger import Record
+from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
 from geowheel.native.store import Store
 from geowheel.private import make_private
 from geowheel.systems import linux
 
-from .bindings import MODULES, Prefix, unpack_sdist
+from .bindings import MODULES, unpack_sdist
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
 
@@ -34,22 +34,11 @@ PLUGINS = "_plugins"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Modules:
-    """The compiled bindings of a target, known by their content."""
-
-    folder: Path
-    content: str
-
-    def digest(self) -> str:
-        return self.content
-
-
-@dataclass(frozen=True, kw_only=True)
 class VendorInputs(Inputs):
     """What is vendored, and where to."""
 
-    prefix: Prefix
-    bindings: Modules
+    prefix: Made
+    bindings: Made
     gdal_sdist: Download
     import_package: str
     plugins: tuple[str, ...]
@@ -62,8 +51,8 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
     fetch, bindings = upstream["fetch"], upstream["bindings"]
     config = context.project.config
     return VendorInputs(
-        prefix=Prefix(folder=fetch.folder / PREFIX, content=fetch.content),
-        bindings=Modules(folder=bindings.folder / MODULES, content=bindings.content),
+        prefix=fetch.made(PREFIX),
+        bindings=bindings.made(MODULES),
         gdal_sdist=context.locks.build.gdal_sdist,
         import_package=config.import_package,
         plugins=config.plugins,
