@@ -58,7 +58,12 @@ def bring_up_to_date(
             module, entry, inputs = _prepare(stage, context, ledger, done)
             with entry.lock(console):
                 done[stage.name] = _ensure(
-                    entry, module, inputs, console, title=stage.name, asked=stage.name in goals
+                    entry,
+                    module,
+                    inputs,
+                    console,
+                    title=stage.name,
+                    recheck=stage.rechecks and stage.name in goals,
                 )
         error = None
     except GeowheelError as raised:
@@ -128,11 +133,11 @@ def _ensure(
     console: Console,
     *,
     title: str,
-    asked: bool,
+    recheck: bool,
 ) -> Record:
     why = entry.stale()
     record = entry.record
-    if why is None and record is not None and asked:
+    if why is None and record is not None and recheck:
         with console.quiet_step(title) as step:
             why = module.check(inputs, record, step)
     if why is None and record is not None:

@@ -19,10 +19,10 @@ from geowheel.stages.contract import Inputs, Outcome, StageModule, ambient
 from .hosts import make_console, make_context, make_project
 
 TABLE = (
-    Stage(name="stack", summary="", scope=Scope.PLATFORM),
-    Stage(name="modules", summary="", upstream=("stack",)),
-    Stage(name="wheel", summary="", upstream=("stack", "modules")),
-    Stage(name="verdict", summary="", upstream=("wheel",), verdict=True),
+    Stage(name="stack", summary="", scope=Scope.PLATFORM, rechecks=True),
+    Stage(name="modules", summary="", upstream=("stack",), rechecks=True),
+    Stage(name="wheel", summary="", upstream=("stack", "modules"), rechecks=True),
+    Stage(name="verdict", summary="", upstream=("wheel",), verdict=True, rechecks=True),
     Stage(name="aside", summary="", upstream=("stack",)),
 )
 
@@ -190,6 +190,11 @@ def test_where_a_cache_lies_is_no_reason_to_run(world: World, tmp_path: Path) ->
 def test_check_is_for_what_is_asked_for_by_name(world: World) -> None:
     world.ran("verdict")
     assert world.ran("modules", "verdict") == ["check modules", "check verdict"]
+
+
+def test_a_stage_whose_row_does_not_say_so_is_not_checked(world: World) -> None:
+    world.ran("aside")
+    assert world.ran("aside") == []
 
 
 def test_an_objection_of_check_makes_the_stage_run(

@@ -31,6 +31,8 @@ class Stage:
     """Distributions of the tool environment whose versions are part of the key."""
     verdict: bool = False
     """It judges a repaired wheel; a failed one is recorded and never reused."""
+    rechecks: bool = False
+    """Its module has `check`, which looks again when the stage is asked for by name."""
     interpreter: bool = True
     """It runs the target's interpreter."""
 
@@ -41,6 +43,7 @@ STAGES: Final = (
         summary="native stack and requirements, from the locks into a prefix",
         scope=Scope.PLATFORM,
         tools=("py-rattler",),
+        rechecks=True,
         interpreter=False,
     ),
     Stage(

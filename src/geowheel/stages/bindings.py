@@ -101,11 +101,6 @@ def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
     )
 
 
-def check(_: BindingsInputs, __: Record, ___: Step) -> str | None:
-    """The ledger's own check is enough."""
-    return None
-
-
 def type_table(import_package: str) -> str:
     """A C identifier for an import package: another one for every other package."""
     encoded = {".": "_0", "_": "__"}

@@ -110,11 +110,6 @@ def run(inputs: BuildInputs, folder: Path, step: Step) -> Outcome:
     return Outcome(facts={"wheel": raw.path.name, "version": version})
 
 
-def check(_: BuildInputs, __: Record, ___: Step) -> str | None:
-    """The ledger's own check is enough."""
-    return None
-
-
 def _version_printer(system: BuildSystem) -> tuple[str, ...]:
     names = [canonicalize_name(Requirement(text).name) for text in system.requires]
     return next((_FROM_GIT[name] for name in names if name in _FROM_GIT), ())

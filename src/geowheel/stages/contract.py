@@ -56,7 +56,7 @@ class Outcome:
 
 
 class StageModule(Protocol):
-    """The two functions of a stage's module, and what an explicit request checks again."""
+    """The two functions of a stage's module, and a third where its row says `rechecks`."""
 
     def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> Inputs:
         """Decide; read-only and fast."""

@@ -89,11 +89,6 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     )
 
 
-def check(_: RepairInputs, __: Record, ___: Step) -> str | None:
-    """The ledger's own check is enough."""
-    return None
-
-
 def only_wheel(record: Record) -> Artefact:
     """The one wheel that a record's stage made."""
     wheels = [output for output in record.outputs if output.path.endswith(".whl")]

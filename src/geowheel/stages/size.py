@@ -74,8 +74,3 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         f"{megabytes(installed)} installed of {inputs.installed_mb:g} MB"
     )
     return Outcome(facts=facts, passed=not problems)
-
-
-def check(_: SizeInputs, __: Record, ___: Step) -> str | None:
-    """The ledger's own check is enough."""
-    return None

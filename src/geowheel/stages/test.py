@@ -91,11 +91,6 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
     return Outcome(facts=facts, passed=passed)
 
 
-def check(_: TestInputs, __: Record, ___: Step) -> str | None:
-    """The ledger's own check is enough."""
-    return None
-
-
 def _probe(inputs: TestInputs, python: Path, place: Path, step: Step) -> list[dict[str, Any]]:
     script = place / "probes.py"
     text = files("geowheel.resources").joinpath("probes.py").read_text(encoding="utf-8")

@@ -87,11 +87,6 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     return Outcome(facts={"files": count, "plugins": plugins, "excluded": dropped})
 
 
-def check(_: VendorInputs, __: Record, ___: Step) -> str | None:
-    """The ledger's own check is enough."""
-    return None
-
-
 def packages_between(import_package: str) -> list[str]:
     """The `__init__.py` files between the host's package and osgeo: `terrain/_vendor/__init__.py`.
 
