@@ -14,7 +14,7 @@ from typing import Any
 from .console import Console
 from .context import Context, Tools, find_tools
 from .digest import sha256_file
-from .errors import GeowheelError
+from .errors import GeowheelError, IntegrityError
 from .ledger import Ledger, Record
 from .native.locks import Locks, locks_at_hand, resolve
 from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
@@ -174,6 +174,13 @@ def _into_dist(project: Project, record: Record) -> None:
     with tempfile.TemporaryDirectory(dir=project.work, prefix="dist-") as scratch:
         part = Path(scratch, wheel.path.name)
         shutil.copyfile(wheel.path, part)
+        if (actual := sha256_file(part)) != wheel.sha256:
+            raise IntegrityError(
+                f"the repaired wheel has sha256 {actual}, its record says {wheel.sha256}",
+                where=str(wheel.path),
+                cause="the work folder was changed, or the disk is failing",
+                fix="run it again with `-- --verify`, which makes it anew",
+            )
         part.replace(goal)
 
 

@@ -18,6 +18,7 @@ from geowheel.errors import (
     BuildError,
     ChannelError,
     GeowheelError,
+    IntegrityError,
     LockError,
     MachineError,
     SizeError,
@@ -154,6 +155,15 @@ def test_a_wheel_that_somebody_damaged_is_replaced(world: World) -> None:
     (world.project.dist / WHEEL_NAME).write_bytes(b"WHEEL")
     world.run("3.98")
     assert in_dist(world) == {WHEEL_NAME: b"wheel"}
+
+
+def test_a_wheel_that_changed_in_the_ledger_does_not_enter_dist(world: World) -> None:
+    record = world.repaired(data=b"wheel")
+    (record.folder / WHEEL_NAME).write_bytes(b"WHEEL")
+    world.ends("3.98", record)
+    with pytest.raises(IntegrityError, match="its record says"):
+        world.run("3.98")
+    assert in_dist(world) == {}
 
 
 def renamed(world: World, name: str, data: bytes) -> Record:
