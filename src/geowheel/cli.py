@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +105,15 @@ def _parser() -> argparse.ArgumentParser:
         _stage_command(commands, stage.name, stage.summary, _run_goals((stage.name,)))
     _stage_command(commands, "wheel", "everything: fetch to test", _run_goals(WHEEL))
     _stage_command(commands, "plan", "what `wheel` would run and why, running nothing", _plan)
+    repair = _add(
+        commands, "repair-wheel", "repair a raw wheel that was made elsewhere", _repair_wheel
+    )
+    repair.add_argument("raw", type=Path, metavar="RAW", help="the wheel as its backend made it")
+    repair.add_argument("destination", type=Path, metavar="DEST", help="folder for the result")
+    variables = _add(commands, "env", "variables for a build against the native stack", _env)
+    variables.add_argument(
+        "names", nargs="*", metavar="NAME", help="print only the values of these, one on each line"
+    )
     lock = _add(commands, "lock", "solve and write pixi.lock and the build lock", _lock)
     lock.add_argument(
         "--check",
@@ -180,6 +190,35 @@ def _plan(call: _Call) -> dict[str, Any]:
     from .runs import show_plan
 
     return show_plan(_request(call, WHEEL), call.console)
+
+
+def _repair_wheel(call: _Call) -> dict[str, Any]:
+    from .raw_wheels import request_for
+    from .runs import run
+
+    raw, destination = call.options.raw.absolute(), call.options.destination.absolute()
+    return run(request_for(call.project(), raw, destination), call.console)
+
+
+def _env(call: _Call) -> dict[str, Any]:
+    from .runs import Request, build_environment
+
+    project = call.project()
+    target = project.target(project.config.pythons[0])
+    found = build_environment(
+        Request(project=project, goals=("fetch",), targets=(target,), interpreter=None),
+        call.console,
+    )
+    if unknown := [name for name in call.options.names if name not in found]:
+        raise UsageError(
+            f"no such variable: {', '.join(unknown)}", fix=f"use some of {', '.join(found)}"
+        )
+    if not call.options.json:
+        lines = [found[name] for name in call.options.names] or [
+            f"export {name}={shlex.quote(value)}" for name, value in found.items()
+        ]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return found
 
 
 def _lock(call: _Call) -> dict[str, Any]:

@@ -42,8 +42,6 @@ requires = ["numpy>=2"]
 SETUPTOOLS = """
 [tool.setuptools.packages.find]
 include = ["alpha*"]
-[tool.setuptools.package-data]
-"*" = ["**/*"]
 """
 HATCHLING = """
 [tool.hatch.build.targets.wheel]
@@ -252,4 +250,4 @@ def test_a_host_without_the_package_that_it_names(hosts: Hosts) -> None:
     result = hosts.project.run("build")
     moved.rename(package)
     assert result.returncode == 8, result.stderr
-    assert "the host has no package 'beta'" in result.stderr
+    assert "the wheel has no package 'beta'" in result.stderr
