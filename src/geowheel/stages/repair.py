@@ -16,6 +16,7 @@ from geowheel.context import Context
 from geowheel.description import describe
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
+from geowheel.leaks import check_leaks, machine_paths, overridden_by, prefix_strings
 from geowheel.ledger import Made, Record
 from geowheel.licences import LicenceGate
 from geowheel.native.build_lock import Download
@@ -48,6 +49,8 @@ class RepairInputs(Inputs):
     repair_tools: Mapping[str, str]
     """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
     environ: Mapping[str, str] = ambient()
+    machine: tuple[str, ...] = ambient()
+    """How paths of this machine begin, none of which may be in the wheel."""
 
 
 def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
@@ -66,6 +69,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         locked=context.locks.source.committed,
         repair_tools=tool_versions(context.project.machine.environ),
         environ=context.project.machine.environ,
+        machine=_machine(context),
     )
 
 
@@ -93,6 +97,8 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     forcing = _floor(repaired, described.owners)
     _check_floor(repaired, inputs.newest_glibc, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
+    check_leaks(repaired.tree, inputs.machine)
+    baked = prefix_strings(repaired.tree, linux.PREFIX_STRING)
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
     return Outcome(
@@ -103,12 +109,31 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
             "libraries": len(repaired.bundled),
             "floor": forcing,
             "owners": dict(described.owners),
+            "prefix_strings": [
+                {
+                    "path": found.path,
+                    "text": found.text,
+                    "overridden": overridden_by(found.text, linux.PREFIX_STRING),
+                }
+                for found in baked
+            ],
             "licences": {
                 "packages": described.texts.packages,
                 "without": list(described.texts.without),
             },
         }
     )
+
+
+def _machine(context: Context) -> tuple[str, ...]:
+    project = context.project
+    folders = [project.root, project.folder, project.machine.cache, *_home(project.machine.environ)]
+    return machine_paths(folders)
+
+
+def _home(environ: Mapping[str, str]) -> list[Path]:
+    home = environ.get("HOME")
+    return [Path(home)] if home and Path(home) != Path("/") else []
 
 
 def only_wheel(record: Record) -> Artefact:
