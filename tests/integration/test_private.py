@@ -51,14 +51,3 @@ def test_the_same_bytes_again(private_hosts: PrivateHosts) -> None:
     private_hosts.atlas.forget("repair")
     (again,) = private_hosts.atlas.json("repair", "--python", PYTHON)["targets"]
     assert again["sha256"] == private_hosts.made_by_atlas["sha256"]
-
-
-def test_a_host_without_the_package_that_it_names(private_hosts: PrivateHosts) -> None:
-    package = private_hosts.atlas.root / "hosts" / "atlas" / "atlas"
-    moved = package.rename(package.with_name("other"))
-    try:
-        result = private_hosts.atlas.run("build", "--python", PYTHON)
-    finally:
-        moved.rename(package)
-    assert result.returncode == 8, result.stderr
-    assert "the host has no package 'atlas'" in result.stderr
