@@ -223,7 +223,7 @@ def read_host(folder: Path) -> HostFile:
             f"no [{TABLE}] table",
             where=str(path),
             cause="this project does not use geowheel yet",
-            fix=f'add [{TABLE}] with at least pythons = ["3.12"]',
+            fix=f'run `geowheel init`, or add [{TABLE}] with at least pythons = ["3.12"]',
         )
     reader = _Reader(path=path, faults=faults)
     config = reader.table(Config, tool, TABLE)

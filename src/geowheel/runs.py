@@ -16,6 +16,7 @@ from .context import Context, Tools, find_tools
 from .digest import Artefact, sha256_file
 from .errors import GeowheelError, IntegrityError
 from .ledger import Ledger, Record
+from .namesakes import refuse_namesakes
 from .native.locks import Locks, locks_at_hand, resolve
 from .native.wrappers import build_variables, reachable
 from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
@@ -47,7 +48,12 @@ class Request:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(folder=self.project.work, host=self.project.host.name, verify=self.verify)
+        return Ledger(
+            folder=self.project.work,
+            host=self.project.host.name,
+            home=self.project.home,
+            verify=self.verify,
+        )
 
 
 def run(request: Request, console: Console) -> dict[str, Any]:
@@ -80,6 +86,7 @@ def build_environment(request: Request, console: Console) -> dict[str, str]:
 
 def show_plan(request: Request, console: Console) -> dict[str, Any]:
     """What `run` would do for every target, running nothing."""
+    refuse_namesakes(request.project, request.ledger)
     tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
     rows: list[dict[str, str]] = []
     for target in request.targets:
@@ -138,6 +145,7 @@ def _plan_with_locks(
 
 
 def _contexts(request: Request, console: Console) -> list[Context]:
+    refuse_namesakes(request.project, request.ledger)
     tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
     locks: dict[Platform, Locks] = {}
     for target in request.targets:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.private_hosts import PrivateHosts
 from tests.integration.project_copy import PYTHON, ProjectCopy
 
 PYPROJECT = """
@@ -126,9 +127,8 @@ def test_a_failing_backend_names_its_log(second: ProjectCopy) -> None:
     assert "planted fault" in Path(log).read_text(encoding="utf-8")
 
 
-def test_terrain_with_a_private_gdal_passes_its_own_tests(second: ProjectCopy) -> None:
-    terrain = replace(second, host="hosts/terrain")
-    (summary,) = terrain.json("wheel", "--python", PYTHON)["targets"]
+def test_terrain_with_a_private_gdal_passes_its_own_tests(private_hosts: PrivateHosts) -> None:
+    summary = private_hosts.made_by_terrain
     assert Path(summary["wheel"]).name.startswith("terrain_gdal-")
     assert all(probe["passed"] for probe in summary["probes"])
     with zipfile.ZipFile(summary["wheel"]) as archive:
