@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .console import Console, megabytes, seconds
+from .drivers import words
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
 from .ledger import Record
 from .pipeline import Finished
@@ -36,7 +37,7 @@ def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
     if size is not None:
         found["size"] = {k: v for k, v in size.facts.items() if k != "owners"}
     if test is not None:
-        found["probes"] = test.facts["probes"]
+        found |= {name: test.facts[name] for name in ("probes", "drivers", "not_in_wheel")}
     return found
 
 
@@ -58,6 +59,8 @@ def show_table(
             console.line(f"{wheels.name}/{repair.facts['wheel']}")
             console.line(f"  sha256 {repair.facts['sha256']}")
             console.line(f"  floor: {floor_words(repair)}")
+        if (test := item.records.get("test")) is not None:
+            console.line(f"  {words(test.facts['drivers'], test.facts['not_in_wheel'])}")
     for source in sorted(
         {
             item.context.locks.source.words

@@ -86,6 +86,14 @@ def make_locks(*, committed: bool = True) -> Locks:
     )
 
 
+def make_package(name: str) -> Package:
+    """A conda package of nothing but a name."""
+    return Package(
+        name=name, version="1", build="0", subdir="linux-64", url="", sha256="", size=None,
+        license=None, depends=(),
+    )  # fmt: skip
+
+
 def make_context(project: Project, python: str = RUNNING) -> Context:
     """What the stages of one target may ask."""
     return Context(

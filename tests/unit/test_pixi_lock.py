@@ -57,6 +57,15 @@ def test_a_missing_plugin_says_what_to_add(conda_forge_lock: Path) -> None:
         native_stack(every, Platform.LINUX_64, ["libgdal-tiledb"], conda_forge_lock)
 
 
+def test_a_misspelt_plugin_is_told_what_is_nearly_the_same(conda_forge_lock: Path) -> None:
+    every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
+    with pytest.raises(LockError) as caught:
+        native_stack(every, Platform.LINUX_64, ["libgdal-netcfd"], conda_forge_lock)
+    assert "no libgdal-netcfd in the environment for linux-64" in str(caught.value)
+    assert "but for libgdal-netcdf" in str(caught.value)
+    assert "correct plugins in [tool.geowheel]" in str(caught.value)
+
+
 def test_a_lock_without_gdal_is_refused(conda_forge_lock: Path) -> None:
     every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
     without = [record for record in every if record.name.normalized != "libgdal-core"]

@@ -84,12 +84,12 @@ def test_a_probe_that_cannot_even_start_is_a_row(monkeypatch: pytest.MonkeyPatch
 
 def test_the_promised_probes_are_there() -> None:
     names = " ".join(unittest.defaultTestLoader.getTestCaseNames(probes.Probes))
-    for word in ("import", "version", "drivers", "geotiff", "crs", "transform", "vector",
+    for word in ("import", "version", "geotiff", "crs", "transform", "vector",
                  "exceptions"):  # fmt: skip
         assert word in names
 
 
-@pytest.mark.parametrize("name", ["probes.py", "bootstrap.py"])
+@pytest.mark.parametrize("name", ["probes.py", "driver_probes.py", "bootstrap.py"])
 def test_what_runs_in_a_users_interpreter_is_old_syntax(name: str) -> None:
     source = files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 9))

@@ -91,7 +91,13 @@ class World:
     ) -> Record:
         return make_record(
             self.ledger, "test", "cp398-linux-64", passed=passed,
-            facts={"sha256": "ab" * 32, "probes": list(probes), "host": host},
+            facts={
+                "sha256": "ab" * 32, "probes": list(probes), "host": host,
+                "drivers": [{"name": "GTiff", "kinds": ["raster"], "plugin": ""}],
+                "not_in_wheel": [
+                    {"package": "libgdal-kea", "drivers": ["KEA"], "in_stack": False}
+                ],
+            },
         )  # fmt: skip
 
 
@@ -277,6 +283,7 @@ def test_the_end_table_shows_wheel_size_tests_and_floor(
         f"dist/{WHEEL_NAME}",
         f"sha256 {sha256_bytes(b'wheel')}",
         "floor: GLIBC_2.35 (a 1, b 2 and 1 more)",
+        "1 drivers; the native stack also offers: KEA (package libgdal-kea, add it to plugins)",
     ):
         assert expected in text
     assert "not from a committed lock" not in text

@@ -11,18 +11,27 @@ from typing import Any
 import pytest
 
 from geowheel.digest import Artefact, read_tree
+from geowheel.ledger import Made
 from geowheel.native.channels import Mirrors
+from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.store import Store
 from geowheel.places import Layout
 from geowheel.process import Result
 from geowheel.stages import test as stage
 from geowheel.stages.contract import Outcome
 
-from .hosts import make_interpreter, make_step, result
+from .hosts import make_interpreter, make_package, make_step, result
 
-PASSED = {"name": "drivers", "passed": True, "detail": ""}
+PASSED = {"name": "exceptions", "passed": True, "detail": ""}
 SKIPPED = {"name": "numpy arrays", "passed": None, "detail": "not run"}
-FAILED = {"name": "exceptions", "passed": False, "detail": "AssertionError"}
+FAILED = {"name": "vector round trip", "passed": False, "detail": "AssertionError"}
+
+
+GTIFF = {"name": "driver GTiff", "passed": True, "detail": "created, read back"}
+BUILT_IN = {"name": "GTiff", "kinds": ["raster"], "plugin": ""}
+PLUGGED = {"name": "TOY", "kinds": ["raster"], "plugin": "gdal_TOY.so"}
+OF_WHEEL = {"rows": [GTIFF], "drivers": [BUILT_IN]}
+OF_STACK = {"rows": [], "drivers": [BUILT_IN, PLUGGED]}
 
 
 @dataclass(kw_only=True)
@@ -30,7 +39,11 @@ class Commands:
     """Stands in for the probes' and the host's processes."""
 
     report: str | None = json.dumps([PASSED, SKIPPED])
+    of_wheel: str | None = json.dumps(OF_WHEEL)
+    of_stack: str | None = json.dumps(OF_STACK)
     probes_end: int = 0
+    drivers_end: int = 0
+    stack_end: int = 0
     host_end: int = 0
     calls: list[tuple[list[str], Path, Mapping[str, str], float | None]] = field(
         default_factory=list
@@ -45,10 +58,18 @@ class Commands:
         self.calls.append((words, cwd, env, timeout))
         if words[1] == "-I":
             assert Path(words[2]).is_file()
-            if self.report is not None:
-                Path(words[4]).write_text(self.report)
-            return result(argv, returncode=self.probes_end, stderr="Segmentation fault")
+            report, end = self.script(Path(words[2]).name, json.loads(words[3]))
+            if report is not None:
+                Path(words[4]).write_text(report)
+            return result(argv, returncode=end, stderr="Segmentation fault")
         return result(argv, returncode=self.host_end, stderr="1 failed")
+
+    def script(self, name: str, asked: Mapping[str, object]) -> tuple[str | None, int]:
+        if name == "probes.py":
+            return self.report, self.probes_end
+        if "package" in asked:
+            return self.of_wheel, self.drivers_end
+        return self.of_stack, self.stack_end
 
 
 @dataclass(kw_only=True)
@@ -60,11 +81,21 @@ class World:
     def verdict(self, *command: str) -> Outcome:
         (self.root / "checkout" / "tests").mkdir(parents=True)
         (self.root / "checkout" / "tests" / "test_a.py").write_text("")
+        prefix = self.root / "fetch" / "prefix"
+        prefix.mkdir(parents=True)
+        toy = PlacedPackage(
+            package=make_package("libgdal-toy"),
+            files=(PlacedFile(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0),),
+        )
+        NativeManifest(platform="linux-64", prefix_string="/x", packages=(toy,)).write(
+            prefix.parent
+        )
         given = stage.TestInputs(
             wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
             interpreter=make_interpreter(), requirements=(),
             layout=Layout.TOPLEVEL, import_package="osgeo",
             gdal_version="3.10.2", drivers=("GTiff",), command=command,
+            prefix=Made(folder=prefix, content=""), left_out=("libgdal-kea",),
             host_files=read_tree(self.root / "checkout"), timeout_seconds=7,
             store=Store(folder=self.root / "store", mirrors=Mirrors()),
             environ={"PATH": "/usr/bin", "GDAL_DATA": "/x", "PYTHONPATH": "/y"},
@@ -94,7 +125,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
     outcome = world.verdict()
     assert outcome.passed
-    assert outcome.facts == {"sha256": "ab" * 32, "probes": [PASSED, SKIPPED], "host": None}
+    assert outcome.facts["sha256"] == "ab" * 32
+    assert outcome.facts["probes"] == [PASSED, SKIPPED, GTIFF]
+    assert outcome.facts["host"] is None
     assert world.installed == [world.root / "host.whl"]
 
 
@@ -103,14 +136,57 @@ def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> N
     (words, _, _, timeout), *_ = world.commands.calls
     assert words[1] == "-I"
     assert json.loads(words[3]) == {
-        "layout": "toplevel", "package": "osgeo", "version": "3.10.2", "drivers": ["GTiff"],
+        "layout": "toplevel", "package": "osgeo", "version": "3.10.2",
     }  # fmt: skip
     assert timeout == 7
+    (words, *_), (of_stack, *_) = world.commands.calls[1:]
+    assert json.loads(words[3]) == {"package": "osgeo", "drivers": ["GTiff"]}
+    prefix = world.root / "fetch" / "prefix"
+    assert json.loads(of_stack[3]) == {
+        "library": f"{prefix}/lib/libgdal.so", "plugins": f"{prefix}/lib/gdalplugins",
+    }  # fmt: skip
+
+
+def test_what_the_stack_offers_beyond_the_wheel_is_recorded(world: World) -> None:
+    facts = world.verdict().facts
+    assert facts["drivers"] == [BUILT_IN]
+    assert facts["not_in_wheel"] == [
+        {"package": "libgdal-kea", "drivers": ["KEA"], "in_stack": False},
+        {"package": "libgdal-toy", "drivers": ["TOY"], "in_stack": True},
+    ]
+
+
+def test_a_driver_that_ends_the_process_fails_by_name(world: World) -> None:
+    begun = {"name": "driver PDF", "passed": False, "detail": "the process ended"}
+    world.commands.of_wheel = json.dumps({"rows": [GTIFF, begun], "drivers": [BUILT_IN]})
+    world.commands.drivers_end = -11
+    outcome = world.verdict()
+    assert not outcome.passed
+    *_, last_driver, end = outcome.facts["probes"]
+    assert last_driver == begun
+    assert "exit code -11" in end["detail"]
+
+
+def test_drivers_without_a_report_fail(world: World) -> None:
+    world.commands.of_wheel, world.commands.drivers_end = None, 1
+    outcome = world.verdict()
+    assert not outcome.passed
+    assert outcome.facts["probes"][-1]["name"] == "all drivers"
+    assert outcome.facts["not_in_wheel"] == [], "all of them would be, which is no news"
+
+
+def test_a_stack_that_cannot_be_asked_is_no_fault_of_the_wheel(world: World) -> None:
+    world.commands.of_stack, world.commands.stack_end = None, 1
+    outcome = world.verdict()
+    assert outcome.passed
+    row = outcome.facts["probes"][-1]
+    assert (row["name"], row["passed"]) == ("drivers of the native stack", None)
+    assert row["detail"].startswith("not run: ended with exit code 1")
 
 
 def test_everything_runs_outside_the_checkout_in_a_scrubbed_environment(world: World) -> None:
     world.verdict("python", "-m", "pytest", "{host}/tests")
-    assert len(world.commands.calls) == 2
+    assert len(world.commands.calls) == 4
     for _, folder, env, _ in world.commands.calls:
         assert not folder.is_relative_to(world.root)
         assert not folder.exists()  # gone with the run
@@ -119,7 +195,7 @@ def test_everything_runs_outside_the_checkout_in_a_scrubbed_environment(world: W
 
 def test_the_hosts_tests_run_from_a_copy_with_the_environments_python(world: World) -> None:
     outcome = world.verdict("python", "-m", "pytest", "{host}/tests")
-    words, folder, _, timeout = world.commands.calls[1]
+    words, folder, _, timeout = world.commands.calls[-1]
     assert words == [str(folder / "environment" / "bin" / "python"), "-m", "pytest",
                      str(folder / "host" / "tests")]  # fmt: skip
     assert timeout == 7
@@ -129,7 +205,7 @@ def test_the_hosts_tests_run_from_a_copy_with_the_environments_python(world: Wor
 
 def test_programs_of_the_clean_environment_come_first(world: World) -> None:
     world.verdict("pytest", "{host}/tests")
-    _, folder, env, _ = world.commands.calls[1]
+    _, folder, env, _ = world.commands.calls[-1]
     assert env["PATH"].startswith(str(folder / "environment" / "bin"))
 
 
@@ -149,6 +225,7 @@ def test_a_failed_probe_fails_the_verdict(world: World) -> None:
 @pytest.mark.parametrize("report", [[], [SKIPPED]], ids=["no probes", "all left out"])
 def test_a_verdict_without_one_good_probe_fails(world: World, report: list[Any]) -> None:
     world.commands.report = json.dumps(report)
+    world.commands.of_wheel = json.dumps({"rows": report, "drivers": []})
     assert not world.verdict().passed
 
 
@@ -157,7 +234,7 @@ def test_a_crash_without_a_report_is_a_failed_probe(world: World, report: str | 
     world.commands.report, world.commands.probes_end = report, -11
     outcome = world.verdict()
     assert not outcome.passed
-    (probe,) = outcome.facts["probes"]
+    probe, *_ = outcome.facts["probes"]
     assert "exit code -11 and no report" in probe["detail"]
     assert "Segmentation fault" in probe["detail"]
 
@@ -167,5 +244,5 @@ def test_a_crash_after_the_report_is_a_failed_probe(world: World) -> None:
     outcome = world.verdict()
     assert not outcome.passed
     assert [probe["name"] for probe in outcome.facts["probes"]] == [
-        "drivers", "numpy arrays", "clean exit",
+        "exceptions", "numpy arrays", "clean exit", "driver GTiff",
     ]  # fmt: skip

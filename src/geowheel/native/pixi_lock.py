@@ -5,6 +5,7 @@ Read and written by py-rattler, the library behind pixi's own. What comes out ar
 
 from __future__ import annotations
 
+import difflib
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,21 +137,8 @@ def native_stack(
     """
     by_name = {record.name.normalized: record for record in every}
     roots = (*ALWAYS, *plugins)
-    missing = [name for name in roots if name not in by_name]
-    if missing:
-        raise LockError(
-            [
-                Fault(
-                    what=f"no {name} in the environment for {platform}",
-                    where=str(path),
-                    cause="pixi.toml does not ask for it"
-                    if name != GDAL
-                    else "no GDAL is asked for, or an old `libgdal` without the -core split",
-                    fix=f"pixi add {name}, then `nox -s lock`",
-                )
-                for name in missing
-            ]
-        )
+    if missing := [name for name in roots if name not in by_name]:
+        raise LockError([_absent(name, platform, by_name, path) for name in missing])
     closure = _closure(roots, by_name)
     if faults := _incomplete(closure, by_name, path):
         raise LockError(faults)
@@ -173,6 +161,21 @@ def native_stack(
         packages=tuple(sorted(map(_package, closure))),
         left_out=tuple(sorted(set(by_name) - kept)),
     )
+
+
+def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: Path) -> Fault:
+    """A root of the native stack that is not locked; names that are nearly the same are told."""
+    what = f"no {name} in the environment for {platform}"
+    if name == GDAL:
+        cause = "no GDAL is asked for, or an old `libgdal` without the -core split"
+    elif near := difflib.get_close_matches(name, [n for n in by_name if n != GDAL], cutoff=0.75):
+        cause = f"pixi.toml does not ask for it, but for {', '.join(near)}"
+    else:
+        cause = "pixi.toml does not ask for it"
+    fix = f"pixi add {name}, then `nox -s lock`"
+    if name not in ALWAYS:
+        fix += "; or correct plugins in [tool.geowheel]"
+    return Fault(what=what, where=str(path), cause=cause, fix=fix)
 
 
 def check_satisfies(

@@ -14,18 +14,21 @@ from typing import Any
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact, Tree
+from geowheel.drivers import Driver, facts, not_in_wheel, plugin_packages, read_drivers
 from geowheel.environments import isolated_environment
 from geowheel.host_files import host_files, stage
 from geowheel.interpreters import Interpreter
-from geowheel.ledger import Record
+from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
+from geowheel.native.linker import read_native_manifest
 from geowheel.native.store import Store
 from geowheel.places import Layout
-from geowheel.process import tail
+from geowheel.process import Result, tail
 from geowheel.python_environments import make_environment, pip_install
+from geowheel.systems import linux
 
 from .contract import Inputs, Outcome, ambient
-from .fetch import download_wanted
+from .fetch import PREFIX, download_wanted
 from .repair import only_wheel
 
 
@@ -40,6 +43,9 @@ class TestInputs(Inputs):
     import_package: str
     gdal_version: str
     drivers: tuple[str, ...]
+    prefix: Made
+    left_out: tuple[str, ...]
+    """Plugin packages that are locked, but not in the configuration."""
     command: tuple[str, ...]
     host_files: Tree
     timeout_seconds: int
@@ -60,6 +66,8 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> TestInputs:
         import_package=project.config.import_package,
         gdal_version=context.locks.stack.gdal_version,
         drivers=project.config.drivers,
+        prefix=upstream["fetch"].made(PREFIX),
+        left_out=plugin_packages(context.locks.stack.left_out),
         command=test.command,
         host_files=host_files(project.folder, environ),
         timeout_seconds=test.timeout_seconds,
@@ -81,6 +89,10 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         )  # fmt: skip
         pip_install(python, inputs.wheel.path, environ=inputs.environ, step=step, cwd=place)
         probes = _probe(inputs, python, place, step)
+        rows, drivers = _probe_drivers(inputs, python, place, step)
+        probes += rows
+        offered, more = _drivers_of_stack(inputs, python, place, step)
+        probes += more
         host = _host_tests(inputs, python, place, step)
     failed = [probe for probe in probes if probe["passed"] is False]
     good = sum(1 for probe in probes if probe["passed"])
@@ -88,49 +100,110 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         f"{good} of {len(probes)} probes passed"
         + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else "")
     )
-    facts = {"sha256": inputs.wheel.sha256, "probes": probes, "host": host}
-    (folder / "test.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    manifest = read_native_manifest(inputs.prefix.folder.parent)
+    offers = not_in_wheel(drivers, offered, manifest, inputs.left_out) if drivers else ()
+    found = {
+        "sha256": inputs.wheel.sha256,
+        "probes": probes,
+        "host": host,
+        **facts(drivers, offers),
+    }
+    (folder / "test.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     passed = good > 0 and not failed and (not host or bool(host["passed"]))
-    return Outcome(facts=facts, passed=passed)
+    return Outcome(facts=found, passed=passed)
 
 
 def _probe(inputs: TestInputs, python: Path, place: Path, step: Step) -> list[dict[str, Any]]:
-    script = place / "probes.py"
-    text = files("geowheel.resources").joinpath("probes.py").read_text(encoding="utf-8")
+    asked = {
+        "layout": inputs.layout,
+        "package": inputs.import_package,
+        "version": inputs.gdal_version,
+    }
+    run = _run_script("probes", asked, inputs, python, place, step)
+    if run.report is None:
+        return [_no_report("all probes", run.result)]
+    probes: list[dict[str, Any]] = run.report
+    if run.result.returncode != 0:
+        probes.append(_crashed("clean exit", run.result))
+    return probes
+
+
+def _probe_drivers(
+    inputs: TestInputs, python: Path, place: Path, step: Step
+) -> tuple[list[dict[str, Any]], tuple[Driver, ...]]:
+    """A row for each driver and plugin, and the drivers that the wheel has."""
+    asked = {"package": inputs.import_package, "drivers": inputs.drivers}
+    run = _run_script("driver_probes", asked, inputs, python, place, step)
+    if run.report is None:
+        return [_no_report("all drivers", run.result)], ()
+    rows: list[dict[str, Any]] = run.report["rows"]
+    if run.result.returncode != 0:  # the last row names what the process ended in
+        rows.append(_crashed("clean exit after the drivers", run.result))
+    return rows, read_drivers(run.report["drivers"])
+
+
+def _drivers_of_stack(
+    inputs: TestInputs, python: Path, place: Path, step: Step
+) -> tuple[tuple[Driver, ...], list[dict[str, Any]]]:
+    """The drivers of the prefix's libgdal and plugins; where they cannot be listed, a row says so.
+
+    That is no fault of the wheel, which does not have what cannot be loaded there.
+    """
+    prefix = inputs.prefix.folder
+    asked = {
+        "library": str(prefix / linux.LIBRARIES / linux.GDAL_LIBRARY),
+        "plugins": str(prefix / linux.PLUGINS),
+    }
+    run = _run_script("driver_probes", asked, inputs, python, place, step)
+    if run.report is None or run.result.returncode != 0:
+        row = _no_report("drivers of the native stack", run.result)
+        return (), [row | {"passed": None, "detail": f"not run: {row['detail']}"}]
+    return read_drivers(run.report["drivers"]), []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A script of ours that ended; None for a report that is not there or cannot be read."""
+
+    result: Result
+    report: Any
+
+
+def _run_script(
+    name: str,
+    asked: Mapping[str, object],
+    inputs: TestInputs,
+    python: Path,
+    place: Path,
+    step: Step,
+) -> _Run:
+    script, report = place / f"{name}.py", place / f"{name}.json"
+    text = files("geowheel.resources").joinpath(script.name).read_text(encoding="utf-8")
     script.write_text(text, encoding="utf-8")
-    asked = json.dumps(
-        {
-            "layout": inputs.layout,
-            "package": inputs.import_package,
-            "version": inputs.gdal_version,
-            "drivers": inputs.drivers,
-        }
-    )
+    report.unlink(missing_ok=True)
     result = step.run(
-        [python, "-I", script, asked, place / "probes.json"],
+        [python, "-I", script, json.dumps(asked), report],
         env=isolated_environment(inputs.environ), cwd=place, check=False,
         timeout=inputs.timeout_seconds,
     )  # fmt: skip
     try:
-        probes: list[dict[str, Any]] = json.loads((place / "probes.json").read_text("utf-8"))
+        return _Run(result=result, report=json.loads(report.read_text("utf-8")))
     except (OSError, ValueError):
-        detail = tail(result.stderr) or "no output"
-        return [
-            {
-                "name": "all probes",
-                "passed": False,
-                "detail": f"ended with exit code {result.returncode} and no report:\n{detail}",
-            }
-        ]
-    if result.returncode != 0:
-        probes.append(
-            {
-                "name": "clean exit",
-                "passed": False,
-                "detail": f"exit code {result.returncode}:\n{tail(result.stderr)}",
-            }
-        )
-    return probes
+        return _Run(result=result, report=None)
+
+
+def _no_report(name: str, result: Result) -> dict[str, Any]:
+    detail = tail(result.stderr) or "no output"
+    return {
+        "name": name,
+        "passed": False,
+        "detail": f"ended with exit code {result.returncode} and no report:\n{detail}",
+    }
+
+
+def _crashed(name: str, result: Result) -> dict[str, Any]:
+    detail = f"exit code {result.returncode}:\n{tail(result.stderr)}"
+    return {"name": name, "passed": False, "detail": detail}
 
 
 def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> dict[str, Any] | None:

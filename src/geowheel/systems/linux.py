@@ -20,6 +20,7 @@ PREFIX_STRING: Final = "/usr/lib/geowheel-native-prefix"
 only root could create."""
 
 LIBRARIES: Final = "lib"
+GDAL_LIBRARY: Final = "libgdal.so"
 HEADERS: Final = "include"
 PLUGINS: Final = "lib/gdalplugins"
 GDAL_DATA: Final = "share/gdal"

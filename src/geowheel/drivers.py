@@ -1,0 +1,108 @@
+"""The drivers of a wheel, and what its locked native stack offers beyond them.
+
+The lists come from libgdal itself at run time: from the wheel's, and from the prefix's with each of
+its plugins. A plugin package that is locked but not in the configuration is in no prefix, so it can
+only be told by its name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from .native.linker import NativeManifest
+from .native.pixi_lock import GDAL
+from .systems import linux
+
+PLUGIN_PACKAGES: Final = "libgdal-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """One driver that a libgdal has registered."""
+
+    name: str
+    kinds: tuple[str, ...]
+    """`raster`, `vector`, both, or neither (multidimensional arrays, networks)."""
+    plugin: str = ""
+    """The file that registered it; empty for what is built into libgdal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a conda package would add to a wheel."""
+
+    package: str
+    drivers: tuple[str, ...]
+    """Empty where nothing is known of the package."""
+    in_stack: bool
+    """Whether the package is in the prefix; else it is only locked."""
+
+    def __str__(self) -> str:
+        names = ", ".join(self.drivers)
+        package = f"package {self.package}"
+        if self.package != GDAL:
+            package += ", add it to plugins"
+        return f"{names} ({package})" if names else package
+
+
+def plugin_packages(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the packages that bring driver plugins, by conda-forge's way of naming them."""
+    return tuple(sorted(n for n in names if n.startswith(PLUGIN_PACKAGES) and n != GDAL))
+
+
+def read_drivers(report: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
+    """What `driver_probes.py` lists."""
+    return tuple(
+        Driver(name=row["name"], kinds=tuple(row["kinds"]), plugin=row["plugin"]) for row in report
+    )
+
+
+def not_in_wheel(
+    wheel: Sequence[Driver],
+    stack: Sequence[Driver],
+    manifest: NativeManifest,
+    left_out: Iterable[str],
+) -> tuple[Offer, ...]:
+    """What the stack has beyond the wheel, and what the plugin packages `left_out` would bring."""
+    there = {driver.name for driver in wheel}
+    by_package: dict[str, list[str]] = {}
+    for driver in stack:
+        if driver.name not in there:
+            owner = manifest.owners.get(f"{linux.PLUGINS}/{driver.plugin}")
+            by_package.setdefault(owner.name if owner else GDAL, []).append(driver.name)
+    offers = [
+        Offer(package=package, drivers=tuple(names), in_stack=True)
+        for package, names in by_package.items()
+    ]
+    known = _known_packages()
+    for package in left_out:
+        drivers = known.get(package, ())
+        missing = tuple(name for name in drivers if name not in there)
+        if missing or not drivers:
+            offers.append(Offer(package=package, drivers=missing, in_stack=False))
+    return tuple(sorted(offers, key=lambda offer: offer.package))
+
+
+def facts(wheel: Sequence[Driver], offers: Sequence[Offer]) -> dict[str, Any]:
+    """As test.json keeps them: plain values."""
+    return {
+        "drivers": [asdict(driver) | {"kinds": list(driver.kinds)} for driver in wheel],
+        "not_in_wheel": [asdict(offer) | {"drivers": list(offer.drivers)} for offer in offers],
+    }
+
+
+def words(drivers: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
+    """One line of these facts, for the end of a run."""
+    beyond = [Offer(**{**offer, "drivers": tuple(offer["drivers"])}) for offer in offers]
+    if not beyond:
+        return f"{len(drivers)} drivers, all that the native stack offers"
+    return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, beyond))}"
+
+
+def _known_packages() -> dict[str, tuple[str, ...]]:
+    text = files("geowheel.resources").joinpath("plugins.toml").read_text(encoding="utf-8")
+    return {name: tuple(drivers) for name, drivers in tomllib.loads(text)["drivers"].items()}
