@@ -193,6 +193,7 @@ def test_a_backend_that_compiles_finds_gdal_and_writes_no_path(world: World) -> 
     assert env["CFLAGS"] == env["CXXFLAGS"]
     assert f"-ffile-prefix-map={native}=native" in env["CFLAGS"]
     assert f"-ffile-prefix-map={world.made}/work=build" in env["CFLAGS"]
+    assert "-ffile-prefix-map=/opt/python3.12/include=python" in env["CFLAGS"]
 
 
 def test_a_clash_with_a_file_of_the_host_is_refused(world: World) -> None:
