@@ -84,6 +84,15 @@ class ProjectCopy:
             shutil.rmtree(path)
 
 
+def not_passed(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The probes of a target that failed, or that had nothing to try though they should have."""
+    return [
+        probe
+        for probe in summary["probes"]
+        if not probe["passed"] and probe["detail"] != "not run: not in this libgdal"
+    ]
+
+
 def copy_repository(root: Path) -> None:
     """This checkout's files (not its ignored ones) as a git repository of their own."""
     listed = subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 
 from geowheel.digest import sha256_file
 from tests.integration.private_hosts import PrivateHosts
-from tests.integration.project_copy import PYTHON, ProjectCopy
+from tests.integration.project_copy import PYTHON, ProjectCopy, not_passed
 
 # Three wheels are made before the first test, each with bindings of its own.
 pytestmark = pytest.mark.timeout(1200)
@@ -36,7 +36,7 @@ def test_a_folder_with_spaces_and_other_letters(
     shutil.rmtree(moved.root / "dist")
     (summary,) = moved.json("wheel", "--python", PYTHON)["targets"]
     assert summary["stages"]["build"]["passed"] and summary["stages"]["test"]["passed"]
-    assert [probe for probe in summary["probes"] if not probe["passed"]] == []
+    assert not_passed(summary) == []
     wheel = Path(summary["wheel"])
     assert wheel.is_relative_to(moved.root)
     assert sha256_file(wheel) == private_hosts.made_by_atlas["sha256"]

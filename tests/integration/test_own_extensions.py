@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.project_copy import PYTHON, ProjectCopy
+from tests.integration.project_copy import PYTHON, ProjectCopy, not_passed
 
 HOSTS = "tests/data/hosts"
 TAG = "cp" + PYTHON.replace(".", "")
@@ -31,7 +31,8 @@ def members(wheel: str | Path) -> set[str]:
 
 
 def all_passed(summary: dict[str, Any]) -> bool:
-    return len(summary["probes"]) == 7 and all(probe["passed"] for probe in summary["probes"])
+    names = {probe["name"] for probe in summary["probes"]}
+    return {"every compiled module loads", "driver GTiff"} <= names and not not_passed(summary)
 
 
 def test_a_cython_host_in_a_folder_with_spaces(second: ProjectCopy) -> None:

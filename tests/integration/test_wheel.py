@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from geowheel.digest import sha256_file
-from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy
+from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy, not_passed
 
 STAGES = ("fetch", "bindings", "vendor", "build", "repair", "size", "test")
 
@@ -40,8 +40,9 @@ def test_a_cold_run_makes_one_tested_wheel(built: Built) -> None:
     assert [p.name for p in built.project.root.glob("dist/*")] == [built.wheel.name]
     assert built.summary["sha256"] == sha256_file(built.wheel)
     assert list(built.summary["stages"]) == list(STAGES)
-    assert all(probe["passed"] for probe in built.summary["probes"])
-    assert len(built.summary["probes"]) == 10
+    assert not_passed(built.summary) == []
+    names = {probe["name"] for probe in built.summary["probes"]}
+    assert {"version is the locked one", "driver GTiff", "driver netCDF", "driver HDF4"} <= names
     assert built.summary["floor"][0]["packages"]
 
 
@@ -95,7 +96,7 @@ def test_a_missing_driver_fails_the_test_by_name(second: ProjectCopy) -> None:
     config.write_text(text, encoding="utf-8")
     result = second.run("test", "--python", PYTHON)
     assert result.returncode == 10
-    assert "probe failed: drivers" in result.stderr and "NoSuchDriver" in result.stderr
+    assert "probe failed: driver NoSuchDriver" in result.stderr
 
 
 @pytest.mark.parametrize("stage", ["fetch", "bindings", "repair"])

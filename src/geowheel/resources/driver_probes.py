@@ -428,11 +428,8 @@ def plugin_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.so"))
 
 
-def probe_plugin(library: str, path: Path, drivers: list[dict[str, Any]], folder: Path) -> str:
-    """In a process of its own, where nothing else is registered, and which may crash.
-
-    What it registers there is noted in `drivers`, those that GDAL itself has found.
-    """
+def load_plugin(library: str, path: Path, folder: Path, found: dict[str, list[str]]) -> str:
+    """Load it in a process of its own, which a damaged file may end; its drivers into `found`."""
     report = folder / "plugin.json"
     asked = json.dumps({"library": library, "plugin": str(path)})
     done = subprocess.run(
@@ -440,14 +437,24 @@ def probe_plugin(library: str, path: Path, drivers: list[dict[str, Any]], folder
         capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
     if done.returncode != 0:
-        raise Problem((done.stderr.strip() or f"ended with exit code {done.returncode}")[-2000:])
-    own = {driver["name"] for driver in json.loads(report.read_text("utf-8"))["drivers"]}
-    found = [driver for driver in drivers if driver["name"] in own]
-    if lost := sorted(own - {driver["name"] for driver in found}):
-        raise Problem(f"GDAL does not find its drivers: {', '.join(lost)}")
-    for driver in found:
-        driver["plugin"] = path.name
-    return f"loaded: {', '.join(sorted(own))}"
+        ended = f"{path.name} ended the process that loaded it, exit code {done.returncode}"
+        raise Problem((done.stderr.strip() or ended)[-2000:])
+    names = [driver["name"] for driver in json.loads(report.read_text("utf-8"))["drivers"]]
+    found[path.name] = names
+    return f"loaded: {', '.join(names)}"
+
+
+def register_all(gdal: Gdal, plugins: dict[str, list[str]], drivers: list[dict[str, Any]]) -> str:
+    """What every program does at its start; GDAL has to find each driver that a plugin has."""
+    gdal("GDALAllRegister")
+    owners = {name: plugin for plugin, names in plugins.items() for name in names}
+    drivers += gdal.drivers()
+    for driver in drivers:
+        driver["plugin"] = owners.pop(driver["name"], "")
+    if owners:
+        lost = ", ".join(f"{name} of {plugin}" for name, plugin in owners.items())
+        raise gdal.problem(f"GDAL does not find {lost}")
+    return f"{len(drivers)} drivers"
 
 
 # --- what is asked for
@@ -540,13 +547,15 @@ def try_driver(gdal: Gdal, probe: Raster | Vector, place: Path) -> str:
 def probe_wheel(asked: dict[str, Any], report: Report) -> None:
     bundle = bundle_of(asked["package"])
     gdal = Gdal(ctypes.CDLL(bundle["gdal"]))
-    gdal("GDALAllRegister")
-    report.drivers = gdal.drivers()
+    plugins: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="probe-") as scratch:
         folder = Path(scratch)
+        # Before GDAL itself loads them, which a damaged one may not survive.
         for path in plugin_files(Path(bundle["plugins"])):
-            load = partial(probe_plugin, bundle["gdal"], path, report.drivers, folder)
+            load = partial(load_plugin, bundle["gdal"], path, folder, plugins)
             report.attempt(f"plugin {path.name}", gdal, load)
+        register = partial(register_all, gdal, plugins, report.drivers)
+        report.attempt("all drivers register", gdal, register)
         probe_drivers(gdal, asked["drivers"], folder, report)
 
 

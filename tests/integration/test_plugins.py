@@ -1,0 +1,302 @@
+"""Driver plugins that are loadable files, from the channel into the wheel and at work there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geowheel.binary.elf import read_elf
+from geowheel.digest import sha256_file
+from tests.integration.plugin_channel import (
+    OF_ANOTHER_GDAL,
+    SOUND,
+    TRUNCATED,
+    WITHOUT_LIBRARY,
+    Toy,
+    ask_for,
+    name_in_plugins,
+    write_plugin_channel,
+)
+from tests.integration.project_copy import PYTHON, Built, ProjectCopy
+
+# A wheel with bindings of its own is made before the first test.
+pytestmark = pytest.mark.timeout(600)
+CYMINI = "tests/data/hosts/cymini"
+OPEN = """
+import sys
+from osgeo import gdal
+gdal.UseExceptions()
+dataset = gdal.Open(sys.argv[1])
+print(dataset.GetDriver().ShortName, list(dataset.GetRasterBand(1).ReadRaster()))
+"""
+PIXELS = "TOY [42, 43, 44, 52, 53, 54, 62, 63, 64]\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugged:
+    """A wheel of hosts/gdal with a plugin, and an environment where it is installed."""
+
+    project: ProjectCopy
+    summary: dict[str, Any]
+    python: Path
+    site: Path
+
+    @property
+    def wheel(self) -> Path:
+        return Path(self.summary["wheel"])
+
+    @property
+    def plugin(self) -> Path:
+        return self.site / "osgeo" / "_plugins" / "gdal_TOY.so"
+
+    def run(self, *arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.python, "-I", *map(str, arguments)], env={"PATH": os.environ["PATH"]} | environ,
+            cwd=self.site.parent, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    def probed(
+        self, folder: Path, change: tuple[str, str] = ("", ""), **environ: str
+    ) -> dict[str, dict[str, Any]]:
+        """The rows of the driver probes, by name; a part of their text may be changed."""
+        text = files("geowheel.resources").joinpath("driver_probes.py").read_text("utf-8")
+        assert change[0] in text
+        script, report = folder / "driver_probes.py", folder / "report.json"
+        script.write_text(text.replace(*change), encoding="utf-8")
+        self.run(script, json.dumps({"package": "osgeo", "drivers": []}), report, **environ)
+        rows = json.loads(report.read_text(encoding="utf-8"))["rows"]
+        return {row["name"]: row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def toy_channel(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (distro,) = built.project.cache.glob("channels/distro-*[0-9]")
+    (prefix,) = built.project.root.glob(".geowheel/linux-64/fetch/*/prefix")
+    folder = tmp_path_factory.mktemp("toys")
+    return write_plugin_channel(distro, prefix, folder, folder / "scratch")
+
+
+def project_with(
+    built: Built, channel: Path, root: Path, *locked: Toy, host: str = "hosts/gdal"
+) -> ProjectCopy:
+    """A checkout whose pixi.toml asks for toys; what `built` made is not made again."""
+    shutil.copytree(built.project.root, root, symlinks=True)
+    shutil.rmtree(root / "dist")
+    ask_for(root / "pixi.toml", tuple(toy.package for toy in locked))
+    return replace(built.project, root=root, host=host, extra={"GEOWHEEL_CHANNEL": str(channel)})
+
+
+@pytest.fixture(scope="module")
+def plugged(built: Built, toy_channel: Path, tmp_path_factory: pytest.TempPathFactory) -> Plugged:
+    folder = tmp_path_factory.mktemp("plugged")
+    project = project_with(built, toy_channel, folder / "project", SOUND)
+    name_in_plugins(project.root / project.host / "pyproject.toml", SOUND.package)
+    (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
+    venv.create(folder / "user", with_pip=True)
+    python = folder / "user" / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", summary["wheel"]]
+    subprocess.run(pip, check=True)
+    site = folder / "user" / "lib" / f"python{PYTHON}" / "site-packages"
+    return Plugged(project=project, summary=summary, python=python, site=site)
+
+
+@pytest.fixture
+def toy_file(tmp_path: Path) -> Path:
+    path = tmp_path / "a.toy"
+    path.write_text("TOY and nothing else", encoding="utf-8")
+    return path
+
+
+# --- what is in the wheel
+
+
+def test_the_plugin_and_its_own_library_are_in_the_wheel(plugged: Plugged) -> None:
+    with zipfile.ZipFile(plugged.wheel) as archive:
+        names = archive.namelist()
+    assert [name for name in names if "/_plugins/" in name] == ["osgeo/_plugins/gdal_TOY.so"]
+    (library,) = (name for name in names if "libtoy" in name)
+    assert library.startswith("gdal.libs/libtoy-")
+    elf = read_elf(plugged.plugin)
+    assert Path(library).name in elf.needed and "libtoy.so.1" not in elf.needed
+    assert elf.search_path[-1] == "$ORIGIN/../../gdal.libs"
+
+
+def test_the_sbom_names_both_with_their_packages(plugged: Plugged) -> None:
+    (path,) = plugged.site.glob("gdal-*.dist-info/sboms/geowheel.cdx.json")
+    components = json.loads(path.read_text(encoding="utf-8"))["components"]
+    named = {
+        file["name"]: (component["name"], file["hashes"][0]["content"])
+        for component in components
+        for file in component.get("components", [])
+    }
+    (library,) = plugged.site.glob("gdal.libs/libtoy-*")
+    for file, package in ((plugged.plugin, SOUND.package), (library, "libtoy")):
+        place = file.relative_to(plugged.site).as_posix()
+        assert named[place] == (package, sha256_file(file))
+
+
+def test_the_probes_loaded_it_and_know_whose_the_driver_is(plugged: Plugged) -> None:
+    rows = {row["name"]: row for row in plugged.summary["probes"]}
+    assert rows["plugin gdal_TOY.so"] == {
+        "name": "plugin gdal_TOY.so", "passed": True, "detail": "loaded: TOY",
+    }  # fmt: skip
+    assert {"name": "TOY", "kinds": ["raster"], "plugin": "gdal_TOY.so"} in plugged.summary[
+        "drivers"
+    ]
+    assert plugged.summary["not_in_wheel"] == []
+
+
+# --- at work
+
+
+def test_the_driver_opens_a_file(plugged: Plugged, toy_file: Path) -> None:
+    done = plugged.run("-c", OPEN, toy_file)
+    assert (done.stdout, done.stderr) == (PIXELS, "")
+
+
+def test_plugins_of_somebody_else_do_not_matter(
+    plugged: Plugged, toy_file: Path, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "plugins"
+    foreign.mkdir()
+    (foreign / "gdal_TOY.so").write_text("no plugin at all", encoding="utf-8")
+    for path in (foreign, "disable"):
+        done = plugged.run("-c", OPEN, toy_file, GDAL_DRIVER_PATH=str(path))
+        assert (done.stdout, done.stderr) == (PIXELS, "")
+
+
+# --- planted faults
+
+
+@contextmanager
+def set_aside(path: Path) -> Iterator[Path]:
+    kept = path.rename(path.with_name(f"{path.name}.kept"))
+    try:
+        yield kept
+    finally:
+        path.unlink(missing_ok=True)
+        kept.rename(path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 2000])
+def test_a_truncated_plugin_fails_by_name(plugged: Plugged, tmp_path: Path, kept: int) -> None:
+    """With 2000 bytes the loader itself is ended by a signal, as GDAL would be."""
+    assert plugged.probed(tmp_path)["plugin gdal_TOY.so"]["passed"]
+    with set_aside(plugged.plugin) as whole:
+        plugged.plugin.write_bytes(whole.read_bytes()[:kept])
+        row = plugged.probed(tmp_path)["plugin gdal_TOY.so"]
+    assert row["passed"] is False
+    assert "gdal_TOY.so" in row["detail"]
+
+
+def test_a_plugin_whose_library_is_gone_fails_by_name(plugged: Plugged, tmp_path: Path) -> None:
+    (library,) = plugged.site.glob("gdal.libs/libtoy-*")
+    with set_aside(library):
+        row = plugged.probed(tmp_path)["plugin gdal_TOY.so"]
+    assert row["passed"] is False and library.name in row["detail"]
+
+
+def test_a_plugin_that_gdal_does_not_find_fails_by_name(plugged: Plugged, tmp_path: Path) -> None:
+    """Of a bootstrap that points GDAL to another folder: the file alone loads well."""
+    bootstrap = plugged.site / "osgeo" / "_geowheel.py"
+    with set_aside(bootstrap) as sound:
+        text = sound.read_text(encoding="utf-8")
+        bootstrap.write_text(text.replace('"GDAL_DRIVER_PATH", plugins', '"ELSEWHERE", plugins'))
+        rows = plugged.probed(tmp_path, GDAL_DRIVER_PATH="disable")
+    assert rows["plugin gdal_TOY.so"]["passed"]
+    assert "GDAL does not find TOY of gdal_TOY.so" in rows["all drivers register"]["detail"]
+
+
+def failed(rows: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: row["detail"] for name, row in rows.items() if row["passed"] is False}
+
+
+def test_a_driver_that_cannot_write_fails_by_name(plugged: Plugged, tmp_path: Path) -> None:
+    found = failed(plugged.probed(tmp_path, OGR_SQLITE_PRAGMA="query_only=1"))
+    assert {"driver GPKG", "driver SQLite"} <= set(found)
+    assert "driver GTiff" not in found
+    assert "readonly" in found["driver GPKG"]
+
+
+def test_other_pixels_fail_by_name(plugged: Plugged, tmp_path: Path) -> None:
+    coarse = ('Raster("JPEG", ".jpg", ("QUALITY=95",)', 'Raster("JPEG", ".jpg", ("QUALITY=2",)')
+    found = failed(plugged.probed(tmp_path, coarse))
+    assert set(found) == {"driver JPEG"}
+    assert "differ by up to" in found["driver JPEG"]
+
+
+def test_other_features_fail_by_name(plugged: Plugged, tmp_path: Path) -> None:
+    off = ("x, y = mercator(longitude, latitude) if", "x, y = mercator(longitude, 0) if")
+    assert set(failed(plugged.probed(tmp_path, off))) == {"driver MVT"}
+
+
+def test_a_plugin_left_out_of_the_config_is_not_in_the_wheel_nor_its_library(
+    built: Built, toy_channel: Path, tmp_path: Path
+) -> None:
+    project = project_with(built, toy_channel, tmp_path / "project", SOUND)
+    (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
+    assert summary["sha256"] == built.summary["sha256"], "the very wheel of a lock without it"
+    with zipfile.ZipFile(summary["wheel"]) as archive:
+        assert not [name for name in archive.namelist() if "toy" in name.lower()]
+    assert summary["not_in_wheel"] == [{"package": SOUND.package, "drivers": [], "in_stack": False}]
+    said = project.run("wheel", "--python", PYTHON).stderr
+    assert f"package {SOUND.package}, add it to plugins" in said
+
+
+def cymini_with(built: Built, channel: Path, root: Path, toy: Toy) -> ProjectCopy:
+    """A host without bindings, which is quickly made, with a plugin."""
+    project = project_with(built, channel, root, toy, host=CYMINI)
+    name_in_plugins(root / CYMINI / "pyproject.toml", toy.package)
+    return project
+
+
+def test_a_plugin_whose_library_is_not_in_the_stack_is_refused(
+    built: Built, toy_channel: Path, tmp_path: Path
+) -> None:
+    project = cymini_with(built, toy_channel, tmp_path / "project", WITHOUT_LIBRARY)
+    result = project.run("repair", "--python", PYTHON)
+    assert result.returncode == 8, result.stderr
+    assert "libtoy.so.1, needed by cymini/_plugins/gdal_TOA.so" in result.stderr
+    assert "is not in the native stack" in result.stderr
+
+
+def test_a_damaged_plugin_of_the_channel_is_refused(
+    built: Built, toy_channel: Path, tmp_path: Path
+) -> None:
+    project = cymini_with(built, toy_channel, tmp_path / "project", TRUNCATED)
+    result = project.run("repair", "--python", PYTHON)
+    assert result.returncode in (6, 8), result.stderr
+    assert "gdal_TOT.so" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_plugin_for_another_gdal_fails_the_test_by_name(
+    built: Built, toy_channel: Path, tmp_path: Path
+) -> None:
+    project = cymini_with(built, toy_channel, tmp_path / "project", OF_ANOTHER_GDAL)
+    result = project.run("wheel", "--python", PYTHON)
+    assert result.returncode == 10, result.stderr
+    assert "probe failed: plugin gdal_TON.so" in result.stderr
+    assert "registers no driver" in result.stderr and ".99" in result.stderr
+
+
+def test_a_plugin_that_is_not_locked_is_told_with_its_neighbours(
+    built: Built, toy_channel: Path, tmp_path: Path
+) -> None:
+    project = project_with(built, toy_channel, tmp_path / "project", SOUND)
+    name_in_plugins(project.root / project.host / "pyproject.toml", "libgdal-tyo")
+    result = project.run("fetch", "--python", PYTHON)
+    assert result.returncode == 4, result.stderr
+    assert "no libgdal-tyo in the environment" in result.stderr
+    assert "but for libgdal-toy" in result.stderr
