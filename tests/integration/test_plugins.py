@@ -231,7 +231,7 @@ def test_a_driver_that_cannot_write_fails_by_name(plugged: Plugged, tmp_path: Pa
 
 
 def test_other_pixels_fail_by_name(plugged: Plugged, tmp_path: Path) -> None:
-    coarse = ('Raster("JPEG", ".jpg", ("QUALITY=95",)', 'Raster("JPEG", ".jpg", ("QUALITY=2",)')
+    coarse = ('Raster("JPEG", ".jpg", ("QUALITY=95",)', 'Raster("JPEG", ".jpg", ("QUALITY=10",)')
     found = failed(plugged.probed(tmp_path, coarse))
     assert set(found) == {"driver JPEG"}
     assert "differ by up to" in found["driver JPEG"]
