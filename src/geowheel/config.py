@@ -34,7 +34,7 @@ class Layout(enum.StrEnum):
     """Where the bindings sit in the host's wheel."""
 
     TOPLEVEL = "toplevel"
-    """`osgeo` as such."""
+    """`osgeo` as such: a drop-in for the GDAL distribution."""
     PRIVATE = "private"
     """A copy below the host's own package, whose modules import each other and nobody else's."""
 
@@ -43,19 +43,26 @@ class Fallback(enum.StrEnum):
     """The channel to use when no lock is committed and the configured one is out of reach."""
 
     NONE = "none"
+    """No other one: the run ends with what could not be reached."""
     DISTRO = "distro"
+    """The distribution's own packages, as a local channel; said aloud before and after."""
 
 
-def _doc(text: str) -> dict[str, str]:
-    return {"doc": text}
+def _doc(text: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
+    """What a field means, and what its text (or each of its texts) has to look like as a whole."""
+    return {"doc": text, "pattern": pattern}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """`[tool.geowheel.budget]`: decimal megabytes."""
 
-    wheel_mb: float = field(default=100.0, metadata=_doc("largest wheel file, in MB"))
-    installed_mb: float = field(default=400.0, metadata=_doc("largest installed size, in MB"))
+    wheel_mb: float = field(
+        default=100.0, metadata=_doc("largest wheel file, in decimal megabytes")
+    )
+    installed_mb: float = field(
+        default=400.0, metadata=_doc("largest installed size, in decimal megabytes")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +70,8 @@ class Floor:
     """`[tool.geowheel.floor]`: the newest system that a wheel may ask for."""
 
     glibc: str | None = field(
-        default=None, metadata=_doc('newest glibc a Linux wheel may need, such as "2.36"')
+        default=None,
+        metadata=_doc('newest glibc that a Linux wheel may need, such as "2.36"', GLIBC_VERSION),
     )
 
 
@@ -77,21 +85,25 @@ class Test:
     command: tuple[str, ...] = field(
         default=(),
         metadata=_doc(
-            "the host's tests as an argument list; {host} is a copy of the host's files, "
-            '"python" the interpreter of the clean environment'
+            "the host's tests as an argument list; `{host}` is a copy of the host's files, "
+            "`python` the interpreter of the clean environment"
         ),
     )
-    timeout_seconds: int = field(default=600, metadata=_doc("limit of the probes and the tests"))
+    timeout_seconds: int = field(
+        default=600, metadata=_doc("limit for the probes and for the tests")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """`[tool.geowheel]`: everything about the wheel."""
 
-    pythons: tuple[str, ...] = field(metadata=_doc("CPython versions to build for"))
+    pythons: tuple[str, ...] = field(
+        metadata=_doc('CPython versions to build for, such as ["3.12"]', PYTHON_VERSION)
+    )
     import_package: str = field(
         default="osgeo",
-        metadata=_doc("import package that holds the bindings, such as terrain._vendor.osgeo"),
+        metadata=_doc('import package that holds the bindings, such as "terrain._vendor.osgeo"'),
     )
     layout: Layout = field(
         default=Layout.TOPLEVEL, metadata=_doc("where the bindings sit in the wheel")
@@ -104,10 +116,10 @@ class Config:
     )
     drivers: tuple[str, ...] = field(
         default=("GTiff", "VRT", "MEM", "PNG", "GeoJSON", "GPKG"),
-        metadata=_doc("drivers that the wheel must have: the probes fail without one of them"),
+        metadata=_doc("drivers that the wheel must have: the probes fail without one"),
     )
     exclude: tuple[str, ...] = field(
-        default=(), metadata=_doc("patterns of payload files to leave out, such as osgeo/_data/*")
+        default=(), metadata=_doc('patterns of payload files to leave out, such as "osgeo/_data/*"')
     )
     channel_fallback: Fallback = field(
         default=Fallback.NONE,
