@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from . import __version__
+from .command_help import EPILOG, SHELLS, Overview, with_examples
 from .console import Console
 from .errors import GeowheelError, MachineError, UsageError
 from .interpreters import ask_interpreter
@@ -57,8 +58,15 @@ def entry() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code (see `geowheel.errors` for the kinds)."""
-    options = _parser().parse_args(arguments)
+    """Run one command; its exit code (see `geowheel.errors` for the kinds).
+
+    Without a command: the help, and the exit code of a usage error.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if "run" not in options:
+        parser.print_help(sys.stderr)
+        return UsageError.exit_code
     root = Path(options.root).resolve()
     console = Console(logs=root / ".geowheel" / "logs", quiet=options.quiet)
     call = _Call(options=options, environ=dict(os.environ), console=console, root=root)
@@ -92,14 +100,13 @@ def _write_json(data: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Overview(
         prog="geowheel",
         description="Self-contained GDAL wheels from locked conda packages.",
-        epilog="exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine, "
-        "8 build, 9 size, 10 test, 130 interrupted",
+        epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"geowheel {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=argparse.ArgumentParser)
     for stage in STAGES:
         _stage_command(commands, stage.name, stage.summary, _run_goals((stage.name,)))
     _stage_command(commands, "wheel", "everything: fetch to test", _run_goals(WHEEL))
@@ -110,10 +117,30 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write nothing; exit with 4 when a lock is missing or stale",
     )
+    lock.add_argument(
+        "--upgrade",
+        action="append",
+        nargs="?",
+        default=[],
+        const="*",
+        metavar="PKG",
+        help="let go of the locked version of PKG, conda's or the build lock's; bare: of all",
+    )
+    lock.add_argument(
+        "--upgrade-format",
+        action="store_true",
+        help="let pixi.lock be written in a newer format, which an older pixi cannot read",
+    )
     _add(commands, "channel", "make or refresh the distro channel", _channel)
     _add(commands, "status", "what is built, and whether it is current", _status)
     clean = _add(commands, "clean", "remove what is not current from .geowheel/ and dist/", _clean)
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+    _standalone(
+        commands, "schema", "print the JSON Schema of [tool.geowheel], for editors", _schema
+    )
+    completion = _standalone(commands, "completion", "print a shell's completions", _completion)
+    completion.add_argument("shell", choices=SHELLS, help="the shell that will read them")
+    with_examples(commands)
     return parser
 
 
@@ -143,6 +170,15 @@ def _add(
     parser.add_argument("--frozen", action="store_true", help="refuse to run without a lock")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="show errors only")
+    return parser
+
+
+def _standalone(
+    commands: Any, name: str, summary: str, run: Callable[[_Call], dict[str, Any]]
+) -> argparse.ArgumentParser:
+    """A command that reads no project and prints one text."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run, root=".", quiet=False, json=False)
     return parser
 
 
@@ -185,7 +221,13 @@ def _plan(call: _Call) -> dict[str, Any]:
 def _lock(call: _Call) -> dict[str, Any]:
     from .locking import lock
 
-    return lock(call.project(), check=call.options.check, console=call.console)
+    return lock(
+        call.project(),
+        check=call.options.check,
+        asked=call.options.upgrade,
+        new_format=call.options.upgrade_format,
+        console=call.console,
+    )
 
 
 def _channel(call: _Call) -> dict[str, Any]:
@@ -206,6 +248,21 @@ def _clean(call: _Call) -> dict[str, Any]:
     from .housekeeping import clean
 
     return clean(call.project(), everything=call.options.all, console=call.console)
+
+
+def _schema(_: _Call) -> dict[str, Any]:
+    from .schema import tool_schema
+
+    schema = tool_schema()
+    _write_json(schema)
+    return schema
+
+
+def _completion(call: _Call) -> dict[str, Any]:
+    from .completion import script
+
+    sys.stdout.write(script(_parser(), call.options.shell))
+    return {}
 
 
 def _request(call: _Call, goals: tuple[str, ...]) -> Any:

@@ -22,6 +22,7 @@ from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError,
 from geowheel.native.channels import Mirrors
 from geowheel.native.pixi_lock import Package, write_packages
 from geowheel.targets import Platform
+from geowheel.upgrade import Upgrade
 
 OLDEST: Final = Version("0.68")
 """The first that writes lock format 7, which older ones cannot read."""
@@ -75,13 +76,47 @@ def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | No
     return Version(match[1]) if match and result.returncode == 0 else None
 
 
-def lock(pixi: Pixi, manifest: Path, *, environ: Mapping[str, str], step: Step) -> None:
-    """`pixi lock`: brings pixi.lock beside the manifest up to date.
+def lock(
+    pixi: Pixi, manifest: Path, upgrade: Upgrade, *, environ: Mapping[str, str], step: Step
+) -> None:
+    """`pixi lock`, or `pixi update`: brings pixi.lock beside the manifest up to date.
 
     Raises LockError or ChannelError with what pixi said.
     """
+    _solve(pixi, manifest, upgrade, (), environ, step)
+
+
+def would_change(
+    pixi: Pixi, manifest: Path, upgrade: Upgrade, *, environ: Mapping[str, str], step: Step
+) -> list[str]:
+    """Names of the packages that `lock` would change; writes nothing.
+
+    Raises as `lock` does.
+    """
+    said = json.loads(_solve(pixi, manifest, upgrade, ("--dry-run", "--json"), environ, step))
+    return sorted(
+        {
+            change["name"]
+            for by_platform in said.get("environment", {}).values()
+            for changes in by_platform.values()
+            for change in changes
+        }
+    )
+
+
+def _solve(
+    pixi: Pixi,
+    manifest: Path,
+    upgrade: Upgrade,
+    options: Sequence[str],
+    environ: Mapping[str, str],
+    step: Step,
+) -> str:
+    """Standard output of `pixi lock` or `pixi update`; both install nothing."""
+    names = () if upgrade.everything else sorted(upgrade.conda)
+    command = ["update", "--no-install", *names] if upgrade.of_conda else ["lock", "--no-install"]
     result = step.run(
-        [pixi.path, "lock", "--manifest-path", manifest, "--color", "never"],
+        [pixi.path, *command, *options, "--manifest-path", manifest, "--color", "never"],
         env=tool_environment(environ),
         cwd=manifest.parent,
         check=False,
@@ -90,10 +125,11 @@ def lock(pixi: Pixi, manifest: Path, *, environ: Mapping[str, str], step: Step) 
         text = result.stderr.strip()
         kind = ChannelError if "error sending request" in text else LockError
         raise kind(
-            f"pixi lock failed:\n{text}",
+            f"pixi {command[0]} failed:\n{text}",
             where=str(manifest),
             fix=f"the whole output is in {result.log}",
         )
+    return result.stdout
 
 
 def unpack(
