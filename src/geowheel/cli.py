@@ -201,6 +201,11 @@ def _stage_command(
         action="store_true",
         help="hash outputs again instead of trusting that nobody changed them",
     )
+    parser.add_argument(
+        "--keep-work",
+        action="store_true",
+        help="keep the folder of a stage that fails, and say how to enter it",
+    )
 
 
 def _run_goals(goals: tuple[str, ...]) -> Callable[[_Call], dict[str, Any]]:
@@ -283,6 +288,7 @@ def _request(call: _Call, goals: tuple[str, ...]) -> Any:
         targets=targets,
         interpreter=interpreter,
         verify=call.options.verify,
+        keep_work=call.options.keep_work,
     )
 
 

@@ -34,10 +34,16 @@ class Request:
     targets: tuple[Target, ...]
     interpreter: Path | None
     verify: bool = False
+    keep_work: bool = False
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(folder=self.project.work, host=self.project.host.name, verify=self.verify)
+        return Ledger(
+            folder=self.project.work,
+            host=self.project.host.name,
+            verify=self.verify,
+            keep=self.keep_work,
+        )
 
 
 def run(request: Request, console: Console) -> dict[str, Any]:

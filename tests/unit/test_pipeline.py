@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -363,9 +364,9 @@ def test_logs_lie_below_subject_and_stage(world: World) -> None:
     seen: list[str | None] = []
     step = world.console.step
 
-    def watched(title: str, why: str, *, logs: str | None = None) -> object:
+    def watched(title: str, why: str, *, logs: str | None = None, **more: Any) -> object:
         seen.append(logs)
-        return step(title, why, logs=logs)
+        return step(title, why, logs=logs, **more)
 
     world.console.step = watched  # type: ignore[method-assign, assignment]
     world.run("modules")
