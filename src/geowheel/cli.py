@@ -140,6 +140,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     completion = _standalone(commands, "completion", "print a shell's completions", _completion)
     completion.add_argument("shell", choices=SHELLS, help="the shell that will read them")
+    _add(commands, "doctor", "what this machine lacks for a wheel, and what to install", _doctor)
+    cache = _add(commands, "cache", "the user's cache: what is in it; remove what is old", _cache)
+    cache.add_argument("action", choices=("list", "prune"), help="show it, or remove what is old")
+    cache.add_argument(
+        "--older-than",
+        type=float,
+        default=90,
+        metavar="DAYS",
+        help="prune what was not used for so long (default: 90)",
+    )
+    sure = cache.add_mutually_exclusive_group()
+    sure.add_argument("--yes", action="store_true", help="prune: remove it, not only say so")
+    sure.add_argument("--dry-run", action="store_true", help="prune: only say so (the default)")
     with_examples(commands)
     return parser
 
@@ -253,6 +266,27 @@ def _clean(call: _Call) -> dict[str, Any]:
     from .housekeeping import clean
 
     return clean(call.project(), everything=call.options.all, console=call.console)
+
+
+def _doctor(call: _Call) -> dict[str, Any]:
+    from .doctor import doctor
+
+    folder = (call.root / call.options.host).resolve()
+    return doctor(call.project, folder, this_machine(call.environ), call.console)
+
+
+def _cache(call: _Call) -> dict[str, Any]:
+    from .cache import prune, show
+
+    folder = this_machine(call.environ).cache
+    if call.options.action == "list":
+        return show(folder, call.console)
+    return prune(
+        folder,
+        older_than=call.options.older_than,
+        remove=call.options.yes,
+        console=call.console,
+    )
 
 
 def _schema(_: _Call) -> dict[str, Any]:

@@ -50,7 +50,8 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
     "cache": (
         ("geowheel cache list", "what is kept, how large it is, when it was last used"),
-        ("geowheel cache prune --older-than 30", "what was not used for a month"),
+        ("geowheel cache prune", "what would go: not used for 90 days"),
+        ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (("geowheel schema > tool-geowheel.schema.json", "a file for an editor"),),

@@ -41,6 +41,8 @@ def sessions(
         nox.session(name=name, python=False, default=False)(run)
 
     register("lock", "solve; write pixi.lock and the build lock (-- --check for CI)", "lock")
+    register("doctor", "what this machine lacks for a wheel, and what to install", "doctor")
+    register("cache", "the user's cache: -- list, or -- prune what is old", "cache")
     register("channel", "make or refresh the channel of this distribution's packages", "channel")
     for stage in STAGES:
         register(stage.name, stage.summary, stage.name)

@@ -23,7 +23,7 @@ from .hosts import write_host
 ROOT = Path(__file__).parents[2]
 BARE = {
     "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "wheel",
-    "plan",
+    "plan", "doctor", "cache",
 }  # fmt: skip
 VERSIONED = ("bindings", "vendor", "build", "test", "wheel")
 
