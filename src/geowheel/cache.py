@@ -136,7 +136,10 @@ def read_items(folder: Path) -> Iterator[Item]:
         yield _item(Kind.REPODATA, path)
     for path in _inside(folder / Kind.CHANNELS):
         if path.is_dir():
-            yield _item(Kind.CHANNELS, path, newest=path.glob("*/repodata.json"))
+            name = path.name.removesuffix(".work")
+            lock = path.with_name(f"{name}.work") / "lock"  # make_distro_channel's
+            index = path.glob("*/repodata.json")
+            yield _item(Kind.CHANNELS, path, newest=index, lock=lock)
     for path in _inside(folder / Kind.PIXI / "pkgs"):
         if path.is_dir():
             # One lock for all of them, as fetch takes it.
@@ -195,7 +198,7 @@ def _runs_this(item: Item) -> bool:
 
 def _remove(folder: Path, item: Item, now: float, age: float) -> bool:
     """Remove one entry, unless it is at work or was used in between."""
-    if item.lock is None:
+    if item.lock is None or not item.lock.parent.is_dir():
         _delete(item.path)
         return True
     guard = FileLock(item.lock)

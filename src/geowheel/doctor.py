@@ -26,8 +26,10 @@ from .environments import tool_environment, tool_path
 from .errors import ConfigError, Fault, GeowheelError, MachineError
 from .interpreters import find_interpreter, running_interpreter
 from .ledger import Ledger
+from .native.apt import require_tools
 from .native.build_lock import GROUPS
 from .native.channels import DISTRO, Channel, configured_channels, parse_channel, read_mirrors
+from .native.distro import TOOLS, read_distribution
 from .native.locks import Locks, locks_at_hand
 from .native.pixi import OLDEST, find_pixi
 from .native.reach import PATIENCE, unreachable
@@ -74,7 +76,7 @@ def doctor(
         project = _project(open_project, folder, checks)
         if project is not None:
             checks += _of_project(project, step)
-        elif not any(check.name == "configuration" for check in checks):
+        else:
             checks.append(_compilers(machine.environ))
     console.table(
         f"geowheel {__version__}: {'this machine' if project is None else project.host.name}",
@@ -89,7 +91,9 @@ def doctor(
         )
         error.add_note(json.dumps(summary))
         raise error
-    console.line("nothing is missing" if project else "no host project here: only the machine")
+    if project is None:
+        console.line("no host project here: only the machine was checked")
+    console.line("nothing is missing")
     return summary
 
 
@@ -303,6 +307,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
     except GeowheelError as error:
         yield _missing("channels", error)
         return
+    distro = project.channel == DISTRO
     falls_back = str(project.config.channel_fallback) == DISTRO and locks is None
     for channel in chosen:
         name = f"channel {channel.name}"
@@ -315,6 +320,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             found += "; not needed: everything that is locked is here"
         elif falls_back:
             found += "; this distribution's own packages would stand in"
+            distro = True
         yield Check(
             name=name,
             state=State.WARN if offline or falls_back else State.MISSING,
@@ -322,14 +328,30 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             fix="HTTPS_PROXY for a proxy, GEOWHEEL_MIRRORS=URL=PLACE for a mirror, "
             "`pixi auth login HOST` or ~/.netrc for credentials",
         )
+    if distro:
+        yield _distro(project.machine.environ)
+
+
+def _distro(environ: Mapping[str, str]) -> Check:
+    """What makes the channel of this distribution's packages."""
+    try:
+        name = read_distribution()
+        require_tools(environ, TOOLS)
+    except GeowheelError as error:
+        return _missing("distro channel", error)
+    return Check(name="distro channel", state=State.OK, found=f"can be made on {name}")
 
 
 def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
     """Ask for numpy as `lock` does: through uv, with its mirrors, proxies and credentials."""
+    try:
+        uv = tool_path("uv")
+    except MachineError as error:
+        return _missing("Python package index", error)
     with tempfile.TemporaryDirectory(prefix="geowheel-doctor-") as scratch:
         Path(scratch, "requirements.in").write_text("numpy\n", encoding="utf-8")
         result = step.run(
-            [tool_path("uv"), "pip", "compile", "requirements.in", "--no-deps", "--no-build",
+            [uv, "pip", "compile", "requirements.in", "--no-deps", "--no-build",
              "--quiet", "--no-header", "--native-tls", "--refresh-package", "numpy",
              "--no-python-downloads", "--python", sys.executable],
             env=tool_environment(environ, UV_HTTP_TIMEOUT=f"{PATIENCE:.0f}", UV_HTTP_RETRIES="0"),
