@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 from . import __version__
 from .command_help import EPILOG, SHELLS, Overview, with_examples
 from .console import Console
+from .credentials import redact
 from .errors import GeowheelError, MachineError, UsageError
 from .interpreters import ask_interpreter
 from .project import Project, open_project, this_machine
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         aloud.line(f"error: {error}", style="red")
         if options.json:
             notes = [json.loads(note) for note in getattr(error, "__notes__", [])]
-            _write_json({"error": str(error), **(notes[0] if notes else {})})
+            _write_json({"error": redact(str(error)), **(notes[0] if notes else {})})
         return error.exit_code
     except KeyboardInterrupt:
         console.line("interrupted; the next run goes on where this one stopped", style="yellow")

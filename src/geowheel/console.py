@@ -20,6 +20,7 @@ import rich.console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .credentials import redact
 from .errors import GeowheelError
 from .kept import PREFIX, Kept
 from .process import Result, Runner
@@ -109,8 +110,8 @@ class Console:
         self.logs = logs
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
-        """One line of plain text: nothing in it is taken for markup."""
-        self._rich.print(text, style=style, soft_wrap=True)
+        """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
+        self._rich.print(redact(text), style=style, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Something that a person should not overlook."""
@@ -172,7 +173,7 @@ class Console:
         for name in columns:
             table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(redact, row))
         self._rich.print()
         self._rich.print(table)
 

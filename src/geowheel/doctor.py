@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from . import __version__, hints
 from .config import read_toml
 from .console import Console, Step
+from .credentials import login, refused
 from .environments import tool_environment, tool_path
 from .errors import ConfigError, Fault, GeowheelError, MachineError
 from .interpreters import find_interpreter, running_interpreter
@@ -325,8 +326,9 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             name=name,
             state=State.WARN if offline or falls_back else State.MISSING,
             found=found,
-            fix="HTTPS_PROXY for a proxy, GEOWHEEL_MIRRORS=URL=PLACE for a mirror, "
-            "`pixi auth login HOST` or ~/.netrc for credentials",
+            fix=login(f"https://{reasons[0].partition(' answered')[0]}/")
+            if refused(found)
+            else "HTTPS_PROXY for a proxy, or GEOWHEEL_MIRRORS=URL=PLACE for a mirror",
         )
     if distro:
         yield _distro(project.machine.environ)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .credentials import redact
 from .errors import BuildError
 from .kept import Command, Kept
 
@@ -73,8 +74,10 @@ class Runner:
                 _kill(process)
                 process.wait()
         log.write_text(
-            f"$ cd {shlex.quote(str(cwd))} && {shlex.join(command)}\n"
-            f"[exit {process.returncode}]\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+            redact(
+                f"$ cd {shlex.quote(str(cwd))} && {shlex.join(command)}\n"
+                f"[exit {process.returncode}]\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+            ),
             encoding="utf-8",
         )
         if process.returncode != 0 and self._kept is not None:

@@ -25,6 +25,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from geowheel.console import Step
+from geowheel.credentials import LACKING, refused
 from geowheel.digest import digest
 from geowheel.environments import tool_environment, tool_path
 from geowheel.errors import ChannelError, LockError
@@ -316,6 +317,13 @@ def _compile(
 def _explain(requirements: Sequence[str], output: str, log: Path) -> LockError | ChannelError:
     asked = ", ".join(requirements)
     network = ("error sending request", "dns error", "Failed to fetch", "client error")
+    if refused(output):
+        return ChannelError(
+            f"the Python package index cannot be read while solving {asked}:\n{output.strip()}",
+            cause=LACKING,
+            fix="put a line for its host into ~/.netrc (or the file that NETRC names), or see uv's "
+            f"own ways; the whole output is in {log}",
+        )
     if any(sign in output for sign in network):
         return ChannelError(
             f"the Python package index cannot be reached while solving {asked}:\n{output.strip()}",

@@ -17,6 +17,7 @@ from typing import Final
 from packaging.version import Version
 
 from geowheel.console import Step
+from geowheel.credentials import LACKING, login, refused
 from geowheel.environments import tool_environment
 from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
 from geowheel.native.channels import Mirrors
@@ -27,6 +28,7 @@ from geowheel.upgrade import Upgrade
 OLDEST: Final = Version("0.68")
 """The first that writes lock format 7, which older ones cannot read."""
 VARIABLE: Final = "GEOWHEEL_PIXI"
+_OUT_OF_REACH: Final = re.compile(r"error sending request|HTTP status|\(404|dns error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +125,19 @@ def _solve(
     )
     if result.returncode != 0:
         text = result.stderr.strip()
-        kind = ChannelError if "error sending request" in text else LockError
-        raise kind(
-            f"pixi {command[0]} failed:\n{text}",
-            where=str(manifest),
-            fix=f"the whole output is in {result.log}",
-        )
+        said = f"pixi {command[0]} failed:\n{text}"
+        log = f"the whole output is in {result.log}"
+        if refused(text):
+            fix = f"{login(_unwrapped(text))}; {log}"
+            raise ChannelError(said, where=str(manifest), cause=LACKING, fix=fix)
+        kind = ChannelError if _OUT_OF_REACH.search(text) else LockError
+        raise kind(said, where=str(manifest), fix=log)
     return result.stdout
+
+
+def _unwrapped(text: str) -> str:
+    """pixi's error without the lines that it draws beside it."""
+    return " ".join(re.sub("[│├╰─▶×]", " ", text).split())
 
 
 def unpack(
@@ -213,6 +221,8 @@ def _explain(
         )
     if "mismatch" in text or "sha256" in text:
         return IntegrityError(said, fix=fix)
-    if re.search(r"error sending request|HTTP status|\(404|dns error", text):
+    if refused(text):
+        return ChannelError(said, cause=LACKING, fix=f"{login(_unwrapped(text))}; {fix}")
+    if _OUT_OF_REACH.search(text):
         return ChannelError(said, fix=fix)
     return BuildError(said, fix=fix)

@@ -25,6 +25,7 @@ from rattler.package_streaming import download_to_writer
 
 from geowheel.cache import touch
 from geowheel.console import Step, megabytes
+from geowheel.credentials import LACKING, login, refused
 from geowheel.digest import sha256_file
 from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError, MachineError
 from geowheel.native.channels import Mirrors, server_of
@@ -355,8 +356,14 @@ def _wrong_bytes(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
 
 
 def _not_there(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
+    what = f"{_names(every)} cannot be fetched: {'; '.join(dict.fromkeys(reasons))}"
+    asking = [reason for reason in reasons if refused(reason)]
+    if asking:
+        server = asking[0].partition(" answered")[0]
+        fix = login(f"https://{server}/")
+        return Fault(what=what, where=every[0].url, cause=LACKING, fix=fix)
     return Fault(
-        what=f"{_names(every)} cannot be fetched: {'; '.join(dict.fromkeys(reasons))}",
+        what=what,
         where=every[0].url,
         cause="the channel or mirror lacks it, or cannot be reached from here",
         fix="name a mirror with GEOWHEEL_MIRRORS=URL=PLACE, or run `nox -s lock` for what the "
