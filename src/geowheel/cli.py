@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -112,6 +113,26 @@ def _parser() -> argparse.ArgumentParser:
         _stage_command(commands, stage.name, stage.summary, _run_goals((stage.name,)))
     _stage_command(commands, "wheel", "everything: fetch to test", _run_goals(WHEEL))
     _stage_command(commands, "plan", "what `wheel` would run and why, running nothing", _plan)
+    repair = _add(
+        commands, "repair-wheel", "repair a raw wheel that was made elsewhere", _repair_wheel
+    )
+    repair.add_argument("raw", type=Path, metavar="RAW", help="the wheel as its backend made it")
+    repair.add_argument("destination", type=Path, metavar="DEST", help="folder for the result")
+    variables = _add(commands, "env", "variables for a build against the native stack", _env)
+    variables.add_argument(
+        "names", nargs="*", metavar="NAME", help="print only the values of these, one on each line"
+    )
+    _lock_command(commands)
+    _add(commands, "channel", "make or refresh the distro channel", _channel)
+    _add(commands, "status", "what is built, and whether it is current", _status)
+    clean = _add(commands, "clean", "remove what is not current from .geowheel/ and dist/", _clean)
+    clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+    _machine_commands(commands)
+    with_examples(commands)
+    return parser
+
+
+def _lock_command(commands: Any) -> None:
     lock = _add(commands, "lock", "solve and write pixi.lock and the build lock", _lock)
     lock.add_argument(
         "--check",
@@ -132,10 +153,10 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let pixi.lock be written in a newer format, which an older pixi cannot read",
     )
-    _add(commands, "channel", "make or refresh the distro channel", _channel)
-    _add(commands, "status", "what is built, and whether it is current", _status)
-    clean = _add(commands, "clean", "remove what is not current from .geowheel/ and dist/", _clean)
-    clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+
+
+def _machine_commands(commands: Any) -> None:
+    """What is about the machine, the editor and the shell more than about one project."""
     _standalone(
         commands, "schema", "print the JSON Schema of [tool.geowheel], for editors", _schema
     )
@@ -154,8 +175,6 @@ def _parser() -> argparse.ArgumentParser:
     sure = cache.add_mutually_exclusive_group()
     sure.add_argument("--yes", action="store_true", help="prune: remove it, not only say so")
     sure.add_argument("--dry-run", action="store_true", help="prune: only say so (the default)")
-    with_examples(commands)
-    return parser
 
 
 def _add(
@@ -235,6 +254,35 @@ def _plan(call: _Call) -> dict[str, Any]:
     from .runs import show_plan
 
     return show_plan(_request(call, WHEEL), call.console)
+
+
+def _repair_wheel(call: _Call) -> dict[str, Any]:
+    from .raw_wheels import request_for
+    from .runs import run
+
+    raw, destination = call.options.raw.absolute(), call.options.destination.absolute()
+    return run(request_for(call.project(), raw, destination), call.console)
+
+
+def _env(call: _Call) -> dict[str, Any]:
+    from .runs import Request, build_environment
+
+    project = call.project()
+    target = project.target(project.config.pythons[0])
+    found = build_environment(
+        Request(project=project, goals=("fetch",), targets=(target,), interpreter=None),
+        call.console,
+    )
+    if unknown := [name for name in call.options.names if name not in found]:
+        raise UsageError(
+            f"no such variable: {', '.join(unknown)}", fix=f"use some of {', '.join(found)}"
+        )
+    if not call.options.json:
+        lines = [found[name] for name in call.options.names] or [
+            f"export {name}={shlex.quote(value)}" for name, value in found.items()
+        ]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return found
 
 
 def _lock(call: _Call) -> dict[str, Any]:

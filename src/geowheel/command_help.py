@@ -24,6 +24,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "the whole way": ("wheel", "plan"),
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "lock", "channel"),
+    "around a build of the host's own": ("env", "repair-wheel"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }

@@ -23,20 +23,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from .errors import ConfigError, Fault
+from .places import Layout, Places
 from .targets import PYTHON_VERSION
 
 TABLE = "tool.geowheel"
 GLIBC_VERSION = re.compile(r"\d+\.\d+")
+# Below a folder of the wheel: nothing else belongs at the top of site-packages.
+_DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
 T = TypeVar("T")
-
-
-class Layout(enum.StrEnum):
-    """Where the bindings sit in the host's wheel."""
-
-    TOPLEVEL = "toplevel"
-    """`osgeo` as such: a drop-in for the GDAL distribution."""
-    PRIVATE = "private"
-    """A copy below the host's own package, whose modules import each other and nobody else's."""
 
 
 class Fallback(enum.StrEnum):
@@ -76,6 +70,41 @@ class Floor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Data:
+    """`[tool.geowheel.data]`: folders in the wheel, for hosts that look in places of their own."""
+
+    gdal: str | None = field(
+        default=None,
+        metadata=_doc(
+            "folder of GDAL's data, such as rasterio/gdal_data "
+            "(default: _data/gdal in the import package)",
+            _DESTINATION,
+        ),
+    )
+    proj: str | None = field(
+        default=None,
+        metadata=_doc(
+            "folder of PROJ's data, such as rasterio/proj_data "
+            "(default: _data/proj in the import package)",
+            _DESTINATION,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """`[tool.geowheel.build]`: what the host's build backend gets beside [build-system]."""
+
+    requires: tuple[str, ...] = field(
+        default=(),
+        metadata=_doc(
+            "more build requirements, such as the cmake and ninja that scikit-build-core asks for "
+            "when it is called"
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Test:
     """`[tool.geowheel.test]`: what runs in a clean environment beside the built-in probes."""
 
@@ -103,7 +132,10 @@ class Config:
     )
     import_package: str = field(
         default="osgeo",
-        metadata=_doc('import package that holds the bindings, such as "terrain._vendor.osgeo"'),
+        metadata=_doc(
+            'import package that holds the bindings, such as "terrain._vendor.osgeo"; in layout '
+            "none the host's own, which gets the module _geowheel"
+        ),
     )
     layout: Layout = field(
         default=Layout.TOPLEVEL, metadata=_doc("where the bindings sit in the wheel")
@@ -125,9 +157,22 @@ class Config:
         default=Fallback.NONE,
         metadata=_doc("channel to use, loudly, when nothing is locked and none can be reached"),
     )
+    data: Data = field(default_factory=Data, metadata=_doc("where the data goes"))
+    build: Build = field(default_factory=Build, metadata=_doc("the host's build"))
     budget: Budget = field(default_factory=Budget, metadata=_doc("size budget"))
     floor: Floor = field(default_factory=Floor, metadata=_doc("oldest systems to support"))
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
+
+    @property
+    def places(self) -> Places:
+        """Where everything lies in the wheel."""
+        folder = self.import_package.replace(".", "/")
+        return Places(
+            layout=self.layout,
+            import_package=self.import_package,
+            gdal_data=self.data.gdal or f"{folder}/_data/gdal",
+            proj_data=self.data.proj or f"{folder}/_data/proj",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +218,7 @@ def read_host(folder: Path) -> HostFile:
             f"no [{TABLE}] table",
             where=str(path),
             cause="this project does not use geowheel yet",
-            fix=f'add [{TABLE}] with at least pythons = ["3.12"]',
+            fix=f'run `geowheel init`, or add [{TABLE}] with at least pythons = ["3.12"]',
         )
     reader = _Reader(path=path, faults=faults)
     config = reader.table(Config, tool, TABLE)
@@ -234,11 +279,15 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
             f"{python}.99", prereleases=True
         ):
             fault("pythons", f"{python} is outside requires-python {requires_python!r}")
-    for requirement in config.test.requires:
-        try:
-            Requirement(requirement)
-        except InvalidRequirement as error:
-            fault("test.requires", f"{requirement!r}: {error}")
+    for key, requires in (
+        ("build.requires", config.build.requires),
+        ("test.requires", config.test.requires),
+    ):
+        for requirement in requires:
+            try:
+                Requirement(requirement)
+            except InvalidRequirement as error:
+                fault(key, f"{requirement!r}: {error}")
     if config.floor.glibc is not None and not GLIBC_VERSION.fullmatch(config.floor.glibc):
         fault("floor.glibc", f"{config.floor.glibc!r} is not a version such as 2.36")
     package = config.import_package
@@ -246,12 +295,29 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
         fault("import-package", f"{package!r} is not the name of a package")
     elif problem := _misplaced(package, config.layout):
         fault("import-package", *problem)
+    for key, destination in (("data.gdal", config.data.gdal), ("data.proj", config.data.proj)):
+        if destination is not None and not _DESTINATION.fullmatch(destination):
+            fault(
+                key,
+                f"{destination!r} is no folder below a package of the wheel",
+                'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
+            )
+    places = config.places
+    if f"{places.gdal_data}/".startswith(f"{places.proj_data}/") or (
+        f"{places.proj_data}/".startswith(f"{places.gdal_data}/")
+    ):
+        fault("data", f"gdal and proj would share {places.gdal_data}", "name two folders")
     return faults
 
 
 def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:
     """What is wrong with an import package in a layout, and what to do about it."""
     *above, name = package.split(".")
+    if layout is Layout.NONE:
+        if package.partition(".")[0] not in ("osgeo", "osgeo_utils"):
+            return None
+        what = f"{package!r} is GDAL's own: in layout = \"none\" it is the host's package"
+        return what, 'name the package that calls configure(), such as import-package = "rasterio"'
     if layout is Layout.TOPLEVEL:
         if package == "osgeo":
             return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .digest import Artefact
 from .errors import Fault, MachineError
 from .interpreters import Interpreter, find_interpreter, running_interpreter
 from .native.locks import Locks
@@ -32,6 +33,8 @@ class Context:
     target: Target
     locks: Locks
     tools: Tools
+    raw: Artefact | None = None
+    """A raw wheel that was made elsewhere, in the place of what the host's backend would make."""
 
     @property
     def store(self) -> Store:
@@ -47,7 +50,7 @@ class Context:
 
     @property
     def toolchain(self) -> Toolchain:
-        """The compilers; only for `bindings`."""
+        """The compilers; only for stages that compile."""
         if self.tools.toolchain is None:
             raise MachineError(f"no compiler was looked for for {self.target}")
         return self.tools.toolchain

@@ -77,8 +77,6 @@ def doctor(
         project = _project(open_project, folder, checks)
         if project is not None:
             checks += _of_project(project, step)
-        else:
-            checks.append(_compilers(machine.environ))
     console.table(
         f"geowheel {__version__}: {'this machine' if project is None else project.host.name}",
         ["what", "", "found", "next"],
@@ -109,6 +107,7 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
         yield _tool(name)
     if machine.platform.system is System.LINUX:
         yield _on_path("strip", hints.Need.STRIP, State.MISSING, machine.environ)
+    yield _compilers(machine.environ)
     yield _on_path("git", hints.Need.GIT, State.WARN, machine.environ)
     yield _pixi(machine.environ, step)
     yield _cache(machine.cache)
@@ -232,9 +231,6 @@ def _project(
 
 def _of_project(project: Project, step: Step) -> Iterator[Check]:
     environ = project.machine.environ
-    # A layout without bindings has nothing to compile.
-    if str(project.config.layout) != "none":
-        yield _compilers(environ)
     yield from _interpreters(project)
     locks, check = _locks(project)
     yield check

@@ -65,6 +65,8 @@ class Record:
     passed: bool
     seconds: float
     created: str
+    home: str
+    """The host's folder, relative to the root."""
     folder: Path = field(compare=False)
 
     def made(self, name: str) -> Made:
@@ -188,6 +190,7 @@ class Entry:
             passed=outcome.passed,
             seconds=round(time.monotonic() - started, 3),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+            home=self.ledger.home,
             folder=self.folder,
         )
         data = asdict(record)
@@ -229,6 +232,8 @@ class Ledger:
 
     folder: Path
     host: str
+    home: str = "."
+    """The host's folder, relative to the root."""
     verify: bool = False
     """Hash outputs again instead of trusting that nobody changed them."""
     keep: bool = False
@@ -252,12 +257,13 @@ class Ledger:
 
     def records(self, stage: str, subject: str = "*") -> list[Record]:
         """All records of a stage made for this host, newest first."""
-        found = [
-            record
-            for path in self.folder.glob(f"{subject}/{stage}/[!.]*/{RECORD}")
-            if (record := read_record(path.parent)) is not None and record.host == self.host
-        ]
+        found = [r for r in self.of_every_host(stage, subject) if r.host == self.host]
         return sorted(found, key=lambda record: record.created, reverse=True)
+
+    def of_every_host(self, stage: str, subject: str = "*") -> list[Record]:
+        """All records of a stage, whichever host they were made for."""
+        paths = self.folder.glob(f"{subject}/{stage}/[!.]*/{RECORD}")
+        return [r for path in paths if (r := read_record(path.parent)) is not None]
 
     def latest(self, subject: str, stage: str) -> Record | None:
         """The newest record of a stage for one subject."""

@@ -99,7 +99,12 @@ def _upgrade(
         for wanted in manifest.environment(environment, platform).specs
     }
     build = _build_lock_before(project)
-    wishes = (*BINDINGS, *project.host.build_system.requires, *project.config.test.requires)
+    wishes = (
+        *BINDINGS,
+        *project.host.build_system.requires,
+        *project.config.build.requires,
+        *project.config.test.requires,
+    )
     index = {Requirement(text).name for text in wishes}
     if build is not None:
         index |= {str(package.name) for package in build.pylock.packages}

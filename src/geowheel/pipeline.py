@@ -20,7 +20,7 @@ from .stages import Scope, Stage, needed
 from .stages.contract import Inputs, StageModule, load
 from .targets import Target
 
-SOURCES: Final = ("*.py", "*.toml", "*.json")
+SOURCES: Final = ("*.py", "*.toml", "*.json", "*.sh")
 
 
 @dataclass(frozen=True, kw_only=True)

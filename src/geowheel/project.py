@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform as python_platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ class Project:
     def folder(self) -> Path:
         """The host's folder."""
         return self.host.path.parent
+
+    @property
+    def home(self) -> str:
+        """The host's folder, relative to the root: `hosts/gdal`."""
+        return Path(os.path.relpath(self.folder, self.root)).as_posix()
 
     @property
     def work(self) -> Path:

@@ -13,10 +13,12 @@ from typing import Any
 
 from .console import Console
 from .context import Context, Tools, find_tools
-from .digest import sha256_file
+from .digest import Artefact, sha256_file
 from .errors import GeowheelError, IntegrityError
 from .ledger import Ledger, Record
+from .namesakes import refuse_namesakes
 from .native.locks import Locks, locks_at_hand, resolve
+from .native.wrappers import build_variables, reachable
 from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
 from .project import Project
 from .stages import needed
@@ -35,12 +37,22 @@ class Request:
     interpreter: Path | None
     verify: bool = False
     keep_work: bool = False
+    raw: Artefact | None = None
+    """A raw wheel that was made elsewhere."""
+    destination: Path | None = None
+    """Where the repaired wheel goes, when not to dist/."""
+
+    @property
+    def wheels(self) -> Path:
+        """The folder of repaired wheels."""
+        return self.destination or self.project.dist
 
     @property
     def ledger(self) -> Ledger:
         return Ledger(
             folder=self.project.work,
             host=self.project.host.name,
+            home=self.project.home,
             verify=self.verify,
             keep=self.keep_work,
         )
@@ -54,9 +66,9 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     """
     contexts = _contexts(request, console)
     finished = [_run_target(request, context, console) for context in contexts]
-    summary = {"targets": [summary_of(request.project, item) for item in finished]}
+    summary = {"targets": [summary_of(request.wheels, item) for item in finished]}
     if any("repair" in item.records for item in finished):
-        show_table(request.project, finished, console)
+        show_table(request.project, request.wheels, finished, console)
     error = failure_of(finished)
     if error is not None:
         error.add_note(json.dumps(summary))
@@ -64,8 +76,19 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     return summary
 
 
+def build_environment(request: Request, console: Console) -> dict[str, str]:
+    """Fetch, and the variables by which a build finds the native stack's GDAL; raises as `run`."""
+    (context,) = _contexts(request, console)
+    finished = _run_target(request, context, console)
+    if finished.error is not None:
+        raise finished.error
+    folder = reachable(finished.records["fetch"].folder, request.project.machine.cache)
+    return build_variables(folder, context.locks.stack.gdal_version)
+
+
 def show_plan(request: Request, console: Console) -> dict[str, Any]:
     """What `run` would do for every target, running nothing."""
+    refuse_namesakes(request.project, request.ledger)
     tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
     rows: list[dict[str, str]] = []
     for target in request.targets:
@@ -124,6 +147,7 @@ def _plan_with_locks(
 
 
 def _contexts(request: Request, console: Console) -> list[Context]:
+    refuse_namesakes(request.project, request.ledger)
     tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
     locks: dict[Platform, Locks] = {}
     for target in request.targets:
@@ -131,7 +155,7 @@ def _contexts(request: Request, console: Console) -> list[Context]:
             locks[target.platform] = resolve(request.project, target.platform, console)
     return [
         Context(project=request.project, target=target, locks=locks[target.platform],
-                tools=tools[target])
+                tools=tools[target], raw=request.raw)
         for target in request.targets
     ]  # fmt: skip
 
@@ -149,8 +173,9 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
         console.line(f"  plan: {_in_words(plan(request.goals, context, request.ledger))}")
     finished = bring_up_to_date(request.goals, context, request.ledger, console)
     if (record := finished.records.get("repair")) is not None:
-        _into_dist(request.project, record)
-        _retire(request, record, console)
+        _hand_over(request, record)
+        if request.destination is None:
+            _retire(request, record, console)
     if finished.error is not None and len(request.targets) > 1:  # else the end says it
         console.line(str(finished.error), style="red")
     return finished
@@ -169,15 +194,17 @@ def _in_words(planned: Sequence[Planned]) -> str:
     return (f"{cached} cached; " if cached else "") + f"to run: {running}"
 
 
-def _into_dist(project: Project, record: Record) -> None:
-    """Put the repaired wheel into dist/ with one rename, unless the same bytes are there."""
+def _hand_over(request: Request, record: Record) -> None:
+    """Put the repaired wheel where it goes with one rename, unless the same bytes are there."""
     wheel = only_wheel(record)
-    goal = project.dist / wheel.path.name
+    goal = request.wheels / wheel.path.name
     if goal.is_file() and sha256_file(goal) == wheel.sha256:
         return
-    project.dist.mkdir(parents=True, exist_ok=True)
-    # A folder of its own: another run may be putting the same wheel there at this moment.
-    with tempfile.TemporaryDirectory(dir=project.work, prefix="dist-") as scratch:
+    request.wheels.mkdir(parents=True, exist_ok=True)
+    # A folder of its own: another run may be putting the same wheel there at this moment. A
+    # destination may be on another disk, so there it is made where it goes.
+    near = request.destination or request.project.work
+    with tempfile.TemporaryDirectory(dir=near, prefix=".dist-") as scratch:
         part = Path(scratch, wheel.path.name)
         shutil.copyfile(wheel.path, part)
         if (actual := sha256_file(part)) != wheel.sha256:

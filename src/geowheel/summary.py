@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .console import Console, megabytes, seconds
@@ -13,7 +14,7 @@ from .project import Project
 from .stages.repair import only_wheel
 
 
-def summary_of(project: Project, item: Finished) -> dict[str, Any]:
+def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
     """What `--json` says of one target."""
     repair, size, test = (item.records.get(name) for name in ("repair", "size", "test"))
     found: dict[str, Any] = {
@@ -28,7 +29,7 @@ def summary_of(project: Project, item: Finished) -> dict[str, Any]:
     }
     if repair is not None:
         found |= {
-            "wheel": str(project.dist / str(repair.facts["wheel"])),
+            "wheel": str(wheels / str(repair.facts["wheel"])),
             "sha256": repair.facts["sha256"],
             "floor": repair.facts["floor"],
         }
@@ -39,7 +40,9 @@ def summary_of(project: Project, item: Finished) -> dict[str, Any]:
     return found
 
 
-def show_table(project: Project, finished: Sequence[Finished], console: Console) -> None:
+def show_table(
+    project: Project, wheels: Path, finished: Sequence[Finished], console: Console
+) -> None:
     """The end table, and below it each wheel with its sha256 and its floor."""
     for item in finished:
         size = item.records.get("size")
@@ -52,7 +55,7 @@ def show_table(project: Project, finished: Sequence[Finished], console: Console)
     console.table("wheels", ["target", "platform tag", "size", "tests", "time"], rows)
     for item in finished:
         if (repair := item.records.get("repair")) is not None:
-            console.line(f"dist/{repair.facts['wheel']}")
+            console.line(f"{wheels.name}/{repair.facts['wheel']}")
             console.line(f"  sha256 {repair.facts['sha256']}")
             console.line(f"  floor: {floor_words(repair)}")
     for source in sorted(

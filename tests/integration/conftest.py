@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.fixture_channel import Sandbox, Server, stack, write_index, write_samples
+from tests.integration.private_hosts import Installed, PrivateHosts, install, make_private_hosts
+from tests.integration.project_copy import Built
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +72,17 @@ def locked(locked_once: Sandbox, sandbox: Sandbox) -> Sandbox:
         shutil.copy(path, sandbox.root)
     sandbox.server.reset()
     return sandbox
+
+
+@pytest.fixture(scope="session")
+def private_hosts(built: Built, tmp_path_factory: pytest.TempPathFactory) -> PrivateHosts:
+    """hosts/terrain and a second private host with another GDAL build, both made by geowheel."""
+    return make_private_hosts(built, tmp_path_factory.mktemp("private"))
+
+
+@pytest.fixture(scope="session")
+def three_hosts(
+    built: Built, private_hosts: PrivateHosts, tmp_path_factory: pytest.TempPathFactory
+) -> Installed:
+    """Their wheels and that of hosts/gdal in one environment."""
+    return install(built, private_hosts, tmp_path_factory.mktemp("three"))

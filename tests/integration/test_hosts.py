@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.private_hosts import PrivateHosts
 from tests.integration.project_copy import PYTHON, ProjectCopy
 
 PYPROJECT = """
@@ -25,15 +26,8 @@ pythons = ["{python}"]
 plugins = ["libgdal-hdf4", "libgdal-hdf5", "libgdal-netcdf"]  # as hosts/gdal: the same prefix
 {extra}
 """
-SETUPTOOLS = """
-[tool.setuptools.packages.find]
-include = ["osgeo*", "osgeo_utils*"]
-namespaces = true
-"""
-EVERYTHING = """
-[tool.setuptools.package-data]
-"*" = ["**/*"]
-"""
+# No package of its own: the payload is all that such a wheel has.
+EMPTY = "[tool.setuptools]\npackages = []\n"
 
 
 def make_host(project: ProjectCopy, **parts: str) -> ProjectCopy:
@@ -45,7 +39,7 @@ def make_host(project: ProjectCopy, **parts: str) -> ProjectCopy:
         "backend": "setuptools.build_meta",
         "version": 'version = "1.0"',
         "python": PYTHON,
-        "extra": SETUPTOOLS + EVERYTHING,
+        "extra": EMPTY,
     }
     text = PYPROJECT.format(**{**known, **parts})
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
@@ -73,13 +67,13 @@ def test_a_version_from_git_is_computed_in_the_checkout(second: ProjectCopy, nam
     backends = {
         "setuptools-scm": {
             "requires": '["setuptools>=77", "setuptools-scm>=8"]',
-            "extra": SETUPTOOLS + EVERYTHING + "[tool.setuptools_scm]\nroot = '../..'",
+            "extra": EMPTY + "[tool.setuptools_scm]\nroot = '../..'",
         },
         "hatch-vcs": {
             "requires": '["hatchling", "hatch-vcs"]',
             "backend": "hatchling.build",
             "extra": '[tool.hatch.version]\nsource = "vcs"\nraw-options.root = "../.."\n'
-            '[tool.hatch.build.targets.wheel]\npackages = ["osgeo", "osgeo_utils"]',
+            "[tool.hatch.build.targets.wheel]\nbypass-selection = true",
         },
     }
     host = make_host(second, version='dynamic = ["version"]', **backends[name])
@@ -90,16 +84,17 @@ def test_a_version_from_git_is_computed_in_the_checkout(second: ProjectCopy, nam
     assert Path(summary["wheel"]).name.startswith("some_host-4.5.6-")
 
 
-def test_a_backend_that_drops_the_payload_is_told_how(second: ProjectCopy) -> None:
-    result = make_host(second, extra=SETUPTOOLS).run("build", "--python", PYTHON)
-    assert result.returncode == 8
-    assert "payload files out of some_host-1.0" in result.stderr
-    assert "osgeo/_data/" in result.stderr
-    assert "[tool.setuptools.package-data]" in result.stderr
+def test_no_backend_and_no_ignore_file_keeps_the_payload_out(second: ProjectCopy) -> None:
+    host = make_host(second)
+    (second.root / "hosts" / "some" / ".gitignore").write_text("osgeo/\n*.so\n", encoding="utf-8")
+    (summary,) = host.json("repair", "--python", PYTHON)["targets"]
+    with zipfile.ZipFile(summary["wheel"]) as archive:
+        names = set(archive.namelist())
+    assert {"osgeo/__init__.py", "osgeo/_data/gdal/gdalvrt.xsd", "osgeo/_geowheel.py"} <= names
 
 
 def test_a_host_with_an_osgeo_folder_of_its_own(second: ProjectCopy) -> None:
-    host = make_host(second)
+    host = make_host(second, extra='[tool.setuptools]\npackages = ["osgeo"]')
     (second.root / "hosts" / "some" / "osgeo").mkdir()
     (second.root / "hosts" / "some" / "osgeo" / "__init__.py").write_text("", encoding="utf-8")
     result = host.run("build", "--python", PYTHON)
@@ -108,7 +103,7 @@ def test_a_host_with_an_osgeo_folder_of_its_own(second: ProjectCopy) -> None:
 
 
 def test_a_floor_that_the_native_stack_does_not_keep(second: ProjectCopy) -> None:
-    extra = SETUPTOOLS + EVERYTHING + '[tool.geowheel.floor]\nglibc = "2.17"'
+    extra = EMPTY + '[tool.geowheel.floor]\nglibc = "2.17"'
     result = make_host(second, extra=extra).run("repair", "--python", PYTHON)
     assert result.returncode == 8
     assert "newer than the floor glibc 2.17" in result.stderr and "GLIBC_2." in result.stderr
@@ -163,7 +158,7 @@ def test_the_environment_of_a_failed_test_is_kept(second: ProjectCopy) -> None:
     failing = (
         '[tool.geowheel.test]\ncommand = ["python", "-c", "import osgeo; raise SystemExit(3)"]'
     )
-    host = make_host(second, extra=SETUPTOOLS + EVERYTHING + failing)
+    host = make_host(second, extra=EMPTY + failing)
     result = host.run("test", "--python", PYTHON, "--keep-work")
     assert result.returncode == 10, result.stderr
     (kept,) = host.scratch("test")
@@ -177,9 +172,8 @@ def test_the_environment_of_a_failed_test_is_kept(second: ProjectCopy) -> None:
     assert not kept.exists() and not environment.exists()
 
 
-def test_terrain_with_a_private_gdal_passes_its_own_tests(second: ProjectCopy) -> None:
-    terrain = replace(second, host="hosts/terrain")
-    (summary,) = terrain.json("wheel", "--python", PYTHON)["targets"]
+def test_terrain_with_a_private_gdal_passes_its_own_tests(private_hosts: PrivateHosts) -> None:
+    summary = private_hosts.made_by_terrain
     assert Path(summary["wheel"]).name.startswith("terrain_gdal-")
     assert all(probe["passed"] for probe in summary["probes"])
     with zipfile.ZipFile(summary["wheel"]) as archive:

@@ -18,6 +18,7 @@ from geowheel.native.build_lock import BuildLock
 from geowheel.native.channels import Mirrors
 from geowheel.native.locks import Locks, Source
 from geowheel.native.pixi_lock import NativeStack, Package
+from geowheel.places import Layout, Places
 from geowheel.process import Result, Runner
 from geowheel.project import Machine, Project, open_project
 from geowheel.stages import find
@@ -92,6 +93,18 @@ def make_context(project: Project, python: str = RUNNING) -> Context:
         target=project.target(python),
         locks=make_locks(),
         tools=Tools(interpreter=None, toolchain=None),
+    )
+
+
+def make_places(import_package: str = "osgeo", **data: str) -> Places:
+    """Of the layout that the name of the import package implies."""
+    folder = import_package.replace(".", "/")
+    private = Layout.PRIVATE if import_package.endswith(".osgeo") else Layout.NONE
+    return Places(
+        layout=Layout.TOPLEVEL if import_package == "osgeo" else private,
+        import_package=import_package,
+        gdal_data=data.get("gdal_data", f"{folder}/_data/gdal"),
+        proj_data=data.get("proj_data", f"{folder}/_data/proj"),
     )
 
 

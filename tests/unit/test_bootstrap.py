@@ -63,6 +63,7 @@ class World:
         self.loaded: list[str] = []
         self.failing: str | None = None
         self.answers: dict[str, object] = {}
+        self.configured: list[bool] = []
 
     def load(self, path: str) -> Library:
         if self.failing is not None and self.failing in path:
@@ -77,11 +78,12 @@ class World:
         for name in ("c_char_p", "c_int", "c_void_p", "POINTER"):
             setattr(fake, name, getattr(ctypes, name))
         fake.CDLL = self.load  # type: ignore[attr-defined]
-        path = str(self.package / "_bootstrap.py")
-        names: dict[str, Any] = {"__file__": path, "__name__": "osgeo._bootstrap"}
+        path = str(self.package / "_geowheel.py")
+        names: dict[str, Any] = {"__file__": path, "__name__": "osgeo._geowheel"}
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, "ctypes", fake)
             exec(compile(SOURCE, path, "exec"), names)
+            self.configured.append(names["configure"]())
         return names
 
     def told(self, name: str) -> list[tuple[object, ...]]:
@@ -100,8 +102,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     (package / "_data").mkdir(parents=True)
     (package / "_plugins").mkdir()
     (package / "_data" / "cacert.pem").touch()
-    libraries = {"gdal": "../host.libs/libgdal.so", "proj": "../host.libs/libproj.so"}
-    (package / "_libraries.json").write_text(json.dumps(libraries))
+    bundle = {
+        "gdal": "../host.libs/libgdal.so", "proj": "../host.libs/libproj.so",
+        "gdal_data": "_data/gdal", "proj_data": "_data/proj",
+        "ca_bundle": "_data/cacert.pem", "plugins": "_plugins",
+    }  # fmt: skip
+    (package / "_geowheel.json").write_text(json.dumps(bundle))
     return World(package)
 
 
@@ -241,9 +247,9 @@ def test_what_the_environment_says_for_others_changes_nothing(
 def test_without_the_file_of_repair_nothing_is_done(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (world.package / "_libraries.json").unlink()
+    (world.package / "_geowheel.json").unlink()
     world.run(monkeypatch)
-    assert (world.loaded, world.calls) == ([], [])
+    assert (world.loaded, world.calls, world.configured) == ([], [], [False])
 
 
 def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(
@@ -254,6 +260,25 @@ def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(
         world.run(monkeypatch)
     assert "Reinstall" in str(caught.value)
     assert world.calls == []
+
+
+def test_a_second_call_leaves_later_settings_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = world.run(monkeypatch)
+    before = list(world.calls)
+    assert names["configure"]() is True
+    assert (world.calls, world.configured) == (before, [True])
+
+
+def test_data_may_lie_elsewhere_in_the_wheel(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = world.package / "_geowheel.json"
+    bundle = json.loads(path.read_text()) | {"gdal_data": "../gdal_data", "proj_data": "../p"}
+    path.write_text(json.dumps(bundle))
+    world.run(monkeypatch)
+    site = world.package.parent
+    assert world.options()[b"GDAL_DATA"] == os.fsencode(site / "gdal_data")
+    assert world.told("OSRSetPROJSearchPaths") == [([os.fsencode(site / "p"), USER_FOLDER, None],)]
 
 
 def test_proj_is_set_up_before_gdal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_markers_see_the_target_and_not_this_machine(
         ("pp310-pypy310_pp73-manylinux2014_x86_64", set()),
         ("cp312-cp312-macosx_11_0_arm64", {Platform.OSX_ARM64}),
         ("cp312-cp312-macosx_10_13_x86_64", {Platform.OSX_64}),
-        ("cp312-cp312-macosx_10_9_universal2", {Platform.OSX_64}),
+        ("cp312-cp312-macosx_10_9_universal2", {Platform.OSX_64, Platform.OSX_ARM64}),
         ("cp312-cp312-macosx_11_0_universal2", {Platform.OSX_64, Platform.OSX_ARM64}),
         ("cp312-cp312-macosx_14_0_arm64", set()),
         ("cp312-cp312-win_amd64", {Platform.WIN_64}),

@@ -104,6 +104,7 @@ def test_pythons_are_checked(tmp_path: Path, addition: str, expected: str) -> No
 def test_no_table_says_what_to_add(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, '[project]\nname = "host"')
     assert "no [tool.geowheel] table" in fault and 'pythons = ["3.12"]' in fault
+    assert "next: run `geowheel init`" in fault
 
 
 def test_broken_toml_names_the_file(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_folders_lie_below_the_root_and_the_host(tmp_path: Path) -> None:
     write_host(tmp_path / "hosts" / "a")
     machine = Machine(platform=Platform.LINUX_64, environ={}, cache=tmp_path)
     project = open_project(root=tmp_path, host=Path("hosts/a"), machine=machine)
+    assert project.home == "hosts/a"
     assert project.root == tmp_path.resolve()
     assert project.folder == project.root / "hosts" / "a"
     assert project.work == project.root / ".geowheel"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from geowheel.errors import BuildError
 from geowheel.ledger import Ledger
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.pixi_lock import Package
+from geowheel.places import Places
 from geowheel.stages import repair
 from geowheel.stages.repair import only_wheel, owner_of, owners_in_wheel
 from geowheel.systems.auditwheel_repair import Bundled, RepairedTree
 
-from .hosts import make_record
+from .hosts import make_places, make_record
 
 GDAL = Bundled(
     soname="libgdal.so.36", source="libgdal.so.36.3.10.2",
@@ -27,6 +29,9 @@ GDAL = Bundled(
 PROJ = Bundled(
     soname="libproj.so.25", source="libproj.so.25.9.5", path="host.libs/libproj-5e6f.so.25.9.5"
 )
+TOPLEVEL = make_places("osgeo")
+PRIVATE = make_places("terrain._vendor.osgeo")
+NONE = make_places("pkg", gdal_data="pkg/gdal_data")
 FORCING: list[dict[str, object]] = [
     {"needs": "GLIBC_2.35", "packages": ["libcurl 8", "libgdal-core 3", "proj 9", "zlib 1"],
      "files": []},
@@ -102,7 +107,7 @@ def test_no_longer_prefix_is_passed_over(path: str, owners: dict[str, str]) -> N
 
 def test_every_part_of_a_wheel_has_its_package(tmp_path: Path) -> None:
     raw = "host-1.0-cp312-cp312-linux_x86_64.whl"
-    owners = owners_in_wheel(repaired(tmp_path), STACK, "terrain/_vendor/osgeo", raw)
+    owners = owners_in_wheel(repaired(tmp_path), STACK, PRIVATE, raw)
     for path, expected in {
         GDAL.path: "libgdal-core 1.2",
         PROJ.path: "proj 1.2",
@@ -118,16 +123,14 @@ def test_every_part_of_a_wheel_has_its_package(tmp_path: Path) -> None:
 
 
 def test_bindings_and_utilities_are_neither_the_hosts_nor_a_librarys(tmp_path: Path) -> None:
-    owners = owners_in_wheel(repaired(tmp_path), STACK, "osgeo", "host-1.0-py3-none-any.whl")
+    owners = owners_in_wheel(repaired(tmp_path), STACK, TOPLEVEL, "host-1.0-py3-none-any.whl")
     for path, word in {"osgeo/gdal.py": "bindings", "osgeo_utils/a.py": "utilities"}.items():
         assert word in owner_of(path, owners)
         assert "1.2" in owner_of(path, owners)
 
 
 def test_utilities_of_a_private_package_are_gdals_as_well(tmp_path: Path) -> None:
-    owners = owners_in_wheel(
-        repaired(tmp_path), STACK, "terrain/_vendor/osgeo", "terrain-1.0-py3-none-any.whl"
-    )
+    owners = owners_in_wheel(repaired(tmp_path), STACK, PRIVATE, "terrain-1.0-py3-none-any.whl")
     assert "utilities" in owner_of("terrain/_vendor/osgeo_utils/a.py", owners)
 
 
@@ -149,18 +152,32 @@ def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
     assert "[tool.geowheel.floor]" in text
 
 
-@pytest.mark.parametrize(
-    ("package", "up"), [("osgeo", "../"), ("terrain/_vendor/osgeo", "../../../")]
-)
-def test_the_bootstrap_is_told_where_the_libraries_are(
-    tmp_path: Path, package: str, up: str
-) -> None:
-    (tmp_path / package).mkdir(parents=True)
-    repair._write_libraries(repaired(tmp_path), package)
-    found = json.loads((tmp_path / package / "_libraries.json").read_text())
-    assert found == {"gdal": up + GDAL.path, "proj": up + PROJ.path}
-    for path in found.values():
-        assert (tmp_path / package / path).resolve().parent == (tmp_path / "host.libs").resolve()
+def test_without_bindings_the_package_is_the_hosts(tmp_path: Path) -> None:
+    owners = owners_in_wheel(repaired(tmp_path), STACK, NONE, "host-1.0-cp312-cp312-linux.whl")
+    for path, expected in {
+        "pkg/gdal_data/gdalvrt.xsd": "libgdal-core 1.2",
+        "pkg/_data/proj/proj.db": "proj 1.2",
+        "pkg/_core.so": "host",
+        "osgeo_utils/a.py": "host",
+    }.items():
+        assert owner_of(path, owners) == expected
+
+
+@pytest.mark.parametrize("places", [TOPLEVEL, PRIVATE, NONE], ids=lambda p: p.layout)
+def test_the_bootstrap_is_told_where_everything_is(tmp_path: Path, places: Places) -> None:
+    package = tmp_path / places.package
+    package.mkdir(parents=True)
+    repair._write_bundle(repaired(tmp_path), places)
+    found = json.loads((package / "_geowheel.json").read_text())
+    absolute = {name: os.path.normpath(package / path) for name, path in found.items()}
+    assert absolute == {
+        "gdal": str(tmp_path / GDAL.path),
+        "proj": str(tmp_path / PROJ.path),
+        "gdal_data": str(tmp_path / places.gdal_data),
+        "proj_data": str(tmp_path / places.proj_data),
+        "ca_bundle": str(package / "_data" / "cacert.pem"),
+        "plugins": str(package / "_plugins"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -173,8 +190,14 @@ def test_a_wheel_without_the_libraries_is_refused(
 ) -> None:
     (tmp_path / "osgeo").mkdir()
     with pytest.raises(BuildError, match=f"the wheel bundles {expected}$|{expected}\n"):
-        repair._write_libraries(repaired(tmp_path, bundled=bundled), "osgeo")
+        repair._write_bundle(repaired(tmp_path, bundled=bundled), TOPLEVEL)
     assert list((tmp_path / "osgeo").iterdir()) == []
+
+
+def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="no extension module of the host is linked") as caught:
+        repair._write_bundle(repaired(tmp_path, bundled=()), NONE)
+    assert "GDAL_CONFIG" in str(caught.value)
 
 
 @pytest.mark.parametrize("names", [[], ["a.whl", "b.whl"]], ids=["none", "two"])

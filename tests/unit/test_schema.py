@@ -18,8 +18,9 @@ from validate_pyproject.plugins import PluginWrapper
 from validate_pyproject.types import Schema
 
 from geowheel import schema
-from geowheel.config import Config, Fallback, Layout, read_host
+from geowheel.config import Config, Fallback, read_host
 from geowheel.errors import ConfigError
+from geowheel.places import Layout
 from geowheel.schema import enum_docs, key_table, tool_schema, with_key_table
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,8 @@ def test_the_hosts_of_this_repository_are_valid(validate: Callable[..., Any]) ->
         'pythons = ["3.12"]\ntest.timeout-seconds = true',
         'pythons = ["3.12"]\nfloor.glibc = "2.28.1"',
         'pythons = ["3.12"]\nfloor = { musl = "1" }',
+        'pythons = ["3.12"]\ndata = { gdal = "top" }',
+        'pythons = ["3.12"]\ndata = { gdal = "a/../b" }',
     ],
 )
 def test_what_the_reader_refuses_the_schema_refuses(
@@ -77,6 +80,7 @@ def test_what_the_reader_takes_the_schema_takes(
     text = project(
         'pythons = ["3.9", "3.14"]\nimport-package = "a._vendor.osgeo"\nlayout = "private"\n'
         'channel-fallback = "distro"\nbudget = { wheel-mb = 12, installed-mb = 1.5 }\n'
+        'data = { gdal = "a/gdal_data", proj = "a/b/proj-1.0" }\nbuild.requires = ["cmake"]\n'
         'floor.glibc = "2.28"\ntest = { requires = ["a"], command = ["b"], timeout-seconds = 3 }\n'
     )
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")

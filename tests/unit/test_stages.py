@@ -97,19 +97,26 @@ def test_a_module_has_the_functions_of_the_contract(stage: Stage, name: str) -> 
     assert (function.__doc__ or "").partition("\n")[0].endswith(".")
 
 
+def kinds(module: StageModule) -> list[type[Inputs]]:
+    """The classes of a stage's inputs."""
+    names = inspect.signature(module.inputs).return_annotation.split(" | ")
+    return [getattr(module, name) for name in names]
+
+
 @BY_NAME
 def test_a_module_annotates_its_functions(stage: Stage) -> None:
     module = load(stage)
-    kind = getattr(module, inspect.signature(module.inputs).return_annotation)
-    assert issubclass(kind, Inputs)
-    assert kind.__dataclass_params__.frozen
+    for kind in kinds(module):
+        assert issubclass(kind, Inputs)
+        assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    named = inspect.signature(module.inputs).return_annotation
     functions: list[Callable[..., object]] = [
         module.run,
         *([module.check] if stage.rechecks else []),
     ]
     for function in functions:
         first, *_ = inspect.signature(function).parameters.values()
-        assert first.annotation == kind.__name__
+        assert first.annotation == named
     assert inspect.signature(module.run).return_annotation == "Outcome"
     if stage.rechecks:
         assert inspect.signature(module.check).return_annotation == "str | None"
@@ -117,9 +124,8 @@ def test_a_module_annotates_its_functions(stage: Stage) -> None:
 
 @BY_NAME
 def test_places_and_environments_are_no_part_of_a_key(stage: Stage) -> None:
-    module = load(stage)
-    kind = getattr(module, inspect.signature(module.inputs).return_annotation)
-    for field in dataclasses.fields(kind):
+    fields = [field for kind in kinds(load(stage)) for field in dataclasses.fields(kind)]
+    for field in fields:
         if field.name in {"environ", "store", "cache"} or "Path" in str(field.type):
             assert field.metadata.get("ambient"), field.name
 

@@ -22,7 +22,7 @@ from geowheel.native.store import Store
 from geowheel.stages.fetch import download_wanted
 from geowheel.stages.vendor import VendorInputs, run, with_bootstrap
 
-from .hosts import make_step
+from .hosts import make_places, make_step
 
 TEXT = st.text(
     st.characters(codec="ascii", min_codepoint=32, exclude_characters='"\\\x7f') | st.just("\n"),
@@ -67,7 +67,7 @@ def modules(draw: st.DrawFn) -> str:
 
 
 def is_bootstrap(node: ast.stmt) -> bool:
-    return ast.unparse(node) == "from . import _bootstrap"
+    return ast.unparse(node) in ("from . import _geowheel", "_geowheel.configure()")
 
 
 @given(modules())
@@ -91,14 +91,14 @@ def test_nothing_else_of_a_module_changes(source: str) -> None:
     tree.body = [node for node in tree.body if not is_bootstrap(node)]
     assert ast.dump(tree) == ast.dump(ast.parse(source))
     lines = with_bootstrap(source).splitlines()
-    assert [line for line in lines if "_bootstrap" not in line] == source.splitlines()
+    assert [line for line in lines if "_geowheel" not in line] == source.splitlines()
 
 
 def test_a_docstring_stays_the_docstring() -> None:
     source = '# licence\n"""osgeo\n\nmore"""\nfrom __future__ import annotations\nimport sys\n'
     found = with_bootstrap(source)
     assert ast.get_docstring(ast.parse(found)) == "osgeo\n\nmore"
-    assert found.splitlines()[5].startswith("from . import _bootstrap")
+    assert found.splitlines()[5].startswith("from . import _geowheel")
 
 
 def test_a_module_with_a_syntax_error_is_not_touched() -> None:
@@ -120,7 +120,7 @@ def test_lines_are_what_the_parser_takes_for_lines(source: str) -> None:
     compile(with_bootstrap(source), "osgeo/__init__.py", "exec")
     tree = ast.parse(with_bootstrap(source))
     assert ast.get_docstring(tree) == ast.get_docstring(ast.parse(source))
-    assert [is_bootstrap(node) for node in tree.body].count(True) == 1
+    assert [is_bootstrap(node) for node in tree.body].count(True) == 2
 
 
 SDIST = {
@@ -166,7 +166,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 
 def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | None = None,
-                import_package: str = "osgeo") -> VendorInputs:  # fmt: skip
+                import_package: str = "osgeo", **places: str) -> VendorInputs:  # fmt: skip
     """A prefix, bindings and a store with GDAL's sdist."""
     files = {path: name for path, name in STACK.items() if stack is None or path in stack}
     write(root / "fetch" / "prefix", dict.fromkeys(files, "content"))
@@ -197,7 +197,7 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     return VendorInputs(
         prefix=Made(folder=root / "fetch" / "prefix", content=""),
         bindings=Made(folder=root / "modules", content=""),
-        gdal_sdist=sdist, import_package=import_package, plugins=("libgdal-hdf5",),
+        gdal_sdist=sdist, places=make_places(import_package, **places), plugins=("libgdal-hdf5",),
         exclude=exclude, store=store,
     )  # fmt: skip
 
@@ -212,9 +212,10 @@ def payload(inputs: VendorInputs, root: Path) -> list[str]:
 
 
 EVERYTHING = [
-    "osgeo/__init__.py", "osgeo/_bootstrap.py", "osgeo/_data/cacert.pem",
+    "osgeo/__init__.py", "osgeo/_data/cacert.pem",
     "osgeo/_data/gdal/gdalvrt.xsd", "osgeo/_data/gdal/header.dxf", "osgeo/_data/proj/proj.db",
-    "osgeo/_gdal.cpython-312.so", "osgeo/_plugins/gdal_HDF5.so", "osgeo/gdal.py",
+    "osgeo/_gdal.cpython-312.so", "osgeo/_geowheel.py", "osgeo/_plugins/gdal_HDF5.so",
+    "osgeo/gdal.py",
     "osgeo_utils/__init__.py", "osgeo_utils/samples/big.py",
 ]  # fmt: skip
 
@@ -222,7 +223,7 @@ EVERYTHING = [
 def test_the_payload_is_modules_data_plugins_and_bootstrap(tmp_path: Path) -> None:
     assert payload(make_inputs(tmp_path), tmp_path) == EVERYTHING
     init = (tmp_path / "made" / "payload" / "osgeo" / "__init__.py").read_text()
-    assert init.splitlines()[1].startswith("from . import _bootstrap")
+    assert init.splitlines()[1].startswith("from . import _geowheel")
 
 
 def test_a_plugin_that_nobody_named_stays_out(tmp_path: Path) -> None:
@@ -239,6 +240,14 @@ def test_a_deeper_package_imports_itself(tmp_path: Path) -> None:
     made = tmp_path / "made" / "payload" / "a" / "b"
     assert (made / "osgeo" / "gdal.py").read_text() == "from ..osgeo import gdalconst\n"
     assert (made / "osgeo_utils/samples/big.py").read_text() == "from ... import osgeo\n"
+
+
+def test_layout_none_has_data_and_bootstrap_only(tmp_path: Path) -> None:
+    made = make_inputs(tmp_path, import_package="pkg", proj_data="pkg/proj_data")
+    assert payload(made, tmp_path) == [
+        "pkg/_data/cacert.pem", "pkg/_data/gdal/gdalvrt.xsd", "pkg/_data/gdal/header.dxf",
+        "pkg/_geowheel.py", "pkg/_plugins/gdal_HDF5.so", "pkg/proj_data/proj.db",
+    ]  # fmt: skip
 
 
 def test_osgeo_itself_keeps_its_imports(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from geowheel.digest import Artefact, read_tree
 from geowheel.native.channels import Mirrors
 from geowheel.native.store import Store
+from geowheel.places import Layout
 from geowheel.process import Result
 from geowheel.stages import test as stage
 from geowheel.stages.contract import Outcome
@@ -61,7 +62,8 @@ class World:
         (self.root / "checkout" / "tests" / "test_a.py").write_text("")
         given = stage.TestInputs(
             wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
-            interpreter=make_interpreter(), requirements=(), import_package="osgeo",
+            interpreter=make_interpreter(), requirements=(),
+            layout=Layout.TOPLEVEL, import_package="osgeo",
             gdal_version="3.10.2", drivers=("GTiff",), command=command,
             host_files=read_tree(self.root / "checkout"), timeout_seconds=7,
             store=Store(folder=self.root / "store", mirrors=Mirrors()),
@@ -101,7 +103,7 @@ def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> N
     (words, _, _, timeout), *_ = world.commands.calls
     assert words[1] == "-I"
     assert json.loads(words[3]) == {
-        "package": "osgeo", "version": "3.10.2", "drivers": ["GTiff"],
+        "layout": "toplevel", "package": "osgeo", "version": "3.10.2", "drivers": ["GTiff"],
     }  # fmt: skip
     assert timeout == 7
 

@@ -20,7 +20,7 @@ import tomli_w
 from packaging.markers import Environment, Marker
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.pylock import PylockSelectError as SelectError
-from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
@@ -202,18 +202,7 @@ def target_tags(target: Target) -> list[Tag]:
         ]
         platforms += [f"linux_{machine}"]
     elif target.platform.system is System.MACOS:
-        least = 11 if machine == "arm64" else 10
-        platforms = [
-            f"macosx_{major}_0_{kind}"
-            for major in range(13, least - 1, -1)
-            for kind in (machine, "universal2")
-        ]
-        if machine == "x86_64":
-            platforms += [
-                f"macosx_10_{minor}_{kind}"
-                for minor in range(16, 8, -1)
-                for kind in (machine, "universal2", "intel")
-            ]
+        platforms = list(mac_platforms((13, 0), machine))
     else:
         platforms = [f"win_{machine}"]
     major, _, minor = target.python.partition(".")

@@ -152,7 +152,7 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
         gdal_version=stack.gdal_version,
         pythons=project.config.pythons,
         platforms=project.manifest.platforms_of(project.config.environment),
-        build=project.host.build_system.requires,
+        build=(*project.host.build_system.requires, *project.config.build.requires),
         test=project.config.test.requires,
     )
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -40,7 +40,8 @@ class BindingsInputs(Inputs):
     interpreter: Interpreter
     toolchain: linux.Toolchain
     flags: tuple[str, ...]
-    import_package: str
+    import_package: str | None
+    """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
     store: Store = ambient()
     environ: Mapping[str, str] = ambient()
 
@@ -48,6 +49,7 @@ class BindingsInputs(Inputs):
 def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs:
     """From the prefix, the build lock and the machine's compilers."""
     fetch = upstream["fetch"]
+    places = context.project.config.places
     return BindingsInputs(
         prefix=fetch.made(PREFIX),
         gdal_sdist=context.locks.build.gdal_sdist,
@@ -55,7 +57,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs:
         interpreter=context.interpreter,
         toolchain=context.toolchain,
         flags=(*linux.COMPILE_FLAGS, *linux.CXX_FLAGS, *linux.LINK_FLAGS),
-        import_package=context.project.config.import_package,
+        import_package=places.import_package if places.has_bindings else None,
         store=context.store,
         environ=context.project.machine.environ,
     )
@@ -63,10 +65,27 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs:
 
 def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
     """Compile the wrappers side by side, link each into a module."""
+    modules = folder / MODULES
+    modules.mkdir()
+    if inputs.import_package is None:
+        step.say('none: layout = "none"')
+    else:
+        _compile(inputs, inputs.import_package, folder / "work", modules, step)
+    return Outcome(
+        facts={
+            "compiler": inputs.toolchain.version,
+            "glibc": inputs.toolchain.libc,
+            "libstdcxx": inputs.toolchain.libstdcxx,
+        }
+    )
+
+
+def _compile(
+    inputs: BindingsInputs, import_package: str, work: Path, modules: Path, step: Step
+) -> None:
     inputs.store.obtain(
         [download_wanted(d) for d in (inputs.gdal_sdist, *inputs.requirements)], step
     )
-    work = folder / "work"
     source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
     numpy = _numpy_headers(inputs, work)
     wrappers = sorted((source / "extensions").glob("*_wrap.c*"))
@@ -78,27 +97,21 @@ def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
         )
     for wrapper in wrappers:
         text = wrapper.read_bytes().decode("utf-8", "surrogateescape")
-        own = with_own_imports(text, inputs.import_package)
+        own = with_own_imports(text, import_package)
         wrapper.write_bytes(own.encode("utf-8", "surrogateescape"))
-    modules = folder / MODULES
-    modules.mkdir()
+    # SWIG keeps one type table a process under this name: one of our own, or classes of another
+    # package's osgeo would be handed out (studied with two GDALs in one process).
+    defines = [f"SWIG_TYPE_TABLE={type_table(import_package)}"]
     step.say(f"{len(wrappers)} modules with {inputs.toolchain.describe()}")
     largest_first = sorted(wrappers, key=lambda path: -path.stat().st_size)
     with step.progress("compile", len(wrappers)) as advance:
 
         def make(wrapper: Path) -> None:
-            _module(wrapper, inputs, work, numpy, modules, step)
+            _module(wrapper, inputs, work, numpy, modules, defines, step)
             advance(1)
 
         step.side_by_side(make, largest_first)
     shutil.rmtree(work)
-    return Outcome(
-        facts={
-            "compiler": inputs.toolchain.version,
-            "glibc": inputs.toolchain.libc,
-            "libstdcxx": inputs.toolchain.libstdcxx,
-        }
-    )
 
 
 def type_table(import_package: str) -> str:
@@ -166,6 +179,7 @@ def _module(
     work: Path,
     numpy: Path,
     modules: Path,
+    defines: Sequence[str],
     step: Step,
 ) -> None:
     name = wrapper.name.partition("_wrap.")[0]
@@ -180,9 +194,7 @@ def _module(
             wrapper,
             object_file,
             includes=includes,
-            # SWIG keeps one type table a process under this name: one of our own, or classes of
-            # another package's osgeo would be handed out (studied with two GDALs in one process).
-            defines=[f"SWIG_TYPE_TABLE={type_table(inputs.import_package)}"],
+            defines=defines,
             mapped={work: "gdal", inputs.prefix.folder: "native"},
         ),
         env=env, cwd=work,

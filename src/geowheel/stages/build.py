@@ -1,247 +1,227 @@
-"""build: the raw wheel, by the host's own PEP 517 backend in a staged copy with the payload."""
+"""build: the raw wheel: by the host's own backend in a staged copy, and the payload added to it.
+
+The payload is put into the wheel and not into the staged copy: so no backend has to be told to
+include it, no ignore file keeps it out, and a raw wheel that was made elsewhere (by cibuildwheel,
+by hand) gets it in the same way.
+"""
 
 from __future__ import annotations
 
+import filecmp
+import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-from pyproject_hooks import (
-    BackendUnavailable,
-    BuildBackendHookCaller,
-    HookMissing,
-    UnsupportedOperation,
-)
-
+from geowheel.backend import Backend, takes_version_from_git, version_from_git
 from geowheel.binary.wheel import parse_filename, unpack_wheel, write_wheel
 from geowheel.config import BuildSystem
 from geowheel.console import Step
 from geowheel.context import Context
-from geowheel.digest import Tree
+from geowheel.digest import Artefact, Tree
 from geowheel.environments import isolated_environment
-from geowheel.errors import BuildError, Fault
+from geowheel.errors import BuildError
 from geowheel.host_files import git_description, host_files, stage
 from geowheel.interpreters import Interpreter
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.store import Store
+from geowheel.native.wrappers import build_variables, reachable, with_programs
+from geowheel.places import Places
 from geowheel.python_environments import make_environment
+from geowheel.systems import linux
 
 from .contract import Inputs, Outcome, ambient
-from .fetch import download_wanted
-from .vendor import PAYLOAD, packages_between
+from .fetch import PREFIX, download_wanted
+from .vendor import PAYLOAD
 
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
-# Requirements that say that the version comes from git, and the module that prints it. It is run in
-# the checkout, since a staged copy has no history, and its answer handed over in this variable
-# (https://setuptools-scm.readthedocs.io/en/latest/overrides/), which both know.
-_FROM_GIT: Final = {
-    "setuptools-scm": ("setuptools_scm",),
-    "hatch-vcs": ("hatchling", "version"),
-}
-_PRETEND = "SETUPTOOLS_SCM_PRETEND_VERSION"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawWheelInputs(Inputs):
+    """A raw wheel that was made elsewhere, and the payload."""
+
+    payload: Made
+    places: Places
+    interpreter_tag: str
+    platform_tag: str
+    raw: Artefact
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildInputs(Inputs):
     """The host's files, the payload, and the environment that the backend runs in."""
 
-    host_files: Tree
     payload: Made
+    places: Places
+    interpreter_tag: str
+    platform_tag: str
+    host_files: Tree
     build_system: BuildSystem
     requirements: tuple[Download, ...]
     interpreter: Interpreter
-    tag: str
+    prefix: Made
+    toolchain: linux.Toolchain
     gdal_version: str
-    import_package: str
     git: str
     store: Store = ambient()
+    cache: Path = ambient()
     environ: Mapping[str, str] = ambient()
 
 
-def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs:
-    """From the host's files and the payload."""
+def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | RawWheelInputs:
+    """From the payload, and from the host's files or the raw wheel that was given."""
     project, target = context.project, context.target
+    payload = upstream["vendor"].made(PAYLOAD)
+    platform_tag = f"linux_{target.platform.architecture}"
+    if context.raw is not None:
+        return RawWheelInputs(
+            payload=payload, places=project.config.places, raw=context.raw,
+            interpreter_tag=target.interpreter_tag, platform_tag=platform_tag,
+        )  # fmt: skip
     environ = project.machine.environ
     system = project.host.build_system
-    vendor = upstream["vendor"]
-    architecture = target.platform.architecture
     return BuildInputs(
+        payload=payload,
+        places=project.config.places,
+        interpreter_tag=target.interpreter_tag,
+        platform_tag=platform_tag,
         host_files=host_files(project.folder, environ),
-        payload=vendor.made(PAYLOAD),
         build_system=system,
         requirements=context.locks.build.requirements("build", target),
         interpreter=context.interpreter,
-        tag=f"{target.interpreter_tag}-{target.interpreter_tag}-linux_{architecture}",
+        prefix=upstream["fetch"].made(PREFIX),
+        toolchain=context.toolchain,
         gdal_version=context.locks.stack.gdal_version,
-        import_package=project.config.import_package,
-        git=git_description(project.folder, environ) if _version_printer(system) else "",
+        git=git_description(project.folder, environ) if takes_version_from_git(system) else "",
         store=context.store,
+        cache=project.machine.cache,
         environ=environ,
     )
 
 
-def run(inputs: BuildInputs, folder: Path, step: Step) -> Outcome:
-    """Stage, call the backend, check what came out, tag it for interpreter and platform."""
+def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outcome:
+    """Have the wheel made, add the payload, tag it for interpreter and platform."""
     work = folder / "work"
+    work.mkdir()
+    made = (
+        inputs.raw.path if isinstance(inputs, RawWheelInputs) else _by_backend(inputs, work, step)
+    )
+    tree = work / "tree"
+    unpack_wheel(made, tree)
+    _check_host_package(inputs.places, tree, made)
+    added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
+    step.say(f"{made.name}, {added} files of the payload added")
+    _mark_as_compiled(tree)
+    raw = write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
+    shutil.rmtree(work)
+    return Outcome(facts={"wheel": raw.path.name, "version": parse_filename(made.name)[1]})
+
+
+def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
+    """The made wheel's name with the target's tags.
+
+    Bindings are of one interpreter. In layout none the backend knows what its extensions are of:
+    they may use the stable ABI (`cp311-abi3`).
+    """
+    stem = "-".join(made.split("-")[:2])  # as the backend spells it: `my_host-1.0`
+    python, abi, _ = made.removesuffix(".whl").rsplit("-", 3)[1:]
+    if inputs.places.has_bindings:
+        python = abi = inputs.interpreter_tag
+    return f"{stem}-{python}-{abi}-{inputs.platform_tag}.whl"
+
+
+def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
     staged = work / "host"
-    staged.mkdir(parents=True)
     stage(inputs.host_files, staged)
-    _add_payload(inputs, staged)
     wanted = [download_wanted(d) for d in inputs.requirements]
     inputs.store.obtain(wanted, step)
     python = make_environment(
         inputs.interpreter, work / "environment", [inputs.store.path(w) for w in wanted],
         environ=inputs.environ, step=step,
     )  # fmt: skip
-    made = _call_backend(inputs, staged, work / "made", python, step)
-    tree = work / "tree"
-    unpack_wheel(made, tree)
-    _check_payload(inputs, tree, made)
-    _, version, _, _ = parse_filename(made.name)
-    stem = "-".join(made.name.split("-")[:2])  # as the backend spells it: `my_host-1.0`
-    _mark_as_compiled(tree)
-    raw = write_wheel(tree, folder, filename=f"{stem}-{inputs.tag}.whl", level=0)
-    shutil.rmtree(work)
-    return Outcome(facts={"wheel": raw.path.name, "version": version})
+    env = _environment(inputs, work, python)
+    if inputs.git:
+        env |= version_from_git(
+            inputs.build_system, python, env=env, checkout=inputs.host_files.root, step=step
+        )
+    backend = Backend(
+        system=inputs.build_system,
+        python=python,
+        interpreter=inputs.interpreter,
+        locked=frozenset(download.name for download in inputs.requirements),
+        env=env,
+        checkout=inputs.host_files.root,
+        step=step,
+    )
+    return backend.build_wheel(staged, work / "made")
 
 
-def _version_printer(system: BuildSystem) -> tuple[str, ...]:
-    names = [canonicalize_name(Requirement(text).name) for text in system.requires]
-    return next((_FROM_GIT[name] for name in names if name in _FROM_GIT), ())
+def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str]:
+    """What a backend that compiles needs to find GDAL, and to make the same bytes in any folder."""
+    native = reachable(inputs.prefix.folder.parent, inputs.cache)
+    variables = build_variables(native, inputs.gdal_version)
+    flags = shlex.join(linux.map_flags({work: "build", native: "native"}))
+    env = isolated_environment(inputs.environ, **variables)
+    temporary = work / "temporary"
+    temporary.mkdir()
+    # The environment's own programs (cmake, ninja) come first, as in an activated environment.
+    path = f"{python.parent}:{with_programs(variables, env.get('PATH', ''))}"
+    return env | {
+        "PATH": path,
+        # scikit-build-core and meson-python build in a temporary folder: one of a mapped name.
+        "TMPDIR": str(temporary),
+        "CC": str(inputs.toolchain.cc),
+        "CXX": str(inputs.toolchain.cxx),
+        "CFLAGS": flags,
+        "CXXFLAGS": flags,
+        # A build-id is a digest of what strip takes away later, paths in debug information too.
+        "LDFLAGS": f"{variables['LDFLAGS']} -Wl,--build-id=none",
+        GDAL_VERSION_VARIABLE: inputs.gdal_version,
+    }
 
 
-def _add_payload(inputs: BuildInputs, staged: Path) -> None:
-    # A host that keeps its packages below src/ gets the payload there.
-    root = staged / "src" if (staged / "src").is_dir() else staged
-    payload = inputs.payload.folder
-    below = "" if root == staged else "src/"
-    _check_host_package(inputs, root)
-    kept = {p for p in packages_between(inputs.import_package) if (root / p).is_file()}
+def _check_host_package(places: Places, tree: Path, made: Path) -> None:
+    package = places.host_package
+    if package is None or (tree / package).is_dir():
+        return
+    found = [p.name for p in sorted(tree.iterdir()) if p.is_dir() and "." not in p.name]
+    raise BuildError(
+        f"the wheel has no package {package!r}, which {places.import_package} is to lie in; "
+        f"it has {', '.join(found) or 'none'}",
+        where=made.name,
+        cause="[tool.geowheel] import-package names another package, or its files are ignored by "
+        "git, or the build backend left them out",
+        fix="name the host's own import package, and see that the backend packs it",
+    )
+
+
+def _add_payload(payload: Path, places: Places, tree: Path, made: Path) -> int:
+    """Copy what is not there; the number of files. Raises BuildError where another file is."""
+    wanted = [path.relative_to(payload) for path in sorted(payload.rglob("*")) if path.is_file()]
+    there = {path for path in wanted if (tree / path).exists()}
     clashes = [
-        entry.path
-        for entry in inputs.host_files.entries
-        if entry.path.startswith(below)
-        and entry.path.removeprefix(below) not in kept
-        and (payload / entry.path.removeprefix(below)).is_file()
+        path.as_posix()
+        for path in sorted(there)
+        if path.as_posix() not in places.packages_between
+        and not filecmp.cmp(payload / path, tree / path, shallow=False)
     ]
     if clashes:
         raise BuildError(
             f"the host already has {', '.join(clashes[:3])}{', ...' if clashes[3:] else ''}, which "
             "the payload brings as well",
-            where=str(inputs.host_files.root),
-            cause="an osgeo package was copied into the host by hand",
-            fix="remove it from the host: geowheel puts it there",
+            where=made.name,
+            cause="GDAL's files were copied into the host by hand, or it has a folder of that name",
+            fix="remove it from the host: geowheel puts it there; or set another place "
+            "([tool.geowheel] import-package, data)",
         )
-
-    def kept_in(folder: str, names: list[str]) -> list[str]:
-        place = Path(folder).relative_to(payload)
-        return [name for name in names if (place / name).as_posix() in kept]
-
-    shutil.copytree(payload, root, dirs_exist_ok=True, ignore=kept_in)
-
-
-def _check_host_package(inputs: BuildInputs, root: Path) -> None:
-    home, dot, _ = inputs.import_package.partition(".")
-    if dot and not (root / home).is_dir():
-        raise BuildError(
-            f"the host has no package {home!r}, below which {inputs.import_package} is to lie",
-            where=str(inputs.host_files.root),
-            cause="[tool.geowheel] import-package names another package, or its files are ignored "
-            "by git",
-            fix="name the host's own import package; it is looked for in src/ where there is one, "
-            "else beside pyproject.toml",
-        )
-
-
-def _call_backend(inputs: BuildInputs, staged: Path, goal: Path, python: Path, step: Step) -> Path:
-    goal.mkdir()
-    env = isolated_environment(inputs.environ, **{GDAL_VERSION_VARIABLE: inputs.gdal_version})
-    if inputs.git:
-        env[_PRETEND] = _git_version(inputs, python, step)
-    # The environment's own programs (cmake, ninja) come first, as in an activated environment.
-    env["PATH"] = f"{python.parent}:{env.get('PATH', '')}"
-
-    def runner(
-        cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
-    ) -> None:
-        step.run(cmd, env={**env, **(extra_environ or {})}, cwd=Path(cwd or staged))
-
-    system = inputs.build_system
-    hooks = BuildBackendHookCaller(
-        str(staged), system.backend, system.backend_path or None, runner=runner,
-        python_executable=str(python),
-    )  # fmt: skip
-    try:
-        missing = _unmet(hooks.get_requires_for_build_wheel(), inputs)
-        if missing:
-            raise BuildError(
-                f"{system.backend} also asks for {', '.join(missing)}",
-                cause="a backend may name more build requirements when it is called (PEP 517)",
-                fix="add them to [build-system] requires, then run `nox -s lock`",
-            )
-        hooks.build_wheel(str(goal))
-    except (BackendUnavailable, HookMissing, UnsupportedOperation) as error:
-        raise BuildError(
-            f"{system.backend} cannot build a wheel: {type(error).__name__} {error}".rstrip(),
-            where=str(inputs.host_files.root / "pyproject.toml"),
-            cause="[build-system] build-backend names no PEP 517 backend that is installed",
-            fix="correct build-backend, or add its package to requires and run `nox -s lock`",
-        ) from None
-    wheels = sorted(goal.glob("*.whl"))
-    if len(wheels) != 1:
-        raise BuildError(f"{system.backend} made {len(wheels)} wheels instead of one")
-    return wheels[0]
-
-
-def _unmet(requirements: Sequence[str], inputs: BuildInputs) -> list[str]:
-    locked = {download.name for download in inputs.requirements}
-    parsed = [Requirement(text) for text in requirements]
-    target = {
-        "python_version": inputs.interpreter.python,
-        "python_full_version": inputs.interpreter.version,
-    }
-    return [
-        str(r)
-        for r in parsed
-        if canonicalize_name(r.name) not in locked
-        and (r.marker is None or r.marker.evaluate(target))
-    ]
-
-
-def _git_version(inputs: BuildInputs, python: Path, step: Step) -> str:
-    result = step.run(
-        [python, "-m", *_version_printer(inputs.build_system)],
-        env=isolated_environment(inputs.environ), cwd=inputs.host_files.root,
-    )  # fmt: skip
-    return result.stdout.strip().splitlines()[-1]
-
-
-def _check_payload(inputs: BuildInputs, tree: Path, made: Path) -> None:
-    wanted = [
-        p.relative_to(inputs.payload.folder).as_posix()
-        for p in sorted(inputs.payload.folder.rglob("*"))
-        if p.is_file()
-    ]
-    present = {p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
-    missing = [path for path in wanted if path not in present]
-    if missing:
-        raise BuildError(
-            [
-                Fault(
-                    what=f"{inputs.build_system.backend} left {len(missing)} of {len(wanted)} "
-                    f"payload files out of {made.name}: {', '.join(missing[:5])}"
-                    + (", ..." if missing[5:] else ""),
-                    where=str(inputs.host_files.root / "pyproject.toml"),
-                    cause="the backend includes only the files that its own configuration names",
-                    fix=_include_hint(inputs.build_system.backend),
-                )
-            ]
-        )
+    for path in wanted:
+        if path not in there:
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(payload / path, tree / path)
+    return len(wanted) - len(there)
 
 
 def _mark_as_compiled(tree: Path) -> None:
@@ -251,18 +231,3 @@ def _mark_as_compiled(tree: Path) -> None:
         path.write_text(
             text.replace("Root-Is-Purelib: true", "Root-Is-Purelib: false"), encoding="utf-8"
         )
-
-
-def _include_hint(backend: str) -> str:
-    hints = {
-        "setuptools": "find packages with [tool.setuptools.packages.find] and set "
-        '[tool.setuptools.package-data] "*" = ["**/*"]',
-        "hatchling": "name the packages in [tool.hatch.build.targets.wheel] packages",
-        "scikit_build_core": "name the packages in [tool.scikit-build] wheel.packages",
-        "poetry": 'add them to [tool.poetry] include, with format = "wheel"',
-        "mesonpy": "install them with py.install_sources in meson.build",
-    }
-    return next(
-        (hint for name, hint in hints.items() if backend.startswith(name)),
-        "see how that backend includes data files",
-    )

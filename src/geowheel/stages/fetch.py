@@ -33,6 +33,7 @@ from geowheel.native.linker import (
 )
 from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store, Wanted, disk_fault, disk_faults
+from geowheel.native.wrappers import write_wrappers
 from geowheel.stages.contract import Inputs, Outcome, ambient
 from geowheel.systems import linux
 from geowheel.targets import Platform, Target
@@ -98,6 +99,7 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
             packages=tuple(placed),
         )
         manifest.write(folder)
+        write_wrappers(prefix, inputs.prefix_string)
     return Outcome(
         content=manifest.content(),
         facts={"gdal": manifest.gdal_version, "packages": len(placed)},

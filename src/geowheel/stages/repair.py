@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from geowheel.digest import Artefact
 from geowheel.errors import BuildError
 from geowheel.ledger import Made, Record
 from geowheel.native.linker import NativeManifest, read_native_manifest
+from geowheel.places import Places
 from geowheel.systems import linux
 from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel, tool_versions
 from geowheel.targets import Platform
@@ -23,7 +25,6 @@ from geowheel.targets import Platform
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX
 
-LIBRARIES = "_libraries.json"
 ENTRY_LIBRARIES = {"gdal": "libgdal.so", "proj": "libproj.so"}
 
 
@@ -34,7 +35,7 @@ class RepairInputs(Inputs):
     raw: Artefact
     prefix: Made
     platform: Platform
-    import_package: str
+    places: Places
     newest_glibc: str | None
     repair_tools: Mapping[str, str]
     """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
@@ -48,7 +49,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         raw=only_wheel(upstream["build"]),
         prefix=fetch.made(PREFIX),
         platform=context.target.platform,
-        import_package=context.project.config.import_package,
+        places=context.project.config.places,
         newest_glibc=context.project.config.floor.glibc,
         repair_tools=tool_versions(context.project.machine.environ),
         environ=context.project.machine.environ,
@@ -67,11 +68,9 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         run=step.run,
         environ=inputs.environ,
     )
-    package = "/".join(inputs.import_package.split("."))
-    _write_libraries(repaired, package)
-    owners = owners_in_wheel(
-        repaired, read_native_manifest(inputs.prefix.folder.parent), package, inputs.raw.path.name
-    )
+    _write_bundle(repaired, inputs.places)
+    manifest = read_native_manifest(inputs.prefix.folder.parent)
+    owners = owners_in_wheel(repaired, manifest, inputs.places, inputs.raw.path.name)
     forcing = _floor(repaired, owners)
     _check_floor(repaired, inputs.newest_glibc, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
@@ -100,7 +99,7 @@ def only_wheel(record: Record) -> Artefact:
 
 
 def owners_in_wheel(
-    repaired: RepairedTree, manifest: NativeManifest, package: str, raw: str
+    repaired: RepairedTree, manifest: NativeManifest, places: Places, raw: str
 ) -> dict[str, str]:
     """Path prefix in the wheel to the package that it came from, the longest prefix first."""
     names = {owner.name: f"{owner.name} {owner.version}" for owner in manifest.owners.values()}
@@ -109,15 +108,15 @@ def owners_in_wheel(
         for bundled in repaired.bundled
     }
     gdal = names["libgdal-core"]
-    owners[f"{package}/_data/gdal/"] = gdal
-    owners[f"{package}/_data/proj/"] = names.get("proj", "proj")
-    owners[f"{package}/_data/cacert.pem"] = names.get("ca-certificates", "ca-certificates")
+    owners[f"{places.gdal_data}/"] = gdal
+    owners[f"{places.proj_data}/"] = names.get("proj", "proj")
+    owners[places.ca_bundle] = names.get("ca-certificates", "ca-certificates")
     for path, owner in manifest.owners.items():
         if path.startswith(linux.PLUGINS + "/"):
-            owners[f"{package}/_plugins/{Path(path).name}"] = names[owner.name]
-    owners[f"{package}/"] = f"bindings {manifest.gdal_version} (this toolchain)"
-    beside = package.removesuffix(package.rpartition("/")[2])
-    owners[f"{beside}osgeo_utils/"] = f"GDAL {manifest.gdal_version} utilities"
+            owners[f"{places.plugins}/{Path(path).name}"] = names[owner.name]
+    if places.has_bindings:
+        owners[f"{places.package}/"] = f"bindings {manifest.gdal_version} (this toolchain)"
+        owners[f"{places.utilities}/"] = f"GDAL {manifest.gdal_version} utilities"
     owners[""] = raw.partition("-")[0]
     return dict(sorted(owners.items(), key=lambda item: (-len(item[0]), item[0])))
 
@@ -131,11 +130,10 @@ def owner_of(path: str, owners: Mapping[str, str]) -> str:
     return owners[max(prefixes, key=len)] if prefixes else ""
 
 
-def _write_libraries(repaired: RepairedTree, package: str) -> None:
-    """Name the bundled libraries for the bootstrap, relative to the import package."""
-    up = "../" * (package.count("/") + 1)
+def _write_bundle(repaired: RepairedTree, places: Places) -> None:
+    """Name the bundled libraries and data for the bootstrap, relative to the import package."""
     found = {
-        name: up + bundled.path
+        name: bundled.path
         for name, start in ENTRY_LIBRARIES.items()
         for bundled in repaired.bundled
         if bundled.soname.startswith(start)
@@ -145,10 +143,23 @@ def _write_libraries(repaired: RepairedTree, package: str) -> None:
         raise BuildError(
             f"the wheel bundles no {' and no '.join(ENTRY_LIBRARIES[name] for name in missing)}",
             where=repaired.filename,
-            cause="the bindings are not linked to the native stack's libgdal",
+            cause="the bindings are not linked to the native stack's libgdal"
+            if places.has_bindings
+            else "no extension module of the host is linked to the native stack's libgdal",
+            fix=""
+            if places.has_bindings
+            else "link one: its build finds libgdal by GDAL_CONFIG, "
+            "CMAKE_PREFIX_PATH or PKG_CONFIG_PATH (see docs/configuration.md)",
         )
-    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
-    (repaired.tree / package / LIBRARIES).write_text(text, encoding="utf-8")
+    found |= {
+        "gdal_data": places.gdal_data,
+        "proj_data": places.proj_data,
+        "ca_bundle": places.ca_bundle,
+        "plugins": places.plugins,
+    }
+    relative = {name: posixpath.relpath(path, places.package) for name, path in found.items()}
+    text = json.dumps(relative, indent=1, sort_keys=True) + "\n"
+    (repaired.tree / places.bundle).write_text(text, encoding="utf-8")
 
 
 def _floor(repaired: RepairedTree, owners: Mapping[str, str]) -> list[dict[str, object]]:

@@ -19,6 +19,7 @@ from geowheel.interpreters import Interpreter
 from geowheel.ledger import Record
 from geowheel.native.build_lock import Download
 from geowheel.native.store import Store
+from geowheel.places import Layout
 from geowheel.process import tail
 from geowheel.python_environments import make_environment, pip_install
 
@@ -34,6 +35,7 @@ class TestInputs(Inputs):
     wheel: Artefact
     interpreter: Interpreter
     requirements: tuple[Download, ...]
+    layout: Layout
     import_package: str
     gdal_version: str
     drivers: tuple[str, ...]
@@ -53,6 +55,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> TestInputs:
         wheel=only_wheel(upstream["repair"]),
         interpreter=context.interpreter,
         requirements=context.locks.build.requirements("test", context.target),
+        layout=project.config.layout,
         import_package=project.config.import_package,
         gdal_version=context.locks.stack.gdal_version,
         drivers=project.config.drivers,
@@ -95,6 +98,7 @@ def _probe(inputs: TestInputs, python: Path, place: Path, step: Step) -> list[di
     script.write_text(text, encoding="utf-8")
     asked = json.dumps(
         {
+            "layout": inputs.layout,
             "package": inputs.import_package,
             "version": inputs.gdal_version,
             "drivers": inputs.drivers,

@@ -19,6 +19,7 @@ from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
 from geowheel.native.store import Store
+from geowheel.places import PACKAGE_INIT, Layout, Places
 from geowheel.private import make_private
 from geowheel.systems import linux
 
@@ -27,10 +28,6 @@ from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
 
 PAYLOAD = "payload"
-BOOTSTRAP = "_bootstrap.py"
-PACKAGE_INIT = "__init__.py"
-DATA = "_data"
-PLUGINS = "_plugins"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +37,7 @@ class VendorInputs(Inputs):
     prefix: Made
     bindings: Made
     gdal_sdist: Download
-    import_package: str
+    places: Places
     plugins: tuple[str, ...]
     exclude: tuple[str, ...]
     store: Store = ambient()
@@ -54,7 +51,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
         prefix=fetch.made(PREFIX),
         bindings=bindings.made(MODULES),
         gdal_sdist=context.locks.build.gdal_sdist,
-        import_package=config.import_package,
+        places=config.places,
         plugins=config.plugins,
         exclude=config.exclude,
         store=context.store,
@@ -63,42 +60,40 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
 
 def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     """Lay out osgeo, osgeo_utils, the data, the plugins and the bootstrap below payload/."""
-    payload, work = folder / PAYLOAD, folder / "work"
-    inputs.store.obtain([download_wanted(inputs.gdal_sdist)], step)
-    source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
-    package = payload.joinpath(*inputs.import_package.split("."))
-    shutil.copytree(source / "osgeo", package)
-    shutil.copytree(source / "gdal-utils" / "osgeo_utils", package.with_name("osgeo_utils"))
-    for module in sorted(inputs.bindings.folder.iterdir()):
-        shutil.copy2(module, package / module.name)
+    payload, places = folder / PAYLOAD, inputs.places
+    (payload / places.package).mkdir(parents=True)
+    if places.has_bindings:
+        _copy_osgeo(inputs, payload, folder / "work", step)
     bootstrap = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")
-    (package / BOOTSTRAP).write_text(bootstrap, encoding="utf-8")
-    init = package / "__init__.py"
-    init.write_text(with_bootstrap(init.read_text(encoding="utf-8")), encoding="utf-8")
-    _copy_data(inputs.prefix.folder, package / DATA)
-    plugins = _copy_plugins(inputs, package / PLUGINS)
-    shutil.rmtree(work)
-    _make_packages(payload, inputs.import_package)
+    (payload / places.bootstrap).write_text(bootstrap, encoding="utf-8")
+    _copy_data(inputs.prefix.folder, payload, places)
+    plugins = _copy_plugins(inputs, payload / places.plugins)
+    _make_packages(payload, places)
     dropped = _exclude(payload, inputs.exclude)
-    if "." in inputs.import_package:
-        step.say(f"imports made relative in {make_private(package.parent)} files")
+    if places.layout is Layout.PRIVATE:
+        beside = (payload / places.package).parent
+        step.say(f"imports made relative in {make_private(beside)} files")
     count = sum(1 for path in payload.rglob("*") if path.is_file())
     step.say(f"{count} files, {plugins} plugins" + (f", {dropped} excluded" if dropped else ""))
     return Outcome(facts={"files": count, "plugins": plugins, "excluded": dropped})
 
 
-def packages_between(import_package: str) -> list[str]:
-    """The `__init__.py` files between the host's package and osgeo: `terrain/_vendor/__init__.py`.
+def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> None:
+    places = inputs.places
+    inputs.store.obtain([download_wanted(inputs.gdal_sdist)], step)
+    source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
+    package = payload / places.package
+    shutil.copytree(source / "osgeo", package, dirs_exist_ok=True)
+    shutil.copytree(source / "gdal-utils" / "osgeo_utils", payload / places.utilities)
+    for module in sorted(inputs.bindings.folder.iterdir()):
+        shutil.copy2(module, package / module.name)
+    init = package / PACKAGE_INIT
+    init.write_text(with_bootstrap(init.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.rmtree(work)
 
-    A host may bring its own, which then stays.
-    """
-    parts = import_package.split(".")
-    return ["/".join([*parts[:end], PACKAGE_INIT]) for end in range(2, len(parts))]
 
-
-def _make_packages(payload: Path, import_package: str) -> None:
-    # Build backends find packages by these files.
-    for path in packages_between(import_package):
+def _make_packages(payload: Path, places: Places) -> None:
+    for path in places.packages_between:
         text = '"""GDAL, its libraries and its data. Written by geowheel."""\n'
         (payload / path).write_text(text, encoding="utf-8")
 
@@ -122,14 +117,14 @@ def with_bootstrap(source: str) -> str:
     lines = io.StringIO(source).readlines()
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    added = "from . import _bootstrap  # geowheel: finds the bundled data\n"
+    added = "from . import _geowheel; _geowheel.configure()  # finds the bundled data\n"
     return "".join([*lines[:line], added, *lines[line:]])
 
 
-def _copy_data(prefix: Path, goal: Path) -> None:
-    for name, relative, probe in (
-        ("gdal", linux.GDAL_DATA, "gdalvrt.xsd"),
-        ("proj", linux.PROJ_DATA, "proj.db"),
+def _copy_data(prefix: Path, payload: Path, places: Places) -> None:
+    for goal, relative, probe in (
+        (places.gdal_data, linux.GDAL_DATA, "gdalvrt.xsd"),
+        (places.proj_data, linux.PROJ_DATA, "proj.db"),
     ):
         source = prefix / relative
         if not (source / probe).is_file():
@@ -138,9 +133,11 @@ def _copy_data(prefix: Path, goal: Path) -> None:
                 cause="the channel's packages lay out their data in another way",
                 fix="run fetch again, or report the channel's package",
             )
-        shutil.copytree(source, goal / name)
+        shutil.copytree(source, payload / goal)
     if (prefix / linux.CA_BUNDLE).is_file():
-        shutil.copyfile(prefix / linux.CA_BUNDLE, goal / "cacert.pem")
+        goal_file = payload / places.ca_bundle
+        goal_file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(prefix / linux.CA_BUNDLE, goal_file)
 
 
 def _copy_plugins(inputs: VendorInputs, goal: Path) -> int:

@@ -442,7 +442,10 @@ def _library_faults(
                 if place
                 else "a package is missing, or something was linked against another machine's"
             ),
-            fix="add the package that has it to pixi.toml, and lock again",
+            fix="add the package that has it to pixi.toml, and lock again"
+            if not name.startswith("libgdal")
+            else "build against the native stack's: its place is in GDAL_CONFIG, CMAKE_PREFIX_PATH "
+            "and PKG_CONFIG_PATH (`geowheel env` prints them)",
         )
 
 

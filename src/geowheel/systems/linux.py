@@ -122,11 +122,16 @@ def compile_command(
         toolchain.cxx if is_cxx else toolchain.cc,
         *COMPILE_FLAGS,
         *(CXX_FLAGS if is_cxx else ()),
-        *(f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()),
+        *map_flags(mapped),
         *(f"-D{define}" for define in defines),
         *(part for path in includes for part in ("-isystem", path)),
         "-c", source, "-o", output,
     ]  # fmt: skip
+
+
+def map_flags(mapped: Mapping[Path, str]) -> list[str]:
+    """Compiler flags that write these folders' names instead of their paths into what is made."""
+    return [f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()]
 
 
 def link_command(

@@ -1,0 +1,78 @@
+"""The hosts of the tests: hosts/gdal, hosts/terrain and a second private one, tests/data/atlas.
+
+atlas has a GDAL of another build than the other two (see another_build).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import venv
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.integration.another_build import write_another_build
+from tests.integration.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy
+
+ATLAS = REPOSITORY / "tests" / "data" / "atlas"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateHosts:
+    """Two private hosts, each with the GDAL build of its own, and what was made of them."""
+
+    terrain: ProjectCopy
+    atlas: ProjectCopy
+    made_by_terrain: dict[str, Any]
+    made_by_atlas: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """The wheels of all three hosts in one environment."""
+
+    python: Path
+    site: Path
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.python, *map(str, arguments)], env={"PATH": os.environ["PATH"]},
+            cwd=self.site.parent, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+
+def make_private_hosts(built: Built, folder: Path) -> PrivateHosts:
+    """Both wheels, each tested by geowheel itself; what `built` fetched is not fetched again."""
+    root = folder / "project"
+    shutil.copytree(built.project.root, root, symlinks=True)
+    add_atlas(root, "hosts/atlas")
+    (distro,) = built.project.cache.glob("channels/distro-*[0-9]")
+    channel = write_another_build(distro, folder / "another-build", folder / "scratch")
+    terrain = replace(built.project, root=root, host="hosts/terrain")
+    from_channel: Mapping[str, str] = {**built.project.extra, "GEOWHEEL_CHANNEL": str(channel)}
+    atlas = replace(built.project, root=root, host="hosts/atlas", extra=from_channel)
+    made = [host.json("wheel", "--python", PYTHON)["targets"][0] for host in (terrain, atlas)]
+    return PrivateHosts(
+        terrain=terrain, atlas=atlas, made_by_terrain=made[0], made_by_atlas=made[1]
+    )
+
+
+def add_atlas(root: Path, place: str) -> Path:
+    """Put a copy of atlas into a checkout."""
+    return Path(shutil.copytree(ATLAS, root / place))
+
+
+def install(built: Built, private: PrivateHosts, folder: Path) -> Installed:
+    """An environment with the three wheels, and the NumPy that terrain was tested with."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    tag = f"cp{PYTHON.replace('.', '')}"
+    (numpy,) = built.project.cache.glob(f"store/??/*/numpy-*-{tag}-{tag}-*.whl")
+    wheels = [numpy, built.wheel, private.made_by_terrain["wheel"], private.made_by_atlas["wheel"]]
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", *wheels], check=True
+    )
+    return Installed(python=python, site=folder / "lib" / f"python{PYTHON}" / "site-packages")

@@ -1,0 +1,168 @@
+"""Hosts whose own extensions link libgdal (layout none), and raw wheels made elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.project_copy import PYTHON, ProjectCopy
+
+HOSTS = "tests/data/hosts"
+TAG = "cp" + PYTHON.replace(".", "")
+
+
+def host(project: ProjectCopy, name: str) -> ProjectCopy:
+    return replace(project, host=f"{HOSTS}/{name}")
+
+
+def members(wheel: str | Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def all_passed(summary: dict[str, Any]) -> bool:
+    return len(summary["probes"]) == 7 and all(probe["passed"] for probe in summary["probes"])
+
+
+def test_a_cython_host_in_a_folder_with_spaces(second: ProjectCopy) -> None:
+    assert " " in str(second.root), "build scripts split what gdal-config answers at spaces"
+    (summary,) = host(second, "cymini").json("wheel", "--python", PYTHON)["targets"]
+    assert all_passed(summary)
+    wheel = Path(summary["wheel"])
+    assert wheel.name.startswith(f"cymini-1.0-{TAG}-{TAG}-manylinux")
+    found = members(wheel)
+    assert {"cymini/_geowheel.py", "cymini/_geowheel.json"} <= found
+    assert {"cymini/_data/proj/proj.db", "cymini/_data/gdal/gdalvrt.xsd"} <= found
+    assert not [name for name in found if name.startswith("osgeo")]
+    assert [name for name in found if name.startswith("cymini.libs/libgdal-")]
+
+
+def test_a_cmake_host_for_the_stable_abi_with_data_of_its_own_place(second: ProjectCopy) -> None:
+    (summary,) = host(second, "skbmini").json("wheel", "--python", PYTHON)["targets"]
+    assert all_passed(summary)
+    assert Path(summary["wheel"]).name.startswith("skbmini-1.0-cp311-abi3-manylinux")
+    found = members(summary["wheel"])
+    assert {"skbmini/proj_data/proj.db", "skbmini/gdal_data/gdalvrt.xsd"} <= found
+    assert not [name for name in found if "_data/gdal/" in name or "_data/proj/" in name]
+
+
+def test_the_same_bytes_in_another_folder(second: ProjectCopy, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(second.root, plain, symlinks=True)
+    made = [
+        host(replace(second, root=root), "cymini").json("repair", "--python", PYTHON)
+        for root in (second.root, plain)
+    ]
+    one, other = (Path(found["targets"][0]["wheel"]) for found in made)
+    assert one.parent != other.parent
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.pypi
+def test_a_raw_wheel_made_by_pip_is_repaired(second: ProjectCopy, tmp_path: Path) -> None:
+    cymini = host(second, "cymini")
+    printed = cymini.run("env")
+    assert printed.returncode == 0, printed.stderr
+    exports = dict(
+        shlex.split(line)[1].split("=", 1) for line in printed.stdout.splitlines() if line
+    )
+    assert subprocess.check_output([exports["GDAL_CONFIG"], "--version"], text=True) == (
+        exports["GDAL_VERSION"] + "\n"
+    )
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path / "build",
+         second.root / HOSTS / "cymini"],
+        env=os.environ | exports, check=True,
+    )  # fmt: skip
+    (raw,) = (tmp_path / "build").glob("*-linux_x86_64.whl")
+    assert "cymini/_geowheel.py" not in members(raw)
+    result = cymini.run("repair-wheel", str(raw), str(tmp_path / "wheelhouse"), "--json")
+    assert result.returncode == 0, result.stderr
+    (repaired,) = (tmp_path / "wheelhouse").iterdir()
+    assert json.loads(result.stdout)["targets"][0]["wheel"] == str(repaired)
+    assert repaired.name.startswith(f"cymini-1.0-{TAG}-{TAG}-manylinux")
+    assert "cymini/_data/proj/proj.db" in members(repaired)
+    assert not (second.root / "dist").exists(), "only what the project built itself goes there"
+    again = cymini.run("repair-wheel", str(repaired), str(tmp_path / "wheelhouse"))
+    assert again.returncode == 2
+    assert "it was repaired already" in again.stderr
+
+
+def test_env_gives_one_value_for_an_environment_line(second: ProjectCopy) -> None:
+    project = host(second, "cymini")
+    result = project.run("env", "GDAL_CONFIG")
+    config = result.stdout.removesuffix("\n")
+    libs = subprocess.check_output([config, "--libs"], text=True).split()
+    assert libs[1] == "-lgdal"
+    assert Path(libs[0].removeprefix("-L"), "libgdal.so").exists()
+    refused = project.run("env", "GDAL_KONFIG")
+    assert refused.returncode == 2
+    assert "GDAL_KONFIG" in refused.stderr and "CMAKE_PREFIX_PATH" in refused.stderr
+
+
+def test_pkg_config_names_the_real_prefix(second: ProjectCopy) -> None:
+    found = host(second, "cymini").json("env")
+    flags = subprocess.check_output(
+        ["pkg-config", "--libs", "--cflags", "gdal"], env=os.environ | found, text=True
+    )
+    words = {word[:2]: word[2:] for word in shlex.split(flags)}
+    assert Path(words["-L"], "libgdal.so").exists()
+    assert Path(words["-I"], "gdal.h").exists()
+
+
+OTHER_GDAL = """
+import os, subprocess
+from setuptools import Extension, setup
+folder = os.path.abspath("other")
+os.makedirs(folder, exist_ok=True)  # a backend runs setup.py several times
+with open("other/gdal.c", "w") as file:
+    file.write("int GDALAllRegister(void) { return 99; }")
+subprocess.check_call(["gcc", "-shared", "-fPIC", "-Wl,-soname,libgdal.so.99", "other/gdal.c",
+                       "-o", "other/libgdal.so"])
+with open("core.c", "w") as file:
+    file.write('''#include <Python.h>
+int GDALAllRegister(void);
+static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_core", 0, -1, 0};
+PyMODINIT_FUNC PyInit__core(void) { GDALAllRegister(); return PyModule_Create(&module); }
+''')
+setup(ext_modules=[Extension("cymini._core", ["core.c"], library_dirs=[folder],
+                             libraries=["gdal"])])
+"""
+
+
+def test_an_extension_that_links_another_libgdal_is_refused(second: ProjectCopy) -> None:
+    setup = second.root / HOSTS / "cymini" / "setup.py"
+    setup.write_text(OTHER_GDAL, encoding="utf-8")
+    result = host(second, "cymini").run("repair", "--python", PYTHON)
+    assert result.returncode == 8, result.stderr
+    assert "libgdal.so.99, needed by cymini/_core" in result.stderr
+    assert "is not in the native stack" in result.stderr
+    assert "GDAL_CONFIG" in result.stderr
+
+
+def test_a_host_that_links_no_gdal_at_all_is_told_how_to(second: ProjectCopy) -> None:
+    setup = second.root / HOSTS / "cymini" / "setup.py"
+    alone = OTHER_GDAL.replace('libraries=["gdal"]', "libraries=[]").replace(
+        "{ GDALAllRegister();", "{"
+    )
+    setup.write_text(alone, encoding="utf-8")
+    result = host(second, "cymini").run("repair", "--python", PYTHON)
+    assert result.returncode == 8, result.stderr
+    assert "no extension module of the host is linked" in result.stderr
+
+
+def test_a_pure_host_is_no_layout_none(second: ProjectCopy) -> None:
+    (second.root / HOSTS / "cymini" / "setup.py").unlink()
+    result = host(second, "cymini").run("repair", "--python", PYTHON)
+    assert result.returncode == 8, result.stderr
+    assert "holds no compiled file" in result.stderr

@@ -1,0 +1,73 @@
+"""What a build that links libgdal is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geowheel.errors import MachineError
+from geowheel.native.wrappers import build_variables, reachable, with_programs, write_wrappers
+
+PREFIX = "/usr/lib/placed"
+PC = f"prefix={PREFIX}\nName: libgdal\nLibs: -L{PREFIX}/lib -lgdal\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    prefix = tmp_path / "prefix"
+    for path, text in {
+        "bin/gdal-config": f"#!/bin/sh\necho -L{PREFIX}/lib\n",
+        "lib/pkgconfig/gdal.pc": PC,
+        "share/pkgconfig/proj.pc": PC,
+    }.items():
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text(text)
+    write_wrappers(prefix, PREFIX)
+    return tmp_path
+
+
+def test_no_wrapper_names_a_place(folder: Path) -> None:
+    found = {p.name: p for p in (folder / "wrappers").rglob("*") if p.is_file()}
+    assert set(found) == {"gdal-config", "gdal.pc", "proj.pc"}
+    for path in found.values():
+        assert str(folder) not in path.read_text()
+    assert PREFIX not in found["gdal.pc"].read_text()
+    assert "-L${pcfiledir}/../../../prefix/lib -lgdal" in found["gdal.pc"].read_text()
+    assert found["gdal-config"].stat().st_mode & 0o111
+
+
+def test_the_variables_of_a_build(folder: Path) -> None:
+    found = build_variables(folder, "3.10.2")
+    assert found["GDAL_VERSION"] == "3.10.2"
+    assert found["GDAL_CONFIG"] == str(folder / "wrappers/bin/gdal-config")
+    assert found["CMAKE_PREFIX_PATH"] == str(folder / "prefix")
+    assert Path(found["PKG_CONFIG_PATH"], "gdal.pc").is_file()
+    assert with_programs(found, "/bin") == f"{folder}/wrappers/bin:/bin"
+
+
+def test_a_stack_without_gdal_config(tmp_path: Path) -> None:
+    (tmp_path / "prefix").mkdir()
+    write_wrappers(tmp_path / "prefix", PREFIX)
+    found = build_variables(tmp_path, "3.10.2")
+    assert "GDAL_CONFIG" not in found
+    assert with_programs(found, "/bin") == "/bin"
+
+
+def test_a_folder_without_spaces_is_reached_as_it_is(tmp_path: Path) -> None:
+    assert reachable(tmp_path / "ü", tmp_path / "cache") == tmp_path / "ü"
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "a\tb", "a\u00a0b"])
+def test_a_folder_with_spaces_is_reached_by_a_link(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    link = reachable(tmp_path / name, tmp_path / "cache")
+    assert " " not in str(link) and link.resolve() == tmp_path / name
+    assert reachable(tmp_path / name, tmp_path / "cache") == link
+    assert reachable(tmp_path / "c d", tmp_path / "cache") != link
+
+
+def test_a_cache_with_spaces_as_well_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="GEOWHEEL_CACHE"):
+        reachable(tmp_path / "a b", tmp_path / "c d")
