@@ -157,8 +157,11 @@ def _lock_command(commands: Any) -> None:
 
 def _machine_commands(commands: Any) -> None:
     """What is about the machine, the editor and the shell more than about one project."""
-    _standalone(
-        commands, "schema", "print the JSON Schema of [tool.geowheel], for editors", _schema
+    schema = _standalone(commands, "schema", "print the configuration's JSON Schema", _schema)
+    schema.add_argument(
+        "--pyproject",
+        action="store_true",
+        help="of a whole pyproject.toml, for an editor; else of the table [tool.geowheel]",
     )
     completion = _standalone(commands, "completion", "print a shell's completions", _completion)
     completion.add_argument("shell", choices=SHELLS, help="the shell that will read them")
@@ -338,10 +341,10 @@ def _cache(call: _Call) -> dict[str, Any]:
     )
 
 
-def _schema(_: _Call) -> dict[str, Any]:
-    from .schema import tool_schema
+def _schema(call: _Call) -> dict[str, Any]:
+    from .schema import pyproject_schema, tool_schema
 
-    schema = tool_schema()
+    schema = pyproject_schema() if call.options.pyproject else tool_schema()
     _write_json(schema)
     return schema
 

@@ -55,7 +55,9 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
-    "schema": (("geowheel schema > tool-geowheel.schema.json", "a file for an editor"),),
+    "schema": (
+        ("geowheel schema --pyproject > .pyproject.schema.json", "for an editor: see the docs"),
+    ),
     "completion": (
         ("source <(geowheel completion bash)", "in ~/.bashrc"),
         ("geowheel completion fish > ~/.config/fish/completions/geowheel.fish", "for fish"),

@@ -29,6 +29,7 @@ from .errors import ConfigError
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 IDENTITY: Final = "urn:geowheel:tool-geowheel"
 """A name, no place: nothing is ever fetched from it."""
+EVERY_OTHER_TABLE: Final = "https://json.schemastore.org/pyproject.json"
 BEGIN: Final = "<!-- keys: written by `nox -s docs` from src/geowheel/config.py; edit that -->"
 END: Final = "<!-- end of keys -->"
 
@@ -47,6 +48,19 @@ def tool_schema(_tool_name: str = "geowheel") -> dict[str, Any]:
     https://validate-pyproject.readthedocs.io/en/latest/dev-guide.html
     """
     return {"$schema": DRAFT, "$id": IDENTITY, **_table(Config, TABLE)}
+
+
+def pyproject_schema() -> dict[str, Any]:
+    """Schema of a whole pyproject.toml: the Schema Store's for every table, and ours."""
+    table = tool_schema()
+    tool = {"type": "object", "properties": {"geowheel": table}}
+    return {
+        "$schema": table.pop("$schema"),
+        # An editor that is given a schema uses no other one.
+        "allOf": [{"$ref": EVERY_OTHER_TABLE}],
+        "type": "object",
+        "properties": {"tool": tool},
+    }
 
 
 def key_table() -> str:

@@ -14,8 +14,11 @@ from filelock import FileLock
 from geowheel.cache import DAY, Kind, prune, read_items, show, touch
 from geowheel.cli import main
 from geowheel.console import Console
+from geowheel.digest import sha256_bytes
+from geowheel.native.channels import Mirrors
+from geowheel.native.store import Store, Wanted
 
-from .hosts import make_console
+from .hosts import make_console, make_step
 
 
 @pytest.fixture
@@ -149,3 +152,14 @@ def test_the_command_removes_only_when_told_to(
     assert main(["cache", "--root", str(tmp_path), "prune", *arguments]) == 0
     assert ("store aa" in left(cache)) is remains
     assert main(["cache", "--root", str(tmp_path), "list"]) == 0
+
+
+def test_what_is_asked_for_from_the_store_counts_as_used(cache: Path, tmp_path: Path) -> None:
+    data = b"12345"
+    wanted = Wanted(
+        label="a", file_name="a.conda", url="https://h.invalid/a.conda", sha256=sha256_bytes(data)
+    )
+    store = Store(folder=cache / "store", mirrors=Mirrors())
+    path = put(store.path(wanted), days=100, data=data)
+    store.obtain([wanted], make_step(tmp_path))
+    assert time.time() - path.stat().st_mtime < DAY

@@ -18,6 +18,7 @@ from validate_pyproject.plugins import PluginWrapper
 from validate_pyproject.types import Schema
 
 from geowheel import schema
+from geowheel.cli import main
 from geowheel.config import Config, Fallback, read_host
 from geowheel.errors import ConfigError
 from geowheel.places import Layout
@@ -86,6 +87,20 @@ def test_what_the_reader_takes_the_schema_takes(
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     read_host(tmp_path)
     validate(tomllib.loads(text))
+
+
+def test_an_editor_gets_our_table_beside_every_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["schema", "--pyproject"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    others = {"properties": {"project": {"required": ["name"]}}}
+    check = fastjsonschema.compile(made, handlers={"https": lambda _: others})
+    check({"project": {"name": "a"}, "tool": {"geowheel": {"pythons": ["3.12"]}, "b": 1}})
+    with pytest.raises(fastjsonschema.JsonSchemaException, match="name"):
+        check({"project": {}})
+    with pytest.raises(fastjsonschema.JsonSchemaException, match="geowheel"):
+        check({"project": {"name": "a"}, "tool": {"geowheel": {"pithons": []}}})
 
 
 def test_every_key_is_described_and_every_default_is_valid() -> None:
