@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,8 +53,10 @@ class Item:
     kind: Kind
     path: Path
     size: int
+    marks: tuple[Path, ...]
+    """Files and folders whose newest time of modification is the last use."""
     used: float
-    """Time of the last use, as time.time() counts."""
+    """That time when it was looked at, as time.time() counts."""
     lock: Path | None = None
     """Held by whoever makes it."""
     part: bool = False
@@ -114,7 +116,7 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
     )  # fmt: skip
     total = sum(item.size for item in old)
     console.line(f"{len(old)} entries, {megabytes(total)}")
-    gone = [item for item in old if _remove(folder, item, now, age)] if remove else []
+    gone = [item for item in old if _remove(item, now, age)] if remove else []
     if not remove and old:
         console.line("nothing was removed: add --yes to do it", style="yellow")
     elif remove:
@@ -161,10 +163,9 @@ def _store(folder: Path) -> Iterator[Item]:
         for part in parts:
             yield _item(Kind.STORE, part, lock=lock, part=True)
         if len(files) > len(parts):
-            whole = _item(Kind.STORE, path, lock=lock)
             # Not the folder's own time: that of its lock file's making is in it.
-            kept = (p.lstat().st_mtime for p in files if p not in parts)
-            yield replace(whole, used=max(kept))
+            marks = tuple(p for p in files if p not in parts)
+            yield replace(_item(Kind.STORE, path, lock=lock), marks=marks, used=_newest(marks))
 
 
 def _item(
@@ -175,8 +176,16 @@ def _item(
     lock: Path | None = None,
     part: bool = False,
 ) -> Item:
-    used = max(p.lstat().st_mtime for p in (path, *newest))
-    return Item(kind=kind, path=path, size=_size(path), used=used, lock=lock, part=part)
+    marks = (path, *newest)
+    return Item(
+        kind=kind, path=path, size=_size(path), marks=marks, used=_newest(marks), lock=lock,
+        part=part,
+    )  # fmt: skip
+
+
+def _newest(marks: Sequence[Path]) -> float:
+    """The newest time of what is still there; that of the epoch where nothing is."""
+    return max((p.lstat().st_mtime for p in marks if p.exists()), default=0.0)
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -196,7 +205,7 @@ def _runs_this(item: Item) -> bool:
     return Path(sys.prefix).resolve() == item.path.resolve()
 
 
-def _remove(folder: Path, item: Item, now: float, age: float) -> bool:
+def _remove(item: Item, now: float, age: float) -> bool:
     """Remove one entry, unless it is at work or was used in between."""
     if item.lock is None or not item.lock.parent.is_dir():
         _delete(item.path)
@@ -207,8 +216,7 @@ def _remove(folder: Path, item: Item, now: float, age: float) -> bool:
     except Timeout:
         return False
     try:
-        found = (again for again in read_items(folder) if again.path == item.path)
-        if not any(again.is_old(now, age) for again in found):
+        if not item.path.exists() or not replace(item, used=_newest(item.marks)).is_old(now, age):
             return False
         _delete(item.path)
         return True

@@ -62,6 +62,11 @@ class Kept:
         """Keep a folder outside the checkout, whether the stage fails or not, until `forget`."""
         self._elsewhere.append(folder)
 
+    @property
+    def empty(self) -> bool:
+        """Nothing ran that could be looked into."""
+        return not self._failed and not self._elsewhere
+
     def forget(self) -> None:
         """The stage did not fail: nothing is kept."""
         for folder in self._elsewhere:

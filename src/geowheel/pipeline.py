@@ -156,10 +156,10 @@ def _ensure(
             _leave(kept, step)
             raise
         made = entry.commit(folder, outcome, started)
-        if not made.passed:
-            _leave(kept, step)
-        elif kept is not None:
+        if made.passed and kept is not None:
             kept.forget()
+        elif kept is not None and not kept.empty:  # its files are in the ledger as well
+            _leave(kept, step)
         return made
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from geowheel import cache as module
 from geowheel.cache import DAY, Kind, prune, read_items, show, touch
 from geowheel.cli import main
 from geowheel.console import Console
@@ -163,3 +164,13 @@ def test_what_is_asked_for_from_the_store_counts_as_used(cache: Path, tmp_path: 
     path = put(store.path(wanted), days=100, data=data)
     store.obtain([wanted], make_step(tmp_path))
     assert time.time() - path.stat().st_mtime < DAY
+
+
+def test_what_was_used_since_it_was_looked_at_stays(cache: Path) -> None:
+    now = time.time()
+    items = {(item.kind, item.path.name[:2]): item for item in read_items(cache)}
+    item = items[Kind.STORE, "aa"]
+    touch(item.path / "aa.conda")
+    assert not module._remove(item, now, 90 * DAY)
+    assert (item.path / "aa.conda").exists()
+    assert module._remove(items[Kind.TOOLS, "aa"], now, 90 * DAY)
