@@ -17,6 +17,7 @@ from . import __version__
 from .console import Console
 from .errors import GeowheelError, MachineError, UsageError
 from .interpreters import ask_interpreter
+from .places import Layout
 from .project import Project, open_project, this_machine
 from .stages import STAGES, WHEEL, Scope, find
 from .targets import PYTHON_VERSION, Target, parse_platform
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write nothing; exit with 4 when a lock is missing or stale",
     )
+    _init_command(commands)
     _add(commands, "channel", "make or refresh the distro channel", _channel)
     _add(commands, "status", "what is built, and whether it is current", _status)
     clean = _add(commands, "clean", "remove what is not current from .geowheel/ and dist/", _clean)
@@ -154,6 +156,35 @@ def _add(
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="show errors only")
     return parser
+
+
+def _init_command(commands: Any) -> None:
+    """Not like the others: there is no project yet to choose a channel or a lock for."""
+    summary = "add geowheel to a project, or begin one in an empty folder"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "init",
+        help=summary,
+        description=f"{summary}. Shows what it would write, and asks; changes nothing that is "
+        "there, but appends to pyproject.toml and .gitignore.",
+    )
+    parser.set_defaults(run=_init, quiet=False)
+    parser.add_argument("--root", default=".", metavar="DIR", help="project folder (default: here)")
+    parser.add_argument("--name", help="distribution name of a new project (default: the folder's)")
+    parser.add_argument("--import-package", metavar="NAME", help="the project's own package")
+    parser.add_argument(
+        "--layout",
+        type=Layout,
+        choices=tuple(Layout),
+        help="private: a GDAL below the package; toplevel: osgeo itself; none: the project's own "
+        "extension modules link libgdal (default: none where it compiles some, else private)",
+    )
+    parser.add_argument("--environment", metavar="NAME", help="pixi environment with libgdal-core")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="3.X", help="a version to build for"
+    )
+    parser.add_argument("--yes", action="store_true", help="write without asking")
+    parser.add_argument("--show", action="store_true", help="only show what would be written")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
 
 
 def _stage_command(
@@ -225,6 +256,33 @@ def _lock(call: _Call) -> dict[str, Any]:
     from .locking import lock
 
     return lock(call.project(), check=call.options.check, console=call.console)
+
+
+def _init(call: _Call) -> dict[str, Any]:
+    from .adoption import Wishes, adopt
+
+    options = call.options
+    wishes = Wishes(
+        name=options.name,
+        import_package=options.import_package,
+        layout=options.layout,
+        environment=options.environment,
+        pythons=tuple(dict.fromkeys(options.python)),
+    )
+    ask = _ask if sys.stdin.isatty() else None
+    return adopt(
+        call.root,
+        wishes,
+        ask=(lambda: True) if options.yes else ask,
+        only_show=options.show,
+        console=call.console,
+    )
+
+
+def _ask() -> bool:
+    sys.stderr.write("Write these? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _channel(call: _Call) -> dict[str, Any]:
