@@ -66,6 +66,42 @@ def test_a_project_from_nothing_builds_with_nox_alone(adopter: Adopter, tmp_path
     assert json.loads(record.read_text())["facts"]
 
 
+OWN = """\
+# /// script
+# dependencies = ["nox", "geowheel~=0.1.0"]
+# ///
+import nox
+from geowheel.nox import sessions
+
+@nox.session(python=False)
+def tests(session):
+    session.log("own tests")
+
+@nox.session(python=False, default=False)
+def build(session):
+    session.log("own build")
+
+sessions({prefix})
+"""
+
+
+def test_a_noxfile_of_ones_own_keeps_its_sessions(adopter: Adopter, tmp_path: Path) -> None:
+    write_files(tmp_path, PURE["hatchling"] | {"noxfile.py": OWN.format(prefix="")})
+    told = succeeded(adopter.geowheel(tmp_path, "init", "--yes"))
+    assert 'sessions(prefix="geowheel-")' not in told.stderr, "it calls geowheel already"
+    taken = adopter.run(tmp_path, "nox", "-l")
+    assert taken.returncode != 0
+    assert "session names taken: build" in taken.stderr
+    assert 'next: give sessions(prefix="geowheel-")' in taken.stderr
+    assert "Traceback" not in taken.stderr
+
+    write_files(tmp_path, {"noxfile.py": OWN.format(prefix='prefix="geowheel-"')})
+    listed = succeeded(adopter.run(tmp_path, "nox", "-l")).stdout
+    assert f"- geowheel-wheel-{PYTHON} ->" in listed and "- build" in listed
+    assert [line for line in listed.splitlines() if line.startswith("* ")] == ["* tests"]
+    assert "own tests" in succeeded(adopter.run(tmp_path, "nox")).stderr
+
+
 # ---------------------------------------------------------------------------- backends
 
 
@@ -201,7 +237,7 @@ def test_a_pixi_environment_with_other_packages_is_used_as_it_is(
 ) -> None:
     sandbox, manifest = pixi_user, pixi_user.root / "pixi.toml"
     before = manifest.read_bytes()
-    assert sandbox.run("init", "--yes").code == 0
+    assert sandbox.run("init", "--yes", "--python", PYTHON).code == 0
     assert manifest.read_bytes() == before
     assert read_host(sandbox.root).config.environment == "gis"
 

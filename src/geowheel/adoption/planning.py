@@ -21,6 +21,15 @@ from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, Facts, PixiEnvironment, 
 _NO_PROJECT: Final = re.compile(
     r"\..*|(README|LICEN[CS]E|COPYING)[^/]*|noxfile\.py|pixi\.(toml|lock)"
 )
+# As docs/configuration.md has it.
+_CONFIGURE: Final = """\
+At the top of {package}/__init__.py, before an extension module of the project is imported, add:
+    try:
+        from ._geowheel import configure
+    except ModuleNotFoundError:  # not built by geowheel: the system's GDAL and its data
+        pass
+    else:
+        configure()"""
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
 
 
@@ -347,13 +356,7 @@ def _part_of_layout(facts: Facts, host: Host) -> _Part:
             notes=(f"In {host.package}, the wheel's GDAL is used as (a checkout does not have "
                    f"it: docs/configuration.md, Layouts):\n{use}",)
         )  # fmt: skip
-    return _Part(
-        notes=(
-            f"In {host.package}/__init__.py, before an extension module uses GDAL, call (the "
-            "module is written into the wheel; a checkout does not have it):\n"
-            "    from . import _geowheel\n    _geowheel.configure()",
-        )
-    )
+    return _Part(notes=(_CONFIGURE.format(package=host.package),))
 
 
 def _commands(facts: Facts, host: Host, prefix: str) -> tuple[Command, ...]:
