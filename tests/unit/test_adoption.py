@@ -179,11 +179,14 @@ def facts(folder: Path) -> facts_module.Facts:
 
 
 def test_packages_are_found_below_the_usual_roots(host: Path) -> None:
-    for place in ("src/company/maps", "python/rusty", "beside", "src/no-name", "src/my_host/inner"):
+    for place in ("src/company/maps", "python/rusty", "beside", "src/no-name", "src/my_host/inner",
+                  "lib/low"):  # fmt: skip
         (host / place).mkdir(parents=True)
         (host / place / "__init__.py").touch()
     found = facts(host).packages
-    assert found == {"src": ("company.maps", "my_host"), "": ("beside",), "python": ("rusty",)}
+    assert found == {
+        "src": ("company.maps", "my_host"), "": ("beside",), "python": ("rusty",), "lib": ("low",),
+    }  # fmt: skip
 
 
 def test_gitignore_of_the_folder_and_above(host: Path) -> None:
@@ -204,6 +207,7 @@ platforms = ["linux-64"]
 python = "*"
 [feature.gis.dependencies]
 libgdal-core = "*"
+libgdal-netcdf = "*"
 [feature.gis.pypi-dependencies]
 requests = "*"
 [environments]
@@ -223,6 +227,9 @@ def test_pixi_environments_are_read_and_not_touched(host: Path) -> None:
         ("all", "gis", ("ca-certificates",)),
         ("bare", None, ("libgdal-core", "ca-certificates")),
     ]
+    assert [e.plugins for e in found.environments] == [
+        (), ("libgdal-netcdf",), ("libgdal-netcdf",), (),
+    ]  # fmt: skip
     assert init(host, "--yes", "--environment", "gis") == 0
     assert (host.parent / "pixi.toml").read_text() == PIXI
     assert not (host / "pixi.toml").exists()

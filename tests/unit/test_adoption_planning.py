@@ -372,6 +372,11 @@ def test_the_faults_of_a_table_that_is_there_are_reported() -> None:
     assert "did you mean 'layout'?" in str(caught.value)
 
 
+def test_a_table_that_is_none_is_a_fault() -> None:
+    with pytest.raises(ConfigError, match="must be a table"):
+        plan(facts(PLAIN + "[tool]\ngeowheel = 3\n"), Wishes())
+
+
 def test_options_never_alter_a_table_that_is_there() -> None:
     text = PLAIN + '[tool.geowheel]\npythons = ["3.13"]\n'
     with pytest.raises(UsageError, match="is never altered"):
@@ -390,6 +395,21 @@ def test_the_tests_are_suggested_with_the_projects_dependencies() -> None:
     after = changes(plan(facts(text), Wishes()))["pyproject.toml"].after
     commented = after.partition("# [tool.geowheel.test]\n")[2].replace("# ", "")
     assert tomllib.loads(commented)["requires"] == ['numpy>=2; python_version > "3"', "pytest"]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "is_gdal"),
+    [("GDAL>=3.6", True), ("gdal", True), ("gdal[numpy] ; python_version > '3'", True),
+     ("gdal-extras", False), ("gdalcli", False), ("pygdal", False)],
+)  # fmt: skip
+def test_a_dependency_on_gdal_is_pointed_at(requirement: str, is_gdal: bool) -> None:
+    text = PLAIN + f'dependencies = ["numpy", "{requirement}"]\n'
+    made = plan(facts(text), Wishes())
+    assert ("The project depends on GDAL" in "\n".join(made.notes)) is is_gdal
+    after = changes(made)["pyproject.toml"].after
+    assert after.endswith(text) is False and after.count(requirement) == (1 if is_gdal else 2)
+    none = plan(facts(text), Wishes(layout=Layout.NONE))
+    assert "The project depends on GDAL" not in "\n".join(none.notes)
 
 
 # ---------------------------------------------------------------------------- noxfile, .gitignore
@@ -456,6 +476,17 @@ def test_what_an_environment_lacks_is_one_command() -> None:
     assert table_of(made).environment == "gis"
 
 
+def test_plugins_that_the_environment_asks_for_go_into_the_wheel() -> None:
+    plugged = PixiEnvironment(
+        name="gis", feature="gis", missing=(), plugins=("libgdal-hdf5", "libgdal-netcdf")
+    )
+    config = table_of(plan(facts(pixi=pixi(EMPTY, plugged)), Wishes()))
+    assert config.plugins == ("libgdal-hdf5", "libgdal-netcdf")
+    assert table_of(plan(facts(pixi=pixi(plugged, EMPTY)), Wishes(environment="default"))) == (
+        table_of(plan(facts(pixi=pixi(EMPTY)), Wishes()))
+    )
+
+
 def test_of_several_environments_the_one_with_gdal() -> None:
     assert table_of(plan(facts(pixi=pixi(EMPTY, GDAL_TOO)), Wishes())).environment == "gis"
 
@@ -468,7 +499,8 @@ def test_the_default_environment_where_it_has_gdal_too() -> None:
 @pytest.mark.parametrize(
     ("others", "cause", "named"),
     [
-        ((GDAL_TOO, PixiEnvironment(name="b", feature="b", missing=())), "several have", "gis, b"),
+        ((GDAL_TOO, PixiEnvironment(name="b", feature="b", missing=())), "several of them have",
+         "gis, b"),
         ((PixiEnvironment(name="b", feature="b", missing=EMPTY.missing),), "none of them",
          "default, b"),
     ],
@@ -485,11 +517,16 @@ def test_an_unclear_environment_lists_them(
     ).environment == chosen  # fmt: skip
 
 
+def test_an_environment_where_there_is_no_manifest() -> None:
+    with pytest.raises(UsageError, match=r"there is no pixi.toml"):
+        plan(facts(), Wishes(environment="x"))
+
+
 def test_an_environment_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="no pixi environment 'x'"):
         plan(facts(pixi=pixi(EMPTY)), Wishes(environment="x"))
     text = PLAIN + '[tool.geowheel]\npythons = ["3.13"]\nenvironment = "x"\n'
-    with pytest.raises(ConfigError, match="no pixi environment 'x'"):
+    with pytest.raises(UsageError, match="no pixi environment 'x'"):
         plan(facts(text, pixi=pixi(EMPTY, GDAL_TOO)), Wishes())
 
 

@@ -21,8 +21,8 @@ NOXFILE: Final = "noxfile.py"
 PIXI: Final = "pixi.toml"
 GITIGNORE: Final = ".gitignore"
 _READ: Final = (PYPROJECT, NOXFILE, GITIGNORE, "setup.py", "setup.cfg")
-# Where packages lie by custom: the two layouts of setuptools' guide, and maturin's.
-ROOTS: Final = ("src", "", "python")
+# Where packages lie by custom: setuptools' two layouts, maturin's, and a common one with Meson.
+ROOTS: Final = ("src", "", "python", "lib")
 _DEEPEST: Final = 3
 
 
@@ -47,6 +47,8 @@ class PixiEnvironment:
     """Where `pixi add` puts what only this environment gets; None: the default feature."""
     missing: tuple[str, ...]
     """Those of libgdal-core and ca-certificates that it neither asks for nor has locked."""
+    plugins: tuple[str, ...] = ()
+    """The packages of GDAL driver plugins that it asks for by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +139,21 @@ def _packages(root: Path, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _environments(manifest: Manifest) -> tuple[PixiEnvironment, ...]:
-    return tuple(
-        PixiEnvironment(
-            name=name,
-            feature=_own_feature(manifest, name),
-            missing=tuple(item for item in ALWAYS if item not in _has(manifest, name)),
-        )
-        for name in manifest.environments
+    return tuple(_environment(manifest, name) for name in manifest.environments)
+
+
+def _environment(manifest: Manifest, name: str) -> PixiEnvironment:
+    asked = {
+        spec.name
+        for platform in manifest.platforms_of(name)
+        for spec in manifest.environment(name, platform).specs
+    }
+    has = asked | _locked(manifest, name)
+    return PixiEnvironment(
+        name=name,
+        feature=_own_feature(manifest, name),
+        missing=tuple(item for item in ALWAYS if item not in has),
+        plugins=tuple(sorted(n for n in asked if n.startswith("libgdal-") and n not in ALWAYS)),
     )
 
 
@@ -153,17 +163,14 @@ def _own_feature(manifest: Manifest, environment: str) -> str | None:
     return str(features[0]) if features else None
 
 
-def _has(manifest: Manifest, environment: str) -> set[str]:
-    """What the environment asks for, or has through something else that is locked."""
-    names: set[str] = set()
+def _locked(manifest: Manifest, environment: str) -> set[str]:
+    """What the environment has, on any platform, through whatever it asks for."""
+    path, names = manifest.lock_path, set[str]()
+    if not path.is_file():
+        return names
     for platform in manifest.platforms_of(environment):
-        names |= {spec.name for spec in manifest.environment(environment, platform).specs}
-        if not manifest.lock_path.is_file():
-            continue
         try:
-            every = records(
-                read_lock(manifest.lock_path), environment, platform, manifest.lock_path
-            )
+            every = records(read_lock(path), environment, platform, path)
         except LockError:
             continue  # stale or broken: `lock` will say so
         names |= {record.name.normalized for record in every}

@@ -15,7 +15,7 @@ from geowheel.places import Layout
 
 from . import templates
 from .detection import BUILDABLE, Host, detect
-from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, Facts, PixiEnvironment, Wishes
+from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, Facts, Wishes
 
 # May lie in a folder that is to become a project; everything else has an owner already.
 _NO_PROJECT: Final = re.compile(
@@ -84,7 +84,13 @@ def plan(facts: Facts, wishes: Wishes) -> Plan:
     else:
         host, own = _adopted(facts, wishes, environment)
     nox, prefix = _nox(facts)
-    parts = (own, _pixi(facts, host, wishes), nox, _gitignore(facts), _part_of_layout(facts, host))
+    parts = (
+        own,
+        _pixi(facts, host, environment),
+        nox,
+        _gitignore(facts),
+        _part_of_layout(facts, host),
+    )
     return Plan(
         changes=tuple(change for part in parts for change in part.changes),
         notes=tuple(note for part in parts for note in part.notes),
@@ -114,11 +120,18 @@ def _adopted(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, _Par
         )
     host = detect(facts, wishes)
     before = facts.texts[PYPROJECT]
-    after = appended(before, _table(host, environment) + _suggestion(facts.pyproject))
+    dependencies = _dependencies(facts.pyproject)
+    suggestion = templates.suggested_tests([d for d in dependencies if not _is_gdal(d)])
+    after = appended(before, _table(facts, host, environment) + suggestion)
     _check_appended(facts, before, after)
     notes: tuple[str, ...] = ()
+    if any(map(_is_gdal, dependencies)) and host.layout is not Layout.NONE:
+        notes += (
+            "The project depends on GDAL, which pip compiles against the system's. The wheel has a "
+            "GDAL of its own: take it out of [project] dependencies once your code uses that one.",
+        )
     if host.compiles and wishes.layout is None:
-        notes = (
+        notes += (
             f"The project compiles extension modules ({host.compiles}); they are taken to link "
             'libgdal, hence layout = "none". If they do not, and GDAL\'s own bindings are wanted: '
             "--layout private.",
@@ -175,7 +188,7 @@ def _new_project(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, 
             "folder for a new project and run `geowheel init` there",
         )
     host = _new_host(facts, wishes)
-    table = _table(host, environment)
+    table = _table(facts, host, environment)
     if host.layout is Layout.TOPLEVEL:
         files = {PYPROJECT: templates.new_gdal_pyproject(host.name, table)}
     else:
@@ -217,84 +230,79 @@ def _new_host(facts: Facts, wishes: Wishes) -> Host:
     )
 
 
-def _table(host: Host, environment: str) -> str:
+def _table(facts: Facts, host: Host, environment: str) -> str:
     private = host.layout is Layout.PRIVATE
+    known = facts.pixi.environments if facts.pixi else ()
     return templates.tool_table(
         pythons=host.pythons,
         layout=host.layout,
         package=f"{host.package}._vendor.osgeo" if private else host.package,
         environment=environment,
+        plugins=[name for item in known if item.name == environment for name in item.plugins],
     )
 
 
-def _suggestion(pyproject: Mapping[str, Any]) -> str:
-    dependencies = pyproject.get("project", {}).get("dependencies", [])
-    listed = dependencies if isinstance(dependencies, list) else []
-    return templates.suggested_tests([text for text in listed if _fits_a_comment(text)])
+def _dependencies(pyproject: Mapping[str, Any]) -> list[str]:
+    listed = pyproject.get("project", {}).get("dependencies", [])
+    # What could end the comment that they go into is left out; the backend refuses it anyway.
+    return [d for d in listed if _fits_a_comment(d)] if isinstance(listed, list) else []
 
 
 def _fits_a_comment(text: object) -> bool:
     return isinstance(text, str) and text.isprintable()
 
 
+def _is_gdal(requirement: str) -> bool:
+    """Whether it names the distribution of GDAL's own bindings, under any spelling of its name."""
+    return re.match(r"gdal(?![\w.-])", requirement.strip(), re.IGNORECASE) is not None
+
+
 # ---------------------------------------------------------------------------- pixi
 
 
 def _environment(facts: Facts, wishes: Wishes) -> str:
-    """The pixi environment to name; raises UsageError when it is unclear or not there."""
+    """The pixi environment with the native stack; raises UsageError when it is unclear."""
+    configured = facts.pyproject.get("tool", {}).get("geowheel")
+    if isinstance(configured, Mapping):
+        return str(configured.get("environment", "default"))
     known = facts.pixi.environments if facts.pixi else ()
     names = [environment.name for environment in known] or ["default"]
-    where = str(facts.pixi.path) if facts.pixi else str(facts.folder)
     if wishes.environment is not None:
-        if wishes.environment not in names:
-            raise UsageError(
-                f"no pixi environment {wishes.environment!r}",
-                where=where,
-                fix=f"use one of {', '.join(names)}",
-            )
         return wishes.environment
-    ready = [environment.name for environment in known if _has_gdal(environment)]
-    for found in (ready, names):
-        if "default" in ready or len(found) == 1:
-            return "default" if "default" in ready else found[0]
-    # Where the table is there already, it says which one: nothing has to be chosen.
-    if "geowheel" in facts.pyproject.get("tool", {}):
+    ready = [item.name for item in known if "libgdal-core" not in item.missing]
+    if "default" in ready:
         return "default"
-    which = "several have libgdal-core" if ready else "none of them has libgdal-core"
+    candidates = ready or names
+    if len(candidates) == 1:
+        return candidates[0]
     raise UsageError(
-        f"which pixi environment holds the native stack is unclear: {', '.join(ready or names)}",
-        where=where,
-        cause=which,
-        fix=f"name it: --environment {(ready or names)[0]}",
+        f"which pixi environment holds the native stack is unclear: {', '.join(candidates)}",
+        where=str(facts.pixi.path if facts.pixi else facts.folder),
+        cause=f"{'several of them have' if ready else 'none of them has'} libgdal-core",
+        fix=f"name it: --environment {candidates[0]}",
     )
 
 
-def _has_gdal(environment: PixiEnvironment) -> bool:
-    return "libgdal-core" not in environment.missing
-
-
-def _pixi(facts: Facts, host: Host, wishes: Wishes) -> _Part:
-    if facts.pixi is None:
+def _pixi(facts: Facts, host: Host, environment: str) -> _Part:
+    """The manifest; raises UsageError when it has no such environment."""
+    if facts.pixi is None and environment == "default":
         return _Part(changes=(_new(PIXI, templates.pixi(host.name)),))
-    name = _configured_environment(facts) or _environment(facts, wishes)
-    used = f"{facts.pixi.path}: environment {name!r} is used as it is."
-    found = [item for item in facts.pixi.environments if item.name == name]
-    if not found:
-        raise ConfigError(
-            f"[tool.geowheel] environment: no pixi environment {name!r}",
-            where=str(facts.folder / PYPROJECT),
-            fix=f"use one of {', '.join(item.name for item in facts.pixi.environments)}",
+    where = str(facts.pixi.path if facts.pixi else facts.folder)
+    known = {item.name: item for item in facts.pixi.environments} if facts.pixi else {}
+    if environment not in known:
+        raise UsageError(
+            f"no pixi environment {environment!r}",
+            where=where,
+            cause="" if known else "there is no pixi.toml and no [tool.pixi]",
+            fix=f"use one of {', '.join(known)}" if known else "leave it out: one is made",
         )
-    if not found[0].missing:
+    used = f"{where}: environment {environment!r} is used as it is."
+    found = known[environment]
+    if not found.missing:
         return _Part(notes=(used,))
-    feature = f"--feature {found[0].feature} " if found[0].feature else ""
-    missing = " ".join(found[0].missing)
-    return _Part(notes=(f"{used} It lacks something; run:\n    pixi add {feature}{missing}",))
-
-
-def _configured_environment(facts: Facts) -> str | None:
-    table = facts.pyproject.get("tool", {}).get("geowheel")
-    return None if table is None else str(table.get("environment", "default"))
+    feature = f"--feature {found.feature} " if found.feature else ""
+    command = f"pixi add {feature}{' '.join(found.missing)}"
+    return _Part(notes=(f"{used} It lacks something; run:\n    {command}",))
 
 
 # ---------------------------------------------------------------------------- the rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from packaging.version import Version
@@ -70,7 +70,12 @@ def pixi(name: str) -> str:
 
 
 def tool_table(
-    *, pythons: Iterable[str], layout: Layout, package: str, environment: str = "default"
+    *,
+    pythons: Iterable[str],
+    layout: Layout,
+    package: str,
+    environment: str = "default",
+    plugins: Sequence[str] = (),
 ) -> str:
     """`[tool.geowheel]`; what has a fitting default is left to it."""
     lines = ["[tool.geowheel]", f"pythons = {toml_list(pythons)}"]
@@ -78,6 +83,8 @@ def tool_table(
     lines.append(f"import-package = {toml_string(package)}")
     if environment != "default":
         lines.append(f"environment = {toml_string(environment)}")
+    if plugins:
+        lines.append(f"plugins = {toml_list(plugins)}")
     return "\n".join(lines) + "\n"
 
 
