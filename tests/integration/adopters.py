@@ -116,10 +116,10 @@ requires-python = ">=3.11"
 """
 
 
-def _project(requires: str, backend: str, more: str = "", **files: str) -> dict[str, str]:
+def _project(requires: str, backend: str, more: str = "") -> dict[str, str]:
     version = 'dynamic = ["version"]' if "scm" in requires else 'version = "1.0"'
     text = _BUILD.format(requires=requires, backend=backend, version=version)
-    return {"pyproject.toml": text + more, "src/adopted/__init__.py": '"""A package."""\n'} | files
+    return {"pyproject.toml": text + more, "src/adopted/__init__.py": '"""A package."""\n'}
 
 
 # As their own documentation begins, with the package in src/; none says anything of GDAL's files.
@@ -131,12 +131,49 @@ PURE = {
     "hatchling": _project('"hatchling"', "hatchling.build"),
     "poetry-core": _project('"poetry-core>=2"', "poetry.core.masonry.api"),
 }
+# What `init` tells to add stands in here already.
+_INIT = """\
+try:
+    from ._geowheel import configure
+except ModuleNotFoundError:  # not built by geowheel: the system's GDAL and its data
+    pass
+else:
+    configure()
+from ._core import release
+"""
+_CORE = """\
+#include <Python.h>
+#include <gdal.h>
+static PyObject *release(PyObject *, PyObject *) {
+    return PyUnicode_FromString(GDALVersionInfo("RELEASE_NAME"));
+}
+static PyMethodDef methods[] = {
+    {"release", release, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_core", nullptr, -1, methods};
+PyMODINIT_FUNC PyInit__core() { return PyModule_Create(&module); }
+"""
+_CMAKE = """\
+cmake_minimum_required(VERSION 3.18)
+project(adopted LANGUAGES CXX)
+find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
+find_package(GDAL REQUIRED)
+python_add_library(_core MODULE core.cpp WITH_SOABI)
+target_link_libraries(_core PRIVATE GDAL::GDAL)
+install(TARGETS _core DESTINATION adopted)
+"""
+_MESON = """\
+project('adopted', 'cpp')
+py = import('python').find_installation(pure: false)
+flags = run_command('gdal-config', '--cflags', check: true).stdout().strip().split()
+libraries = run_command('gdal-config', '--libs', check: true).stdout().strip().split()
+py.install_sources('src/adopted/__init__.py', subdir: 'adopted')
+py.extension_module('_core', 'core.cpp', cpp_args: flags, link_args: libraries,
+                    install: true, subdir: 'adopted')
+"""
+_SOURCES = {"src/adopted/__init__.py": _INIT, "core.cpp": _CORE}
 COMPILING = {
-    "scikit-build-core": _project(
-        '"scikit-build-core"', "scikit_build_core.build",
-        **{"CMakeLists.txt": "cmake_minimum_required(VERSION 3.15)\nproject(adopted C)\n"},
-    ),
-    "meson-python": _project(
-        '"meson-python"', "mesonpy", **{"meson.build": "project('adopted', 'c')\n"}
-    ),
-}  # fmt: skip
+    "scikit-build-core": _project('"scikit-build-core"', "scikit_build_core.build")
+    | _SOURCES
+    | {"CMakeLists.txt": _CMAKE},
+    "meson-python": _project('"meson-python"', "mesonpy") | _SOURCES | {"meson.build": _MESON},
+}

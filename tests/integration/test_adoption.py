@@ -110,9 +110,7 @@ def project_of(built: Built, folder: Path, files: Mapping[str, str]) -> ProjectC
     write_files(folder, files)
     if "scm" in files["pyproject.toml"]:
         git(folder, "init", "-q")
-        git(folder, "add", "-A")
-        git(folder, "commit", "-qm", "all")
-        git(folder, "tag", "v4.5.6")
+        commit(folder, "v1.0")
     return ProjectCopy(
         root=folder,
         cache=built.project.cache,
@@ -124,6 +122,12 @@ def project_of(built: Built, folder: Path, files: Mapping[str, str]) -> ProjectC
 def git(folder: Path, *arguments: str) -> None:
     author = ["-c", "user.name=A", "-c", "user.email=a@example.invalid"]
     subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def commit(folder: Path, tag: str) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", tag)
+    git(folder, "tag", tag)
 
 
 def init(project: ProjectCopy, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -168,6 +172,8 @@ def test_a_pure_project_builds_as_init_left_it(
 ) -> None:
     project = project_of(built, tmp_path / "project", files)
     succeeded(init(project, "--yes"))
+    if "scm" in files["pyproject.toml"]:
+        commit(project.root, "v4.5.6")  # and what init has ignored leaves the checkout clean
     shutil.copytree(compiled.root / ".geowheel", project.root / ".geowheel", symlinks=True)
     succeeded(project.run("build", "--python", PYTHON))
     (raw,) = project.root.glob(".geowheel/*/build/*/*.whl")
@@ -178,11 +184,26 @@ def test_a_pure_project_builds_as_init_left_it(
     assert {"adopted/__init__.py", "adopted/_vendor/osgeo/_data/proj/proj.db"} <= names
 
 
+@pytest.mark.parametrize("files", COMPILING.values(), ids=COMPILING)
+def test_a_compiling_project_passes_the_probes_as_init_left_it(
+    built: Built, tmp_path: Path, files: Mapping[str, str]
+) -> None:
+    project = project_of(built, tmp_path / "project", files)
+    succeeded(init(project, "--yes"))
+    (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
+    assert summary["probes"] and all(probe["passed"] for probe in summary["probes"])
+    with zipfile.ZipFile(summary["wheel"]) as archive:
+        names = archive.namelist()
+    assert "adopted/_geowheel.py" in names
+    assert any(name.startswith("adopted.libs/libgdal-") for name in names)
+
+
 def test_gdal_itself_from_nothing(built: Built, tmp_path: Path) -> None:
     project = project_of(built, tmp_path / "gdal", {"pyproject.toml": ""})
     (project.root / "pyproject.toml").unlink()
     succeeded(init(project, "--name", "GDAL", "--layout", "toplevel", "--yes"))
-    succeeded(project.run("plan", "--python", PYTHON))
+    (summary,) = project.json("repair", "--python", PYTHON)["targets"]
+    assert Path(summary["wheel"]).name.startswith("gdal-3.")
 
 
 # ---------------------------------------------------------------------------- pixi

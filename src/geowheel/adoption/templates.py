@@ -88,6 +88,16 @@ def tool_table(
     return "\n".join(lines) + "\n"
 
 
+def build_table(requires: Sequence[str]) -> str:
+    """`[tool.geowheel.build]`; nothing where nothing is required."""
+    if not requires:
+        return ""
+    return (
+        "\n# What the build backend asks for when it is called.\n[tool.geowheel.build]\n"
+        f"requires = {toml_list(requires)}\n"
+    )
+
+
 def suggested_tests(dependencies: Iterable[str]) -> str:
     """`[tool.geowheel.test]`, commented out: only the project knows how its tests are run."""
     return (
