@@ -14,6 +14,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from geowheel.digest import sha256_file
 from tests.integration.project_copy import REPOSITORY
 
 NOX_TIMEOUT = 290
@@ -34,7 +35,9 @@ class ToolkitIndex:
         page = folder / "simple" / "geowheel"
         page.mkdir(parents=True)
         shutil.copy(wheel, page)
-        (page / "index.html").write_text(f'<!DOCTYPE html><a href="{wheel.name}">{wheel.name}</a>')
+        # With the hash, no cache of pip's or uv's can bring another checkout's.
+        link = f"{wheel.name}#sha256={sha256_file(wheel)}"
+        (page / "index.html").write_text(f'<!DOCTYPE html><a href="{link}">{wheel.name}</a>')
 
         class Handler(SimpleHTTPRequestHandler):
             def log_message(self, *_: object) -> None:
