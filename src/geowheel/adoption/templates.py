@@ -24,6 +24,7 @@ _PLATFORMS: Final = (
     Platform.WIN_64,
 )
 
+_PROBED_WITH_NUMPY: Final = "# NumPy, so that GDAL's arrays are probed as well.\n"
 # docs/configuration.md shows this very module.
 OSGEO_HELPER: Final = '''\
 """The one place where this package gets GDAL from: its own, or in a checkout the environment's."""
@@ -115,7 +116,7 @@ def new_pyproject(name: str, package: str, table: str) -> str:
         f'[project]\nname = {toml_string(name)}\nversion = "0.1.0"\nrequires-python = ">=3.11"\n\n'
         "[tool.hatch.build.targets.wheel]\n"
         f"packages = {toml_list([f'src/{package}'])}\n\n{table}\n"
-        '[tool.geowheel.test]\nrequires = ["pytest>=8"]\n'
+        f'{_PROBED_WITH_NUMPY}[tool.geowheel.test]\nrequires = ["numpy>=2", "pytest>=8"]\n'
         'command = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "{host}/tests"]\n'
     )
 
@@ -129,7 +130,8 @@ def new_gdal_pyproject(name: str, table: str) -> str:
         "# The version is the locked libgdal's: geowheel hands it over.\n"
         '[tool.hatch.version]\nsource = "env"\nvariable = "GEOWHEEL_GDAL_VERSION"\n\n'
         "# There is nothing here for hatchling to pack: geowheel adds GDAL.\n"
-        f"[tool.hatch.build.targets.wheel]\nbypass-selection = true\n\n{table}"
+        f"[tool.hatch.build.targets.wheel]\nbypass-selection = true\n\n{table}\n"
+        f'{_PROBED_WITH_NUMPY}[tool.geowheel.test]\nrequires = ["numpy>=2"]\n'
     )
 
 
