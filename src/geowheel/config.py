@@ -210,7 +210,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 def read_host(folder: Path) -> HostFile:
     """The host project in `folder`; raises ConfigError with every fault at once."""
     path = folder / "pyproject.toml"
-    data = read_toml(path)
+    return host_from(read_toml(path), path)
+
+
+def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
+    """The host project that a parsed pyproject.toml describes; `path` is for messages.
+
+    Raises ConfigError with every fault at once.
+    """
     faults: list[Fault] = []
     tool = data.get("tool", {}).get("geowheel")
     if tool is None:
@@ -275,9 +282,7 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
     for python in config.pythons:
         if not PYTHON_VERSION.fullmatch(python):
             fault("pythons", f"{python!r} is not a CPython version such as 3.12")
-        elif not allowed.contains(python, prereleases=True) and not allowed.contains(
-            f"{python}.99", prereleases=True
-        ):
+        elif not allows(allowed, python):
             fault("pythons", f"{python} is outside requires-python {requires_python!r}")
     for key, requires in (
         ("build.requires", config.build.requires),
@@ -308,6 +313,11 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
     ):
         fault("data", f"gdal and proj would share {places.gdal_data}", "name two folders")
     return faults
+
+
+def allows(specifiers: SpecifierSet, python: str) -> bool:
+    """Whether some release of `python`, such as 3.12, is within requires-python's specifiers."""
+    return any(specifiers.contains(text, prereleases=True) for text in (python, f"{python}.99"))
 
 
 def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from geowheel import cli
+from geowheel.arguments import parser as make_parser
 from geowheel.cli import main
 from geowheel.command_help import EPILOG, SHELLS
 from geowheel.completion import script
@@ -15,7 +15,7 @@ from geowheel.completion import script
 
 @pytest.fixture
 def commands() -> dict[str, argparse.ArgumentParser]:
-    (found,) = (a.choices for a in cli._parser()._actions if isinstance(a.choices, dict))
+    (found,) = (a.choices for a in make_parser()._actions if isinstance(a.choices, dict))
     return found
 
 
@@ -48,7 +48,7 @@ def test_a_command_that_no_group_names_is_shown_as_well(
 
 
 def test_the_examples_can_be_parsed(commands: dict[str, argparse.ArgumentParser]) -> None:
-    parser, seen = cli._parser(), 0
+    parser, seen = make_parser(), 0
     for text in [EPILOG, *(p.epilog for p in commands.values() if p.epilog)]:
         for line in text.splitlines():
             if not line.startswith("  geowheel") or "COMMAND" in line:
@@ -65,7 +65,7 @@ def test_every_shell_gets_a_script_with_every_command(
 ) -> None:
     assert main(["completion", shell]) == 0
     text = capsys.readouterr().out
-    assert text == script(cli._parser(), shell)
+    assert text == script(make_parser(), shell)
     assert all(name in text for name in commands)
 
 
