@@ -105,6 +105,22 @@ class Build:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Licenses:
+    """`[tool.geowheel.licenses]`: what a wheel may bundle."""
+
+    refuse: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_doc(
+            "patterns of licences that no bundled package may be under (default: GPL-* and AGPL-*; "
+            "where the native stack is not from a committed lock, only a warning)"
+        ),
+    )
+    accept: tuple[str, ...] = field(
+        default=(), metadata=_doc("patterns of packages that are taken all the same")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Test:
     """`[tool.geowheel.test]`: what runs in a clean environment beside the built-in probes."""
 
@@ -161,6 +177,9 @@ class Config:
     build: Build = field(default_factory=Build, metadata=_doc("the host's build"))
     budget: Budget = field(default_factory=Budget, metadata=_doc("size budget"))
     floor: Floor = field(default_factory=Floor, metadata=_doc("oldest systems to support"))
+    licenses: Licenses = field(
+        default_factory=Licenses, metadata=_doc("licences of what is bundled")
+    )
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
 
     @property

@@ -130,6 +130,20 @@ def entry(path: str, data: bytes, **more: str) -> dict[str, str]:
     return {"_path": path, "path_type": "hardlink", "sha256": sha256_bytes(data), **more}
 
 
+@pytest.mark.parametrize("folder", ["info/licenses", "info"])
+def test_licence_texts_are_kept_beside_the_prefix(workshop: Workshop, folder: str) -> None:
+    tree = workshop.unpack("a", {"lib/a": b"x"})
+    name = "LICENSE.txt"
+    (tree / folder).mkdir(exist_ok=True)
+    (tree / folder / name).write_bytes(b"terms")
+    (tree / folder / "LICENSE.link").symlink_to("/etc/passwd")
+    (text,) = workshop.place("a").licenses
+    assert (text.path, text.sha256) == (name, sha256_bytes(b"terms"))
+    kept = workshop.folder / "licenses" / "a"
+    assert {path.name for path in kept.iterdir()} == {name}
+    assert (kept / name).read_bytes() == b"terms"
+
+
 @pytest.mark.parametrize("consume", [True, False])
 def test_files_are_placed_with_digest_mode_and_prefix(workshop: Workshop, consume: bool) -> None:
     library = b"\x7fELF\0" + PLACEHOLDER.encode() + b"/share\0"

@@ -1,23 +1,19 @@
-"""Repair, apart from the tools: owners of members, the floor, the file for the bootstrap."""
+"""Repair, apart from the tools: the floor, the file for the bootstrap."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from geowheel.errors import BuildError
 from geowheel.ledger import Ledger
-from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
-from geowheel.native.pixi_lock import Package
 from geowheel.places import Places
 from geowheel.stages import repair
-from geowheel.stages.repair import only_wheel, owner_of, owners_in_wheel
+from geowheel.stages.repair import only_wheel
 from geowheel.systems.auditwheel_repair import Bundled, RepairedTree
 
 from .hosts import make_places, make_record
@@ -48,92 +44,6 @@ def repaired(
     )  # fmt: skip
 
 
-def manifest(packages: Mapping[str, Sequence[str]]) -> NativeManifest:
-    return NativeManifest(
-        platform="linux-64",
-        prefix_string="/p",
-        packages=tuple(
-            PlacedPackage(
-                package=Package(
-                    name=name, version="1.2", build="0", subdir="linux-64", url="", sha256="",
-                    size=None, license=None, depends=(),
-                ),
-                files=tuple(PlacedFile(path=path, sha256="", size=1) for path in paths),
-            )
-            for name, paths in packages.items()
-        ),
-    )  # fmt: skip
-
-
-STACK = manifest(
-    {
-        "libgdal-core": ["lib/libgdal.so.36.3.10.2", "share/gdal/a", "lib/gdalplugins/ogr_A.so"],
-        "libgdal-hdf5": ["lib/gdalplugins/gdal_HDF5.so"],
-        "proj": ["lib/libproj.so.25.9.5", "share/proj/proj.db"],
-        "ca-certificates": ["ssl/cacert.pem"],
-    }
-)
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("a/b/c.py", "deepest"),
-        ("a/b.py", "outer"),
-        ("a/b/exact.py", "exact"),
-        ("a/b/exact.pyc", "longer than exact"),
-        ("other.py", "host"),
-    ],
-)
-def test_the_longest_prefix_owns_a_member(path: str, expected: str) -> None:
-    owners = {"": "host", "a/": "outer", "a/b/": "deepest", "a/b/exact.py": "exact"}
-    owners |= {"a/b/exact.pyc": "longer than exact"}
-    assert owner_of(path, owners) == expected
-
-
-def test_a_member_without_an_owner_has_none() -> None:
-    assert owner_of("b.py", {"a/": "outer"}) == ""
-    assert owner_of("b.py", {}) == ""
-
-
-PATHS = st.text("ab/", max_size=5)
-
-
-@given(PATHS, st.dictionaries(PATHS, st.text(max_size=3), min_size=1))
-def test_no_longer_prefix_is_passed_over(path: str, owners: dict[str, str]) -> None:
-    fitting = sorted((prefix for prefix in owners if path.startswith(prefix)), key=len)
-    assert owner_of(path, owners) == (owners[fitting[-1]] if fitting else "")
-
-
-def test_every_part_of_a_wheel_has_its_package(tmp_path: Path) -> None:
-    raw = "host-1.0-cp312-cp312-linux_x86_64.whl"
-    owners = owners_in_wheel(repaired(tmp_path), STACK, PRIVATE, raw)
-    for path, expected in {
-        GDAL.path: "libgdal-core 1.2",
-        PROJ.path: "proj 1.2",
-        "terrain/_vendor/osgeo/_data/gdal/gdalvrt.xsd": "libgdal-core 1.2",
-        "terrain/_vendor/osgeo/_data/proj/proj.db": "proj 1.2",
-        "terrain/_vendor/osgeo/_data/cacert.pem": "ca-certificates 1.2",
-        "terrain/_vendor/osgeo/_plugins/gdal_HDF5.so": "libgdal-hdf5 1.2",
-        "terrain/_vendor/osgeo/_plugins/ogr_A.so": "libgdal-core 1.2",
-        "terrain/core.py": "host",
-        "host-1.0.dist-info/METADATA": "host",
-    }.items():
-        assert owner_of(path, owners) == expected
-
-
-def test_bindings_and_utilities_are_neither_the_hosts_nor_a_librarys(tmp_path: Path) -> None:
-    owners = owners_in_wheel(repaired(tmp_path), STACK, TOPLEVEL, "host-1.0-py3-none-any.whl")
-    for path, word in {"osgeo/gdal.py": "bindings", "osgeo_utils/a.py": "utilities"}.items():
-        assert word in owner_of(path, owners)
-        assert "1.2" in owner_of(path, owners)
-
-
-def test_utilities_of_a_private_package_are_gdals_as_well(tmp_path: Path) -> None:
-    owners = owners_in_wheel(repaired(tmp_path), STACK, PRIVATE, "terrain-1.0-py3-none-any.whl")
-    assert "utilities" in owner_of("terrain/_vendor/osgeo_utils/a.py", owners)
-
-
 def test_a_wheel_within_the_floor_is_not_refused(tmp_path: Path) -> None:
     for newest in (None, "2.35", "2.36", "3.0"):
         repair._check_floor(repaired(tmp_path), newest, FORCING)
@@ -150,17 +60,6 @@ def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
     assert "GLIBC_2.35 by libcurl 8, libgdal-core 3, proj 9; GLIBCXX_3.4.30 by" in text
     assert "zlib" not in text
     assert "[tool.geowheel.floor]" in text
-
-
-def test_without_bindings_the_package_is_the_hosts(tmp_path: Path) -> None:
-    owners = owners_in_wheel(repaired(tmp_path), STACK, NONE, "host-1.0-cp312-cp312-linux.whl")
-    for path, expected in {
-        "pkg/gdal_data/gdalvrt.xsd": "libgdal-core 1.2",
-        "pkg/_data/proj/proj.db": "proj 1.2",
-        "pkg/_core.so": "host",
-        "osgeo_utils/a.py": "host",
-    }.items():
-        assert owner_of(path, owners) == expected
 
 
 @pytest.mark.parametrize("places", [TOPLEVEL, PRIVATE, NONE], ids=lambda p: p.layout)

@@ -16,7 +16,9 @@ from geowheel.stages.size import LARGEST, SizeInputs, inputs, run
 from .hosts import make_context, make_project, make_record, make_step
 
 NAME = "host-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"
-OWNERS = {"": "host", "osgeo/": "GDAL bindings", "host.libs/libgdal.so": "libgdal-core 3.10.2"}
+OWNERS = {"host.libs/libgdal.so": "libgdal-core 3.10.2"} | {
+    f"host-1.0.dist-info/{name}": "host" for name in ("METADATA", "RECORD", "WHEEL")
+}
 METADATA = "Metadata-Version: 2.1\nName: host\nVersion: 1.0\n"
 
 
@@ -114,6 +116,16 @@ def sized(context: Context) -> SizeInputs:
         files={NAME: b"wheel"}, facts={"owners": OWNERS},
     )  # fmt: skip
     return inputs(context, {"repair": repair})
+
+
+def test_what_each_package_costs_adds_up(tmp_path: Path) -> None:
+    given = make_inputs(tmp_path, files=20)
+    facts = verdict(given, tmp_path).facts
+    found = facts["packages"]
+    assert next(r["size"] for r in found if r["package"] == "libgdal-core 3.10.2") == 100_000
+    assert [row["packed"] for row in found] == sorted((r["packed"] for r in found), reverse=True)
+    assert sum(row["size"] for row in found) == facts["installed"]
+    assert {row["package"] for row in found} == {"libgdal-core 3.10.2", "host", "of no package"}
 
 
 def test_budgets_come_from_the_configuration(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from geowheel.errors import IntegrityError
 from geowheel.native.pixi_lock import Package
 
 MANIFEST: Final = "native.json"
+LICENSES: Final = "licenses"
+"""Beside the prefix: each package's licence texts, in a folder of its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class PlacedPackage:
 
     package: Package
     files: tuple[PlacedFile, ...]
+    licenses: tuple[PlacedFile, ...] = ()
+    """Its licence texts, by their path in `licenses/NAME` beside the prefix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,7 @@ def read_native_manifest(folder: Path) -> NativeManifest:
             PlacedPackage(
                 package=Package(**{**p["package"], "depends": tuple(p["package"]["depends"])}),
                 files=tuple(PlacedFile(**file) for file in p["files"]),
+                licenses=tuple(PlacedFile(**file) for file in p["licenses"]),
             )
             for p in data["packages"]
         ),
@@ -104,7 +109,28 @@ def place(
     )
     placed = (job.place(entry) for entry in _entries(package, unpacked))
     files = (file for file in placed if file is not None)
-    return PlacedPackage(package=package, files=tuple(sorted(files, key=lambda f: f.path)))
+    return PlacedPackage(
+        package=package,
+        files=tuple(sorted(files, key=lambda f: f.path)),
+        licenses=tuple(_keep_licences(package, unpacked, prefix.parent / LICENSES)),
+    )
+
+
+def _keep_licences(package: Package, unpacked: Path, goal: Path) -> Iterator[PlacedFile]:
+    """Copy info/licenses (older packages: info/LICENSE*), where the texts of a package lie."""
+    info = unpacked / "info"
+    folder = info / "licenses"
+    paths = folder.rglob("*") if folder.is_dir() else info.glob("LICENSE*")
+    root = folder if folder.is_dir() else info
+    for path in sorted(paths):
+        if path.is_symlink() or not path.is_file():
+            continue  # a link could lead anywhere, and texts are files
+        relative = path.relative_to(root).as_posix()
+        data = path.read_bytes()
+        place = goal / package.name / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        yield PlacedFile(path=relative, sha256=sha256_bytes(data), size=len(data))
 
 
 def check_links(placed: Iterable[PlacedPackage], prefix: Path) -> None:

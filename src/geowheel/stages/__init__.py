@@ -66,6 +66,7 @@ STAGES: Final = (
         name="repair",
         summary="bundle the native libraries; canonical wheel in dist/",
         upstream=("fetch", "vendor", "build"),
+        tools=("cyclonedx-python-lib", "license-expression"),
         interpreter=False,
     ),
     Stage(

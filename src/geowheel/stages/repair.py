@@ -13,10 +13,13 @@ from geowheel.binary.floor import floor
 from geowheel.binary.wheel import write_wheel
 from geowheel.console import Step
 from geowheel.context import Context
+from geowheel.description import describe
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
+from geowheel.leaks import check_leaks, machine_paths, overridden_by, prefix_strings
 from geowheel.ledger import Made, Record
-from geowheel.native.linker import NativeManifest, read_native_manifest
+from geowheel.licences import LicenceGate
+from geowheel.native.build_lock import Download
 from geowheel.places import Places
 from geowheel.systems import linux
 from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel, tool_versions
@@ -36,23 +39,37 @@ class RepairInputs(Inputs):
     prefix: Made
     platform: Platform
     places: Places
+    gdal_sdist: Download
     newest_glibc: str | None
+    refuse: tuple[str, ...] | None
+    """Patterns of licences; None: the usual ones."""
+    accept: tuple[str, ...]
+    locked: bool
+    """Whether the native stack is from a committed lock."""
     repair_tools: Mapping[str, str]
     """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
     environ: Mapping[str, str] = ambient()
+    machine: tuple[str, ...] = ambient()
+    """How paths of this machine begin, none of which may be in the wheel."""
 
 
 def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
     """From the raw wheel and the prefix."""
     fetch = upstream["fetch"]
+    config = context.project.config
     return RepairInputs(
         raw=only_wheel(upstream["build"]),
         prefix=fetch.made(PREFIX),
         platform=context.target.platform,
-        places=context.project.config.places,
-        newest_glibc=context.project.config.floor.glibc,
+        places=config.places,
+        gdal_sdist=context.locks.build.gdal_sdist,
+        newest_glibc=config.floor.glibc,
+        refuse=config.licenses.refuse,
+        accept=config.licenses.accept,
+        locked=context.locks.source.committed,
         repair_tools=tool_versions(context.project.machine.environ),
         environ=context.project.machine.environ,
+        machine=_machine(context),
     )
 
 
@@ -69,11 +86,19 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         environ=inputs.environ,
     )
     _write_bundle(repaired, inputs.places)
-    manifest = read_native_manifest(inputs.prefix.folder.parent)
-    owners = owners_in_wheel(repaired, manifest, inputs.places, inputs.raw.path.name)
-    forcing = _floor(repaired, owners)
+    described = describe(
+        repaired,
+        fetched=inputs.prefix.folder.parent,
+        places=inputs.places,
+        sdist=inputs.gdal_sdist,
+        gate=LicenceGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
+        step=step,
+    )
+    forcing = _floor(repaired, described.owners)
     _check_floor(repaired, inputs.newest_glibc, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
+    check_leaks(repaired.tree, inputs.machine)
+    baked = prefix_strings(repaired.tree, linux.PREFIX_STRING)
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
     return Outcome(
@@ -83,9 +108,32 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
             "tag": repaired.platform_tag,
             "libraries": len(repaired.bundled),
             "floor": forcing,
-            "owners": owners,
+            "owners": dict(described.owners),
+            "prefix_strings": [
+                {
+                    "path": found.path,
+                    "text": found.text,
+                    "overridden": overridden_by(found.text, linux.PREFIX_STRING),
+                }
+                for found in baked
+            ],
+            "licences": {
+                "packages": described.texts.packages,
+                "without": list(described.texts.without),
+            },
         }
     )
+
+
+def _machine(context: Context) -> tuple[str, ...]:
+    project = context.project
+    folders = [project.root, project.folder, project.machine.cache, *_home(project.machine.environ)]
+    return machine_paths(folders)
+
+
+def _home(environ: Mapping[str, str]) -> list[Path]:
+    home = environ.get("HOME")
+    return [Path(home)] if home and Path(home) != Path("/") else []
 
 
 def only_wheel(record: Record) -> Artefact:
@@ -96,38 +144,6 @@ def only_wheel(record: Record) -> Artefact:
             f"{record.stage} made {len(wheels)} wheels instead of one", where=str(record.folder)
         )
     return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
-
-
-def owners_in_wheel(
-    repaired: RepairedTree, manifest: NativeManifest, places: Places, raw: str
-) -> dict[str, str]:
-    """Path prefix in the wheel to the package that it came from, the longest prefix first."""
-    names = {owner.name: f"{owner.name} {owner.version}" for owner in manifest.owners.values()}
-    owners = {
-        bundled.path: str(names[manifest.owners[f"{linux.LIBRARIES}/{bundled.source}"].name])
-        for bundled in repaired.bundled
-    }
-    gdal = names["libgdal-core"]
-    owners[f"{places.gdal_data}/"] = gdal
-    owners[f"{places.proj_data}/"] = names.get("proj", "proj")
-    owners[places.ca_bundle] = names.get("ca-certificates", "ca-certificates")
-    for path, owner in manifest.owners.items():
-        if path.startswith(linux.PLUGINS + "/"):
-            owners[f"{places.plugins}/{Path(path).name}"] = names[owner.name]
-    if places.has_bindings:
-        owners[f"{places.package}/"] = f"bindings {manifest.gdal_version} (this toolchain)"
-        owners[f"{places.utilities}/"] = f"GDAL {manifest.gdal_version} utilities"
-    owners[""] = raw.partition("-")[0]
-    return dict(sorted(owners.items(), key=lambda item: (-len(item[0]), item[0])))
-
-
-def owner_of(path: str, owners: Mapping[str, str]) -> str:
-    """The package that a member of the wheel came from."""
-    exact = owners.get(path)
-    if exact is not None:
-        return exact
-    prefixes = [prefix for prefix in owners if path.startswith(prefix)]
-    return owners[max(prefixes, key=len)] if prefixes else ""
 
 
 def _write_bundle(repaired: RepairedTree, places: Places) -> None:
@@ -163,14 +179,13 @@ def _write_bundle(repaired: RepairedTree, places: Places) -> None:
 
 
 def _floor(repaired: RepairedTree, owners: Mapping[str, str]) -> list[dict[str, object]]:
-    packages = {path: owner_of(path, owners) for path in repaired.elves}
     return [
         {
             "needs": str(requirement),
             "packages": list(requirement.packages),
             "files": [forcing.path for forcing in requirement.forced_by],
         }
-        for requirement in floor(repaired.elves, packages)
+        for requirement in floor(repaired.elves, owners)
     ]
 
 

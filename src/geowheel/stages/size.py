@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geowheel.binary.wheel import read_wheel
+from geowheel.binary.wheel import Member, read_wheel
 from geowheel.console import Step, megabytes
 from geowheel.context import Context
 from geowheel.digest import Artefact
 from geowheel.ledger import Record
 
 from .contract import Inputs, Outcome
-from .repair import only_wheel, owner_of
+from .repair import only_wheel
 
 LARGEST = 10
+UNKNOWN = "of no package"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +55,11 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         )
         if actual > budget * 1e6
     ]
+    owners = {m.path: inputs.owners.get(m.path, UNKNOWN) for m in wheel.members}
     largest = [
-        {"path": m.path, "packed": m.packed, "size": m.size,
-         "package": owner_of(m.path, inputs.owners)}
+        {"path": m.path, "packed": m.packed, "size": m.size, "package": owners[m.path]}
         for m in sorted(wheel.members, key=lambda m: (-m.packed, m.path))[:LARGEST]
-    ]  # fmt: skip
+    ]
     facts = {
         "sha256": inputs.wheel.sha256,
         "wheel": inputs.wheel.path.name,
@@ -66,6 +68,7 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         "wheel_mb": inputs.wheel_mb,
         "installed_mb": inputs.installed_mb,
         "largest": largest,
+        "packages": _by_package(wheel.members, owners),
         "problems": problems,
     }
     (folder / "size.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -74,3 +77,16 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         f"{megabytes(installed)} installed of {inputs.installed_mb:g} MB"
     )
     return Outcome(facts=facts, passed=not problems)
+
+
+def _by_package(members: Sequence[Member], owners: Mapping[str, str]) -> list[dict[str, object]]:
+    """What each package costs, in bytes: packed in the wheel, and installed; the largest first."""
+    packed: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    for member in members:
+        packed[owners[member.path]] += member.packed
+        size[owners[member.path]] += member.size
+    return [
+        {"package": package, "packed": total, "size": size[package]}
+        for package, total in sorted(packed.items(), key=lambda item: (-item[1], item[0]))
+    ]

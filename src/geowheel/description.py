@@ -1,0 +1,86 @@
+"""What a repaired wheel says of itself: origins, licence texts and SBOM, written into dist-info."""
+
+from __future__ import annotations
+
+import email.parser
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from .binary.wheel import parse_filename
+from .console import Step
+from .digest import sha256_file
+from .licences import LicenceGate, Texts, add_licence_texts
+from .native.build_lock import Download
+from .native.linker import read_native_manifest
+from .origins import Origin, Origins, licence_holder
+from .places import Places
+from .sbom import FILE_NAME, Subject, sbom
+from .sbom import FOLDER as SBOMS
+from .systems.auditwheel_repair import RepairedTree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What was found while a wheel was described."""
+
+    owners: Mapping[str, str]
+    """Path in the wheel to the name and version of what it belongs to."""
+    texts: Texts
+
+
+def describe(
+    repaired: RepairedTree,
+    *,
+    fetched: Path,
+    places: Places,
+    sdist: Download,
+    gate: LicenceGate,
+    step: Step,
+) -> Described:
+    """Write licence texts and the SBOM into the tree; `fetched` is the folder that `fetch` made.
+
+    Raises BuildError for a bundled file that no package owns, and for refused licences.
+    """
+    tree = repaired.tree
+    (dist_info,) = tree.glob("*.dist-info")
+    subject = _subject(repaired.filename, dist_info)
+    manifest = read_native_manifest(fetched)
+    host = Origin(name=subject.name, version=subject.version)
+    origins = Origins(
+        places=places, manifest=manifest, sdist=sdist, host=host, bundled=repaired.bundled
+    ).of(_members(tree))
+    holders = {licence_holder(origin, manifest) for origin in origins.values()}
+    packages = [package for package in holders if package is not None]
+    gate.check(packages, step)
+    texts = add_licence_texts(packages, fetched, dist_info)
+    if texts.without:
+        step.say(f"no licence text in the packages of {', '.join(texts.without)}")
+    _write_sbom(subject, origins, tree, dist_info)
+    # RECORD is made when the wheel is packed.
+    every = [*_members(tree), f"{dist_info.name}/RECORD"]
+    owners = {path: str(origins.get(path, host)) for path in every}
+    return Described(owners=owners, texts=texts)
+
+
+def _write_sbom(
+    subject: Subject, origins: Mapping[str, Origin], tree: Path, dist_info: Path
+) -> None:
+    described = [path for path, origin in origins.items() if origin.is_bundled]
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(lambda path: sha256_file(tree / path), described)
+        sha256 = dict(zip(described, digests, strict=True))
+    goal = dist_info / SBOMS / FILE_NAME
+    goal.parent.mkdir(exist_ok=True)
+    goal.write_text(sbom(subject, origins, sha256), encoding="utf-8")
+
+
+def _subject(filename: str, dist_info: Path) -> Subject:
+    name, version, _, _ = parse_filename(filename)
+    metadata = email.parser.HeaderParser().parsestr((dist_info / "METADATA").read_text("utf-8"))
+    return Subject(name=name, version=version, license=str(metadata.get("License-Expression", "")))
+
+
+def _members(tree: Path) -> list[str]:
+    return sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())

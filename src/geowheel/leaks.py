@@ -1,0 +1,109 @@
+"""Paths that a wheel must not hold: those of the machine that built it; and those that it may.
+
+A path of a checkout or a home folder tells strangers about the builder, differs from one build to
+another,
+and may be looked for at run time on a machine where somebody else can create it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .errors import BuildError, Fault
+
+SHOWN: Final = 5  # strings of one file that a message names
+_TEXT: Final = re.compile(rb"[\x20-\x7e\x80-\xff]*")
+_BEFORE: Final = 200  # bytes that are looked at before a find, for the string's beginning
+LOOK_UPS: Final[Mapping[str, str]] = {
+    "share/gdal": "GDAL_DATA, set by the bootstrap",
+    "share/proj": "PROJ's search paths, set by the bootstrap",
+    "lib/gdalplugins": "GDAL_DRIVER_PATH, set by the bootstrap",
+    "ssl/cacert.pem": "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap",
+    "ssl/cert.pem": "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap",
+    "etc/ssl": "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap",
+}
+"""Of the native stack's own paths: what is asked before them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A string in a file."""
+
+    path: str
+    text: str
+
+
+def machine_paths(folders: Iterable[Path]) -> tuple[str, ...]:
+    """How paths below these folders of the machine begin: checkout, cache, home.
+
+    Of a folder at the very top, such as root's home, only hidden names count: `/root/x` may be
+    something else.
+    """
+    return tuple(sorted({f"{path}/" if len(path.parts) > 2 else f"{path}/." for path in folders}))
+
+
+def check_leaks(tree: Path, machine: Iterable[str]) -> None:
+    """Raise BuildError naming file and string for every path of the machine in a file of `tree`.
+
+    `machine` is what `machine_paths` gives.
+    """
+    places = [beginning.encode() for beginning in machine]
+    faults = []
+    for path in _files(tree):
+        found = list(dict.fromkeys(_strings(path, places)))
+        if found:
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            faults.append(
+                Fault(
+                    what=f"holds a path of this machine: {', '.join(found[:SHOWN])}{more}",
+                    where=path.relative_to(tree).as_posix(),
+                    cause="a build wrote it into what it made (Cython does into its C, a compiler "
+                    "into debug information and assertions)",
+                    fix="keep the file out of the wheel, or have the build write no path",
+                )
+            )
+    if faults:
+        raise BuildError(faults)
+
+
+def prefix_strings(tree: Path, prefix_string: str) -> list[Found]:
+    """Every string with the fixed prefix in it, by file: look-ups that were compiled in."""
+    return [
+        Found(path=path.relative_to(tree).as_posix(), text=text)
+        for path in _files(tree)
+        for text in dict.fromkeys(_strings(path, [prefix_string.encode()]))
+    ]
+
+
+def overridden_by(text: str, prefix_string: str) -> str:
+    """What is asked at run time before a path below the prefix; empty where nothing is known."""
+    below = text.partition(prefix_string)[2].lstrip("/")
+    return next((words for start, words in LOOK_UPS.items() if below.startswith(start)), "")
+
+
+def _files(tree: Path) -> list[Path]:
+    return sorted(path for path in tree.rglob("*") if path.is_file() and path.stat().st_size)
+
+
+def _strings(path: Path, wanted: Sequence[bytes]) -> Iterator[str]:
+    """The printable strings of a file that hold one of `wanted`."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for word in wanted:
+            place = data.find(word)
+            while place >= 0:
+                begin = _beginning(data[max(0, place - _BEFORE) : place])
+                match = _TEXT.match(data, place)
+                end = match.end() if match else place + len(word)
+                yield data[place - begin : end].decode("utf-8", "replace")
+                place = data.find(word, max(end, place + 1))
+
+
+def _beginning(before: bytes) -> int:
+    """How many bytes before a find belong to the same string."""
+    match = re.search(rb"[\x20-\x7e\x80-\xff]*$", before)
+    return len(match[0]) if match else 0

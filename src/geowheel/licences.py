@@ -1,0 +1,181 @@
+"""Licences of what a wheel bundles: the gate, and the texts in dist-info/licenses (PEP 639)."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
+
+from .console import Step
+from .errors import BuildError, Fault
+from .native.linker import LICENSES
+from .native.pixi_lock import Package
+
+FOLDER: Final = "licenses/bundled"
+SUMMARY: Final = "SUMMARY.md"
+COPYLEFT: Final = ("GPL-*", "AGPL-*")
+"""Refused unless the configuration says otherwise: what it asks of the whole that it is part of."""
+OLDEST_METADATA: Final = (2, 4)  # the first version with License-File (PEP 639)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenceGate:
+    """What the configuration says of licences."""
+
+    refuse: tuple[str, ...] | None
+    """Patterns of licence identifiers; None: those of copyleft, and only where it matters."""
+    accept: tuple[str, ...]
+    """Patterns of package names."""
+    locked: bool
+    """Whether the native stack is from a committed lock. Another one is not for release, so there
+    the usual patterns only warn; patterns that the configuration names always refuse."""
+
+    def check(self, packages: Iterable[Package], step: Step) -> None:
+        """Raise BuildError, or warn, for packages under refused licences."""
+        refuse = COPYLEFT if self.refuse is None else self.refuse
+        faults = refused(packages, refuse=refuse, accept=self.accept)
+        if faults and (self.locked or self.refuse is not None):
+            raise BuildError(faults)
+        if faults:
+            step.console.warn(
+                f"{len(faults)} bundled packages are under {' or '.join(refuse)}: with a committed "
+                "lock that is an error, until [tool.geowheel.licenses] decides"
+            )
+
+
+def refused(
+    packages: Iterable[Package], *, refuse: Sequence[str], accept: Sequence[str]
+) -> list[Fault]:
+    """A fault for every package that can only be had under a refused licence.
+
+    `refuse` holds patterns of licence identifiers, `accept` patterns of package names. Of an
+    expression with OR one way has to be free of refused licences, with AND all parts.
+    """
+    return [
+        Fault(
+            what=f"{package.name} {package.version} is under {package.license}",
+            cause="the wheel bundles it, and [tool.geowheel.licenses] refuses "
+            f"{', '.join(sorted(found))}",
+            fix=f'leave it out; or decide for it: accept = ["{package.name}"] in '
+            "[tool.geowheel.licenses]",
+        )
+        for package in sorted(packages, key=lambda p: p.name)
+        if not any(fnmatch.fnmatch(package.name, pattern) for pattern in accept)
+        and (found := refused_in(package.license or "", refuse))
+    ]
+
+
+def refused_in(expression: str, refuse: Sequence[str]) -> frozenset[str]:
+    """The refused licences that no choice in the expression avoids; empty where one does.
+
+    What is no expression (older conda packages say `BSD 3-Clause`) counts as one licence's name.
+    """
+    if not expression:
+        return frozenset()
+    try:
+        parsed = Licensing().parse(expression)
+    except ExpressionError:
+        parsed = None
+    if parsed is None:
+        return _refused([expression], refuse)
+    return _unavoidable(parsed, refuse)
+
+
+def _unavoidable(part: Any, refuse: Sequence[str]) -> frozenset[str]:
+    """Of a parsed expression: AND joins what its parts cannot avoid, OR takes its best part."""
+    arguments = getattr(part, "args", ())
+    if not arguments or not hasattr(part, "operator"):
+        return _refused([str(getattr(part, "key", part))], refuse)
+    below = [_unavoidable(argument, refuse) for argument in arguments]
+    if part.operator.strip().upper() == "OR":
+        return min(below, key=len)
+    return frozenset().union(*below)
+
+
+def _refused(names: Iterable[str], refuse: Sequence[str]) -> frozenset[str]:
+    return frozenset(
+        name
+        for name in names
+        if any(fnmatch.fnmatch(name.upper(), pattern.upper()) for pattern in refuse)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """The licence texts that were added to a wheel."""
+
+    packages: int
+    without: tuple[str, ...]
+    """Packages that bring no text."""
+
+
+def add_licence_texts(packages: Iterable[Package], kept: Path, dist_info: Path) -> Texts:
+    """Copy each package's texts below dist-info/licenses, write the summary, name them in METADATA.
+
+    `kept` holds them by package name, as the linker left them. A text that several packages share
+    is there once.
+    """
+    goal = dist_info / FOLDER
+    goal.mkdir(parents=True)
+    known: dict[bytes, str] = {}
+    rows: list[tuple[Package, list[str]]] = []
+    for package in sorted(packages, key=lambda p: p.name):
+        folder = kept / LICENSES / package.name
+        names = []
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            content = hashlib.sha256(path.read_bytes()).digest()
+            relative = f"{package.name}/{path.relative_to(folder).as_posix()}"
+            if content not in known:
+                known[content] = relative
+                (goal / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, goal / relative)
+            names.append(known[content])
+        rows.append((package, list(dict.fromkeys(names))))
+    (goal / SUMMARY).write_text(_summary(rows), encoding="utf-8")
+    files = sorted(path.relative_to(dist_info / "licenses").as_posix()
+                   for path in goal.rglob("*") if path.is_file())  # fmt: skip
+    metadata = dist_info / "METADATA"
+    metadata.write_text(with_licence_files(metadata.read_text("utf-8"), files), encoding="utf-8")
+    return Texts(
+        packages=len(rows), without=tuple(package.name for package, names in rows if not names)
+    )
+
+
+def _summary(rows: Iterable[tuple[Package, list[str]]]) -> str:
+    lines = [
+        "# Licences of what this wheel bundles",
+        "",
+        "Each package of the native stack with a file in this wheel, under the licence that it",
+        "states. The texts lie beside this file.",
+        "",
+        "| package | version | licence | texts |",
+        "| --- | --- | --- | --- |",
+    ]
+    for package, names in rows:
+        texts = ", ".join(names) or "none in the package"
+        licence = (package.license or "not stated").replace("|", "\\|")
+        lines.append(f"| {package.name} | {package.version} | {licence} | {texts} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_licence_files(metadata: str, files: Sequence[str]) -> str:
+    """METADATA with a License-File line for each file, and a version that knows them (PEP 639)."""
+    head, blank, body = metadata.partition("\n\n")
+    lines = [
+        f"Metadata-Version: {'.'.join(map(str, _at_least(line.partition(':')[2].strip())))}"
+        if line.lower().startswith("metadata-version:")
+        else line
+        for line in head.rstrip("\n").split("\n")
+    ]
+    lines += [f"License-File: {name}" for name in files]
+    return "\n".join(lines) + ("\n\n" + body if blank else "\n")
+
+
+def _at_least(version: str) -> tuple[int, ...]:
+    return max(tuple(map(int, version.split("."))), OLDEST_METADATA)

@@ -1,0 +1,112 @@
+"""Where every file of a repaired wheel comes from.
+
+Nothing enters a wheel anonymously: a bundled library that no package of the native stack owns ends
+the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from . import __version__
+from .errors import BuildError, Fault
+from .native.build_lock import Download
+from .native.linker import NativeManifest
+from .native.pixi_lock import GDAL, Package
+from .places import Places
+from .systems import linux
+from .systems.auditwheel_repair import Bundled
+
+GEOWHEEL: Final = "geowheel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a file belongs to."""
+
+    name: str
+    version: str
+    package: Package | None = None
+    """The conda package, for what comes from the native stack."""
+    sdist: Download | None = None
+    """GDAL's sdist, for what is compiled or copied from it."""
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it is neither the host's nor geowheel's own."""
+        return self.package is not None or self.sdist is not None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origins:
+    """All that may be an origin of one wheel's files."""
+
+    places: Places
+    manifest: NativeManifest
+    sdist: Download
+    host: Origin
+    bundled: tuple[Bundled, ...]
+
+    def of(self, members: Iterable[str]) -> dict[str, Origin]:
+        """The origin of each member; raises BuildError naming what no package owns."""
+        sources = dict(self._sources(members))
+        owners = self.manifest.owners
+        if faults := [
+            Fault(
+                what=f"{path} is in the wheel, but no package of the native stack owns {source}",
+                where=source,
+                cause="it was put into the prefix by hand, or an older geowheel placed it",
+                fix="run `nox -s fetch`, which places the prefix anew when it was changed",
+            )
+            for path, source in sorted(sources.items())
+            if source not in owners
+        ]:
+            raise BuildError(faults)
+        return {
+            path: _conda(owners[sources[path]]) if path in sources else self._other(path)
+            for path in members
+        }
+
+    def _sources(self, members: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Path in the wheel and path in the prefix, of what was copied from there."""
+        libraries = {item.path: f"{linux.LIBRARIES}/{item.source}" for item in self.bundled}
+        folders = {
+            f"{self.places.gdal_data}/": f"{linux.GDAL_DATA}/",
+            f"{self.places.proj_data}/": f"{linux.PROJ_DATA}/",
+            f"{self.places.plugins}/": f"{linux.PLUGINS}/",
+        }
+        for path in members:
+            if path in libraries:
+                yield path, libraries[path]
+            elif path == self.places.ca_bundle:
+                yield path, linux.CA_BUNDLE
+            for folder, source in folders.items():
+                if path.startswith(folder):
+                    yield path, source + path.removeprefix(folder)
+
+    def _other(self, path: str) -> Origin:
+        places = self.places
+        if path in (places.bootstrap, places.bundle, *places.packages_between):
+            return Origin(name=GEOWHEEL, version=__version__)
+        if places.has_bindings and path.startswith((f"{places.package}/", f"{places.utilities}/")):
+            return Origin(name="GDAL bindings", version=self.sdist.version, sdist=self.sdist)
+        return self.host
+
+
+def _conda(package: Package) -> Origin:
+    return Origin(name=package.name, version=package.version, package=package)
+
+
+def licence_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
+    """The conda package whose licence texts hold for an origin.
+
+    GDAL's sdist has no licence text of its own: libgdal-core's package brings GDAL's.
+    """
+    if origin.sdist is not None:
+        return next(p.package for p in manifest.packages if p.package.name == GDAL)
+    return origin.package

@@ -1,0 +1,88 @@
+"""Paths of the machine in a wheel are found by file and string; those of the prefix are listed."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.errors import BuildError
+from geowheel.leaks import Found, check_leaks, machine_paths, overridden_by, prefix_strings
+
+PREFIX = "/usr/lib/native-prefix"
+CHECKOUT = machine_paths([Path("/home/me/work/checkout")])
+
+
+def write(tree: Path, name: str, data: bytes) -> Path:
+    path = tree / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return tree
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"/home/me/work/checkout/src/a.c",
+        b"\x7fELF\0\0x=/home/me/work/checkout/a\0\xff",
+        b"\n".join([b"plain"] * 500) + b"\nfile:///home/me/work/checkout/b\n",
+    ],
+)
+def test_a_path_of_the_checkout_is_named_with_its_file(tmp_path: Path, data: bytes) -> None:
+    write(write(tmp_path, "pkg/clean.py", b"/usr/share/x"), "pkg/data.bin", data)
+    with pytest.raises(BuildError) as caught:
+        check_leaks(tmp_path, CHECKOUT)
+    (fault,) = caught.value.faults
+    assert fault.where == "pkg/data.bin"
+    text = re.search(rb"[\x20-\x7e]*/home/me/work/checkout/[\x20-\x7e]*", data)
+    assert text is not None and text[0].decode() in fault.what
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_it_is_found_wherever_it_stands(before: bytes, after: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = write(Path(folder), "a", before + b"/home/me/work/checkout/x" + after)
+        with pytest.raises(BuildError, match="/home/me/work/checkout/x"):
+            check_leaks(tree, CHECKOUT)
+
+
+def test_many_strings_of_a_file_are_named_in_part(tmp_path: Path) -> None:
+    data = b"\0".join(b"/home/me/work/checkout/%d" % number for number in range(8))
+    with pytest.raises(BuildError, match="and 3 more"):
+        check_leaks(write(tmp_path, "a", data), CHECKOUT)
+
+
+def test_other_paths_and_empty_files_are_no_leak(tmp_path: Path) -> None:
+    write(tmp_path, "a", b"/home/me/work/checkout-2/x /home/me/work /tmp/tkt /usr/lib")
+    check_leaks(write(tmp_path, "empty", b""), CHECKOUT)
+
+
+def test_of_a_home_at_the_top_only_hidden_names_count(tmp_path: Path) -> None:
+    paths = machine_paths([Path("/root"), Path("/home/me")])
+    assert paths == ("/home/me/", "/root/.")
+    check_leaks(write(tmp_path, "a", b"/root/element[1]"), paths)
+    with pytest.raises(BuildError, match=r"/root/\.pyenv/versions"):
+        check_leaks(write(tmp_path, "b", b"/root/.pyenv/versions/3.12/lib"), paths)
+
+
+def test_strings_of_the_prefix_are_listed_by_file(tmp_path: Path) -> None:
+    data = f"\0{PREFIX}/share/proj\0{PREFIX}/lib/engines-3\0{PREFIX}/share/proj\0".encode()
+    write(write(tmp_path, "b.so", data), "a.so", b"nothing")
+    assert prefix_strings(tmp_path, PREFIX) == [
+        Found(path="b.so", text=f"{PREFIX}/share/proj"),
+        Found(path="b.so", text=f"{PREFIX}/lib/engines-3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("/share/proj", "PROJ"), ("/share/gdal/x", "GDAL_DATA"), ("/ssl/cacert.pem", "CA"),
+     ("/lib/gdalplugins", "GDAL_DRIVER_PATH"), ("/lib/engines-3", ""), ("", "")],
+)  # fmt: skip
+def test_what_is_asked_before_a_path_of_the_prefix(text: str, words: str) -> None:
+    found = overridden_by(f"x={PREFIX}{text}", PREFIX)
+    assert words in found and bool(words) == bool(found)
