@@ -66,6 +66,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(python=False, default=False)
+def docs(session: nox.Session) -> None:
+    """renew the key table of docs/configuration.md from the configuration's source"""
+    table = str(HERE / "docs" / "configuration.md")
+    sources = {"PYTHONPATH": str(HERE / "src")}
+    session.run(str(environment()), "-m", "geowheel.schema", table, external=True, env=sources)
+
+
+@nox.session(python=False, default=False)
 def benchmark(session: nox.Session) -> None:
     """what a wheel costs, against the plain way (takes minutes; -- 3.12)"""
     script = str(HERE / "benchmarks" / "wheel.py")

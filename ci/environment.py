@@ -98,9 +98,17 @@ def ensure(
     try:
         if not plan.complete():
             _make(plan, said)
+        _say_used(plan.marker)
     except OSError as error:
         raise ToolEnvironmentError(explain_os_error(error, plan.folder)) from error
     return plan.python
+
+
+def _say_used(marker: Path) -> None:
+    """For `geowheel cache prune`, which goes by age; at most once a day."""
+    with contextlib.suppress(OSError):  # a cache that is only readable works as well
+        if time.time() - marker.stat().st_mtime > 86400:
+            os.utime(marker)
 
 
 def make_plan(requirements: Path, environ: Mapping[str, str]) -> Plan:

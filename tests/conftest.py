@@ -17,6 +17,7 @@ BY_FIXTURE = {
     "distro_channel": "distro",
     "built": "distro",
     "pixi_cli": "pixi",
+    "toolkit": "pypi",
 }
 
 

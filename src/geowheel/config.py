@@ -37,19 +37,26 @@ class Fallback(enum.StrEnum):
     """The channel to use when no lock is committed and the configured one is out of reach."""
 
     NONE = "none"
+    """No other one: the run ends with what could not be reached."""
     DISTRO = "distro"
+    """The distribution's own packages, as a local channel; said aloud before and after."""
 
 
-def _doc(text: str) -> dict[str, str]:
-    return {"doc": text}
+def _doc(text: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
+    """What a field means, and what its text (or each of its texts) has to look like as a whole."""
+    return {"doc": text, "pattern": pattern}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """`[tool.geowheel.budget]`: decimal megabytes."""
 
-    wheel_mb: float = field(default=100.0, metadata=_doc("largest wheel file, in MB"))
-    installed_mb: float = field(default=400.0, metadata=_doc("largest installed size, in MB"))
+    wheel_mb: float = field(
+        default=100.0, metadata=_doc("largest wheel file, in decimal megabytes")
+    )
+    installed_mb: float = field(
+        default=400.0, metadata=_doc("largest installed size, in decimal megabytes")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,8 @@ class Floor:
     """`[tool.geowheel.floor]`: the newest system that a wheel may ask for."""
 
     glibc: str | None = field(
-        default=None, metadata=_doc('newest glibc a Linux wheel may need, such as "2.36"')
+        default=None,
+        metadata=_doc('newest glibc that a Linux wheel may need, such as "2.36"', GLIBC_VERSION),
     )
 
 
@@ -69,14 +77,16 @@ class Data:
         default=None,
         metadata=_doc(
             "folder of GDAL's data, such as rasterio/gdal_data "
-            "(default: _data/gdal in the import package)"
+            "(default: _data/gdal in the import package)",
+            _DESTINATION,
         ),
     )
     proj: str | None = field(
         default=None,
         metadata=_doc(
             "folder of PROJ's data, such as rasterio/proj_data "
-            "(default: _data/proj in the import package)"
+            "(default: _data/proj in the import package)",
+            _DESTINATION,
         ),
     )
 
@@ -120,23 +130,27 @@ class Test:
     command: tuple[str, ...] = field(
         default=(),
         metadata=_doc(
-            "the host's tests as an argument list; {host} is a copy of the host's files, "
-            '"python" the interpreter of the clean environment'
+            "the host's tests as an argument list; `{host}` is a copy of the host's files, "
+            "`python` the interpreter of the clean environment"
         ),
     )
-    timeout_seconds: int = field(default=600, metadata=_doc("limit of the probes and the tests"))
+    timeout_seconds: int = field(
+        default=600, metadata=_doc("limit for the probes and for the tests")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """`[tool.geowheel]`: everything about the wheel."""
 
-    pythons: tuple[str, ...] = field(metadata=_doc("CPython versions to build for"))
+    pythons: tuple[str, ...] = field(
+        metadata=_doc('CPython versions to build for, such as ["3.12"]', PYTHON_VERSION)
+    )
     import_package: str = field(
         default="osgeo",
         metadata=_doc(
-            "import package that holds the bindings, such as terrain._vendor.osgeo; in layout none "
-            "the host's own, which gets the module _geowheel"
+            'import package that holds the bindings, such as "terrain._vendor.osgeo"; in layout '
+            "none the host's own, which gets the module _geowheel"
         ),
     )
     layout: Layout = field(
@@ -150,10 +164,10 @@ class Config:
     )
     drivers: tuple[str, ...] = field(
         default=("GTiff", "VRT", "MEM", "PNG", "GeoJSON", "GPKG"),
-        metadata=_doc("drivers that the wheel must have: the probes fail without one of them"),
+        metadata=_doc("drivers that the wheel must have: the probes fail without one"),
     )
     exclude: tuple[str, ...] = field(
-        default=(), metadata=_doc("patterns of payload files to leave out, such as osgeo/_data/*")
+        default=(), metadata=_doc('patterns of payload files to leave out, such as "osgeo/_data/*"')
     )
     channel_fallback: Fallback = field(
         default=Fallback.NONE,
@@ -215,7 +229,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 def read_host(folder: Path) -> HostFile:
     """The host project in `folder`; raises ConfigError with every fault at once."""
     path = folder / "pyproject.toml"
-    data = read_toml(path)
+    return host_from(read_toml(path), path)
+
+
+def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
+    """The host project that a parsed pyproject.toml describes; `path` is for messages.
+
+    Raises ConfigError with every fault at once.
+    """
     faults: list[Fault] = []
     tool = data.get("tool", {}).get("geowheel")
     if tool is None:
@@ -280,9 +301,7 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
     for python in config.pythons:
         if not PYTHON_VERSION.fullmatch(python):
             fault("pythons", f"{python!r} is not a CPython version such as 3.12")
-        elif not allowed.contains(python, prereleases=True) and not allowed.contains(
-            f"{python}.99", prereleases=True
-        ):
+        elif not allows(allowed, python):
             fault("pythons", f"{python} is outside requires-python {requires_python!r}")
     for key, requires in (
         ("build.requires", config.build.requires),
@@ -313,6 +332,11 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
     ):
         fault("data", f"gdal and proj would share {places.gdal_data}", "name two folders")
     return faults
+
+
+def allows(specifiers: SpecifierSet, python: str) -> bool:
+    """Whether some release of `python`, such as 3.12, is within requires-python's specifiers."""
+    return any(specifiers.contains(text, prereleases=True) for text in (python, f"{python}.99"))
 
 
 def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:

@@ -6,6 +6,8 @@ Standard output stays free for `--json`.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -18,6 +20,9 @@ import rich.console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .credentials import redact
+from .errors import GeowheelError
+from .kept import PREFIX, Kept
 from .process import Result, Runner
 
 Item = TypeVar("Item")
@@ -30,6 +35,25 @@ class Step:
 
     console: Console
     runner: Runner
+    kept: Kept | None = None
+    """Where there is one, what the step leaves behind when it fails."""
+
+    @contextmanager
+    def elsewhere(self, name: str) -> Iterator[Path]:
+        """A folder outside the checkout, gone afterwards unless it is kept for a failed stage."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX if self.kept else 'geowheel-'}{name}-"))
+        keep = False
+        try:
+            yield folder.resolve()
+            keep = True  # a verdict may have failed
+        except GeowheelError:
+            keep = True
+            raise
+        finally:
+            if keep and self.kept is not None:
+                self.kept.keep(folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def run(
         self,
@@ -86,8 +110,8 @@ class Console:
         self.logs = logs
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
-        """One line of plain text: nothing in it is taken for markup."""
-        self._rich.print(text, style=style, soft_wrap=True)
+        """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
+        self._rich.print(redact(text), style=style, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Something that a person should not overlook."""
@@ -103,13 +127,15 @@ class Console:
         self.line(f"  {title:<10} cached (key {key[:12]})", style="dim")
 
     @contextmanager
-    def step(self, title: str, why: str, *, logs: str | None = None) -> Iterator[Step]:
+    def step(
+        self, title: str, why: str, *, logs: str | None = None, kept: Kept | None = None
+    ) -> Iterator[Step]:
         """A step that does work: its reason before, its time after; its commands end with it."""
-        runner = Runner(self.logs / (logs or title))
+        runner = Runner(self.logs / (logs or title), kept)
         self.line(f"  {title:<10} {why}")
         start = time.monotonic()
         try:
-            yield Step(console=self, runner=runner)
+            yield Step(console=self, runner=runner, kept=kept)
         except BaseException:
             runner.stop()
             self.line(f"  {title:<10} not finished after {elapsed(start)}", style="red")
@@ -147,7 +173,7 @@ class Console:
         for name in columns:
             table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(redact, row))
         self._rich.print()
         self._rich.print(table)
 

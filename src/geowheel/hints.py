@@ -23,6 +23,8 @@ class Need(enum.StrEnum):
     HEADERS = "headers"
     VENV = "venv"
     INTERPRETER = "interpreter"
+    STRIP = "strip"
+    GIT = "git"
 
 
 class Manager(enum.StrEnum):
@@ -97,41 +99,53 @@ _PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
         Need.HEADERS: "python{v}-dev",
         Need.VENV: "python{v}-venv",
         Need.INTERPRETER: "python{v} python{v}-dev python{v}-venv",
+        Need.STRIP: "binutils",
+        Need.GIT: "git",
     },
     Manager.DNF: {
         Need.COMPILER: "gcc gcc-c++",
         Need.HEADERS: "python{v}-devel",
         Need.VENV: "python{v}",
         Need.INTERPRETER: "python{v} python{v}-devel",
+        Need.STRIP: "binutils",
+        Need.GIT: "git",
     },
     Manager.ZYPPER: {
         Need.COMPILER: "gcc gcc-c++",
         Need.HEADERS: "python{n}-devel",
         Need.VENV: "python{n}",
         Need.INTERPRETER: "python{n} python{n}-devel",
+        Need.STRIP: "binutils",
+        Need.GIT: "git",
     },
     Manager.APK: {
         Need.COMPILER: "build-base",
         Need.HEADERS: "python3-dev",
         Need.VENV: "python3",
         Need.INTERPRETER: "python3 python3-dev",
+        Need.STRIP: "binutils",
+        Need.GIT: "git",
     },
     Manager.PACMAN: {
         Need.COMPILER: "base-devel",
         Need.HEADERS: "python",
         Need.VENV: "python",
         Need.INTERPRETER: "python",
+        Need.STRIP: "binutils",
+        Need.GIT: "git",
     },
     Manager.BREW: {
         Need.HEADERS: "python@{v}",
         Need.VENV: "python@{v}",
         Need.INTERPRETER: "python@{v}",
+        Need.GIT: "git",
     },
     Manager.WINGET: {
         Need.COMPILER: "Microsoft.VisualStudio.2022.BuildTools",
         Need.HEADERS: "Python.Python.{v}",
         Need.VENV: "Python.Python.{v}",
         Need.INTERPRETER: "Python.Python.{v}",
+        Need.GIT: "Git.Git",
     },
 }
 
@@ -170,9 +184,9 @@ def install(need: Need, *, on: Machine, python: str = "3") -> str:
     Words instead of a command where none is known, or where the release's archive lacks that
     Python.
     """
-    if on.manager is Manager.BREW and need is Need.COMPILER:
+    if on.manager is Manager.BREW and need in (Need.COMPILER, Need.STRIP):
         return "xcode-select --install"
-    if on.manager is None:
+    if on.manager is None or need not in _PACKAGES[on.manager]:
         return _IN_WORDS[need].format(v=python)
     # The headers of an interpreter come from where it came from, the release's archive or not.
     if need is Need.INTERPRETER and not _has(on, python):
@@ -198,6 +212,8 @@ _IN_WORDS: Final[Mapping[Need, str]] = {
     Need.HEADERS: "install the headers (Python.h) of Python {v}",
     Need.VENV: "install the modules venv and ensurepip of Python {v}",
     Need.INTERPRETER: "install Python {v} with its headers",
+    Need.STRIP: "install strip, which comes with a compiler (GNU binutils)",
+    Need.GIT: "install git (git-scm.com)",
 }
 
 

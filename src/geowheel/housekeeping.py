@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from .console import Console, megabytes
 from .digest import sha256_file
+from .kept import remove_kept
 from .ledger import Ledger, Record, read_record
 from .project import Project
 from .stages import STAGES, Scope
@@ -53,13 +53,15 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
     """
     if everything:
         gone = [path for path in (project.work, project.dist) if path.exists()]
+        for kept in project.work.glob("*/*/.*-kept"):  # partly outside the work folder
+            remove_kept(kept)
     else:
         gone = [*_superseded(project), *_left_over(project)]
     freed = 0
     for path in gone:
         freed += _size(path)
         # Renamed first: a kill in between must not leave a record without its files.
-        shutil.rmtree(path.rename(path.with_name(f".{path.name}-old")))
+        remove_kept(path.rename(path.with_name(f".{path.name}-old")))
         console.line(f"removed {path.relative_to(project.root)}")
     console.line(f"{len(gone)} folders, {megabytes(freed)} freed")
     return {"removed": [str(path) for path in gone], "bytes": freed}

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from .console import Console
 from .digest import digest, read_tree
+from .kept import ENTER, WORK, remove_kept
 from .stages import Stage
 from .stages.contract import Outcome
 
@@ -142,18 +143,31 @@ class Entry:
         finally:
             guard.release()
 
+    @property
+    def kept(self) -> Path:
+        """What a failed run leaves behind where it is asked to; named as a scratch folder is."""
+        return self.folder.with_name(f".{self.folder.name}-kept")
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder beside the final one; it is gone afterwards unless it was committed."""
+        """An empty folder beside the final one; it is gone afterwards unless it was committed.
+
+        Under `Ledger.keep` it stays when the way into it was written: see `geowheel.kept`.
+        """
         place = self.folder.parent
-        for left in place.glob(f".{self.folder.name}-*"):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        path = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=place))
+        for left in place.glob(f".{self.folder.name}-*"):  # of a run that was killed, or kept
+            remove_kept(left)
+        if self.ledger.keep:
+            path = self.kept / WORK
+            path.mkdir(parents=True)
+        else:
+            path = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=place))
         path.chmod(0o755)
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            if not (self.ledger.keep and (self.kept / ENTER).exists()):
+                shutil.rmtree(self.kept if self.ledger.keep else path, ignore_errors=True)
 
     def commit(self, folder: Path, outcome: Outcome, started: float) -> Record:
         """Write the record into `folder` and put it in its place with one rename."""
@@ -222,6 +236,8 @@ class Ledger:
     """The host's folder, relative to the root."""
     verify: bool = False
     """Hash outputs again instead of trusting that nobody changed them."""
+    keep: bool = False
+    """Keep the folder of a stage that fails."""
 
     def place(self, subject: str, stage: str) -> Path:
         """The folder of all entries of a stage."""

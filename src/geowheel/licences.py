@@ -102,8 +102,17 @@ def _refused(names: Iterable[str], refuse: Sequence[str]) -> frozenset[str]:
     return frozenset(
         name
         for name in names
-        if any(fnmatch.fnmatch(name.upper(), pattern.upper()) for pattern in refuse)
+        if any(_is_under(name.upper(), pattern.upper()) for pattern in refuse)
     )
+
+
+def _is_under(name: str, pattern: str) -> bool:
+    """An exception is there to allow what its licence would not: it has to be meant by name.
+
+    libgcc's and libgomp's, for one: GPL-3.0-only WITH GCC-exception-3.1.
+    """
+    meant = " WITH " not in name or " WITH " in pattern
+    return meant and fnmatch.fnmatch(name, pattern)
 
 
 @dataclass(frozen=True, kw_only=True)

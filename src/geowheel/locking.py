@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from rattler import LockFile, RepoDataRecord
 
 from geowheel.console import Console, Step
 from geowheel.digest import digest
 from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, UsageError
 from geowheel.native import pixi
-from geowheel.native.build_lock import FILE_NAME, BuildLock, read_build_lock, solve_build_lock
+from geowheel.native.build_lock import (
+    BINDINGS,
+    FILE_NAME,
+    BuildLock,
+    read_build_lock,
+    solve_build_lock,
+)
 from geowheel.native.channels import (
     MIRRORS_VARIABLE,
     Channel,
@@ -24,10 +32,14 @@ from geowheel.native.channels import (
 from geowheel.native.locks import committed_locks, requirements, solved
 from geowheel.native.manifest import EnvironmentSpec, Manifest
 from geowheel.native.pixi_lock import (
+    FORMAT,
     NativeStack,
     NewerLockError,
     Solved,
     closure_of,
+    differing,
+    lock_format,
+    locked_names,
     native_stack,
     read_lock,
     records,
@@ -36,27 +48,80 @@ from geowheel.native.pixi_lock import (
 from geowheel.native.solve import solve_environment
 from geowheel.project import Project
 from geowheel.targets import Platform
+from geowheel.upgrade import Upgrade, choose
 
 
-def lock(project: Project, *, check: bool, console: Console) -> dict[str, Any]:
+def lock(
+    project: Project,
+    *,
+    check: bool,
+    console: Console,
+    asked: Sequence[str] = (),
+    new_format: bool = False,
+) -> dict[str, Any]:
     """Solve, write what changed, show the difference by package; with `check` only compare.
 
-    Raises LockError when `check` finds a lock missing or stale, or when nothing satisfies the
-    specs; ChannelError when a channel or the index cannot be reached; UsageError for --channel.
+    What is locked stays locked where it still fits, but for the packages `asked`. Raises LockError
+    when `check` finds a lock missing or stale, when nothing satisfies the specs, or when the lock's
+    format would change without `new_format`; ChannelError when a channel or the index cannot be
+    reached; UsageError for --channel and for a package that nobody knows.
     """
     _refuse_other_channel(project)
     if check:
+        if asked or new_format:
+            raise UsageError("--check writes nothing, --upgrade does", fix="leave out one of them")
         return _check(project, console)
     if not project.manifest.platforms_of(project.config.environment):
         raise _no_platform(project)
     path = project.manifest.lock_path
     before = _stacks_before(project, path)
+    upgrade, names = _upgrade(project, path, asked, new_format)
     with console.step("lock", f"pixi.lock for {', '.join(project.manifest.platforms)}") as step:
-        _lock_native(project, path, step)
+        _lock_native(project, path, upgrade, step)
     after = _stacks(project, path)
     changes = _show_difference(before, after, console)
-    _lock_build(project, next(iter(after.values())), console)
+    _say_what_stayed(upgrade, names, locked_names(read_lock(path)), console)
+    _lock_build(project, next(iter(after.values())), upgrade, console)
     return {"lock": str(path), "changes": changes}
+
+
+def _upgrade(
+    project: Project, path: Path, asked: Sequence[str], new_format: bool
+) -> tuple[Upgrade, dict[str, set[str]]]:
+    """What is let go of, and all conda packages that are locked now with their versions."""
+    before = _lock_before(path)
+    names = locked_names(before) if before else {}
+    manifest = project.manifest
+    specs = {
+        wanted.name
+        for environment in manifest.environments
+        for platform in manifest.platforms_of(environment)
+        for wanted in manifest.environment(environment, platform).specs
+    }
+    build = _build_lock_before(project)
+    wishes = (
+        *BINDINGS,
+        *project.host.build_system.requires,
+        *project.config.build.requires,
+        *project.config.test.requires,
+    )
+    index = {Requirement(text).name for text in wishes}
+    if build is not None:
+        index |= {str(package.name) for package in build.pylock.packages}
+    upgrade = choose(asked, conda={*names, *specs}, index=index, new_format=new_format)
+    # A new wish is solved anyway, and pixi knows only what is locked.
+    return replace(upgrade, conda=upgrade.conda & set(names)), names
+
+
+def _say_what_stayed(
+    upgrade: Upgrade,
+    before: Mapping[str, set[str]],
+    after: Mapping[str, set[str]],
+    console: Console,
+) -> None:
+    for name in sorted(upgrade.conda):
+        if before[name] == after.get(name):
+            console.line(f"  {name} stays at {', '.join(sorted(before[name]))}: nothing newer fits")
 
 
 def _no_platform(project: Project) -> ConfigError:
@@ -103,7 +168,7 @@ def _refuse_other_channel(project: Project) -> None:
     )
 
 
-def _lock_native(project: Project, path: Path, step: Step) -> None:
+def _lock_native(project: Project, path: Path, upgrade: Upgrade, step: Step) -> None:
     environ, manifest = project.machine.environ, project.manifest
     channels = _all_channels(manifest)
     mirrors = read_mirrors(environ)
@@ -111,7 +176,7 @@ def _lock_native(project: Project, path: Path, step: Step) -> None:
     reason = _not_for_pixi(channels, environ)
     if program is not None and reason is None:
         step.say(f"solving with pixi {program.version}")
-        pixi.lock(program, manifest.path, environ=environ, step=step)
+        _lock_with_pixi(program, project, path, upgrade, step)
         return
     step.say("solving with py-rattler" + (f": {reason}" if program and reason else ""))
     _refuse_what_only_pixi_can(manifest)
@@ -119,8 +184,68 @@ def _lock_native(project: Project, path: Path, step: Step) -> None:
         step.console.warn(
             f"left out of the lock: {', '.join(manifest.unknown_platforms)}; pixi will want them"
         )
-    solved = _solve_all(project, path, mirrors.plus(channels))
-    write_lock(path, solved)
+    found = _solve_all(project, path, upgrade, mirrors.plus(channels))
+    if _keeps_format(path, upgrade):
+        changed = differing(read_lock(path), found)
+        if changed:
+            raise _other_format(path, changed)
+        step.say(f"pixi.lock stays as it is, in format {lock_format(path)}")
+        return
+    write_lock(path, found)
+
+
+def _lock_with_pixi(
+    program: pixi.Pixi, project: Project, path: Path, upgrade: Upgrade, step: Step
+) -> None:
+    """pixi writes its newest format whatever was there, even with `lock --check` (0.77)."""
+    manifest, environ = project.manifest.path, project.machine.environ
+    if _keeps_format(path, upgrade):
+        changed = pixi.would_change(program, manifest, upgrade, environ=environ, step=step)
+        if changed:
+            raise _other_format(path, changed)
+        step.say(f"pixi.lock stays as it is, in format {lock_format(path)}")
+        return
+    with _format_kept(path, upgrade):
+        pixi.lock(program, manifest, upgrade, environ=environ, step=step)
+
+
+def _keeps_format(path: Path, upgrade: Upgrade) -> bool:
+    """Whether the lock is of an older format than what would be written, and has to stay so."""
+    if upgrade.new_format or _lock_before(path) is None:
+        return False
+    return (lock_format(path) or FORMAT) < FORMAT
+
+
+@contextmanager
+def _format_kept(path: Path, upgrade: Upgrade) -> Iterator[None]:
+    """Puts the lock back if a pixi newer than we know of wrote a newer format; raises LockError."""
+    before = lock_format(path)
+    if before is None or upgrade.new_format:
+        yield
+        return
+    old = path.read_bytes()
+    try:
+        yield
+    finally:
+        changed = (lock_format(path) or 0) > before
+        if changed:
+            part = path.with_name(f".{path.name}-old")
+            part.write_bytes(old)
+            part.replace(path)
+    if changed:
+        raise _other_format(path, ())
+
+
+def _other_format(path: Path, changed: Sequence[str]) -> LockError:
+    some = ", ".join(changed[:5]) + (", ..." if changed[5:] else "")
+    return LockError(
+        f"the lock is of format {lock_format(path)}, and would be written in a newer one"
+        + (f" (to change: {some})" if changed else ""),
+        where=str(path),
+        cause="it was made by an older pixi; colleagues' pixi may be as old, and could not read it",
+        fix=f"make sure that everybody has pixi {pixi.OLDEST} or newer, then run "
+        "`nox -s lock -- --upgrade-format`",
+    )
 
 
 def _not_for_pixi(channels: Sequence[Channel], environ: Mapping[str, str]) -> str | None:
@@ -144,7 +269,7 @@ def _all_channels(manifest: Manifest) -> tuple[Channel, ...]:
     return configured_channels(names, manifest.path.parent)
 
 
-def _solve_all(project: Project, path: Path, mirrors: Mirrors) -> list[Solved]:
+def _solve_all(project: Project, path: Path, upgrade: Upgrade, mirrors: Mirrors) -> list[Solved]:
     """Every environment on every platform: pixi accepts a lock only when it is complete."""
     manifest = project.manifest
     before = _lock_before(path)
@@ -161,7 +286,11 @@ def _solve_all(project: Project, path: Path, mirrors: Mirrors) -> list[Solved]:
                     channels,
                     mirrors=mirrors,
                     cache=project.machine.cache / "repodata",
-                    keep=_locked_now(before, spec, path),
+                    keep=[
+                        record
+                        for record in _locked_now(before, spec, path)
+                        if upgrade.keeps_conda(record.name.normalized)
+                    ],
                     strict=manifest.strict_priority,
                 )
             names = [wanted.name for wanted in spec.specs]
@@ -211,17 +340,30 @@ def _refuse_what_only_pixi_can(manifest: Manifest) -> None:
         )
 
 
-def _lock_build(project: Project, stack: NativeStack, console: Console) -> None:
+def _build_lock_before(project: Project) -> BuildLock | None:
+    path = project.folder / FILE_NAME
+    return read_build_lock(path) if path.is_file() else None
+
+
+def _lock_build(project: Project, stack: NativeStack, upgrade: Upgrade, console: Console) -> None:
     path = project.folder / FILE_NAME
     wanted = requirements(project, stack)
-    before = read_build_lock(path) if path.is_file() else None
-    if before is not None and before.solved_from == digest(wanted):
+    before = _build_lock_before(project)
+    current = before is not None and before.solved_from == digest(wanted)
+    if current and not upgrade.of_index:
         console.line(f"  {path.name} is current")
         return
+    locked = before.pylock.packages if before else ()
     with console.step(
         "lock", f"{path.name}: GDAL {wanted.gdal_version}'s sdist and requirements", logs="lock"
     ) as step:
-        solve_build_lock(wanted, path, environ=project.machine.environ, step=step)
+        solve_build_lock(
+            wanted,
+            path,
+            keep=[package for package in locked if upgrade.keeps_index(package.name)],
+            environ=project.machine.environ,
+            step=step,
+        )
     _show_build_difference(before, read_build_lock(path), console)
 
 

@@ -10,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from .console import Console
+from .console import Console, Step
 from .context import Context
 from .digest import digest, read_tree
 from .errors import GeowheelError
+from .kept import Kept
 from .ledger import Entry, Ledger, Record
 from .stages import Scope, Stage, needed
 from .stages.contract import Inputs, StageModule, load
@@ -144,11 +145,28 @@ def _ensure(
         console.cached(title, entry.key)
         return record
     started = time.monotonic()
+    kept = Kept(entry.kept) if entry.ledger.keep else None
     with (
-        console.step(title, why or "", logs=f"{entry.subject}/{title}") as step,
+        console.step(title, why or "", logs=f"{entry.subject}/{title}", kept=kept) as step,
         entry.scratch() as folder,
     ):
-        return entry.commit(folder, module.run(inputs, folder, step), started)
+        try:
+            outcome = module.run(inputs, folder, step)
+        except GeowheelError:
+            _leave(kept, step)
+            raise
+        made = entry.commit(folder, outcome, started)
+        if made.passed and kept is not None:
+            kept.forget()
+        elif kept is not None and not kept.empty:  # its files are in the ledger as well
+            _leave(kept, step)
+        return made
+
+
+def _leave(kept: Kept | None, step: Step) -> None:
+    if kept is not None:
+        for line in kept.leave():
+            step.console.line(f"    {line}", style="yellow")
 
 
 @cache

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .credentials import redact
 from .errors import BuildError
+from .kept import Command, Kept
 
 TAIL = 25  # lines of a failed command's output that an error repeats
 
@@ -29,10 +31,14 @@ class Result:
 
 
 class Runner:
-    """Runs commands and keeps a log of each below `logs`; safe to use from several threads."""
+    """Runs commands and keeps a log of each below `logs`; safe to use from several threads.
 
-    def __init__(self, logs: Path) -> None:
+    Those that fail are remembered in `kept` as well, where there is one.
+    """
+
+    def __init__(self, logs: Path, kept: Kept | None = None) -> None:
         self._logs = logs
+        self._kept = kept
         self._numbers = itertools.count(1)
         self._alive: set[subprocess.Popen[str]] = set()
         self._guard = threading.Lock()
@@ -68,10 +74,16 @@ class Runner:
                 _kill(process)
                 process.wait()
         log.write_text(
-            f"$ cd {shlex.quote(str(cwd))} && {shlex.join(command)}\n"
-            f"[exit {process.returncode}]\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+            redact(
+                f"$ cd {shlex.quote(str(cwd))} && {shlex.join(command)}\n"
+                f"[exit {process.returncode}]\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+            ),
             encoding="utf-8",
         )
+        if process.returncode != 0 and self._kept is not None:
+            self._kept.failed(
+                Command(argv=command, env=dict(env), cwd=cwd, returncode=process.returncode)
+            )
         result = Result(
             argv=command, returncode=process.returncode, stdout=stdout, stderr=stderr, log=log
         )

@@ -36,6 +36,7 @@ class Request:
     targets: tuple[Target, ...]
     interpreter: Path | None
     verify: bool = False
+    keep_work: bool = False
     raw: Artefact | None = None
     """A raw wheel that was made elsewhere."""
     destination: Path | None = None
@@ -53,6 +54,7 @@ class Request:
             host=self.project.host.name,
             home=self.project.home,
             verify=self.verify,
+            keep=self.keep_work,
         )
 
 

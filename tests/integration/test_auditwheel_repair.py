@@ -247,6 +247,7 @@ def test_an_absolute_search_path_is_not_followed(tmp_path: Path) -> None:
     repaired = Bench(folder=tmp_path, lib=lib, raw=raw).repair("work")
     assert {item.source for item in repaired.bundled} == {"liba.so.2.1", "libz.so.1.3"}
     assert not any(str(tmp_path) in entry for e in repaired.elves.values() for entry in e.rpath)
+    assert holding(repaired.tree, str(tmp_path)) == []
 
 
 def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
@@ -265,6 +266,12 @@ def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
     repaired = Bench(folder=tmp_path, lib=lib, raw=pack(tree, tmp_path)).repair("work")
     assert repaired.bundled == ()
     assert repaired.elves[EXTENSION].search_path == ("$ORIGIN/lib",)
+    assert holding(repaired.tree, NOWHERE) == []
+
+
+def holding(tree: Path, text: str) -> list[str]:
+    """The files with a text in them: a search path that was removed may leave its own."""
+    return [path.name for path in tree.rglob("*.so*") if text.encode() in path.read_bytes()]
 
 
 # --- what is refused -------------------------------------------------------------------------

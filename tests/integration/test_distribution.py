@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -16,13 +17,59 @@ from tests.integration.project_copy import REPOSITORY
 pytestmark = pytest.mark.pypi
 
 
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """The one sdist or wheel that is made from a folder or an sdist."""
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "build", "-q", f"--{kind}", "--out-dir", folder, source], check=True)
+    (made,) = folder.glob("geowheel-*")
+    return made
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    uv = Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "build", "-q", "--wheel", "--out-dir", folder, REPOSITORY], check=True)
-    (made,) = folder.glob("*.whl")
-    return made
+    return build("wheel", REPOSITORY, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", REPOSITORY, tmp_path_factory.mktemp("sdist"))
+
+
+def stray(names: set[str]) -> set[str]:
+    """What an sdist should not hold; pyproject.toml names what it should."""
+    kept = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO"}
+    inside = ("src/geowheel/", "docs/")
+    return {
+        name
+        for name in names
+        if name not in kept and (not name.startswith(inside) or "__pycache__" in name)
+    }
+
+
+def test_the_sdist_holds_sources_and_documents_and_nothing_else(sdist: Path) -> None:
+    top = f"geowheel-{geowheel.__version__}/"
+    with tarfile.open(sdist) as archive:
+        members = archive.getnames()
+    assert all(name.startswith(top) for name in members)
+    names = {name.removeprefix(top) for name in members}
+    # hatchling adds the ignore file that its own patterns came from.
+    assert stray(names - {".gitignore"}) == set()
+    listed = subprocess.run(
+        ["git", "ls-files", "src", "docs", "README.md", "LICENSE", "pyproject.toml"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert set(listed) <= names
+
+
+def test_what_does_not_belong_into_the_sdist_is_found() -> None:
+    assert stray({"src/geowheel/cli.py", "docs/design.md", "PKG-INFO"}) == set()
+    assert stray({"tests/x.py", "src/geowheel/__pycache__/a.pyc", "hosts/a"}) == {
+        "tests/x.py", "src/geowheel/__pycache__/a.pyc", "hosts/a",
+    }  # fmt: skip
+
+
+def test_the_sdist_makes_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -> None:
+    assert build("wheel", sdist, tmp_path).read_bytes() == wheel.read_bytes()
 
 
 def test_it_holds_the_toolkit_and_its_tables_and_nothing_else(wheel: Path) -> None:
@@ -46,6 +93,16 @@ def test_it_installs_and_runs(wheel: Path, tmp_path: Path) -> None:
         [programs / "geowheel", "--version"], capture_output=True, text=True, check=True
     )
     assert version.stdout == f"geowheel {geowheel.__version__}\n"
+    # As editors' plugins find it, without a checkout.
+    subprocess.run([programs / "pip", "install", "-q", "validate-pyproject"], check=True)
+    host = REPOSITORY / "hosts" / "gdal" / "pyproject.toml"
+    check = programs / "validate-pyproject"
+    subprocess.run([check, host], capture_output=True, check=True)
+    wrong = tmp_path / "pyproject.toml"
+    wrong.write_text(host.read_text().replace("pythons", "pithons"), encoding="utf-8")
+    refused = subprocess.run([check, wrong], capture_output=True, text=True, check=False)
+    assert refused.returncode != 0 and "tool.geowheel" in refused.stdout + refused.stderr
+    wrong.unlink()
     empty = subprocess.run(
         [programs / "geowheel", "plan"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -127,6 +127,51 @@ def test_a_failing_backend_names_its_log(second: ProjectCopy) -> None:
     assert "planted fault" in Path(log).read_text(encoding="utf-8")
 
 
+def test_a_failed_stage_is_kept_and_can_be_entered(second: ProjectCopy) -> None:
+    host = make_host(second)
+    setup = second.root / "hosts" / "some" / "setup.py"
+    setup.write_text('raise RuntimeError("planted fault")', encoding="utf-8")
+    assert host.run("build", "--python", PYTHON).returncode == 8
+    assert not host.scratch("build"), "nobody asked to keep it"
+    result = host.run("build", "--python", PYTHON, "--keep-work")
+    assert result.returncode == 8
+    (kept,) = host.scratch("build")
+    assert f"kept for you to look into: {kept}" in result.stderr
+    assert (kept / "work" / "work" / "host" / "setup.py").is_file()
+    again = subprocess.run(
+        ["sh", kept / "enter.sh", "again"], env={}, capture_output=True, text=True, check=False
+    )
+    assert "planted fault" in again.stderr
+    inside = subprocess.run(
+        ["sh", kept / "enter.sh"], env={}, input="python -c 'import setuptools'; pwd; env\n",
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert str(kept / "work" / "work" / "host") in inside.stdout
+    assert "GEOWHEEL_GDAL_VERSION=" in inside.stdout and "GEOWHEEL_CACHE" not in inside.stdout
+    setup.unlink()
+    assert host.run("build", "--python", PYTHON, "--keep-work").returncode == 0
+    assert host.run("clean").returncode == 0
+    assert not host.scratch("build")
+
+
+def test_the_environment_of_a_failed_test_is_kept(second: ProjectCopy) -> None:
+    failing = (
+        '[tool.geowheel.test]\ncommand = ["python", "-c", "import osgeo; raise SystemExit(3)"]'
+    )
+    host = make_host(second, extra=EMPTY + failing)
+    result = host.run("test", "--python", PYTHON, "--keep-work")
+    assert result.returncode == 10, result.stderr
+    (kept,) = host.scratch("test")
+    environment = (kept / "elsewhere").resolve()
+    inside = subprocess.run(
+        ["sh", kept / "enter.sh"], env={}, input="python -c 'from osgeo import gdal; print(gdal)'",
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert str(environment) in inside.stdout
+    assert host.run("clean").returncode == 0
+    assert not kept.exists() and not environment.exists()
+
+
 def test_terrain_with_a_private_gdal_passes_its_own_tests(private_hosts: PrivateHosts) -> None:
     summary = private_hosts.made_by_terrain
     assert Path(summary["wheel"]).name.startswith("terrain_gdal-")

@@ -211,7 +211,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     "command", [*(stage.name for stage in STAGES), "wheel", "plan", "lock", "channel", "status",
-                "clean"],
+                "clean", "doctor", "cache", "init"],
 )  # fmt: skip
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -288,7 +288,7 @@ def test_pythons_may_be_named_several_times(request_of: Call) -> None:
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Interpreter | str) -> None:
-    monkeypatch.setattr("geowheel.cli.ask_interpreter", lambda *_, **__: answer)
+    monkeypatch.setattr("geowheel.commands.ask_interpreter", lambda *_, **__: answer)
 
 
 def test_an_interpreter_may_be_named_by_path(

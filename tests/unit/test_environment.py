@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -106,12 +107,14 @@ def test_a_whole_environment_is_taken_without_the_lock(
     plan.python.parent.mkdir(parents=True)
     plan.python.touch()
     plan.marker.touch()
+    os.utime(plan.marker, (0, 0))
 
     environ = {"GEOWHEEL_CACHE": str(tmp_path / "cache")}
     found = environment.ensure("tools", requirements=plan.requirements.parent, environ=environ)
 
     assert found == plan.python
     assert not plan.lock.exists()
+    assert plan.marker.stat().st_mtime > 0, "its use is what `cache prune` goes by"
 
 
 def test_missing_requirements_are_named(environment: ModuleType, tmp_path: Path) -> None:

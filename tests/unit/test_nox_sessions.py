@@ -23,7 +23,7 @@ from .hosts import write_host
 ROOT = Path(__file__).parents[2]
 BARE = {
     "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "wheel",
-    "plan",
+    "plan", "doctor", "cache",
 }  # fmt: skip
 VERSIONED = ("bindings", "vendor", "build", "test", "wheel")
 
@@ -187,6 +187,76 @@ def test_a_configured_version_that_is_asked_for_is_registered_once(
     monkeypatch.setattr(sys, "argv", ["nox", "-s", "build-3.12"])
     sessions(root=write_host(tmp_path, pythons=["3.12"]))
     assert set(registry) == BARE | {f"{name}-3.12" for name in VERSIONED}
+
+
+# -------------------------------------------------------------------------- a noxfile that is there
+
+
+def own(name: str) -> None:
+    """A session of the noxfile's own."""
+
+    def run(session: nox.Session) -> None:
+        """nothing"""
+
+    nox.session(name=name, python=False)(run)
+
+
+def test_a_prefix_comes_before_every_name(registry: Mapping[str, Any], tmp_path: Path) -> None:
+    sessions(prefix="geowheel-", root=write_host(tmp_path, pythons=["3.12"]))
+    names = BARE | {f"{name}-3.12" for name in VERSIONED}
+    assert set(registry) == {f"geowheel-{name}" for name in names}
+    assert not any(function.default for function in registry.values())
+    assert call(registry, "geowheel-build-3.12").argv[-2:] == ("--python", "3.12")
+
+
+def test_sessions_of_ones_own_stay_and_stay_the_only_default_ones(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    for name in ("tests", "lint", "build", "wheel"):
+        own(name)
+    sessions(prefix="geowheel-", root=write_host(tmp_path))
+    defaults = {name for name, function in registry.items() if function.default}
+    assert defaults == {"tests", "lint", "build", "wheel"}
+
+
+@pytest.mark.parametrize("prefix", ["", "geowheel-"])
+def test_common_names_are_left_to_the_noxfile(
+    registry: Mapping[str, Any], tmp_path: Path, prefix: str
+) -> None:
+    sessions(prefix=prefix, root=write_host(tmp_path))
+    assert not {"tests", "lint", "types", "docs", "format", "typing"} & set(registry)
+
+
+def test_names_that_are_taken_are_refused_and_nothing_is_registered(
+    registry: Mapping[str, Any], tmp_path: Path
+) -> None:
+    own("test")
+    own("build")
+    with pytest.raises(SystemExit) as caught:
+        sessions(root=write_host(tmp_path))
+    assert set(registry) == {"test", "build"}
+    text = str(caught.value)
+    assert text.startswith("error: noxfile: session names taken: build, test\n")
+    assert 'sessions(prefix="geowheel-")' in text
+
+
+def test_two_calls_need_two_prefixes(registry: Mapping[str, Any], tmp_path: Path) -> None:
+    write_host(tmp_path)
+    sessions(prefix="geowheel-", root=tmp_path)
+    with pytest.raises(SystemExit, match="another prefix"):
+        sessions(prefix="geowheel-", root=tmp_path)
+    sessions(prefix="other-", root=tmp_path)
+    assert "other-wheel" in registry
+
+
+def test_a_version_that_is_asked_for_is_known_by_its_prefix(
+    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["nox", "-s", "my.build-3.99", "build-3.98", "myxbuild-3.97"]
+    monkeypatch.setattr(sys, "argv", asked)
+    sessions(prefix="my.", root=write_host(tmp_path, pythons=["3.12"]))
+    versions = {name.rpartition("-")[2] for name in registry if "-3." in name}
+    assert versions == {"3.12", "3.99"}
 
 
 @pytest.fixture

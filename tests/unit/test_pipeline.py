@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -363,10 +364,26 @@ def test_logs_lie_below_subject_and_stage(world: World) -> None:
     seen: list[str | None] = []
     step = world.console.step
 
-    def watched(title: str, why: str, *, logs: str | None = None) -> object:
+    def watched(title: str, why: str, *, logs: str | None = None, **more: Any) -> object:
         seen.append(logs)
-        return step(title, why, logs=logs)
+        return step(title, why, logs=logs, **more)
 
     world.console.step = watched  # type: ignore[method-assign, assignment]
     world.run("modules")
     assert seen == ["linux-64/stack", f"{world.context.target}/modules"]
+
+
+def test_a_failed_stage_is_kept_when_it_is_asked_for(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.toys["modules"].fault = BuildError("planted")
+    world.run("modules")
+    assert not [path for path in world.files() if "half.txt" in path]
+    world.ledger = replace(world.ledger, keep=True)
+    assert world.run("modules").error is not None
+    (half,) = [path for path in world.files() if "half.txt" in path]
+    assert "-kept/work/" in half and "kept for you to look into" in capsys.readouterr().err
+    world.toys["modules"].fault = None
+    world.toys["verdict"].passed = False
+    world.run("verdict")
+    assert not [path for path in world.files() if "-kept" in path], "no command to look into"

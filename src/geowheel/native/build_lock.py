@@ -25,6 +25,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from geowheel.console import Step
+from geowheel.credentials import LACKING, refused
 from geowheel.digest import digest
 from geowheel.environments import tool_environment, tool_path
 from geowheel.errors import ChannelError, LockError
@@ -135,16 +136,22 @@ def read_build_lock(path: Path) -> BuildLock:
 
 
 def solve_build_lock(
-    wanted: Requirements, path: Path, *, environ: Mapping[str, str], step: Step
+    wanted: Requirements,
+    path: Path,
+    *,
+    keep: Sequence[Package] = (),
+    environ: Mapping[str, str],
+    step: Step,
 ) -> None:
     """Solve every group against the index and write the lock in one step.
 
+    Packages that are locked already, `keep`, stay at their version where it still fits.
     Raises ChannelError when the index cannot be reached, LockError when a group has no solution.
     """
     packages: dict[tuple[str, str, str], tuple[Package, set[str]]] = {}
     targets = [Target(python=v, platform=p) for v in wanted.pythons for p in wanted.platforms]
     for group in GROUPS:
-        for found in _solve_group(wanted, group, environ, step):
+        for found in _solve_group(wanted, group, _of_group(keep, group), environ, step):
             package = _for_targets(found, targets, step)
             if package is None:
                 continue
@@ -207,11 +214,28 @@ def target_tags(target: Target) -> list[Tag]:
 
 
 def _solve_group(
-    wanted: Requirements, group: str, environ: Mapping[str, str], step: Step
+    wanted: Requirements,
+    group: str,
+    keep: Sequence[Package],
+    environ: Mapping[str, str],
+    step: Step,
 ) -> list[Package]:
     if not wanted.of(group):
         return []
-    return _compile(wanted.of(group), wanted, "no-build = true\n", environ, step)
+    return _compile(wanted.of(group), wanted, "no-build = true\n", environ, step, keep=keep)
+
+
+def _of_group(packages: Sequence[Package], group: str) -> list[Package]:
+    """Those that a group asks for: `_in_groups` wrote its name into their markers."""
+    return [
+        package for package in packages if f'"{group}" in dependency_groups' in str(package.marker)
+    ]
+
+
+def _preferences(packages: Sequence[Package]) -> str:
+    """A pylock file with names and versions alone: uv prefers what an output file already has."""
+    every = [{"name": str(p.name), "version": str(p.version)} for p in packages]
+    return tomli_w.dumps({"lock-version": "1.0", "created-by": "geowheel", "packages": every})
 
 
 def _solve_gdal(wanted: Requirements, environ: Mapping[str, str], step: Step) -> list[Package]:
@@ -237,6 +261,8 @@ def _compile(
     settings: str,
     environ: Mapping[str, str],
     step: Step,
+    *,
+    keep: Sequence[Package] = (),
 ) -> list[Package]:
     oldest = min(wanted.pythons, key=lambda python: int(python.partition(".")[2]))
     # In its own folder uv reads this beside the user's own settings, where a mirror may stand.
@@ -244,6 +270,8 @@ def _compile(
         folder = Path(scratch)
         (folder / "uv.toml").write_text(settings, encoding="utf-8")
         (folder / "requirements.in").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+        if keep:
+            (folder / "pylock.toml").write_text(_preferences(keep), encoding="utf-8")
         result = step.run(
             [
                 tool_path("uv"),
@@ -278,6 +306,13 @@ def _compile(
 def _explain(requirements: Sequence[str], output: str, log: Path) -> LockError | ChannelError:
     asked = ", ".join(requirements)
     network = ("error sending request", "dns error", "Failed to fetch", "client error")
+    if refused(output):
+        return ChannelError(
+            f"the Python package index cannot be read while solving {asked}:\n{output.strip()}",
+            cause=LACKING,
+            fix="put a line for its host into ~/.netrc (or the file that NETRC names), or see uv's "
+            f"own ways; the whole output is in {log}",
+        )
     if any(sign in output for sign in network):
         return ChannelError(
             f"the Python package index cannot be reached while solving {asked}:\n{output.strip()}",

@@ -157,6 +157,11 @@ def configured_channels(texts: Iterable[str], base: Path) -> tuple[Channel, ...]
     return tuple(found.values())
 
 
+def server_of(place: str) -> str:
+    """Host and port for messages: a URL as a whole may hold a token or a password."""
+    return urlsplit(place).netloc.rpartition("@")[2] or place
+
+
 def _is_path(text: str) -> bool:
     return text.startswith(("file:", ".", "/", "~", "\\"))
 

@@ -16,6 +16,7 @@ from typing import Final
 from filelock import FileLock
 from rattler import LockChannel, RepoDataRecord
 
+from geowheel.cache import touch
 from geowheel.config import Fallback
 from geowheel.console import Console
 from geowheel.digest import digest
@@ -333,6 +334,7 @@ def distro_channel(project: Project, console: Console, *, refresh: bool = False)
         ) as step:
             made = make_distro_channel(folder, environ=project.machine.environ, step=step)
             step.say(f"{made.packages} packages, {made.converted} of them converted now")
+    touch(folder)
     return folder_channel(folder, name)
 
 

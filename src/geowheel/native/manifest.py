@@ -249,21 +249,31 @@ def find_manifest(folder: Path) -> Manifest:
 
     Raises ConfigError when there is none, or when it names no channel.
     """
+    manifest = nearest_manifest(folder)
+    if manifest is None:
+        raise ConfigError(
+            f"neither a pixi.toml nor a [tool.pixi] table in {folder} or above it",
+            fix="run `geowheel init`; or `pixi init` and `pixi add libgdal-core ca-certificates`",
+        )
+    if not manifest.channels:
+        raise ConfigError(
+            "no channels in [workspace]",
+            where=str(manifest.path),
+            fix='add channels = ["conda-forge"]',
+        )
+    return manifest
+
+
+def nearest_manifest(folder: Path) -> Manifest | None:
+    """The nearest manifest upwards, whatever it holds; None where there is none.
+
+    Raises ConfigError when a file on the way is not TOML.
+    """
     for place in (folder, *folder.parents):
         manifest = _manifest_in(place)
-        if manifest is None:
-            continue
-        if not manifest.channels:
-            raise ConfigError(
-                "no channels in [workspace]",
-                where=str(manifest.path),
-                fix='add channels = ["conda-forge"]',
-            )
-        return manifest
-    raise ConfigError(
-        f"neither a pixi.toml nor a [tool.pixi] table in {folder} or above it",
-        fix="run `pixi init` and `pixi add libgdal-core`, or write pixi.toml by hand",
-    )
+        if manifest is not None:
+            return manifest
+    return None
 
 
 def _manifest_in(folder: Path) -> Manifest | None:

@@ -17,15 +17,18 @@ from typing import Final
 from packaging.version import Version
 
 from geowheel.console import Step
+from geowheel.credentials import LACKING, login, refused
 from geowheel.environments import tool_environment
 from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
 from geowheel.native.channels import Mirrors
 from geowheel.native.pixi_lock import Package, write_packages
 from geowheel.targets import Platform
+from geowheel.upgrade import Upgrade
 
 OLDEST: Final = Version("0.68")
 """The first that writes lock format 7, which older ones cannot read."""
 VARIABLE: Final = "GEOWHEEL_PIXI"
+_OUT_OF_REACH: Final = re.compile(r"error sending request|HTTP status|\(404|dns error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,25 +78,66 @@ def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | No
     return Version(match[1]) if match and result.returncode == 0 else None
 
 
-def lock(pixi: Pixi, manifest: Path, *, environ: Mapping[str, str], step: Step) -> None:
-    """`pixi lock`: brings pixi.lock beside the manifest up to date.
+def lock(
+    pixi: Pixi, manifest: Path, upgrade: Upgrade, *, environ: Mapping[str, str], step: Step
+) -> None:
+    """`pixi lock`, or `pixi update`: brings pixi.lock beside the manifest up to date.
 
     Raises LockError or ChannelError with what pixi said.
     """
+    _solve(pixi, manifest, upgrade, (), environ, step)
+
+
+def would_change(
+    pixi: Pixi, manifest: Path, upgrade: Upgrade, *, environ: Mapping[str, str], step: Step
+) -> list[str]:
+    """Names of the packages that `lock` would change; writes nothing.
+
+    Raises as `lock` does.
+    """
+    said = json.loads(_solve(pixi, manifest, upgrade, ("--dry-run", "--json"), environ, step))
+    return sorted(
+        {
+            change["name"]
+            for by_platform in said.get("environment", {}).values()
+            for changes in by_platform.values()
+            for change in changes
+        }
+    )
+
+
+def _solve(
+    pixi: Pixi,
+    manifest: Path,
+    upgrade: Upgrade,
+    options: Sequence[str],
+    environ: Mapping[str, str],
+    step: Step,
+) -> str:
+    """Standard output of `pixi lock` or `pixi update`; both install nothing."""
+    names = () if upgrade.everything else sorted(upgrade.conda)
+    command = ["update", "--no-install", *names] if upgrade.of_conda else ["lock", "--no-install"]
     result = step.run(
-        [pixi.path, "lock", "--manifest-path", manifest, "--color", "never"],
+        [pixi.path, *command, *options, "--manifest-path", manifest, "--color", "never"],
         env=tool_environment(environ),
         cwd=manifest.parent,
         check=False,
     )
     if result.returncode != 0:
         text = result.stderr.strip()
-        kind = ChannelError if "error sending request" in text else LockError
-        raise kind(
-            f"pixi lock failed:\n{text}",
-            where=str(manifest),
-            fix=f"the whole output is in {result.log}",
-        )
+        said = f"pixi {command[0]} failed:\n{text}"
+        log = f"the whole output is in {result.log}"
+        if refused(text):
+            fix = f"{login(_unwrapped(text))}; {log}"
+            raise ChannelError(said, where=str(manifest), cause=LACKING, fix=fix)
+        kind = ChannelError if _OUT_OF_REACH.search(text) else LockError
+        raise kind(said, where=str(manifest), fix=log)
+    return result.stdout
+
+
+def _unwrapped(text: str) -> str:
+    """pixi's error without the lines that it draws beside it."""
+    return " ".join(re.sub("[│├╰─▶×]", " ", text).split())
 
 
 def unpack(
@@ -177,6 +221,8 @@ def _explain(
         )
     if "mismatch" in text or "sha256" in text:
         return IntegrityError(said, fix=fix)
-    if re.search(r"error sending request|HTTP status|\(404|dns error", text):
+    if refused(text):
+        return ChannelError(said, cause=LACKING, fix=f"{login(_unwrapped(text))}; {fix}")
+    if _OUT_OF_REACH.search(text):
         return ChannelError(said, fix=fix)
     return BuildError(said, fix=fix)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from rattler import (
@@ -29,6 +30,8 @@ from geowheel.errors import Fault, LockError
 from geowheel.native.manifest import EnvironmentSpec
 from geowheel.targets import Platform
 
+FORMAT: Final = 7
+"""What py-rattler 0.28 writes; so does pixi since 0.68. Older ones cannot read it."""
 GDAL = "libgdal-core"
 ALWAYS = (GDAL, "ca-certificates")
 
@@ -101,6 +104,51 @@ def read_lock(path: Path) -> LockFile:
             cause="the file is damaged",
             fix="restore it from version control, or make it again with `nox -s lock`",
         ) from None
+
+
+def lock_format(path: Path) -> int | None:
+    """The format that a lock says it is of; None where there is no lock, or nothing that says it.
+
+    pixi writes `version: 7` as the first line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    said = re.search(r"^version:\s*(\d+)\s*$", text, re.MULTILINE)
+    return int(said[1]) if said else None
+
+
+def locked_names(lock: LockFile) -> dict[str, set[str]]:
+    """Name of every locked conda package with the versions and builds that are locked of it."""
+    found: dict[str, set[str]] = {}
+    for _, environment in lock.environments():
+        for platform in environment.platforms():
+            for record in environment.conda_repodata_records_for_platform(platform) or []:
+                versions = found.setdefault(record.name.normalized, set())
+                versions.add(f"{record.version} {record.build}")
+    return found
+
+
+def differing(lock: LockFile, solved: Sequence[Solved]) -> list[str]:
+    """Names of the packages in which a lock and newly solved environments differ."""
+    before: set[tuple[str, str, str, str, bytes | None]] = set()
+    for name, environment in lock.environments():
+        for platform in environment.platforms():
+            for record in environment.conda_repodata_records_for_platform(platform) or []:
+                before.add(_identity(name, str(platform.subdir), record))
+    after = {
+        _identity(item.environment, str(item.platform), record)
+        for item in solved
+        for record in item.records
+    }
+    return sorted({name for _, _, name, _, _ in before ^ after})
+
+
+def _identity(
+    environment: str, platform: str, record: RepoDataRecord
+) -> tuple[str, str, str, str, bytes | None]:
+    return environment, platform, record.name.normalized, record.url, record.sha256
 
 
 def records(

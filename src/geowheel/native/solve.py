@@ -30,6 +30,7 @@ from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
+from geowheel.credentials import LACKING, login, refused
 from geowheel.errors import ChannelError, LockError
 from geowheel.native.channels import Channel, Mirrors
 from geowheel.native.manifest import EnvironmentSpec
@@ -109,9 +110,13 @@ def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
 
 
 def _unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> ChannelError:
+    what = f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}"
+    where = ", ".join(channel.url for channel in channels)
+    if refused(what):
+        return ChannelError(what, where=where, cause=LACKING, fix=login("; ".join(failures)))
     return ChannelError(
-        f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}",
-        where=", ".join(channel.url for channel in channels),
+        what,
+        where=where,
         cause="no route to it from here, a proxy that is not set, or a wrong URL",
         fix="set GEOWHEEL_MIRRORS=URL=MIRROR for a mirror or a folder, name another channel "
         "with `-- --channel DIR|URL`, or use this distribution's own packages with "

@@ -18,16 +18,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
-from urllib.parse import urlsplit
 
 from filelock import AsyncFileLock
 from rattler import Client
 from rattler.package_streaming import download_to_writer
 
+from geowheel.cache import touch
 from geowheel.console import Step, megabytes
+from geowheel.credentials import LACKING, login, refused
 from geowheel.digest import sha256_file
 from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError, MachineError
-from geowheel.native.channels import Mirrors
+from geowheel.native.channels import Mirrors, server_of
 from geowheel.native.solve import http_client, settle, wait_for_rattler
 
 AT_ONCE: Final = 8  # downloads side by side
@@ -75,6 +76,8 @@ class Store:
         when the disk is full. What arrived whole stays, so the next run goes on from there.
         """
         missing = self.missing(every)
+        for wanted in set(every) - set(missing):
+            touch(self.path(wanted))
         if not missing:
             return
         # Of some files the index does not say the size: then files are counted, not bytes.
@@ -185,6 +188,7 @@ class _Run:
         goal = self.store.path(wanted)
         goal.parent.mkdir(parents=True, exist_ok=True)
         async with AsyncFileLock(goal.parent / ".lock"):
+            goal.parent.mkdir(parents=True, exist_ok=True)  # `cache prune` was faster
             for stale in goal.parent.glob("*.part"):
                 stale.unlink(missing_ok=True)
             if goal.is_file():  # another run was faster
@@ -207,7 +211,7 @@ class _Run:
 
     async def _from_place(self, wanted: Wanted, place: str, goal: Path) -> None:
         """Several tries of one place: a broken transfer is not a broken mirror."""
-        server = _server(place)
+        server = server_of(place)
         for number in range(len(PAUSES) + 1):
             if server in self.silent:
                 raise _Unavailable(f"{server} did not answer")
@@ -251,7 +255,7 @@ class _Run:
         except OSError as error:
             if error.errno is not None:  # of the file that is written, not of the transfer
                 raise
-            raise _Unavailable(f"{_server(place)}: the transfer broke off", again=2) from None
+            raise _Unavailable(f"{server_of(place)}: the transfer broke off", again=2) from None
 
 
 class _Writer:
@@ -295,10 +299,10 @@ class _WrongBytes(_Unavailable):
 def _unavailable(message: str, place: str) -> _Unavailable:
     """What py-rattler's message means; the URL is left out, since the message names it itself."""
     if "error sending request" in message:
-        return _Unavailable(f"{_server(place)} did not answer", again=2, no_answer=True)
+        return _Unavailable(f"{server_of(place)} did not answer", again=2, no_answer=True)
     status = message.partition("(")[2].partition(")")[0]
     busy = status.startswith(("5", "408", "429"))
-    said = f"{_server(place)} answered {status or message.strip()}"
+    said = f"{server_of(place)} answered {status or message.strip()}"
     return _Unavailable(said, again=2 if busy else 0)
 
 
@@ -314,11 +318,6 @@ async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float) -> 
         task.result()
     finally:
         task.cancel()
-
-
-def _server(place: str) -> str:
-    """Host and port: a URL as a whole may hold a token."""
-    return urlsplit(place).netloc.rpartition("@")[2] or place
 
 
 def _copy(path: Path, writer: _Writer) -> None:
@@ -357,8 +356,14 @@ def _wrong_bytes(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
 
 
 def _not_there(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
+    what = f"{_names(every)} cannot be fetched: {'; '.join(dict.fromkeys(reasons))}"
+    asking = [reason for reason in reasons if refused(reason)]
+    if asking:
+        server = asking[0].partition(" answered")[0]
+        fix = login(f"https://{server}/")
+        return Fault(what=what, where=every[0].url, cause=LACKING, fix=fix)
     return Fault(
-        what=f"{_names(every)} cannot be fetched: {'; '.join(dict.fromkeys(reasons))}",
+        what=what,
         where=every[0].url,
         cause="the channel or mirror lacks it, or cannot be reached from here",
         fix="name a mirror with GEOWHEEL_MIRRORS=URL=PLACE, or run `nox -s lock` for what the "

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 from rattler.package_streaming import extract
 
+from geowheel.cache import touch
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import read_entry
@@ -207,6 +208,7 @@ def _copy_from_pixi(
             mirrors=inputs.store.mirrors, cache=cache, environ=inputs.environ, step=step,
         )  # fmt: skip
         for package in inputs.packages:
+            touch(unpacked[package])
             try:
                 placed.append(_place(package, unpacked[package], inputs, prefix, consume=False))
             except IntegrityError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -81,8 +80,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
     wanted = [download_wanted(d) for d in inputs.requirements]
     inputs.store.obtain(wanted, step)
     # Outside the checkout: nothing in it may be imported, or found by a path, by accident.
-    with tempfile.TemporaryDirectory(prefix="geowheel-test-") as scratch:
-        place = Path(scratch).resolve()
+    with step.elsewhere("test") as place:
         python = make_environment(
             inputs.interpreter, place / "environment", [inputs.store.path(w) for w in wanted],
             environ=inputs.environ, step=step,

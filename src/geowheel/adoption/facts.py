@@ -1,0 +1,189 @@
+"""What `geowheel init` meets: the project's files, packages and pixi environments, as one value.
+
+All reading happens here; what follows from it is decided in `planning`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from geowheel.errors import ConfigError, LockError
+from geowheel.native.manifest import Manifest, nearest_manifest
+from geowheel.native.pixi_lock import ALWAYS, read_lock, records
+from geowheel.places import Layout
+
+PYPROJECT: Final = "pyproject.toml"
+NOXFILE: Final = "noxfile.py"
+PIXI: Final = "pixi.toml"
+GITIGNORE: Final = ".gitignore"
+_READ: Final = (PYPROJECT, NOXFILE, GITIGNORE, "setup.py", "setup.cfg")
+# Where packages lie by custom: setuptools' two layouts, maturin's, and a common one with Meson.
+ROOTS: Final = ("src", "", "python", "lib")
+_DEEPEST: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the command line says; everything else is found out."""
+
+    name: str | None = None
+    import_package: str | None = None
+    """The host's own import package, such as `terrain`."""
+    layout: Layout | None = None
+    environment: str | None = None
+    pythons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixiEnvironment:
+    """A pixi environment, as far as a native stack depends on it."""
+
+    name: str
+    feature: str | None
+    """Where `pixi add` puts what only this environment gets; None: the default feature."""
+    missing: tuple[str, ...]
+    """Those of libgdal-core and ca-certificates that it neither asks for nor has locked."""
+    plugins: tuple[str, ...] = ()
+    """The packages of GDAL driver plugins that it asks for by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixi:
+    """The manifest that pixi would use here."""
+
+    path: Path
+    environments: tuple[PixiEnvironment, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A project folder before anything is written."""
+
+    folder: Path
+    version: str
+    """geowheel's own."""
+    running: str
+    """The Python that runs: `3.12`."""
+    entries: tuple[str, ...] = ()
+    """Names in the folder."""
+    texts: Mapping[str, str]
+    """The content of known files, with their own line ends."""
+    pyproject: Mapping[str, Any]
+    packages: Mapping[str, tuple[str, ...]]
+    """Dotted names of the packages below each root (`src`, or the folder itself: empty)."""
+    pixi: Pixi | None = None
+    in_git: bool = False
+    ignored: frozenset[str] = frozenset()
+    """What .gitignore files at and above the folder name, without slashes."""
+
+
+def read_facts(folder: Path, *, version: str, running: str) -> Facts:
+    """The facts of the project in `folder`.
+
+    Raises ConfigError when pyproject.toml or the pixi manifest cannot be read.
+    """
+    texts = {name: _text(folder / name) for name in _READ if (folder / name).is_file()}
+    path = folder / PYPROJECT
+    pyproject = parse(texts[PYPROJECT], path) if PYPROJECT in texts else {}
+    manifest = nearest_manifest(folder)
+    return Facts(
+        folder=folder,
+        version=version,
+        running=running,
+        entries=tuple(sorted(entry.name for entry in folder.iterdir())) if folder.exists() else (),
+        texts=texts,
+        pyproject=pyproject,
+        packages={root: tuple(_packages(folder / root)) for root in ROOTS},
+        pixi=Pixi(path=manifest.path, environments=_environments(manifest)) if manifest else None,
+        in_git=any((place / ".git").exists() for place in (folder, *folder.parents)),
+        ignored=frozenset(_ignored(folder)),
+    )
+
+
+def parse(text: str, path: Path) -> Mapping[str, Any]:
+    """A pyproject.toml, its tables known to be tables; raises ConfigError with the reason."""
+    try:
+        text.encode("utf-8")
+        data = tomllib.loads(text)
+    except UnicodeEncodeError:
+        raise ConfigError("not valid TOML: it is not UTF-8", where=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    for name in ("project", "build-system", "tool"):
+        if not isinstance(data.get(name, {}), Mapping):
+            raise ConfigError(f"{name} must be a table", where=str(path))
+    return data
+
+
+def _text(path: Path) -> str:
+    # Line ends as they are, and bytes that are no text come back out as they went in.
+    return path.read_bytes().decode("utf-8", errors="surrogateescape")
+
+
+def _packages(root: Path, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Packages with an `__init__.py`; a folder without one may be a namespace that holds some."""
+    if not root.is_dir() or len(above) == _DEEPEST:
+        return
+    for folder in sorted(root.iterdir()):
+        if not folder.name.isidentifier() or not folder.is_dir() or folder.is_symlink():
+            continue
+        name = (*above, folder.name)
+        if (folder / "__init__.py").is_file():
+            yield ".".join(name)
+        elif root.name == "src" or above:
+            yield from _packages(folder, name)
+
+
+def _environments(manifest: Manifest) -> tuple[PixiEnvironment, ...]:
+    return tuple(_environment(manifest, name) for name in manifest.environments)
+
+
+def _environment(manifest: Manifest, name: str) -> PixiEnvironment:
+    asked = {
+        spec.name
+        for platform in manifest.platforms_of(name)
+        for spec in manifest.environment(name, platform).specs
+    }
+    has = asked | _locked(manifest, name)
+    return PixiEnvironment(
+        name=name,
+        feature=_own_feature(manifest, name),
+        missing=tuple(item for item in ALWAYS if item not in has),
+        plugins=tuple(sorted(n for n in asked if n.startswith("libgdal-") and n not in ALWAYS)),
+    )
+
+
+def _own_feature(manifest: Manifest, environment: str) -> str | None:
+    described = manifest.data.get("environments", {}).get(environment, [])
+    features = described.get("features", []) if isinstance(described, Mapping) else described
+    return str(features[0]) if features else None
+
+
+def _locked(manifest: Manifest, environment: str) -> set[str]:
+    """What the environment has, on any platform, through whatever it asks for."""
+    path, names = manifest.lock_path, set[str]()
+    if not path.is_file():
+        return names
+    for platform in manifest.platforms_of(environment):
+        try:
+            every = records(read_lock(path), environment, platform, path)
+        except LockError:
+            continue  # stale or broken: `lock` will say so
+        names |= {record.name.normalized for record in every}
+    return names
+
+
+def _ignored(folder: Path) -> Iterator[str]:
+    for place in (folder, *folder.parents):
+        file = place / GITIGNORE
+        for line in _text(file).splitlines() if file.is_file() else ():
+            entry = line.strip()
+            # A pattern with a slash at its start holds in its own folder only (man gitignore).
+            if place == folder or not entry.startswith("/"):
+                yield entry.strip("/")
+        if (place / ".git").exists():
+            return

@@ -1,0 +1,393 @@
+"""From facts to what is to be written. Pure: nothing is read or changed here."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from keyword import iskeyword
+from typing import Any, Final
+
+from geowheel.config import host_from
+from geowheel.errors import ConfigError, UsageError
+from geowheel.places import Layout
+
+from . import templates
+from .detection import BUILDABLE, Host, detect
+from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, Facts, Wishes
+
+# May lie in a folder that is to become a project; everything else has an owner already.
+_NO_PROJECT: Final = re.compile(
+    r"\..*|(README|LICEN[CS]E|COPYING)[^/]*|noxfile\.py|pixi\.(toml|lock)"
+)
+# As docs/configuration.md has it.
+_CONFIGURE: Final = """\
+At the top of {package}/__init__.py, before an extension module of the project is imported, add:
+    try:
+        from ._geowheel import configure
+    except ModuleNotFoundError:  # not built by geowheel: the system's GDAL and its data
+        pass
+    else:
+        configure()"""
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One file that is to be written; what is there already is the beginning of what will be."""
+
+    path: str
+    """Below the project's folder, with slashes."""
+    before: str | None
+    """None: there is no such file."""
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command to go on with, and what it is for."""
+
+    text: str
+    purpose: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that `init` would do and say."""
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    """What stays as it is, and what is left to the reader; each may have several lines."""
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What one concern adds to the plan."""
+
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def plan(facts: Facts, wishes: Wishes) -> Plan:
+    """What is missing for a wheel with GDAL inside.
+
+    Raises ConfigError when pyproject.toml, a [tool.geowheel] in it included, cannot be followed or
+    appended to, and UsageError when something has to be chosen first.
+    """
+    environment = _environment(facts, wishes)
+    if PYPROJECT not in facts.texts:
+        host, own = _new_project(facts, wishes, environment)
+    elif "geowheel" in facts.pyproject.get("tool", {}):
+        host, own = _configured(facts, wishes)
+    else:
+        host, own = _adopted(facts, wishes, environment)
+    nox, prefix = _nox(facts)
+    parts = (
+        own,
+        _pixi(facts, host, environment),
+        nox,
+        _gitignore(facts),
+        _part_of_layout(facts, host),
+    )
+    return Plan(
+        changes=tuple(change for part in parts for change in part.changes),
+        notes=tuple(note for part in parts for note in part.notes),
+        commands=_commands(facts, host, prefix),
+    )
+
+
+def appended(text: str, addition: str, *, blank_line: bool = True) -> str:
+    """`text` as it is, with `addition` after it in the line ends that `text` has."""
+    newline = "\r\n" if re.match(r"[^\n]*\r\n", text) else "\n"
+    start = text if not text or text.endswith("\n") else text + newline
+    if blank_line and start and not start.endswith(newline * 2):
+        start += newline
+    return start + addition.replace("\n", newline)
+
+
+# ---------------------------------------------------------------------------- pyproject.toml
+
+
+def _adopted(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
+    """A project that does not know geowheel yet."""
+    if wishes.name is not None:
+        raise UsageError(
+            "--name is for a new project; this one has a name",
+            where=str(facts.folder / PYPROJECT),
+            fix="leave --name out, or run it in an empty folder",
+        )
+    host = detect(facts, wishes)
+    before = facts.texts[PYPROJECT]
+    dependencies = _dependencies(facts.pyproject)
+    table = _table(facts, host, environment) + templates.build_table(host.build_requires)
+    suggestion = templates.suggested_tests([d for d in dependencies if not _is_gdal(d)])
+    after = appended(before, table + suggestion)
+    _check_appended(facts, before, after)
+    notes: tuple[str, ...] = ()
+    if any(map(_is_gdal, dependencies)) and host.layout is not Layout.NONE:
+        notes += (
+            "The project depends on GDAL, which pip compiles against the system's. The wheel has a "
+            "GDAL of its own: take it out of [project] dependencies once your code uses that one.",
+        )
+    if host.compiles and wishes.layout is None:
+        notes += (
+            f"The project compiles extension modules ({host.compiles}); they are taken to link "
+            'libgdal, hence layout = "none". If they do not, and GDAL\'s own bindings are wanted: '
+            "--layout private.",
+        )
+    return host, _Part(changes=(Change(path=PYPROJECT, before=before, after=after),), notes=notes)
+
+
+def _check_appended(facts: Facts, before: str, after: str) -> None:
+    """That the new file says what the old one did, and a table that geowheel accepts."""
+    path = facts.folder / PYPROJECT
+    table = after[len(before) :].strip()
+    try:
+        data = tomllib.loads(after)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"[tool.geowheel] cannot be appended: {error}",
+            where=str(path),
+            cause="`tool` is written as an inline table or with dotted keys, which TOML does not "
+            "allow to extend",
+            fix=f"write it as [tool.NAME] tables, or add this by hand:\n{table}",
+        ) from None
+    host_from(data, path)
+
+
+def _configured(facts: Facts, wishes: Wishes) -> tuple[Host, _Part]:
+    """A project that has the table: it is checked and stays."""
+    config = host_from(facts.pyproject, facts.folder / PYPROJECT)
+    said = [wishes.import_package, wishes.layout, *wishes.pythons, wishes.environment, wishes.name]
+    if any(said):
+        raise UsageError(
+            "[tool.geowheel] is there, and is never altered",
+            where=str(config.path),
+            cause="an option was given that says something about it",
+            fix="edit the table by hand, or leave the options out",
+        )
+    host = Host(
+        name=config.name,
+        package=config.config.import_package.removesuffix("._vendor.osgeo"),
+        layout=config.config.layout,
+        compiles="",
+        pythons=config.config.pythons,
+    )
+    return host, _Part(notes=("pyproject.toml: [tool.geowheel] is there and sound; it stays.",))
+
+
+def _new_project(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
+    """A project from nothing."""
+    strangers = [name for name in facts.entries if not _NO_PROJECT.fullmatch(name)]
+    if strangers:
+        raise UsageError(
+            f"there is no pyproject.toml, but the folder has {', '.join(strangers[:5])}",
+            where=str(facts.folder),
+            fix="write pyproject.toml with [build-system] and [project] first; or make an empty "
+            "folder for a new project and run `geowheel init` there",
+        )
+    host = _new_host(facts, wishes)
+    table = _table(facts, host, environment)
+    if host.layout is Layout.TOPLEVEL:
+        files = {PYPROJECT: templates.new_gdal_pyproject(host.name, table)}
+    else:
+        home = f"src/{host.package}"
+        files = {
+            PYPROJECT: templates.new_pyproject(host.name, host.package, table),
+            f"{home}/__init__.py": templates.new_init(host.name),
+            f"{home}/_osgeo.py": templates.OSGEO_HELPER,
+            f"tests/test_{host.package}.py": templates.new_test(host.package),
+        }
+    host_from(tomllib.loads(files[PYPROJECT]), facts.folder / PYPROJECT)
+    return host, _Part(changes=tuple(_new(path, text) for path, text in files.items()))
+
+
+def _new_host(facts: Facts, wishes: Wishes) -> Host:
+    name = wishes.name or facts.folder.name
+    layout = wishes.layout or Layout.PRIVATE
+    package = wishes.import_package or re.sub(r"[-_.]+", "_", name).lower()
+    fits = _NAME.fullmatch(name) and package.isidentifier() and not iskeyword(package)
+    if not fits or package in ("osgeo", "osgeo_utils"):
+        raise UsageError(
+            f"{name!r} does not do as the name of a distribution with a package {package!r}",
+            where=str(facts.folder),
+            cause="the folder's name is taken where none is given" if not wishes.name else "",
+            fix="give one of letters, digits and hyphens: --name my-package",
+        )
+    if layout is Layout.NONE:
+        raise UsageError(
+            'layout "none" is for a project that compiles extension modules of its own',
+            where=str(facts.folder),
+            fix="make that project first, then run `geowheel init` in it",
+        )
+    return Host(
+        name=name,
+        package="osgeo" if layout is Layout.TOPLEVEL else package,
+        layout=layout,
+        compiles="",
+        pythons=wishes.pythons or BUILDABLE,
+    )
+
+
+def _table(facts: Facts, host: Host, environment: str) -> str:
+    private = host.layout is Layout.PRIVATE
+    known = facts.pixi.environments if facts.pixi else ()
+    return templates.tool_table(
+        pythons=host.pythons,
+        layout=host.layout,
+        package=f"{host.package}._vendor.osgeo" if private else host.package,
+        environment=environment,
+        plugins=[name for item in known if item.name == environment for name in item.plugins],
+    )
+
+
+def _dependencies(pyproject: Mapping[str, Any]) -> list[str]:
+    listed = pyproject.get("project", {}).get("dependencies", [])
+    # What could end the comment that they go into is left out; the backend refuses it anyway.
+    return [d for d in listed if _fits_a_comment(d)] if isinstance(listed, list) else []
+
+
+def _fits_a_comment(text: object) -> bool:
+    return isinstance(text, str) and text.isprintable()
+
+
+def _is_gdal(requirement: str) -> bool:
+    """Whether it names the distribution of GDAL's own bindings, under any spelling of its name."""
+    return re.match(r"gdal(?![\w.-])", requirement.strip(), re.IGNORECASE) is not None
+
+
+# ---------------------------------------------------------------------------- pixi
+
+
+def _environment(facts: Facts, wishes: Wishes) -> str:
+    """The pixi environment with the native stack; raises UsageError when it is unclear."""
+    configured = facts.pyproject.get("tool", {}).get("geowheel")
+    if isinstance(configured, Mapping):
+        return str(configured.get("environment", "default"))
+    known = facts.pixi.environments if facts.pixi else ()
+    names = [environment.name for environment in known] or ["default"]
+    if wishes.environment is not None:
+        return wishes.environment
+    ready = [item.name for item in known if "libgdal-core" not in item.missing]
+    if "default" in ready:
+        return "default"
+    candidates = ready or names
+    if len(candidates) == 1:
+        return candidates[0]
+    raise UsageError(
+        f"which pixi environment holds the native stack is unclear: {', '.join(candidates)}",
+        where=str(facts.pixi.path if facts.pixi else facts.folder),
+        cause=f"{'several of them have' if ready else 'none of them has'} libgdal-core",
+        fix=f"name it: --environment {candidates[0]}",
+    )
+
+
+def _pixi(facts: Facts, host: Host, environment: str) -> _Part:
+    """The manifest; raises UsageError when it has no such environment."""
+    if facts.pixi is None and environment == "default":
+        return _Part(changes=(_new(PIXI, templates.pixi(host.name)),))
+    where = str(facts.pixi.path if facts.pixi else facts.folder)
+    known = {item.name: item for item in facts.pixi.environments} if facts.pixi else {}
+    if environment not in known:
+        raise UsageError(
+            f"no pixi environment {environment!r}",
+            where=where,
+            cause="" if known else "there is no pixi.toml and no [tool.pixi]",
+            fix=f"use one of {', '.join(known)}" if known else "leave it out: one is made",
+        )
+    used = f"{where}: environment {environment!r} is used as it is."
+    found = known[environment]
+    if not found.missing:
+        return _Part(notes=(used,))
+    feature = f"--feature {found.feature} " if found.feature else ""
+    command = f"pixi add {feature}{' '.join(found.missing)}"
+    return _Part(notes=(f"{used} It lacks something; run:\n    {command}",))
+
+
+# ---------------------------------------------------------------------------- the rest
+
+
+def _nox(facts: Facts) -> tuple[_Part, str]:
+    """The noxfile, and the prefix that sessions have."""
+    if NOXFILE not in facts.texts:
+        return _Part(changes=(_new(NOXFILE, templates.noxfile(facts.version)),)), ""
+    text = facts.texts[NOXFILE]
+    if "geowheel.nox" in text:
+        match = re.search(r"""prefix\s*=\s*["']([^"']*)""", text)
+        return _Part(notes=("noxfile.py calls geowheel already; it stays.",)), (
+            match[1] if match else ""
+        )
+    if "# /// script" in text:
+        requirement = templates.toml_string(templates.geowheel_requirement(facts.version))
+        dependencies = f"To the dependencies at its top: {requirement}"
+    else:
+        block = templates.script_metadata(facts.version)
+        dependencies = (
+            "At its top, from which nox makes the environment that the noxfile runs in (whatever "
+            "else it imports has to be named there as well):\n" + _indented(block)
+        )
+    call = f'from geowheel.nox import sessions\n\nsessions(prefix="{templates.PREFIX}")\n'
+    note = (
+        "noxfile.py is yours and stays as it is. To have the sessions in it, add this.\n"
+        f"{dependencies.rstrip()}\nAt its end:\n{_indented(call)}"
+    )
+    return _Part(notes=(note.rstrip(),)), templates.PREFIX
+
+
+def _gitignore(facts: Facts) -> _Part:
+    is_new = PYPROJECT not in facts.texts
+    if not (is_new or facts.in_git or GITIGNORE in facts.texts):
+        return _Part()
+    wanted = (*templates.IGNORED, "__pycache__") if is_new else templates.IGNORED
+    # A pattern that covers one of them in other words is not seen: twice ignored does no harm.
+    lines = [_ignore_line(name) for name in wanted if name not in facts.ignored]
+    if not lines:
+        return _Part()
+    before = facts.texts.get(GITIGNORE)
+    after = appended(before or "", "".join(lines), blank_line=False)
+    return _Part(changes=(Change(path=GITIGNORE, before=before, after=after),))
+
+
+def _ignore_line(name: str) -> str:
+    # A folder called dist may be a package's; bytecode lies everywhere.
+    return "__pycache__/\n" if name == "__pycache__" else f"/{name}/\n"
+
+
+def _part_of_layout(facts: Facts, host: Host) -> _Part:
+    """How the host gets at its GDAL."""
+    if PYPROJECT not in facts.texts or host.layout is Layout.TOPLEVEL:
+        return _Part()
+    if host.layout is Layout.PRIVATE:
+        use = f"    from {host.package}._vendor.osgeo import gdal"
+        return _Part(
+            notes=(f"In {host.package}, the wheel's GDAL is used as (a checkout does not have "
+                   f"it: docs/configuration.md, Layouts):\n{use}",)
+        )  # fmt: skip
+    return _Part(notes=(_CONFIGURE.format(package=host.package),))
+
+
+def _commands(facts: Facts, host: Host, prefix: str) -> tuple[Command, ...]:
+    python = facts.running if facts.running in host.pythons else host.pythons[-1]
+    wheel = f"nox -s {prefix}wheel-{python}"
+    return (
+        Command(text=f"nox -s {prefix}plan", purpose="what would run and why"),
+        Command(
+            text=f"nox -s {prefix}lock",
+            purpose="solve; commit pixi.lock and pylock.geowheel.toml",
+        ),
+        Command(text=wheel, purpose="a tested wheel in dist/"),
+        Command(
+            text=f"{wheel} -- --channel distro",
+            purpose="the same where conda-forge cannot be reached (Debian, Ubuntu)",
+        ),
+    )
+
+
+def _new(path: str, text: str) -> Change:
+    return Change(path=path, before=None, after=text)
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())

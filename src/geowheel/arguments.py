@@ -1,0 +1,209 @@
+"""What can be asked for: the parser of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import __version__, commands
+from .command_help import EPILOG, SHELLS, Overview, with_examples
+from .commands import Call
+from .places import Layout
+from .stages import STAGES, WHEEL
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser; what it gives has `run`, the function of the command."""
+    made = Overview(
+        prog="geowheel",
+        description="Self-contained GDAL wheels from locked conda packages.",
+        epilog=EPILOG,
+    )
+    made.add_argument("--version", action="version", version=f"geowheel {__version__}")
+    subparsers = made.add_subparsers(metavar="COMMAND", parser_class=argparse.ArgumentParser)
+    for stage in STAGES:
+        _stage_command(subparsers, stage.name, stage.summary, commands.run_goals((stage.name,)))
+    _stage_command(subparsers, "wheel", "everything: fetch to test", commands.run_goals(WHEEL))
+    _stage_command(
+        subparsers, "plan", "what `wheel` would run and why, running nothing", commands.plan
+    )
+    repair = _add(
+        subparsers,
+        "repair-wheel",
+        "repair a raw wheel that was made elsewhere",
+        commands.repair_wheel,
+    )
+    repair.add_argument("raw", type=Path, metavar="RAW", help="the wheel as its backend made it")
+    repair.add_argument("destination", type=Path, metavar="DEST", help="folder for the result")
+    variables = _add(
+        subparsers, "env", "variables for a build against the native stack", commands.env
+    )
+    variables.add_argument(
+        "names", nargs="*", metavar="NAME", help="print only the values of these, one on each line"
+    )
+    _lock_command(subparsers)
+    _init_command(subparsers)
+    _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
+    _add(subparsers, "status", "what is built, and whether it is current", commands.status)
+    clean = _add(
+        subparsers, "clean", "remove what is not current from .geowheel/ and dist/", commands.clean
+    )
+    clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+    _machine_commands(subparsers)
+    with_examples(subparsers)
+    return made
+
+
+def _lock_command(subparsers: Any) -> None:
+    lock = _add(subparsers, "lock", "solve and write pixi.lock and the build lock", commands.lock)
+    lock.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 4 when a lock is missing or stale",
+    )
+    lock.add_argument(
+        "--upgrade",
+        action="append",
+        nargs="?",
+        default=[],
+        const="*",
+        metavar="PKG",
+        help="let go of the locked version of PKG, conda's or the build lock's; bare: of all",
+    )
+    lock.add_argument(
+        "--upgrade-format",
+        action="store_true",
+        help="let pixi.lock be written in a newer format, which an older pixi cannot read",
+    )
+
+
+def _machine_commands(subparsers: Any) -> None:
+    """What is about the machine, the editor and the shell more than about one project."""
+    schema = _standalone(
+        subparsers, "schema", "print the configuration's JSON Schema", commands.schema
+    )
+    schema.add_argument(
+        "--pyproject",
+        action="store_true",
+        help="of a whole pyproject.toml, for an editor; else of the table [tool.geowheel]",
+    )
+    completion = _standalone(
+        subparsers, "completion", "print a shell's completions", commands.completion
+    )
+    completion.add_argument("shell", choices=SHELLS, help="the shell that will read them")
+    _add(
+        subparsers,
+        "doctor",
+        "what this machine lacks for a wheel, and what to install",
+        commands.doctor,
+    )
+    cache = _add(
+        subparsers, "cache", "the user's cache: what is in it; remove what is old", commands.cache
+    )
+    cache.add_argument("action", choices=("list", "prune"), help="show it, or remove what is old")
+    cache.add_argument(
+        "--older-than",
+        type=float,
+        default=90,
+        metavar="DAYS",
+        help="prune what was not used for so long (default: 90)",
+    )
+    sure = cache.add_mutually_exclusive_group()
+    sure.add_argument("--yes", action="store_true", help="prune: remove it, not only say so")
+    sure.add_argument("--dry-run", action="store_true", help="prune: only say so (the default)")
+
+
+def _add(
+    subparsers: Any, name: str, summary: str, run: Callable[[Call], dict[str, Any]]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--root",
+        default=".",
+        metavar="DIR",
+        help="project folder; holds .geowheel/ and dist/ (default: here)",
+    )
+    parser.add_argument(
+        "--host",
+        default=".",
+        type=Path,
+        metavar="DIR",
+        help="host project, relative to the root (default: the root)",
+    )
+    parser.add_argument(
+        "--channel",
+        metavar="NAME|DIR|URL|distro",
+        help="use this channel, strictly, instead of the lock (GEOWHEEL_CHANNEL)",
+    )
+    parser.add_argument("--frozen", action="store_true", help="refuse to run without a lock")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+    parser.add_argument("--quiet", action="store_true", help="show errors only")
+    return parser
+
+
+def _standalone(
+    subparsers: Any, name: str, summary: str, run: Callable[[Call], dict[str, Any]]
+) -> argparse.ArgumentParser:
+    """A command that reads no project and prints one text."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run, root=".", quiet=False, json=False)
+    return parser
+
+
+def _init_command(subparsers: Any) -> None:
+    """Not like the others: there is no project yet to choose a channel or a lock for."""
+    summary = "add geowheel to a project, or begin one in an empty folder"
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "init",
+        help=summary,
+        description=summary,
+        epilog="It shows what it would write, and asks; it changes nothing that is there, but "
+        "appends to pyproject.toml and .gitignore.",
+    )
+    parser.set_defaults(run=commands.init, quiet=False)
+    parser.add_argument("--root", default=".", metavar="DIR", help="project folder (default: here)")
+    parser.add_argument("--name", help="distribution name of a new project (default: the folder's)")
+    parser.add_argument("--import-package", metavar="NAME", help="the project's own package")
+    parser.add_argument(
+        "--layout",
+        type=Layout,
+        choices=tuple(Layout),
+        help="private: a GDAL below the package; toplevel: osgeo itself; none: the project's own "
+        "extension modules link libgdal (default: none where it compiles some, else private)",
+    )
+    parser.add_argument("--environment", metavar="NAME", help="pixi environment with libgdal-core")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="3.X", help="a version to build for"
+    )
+    parser.add_argument("--yes", action="store_true", help="write without asking")
+    parser.add_argument("--show", action="store_true", help="only show what would be written")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+
+
+def _stage_command(
+    subparsers: Any, name: str, summary: str, run: Callable[[Call], dict[str, Any]]
+) -> None:
+    parser = _add(subparsers, name, summary, run)
+    parser.set_defaults(command=name)
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="3.X|PATH",
+        help="a configured version, or the path of an interpreter",
+    )
+    parser.add_argument("--all", action="store_true", help="every configured python")
+    parser.add_argument("--platform", help="conda subdir (default: this machine's)")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="hash outputs again instead of trusting that nobody changed them",
+    )
+    parser.add_argument(
+        "--keep-work",
+        action="store_true",
+        help="keep the folder of a stage that fails, and say how to enter it",
+    )

@@ -1,0 +1,100 @@
+"""What `geowheel --help` and `geowheel COMMAND --help` say beside the options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .stages import STAGES
+
+SHELLS: Final = ("bash", "zsh", "fish", "tcsh")
+EPILOG: Final = """\
+examples:
+  geowheel doctor             what this machine lacks
+  geowheel plan               what `wheel` would do, and why
+  geowheel wheel              everything, for the Python that runs this
+  geowheel COMMAND --help     the options of one command
+
+exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine, 8 build, 9 size,
+10 test, 130 interrupted
+"""
+
+_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "the whole way": ("wheel", "plan"),
+    "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
+    "before": ("init", "doctor", "lock", "channel"),
+    "around a build of the host's own": ("env", "repair-wheel"),
+    "around": ("status", "clean", "cache"),
+    "for editors and shells": ("schema", "completion"),
+}
+_OTHERS: Final = "more"
+
+_EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "wheel": (
+        ("geowheel wheel --python 3.13", "for another configured Python"),
+        ("geowheel wheel --all", "for every configured Python"),
+        ("geowheel wheel --frozen", "in CI: from the committed lock or not at all"),
+        ("geowheel wheel --channel distro", "from this distribution's own packages"),
+    ),
+    "build": (
+        ("geowheel build --keep-work", "a failed stage's folder is kept, to look into"),
+    ),
+    "test": (
+        ("geowheel test --python 3.13", "the repaired wheel of that Python"),
+    ),
+    "lock": (
+        ("geowheel lock", "what is locked stays, where it still fits"),
+        ("geowheel lock --upgrade libgdal-core", "the newest libgdal-core that fits"),
+        ("geowheel lock --upgrade", "the newest of everything"),
+        ("geowheel lock --check", "in CI: compare, write nothing"),
+    ),
+    "cache": (
+        ("geowheel cache list", "what is kept, how large it is, when it was last used"),
+        ("geowheel cache prune", "what would go: not used for 90 days"),
+        ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
+    ),
+    "doctor": (("geowheel doctor --json", "the same for a program"),),
+    "schema": (
+        ("geowheel schema --pyproject > .pyproject.schema.json", "for an editor: see the docs"),
+    ),
+    "completion": (
+        ("source <(geowheel completion bash)", "in ~/.bashrc"),
+        ("geowheel completion fish > ~/.config/fish/completions/geowheel.fish", "for fish"),
+    ),
+}  # fmt: skip
+
+
+class Overview(argparse.ArgumentParser):
+    """The parser of `geowheel` itself, whose help shows the commands in groups."""
+
+    def format_help(self) -> str:
+        """The help; commands that no group names come last."""
+        blocks = [f"usage: {self.prog} COMMAND [options]", self.description or ""]
+        left = dict(self._summaries())
+        width = max(map(len, left), default=0) + 2
+        for title, names in (*_GROUPS.items(), (_OTHERS, tuple(left))):
+            rows = [f"  {name:<{width}}{left.pop(name)}" for name in names if name in left]
+            if rows:
+                blocks.append("\n".join([f"{title}:", *rows]))
+        blocks.append(f"options:\n  {'-h, --help':<{width}}this\n  {'--version':<{width}}which one")
+        return "\n\n".join([*blocks, self.epilog or ""])
+
+    def _summaries(self) -> dict[str, str]:
+        return {
+            name: parser.description or ""
+            for action in self._actions
+            if isinstance(action.choices, dict)
+            for name, parser in action.choices.items()
+        }
+
+
+def with_examples(commands: Any) -> None:
+    """Give every command (of `add_subparsers`) its examples, as its help's last part."""
+    for name, parser in commands.choices.items():
+        rows = _EXAMPLES.get(name, ())
+        width = max((len(command) for command, _ in rows), default=0) + 3
+        if rows:
+            parser.formatter_class = argparse.RawDescriptionHelpFormatter
+            lines = [f"  {command:<{width}}{meaning}" for command, meaning in rows]
+            parser.epilog = "\n".join(["examples:", *lines])

@@ -1,0 +1,248 @@
+"""The commands: each takes what was asked for and calls the module that does it.
+
+Those modules are imported when they are needed: `geowheel --help` waits for none of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .console import Console
+from .errors import MachineError, UsageError
+from .interpreters import ask_interpreter
+from .project import Project, open_project, this_machine
+from .stages import WHEEL, Scope, find
+from .targets import PYTHON_VERSION, Target, parse_platform
+
+_LATER: Final = ("repair", "size", "test")
+"""Bare, these mean the targets already built here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One parsed command line."""
+
+    options: argparse.Namespace
+    environ: Mapping[str, str]
+    console: Console
+    root: Path
+
+    def project(self) -> Project:
+        return open_project(
+            root=self.root,
+            host=self.options.host,
+            machine=this_machine(self.environ),
+            channel=self.options.channel,
+            frozen=self.options.frozen,
+        )
+
+
+def write_json(data: object) -> None:
+    """Data on stdout, for programs."""
+    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+
+
+def run_goals(goals: tuple[str, ...]) -> Callable[[Call], dict[str, Any]]:
+    def command(call: Call) -> dict[str, Any]:
+        from .runs import run
+
+        return run(_request(call, goals), call.console)
+
+    return command
+
+
+def plan(call: Call) -> dict[str, Any]:
+    from .runs import show_plan
+
+    return show_plan(_request(call, WHEEL), call.console)
+
+
+def repair_wheel(call: Call) -> dict[str, Any]:
+    from .raw_wheels import request_for
+    from .runs import run
+
+    raw, destination = call.options.raw.absolute(), call.options.destination.absolute()
+    return run(request_for(call.project(), raw, destination), call.console)
+
+
+def env(call: Call) -> dict[str, Any]:
+    from .runs import Request, build_environment
+
+    project = call.project()
+    target = project.target(project.config.pythons[0])
+    found = build_environment(
+        Request(project=project, goals=("fetch",), targets=(target,), interpreter=None),
+        call.console,
+    )
+    if unknown := [name for name in call.options.names if name not in found]:
+        raise UsageError(
+            f"no such variable: {', '.join(unknown)}", fix=f"use some of {', '.join(found)}"
+        )
+    if not call.options.json:
+        lines = [found[name] for name in call.options.names] or [
+            f"export {name}={shlex.quote(value)}" for name, value in found.items()
+        ]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return found
+
+
+def lock(call: Call) -> dict[str, Any]:
+    from .locking import lock
+
+    return lock(
+        call.project(),
+        check=call.options.check,
+        asked=call.options.upgrade,
+        new_format=call.options.upgrade_format,
+        console=call.console,
+    )
+
+
+def init(call: Call) -> dict[str, Any]:
+    from .adoption import Wishes, adopt
+
+    options = call.options
+    wishes = Wishes(
+        name=options.name,
+        import_package=options.import_package,
+        layout=options.layout,
+        environment=options.environment,
+        pythons=tuple(dict.fromkeys(options.python)),
+    )
+    ask = _ask if sys.stdin.isatty() else None
+    return adopt(
+        call.root,
+        wishes,
+        ask=(lambda: True) if options.yes else ask,
+        only_show=options.show,
+        console=call.console,
+    )
+
+
+def _ask() -> bool:
+    sys.stderr.write("Write these? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def channel(call: Call) -> dict[str, Any]:
+    from .native.locks import distro_channel
+
+    channel = distro_channel(call.project(), call.console, refresh=True)
+    call.console.line(f"use it with `-- --channel distro`, or from {channel.folder}")
+    return {"name": channel.name, "folder": str(channel.folder)}
+
+
+def status(call: Call) -> dict[str, Any]:
+    from .housekeeping import status
+
+    return status(call.project(), call.console)
+
+
+def clean(call: Call) -> dict[str, Any]:
+    from .housekeeping import clean
+
+    return clean(call.project(), everything=call.options.all, console=call.console)
+
+
+def doctor(call: Call) -> dict[str, Any]:
+    from .doctor import doctor
+
+    folder = (call.root / call.options.host).resolve()
+    return doctor(call.project, folder, this_machine(call.environ), call.console)
+
+
+def cache(call: Call) -> dict[str, Any]:
+    from .cache import prune, show
+
+    folder = this_machine(call.environ).cache
+    if call.options.action == "list":
+        return show(folder, call.console)
+    return prune(
+        folder,
+        older_than=call.options.older_than,
+        remove=call.options.yes,
+        console=call.console,
+    )
+
+
+def schema(call: Call) -> dict[str, Any]:
+    from .schema import pyproject_schema, tool_schema
+
+    schema = pyproject_schema() if call.options.pyproject else tool_schema()
+    write_json(schema)
+    return schema
+
+
+def completion(call: Call) -> dict[str, Any]:
+    from .arguments import parser
+    from .completion import script
+
+    sys.stdout.write(script(parser(), call.options.shell))
+    return {}
+
+
+def _request(call: Call, goals: tuple[str, ...]) -> Any:
+    from .runs import Request
+
+    project = call.project()
+    platform = parse_platform(call.options.platform) if call.options.platform else None
+    if platform is not None and platform is not project.machine.platform:
+        raise UsageError(
+            f"wheels for {platform} cannot be made on {project.machine.platform} yet",
+            fix="run this on a machine of that platform",
+        )
+    interpreter, pythons = _pythons(call, project, goals)
+    targets = tuple(dict.fromkeys(project.target(python, platform) for python in pythons))
+    return Request(
+        project=project,
+        goals=goals,
+        targets=targets,
+        interpreter=interpreter,
+        verify=call.options.verify,
+        keep_work=call.options.keep_work,
+    )
+
+
+def _pythons(call: Call, project: Project, goals: tuple[str, ...]) -> tuple[Path | None, list[str]]:
+    """The versions asked for, and the interpreter if one was named by path."""
+    named: list[str] = call.options.python
+    if call.options.all:
+        return None, list(project.config.pythons)
+    paths = [name for name in named if not PYTHON_VERSION.fullmatch(name)]
+    versions = list(dict.fromkeys(name for name in named if name not in paths))
+    # `nox -s build-3.12 -- --python PATH` names the version and its interpreter.
+    if len(paths) == 1 and len(versions) <= 1:
+        path = Path(paths[0]).absolute()
+        answer = ask_interpreter(path, environ=call.environ)
+        if isinstance(answer, str):
+            raise MachineError(answer, where=str(path), fix="name an interpreter: --python PATH")
+        return path, versions or [answer.python]
+    if named:
+        return None, named
+    if goals == ("build",):
+        return None, list(project.config.pythons)
+    running = "{}.{}".format(*sys.version_info)
+    if find(goals[0]).scope is Scope.PLATFORM:
+        return None, [running if running in project.config.pythons else project.config.pythons[0]]
+    built = _built(project) if set(goals) <= set(_LATER) and len(goals) == 1 else []
+    return None, built or [running]
+
+
+def _built(project: Project) -> list[str]:
+    """The pythons of targets that have a raw wheel here."""
+    from .ledger import Ledger
+
+    ledger = Ledger(folder=project.work, host=project.host.name)
+    return [
+        python
+        for python in project.config.pythons
+        if ledger.latest(str(Target(python=python, platform=project.machine.platform)), "build")
+    ]

@@ -1,0 +1,230 @@
+"""Proxies and credentials, with real loopback servers: the solver, the store, uv and pixi."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from geowheel.native.pixi_lock import lock_format
+from tests.integration.fixture_channel import Sandbox, Server
+
+USER, SECRET = "ada", "s3cret-enough"
+SOLVERS = ["py-rattler", "pixi"]
+
+
+class Proxy(Server):
+    """A forward proxy that knows every host: all of them have the same files."""
+
+    def __init__(self, root: Path) -> None:
+        self.hosts: Counter[str] = Counter()
+        super().__init__(root)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(handler.path)
+        self.hosts[parts.hostname or ""] += 1
+        handler.path = parts.path
+        super().answer(handler)
+
+
+class Guarded(Server):
+    """Wants a name and a password for everything; keeps who came with what."""
+
+    def __init__(self, root: Path) -> None:
+        self.let_in = 0
+        self.refused = 0
+        super().__init__(root)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        wanted = "Basic " + base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
+        if handler.headers.get("Authorization") == wanted:
+            self.let_in += 1
+            super().answer(handler)
+            return
+        self.refused += 1
+        handler.send_response(401)
+        handler.send_header("WWW-Authenticate", 'Basic realm="packages"')
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    made = Proxy(server.root)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def guarded(server: Server) -> Iterator[Guarded]:
+    made = Guarded(server.root)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=SOLVERS)
+def project(request: pytest.FixtureRequest, sandbox: Sandbox) -> Sandbox:
+    """A host without a lock, for either solver."""
+    if request.param == "py-rattler":
+        return sandbox
+    pixi = request.getfixturevalue("pixi_cli")
+    return replace(sandbox, extra={"GEOWHEEL_PIXI": str(pixi)})
+
+
+# ---------------------------------------------------------------------------- proxies
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
+def test_everything_goes_through_the_proxy(project: Sandbox, proxy: Proxy, variable: str) -> None:
+    """The hosts exist nowhere: only the proxy can have answered."""
+    behind = replace(
+        project,
+        channel="http://conda.example.invalid/channel",
+        extra={**project.extra, variable: proxy.url, "NO_PROXY": "",
+               "UV_DEFAULT_INDEX": "http://pypi.example.invalid/simple"},
+    )  # fmt: skip
+    behind.write()
+    locked = behind.run("lock")
+    assert locked.code == 0, locked.err
+    assert proxy.hosts["conda.example.invalid"] and proxy.hosts["pypi.example.invalid"]
+    proxy.hosts.clear()
+    fetched = behind.run("fetch")
+    assert fetched.code == 0, fetched.err
+    # Five packages, GDAL's sdist and the wheels that the host asks for.
+    assert proxy.hosts["conda.example.invalid"] >= 5
+    assert proxy.asked(".conda") and proxy.asked(".tar.gz")
+    assert proxy.hosts["pypi.example.invalid"] >= 3
+
+
+def test_no_proxy_is_respected(project: Sandbox) -> None:
+    dead = {"HTTP_PROXY": "http://127.0.0.1:1", "UV_HTTP_RETRIES": "0"}
+    good = project.run("lock", **dead, NO_PROXY="127.0.0.1")
+    assert good.code == 0, good.err
+    assert project.run("fetch", **dead, NO_PROXY="127.0.0.1").code == 0
+    shutil.rmtree(project.cache)
+    shutil.rmtree(project.root / ".geowheel")
+    assert project.run("fetch", **dead, NO_PROXY="").code == 5, "the planted dead proxy counts"
+    assert project.run("lock", "--upgrade", **dead, NO_PROXY="").code == 5
+
+
+# ---------------------------------------------------------------------------- credentials
+
+
+def netrc(home: Path, host: str) -> dict[str, str]:
+    path = home / ".netrc"
+    path.write_text(f"machine {host} login {USER} password {SECRET}\n", encoding="utf-8")
+    path.chmod(0o600)
+    return {}
+
+
+def netrc_elsewhere(home: Path, host: str) -> dict[str, str]:
+    netrc(home, host)
+    (home / ".netrc").rename(home / "netrc of mine")
+    return {"NETRC": str(home / "netrc of mine")}
+
+
+def auth_file(home: Path, host: str) -> dict[str, str]:
+    path = home / "auth.json"
+    login = {"BasicHTTP": {"username": USER, "password": SECRET}}
+    path.write_text(json.dumps({host: login}), encoding="utf-8")
+    return {"RATTLER_AUTH_FILE": str(path)}
+
+
+def pixis_own(home: Path, host: str) -> dict[str, str]:
+    """Where `pixi auth login` keeps it when the system has no keyring."""
+    path = home / ".rattler" / "credentials.json"
+    path.parent.mkdir()
+    login = {"BasicHTTP": {"username": USER, "password": SECRET}}
+    path.write_text(json.dumps({host: login}), encoding="utf-8")
+    return {}
+
+
+KINDS = [netrc, netrc_elsewhere, auth_file, pixis_own]
+
+
+@pytest.mark.parametrize("give", KINDS, ids=lambda kind: kind.__name__)
+def test_credentials_are_used(
+    project: Sandbox, guarded: Guarded, give: Callable[[Path, str], dict[str, str]]
+) -> None:
+    private = replace(project, channel=f"{guarded.url}/channel")
+    private.write()
+    private = replace(private, extra={**private.extra, **give(project.home, "127.0.0.1")})
+    locked = private.run("lock")
+    assert locked.code == 0, locked.err
+    assert SECRET not in private.pixi_lock.read_text()
+    fetched = private.run("fetch")
+    assert fetched.code == 0, fetched.err
+    assert guarded.asked(".conda") and guarded.let_in
+    assert SECRET not in locked.err + fetched.err + _logs(private)
+
+
+def test_without_credentials_the_login_is_named(project: Sandbox, guarded: Guarded) -> None:
+    private = replace(project, channel=f"{guarded.url}/channel")
+    private.write()
+    result = private.run("lock")
+    assert result.code == 5, result.err
+    assert "401" in result.err and "pixi auth login 127.0.0.1" in result.flat
+    assert "Traceback" not in result.err
+
+
+def test_the_store_says_how_to_log_in_and_keeps_a_secret(locked: Sandbox, guarded: Guarded) -> None:
+    secret = guarded.url.replace("//", f"//{USER}:wrong-{SECRET}@")
+    result = locked.run("fetch", GEOWHEEL_MIRRORS=f"{locked.channel}={secret}/channel")
+    assert result.code == 5, result.err
+    assert "401" in result.err and "pixi auth login 127.0.0.1" in result.flat
+    assert SECRET not in result.err + _logs(locked)
+
+
+def test_doctor_names_the_login_too(sandbox: Sandbox, guarded: Guarded) -> None:
+    private = replace(sandbox, channel=f"{guarded.url}/channel")
+    private.write()
+    result = private.run("doctor", "--json")
+    assert result.code == 7
+    found = [c for c in json.loads(result.out)["checks"] if c["name"].startswith("channel ")]
+    assert "401" in found[0]["found"] and "pixi auth login 127.0.0.1" in found[0]["fix"]
+    assert netrc(sandbox.home, "127.0.0.1") == {}
+    result = private.run("doctor", "--json")
+    found = [c for c in json.loads(result.out)["checks"] if c["name"].startswith("channel ")]
+    assert found[0]["state"] == "ok"
+
+
+def test_uv_reads_netrc_for_the_python_index(sandbox: Sandbox, guarded: Guarded) -> None:
+    index = {"UV_DEFAULT_INDEX": f"{guarded.url}/simple", "UV_HTTP_RETRIES": "0"}
+    refused = sandbox.run("lock", **index)
+    assert refused.code != 0 and "401" in refused.err
+    netrc(sandbox.home, "127.0.0.1")
+    assert sandbox.run("lock", **index).code == 0
+    assert sandbox.run("fetch", **index).code == 0, "the store downloads from there as well"
+
+
+def test_what_pixi_auth_login_stores_is_used_by_both(
+    sandbox: Sandbox, guarded: Guarded, pixi_cli: Path
+) -> None:
+    login = subprocess.run(
+        [pixi_cli, "auth", "login", "127.0.0.1", "--username", USER, "--password", SECRET],
+        env=sandbox.environ | {"PIXI_HOME": str(sandbox.home / "pixi")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert login.returncode == 0, login.stderr
+    private = replace(sandbox, channel=f"{guarded.url}/channel")
+    private.write()
+    for solver in ("none", os.fspath(pixi_cli)):
+        private.pixi_lock.unlink(missing_ok=True)
+        result = private.run("lock", GEOWHEEL_PIXI=solver)
+        assert result.code == 0, result.err
+        assert lock_format(private.pixi_lock) == 7
+
+
+def _logs(project: Sandbox) -> str:
+    logs = (project.root / ".geowheel" / "logs").rglob("*.log")
+    return "\n".join(path.read_text(encoding="utf-8") for path in logs)

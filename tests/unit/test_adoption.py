@@ -1,0 +1,307 @@
+"""`geowheel init` on folders: what it finds, shows, asks and writes."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from geowheel.adoption import facts as facts_module
+from geowheel.adoption.facts import read_facts
+from geowheel.adoption.planning import Change
+from geowheel.adoption.writing import shown, write
+from geowheel.cli import main
+from geowheel.config import read_host
+from geowheel.errors import ConfigError, UsageError
+from geowheel.places import Layout
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "my-host"
+version = "1.0"
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A project that does not know geowheel."""
+    folder = tmp_path / "host"
+    (folder / "src" / "my_host").mkdir(parents=True)
+    (folder / "src" / "my_host" / "__init__.py").touch()
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    return folder
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def init(folder: Path, *arguments: str) -> int:
+    return main(["init", "--root", str(folder), *arguments])
+
+
+class Terminal:
+    """A person at the keyboard."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        return self.answer
+
+
+# ---------------------------------------------------------------------------- the command
+
+
+def test_yes_writes_and_the_host_is_sound(host: Path) -> None:
+    assert init(host, "--yes") == 0
+    read = read_host(host)
+    assert (read.name, read.config.layout) == ("my-host", Layout.PRIVATE)
+    assert sorted(everything(host)) == [
+        "noxfile.py", "pixi.toml", "pyproject.toml", "src/my_host/__init__.py",
+    ]  # fmt: skip
+
+
+def test_a_second_time_changes_nothing(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(host, "--yes")
+    before = everything(host)
+    assert init(host, "--yes") == 0
+    assert everything(host) == before
+    assert "nothing has to be written" in capsys.readouterr().err
+
+
+def test_without_a_terminal_it_shows_writes_nothing_and_ends_with_2(
+    host: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    before = everything(host)
+    assert init(host) == UsageError.exit_code == 2
+    assert everything(host) == before
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "add --yes" in captured.err
+    assert f"new file {host / 'noxfile.py'}" in captured.err
+    assert "+[tool.geowheel]" in captured.err
+
+
+@pytest.mark.parametrize(("answer", "writes"), [("y\n", True), ("Yes\n", True), ("\n", False),
+                                                ("n\n", False), ("", False)])  # fmt: skip
+def test_a_terminal_is_asked_once(
+    host: Path,
+    answer: str,
+    writes: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert init(host) == 0
+    assert (host / "noxfile.py").exists() is writes
+    text = capsys.readouterr().err
+    assert text.count("Write these? [y/N]") == 1
+    assert ("nothing was written" in text) is not writes
+
+
+def test_show_only_looks(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = everything(host)
+    assert init(host, "--show", "--json") == 0
+    assert everything(host) == before
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["planned"] == ["pyproject.toml", "pixi.toml", "noxfile.py"]
+    assert summary["written"] == []
+
+
+def test_an_empty_folder_becomes_a_project(tmp_path: Path) -> None:
+    assert init(tmp_path, "--name", "my-package", "--yes") == 0
+    assert read_host(tmp_path).config.import_package == "my_package._vendor.osgeo"
+
+
+def test_options_reach_the_table(host: Path) -> None:
+    options = ["--layout", "none", "--import-package", "other", "--python", "3.12", "--yes"]
+    assert init(host, *options) == 0
+    config = read_host(host).config
+    assert (config.layout, config.import_package) == (Layout.NONE, "other")
+    assert config.pythons == ("3.12",)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"[project", "not valid TOML"), (b"\xff\xfe", "not UTF-8"), (b"tool = 3", "must be a table"),
+     (b"project = []", "must be a table")],
+)  # fmt: skip
+def test_an_unreadable_pyproject_is_left_alone(
+    host: Path, content: bytes, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (host / "pyproject.toml").write_bytes(content)
+    before = everything(host)
+    assert init(host, "--yes") == ConfigError.exit_code
+    assert everything(host) == before
+    text = capsys.readouterr().err
+    assert expected in text and str(host / "pyproject.toml") in text
+
+
+def test_crlf_and_a_missing_final_newline_stay(host: Path) -> None:
+    old = PYPROJECT.replace("\n", "\r\n").rstrip().encode()
+    (host / "pyproject.toml").write_bytes(old)
+    assert init(host, "--yes") == 0
+    new = (host / "pyproject.toml").read_bytes()
+    assert new.startswith(old + b"\r\n\r\n[tool.geowheel]\r\n")
+    assert b"\n" not in new.replace(b"\r\n", b"")
+    assert read_host(host).config.layout is Layout.PRIVATE
+
+
+def test_a_noxfile_that_is_there_stays_and_says_what_to_add(
+    host: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (host / "noxfile.py").write_bytes(b"# \xff\r\nimport nox\r\n")
+    assert init(host, "--yes") == 0
+    assert (host / "noxfile.py").read_bytes() == b"# \xff\r\nimport nox\r\n"
+    assert 'sessions(prefix="geowheel-")' in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- facts
+
+
+def facts(folder: Path) -> facts_module.Facts:
+    return read_facts(folder, version="0.1.0", running="3.12")
+
+
+def test_packages_are_found_below_the_usual_roots(host: Path) -> None:
+    for place in ("src/company/maps", "python/rusty", "beside", "src/no-name", "src/my_host/inner",
+                  "lib/low"):  # fmt: skip
+        (host / place).mkdir(parents=True)
+        (host / place / "__init__.py").touch()
+    found = facts(host).packages
+    assert found == {
+        "src": ("company.maps", "my_host"), "": ("beside",), "python": ("rusty",), "lib": ("low",),
+    }  # fmt: skip
+
+
+def test_gitignore_of_the_folder_and_above(host: Path) -> None:
+    (host.parent / ".git").mkdir()
+    (host.parent / ".gitignore").write_text("/dist/\n.nox/\n")
+    (host / ".gitignore").write_text("/.geowheel/\n")
+    found = facts(host)
+    assert found.in_git
+    assert found.ignored == {".nox", ".geowheel"}
+
+
+PIXI = """\
+[workspace]
+name = "w"
+channels = ["conda-forge"]
+platforms = ["linux-64"]
+[dependencies]
+python = "*"
+[feature.gis.dependencies]
+libgdal-core = "*"
+libgdal-netcdf = "*"
+[feature.gis.pypi-dependencies]
+requests = "*"
+[environments]
+gis = ["gis"]
+all = { features = ["gis"], solve-group = "x" }
+bare = { features = [], no-default-feature = true }
+"""
+
+
+def test_pixi_environments_are_read_and_not_touched(host: Path) -> None:
+    (host.parent / "pixi.toml").write_text(PIXI)
+    found = facts(host).pixi
+    assert found is not None and found.path == host.parent / "pixi.toml"
+    assert [(e.name, e.feature, e.missing) for e in found.environments] == [
+        ("default", None, ("libgdal-core", "ca-certificates")),
+        ("gis", "gis", ("ca-certificates",)),
+        ("all", "gis", ("ca-certificates",)),
+        ("bare", None, ("libgdal-core", "ca-certificates")),
+    ]
+    assert [e.plugins for e in found.environments] == [
+        (), ("libgdal-netcdf",), ("libgdal-netcdf",), (),
+    ]  # fmt: skip
+    assert init(host, "--yes", "--environment", "gis") == 0
+    assert (host.parent / "pixi.toml").read_text() == PIXI
+    assert not (host / "pixi.toml").exists()
+    assert read_host(host).config.environment == "gis"
+
+
+def test_what_an_environment_has_through_something_else_is_seen_in_the_lock(
+    host: Path, conda_forge_lock: Path
+) -> None:
+    text = PIXI.partition("[feature")[0] + 'gdal = "*"\n'
+    (host / "pixi.toml").write_text(text)
+    (host / "pixi.lock").write_bytes(conda_forge_lock.read_bytes())
+    found = facts(host).pixi
+    assert found is not None
+    assert [(e.name, e.missing) for e in found.environments] == [("default", ())]
+
+
+def test_a_broken_lock_is_not_inits_affair(host: Path) -> None:
+    (host / "pixi.toml").write_text(PIXI.partition("[feature")[0])
+    (host / "pixi.lock").write_text("nonsense")
+    found = facts(host).pixi
+    assert found is not None and found.environments[0].missing
+
+
+# ---------------------------------------------------------------------------- writing
+
+NEW = Change(path="a/b/new.txt", before=None, after="new\n")
+EDIT = Change(path="old.txt", before="old", after="old\nmore\n")
+
+
+def test_an_edit_is_shown_as_a_diff_and_a_new_file_whole() -> None:
+    folder = Path("/srv")
+    assert list(shown(NEW, folder)) == ["", "new file /srv/a/b/new.txt", "  new"]
+    text = "\n".join(shown(EDIT, folder))
+    assert "appended to /srv/old.txt" in text
+    assert "\n   old\n  +more" in text
+
+
+def test_modes_and_links_stay(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "real.txt").chmod(0o640)
+    (tmp_path / "old.txt").symlink_to("real.txt")
+    write([EDIT], tmp_path)
+    assert (tmp_path / "old.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == EDIT.after
+    assert (tmp_path / "real.txt").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 2])
+def test_all_or_nothing(tmp_path: Path, fails_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "old.txt").write_text("old")
+    before = everything(tmp_path)
+    placed: list[Path] = []
+    replace = Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.suffix == ".new":
+            if len(placed) == fails_at:
+                raise OSError(28, "No space left on device")
+            placed.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OSError, match="No space left"):
+        write([EDIT, NEW, Change(path="c.txt", before=None, after="")], tmp_path)
+    assert everything(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["old.txt"]
+
+
+@pytest.mark.parametrize("change", [EDIT, Change(path="old.txt", before=None, after="x")])
+def test_a_file_that_changed_meanwhile_is_not_written_over(tmp_path: Path, change: Change) -> None:
+    (tmp_path / "old.txt").write_text("edited")
+    with pytest.raises(UsageError, match="changed while"):
+        write([NEW, change], tmp_path)
+    assert everything(tmp_path) == {"old.txt": b"edited"}

@@ -1,0 +1,87 @@
+"""What `--upgrade` lets go of, and the format of a lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geowheel.errors import UsageError
+from geowheel.native.pixi_lock import (
+    FORMAT,
+    Solved,
+    differing,
+    lock_format,
+    locked_names,
+    read_lock,
+    records,
+    write_lock,
+)
+from geowheel.targets import Platform
+from geowheel.upgrade import EVERYTHING, Upgrade, choose
+
+CONDA = {"libgdal-core", "libproj", "numpy"}
+INDEX = {"NumPy", "Tiny_Backend", "gdal"}
+
+
+def test_nothing_asked_keeps_everything() -> None:
+    upgrade = choose([], conda=CONDA, index=INDEX)
+    assert upgrade == Upgrade()
+    assert upgrade.keeps_conda("libproj") and upgrade.keeps_index("numpy")
+    assert not upgrade.of_conda and not upgrade.of_index
+
+
+def test_a_name_is_let_go_of_wherever_it_is_known() -> None:
+    upgrade = choose(["NumPy", "tiny-backend", "libproj"], conda=CONDA, index=INDEX)
+    assert upgrade.conda == {"numpy", "libproj"}
+    assert upgrade.index == {"numpy", "tiny-backend"}
+    assert upgrade.keeps_conda("libgdal-core") and not upgrade.keeps_index("numpy")
+
+
+def test_bare_means_all_even_beside_a_name() -> None:
+    upgrade = choose([EVERYTHING, "libproj"], conda=CONDA, index=INDEX)
+    assert not upgrade.keeps_conda("anything") and not upgrade.keeps_index("anything")
+    assert upgrade.of_conda and upgrade.of_index
+
+
+def test_unknown_names_are_all_told_with_near_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose(["libporj", "zzz", "libproj"], conda=CONDA, index=INDEX)
+    first, second = caught.value.faults
+    assert "--upgrade libporj" in first.what and "did you mean libproj" in first.cause
+    assert "--upgrade zzz" in second.what and not second.cause
+
+
+def test_gdals_sdist_follows_libgdal() -> None:
+    with pytest.raises(UsageError, match="did you mean libgdal-core"):
+        choose(["GDAL"], conda=CONDA, index=INDEX)
+
+
+def test_the_format_of_a_real_lock_is_read(conda_forge_lock: Path, tmp_path: Path) -> None:
+    assert lock_format(conda_forge_lock) == 6
+    assert lock_format(tmp_path / "none") is None
+    (tmp_path / "odd").write_bytes(b"\xff")
+    assert lock_format(tmp_path / "odd") is None
+
+
+def test_a_lock_is_compared_by_packages_whatever_its_format(
+    conda_forge_lock: Path, tmp_path: Path
+) -> None:
+    lock = read_lock(conda_forge_lock)
+    solved = [
+        Solved(
+            environment=name,
+            platform=Platform(str(platform.subdir)),
+            virtual_packages=(),
+            channels=("https://conda.anaconda.org/conda-forge/",),
+            records=records(lock, name, Platform(str(platform.subdir)), conda_forge_lock),
+        )
+        for name, environment in lock.environments()
+        for platform in environment.platforms()
+    ]
+    assert differing(lock, solved) == []
+    assert "libgdal-core" in differing(lock, solved[1:])
+    write_lock(tmp_path / "pixi.lock", solved)
+    assert lock_format(tmp_path / "pixi.lock") == FORMAT
+    assert differing(read_lock(tmp_path / "pixi.lock"), solved) == []
+    assert {v.split()[0] for v in locked_names(lock)["libgdal-core"]} == {"3.12.3"}
