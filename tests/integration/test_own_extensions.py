@@ -46,6 +46,9 @@ def test_a_cython_host_in_a_folder_with_spaces(second: ProjectCopy) -> None:
     assert {"cymini/_data/proj/proj.db", "cymini/_data/gdal/gdalvrt.xsd"} <= found
     assert not [name for name in found if name.startswith("osgeo")]
     assert [name for name in found if name.startswith("cymini.libs/libgdal-")]
+    logs = second.root.glob(".geowheel/logs/*/build/*.log")
+    compiled = [line for log in logs for line in log.read_text().splitlines() if "_core.c" in line]
+    assert any("-O2" in line and "-DNDEBUG" in line and " -c " in line for line in compiled)
 
 
 def test_a_cmake_host_for_the_stable_abi_with_data_of_its_own_place(second: ProjectCopy) -> None:

@@ -163,9 +163,8 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
     """What a backend that compiles needs to find GDAL, and to make the same bytes in any folder."""
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version)
-    # Asserts in Python's headers write where those lie: the interpreter may be in a home folder.
     mapped = {work: "build", native: "native", inputs.interpreter.include: "python"}
-    flags = shlex.join(linux.map_flags(mapped))
+    flags = shlex.join([*linux.HOST_FLAGS, *linux.map_flags(mapped)])
     env = isolated_environment(inputs.environ, **variables)
     temporary = work / "temporary"
     temporary.mkdir()

@@ -31,6 +31,11 @@ COMPILE_FLAGS: Final = (
     "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
     "-DNDEBUG", "-fwrapv", "-Wno-deprecated-declarations",
 )  # fmt: skip
+HOST_FLAGS: Final = (
+    "-O2", "-fwrapv", "-DNDEBUG", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
+)  # fmt: skip
+"""For what a host compiles itself. setuptools takes CFLAGS in place of the interpreter's own flags,
+so they have to be whole: without them nothing would be optimised."""
 CXX_FLAGS: Final = ("-std=c++17",)
 LINK_FLAGS: Final = (
     "-shared", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,--as-needed", "-Wl,-z,noexecstack",
