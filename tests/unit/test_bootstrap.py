@@ -330,6 +330,16 @@ def test_without_the_file_of_repair_nothing_is_done(
     assert (world.loaded, world.calls, world.configured) == ([], [], [False])
 
 
+def test_a_zip_file_is_an_import_error_that_says_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    archive = tmp_path / "site.zip"
+    archive.touch()
+    world.package = archive / "osgeo"
+    with pytest.raises(ImportError, match=r"lies in a zip file, .* Install the wheel with pip"):
+        world.run(monkeypatch)
+
+
 def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -153,6 +154,12 @@ def test_a_program_that_cannot_be_started_is_named(
     error = capsys.readouterr().err
     assert f"{world.package / '_programs' / 'gdalinfo'} cannot be started" in error
     assert "Permission denied" in error and "noexec" in error
+
+
+@pytest.mark.parametrize("source", [SOURCE, BOOTSTRAP], ids=["launcher", "bootstrap"])
+def test_what_runs_at_the_users_is_for_old_pythons_too(source: str) -> None:
+    ast.parse(source, feature_version=(3, 9))
+    assert "from __future__ import annotations" in source, "for `dict[str, str] | None`"
 
 
 def test_the_launcher_needs_the_standard_library_only() -> None:

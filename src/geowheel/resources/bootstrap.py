@@ -24,8 +24,8 @@ def _library(path: str) -> ctypes.CDLL:
         return ctypes.CDLL(path)
     except OSError as error:
         raise ImportError(
-            "the bundled library %s cannot be loaded: %s. Reinstall the package; a wheel cannot be "
-            "imported from a zip file." % (path, error)
+            "the bundled library %s cannot be loaded: %s. Reinstall the package with pip."
+            % (path, error)
         ) from error
 
 
@@ -36,6 +36,11 @@ def _read_bundle() -> dict[str, str] | None:
             relative = json.load(file)
     except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        raise ImportError(
+            "%s lies in a zip file, and libraries cannot be loaded from one. Install the wheel "
+            "with pip." % _HERE
+        ) from error
     return {name: os.path.normpath(os.path.join(_HERE, path)) for name, path in relative.items()}
 
 
