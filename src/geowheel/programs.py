@@ -90,11 +90,11 @@ def commands_of(
     """
 
     def found() -> Iterator[tuple[str, str]]:
-        launcher = _module(places.launcher)
+        launcher = payload / places.launcher
         for name in sorted(wanted):
             utility = f"{places.utilities}/{scripts.get(name, '')}.py"
-            if (payload / places.programs / name).is_file():
-                yield name, f"{launcher}:{name}"
+            if launcher.is_file() and (payload / places.programs / name).is_file():
+                yield name, f"{_module(places.launcher)}:{name}"
             elif name in scripts and (payload / utility).is_file():
                 yield name, f"{_module(utility)}:main"
 

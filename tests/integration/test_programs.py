@@ -72,7 +72,9 @@ class Commands:
         program = self.site / "osgeo" / "_programs" / "gdalinfo"
         try:
             deadline = time.monotonic() + 20
-            while not Path(f"/proc/{process.pid}/exe").samefile(program):
+            seen = Path(f"/proc/{process.pid}")
+            # Its variables appear a moment after its name does.
+            while not (seen / "exe").samefile(program) or not (seen / "environ").read_bytes():
                 assert process.poll() is None and time.monotonic() < deadline
                 time.sleep(0.01)
             yield process

@@ -378,6 +378,10 @@ def test_what_is_excluded_is_no_command(tmp_path: Path) -> None:
     assert found == {"gdalinfo": f"{LAUNCHER}:gdalinfo"}
 
 
+def test_programs_without_the_module_that_starts_them_are_no_commands(tmp_path: Path) -> None:
+    assert commands(make_inputs(tmp_path, exclude=("osgeo_utils/*",)), tmp_path) == {}
+
+
 @pytest.mark.parametrize("grids", [True, False])
 def test_grids_come_when_they_are_asked_for(tmp_path: Path, grids: bool) -> None:
     found = payload(make_inputs(tmp_path, grids=grids), tmp_path)
