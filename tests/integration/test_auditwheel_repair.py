@@ -258,7 +258,11 @@ def test_a_program_loads_the_wheels_libraries_and_stays_a_program(
     tree = tmp_path / "raw/tree"
     program = tree / "pkg/_programs/ask"
     program.parent.mkdir()
-    flags = [lib / "liba.so.2", f"-Wl,-rpath-link,{lib}", "-Wl,-rpath,$ORIGIN/../lib"]
+    flags: list[str | Path] = [
+        lib / "liba.so.2",
+        f"-Wl,-rpath-link,{lib}",
+        "-Wl,-rpath,$ORIGIN/../lib",
+    ]
     subprocess.run(
         ["gcc", "-g", "-fPIE", kind, "-xc", "-", "-xnone", "-o", program, *flags],
         input="int a_answer(void); int main(void) { return a_answer(); }", text=True, check=True,
