@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -72,13 +73,19 @@ def chosen(known: Iterable[str], patterns: Sequence[str]) -> frozenset[str]:
         Fault(
             what=f"[tool.geowheel] programs: {pattern!r} is none of GDAL's commands here",
             cause="the native stack's GDAL, or this layout, does not have it",
-            fix=f"name some of these: {', '.join(names) or 'there are none'}",
+            fix=_remedy(pattern, names),
         )
         for pattern in patterns
         if pattern not in ALL and not fnmatch.filter(names, pattern)
     ]:
         raise BuildError(faults)
     return frozenset(name for pattern in patterns for name in fnmatch.filter(names, pattern))
+
+
+def _remedy(pattern: str, names: Sequence[str]) -> str:
+    if near := difflib.get_close_matches(pattern, names):
+        return f"did you mean {' or '.join(near)}?"
+    return f"name some of these: {', '.join(names)}" if names else "leave it out"
 
 
 def commands_of(

@@ -365,10 +365,19 @@ def test_patterns_choose_commands_in_every_layout(
     assert programs == {name for name, where in expected.items() if "_geowheel" in where}
 
 
-def test_a_pattern_that_matches_nothing_is_an_error_with_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="'gdalifno' is none of GDAL's commands") as caught:
-        commands(make_inputs(tmp_path, programs=("ogr*", "gdalifno")), tmp_path)
-    assert "gdal_calc, gdal_calc.py, gdalinfo, ogr2ogr" in str(caught.value)
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("gdalifno", "did you mean gdalinfo?"),
+        ("raster*", "name some of these: gdal_calc, gdal_calc.py, gdalinfo, ogr2ogr"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_an_error_with_what_there_is(
+    tmp_path: Path, pattern: str, remedy: str
+) -> None:
+    with pytest.raises(BuildError, match="is none of GDAL's commands") as caught:
+        commands(make_inputs(tmp_path, programs=("ogr*", pattern)), tmp_path)
+    assert repr(pattern) in str(caught.value) and remedy in str(caught.value)
     assert "projinfo" not in str(caught.value) and "gdal-config" not in str(caught.value)
 
 
