@@ -78,3 +78,10 @@ def benchmark(session: nox.Session) -> None:
     """what a wheel costs, against the plain way (takes minutes; -- 3.12)"""
     script = str(HERE / "benchmarks" / "wheel.py")
     session.run(str(environment()), script, *session.posargs, external=True)
+
+
+@nox.session(python=False, default=False)
+def benchmark_import(session: nox.Session) -> None:
+    """what the bootstrap adds to the import of osgeo (needs a wheel in dist/)"""
+    script = str(HERE / "benchmarks" / "import.py")
+    session.run(str(environment()), script, *session.posargs, external=True)

@@ -27,6 +27,8 @@ from .places import Layout, Places
 from .targets import PYTHON_VERSION
 
 TABLE = "tool.geowheel"
+GRIDS = "proj-data"
+"""The conda package of PROJ's grids; nothing depends on it."""
 GLIBC_VERSION = re.compile(r"\d+\.\d+")
 # Below a folder of the wheel: nothing else belongs at the top of site-packages.
 _DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
@@ -87,6 +89,13 @@ class Data:
             "folder of PROJ's data, such as rasterio/proj_data "
             "(default: _data/proj in the import package)",
             _DESTINATION,
+        ),
+    )
+    grids: bool = field(
+        default=False,
+        metadata=_doc(
+            "whether PROJ's datum grids go into the wheel: the conda package proj-data, which the "
+            "environment has to hold then (hundreds of MB)"
         ),
     )
 
@@ -162,6 +171,14 @@ class Config:
     plugins: tuple[str, ...] = field(
         default=(), metadata=_doc("conda packages of GDAL driver plugins to put into the wheel")
     )
+    programs: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_doc(
+            "patterns of GDAL's programs and of osgeo_utils' scripts to install as console "
+            'commands, such as ["gdalinfo", "gdal_*"] (default: all in layout toplevel, none in '
+            "the others)"
+        ),
+    )
     drivers: tuple[str, ...] = field(
         default=("GTiff", "VRT", "MEM", "PNG", "GeoJSON", "GPKG"),
         metadata=_doc("drivers that the wheel must have: the probes fail without one"),
@@ -181,6 +198,11 @@ class Config:
         default_factory=Licenses, metadata=_doc("licences of what is bundled")
     )
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
+
+    @property
+    def wanted_packages(self) -> tuple[str, ...]:
+        """Conda packages of the native stack that nothing else in it needs."""
+        return (*self.plugins, *((GRIDS,) if self.data.grids else ()))
 
     @property
     def places(self) -> Places:
@@ -408,7 +430,7 @@ class _Reader:
             return float(value)
         if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value
-        names = {str: "a string", int: "a whole number", float: "a number"}
+        names = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
         return self._fault(where, f"must be {names[kind]}")
 
     def _choice(self, kind: type[enum.StrEnum], value: object, where: str) -> enum.StrEnum | None:

@@ -27,6 +27,8 @@ class Described:
 
     owners: Mapping[str, str]
     """Path in the wheel to the name and version of what it belongs to."""
+    own: frozenset[str]
+    """Paths of the host's own files."""
     texts: Texts
 
 
@@ -61,7 +63,8 @@ def describe(
     # RECORD is made when the wheel is packed.
     every = [*_members(tree), f"{dist_info.name}/RECORD"]
     owners = {path: str(origins.get(path, host)) for path in every}
-    return Described(owners=owners, texts=texts)
+    own = frozenset(path for path, origin in origins.items() if origin == host)
+    return Described(owners=owners, own=own, texts=texts)
 
 
 def _write_sbom(

@@ -392,7 +392,7 @@ def _stacks(project: Project, path: Path) -> dict[Platform, NativeStack]:
 
 def _stack(project: Project, lock: LockFile, platform: Platform, path: Path) -> NativeStack:
     every = records(lock, project.config.environment, platform, path)
-    return native_stack(every, platform, project.config.plugins, path)
+    return native_stack(every, platform, project.config.wanted_packages, path)
 
 
 def _show_difference(

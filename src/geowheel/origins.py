@@ -79,6 +79,7 @@ class Origins:
             f"{self.places.gdal_data}/": f"{linux.GDAL_DATA}/",
             f"{self.places.proj_data}/": f"{linux.PROJ_DATA}/",
             f"{self.places.plugins}/": f"{linux.PLUGINS}/",
+            f"{self.places.programs}/": f"{linux.PROGRAMS}/",
         }
         for path in members:
             if path in libraries:
@@ -91,7 +92,8 @@ class Origins:
 
     def _other(self, path: str) -> Origin:
         places = self.places
-        if path in (places.bootstrap, places.bundle, *places.packages_between):
+        own = (places.bootstrap, places.bundle, places.launcher, *places.packages_between)
+        if path in own:
             return Origin(name=GEOWHEEL, version=__version__)
         if places.has_bindings and path.startswith((f"{places.package}/", f"{places.utilities}/")):
             return Origin(name="GDAL bindings", version=self.sdist.version, sdist=self.sdist)

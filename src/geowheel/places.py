@@ -55,6 +55,20 @@ class Places:
         return f"{self.package}/_plugins"
 
     @property
+    def programs(self) -> str:
+        """GDAL's own programs, which console commands start."""
+        return f"{self.package}/_programs"
+
+    @property
+    def launcher(self) -> str:
+        """The module of the console commands.
+
+        Not in osgeo, where there is another place: importing that would load GDAL before the
+        program loads it.
+        """
+        return f"{self.utilities if self.has_bindings else self.package}/_geowheel_programs.py"
+
+    @property
     def utilities(self) -> str:
         """osgeo_utils, beside osgeo."""
         return posixpath.join(posixpath.dirname(self.package), "osgeo_utils")

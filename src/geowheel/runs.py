@@ -68,7 +68,9 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     finished = [_run_target(request, context, console) for context in contexts]
     summary = {"targets": [summary_of(request.wheels, item) for item in finished]}
     if any("repair" in item.records for item in finished):
-        show_table(request.project, request.wheels, finished, console)
+        # Asked for by name, and not as a part of `wheel`.
+        sizes = request.goals == ("size",)
+        show_table(request.project, request.wheels, finished, console, sizes=sizes)
     error = failure_of(finished)
     if error is not None:
         error.add_note(json.dumps(summary))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .console import Console, megabytes, seconds
 from .drivers import words
@@ -13,6 +13,8 @@ from .ledger import Record
 from .pipeline import Finished
 from .project import Project
 from .stages.repair import only_wheel
+
+_SHOWN: Final = 12  # rows of a table; size.json in the work folder has all
 
 
 def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
@@ -42,13 +44,21 @@ def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
 
 
 def show_table(
-    project: Project, wheels: Path, finished: Sequence[Finished], console: Console
+    project: Project,
+    wheels: Path,
+    finished: Sequence[Finished],
+    console: Console,
+    *,
+    sizes: bool = False,
 ) -> None:
-    """The end table, and below it each wheel with its sha256 and its floor."""
+    """The end table, and below it each wheel with its sha256 and its floor.
+
+    What fills a wheel comes before it where the wheel is too large, or with `sizes`.
+    """
     for item in finished:
         size = item.records.get("size")
-        if size is not None and not size.passed:
-            _largest(size, console)
+        if size is not None and (sizes or not size.passed):
+            _fills(size, console)
     rows = [
         [str(item.context.target), *_cells(item, project), seconds(item.seconds)]
         for item in finished
@@ -117,7 +127,13 @@ def _tests(test: Record | None, *, failed: bool) -> str:
     return f"{word}\n{good} of {len(probes)} probes{tests}"
 
 
-def _largest(size: Record, console: Console) -> None:
+def _fills(size: Record, console: Console) -> None:
+    for key, title in (("kind", "by what it is for"), ("package", "by package")):
+        rows = [
+            [megabytes(cost["packed"]), megabytes(cost["size"]), cost[key]]
+            for cost in size.facts[f"{key}s"][:_SHOWN]
+        ]
+        console.table(title, ["in the wheel", "installed", key], rows)
     rows = [
         [megabytes(m["packed"]), megabytes(m["size"]), m["path"], m["package"]]
         for m in size.facts["largest"]

@@ -250,6 +250,54 @@ def test_an_absolute_search_path_is_not_followed(tmp_path: Path) -> None:
     assert holding(repaired.tree, str(tmp_path)) == []
 
 
+@pytest.mark.parametrize("kind", ["-pie", "-no-pie"])
+def test_a_program_loads_the_wheels_libraries_and_stays_a_program(
+    tmp_path: Path, kind: str
+) -> None:
+    lib = make_stack(tmp_path / "prefix/lib")
+    make_raw(tmp_path / "raw", lib)
+    tree = tmp_path / "raw/tree"
+    program = tree / "pkg/_programs/ask"
+    program.parent.mkdir()
+    flags: list[str | Path] = [
+        lib / "liba.so.2",
+        f"-Wl,-rpath-link,{lib}",
+        "-Wl,-rpath,$ORIGIN/../lib",
+    ]
+    subprocess.run(
+        ["gcc", "-g", "-fPIE", kind, "-xc", "-", "-xnone", "-o", program, *flags],
+        input="int a_answer(void); int main(void) { return a_answer(); }", text=True, check=True,
+    )  # fmt: skip
+    raw = write_wheel(tree, tmp_path / "packed", filename=FILENAME).path
+    repaired = Bench(folder=tmp_path, lib=lib, raw=raw).repair("work")
+    elf = repaired.elves["pkg/_programs/ask"]
+    assert elf.search_path == ("$ORIGIN/../../Pkg.libs",), "../lib is a folder of the prefix only"
+    assert not (elf.symbols or elf.debug)
+    wheel = write_wheel(repaired.tree, tmp_path / "made", filename=repaired.filename).path
+    shutil.rmtree(tmp_path / "prefix")
+    unpack_wheel(wheel, tmp_path / "installed")
+    installed = tmp_path / "installed/pkg/_programs/ask"
+    assert installed.stat().st_mode & 0o777 == 0o755
+    assert subprocess.run([installed], env={}, check=False).returncode == 42
+
+
+def test_a_program_that_needs_what_the_stack_does_not_have_is_named(tmp_path: Path) -> None:
+    """The planted fault: its library is beside the compiler, and not in the native stack."""
+    lib = make_stack(tmp_path / "prefix/lib")
+    make_raw(tmp_path / "raw", lib)
+    tree = tmp_path / "raw/tree"
+    other = gcc(tmp_path / "other/libother.so.1", "int other(void) { return 1; }",
+                "-Wl,-soname,libother.so.1")  # fmt: skip
+    (tree / "pkg/_programs").mkdir()
+    subprocess.run(
+        ["gcc", "-xc", "-", "-xnone", "-o", tree / "pkg/_programs/ask", other],
+        input="int other(void); int main(void) { return other(); }", text=True, check=True,
+    )  # fmt: skip
+    raw = write_wheel(tree, tmp_path / "packed", filename=FILENAME).path
+    text = Bench(folder=tmp_path, lib=lib, raw=raw).refused()
+    assert "libother.so.1, needed by pkg/_programs/ask, is not in the native stack" in text
+
+
 def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     own = gcc(tree / "pkg/lib/libown.so", "int a_answer(void) { return 1; }")

@@ -98,6 +98,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A repaired package with certificates and plugins, and a user who names none."""
     for name in ("GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "PROJ_CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("GEOWHEEL_")]:
+        monkeypatch.delenv(name)
     package = tmp_path / "site-packages" / "osgeo"
     (package / "_data").mkdir(parents=True)
     (package / "_plugins").mkdir()
@@ -244,12 +246,98 @@ def test_what_the_environment_says_for_others_changes_nothing(
     assert world.calls == before
 
 
+def test_the_user_may_override_ours_on_purpose(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("data", "grids", "more", "drivers"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine.pem").touch()
+    (tmp_path / "others.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "others.pem"))
+    monkeypatch.setenv("GEOWHEEL_GDAL_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("GEOWHEEL_PROJ_DATA", f"{tmp_path / 'grids'}:{tmp_path / 'more'}")
+    monkeypatch.setenv("GEOWHEEL_GDAL_DRIVER_PATH", str(tmp_path / "drivers"))
+    monkeypatch.setenv("GEOWHEEL_CA_BUNDLE", str(tmp_path / "mine.pem"))
+    world.run(monkeypatch)
+    theirs = os.fsencode(tmp_path / "mine.pem")
+    plugins = world.package / "_plugins"
+    assert world.options() == {
+        b"GDAL_DATA": os.fsencode(tmp_path / "data"),
+        b"GDAL_DRIVER_PATH": os.fsencode(f"{tmp_path / 'drivers'}:{plugins}"),
+        b"GDAL_CURL_CA_BUNDLE": theirs,
+    }
+    assert world.told("proj_context_set_ca_bundle_path") == [(None, theirs)]
+    ((paths,),) = world.told("OSRSetPROJSearchPaths")
+    ours = os.fsencode(world.package / "_data" / "proj")
+    grids = [os.fsencode(tmp_path / name) for name in ("grids", "more")]
+    assert paths == [*grids, ours, USER_FOLDER, None]
+
+
+def test_the_user_may_switch_plugins_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOWHEEL_GDAL_DRIVER_PATH", "disable")
+    world.run(monkeypatch)
+    assert world.options()[b"GDAL_DRIVER_PATH"] == b"disable"
+
+
+@pytest.mark.parametrize("name", ["GDAL_DATA", "PROJ_DATA", "GDAL_DRIVER_PATH", "CA_BUNDLE"])
+def test_an_override_that_is_not_there_is_told_and_ours_is_used(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    world.run(monkeypatch)
+    before = list(world.calls)
+    world.calls.clear()
+    monkeypatch.setenv(f"GEOWHEEL_{name}", "/nowhere/x")
+    with pytest.warns(RuntimeWarning, match=f"GEOWHEEL_{name} names /nowhere/x, which is not"):
+        world.run(monkeypatch)
+    assert world.calls == before
+
+
+@pytest.mark.parametrize("name", ["GDAL_DATA", "PROJ_DATA", "GDAL_DRIVER_PATH", "CA_BUNDLE"])
+def test_an_empty_override_is_none(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setenv(f"GEOWHEEL_{name}", "")
+    world.run(monkeypatch)
+    assert not list(recwarn)
+    assert world.options()[b"GDAL_DATA"] == os.fsencode(world.package / "_data" / "gdal")
+
+
+def test_a_program_is_told_what_the_libraries_are_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = world.run(monkeypatch)
+    data = world.package / "_data"
+    assert names["variables"]() == {
+        "GDAL_DATA": str(data / "gdal"), "PROJ_DATA": str(data / "proj"),
+        "PROJ_LIB": str(data / "proj"), "GDAL_DRIVER_PATH": str(world.package / "_plugins"),
+        "GDAL_CURL_CA_BUNDLE": str(data / "cacert.pem"),
+        "PROJ_CURL_CA_BUNDLE": str(data / "cacert.pem"),
+    }  # fmt: skip
+
+
+def test_a_program_of_an_unrepaired_wheel_is_told_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.package / "_geowheel.json").unlink()
+    assert world.run(monkeypatch)["variables"]() == {}
+
+
 def test_without_the_file_of_repair_nothing_is_done(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (world.package / "_geowheel.json").unlink()
     world.run(monkeypatch)
     assert (world.loaded, world.calls, world.configured) == ([], [], [False])
+
+
+def test_a_zip_file_is_an_import_error_that_says_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    archive = tmp_path / "site.zip"
+    archive.touch()
+    world.package = archive / "osgeo"
+    with pytest.raises(ImportError, match=r"lies in a zip file, .* Install the wheel with pip"):
+        world.run(monkeypatch)
 
 
 def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(

@@ -94,6 +94,7 @@ class World:
     backend: Backend
     import_package: str = "osgeo"
     payload: tuple[str, ...] = PAYLOAD
+    commands: dict[str, str] = field(default_factory=dict)
 
     def build(
         self,
@@ -111,7 +112,8 @@ class World:
             write(store.folder, f"{name[:2]}/{name}/{name}.whl")
         checkout = write(self.root / "checkout", "pyproject.toml", *host)
         inputs = BuildInputs(
-            payload=self.payload_made(), places=make_places(self.import_package),
+            payload=self.payload_made(), commands=self.commands,
+            places=make_places(self.import_package),
             interpreter_tag="cp312", platform_tag="linux_x86_64",
             host_files=read_tree(checkout), build_system=BuildSystem(requires=(), backend=backend),
             requirements=downloads, interpreter=make_interpreter(python),
@@ -127,7 +129,8 @@ class World:
 
     def adopt(self, raw: Path) -> Outcome:
         inputs = RawWheelInputs(
-            payload=self.payload_made(), places=make_places(self.import_package),
+            payload=self.payload_made(), commands=self.commands,
+            places=make_places(self.import_package),
             interpreter_tag="cp312", platform_tag="linux_x86_64",
             raw=Artefact(path=raw, sha256=""),
         )  # fmt: skip
@@ -317,7 +320,26 @@ def test_without_bindings_the_backends_interpreter_tags_stay(
     assert world.build("pkg/_core.abi3.so").facts["wheel"] == f"host-1.0-{expected}.whl"
 
 
+def entry_points(world: World) -> str:
+    unpack_wheel(world.made / f"host-1.0-{TAG}.whl", world.root / "unpacked")
+    return (world.root / "unpacked/host-1.0.dist-info/entry_points.txt").read_text("utf-8")
+
+
+def test_the_payloads_commands_are_entry_points(world: World) -> None:
+    world.commands = {"gdalinfo": "a:gdalinfo"}
+    world.build("pkg/__init__.py")
+    assert entry_points(world) == "[console_scripts]\ngdalinfo = a:gdalinfo\n"
+
+
+def test_a_command_and_a_script_of_the_host_of_one_name_are_refused(world: World) -> None:
+    world.commands = {"gdalinfo": "a:gdalinfo"}
+    with pytest.raises(BuildError, match="the host's script gdalinfo and GDAL's") as caught:
+        world.build("host-1.0.data/scripts/gdalinfo")
+    assert "programs" in str(caught.value)
+
+
 def test_a_raw_wheel_made_elsewhere_gets_the_payload_once(world: World) -> None:
+    world.commands = {"gdalinfo": "a:gdalinfo"}
     world.build("pkg/__init__.py")
     (raw,) = world.made.iterdir()
     first = read_wheel(raw)

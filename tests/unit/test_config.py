@@ -34,6 +34,26 @@ def test_the_smallest_configuration_has_defaults(tmp_path: Path) -> None:
     assert read.build_system.backend == "setuptools.build_meta:__legacy__"
 
 
+def test_programs_may_be_all_none_or_some(tmp_path: Path) -> None:
+    assert read_host(host(tmp_path, MINIMAL)).config.programs is None
+    assert read_host(host(tmp_path, MINIMAL + "programs = []\n")).config.programs == ()
+    some = read_host(host(tmp_path, MINIMAL + 'programs = ["ogr*"]\n')).config
+    assert some.programs == ("ogr*",)
+
+
+def test_grids_are_one_more_package_of_the_native_stack(tmp_path: Path) -> None:
+    text = MINIMAL + 'plugins = ["libgdal-pg"]\n'
+    assert read_host(host(tmp_path, text)).config.wanted_packages == ("libgdal-pg",)
+    asked = read_host(host(tmp_path, text + "[tool.geowheel.data]\ngrids = true\n")).config
+    assert asked.wanted_packages == ("libgdal-pg", "proj-data")
+
+
+@pytest.mark.parametrize("value", ["1", '"yes"'])
+def test_grids_are_asked_for_with_true_or_false(tmp_path: Path, value: str) -> None:
+    (fault,) = faults(tmp_path, MINIMAL + f"[tool.geowheel.data]\ngrids = {value}\n")
+    assert "data.grids] must be true or false" in fault
+
+
 def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
     read = read_host(
         host(

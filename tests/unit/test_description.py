@@ -66,6 +66,7 @@ STACK = manifest(
     {
         "libgdal-core": [
             "lib/libgdal.so.36.3.10.2", "share/gdal/gdalvrt.xsd", "lib/gdalplugins/ogr_A.so",
+            "bin/gdalinfo",
         ],
         "libgdal-hdf5": ["lib/gdalplugins/gdal_HDF5.so"],
         "proj": ["share/proj/proj.db"],
@@ -89,6 +90,7 @@ PARTS = {
     "terrain/_vendor/osgeo/_data/cacert.pem": "ca-certificates 1.2",
     "terrain/_vendor/osgeo/_plugins/gdal_HDF5.so": "libgdal-hdf5 1.2",
     "terrain/_vendor/osgeo/_plugins/ogr_A.so": "libgdal-core 1.2",
+    "terrain/_vendor/osgeo/_programs/gdalinfo": "libgdal-core 1.2",
     "terrain/_vendor/osgeo/gdal.py": "GDAL bindings 1.2",
     "terrain/_vendor/osgeo_utils/gdal_calc.py": "GDAL bindings 1.2",
     "terrain/core.py": "host 1.0",
@@ -101,8 +103,8 @@ def test_every_part_of_a_wheel_has_its_origin() -> None:
 
 
 def test_what_geowheel_wrote_is_its_own() -> None:
-    for path in ("_geowheel.py", "_geowheel.json"):
-        found = origins(PRIVATE, f"terrain/_vendor/osgeo/{path}")
+    for path in ("osgeo/_geowheel.py", "osgeo/_geowheel.json", "osgeo_utils/_geowheel_programs.py"):
+        found = origins(PRIVATE, f"terrain/_vendor/{path}")
         assert next(iter(found.values())).startswith("geowheel ")
 
 

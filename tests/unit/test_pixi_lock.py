@@ -9,6 +9,7 @@ from geowheel.locking import difference
 from geowheel.native.manifest import EnvironmentSpec, Spec
 from geowheel.native.pixi_lock import (
     NativeStack,
+    Package,
     Solved,
     check_channels,
     check_satisfies,
@@ -17,6 +18,7 @@ from geowheel.native.pixi_lock import (
     read_lock,
     records,
     write_lock,
+    write_packages,
 )
 from geowheel.targets import Platform
 
@@ -64,6 +66,32 @@ def test_a_misspelt_plugin_is_told_what_is_nearly_the_same(conda_forge_lock: Pat
     assert "no libgdal-netcfd in the environment for linux-64" in str(caught.value)
     assert "but for libgdal-netcdf" in str(caught.value)
     assert "correct plugins in [tool.geowheel]" in str(caught.value)
+
+
+def test_grids_that_were_asked_for_and_are_not_locked_say_what_to_add(
+    conda_forge_lock: Path,
+) -> None:
+    every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
+    every = [record for record in every if record.name.normalized != "proj-data"]
+    with pytest.raises(LockError, match="pixi add proj-data"):
+        native_stack(every, Platform.LINUX_64, ["proj-data"], conda_forge_lock)
+
+
+def test_grids_join_the_native_stack_when_asked_for(tmp_path: Path) -> None:
+    packages = [
+        Package(name=name, version="9.5.0", build="h0_0", subdir="linux-64",
+                url=f"https://c.invalid/linux-64/{name}-9.5.0-h0_0.conda", sha256="ab" * 32,
+                size=1, license="MIT", depends=depends)
+        for name, depends in (("libgdal-core", ("proj",)), ("proj", ()), ("ca-certificates", ()),
+                              ("proj-data", ()))
+    ]  # fmt: skip
+    path = tmp_path / "pixi.lock"
+    write_packages(path, packages, Platform.LINUX_64, ["https://c.invalid/"])
+    every = records(read_lock(path), "default", Platform.LINUX_64, path)
+    plain = native_stack(every, Platform.LINUX_64, (), path)
+    assert plain.left_out == ("proj-data",)
+    asked = native_stack(every, Platform.LINUX_64, ("proj-data",), path)
+    assert {p.name for p in asked.packages} - {p.name for p in plain.packages} == {"proj-data"}
 
 
 def test_a_lock_without_gdal_is_refused(conda_forge_lock: Path) -> None:

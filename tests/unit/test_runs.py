@@ -59,8 +59,8 @@ class World:
         targets = tuple(self.project.target(python) for python in pythons)
         return Request(project=self.project, goals=goals, targets=targets, interpreter=None)
 
-    def run(self, *pythons: str) -> dict[str, Any]:
-        return run(self.request(*pythons), self.console)
+    def run(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> dict[str, Any]:
+        return run(self.request(*pythons, goals=goals), self.console)
 
     def ends(self, python: str, *records: Record, error: GeowheelError | None = None) -> None:
         self.endings[python] = ({record.stage: record for record in records}, error)
@@ -82,6 +82,8 @@ class World:
             facts={
                 "wheel": WHEEL_NAME, "compressed": 61_700_000, "installed": 180_000_000,
                 "wheel_mb": 64.0, "installed_mb": 220.0, "largest": LARGEST,
+                "kinds": [{"kind": "programs", "packed": 250_000, "size": 1_100_000}],
+                "packages": [{"package": "icu 72.1", "packed": 1, "size": 2}],
                 "problems": list(problems),
             },
         )  # fmt: skip
@@ -394,8 +396,19 @@ def test_a_wheel_over_its_budget_is_a_size_error_with_the_largest_members(
         world.run("3.98")
     assert "WHEEL_SIZE_BUDGET_MB" in str(caught.value)
     text = capsys.readouterr().err
-    for expected in ("libgdal.so.36", "libgdal-core 3.10.2", "30.0 MB", "OVER BUDGET"):
+    for expected in ("libgdal.so.36", "libgdal-core 3.10.2", "30.0 MB", "OVER BUDGET", "programs"):
         assert expected in text
+
+
+@pytest.mark.parametrize(("goals", "shown"), [(("size",), True), (("size", "test"), False)])
+def test_what_fills_a_wheel_is_shown_to_those_who_ask_for_size(
+    world: World, capsys: pytest.CaptureFixture[str], goals: tuple[str, ...], shown: bool
+) -> None:
+    world.ends("3.98", world.repaired(), world.sized("3.98"))
+    world.run("3.98", goals=goals)
+    text = capsys.readouterr().err
+    for expected in ("by what it is for", "programs", "1.1 MB", "icu 72.1", "libgdal.so.36"):
+        assert (expected in text) is shown
 
 
 def test_every_wheel_over_its_budget_is_a_fault(world: World) -> None:

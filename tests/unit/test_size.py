@@ -11,9 +11,9 @@ from geowheel.binary.wheel import write_wheel
 from geowheel.context import Context
 from geowheel.ledger import Ledger
 from geowheel.stages.contract import Outcome
-from geowheel.stages.size import LARGEST, SizeInputs, inputs, run
+from geowheel.stages.size import LARGEST, SizeInputs, inputs, kind_of, run
 
-from .hosts import make_context, make_project, make_record, make_step
+from .hosts import make_context, make_places, make_project, make_record, make_step
 
 NAME = "host-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"
 OWNERS = {"host.libs/libgdal.so": "libgdal-core 3.10.2"} | {
@@ -37,8 +37,8 @@ def make_inputs(
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(text)
     return SizeInputs(
-        wheel=write_wheel(tree, root, filename=NAME), owners=OWNERS, wheel_mb=wheel_mb,
-        installed_mb=installed_mb,
+        wheel=write_wheel(tree, root, filename=NAME), owners=OWNERS, places=make_places(),
+        wheel_mb=wheel_mb, installed_mb=installed_mb,
     )  # fmt: skip
 
 
@@ -126,6 +126,40 @@ def test_what_each_package_costs_adds_up(tmp_path: Path) -> None:
     assert [row["packed"] for row in found] == sorted((r["packed"] for r in found), reverse=True)
     assert sum(row["size"] for row in found) == facts["installed"]
     assert {row["package"] for row in found} == {"libgdal-core 3.10.2", "host", "of no package"}
+
+
+def test_what_each_kind_costs_adds_up(tmp_path: Path) -> None:
+    facts = verdict(make_inputs(tmp_path, files=20), tmp_path).facts
+    found = facts["kinds"]
+    assert next(row["size"] for row in found if row["kind"] == "libraries") == 100_000
+    assert sum(row["size"] for row in found) == facts["installed"]
+    assert {row["kind"] for row in found} == {"libraries", "bindings", "metadata"}
+
+
+@pytest.mark.parametrize(
+    ("package", "path", "kind"),
+    [
+        ("osgeo", "osgeo/_gdal.so", "bindings"),
+        ("osgeo", "osgeo/_geowheel.json", "bindings"),
+        ("osgeo", "osgeo/_data/gdal/gdalvrt.xsd", "GDAL data"),
+        ("osgeo", "osgeo/_data/proj/proj.db", "PROJ data"),
+        ("osgeo", "osgeo/_data/cacert.pem", "certificates"),
+        ("osgeo", "osgeo/_plugins/gdal_HDF5.so", "plugins"),
+        ("osgeo", "osgeo/_programs/gdalinfo", "programs"),
+        ("osgeo", "osgeo_utils/gdal_calc.py", "utilities"),
+        ("osgeo", "host.libs/libgdal.so", "libraries"),
+        ("osgeo", "host-1.0.dist-info/licenses/bundled/a", "licences and SBOM"),
+        ("osgeo", "host-1.0.dist-info/sboms/geowheel.cdx.json", "licences and SBOM"),
+        ("osgeo", "host-1.0.dist-info/RECORD", "metadata"),
+        ("osgeo", "host/core.py", "host"),
+        ("a.b.osgeo", "a/b/osgeo_utils/gdal_calc.py", "utilities"),
+        ("a.b.osgeo", "a/b/__init__.py", "host"),
+        ("pkg", "pkg/_core.so", "host"),
+        ("pkg", "pkg/_geowheel.py", "bindings"),
+    ],
+)
+def test_what_a_member_is_there_for(package: str, path: str, kind: str) -> None:
+    assert kind_of(path, make_places(package)) == kind
 
 
 def test_budgets_come_from_the_configuration(tmp_path: Path) -> None:

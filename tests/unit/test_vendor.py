@@ -19,8 +19,9 @@ from geowheel.native.channels import Mirrors
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store
+from geowheel.programs import patterns_of
 from geowheel.stages.fetch import download_wanted
-from geowheel.stages.vendor import VendorInputs, run, with_bootstrap
+from geowheel.stages.vendor import COMMANDS, VendorInputs, run, with_bootstrap
 
 from .hosts import make_places, make_step
 
@@ -127,6 +128,8 @@ SDIST = {
     "PKG-INFO": "Name: GDAL\n",
     "osgeo/__init__.py": '"""osgeo"""\nimport sys\n',
     "osgeo/gdal.py": "from osgeo import gdalconst\n",
+    "gdal-utils/osgeo_utils/gdal_calc.py": "def main(): pass\n",
+    "gdal-utils/scripts/gdal_calc.py": "from osgeo_utils.gdal_calc import main\n",
     "gdal-utils/osgeo_utils/__init__.py": "",
     "gdal-utils/osgeo_utils/samples/big.py": "import osgeo\n",
     "extensions/gdal_wrap.cpp": "",
@@ -139,7 +142,12 @@ STACK = {
     "lib/gdalplugins/gdal_HDF5.so": "libgdal-hdf5",
     "lib/gdalplugins/gdal_PDF.so": "libgdal-pdf",
     "lib/gdalplugins/drivers.ini": "libgdal-core",
+    "bin/gdalinfo": "libgdal-core",
+    "bin/ogr2ogr": "libgdal-core",
+    "bin/gdal-config": "libgdal-core",
+    "bin/projinfo": "proj",
 }
+GRID = "share/proj/us_noaa_alaska.tif"
 
 
 def packed(files: dict[str, str]) -> bytes:
@@ -166,10 +174,14 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 
 def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | None = None,
-                import_package: str = "osgeo", **places: str) -> VendorInputs:  # fmt: skip
-    """A prefix, bindings and a store with GDAL's sdist."""
+                import_package: str = "osgeo", programs: tuple[str, ...] | None = None,
+                grids: bool | None = None, **places: str) -> VendorInputs:  # fmt: skip
+    """A prefix, bindings and a store with GDAL's sdist; grids in the prefix unless None."""
     files = {path: name for path, name in STACK.items() if stack is None or path in stack}
-    write(root / "fetch" / "prefix", dict.fromkeys(files, "content"))
+    files |= {} if grids is None else {GRID: "proj-data"}
+    # gdal-config is a script, the others are compiled.
+    text = {path: "\x7fELF" if path.startswith("bin/") else "content" for path in files}
+    write(root / "fetch" / "prefix", text | {"bin/gdal-config": "#!/bin/sh"})
     owned: dict[str, list[str]] = {"libgdal-core": []}
     for path, name in files.items():
         owned.setdefault(name, []).append(path)
@@ -194,30 +206,42 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     place = store.path(download_wanted(sdist))
     place.parent.mkdir(parents=True)
     place.write_bytes(data)
+    made = make_places(import_package, **places)
     return VendorInputs(
         prefix=Made(folder=root / "fetch" / "prefix", content=""),
         bindings=Made(folder=root / "modules", content=""),
-        gdal_sdist=sdist, places=make_places(import_package, **places), plugins=("libgdal-hdf5",),
-        exclude=exclude, store=store,
+        gdal_sdist=sdist, places=made, plugins=("libgdal-hdf5",),
+        programs=patterns_of(programs, made.layout), grids=bool(grids), exclude=exclude,
+        store=store,
     )  # fmt: skip
 
 
 def payload(inputs: VendorInputs, root: Path) -> list[str]:
+    """The payload's files."""
+    commands(inputs, root)
     folder = root / "made"
-    folder.mkdir()
-    run(inputs, folder, make_step(root))
     assert [path.name for path in folder.iterdir()] == ["payload"]
     paths = (folder / "payload").rglob("*")
     return sorted(p.relative_to(folder / "payload").as_posix() for p in paths if p.is_file())
+
+
+def commands(inputs: VendorInputs, root: Path) -> dict[str, str]:
+    """The payload's console commands."""
+    folder = root / "made"
+    folder.mkdir()
+    found: dict[str, str] = run(inputs, folder, make_step(root)).facts[COMMANDS]
+    return found
 
 
 EVERYTHING = [
     "osgeo/__init__.py", "osgeo/_data/cacert.pem",
     "osgeo/_data/gdal/gdalvrt.xsd", "osgeo/_data/gdal/header.dxf", "osgeo/_data/proj/proj.db",
     "osgeo/_gdal.cpython-312.so", "osgeo/_geowheel.py", "osgeo/_plugins/gdal_HDF5.so",
-    "osgeo/gdal.py",
-    "osgeo_utils/__init__.py", "osgeo_utils/samples/big.py",
+    "osgeo/_programs/gdalinfo", "osgeo/_programs/ogr2ogr", "osgeo/gdal.py",
+    "osgeo_utils/__init__.py", "osgeo_utils/_geowheel_programs.py", "osgeo_utils/gdal_calc.py",
+    "osgeo_utils/samples/big.py",
 ]  # fmt: skip
+WITHOUT_PROGRAMS = [path for path in EVERYTHING if "_programs" not in path]
 
 
 def test_the_payload_is_modules_data_plugins_and_bootstrap(tmp_path: Path) -> None:
@@ -232,7 +256,7 @@ def test_a_plugin_that_nobody_named_stays_out(tmp_path: Path) -> None:
 
 def test_the_package_may_lie_deeper(tmp_path: Path) -> None:
     found = payload(make_inputs(tmp_path, import_package="a.b.osgeo"), tmp_path)
-    assert found == sorted(["a/b/__init__.py", *(f"a/b/{path}" for path in EVERYTHING)])
+    assert found == sorted(["a/b/__init__.py", *(f"a/b/{path}" for path in WITHOUT_PROGRAMS)])
 
 
 def test_a_deeper_package_imports_itself(tmp_path: Path) -> None:
@@ -293,5 +317,82 @@ def test_a_stack_without_certificates_or_plugins_has_a_payload(tmp_path: Path) -
     stack = {path for path in STACK if path.startswith("share/")}
     found = payload(make_inputs(tmp_path, stack=stack), tmp_path)
     assert set(EVERYTHING) - set(found) == {
-        "osgeo/_data/cacert.pem", "osgeo/_plugins/gdal_HDF5.so",
+        "osgeo/_data/cacert.pem", "osgeo/_plugins/gdal_HDF5.so", "osgeo/_programs/gdalinfo",
+        "osgeo/_programs/ogr2ogr", "osgeo_utils/_geowheel_programs.py",
     }  # fmt: skip
+
+
+LAUNCHER = "osgeo_utils._geowheel_programs"
+COMMANDS_AT_THE_TOP = {
+    "gdal_calc": "osgeo_utils.gdal_calc:main", "gdal_calc.py": "osgeo_utils.gdal_calc:main",
+    "gdalinfo": f"{LAUNCHER}:gdalinfo", "ogr2ogr": f"{LAUNCHER}:ogr2ogr",
+}  # fmt: skip
+
+
+def test_programs_and_scripts_are_commands_at_the_top_level(tmp_path: Path) -> None:
+    assert commands(make_inputs(tmp_path), tmp_path) == COMMANDS_AT_THE_TOP
+
+
+def test_programs_can_be_executed(tmp_path: Path) -> None:
+    payload(make_inputs(tmp_path), tmp_path)
+    program = tmp_path / "made" / "payload" / "osgeo" / "_programs" / "gdalinfo"
+    assert program.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("package", ["a.b.osgeo", "pkg"])
+def test_private_hosts_have_no_commands_unless_asked_for(tmp_path: Path, package: str) -> None:
+    assert commands(make_inputs(tmp_path, import_package=package), tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "patterns", "expected"),
+    [
+        ("osgeo", ("ogr*",), {"ogr2ogr": f"{LAUNCHER}:ogr2ogr"}),
+        ("osgeo", (), {}),
+        ("a.b.osgeo", ("gdalinfo", "gdal_calc"), {
+            "gdalinfo": f"a.b.{LAUNCHER}:gdalinfo", "gdal_calc": "a.b.osgeo_utils.gdal_calc:main",
+        }),
+        ("pkg", ("gdalinfo",), {"gdalinfo": "pkg._geowheel_programs:gdalinfo"}),
+    ],
+)  # fmt: skip
+def test_patterns_choose_commands_in_every_layout(
+    tmp_path: Path, package: str, patterns: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    inputs = make_inputs(tmp_path, import_package=package, programs=patterns)
+    assert commands(inputs, tmp_path) == expected
+    made = tmp_path / "made" / "payload"
+    programs = {path.name for path in made.rglob("_programs/*")}
+    assert programs == {name for name, where in expected.items() if "_geowheel" in where}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("gdalifno", "did you mean gdalinfo?"),
+        ("raster*", "name some of these: gdal_calc, gdal_calc.py, gdalinfo, ogr2ogr"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_an_error_with_what_there_is(
+    tmp_path: Path, pattern: str, remedy: str
+) -> None:
+    with pytest.raises(BuildError, match="is none of GDAL's commands") as caught:
+        commands(make_inputs(tmp_path, programs=("ogr*", pattern)), tmp_path)
+    assert repr(pattern) in str(caught.value) and remedy in str(caught.value)
+    assert "projinfo" not in str(caught.value) and "gdal-config" not in str(caught.value)
+
+
+def test_what_is_excluded_is_no_command(tmp_path: Path) -> None:
+    exclude = ("osgeo/_programs/ogr2ogr", "osgeo_utils/gdal_calc.py")
+    found = commands(make_inputs(tmp_path, exclude=exclude), tmp_path)
+    assert found == {"gdalinfo": f"{LAUNCHER}:gdalinfo"}
+
+
+def test_programs_without_the_module_that_starts_them_are_no_commands(tmp_path: Path) -> None:
+    assert commands(make_inputs(tmp_path, exclude=("osgeo_utils/*",)), tmp_path) == {}
+
+
+@pytest.mark.parametrize("grids", [True, False])
+def test_grids_come_when_they_are_asked_for(tmp_path: Path, grids: bool) -> None:
+    found = payload(make_inputs(tmp_path, grids=grids), tmp_path)
+    assert ("osgeo/_data/proj/us_noaa_alaska.tif" in found) is grids
+    assert "osgeo/_data/proj/proj.db" in found

@@ -185,7 +185,7 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
             cause="the channels were edited after the lock was made",
             fix="run `nox -s lock`",
         )
-    stack = native_stack(every, platform, project.config.plugins, path)
+    stack = native_stack(every, platform, project.config.wanted_packages, path)
     elsewhere = {item.name for item in spec.specs if item.from_source}
     checked = replace(stack, packages=tuple(p for p in stack.packages if p.name not in elsewhere))
     if faults := check_channels(checked, wanted, path):
@@ -218,7 +218,7 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
     except (OSError, ValueError, KeyError, TypeError, LockError):
         return None  # not whole, or of another geowheel: it is solved again
     return _Native(
-        stack=native_stack(every, platform, project.config.plugins, path),
+        stack=native_stack(every, platform, project.config.wanted_packages, path),
         source=Source(
             committed=False, channels=tuple(c.name for c in channels), words=said["words"]
         ),

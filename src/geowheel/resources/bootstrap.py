@@ -2,8 +2,9 @@
 
 It works through the API of the bundled libraries alone. os.environ is never written: a PROJ_DATA
 set for us would break pyproj and rasterio in the same process, and one set for them must not break
-us. Without `_geowheel.json`, which the repair of a wheel writes, nothing is bundled and nothing is
-done.
+us. Who wants other data on purpose says so with the variables GEOWHEEL_GDAL_DATA,
+GEOWHEEL_PROJ_DATA, GEOWHEEL_GDAL_DRIVER_PATH and GEOWHEEL_CA_BUNDLE. Without `_geowheel.json`,
+which the repair of a wheel writes, nothing is bundled and nothing is done.
 """
 
 from __future__ import annotations
@@ -23,28 +24,93 @@ def _library(path: str) -> ctypes.CDLL:
         return ctypes.CDLL(path)
     except OSError as error:
         raise ImportError(
-            "the bundled library %s cannot be loaded: %s. Reinstall the package; a wheel cannot be "
-            "imported from a zip file." % (path, error)
+            "the bundled library %s cannot be loaded: %s. Reinstall the package with pip."
+            % (path, error)
         ) from error
 
 
-def _trusted(ca_bundle: str, variables: tuple[str, ...]) -> bytes | None:
-    """Our certificates, unless the wheel has none or the user names others."""
+def _read_bundle() -> dict[str, str] | None:
+    """Where the libraries and the data lie; None where nothing is bundled."""
+    try:
+        with open(os.path.join(_HERE, "_geowheel.json"), encoding="utf-8") as file:
+            relative = json.load(file)
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise ImportError(
+            "%s lies in a zip file, and libraries cannot be loaded from one. Install the wheel "
+            "with pip." % _HERE
+        ) from error
+    return {name: os.path.normpath(os.path.join(_HERE, path)) for name, path in relative.items()}
+
+
+def _named(name: str, *, several: bool) -> list[str]:
+    """What the user names instead of ours; a path that cannot be read is left out, aloud."""
+    value = os.environ.get(name, "")
+    paths = [path for path in (value.split(os.pathsep) if several else [value]) if path]
+    found = [path for path in paths if os.access(path, os.R_OK)]
+    for path in paths:
+        if path not in found:
+            import warnings
+
+            text = "%s names %s, which is not there or cannot be read: left out"
+            warnings.warn(text % (name, path), RuntimeWarning, stacklevel=2)
+    return [os.path.abspath(path) for path in found]
+
+
+def _drivers(plugins: str) -> list[str]:
+    """Folders of driver plugins: the user's, then ours.
+
+    Plugins of another GDAL, found through a variable or a path compiled in, would not fit.
+    """
+    if os.environ.get("GEOWHEEL_GDAL_DRIVER_PATH") == "disable":
+        return ["disable"]
+    ours = [plugins] if os.path.isdir(plugins) else []
+    return _named("GEOWHEEL_GDAL_DRIVER_PATH", several=True) + ours or ["disable"]
+
+
+def _trusted(ca_bundle: str, chosen: list[str], variables: tuple[str, ...]) -> list[str]:
+    """The certificates to set: those chosen on purpose, or ours unless the user names others."""
+    if chosen:
+        return chosen
     named = (os.environ.get(name) for name in variables)
     if any(path and os.access(path, os.R_OK) for path in named) or not os.path.exists(ca_bundle):
-        return None
-    return os.fsencode(ca_bundle)
+        return []
+    return [ca_bundle]
 
 
-def _search_paths(proj: ctypes.CDLL, data: str) -> list[bytes]:
-    """Ours first, then the folder that projsync writes to, which the search would lose."""
+def _settings(bundle: dict[str, str]) -> dict[str, list[str]]:
+    """What GDAL and PROJ are told, by the names of their own variables; empty: nothing."""
+    chosen = _named("GEOWHEEL_CA_BUNDLE", several=False)
+    ours = bundle["ca_bundle"]
+    return {
+        "GDAL_DATA": _named("GEOWHEEL_GDAL_DATA", several=False) or [bundle["gdal_data"]],
+        # Ours stays behind the user's, which may hold grids and no proj.db.
+        "PROJ_DATA": [*_named("GEOWHEEL_PROJ_DATA", several=True), bundle["proj_data"]],
+        "GDAL_DRIVER_PATH": _drivers(bundle["plugins"]),
+        "GDAL_CURL_CA_BUNDLE": _trusted(ours, chosen, _USER_BUNDLES),
+        "PROJ_CURL_CA_BUNDLE": _trusted(ours, chosen, ("PROJ_CURL_CA_BUNDLE", *_USER_BUNDLES)),
+    }
+
+
+def variables() -> dict[str, str]:
+    """The same for a program of this wheel, as variables of its own environment."""
+    bundle = _read_bundle()
+    settings = _settings(bundle) if bundle else {}
+    found = {name: os.pathsep.join(paths) for name, paths in settings.items() if paths}
+    # PROJ before 9.1 knows only the old name.
+    return {**found, "PROJ_LIB": found["PROJ_DATA"]} if found else {}
+
+
+def _search_paths(proj: ctypes.CDLL, data: list[str]) -> list[bytes]:
+    """What was set, then the folder that projsync writes to, which the search would lose."""
     folder = proj.proj_context_get_user_writable_directory
     folder.argtypes = [ctypes.c_void_p, ctypes.c_int]
     folder.restype = ctypes.c_char_p
-    return [path for path in (os.fsencode(data), folder(None, 0)) if path]
+    return [path for path in (*map(os.fsencode, data), folder(None, 0)) if path]
 
 
-def _set_up_proj(proj: ctypes.CDLL, paths: list[bytes], certificates: bytes | None) -> None:
+def _set_up_proj(proj: ctypes.CDLL, paths: list[bytes], certificates: list[str]) -> None:
     """PROJ's default context: the contexts that other bundled libraries make are copies of it."""
     array = (ctypes.c_char_p * len(paths))(*paths)
     proj.proj_context_set_search_paths.argtypes = [
@@ -54,24 +120,19 @@ def _set_up_proj(proj: ctypes.CDLL, paths: list[bytes], certificates: bytes | No
     ]
     proj.proj_context_set_search_paths.restype = None
     proj.proj_context_set_search_paths(None, len(paths), array)
-    if certificates:
+    for path in certificates:
         proj.proj_context_set_ca_bundle_path.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         proj.proj_context_set_ca_bundle_path.restype = None
-        proj.proj_context_set_ca_bundle_path(None, certificates)
+        proj.proj_context_set_ca_bundle_path(None, os.fsencode(path))
 
 
-def _set_up_gdal(
-    gdal: ctypes.CDLL, paths: list[bytes], bundle: dict[str, str], certificates: bytes | None
-) -> None:
+def _set_up_gdal(gdal: ctypes.CDLL, paths: list[bytes], settings: dict[str, list[str]]) -> None:
     option = gdal.CPLSetConfigOption
     option.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
     option.restype = None
-    option(b"GDAL_DATA", os.fsencode(bundle["gdal_data"]))
-    # Plugins of another GDAL, found through a variable or a path compiled in, would not fit.
-    plugins = os.fsencode(bundle["plugins"]) if os.path.isdir(bundle["plugins"]) else b"disable"
-    option(b"GDAL_DRIVER_PATH", plugins)
-    if certificates:
-        option(b"GDAL_CURL_CA_BUNDLE", certificates)
+    for name in ("GDAL_DATA", "GDAL_DRIVER_PATH", "GDAL_CURL_CA_BUNDLE"):
+        if settings[name]:
+            option(name.encode(), os.fsencode(os.pathsep.join(settings[name])))
     array = (ctypes.c_char_p * (len(paths) + 1))(*paths, None)
     gdal.OSRSetPROJSearchPaths.argtypes = [ctypes.POINTER(ctypes.c_char_p)]
     gdal.OSRSetPROJSearchPaths.restype = None
@@ -84,16 +145,12 @@ def configure() -> bool:
 
     True where it did; False in a wheel that was not repaired, and in a checkout.
     """
-    try:
-        with open(os.path.join(_HERE, "_geowheel.json"), encoding="utf-8") as file:
-            relative = json.load(file)
-    except FileNotFoundError:
+    bundle = _read_bundle()
+    if bundle is None:
         return False
-    bundle = {name: os.path.normpath(os.path.join(_HERE, path)) for name, path in relative.items()}
+    settings = _settings(bundle)
     gdal, proj = _library(bundle["gdal"]), _library(bundle["proj"])
-    paths = _search_paths(proj, bundle["proj_data"])
-    _set_up_proj(
-        proj, paths, _trusted(bundle["ca_bundle"], ("PROJ_CURL_CA_BUNDLE", *_USER_BUNDLES))
-    )
-    _set_up_gdal(gdal, paths, bundle, _trusted(bundle["ca_bundle"], _USER_BUNDLES))
+    paths = _search_paths(proj, settings["PROJ_DATA"])
+    _set_up_proj(proj, paths, settings["PROJ_CURL_CA_BUNDLE"])
+    _set_up_gdal(gdal, paths, settings)
     return True

@@ -53,7 +53,7 @@ STAGES: Final = (
     ),
     Stage(
         name="vendor",
-        summary="osgeo, GDAL data, PROJ data and bootstrap as the payload",
+        summary="osgeo, data, plugins, programs and bootstrap as the payload",
         upstream=("fetch", "bindings"),
     ),
     Stage(

@@ -20,6 +20,7 @@ from geowheel.config import BuildSystem
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact, Tree
+from geowheel.entry_points import add_commands
 from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError
 from geowheel.host_files import git_description, host_files, stage
@@ -34,7 +35,7 @@ from geowheel.systems import linux
 
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
-from .vendor import PAYLOAD
+from .vendor import COMMANDS, PAYLOAD
 
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
 
@@ -44,6 +45,7 @@ class RawWheelInputs(Inputs):
     """A raw wheel that was made elsewhere, and the payload."""
 
     payload: Made
+    commands: Mapping[str, str]
     places: Places
     interpreter_tag: str
     platform_tag: str
@@ -55,6 +57,8 @@ class BuildInputs(Inputs):
     """The host's files, the payload, and the environment that the backend runs in."""
 
     payload: Made
+    commands: Mapping[str, str]
+    """Console commands that the payload brings, name to `module:function`."""
     places: Places
     interpreter_tag: str
     platform_tag: str
@@ -75,16 +79,18 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | Ra
     """From the payload, and from the host's files or the raw wheel that was given."""
     project, target = context.project, context.target
     payload = upstream["vendor"].made(PAYLOAD)
+    commands = upstream["vendor"].facts[COMMANDS]
     platform_tag = f"linux_{target.platform.architecture}"
     if context.raw is not None:
         return RawWheelInputs(
-            payload=payload, places=project.config.places, raw=context.raw,
+            payload=payload, commands=commands, places=project.config.places, raw=context.raw,
             interpreter_tag=target.interpreter_tag, platform_tag=platform_tag,
         )  # fmt: skip
     environ = project.machine.environ
     system = project.host.build_system
     return BuildInputs(
         payload=payload,
+        commands=commands,
         places=project.config.places,
         interpreter_tag=target.interpreter_tag,
         platform_tag=platform_tag,
@@ -114,6 +120,8 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     _check_host_package(inputs.places, tree, made)
     added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
     step.say(f"{made.name}, {added} files of the payload added")
+    for dist_info in tree.glob("*.dist-info"):
+        add_commands(dist_info, inputs.commands)
     _mark_as_compiled(tree)
     raw = write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
     shutil.rmtree(work)

@@ -18,6 +18,7 @@ from geowheel.digest import Artefact
 from geowheel.errors import BuildError
 from geowheel.leaks import check_leaks, machine_paths, overridden_by, prefix_strings
 from geowheel.ledger import Made, Record
+from geowheel.leftovers import check_leftovers
 from geowheel.licences import LicenceGate
 from geowheel.native.build_lock import Download
 from geowheel.places import Places
@@ -97,6 +98,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     forcing = _floor(repaired, described.owners)
     _check_floor(repaired, inputs.newest_glibc, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
+    check_leftovers(repaired.tree, repaired.elves, described.own)
     check_leaks(repaired.tree, inputs.machine)
     baked = prefix_strings(repaired.tree, linux.PREFIX_STRING)
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)

@@ -13,6 +13,7 @@ from geowheel.console import Step, megabytes
 from geowheel.context import Context
 from geowheel.digest import Artefact
 from geowheel.ledger import Record
+from geowheel.places import Places
 
 from .contract import Inputs, Outcome
 from .repair import only_wheel
@@ -27,6 +28,7 @@ class SizeInputs(Inputs):
 
     wheel: Artefact
     owners: Mapping[str, str]
+    places: Places
     wheel_mb: float
     installed_mb: float
 
@@ -37,6 +39,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> SizeInputs:
     return SizeInputs(
         wheel=only_wheel(repair),
         owners=repair.facts["owners"],
+        places=context.project.config.places,
         wheel_mb=context.project.wheel_budget_mb,
         installed_mb=context.project.config.budget.installed_mb,
     )
@@ -60,6 +63,7 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         {"path": m.path, "packed": m.packed, "size": m.size, "package": owners[m.path]}
         for m in sorted(wheel.members, key=lambda m: (-m.packed, m.path))[:LARGEST]
     ]
+    kinds = {m.path: kind_of(m.path, inputs.places) for m in wheel.members}
     facts = {
         "sha256": inputs.wheel.sha256,
         "wheel": inputs.wheel.path.name,
@@ -68,7 +72,8 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         "wheel_mb": inputs.wheel_mb,
         "installed_mb": inputs.installed_mb,
         "largest": largest,
-        "packages": _by_package(wheel.members, owners),
+        "kinds": _costs("kind", wheel.members, kinds),
+        "packages": _costs("package", wheel.members, owners),
         "problems": problems,
     }
     (folder / "size.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -79,14 +84,35 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
     return Outcome(facts=facts, passed=not problems)
 
 
-def _by_package(members: Sequence[Member], owners: Mapping[str, str]) -> list[dict[str, object]]:
-    """What each package costs, in bytes: packed in the wheel, and installed; the largest first."""
+def kind_of(path: str, places: Places) -> str:
+    """What a member of the wheel is there for; what can be chosen in the configuration."""
+    folder = path.partition("/")[0]
+    if folder.endswith(".dist-info"):
+        described = path.startswith((f"{folder}/licenses/", f"{folder}/sboms/"))
+        return "licences and SBOM" if described else "metadata"
+    if folder.endswith(".libs"):
+        return "libraries"
+    if path in (places.ca_bundle, places.bootstrap, places.bundle):
+        return "certificates" if path == places.ca_bundle else "bindings"
+    kinds = {
+        places.gdal_data: "GDAL data",
+        places.proj_data: "PROJ data",
+        places.plugins: "plugins",
+        places.programs: "programs",
+    }
+    if places.has_bindings:
+        kinds |= {places.package: "bindings", places.utilities: "utilities"}
+    return next((kind for place, kind in kinds.items() if path.startswith(f"{place}/")), "host")
+
+
+def _costs(what: str, members: Sequence[Member], by: Mapping[str, str]) -> list[dict[str, object]]:
+    """What each kind or package costs, in bytes: in the wheel, and installed; the largest first."""
     packed: Counter[str] = Counter()
     size: Counter[str] = Counter()
     for member in members:
-        packed[owners[member.path]] += member.packed
-        size[owners[member.path]] += member.size
+        packed[by[member.path]] += member.packed
+        size[by[member.path]] += member.size
     return [
-        {"package": package, "packed": total, "size": size[package]}
-        for package, total in sorted(packed.items(), key=lambda item: (-item[1], item[0]))
+        {what: name, "packed": total, "size": size[name]}
+        for name, total in sorted(packed.items(), key=lambda item: (-item[1], item[0]))
     ]

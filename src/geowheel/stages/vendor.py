@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from geowheel.config import GRIDS
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.errors import BuildError
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
-from geowheel.native.linker import read_native_manifest
+from geowheel.native.linker import NativeManifest, read_native_manifest
 from geowheel.native.store import Store
 from geowheel.places import PACKAGE_INIT, Layout, Places
 from geowheel.private import make_private
+from geowheel.programs import chosen, commands_of, patterns_of, programs_of, scripts_of
 from geowheel.systems import linux
 
 from .bindings import MODULES, unpack_sdist
@@ -28,6 +30,8 @@ from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
 
 PAYLOAD = "payload"
+COMMANDS = "commands"
+"""In the record: console commands of the payload, name to `module:function`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,9 @@ class VendorInputs(Inputs):
     gdal_sdist: Download
     places: Places
     plugins: tuple[str, ...]
+    programs: tuple[str, ...]
+    """Patterns of console commands."""
+    grids: bool
     exclude: tuple[str, ...]
     store: Store = ambient()
 
@@ -53,32 +60,41 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
         gdal_sdist=context.locks.build.gdal_sdist,
         places=config.places,
         plugins=config.plugins,
+        programs=patterns_of(config.programs, config.layout),
+        grids=config.data.grids,
         exclude=config.exclude,
         store=context.store,
     )
 
 
 def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
-    """Lay out osgeo, osgeo_utils, the data, the plugins and the bootstrap below payload/."""
+    """Lay out osgeo, osgeo_utils, data, plugins, programs and the bootstrap below payload/."""
     payload, places = folder / PAYLOAD, inputs.places
     (payload / places.package).mkdir(parents=True)
-    if places.has_bindings:
-        _copy_osgeo(inputs, payload, folder / "work", step)
-    bootstrap = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")
-    (payload / places.bootstrap).write_text(bootstrap, encoding="utf-8")
-    _copy_data(inputs.prefix.folder, payload, places)
-    plugins = _copy_plugins(inputs, payload / places.plugins)
+    manifest = read_native_manifest(inputs.prefix.folder.parent)
+    scripts = _copy_osgeo(inputs, payload, folder / "work", step) if places.has_bindings else {}
+    _write_resource("bootstrap.py", payload / places.bootstrap)
+    _copy_data(inputs, manifest, payload)
+    plugins = _copy_plugins(inputs, manifest, payload / places.plugins)
+    wanted = _copy_programs(inputs, manifest, scripts, payload)
     _make_packages(payload, places)
     dropped = _exclude(payload, inputs.exclude)
+    commands = commands_of(payload, places, scripts, wanted)
     if places.layout is Layout.PRIVATE:
         beside = (payload / places.package).parent
         step.say(f"imports made relative in {make_private(beside)} files")
     count = sum(1 for path in payload.rglob("*") if path.is_file())
-    step.say(f"{count} files, {plugins} plugins" + (f", {dropped} excluded" if dropped else ""))
-    return Outcome(facts={"files": count, "plugins": plugins, "excluded": dropped})
+    step.say(
+        f"{count} files, {plugins} plugins, {len(commands)} commands"
+        + (f", {dropped} excluded" if dropped else "")
+    )
+    return Outcome(
+        facts={"files": count, "plugins": plugins, "excluded": dropped, COMMANDS: commands}
+    )
 
 
-def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> None:
+def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> dict[str, str]:
+    """osgeo and osgeo_utils; the commands of the latter, each with its module."""
     places = inputs.places
     inputs.store.obtain([download_wanted(inputs.gdal_sdist)], step)
     source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
@@ -89,7 +105,30 @@ def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> 
         shutil.copy2(module, package / module.name)
     init = package / PACKAGE_INIT
     init.write_text(with_bootstrap(init.read_text(encoding="utf-8")), encoding="utf-8")
+    scripts = scripts_of(source)
     shutil.rmtree(work)
+    return scripts
+
+
+def _write_resource(name: str, goal: Path) -> None:
+    text = files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")
+    goal.write_text(text, encoding="utf-8")
+
+
+def _copy_programs(
+    inputs: VendorInputs, manifest: NativeManifest, scripts: Mapping[str, str], payload: Path
+) -> frozenset[str]:
+    """The programs that are asked for, with the module that starts them; all commands' names."""
+    programs = programs_of(manifest, inputs.prefix.folder)
+    wanted = chosen({*programs, *scripts}, inputs.programs)
+    goal = payload / inputs.places.programs
+    for name in sorted(wanted & programs.keys()):
+        goal.mkdir(exist_ok=True)
+        shutil.copyfile(programs[name], goal / name)
+        (goal / name).chmod(0o755)
+    if goal.is_dir():
+        _write_resource("programs.py", payload / inputs.places.launcher)
+    return wanted
 
 
 def _make_packages(payload: Path, places: Places) -> None:
@@ -121,7 +160,8 @@ def with_bootstrap(source: str) -> str:
     return "".join([*lines[:line], added, *lines[line:]])
 
 
-def _copy_data(prefix: Path, payload: Path, places: Places) -> None:
+def _copy_data(inputs: VendorInputs, manifest: NativeManifest, payload: Path) -> None:
+    prefix, places = inputs.prefix.folder, inputs.places
     for goal, relative, probe in (
         (places.gdal_data, linux.GDAL_DATA, "gdalvrt.xsd"),
         (places.proj_data, linux.PROJ_DATA, "proj.db"),
@@ -134,14 +174,22 @@ def _copy_data(prefix: Path, payload: Path, places: Places) -> None:
                 fix="run fetch again, or report the channel's package",
             )
         shutil.copytree(source, payload / goal)
+    if not inputs.grids:  # there all the same, where a channel's proj needs them
+        _remove_grids(manifest, payload, places)
     if (prefix / linux.CA_BUNDLE).is_file():
         goal_file = payload / places.ca_bundle
         goal_file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(prefix / linux.CA_BUNDLE, goal_file)
 
 
-def _copy_plugins(inputs: VendorInputs, goal: Path) -> int:
-    manifest = read_native_manifest(inputs.prefix.folder.parent)
+def _remove_grids(manifest: NativeManifest, payload: Path, places: Places) -> None:
+    for path, owner in manifest.owners.items():
+        if owner.name == GRIDS and path.startswith(f"{linux.PROJ_DATA}/"):
+            relative = path.removeprefix(f"{linux.PROJ_DATA}/")
+            (payload / places.proj_data / relative).unlink()
+
+
+def _copy_plugins(inputs: VendorInputs, manifest: NativeManifest, goal: Path) -> int:
     wanted = set(inputs.plugins) | {"libgdal-core"}
     found = [
         path

@@ -280,9 +280,18 @@ def _outside(name: str) -> bool:
 
 def _folders(path: Path, elf: Elf) -> tuple[Path, ...]:
     """The search path of a file, as far as it is relative to it."""
-    parent = path.resolve().parent
-    entries = (re.fullmatch(r"\$(?:ORIGIN|{ORIGIN})(/.*)?", entry) for entry in elf.search_path)
-    return tuple(parent / (entry[1] or "/").lstrip("/") for entry in entries if entry)
+    folders = (_folder(path, entry) for entry in elf.search_path)
+    return tuple(folder for folder in folders if folder is not None)
+
+
+def _folder(path: Path, entry: str) -> Path | None:
+    match = re.fullmatch(r"\$(?:ORIGIN|{ORIGIN})(/.*)?", entry)
+    return path.resolve().parent / (match[1] or "/").lstrip("/") if match else None
+
+
+def _leads_to_folder(path: Path, entry: str) -> bool:
+    folder = _folder(path, entry)
+    return folder is not None and folder.is_dir()
 
 
 def _platform(path: Path) -> Platform:
@@ -332,11 +341,16 @@ class _Patcher(ElfPatcher):  # type: ignore[misc]
     def prepare(self, elves: Mapping[str, Elf]) -> None:
         """Strip the wheel's own files, and drop search paths that lead out of the wheel.
 
-        Done before the analysis, which would follow such a path to the machine's libraries.
+        Done before the analysis, which would follow such a path to the machine's libraries. Those
+        that lead nowhere go too: a program of the prefix searches `../lib`.
         """
         paths = {path: Path(self._request.tree, path).resolve(strict=True) for path in elves}
         for path, elf in elves.items():
-            kept = [entry for entry in elf.search_path if is_inside(path, entry)]
+            kept = [
+                entry
+                for entry in elf.search_path
+                if is_inside(path, entry) and _leads_to_folder(paths[path], entry)
+            ]
             if len(kept) != len(elf.rpath) + len(elf.runpath):
                 self._plan(paths[path]).rpath = ":".join(kept)
                 self._plan(paths[path]).remove_rpath = True

@@ -1,0 +1,93 @@
+"""entry_points.txt of a wheel: the host's own entry points, and the console commands added to them.
+
+The file is one for configparser, as the specification says:
+https://packaging.python.org/en/latest/specifications/entry-points/
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from .errors import BuildError, Fault
+
+FILE_NAME: Final = "entry_points.txt"
+CONSOLE: Final = "console_scripts"
+_COMMANDS: Final = (CONSOLE, "gui_scripts")  # both become programs in one folder
+
+
+def console_scripts(text: str, where: str = FILE_NAME) -> dict[str, str]:
+    """The console commands of an entry_points.txt: name to `module:function`."""
+    parsed = _parse(text, where)
+    return dict(parsed[CONSOLE]) if parsed.has_section(CONSOLE) else {}
+
+
+def merged(text: str, commands: Mapping[str, str], where: str = FILE_NAME) -> str:
+    """An entry_points.txt with `commands` added, in one order whatever the host's tool wrote.
+
+    Raises BuildError where the host has another command of such a name, or the text is damaged.
+    """
+    parsed = _parse(text, where)
+    if faults := [
+        _clash(name, f"the host's command {name} = {theirs}", commands[name], where)
+        for group in _COMMANDS
+        if parsed.has_section(group)
+        for name, theirs in parsed[group].items()
+        if name in commands and (group != CONSOLE or theirs != commands[name])
+    ]:
+        raise BuildError(faults)
+    if not parsed.has_section(CONSOLE):
+        parsed.add_section(CONSOLE)
+    parsed[CONSOLE].update(commands)
+    groups = [
+        f"[{group}]\n" + "".join(f"{name} = {parsed[group][name]}\n" for name in sorted(names))
+        for group in sorted(parsed.sections())
+        if (names := list(parsed[group]))
+    ]
+    return "\n".join(groups)
+
+
+def add_commands(dist_info: Path, commands: Mapping[str, str]) -> None:
+    """Write the commands into an unpacked wheel; nothing is touched where there are none.
+
+    Raises BuildError for a name that the host has already, as an entry point or as a script.
+    """
+    if not commands:
+        return
+    data = dist_info.with_suffix(".data")
+    if faults := [
+        _clash(path.name, f"the host's script {path.name}", commands[path.name], data.name)
+        for path in sorted((data / "scripts").glob("*"))
+        if path.name in commands
+    ]:
+        raise BuildError(faults)
+    file = dist_info / FILE_NAME
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    file.write_text(merged(text, commands, f"{dist_info.name}/{FILE_NAME}"), encoding="utf-8")
+
+
+def _parse(text: str, where: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(delimiters=("=",), default_section="")
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their case
+    try:
+        parser.read_file(io.StringIO(text), source=where)
+    except configparser.Error as error:
+        raise BuildError(
+            f"not an entry_points.txt: {' '.join(str(error).split())}",
+            where=where,
+            cause="the build backend wrote it wrongly, or a name is in it twice",
+        ) from error
+    return parser
+
+
+def _clash(name: str, theirs: str, ours: str, where: str) -> Fault:
+    return Fault(
+        what=f"{theirs} and GDAL's {name} = {ours} have one name",
+        where=where,
+        cause="[tool.geowheel] programs installs GDAL's as a console command",
+        fix="give the host's another name, or leave GDAL's out: programs takes patterns of the "
+        "ones to install",
+    )

@@ -1,0 +1,57 @@
+"""What only developers need, and what no loader reads: none of it belongs into a wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from .binary.elf import Elf
+from .errors import BuildError, Fault
+
+KINDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys((".h", ".hh", ".hpp", ".hxx", ".inl"), "a header"),
+    **dict.fromkeys((".a", ".lib"), "a static library"),
+    **dict.fromkeys((".o", ".obj"), "an object file"),
+    ".la": "a libtool archive",
+    ".pc": "a pkg-config file",
+}
+_ONLY_WHEN_BUNDLED: Final = ("a header", "a pkg-config file")
+"""A host may bring its own: some packages are compiled against (NumPy, pybind11)."""
+
+
+def check_leftovers(tree: Path, elves: Mapping[str, Elf], own: Collection[str]) -> None:
+    """Raise BuildError naming each file that has no business in a wheel.
+
+    `elves` are the ELF files of `tree` as they are now, `own` the paths of the host's own files.
+    """
+    paths = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())
+    if faults := [*_unused(paths, own), *_unstripped(elves)]:
+        raise BuildError(faults)
+
+
+def _unused(paths: Collection[str], own: Collection[str]) -> Iterator[Fault]:
+    for path in paths:
+        kind = KINDS.get(PurePosixPath(path).suffix.lower())
+        if kind is None or (path in own and kind in _ONLY_WHEN_BUNDLED):
+            continue
+        yield Fault(
+            what=f"is {kind}, which nobody needs at run time",
+            where=path,
+            cause="a folder of the native stack holds more than its data, or the host's build "
+            "packed what it had made on the way",
+            fix=f'leave it out: exclude = ["{path}"] in [tool.geowheel] for the native stack\'s, '
+            "the build backend's own setting for the host's",
+        )
+
+
+def _unstripped(elves: Mapping[str, Elf]) -> Iterator[Fault]:
+    for path, elf in sorted(elves.items()):
+        left = [".debug_*"] * elf.debug + [".symtab"] * elf.symbols
+        if left:
+            yield Fault(
+                what=f"still has {' and '.join(left)}, which no loader reads",
+                where=path,
+                cause="it was changed after strip, or strip does not know this kind of file",
+                fix="see what `strip --strip-unneeded` says of it",
+            )

@@ -1,0 +1,347 @@
+"""The commands of the built wheel: installed in the ways that pip knows, run with nothing set."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import venv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geowheel.binary.elf import read_elf
+from geowheel.binary.wheel import read_wheel
+from geowheel.entry_points import console_scripts
+from geowheel.leftovers import KINDS
+from tests.integration.private_hosts import Installed, PrivateHosts
+from tests.integration.project_copy import PYTHON, Built, ProjectCopy
+
+OF_OTHERS = {
+    "PROJ_DATA": "/nonexistent", "PROJ_LIB": "/nonexistent",
+    "GDAL_DATA": "/nonexistent", "GDAL_DRIVER_PATH": "/nonexistent",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commands:
+    """Installed commands, and the variables without which Python would not find their package."""
+
+    folder: Path
+    site: Path
+    python: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, command: str, *arguments: object, cwd: Path | None = None, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as under `env -i`: no PATH, no HOME, nothing."""
+        return subprocess.run(
+            [self.folder / command, *map(str, arguments)], env={**self.environ, **environ},
+            cwd=cwd, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    def works(self, command: str, *arguments: object, **options: Any) -> str:
+        """What a command says that must succeed without a word of complaint."""
+        done = self.run(command, *arguments, **options)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    def say(self, code: str, **environ: str) -> str:
+        done = subprocess.run(
+            [self.python, "-c", code], env={**self.environ, **environ}, capture_output=True,
+            text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def waiting(self, **environ: str) -> Iterator[subprocess.Popen[str]]:
+        """gdalinfo, started by its command and waiting for its input."""
+        process = subprocess.Popen(
+            [self.folder / "gdalinfo", "/vsistdin/"], env={**self.environ, **environ},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        program = self.site / "osgeo" / "_programs" / "gdalinfo"
+        try:
+            deadline = time.monotonic() + 20
+            seen = Path(f"/proc/{process.pid}")
+            # Its variables appear a moment after its name does.
+            while not (seen / "exe").samefile(program) or not (seen / "environ").read_bytes():
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def in_venv(folder: Path) -> Commands:
+    venv.create(folder, with_pip=True)
+    return Commands(
+        folder=folder / "bin", python=folder / "bin" / "python",
+        site=folder / "lib" / f"python{PYTHON}" / "site-packages",
+    )  # fmt: skip
+
+
+def in_target(folder: Path) -> Commands:
+    made, site = in_venv(folder / "environment"), folder / "target"
+    return replace(made, folder=site / "bin", site=site, environ={"PYTHONPATH": str(site)})
+
+
+def in_user(folder: Path) -> Commands:
+    # pip's --user is for environments that see the user's folder.
+    venv.create(folder / "environment", with_pip=True, system_site_packages=True)
+    base = folder / "user"
+    return Commands(
+        folder=base / "bin", python=folder / "environment" / "bin" / "python",
+        site=base / "lib" / f"python{PYTHON}" / "site-packages",
+        environ={"PYTHONUSERBASE": str(base)},
+    )  # fmt: skip
+
+
+def numpy_of(project: ProjectCopy) -> Path:
+    """The wheel of NumPy that the host was tested with."""
+    tag = f"cp{PYTHON.replace('.', '')}"
+    (found,) = project.cache.glob(f"store/??/*/numpy-*-{tag}-{tag}-*.whl")
+    return found
+
+
+WAYS = {"venv": in_venv, "target": in_target, "user": in_user}
+
+
+@pytest.fixture(scope="session", params=sorted(WAYS))
+def commands(
+    built: Built, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Commands:
+    """The wheel and NumPy, in a folder whose name has spaces and letters that are not ASCII."""
+    folder = tmp_path_factory.mktemp("commands") / f"ein Ordner für {request.param} 地図"
+    made = WAYS[request.param](folder)
+    how = {"venv": [], "target": ["--target", str(made.site)], "user": ["--user"]}[request.param]
+    numpy = numpy_of(built.project)
+    quiet = ["-q", "--no-deps", "--no-index", "--no-warn-script-location", "--ignore-installed"]
+    subprocess.run(
+        [made.python, "-m", "pip", "install", *quiet, *how, built.wheel, numpy],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **made.environ}, check=True,
+    )  # fmt: skip
+    return made
+
+
+@pytest.fixture
+def raster(commands: Commands, tmp_path: Path) -> Path:
+    """40 by 20 pixels of 7, in UTM zone 33N."""
+    path = tmp_path / "ein räster.tif"
+    commands.works(
+        "gdal_create", "-outsize", 40, 20, "-burn", 7, "-a_srs", "EPSG:32633",
+        "-a_ullr", 500000, 5700000, 500400, 5699800, path,
+    )  # fmt: skip
+    return path
+
+
+def described(commands: Commands, path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(commands.works("gdalinfo", "-json", "-stats", path))
+    return data
+
+
+def test_programs_start(commands: Commands) -> None:
+    assert commands.works("gdalinfo", "--version").startswith("GDAL 3.")
+    assert "GPKG -raster,vector-" in commands.works("ogrinfo", "--formats")
+
+
+def test_programs_do_their_work(commands: Commands, raster: Path, tmp_path: Path) -> None:
+    half, warped = tmp_path / "half.tif", tmp_path / "warped.tif"
+    commands.works("gdal_translate", "-q", "-outsize", "50%", "50%", raster, half)
+    found = described(commands, half)
+    assert (found["size"], found["bands"][0]["mean"]) == ([20, 10], 7.0)
+    assert 'PROJCRS["WGS 84 / UTM zone 33N"' in found["coordinateSystem"]["wkt"]
+    commands.works("gdalwarp", "-q", "-t_srs", "EPSG:4326", half, warped)
+    assert 'GEOGCRS["WGS 84"' in described(commands, warped)["coordinateSystem"]["wkt"]
+
+
+@pytest.mark.parametrize("command", ["gdal_calc", "gdal_calc.py"])
+def test_scripts_do_their_work(
+    commands: Commands, raster: Path, tmp_path: Path, command: str
+) -> None:
+    goal = tmp_path / "calculated.tif"
+    commands.works(command, "-A", raster, f"--outfile={goal}", "--calc=A*3", "--quiet")
+    assert described(commands, goal)["bands"][0]["mean"] == 21.0
+
+
+def test_another_gdals_variables_do_not_count(commands: Commands) -> None:
+    assert "WGS 84" in commands.works("gdalsrsinfo", "-o", "wkt2", "EPSG:4326", **OF_OTHERS)
+    code = (
+        "from osgeo import gdal, osr; osr.UseExceptions(); s = osr.SpatialReference(); "
+        "s.ImportFromEPSG(4326); print(s.GetName(), gdal.GetDriverByName('GPKG').ShortName)"
+    )
+    assert commands.say(code, **OF_OTHERS) == "WGS 84 GPKG\n"
+
+
+def test_a_failing_program_is_passed_through(commands: Commands, tmp_path: Path) -> None:
+    program = commands.site / "osgeo" / "_programs" / "gdalinfo"
+    itself = subprocess.run(
+        [program, tmp_path / "missing.tif"], env={}, capture_output=True, text=True, check=False
+    )
+    done = commands.run("gdalinfo", tmp_path / "missing.tif")
+    assert done.returncode == itself.returncode == 1
+    assert done.stderr == itself.stderr and "missing.tif" in done.stderr
+    assert done.stdout == itself.stdout
+
+
+def test_interrupts_reach_the_program_itself(commands: Commands) -> None:
+    with commands.waiting() as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == -signal.SIGINT
+        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+
+
+def test_a_closed_pipe_ends_a_program_as_it_ends_others(commands: Commands) -> None:
+    with commands.waiting() as process:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    assert int(ignored, 16) & (1 << (signal.SIGPIPE - 1)) == 0
+
+
+def test_a_program_alone_sees_what_is_set_for_it(commands: Commands, tmp_path: Path) -> None:
+    (tmp_path / "grids").mkdir()
+    with commands.waiting(GEOWHEEL_PROJ_DATA=str(tmp_path / "grids"), **OF_OTHERS) as process:
+        data = Path(f"/proc/{process.pid}/environ").read_text(encoding="utf-8")
+    found = dict(line.split("=", 1) for line in data.split("\0") if line)
+    ours = commands.site / "osgeo" / "_data"
+    assert found["PROJ_DATA"] == found["PROJ_LIB"] == f"{tmp_path / 'grids'}:{ours / 'proj'}"
+    assert found["GDAL_DATA"] == str(ours / "gdal")
+    plugins = commands.site / "osgeo" / "_plugins"
+    assert found["GDAL_DRIVER_PATH"] == (str(plugins) if plugins.is_dir() else "disable")
+
+
+def test_importing_changes_no_variable_for_anybody(commands: Commands) -> None:
+    code = (
+        "import os, subprocess, sys; before = dict(os.environ); from osgeo import gdal; "
+        "assert dict(os.environ) == before; "
+        'child = \'import os; print([n for n in os.environ if n[:4] in ("GDAL", "PROJ")])\';'
+        "print(subprocess.check_output([sys.executable, '-c', child], text=True).strip())"
+    )
+    assert commands.say(code) == "[]\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_child_process_of_python_has_the_data_too(
+    commands: Commands, tmp_path: Path, method: str
+) -> None:
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from osgeo import gdal, osr\n"
+        "def name(code):\n"
+        "    osr.UseExceptions()\n"
+        "    reference = osr.SpatialReference()\n"
+        "    reference.ImportFromEPSG(code)\n"
+        "    return reference.GetName()\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:\n"
+        "        print(pool.map(name, [4326, 3857]))\n"
+    )
+    found = replace(commands, folder=commands.python.parent)
+    assert "'WGS 84', 'WGS 84 / Pseudo-Mercator'" in found.works("python", script, method)
+
+
+def test_a_read_only_installation_works(commands: Commands) -> None:
+    sealed = ["bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+    done = subprocess.run(
+        [*sealed, commands.folder / "gdalsrsinfo", "-o", "wkt2", "EPSG:4326"],
+        env={"PATH": os.environ["PATH"], **commands.environ}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "") and "WGS 84" in done.stdout
+
+
+@pytest.fixture
+def other_data(commands: Commands, tmp_path: Path) -> dict[str, str]:
+    """Copies of the data, as a user who has others names them."""
+    for name in ("gdal", "proj"):
+        shutil.copytree(commands.site / "osgeo" / "_data" / name, tmp_path / name)
+    return {
+        "GEOWHEEL_GDAL_DATA": str(tmp_path / "gdal"),
+        "GEOWHEEL_PROJ_DATA": str(tmp_path / "proj"),
+        "GEOWHEEL_GDAL_DRIVER_PATH": str(tmp_path),
+        "GEOWHEEL_CA_BUNDLE": str(commands.site / "osgeo" / "_data" / "cacert.pem"),
+    }
+
+
+def test_a_user_may_override_the_bundled_data(
+    commands: Commands, other_data: dict[str, str]
+) -> None:
+    code = (
+        "from osgeo import gdal, osr; option = gdal.GetConfigOption; "
+        "print(option('GDAL_DATA'), option('GDAL_DRIVER_PATH'), option('GDAL_CURL_CA_BUNDLE'), "
+        "osr.GetPROJSearchPaths()[0], sep='\\n')"
+    )
+    named = [other_data[f"GEOWHEEL_{name}"] for name in
+             ("GDAL_DATA", "GDAL_DRIVER_PATH", "CA_BUNDLE", "PROJ_DATA")]  # fmt: skip
+    assert commands.say(code, **other_data).splitlines() == named
+    assert commands.works("gdalinfo", "--version", **other_data).startswith("GDAL 3.")
+
+
+def test_an_override_that_is_not_there_is_told(commands: Commands) -> None:
+    done = commands.run("gdalinfo", "--version", GEOWHEEL_GDAL_DATA="/nonexistent")
+    assert done.returncode == 0 and done.stdout.startswith("GDAL 3.")
+    assert "GEOWHEEL_GDAL_DATA names /nonexistent, which is not there" in done.stderr
+
+
+def test_programs_are_as_the_libraries_are(built: Built, tmp_path: Path) -> None:
+    members = {member.path: member for member in read_wheel(built.wheel).members}
+    programs = [path for path in members if path.startswith("osgeo/_programs/")]
+    assert {"osgeo/_programs/gdalinfo", "osgeo/_programs/ogr2ogr"} < set(programs)
+    assert "osgeo/_programs/gdal-config" not in programs
+    assert not [path for path in members if Path(path).suffix in KINDS]
+    shutil.unpack_archive(built.wheel, tmp_path, "zip")
+    for path in programs:
+        assert members[path].executable
+        elf = read_elf(tmp_path / path)
+        assert elf.search_path == ("$ORIGIN/../../gdal.libs",)
+        assert not (elf.symbols or elf.debug)
+    (sbom,) = tmp_path.glob("*.dist-info/sboms/geowheel.cdx.json")
+    (gdal,) = [component for component in json.loads(sbom.read_text("utf-8"))["components"]
+               if component["name"] == "libgdal-core"]  # fmt: skip
+    assert set(programs) <= {file["name"] for file in gdal["components"]}
+    text = next(tmp_path.glob("*.dist-info/entry_points.txt")).read_text("utf-8")
+    assert {Path(path).name for path in programs} < console_scripts(text).keys()
+
+
+def test_the_commands_of_several_wheels_do_not_clash(
+    three_hosts: Installed,
+) -> None:
+    (private,) = three_hosts.site.glob("terrain_gdal-*.dist-info")
+    own = console_scripts((private / "entry_points.txt").read_text("utf-8"))
+    assert own == {"terrain": "terrain.cli:main"}
+    assert not list((three_hosts.site / "terrain").rglob("_programs"))
+    found = Commands(folder=three_hosts.python.parent, site=three_hosts.site,
+                     python=three_hosts.python)  # fmt: skip
+    assert found.works("gdalinfo", "--version").startswith("GDAL 3.")
+
+
+def test_a_private_host_may_ask_for_commands(private_hosts: PrivateHosts, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(private_hosts.terrain.root, root, symlinks=True)
+    config = root / "hosts" / "terrain" / "pyproject.toml"
+    layout = 'layout = "private"\n'
+    programs = 'programs = ["gdal?nfo", "gdal_merge"]\n'
+    config.write_text(config.read_text("utf-8").replace(layout, layout + programs), "utf-8")
+    host = replace(private_hosts.terrain, root=root)
+    (summary,) = host.json("repair", "--python", PYTHON)["targets"]
+    made = in_target(tmp_path)
+    subprocess.run(
+        [made.python, "-m", "pip", "install", "-q", "--no-deps", "--no-index",
+         "--target", made.site, summary["wheel"], numpy_of(host)], check=True,
+    )  # fmt: skip
+    found = {path.name for path in made.folder.iterdir()}
+    assert {"gdal_merge", "gdalinfo", "terrain"} <= found
+    assert not {"ogr2ogr", "gdal_merge.py", "gdal_calc"} & found
+    assert made.works("gdalinfo", "--version", **OF_OTHERS).startswith("GDAL 3.")
+    assert "released" in made.run("gdal_merge", "--version").stdout

@@ -1,0 +1,76 @@
+"""The gate against what no user of a wheel needs: planted files and sections are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geowheel.binary.elf import Elf, Relro
+from geowheel.errors import BuildError
+from geowheel.leftovers import check_leftovers
+
+
+def elf(*, symbols: bool = False, debug: bool = False) -> Elf:
+    return Elf(
+        machine="EM_X86_64", bits=64, soname=None, needed=(), rpath=(), runpath=(), versions={},
+        bind_now=True, relro=Relro.FULL, executable_stack=False, symbols=symbols, debug=debug,
+    )  # fmt: skip
+
+
+def tree(root: Path, *paths: str) -> Path:
+    for path in ("osgeo/__init__.py", "osgeo/_data/gdal/gdalvrt.xsd", *paths):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def test_a_wheel_as_it_should_be_passes(tmp_path: Path) -> None:
+    check_leftovers(tree(tmp_path), {"host.libs/libgdal.so": elf()}, ())
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("osgeo/_data/gdal/gdal.h", "a header"),
+        ("osgeo/_data/gdal/cpl_port.HPP", "a header"),
+        ("osgeo/_data/proj/libproj.a", "a static library"),
+        ("host.libs/libx.la", "a libtool archive"),
+        ("osgeo/_plugins/x.o", "an object file"),
+        ("osgeo/_data/gdal/gdal.pc", "a pkg-config file"),
+    ],
+)
+def test_a_planted_file_is_named(tmp_path: Path, path: str, kind: str) -> None:
+    with pytest.raises(BuildError, match=f"is {kind}") as caught:
+        check_leftovers(tree(tmp_path, path), {}, ())
+    assert [fault.where for fault in caught.value.faults] == [path]
+
+
+def test_a_hosts_own_headers_are_its_own_business(tmp_path: Path) -> None:
+    own = ("terrain/include/terrain.h", "terrain/libterrain.a")
+    with pytest.raises(BuildError) as caught:
+        check_leftovers(tree(tmp_path, *own), {}, own)
+    assert [fault.where for fault in caught.value.faults] == ["terrain/libterrain.a"]
+
+
+@pytest.mark.parametrize(
+    ("planted", "left"),
+    [
+        (elf(debug=True), r"\.debug_\*"),
+        (elf(symbols=True), r"\.symtab"),
+        (elf(symbols=True, debug=True), r"\.debug_\* and \.symtab"),
+    ],
+)
+@pytest.mark.parametrize("path", ["host.libs/libgdal-1.so", "terrain/_core.so"])
+def test_a_file_that_is_not_stripped_is_named(
+    tmp_path: Path, planted: Elf, left: str, path: str
+) -> None:
+    with pytest.raises(BuildError, match=f"still has {left}, which") as caught:
+        check_leftovers(tree(tmp_path), {path: planted, "host.libs/libproj.so": elf()}, (path,))
+    assert [fault.where for fault in caught.value.faults] == [path]
+
+
+def test_all_of_it_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BuildError) as caught:
+        check_leftovers(tree(tmp_path, "a.a", "osgeo/b.la"), {"c.so": elf(debug=True)}, ())
+    assert [fault.where for fault in caught.value.faults] == ["a.a", "osgeo/b.la", "c.so"]

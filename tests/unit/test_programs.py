@@ -1,0 +1,168 @@
+"""Which commands a wheel gets, and how the module behind them starts a program."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geowheel.programs import chosen, scripts_of
+
+SOURCE = files("geowheel.resources").joinpath("programs.py").read_text(encoding="utf-8")
+BOOTSTRAP = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")
+OF_OTHERS = {
+    "PROJ_DATA": "/nonexistent", "PROJ_LIB": "/nonexistent", "GDAL_DATA": "/nonexistent",
+    "GDAL_DRIVER_PATH": "/nonexistent", "HOME": "/home/me",
+}  # fmt: skip
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    return root
+
+
+def test_scripts_are_those_of_the_sdist(tmp_path: Path) -> None:
+    sdist = write(tmp_path, {
+        "gdal-utils/scripts/gdal_calc.py": "",
+        "gdal-utils/scripts/gone.py": "",
+        "gdal-utils/osgeo_utils/gdal_calc.py": "",
+        "gdal-utils/osgeo_utils/gdal_new.py": "",
+        "gdal-utils/osgeo_utils/helper.py": "",
+        "gdal-utils/GDAL.egg-info/entry_points.txt":
+            "[console_scripts]\ngdal_new = osgeo_utils.gdal_new:main\nx = other.x:main\n"
+            "odd = osgeo_utils.helper:run\n",
+    })  # fmt: skip
+    assert scripts_of(sdist) == {
+        "gdal_calc": "gdal_calc", "gdal_calc.py": "gdal_calc",
+        "gdal_new": "gdal_new", "gdal_new.py": "gdal_new",
+    }  # fmt: skip
+
+
+def test_all_may_be_nothing() -> None:
+    assert chosen([], ["*"]) == frozenset()
+
+
+class World:
+    """An installed package with gdalinfo, and what would have been executed."""
+
+    def __init__(self, folder: Path, launcher: str) -> None:
+        self.package = folder / "osgeo" if launcher == "osgeo_utils" else folder / "host"
+        write(self.package, {
+            "_geowheel.py": BOOTSTRAP,
+            "_geowheel.json": json.dumps({
+                "gdal": "g", "proj": "p", "gdal_data": "_data/gdal", "proj_data": "_data/proj",
+                "ca_bundle": "_data/cacert.pem", "plugins": "_plugins",
+            }),
+            "_data/cacert.pem": "",
+            "_programs/gdalinfo": "",
+        })  # fmt: skip
+        self.path = folder / launcher / "_geowheel_programs.py"
+        write(folder, {f"{launcher}/_geowheel_programs.py": SOURCE})
+        self.calls: list[tuple[str, Sequence[str], dict[str, str]]] = []
+        self.restored: list[signal.Signals] = []
+        self.failing: OSError | None = None
+
+    def execve(self, path: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.calls.append((path, arguments, environment))
+
+    def load(self) -> types.ModuleType:
+        module = types.ModuleType("_geowheel_programs")
+        module.__file__ = str(self.path)
+        exec(compile(SOURCE, str(self.path), "exec"), module.__dict__)
+        return module
+
+    def start(self, name: str) -> Any:
+        function: Callable[[], int] = getattr(self.load(), name)
+        return function()
+
+
+@pytest.fixture(params=["osgeo_utils", "host"])
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> World:
+    """The package where osgeo_utils starts programs, and in layout none, where the host's does."""
+    for name in [name for name in os.environ if name.startswith(("GDAL_", "PROJ_", "GEOWHEEL_"))]:
+        monkeypatch.delenv(name)
+    for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    made = World(tmp_path / "site", request.param)
+    monkeypatch.setattr(os, "execve", made.execve)
+    monkeypatch.setattr(signal, "signal", lambda number, _: made.restored.append(number))
+    monkeypatch.setattr(sys, "argv", ["/bin/gdalinfo", "--version"])
+    return made
+
+
+def test_a_command_becomes_the_program_of_its_package(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in OF_OTHERS.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    world.start("gdalinfo")
+    ((path, arguments, environment),) = world.calls
+    program, data = world.package / "_programs" / "gdalinfo", world.package / "_data"
+    assert (path, arguments) == (str(program), [str(program), "--version"])
+    certificates = str(data / "cacert.pem")
+    assert environment == before | {
+        "GDAL_DATA": str(data / "gdal"), "PROJ_DATA": str(data / "proj"),
+        "PROJ_LIB": str(data / "proj"), "GDAL_DRIVER_PATH": "disable",
+        "GDAL_CURL_CA_BUNDLE": certificates, "PROJ_CURL_CA_BUNDLE": certificates,
+    }  # fmt: skip
+    assert dict(os.environ) == before
+
+
+def test_the_users_overrides_and_certificates_reach_the_program(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.pem").touch()
+    monkeypatch.setenv("GEOWHEEL_PROJ_DATA", str(tmp_path))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "mine.pem"))
+    world.start("gdalinfo")
+    ((_, _, environment),) = world.calls
+    assert environment["PROJ_DATA"] == f"{tmp_path}:{world.package / '_data' / 'proj'}"
+    assert "GDAL_CURL_CA_BUNDLE" not in environment
+
+
+def test_a_pipe_that_is_closed_ends_the_program(world: World) -> None:
+    world.start("gdalinfo")
+    assert signal.SIGPIPE in world.restored
+    assert signal.SIGINT not in world.restored, "exec itself takes Python's handler away"
+
+
+@pytest.mark.parametrize("name", ["ogrinfo", "__path__", "__wrapped__"])
+def test_what_is_no_program_is_no_attribute(world: World, name: str) -> None:
+    with pytest.raises(AttributeError, match=name):
+        world.start(name)
+
+
+def test_a_program_that_cannot_be_started_is_named(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.failing = PermissionError(13, "Permission denied")
+    assert world.start("gdalinfo") == 126
+    error = capsys.readouterr().err
+    assert f"{world.package / '_programs' / 'gdalinfo'} cannot be started" in error
+    assert "Permission denied" in error and "noexec" in error
+
+
+@pytest.mark.parametrize("source", [SOURCE, BOOTSTRAP], ids=["launcher", "bootstrap"])
+def test_what_runs_at_the_users_is_for_old_pythons_too(source: str) -> None:
+    ast.parse(source, feature_version=(3, 9))
+    assert "from __future__ import annotations" in source, "for `dict[str, str] | None`"
+
+
+def test_the_launcher_needs_the_standard_library_only() -> None:
+    lines = (line.strip().split() for line in SOURCE.splitlines())
+    imports = (words for words in lines if words and words[0] in ("import", "from"))
+    assert {words[1].partition(".")[0] for words in imports} <= sys.stdlib_module_names
