@@ -222,7 +222,7 @@ def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: 
         cause = "pixi.toml does not ask for it"
     fix = f"pixi add {name}, then `nox -s lock`"
     if name not in ALWAYS:
-        fix += "; or correct plugins in [tool.geowheel]"
+        fix += "; or leave it out of plugins (data.grids, for proj-data) in [tool.geowheel]"
     return Fault(what=what, where=str(path), cause=cause, fix=fix)
 
 
