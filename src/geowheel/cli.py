@@ -22,7 +22,7 @@ from .stages import STAGES, WHEEL, Scope, find
 from .targets import PYTHON_VERSION, Target, parse_platform
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
-_LATER: Final = ("repair", "size", "test")
+_LATER: Final = ("repair", "size", "test", "lab")
 """Bare, these mean the targets already built here."""
 
 
@@ -102,7 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"geowheel {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for stage in STAGES:
-        _stage_command(commands, stage.name, stage.summary, _run_goals((stage.name,)))
+        stage_parser = _stage_command(
+            commands, stage.name, stage.summary, _run_goals((stage.name,))
+        )
+        if stage.name == "lab":
+            _lab_options(stage_parser)
     _stage_command(commands, "wheel", "everything: fetch to test", _run_goals(WHEEL))
     _stage_command(commands, "plan", "what `wheel` would run and why, running nothing", _plan)
     repair = _add(
@@ -158,9 +162,9 @@ def _add(
 
 def _stage_command(
     commands: Any, name: str, summary: str, run: Callable[[_Call], dict[str, Any]]
-) -> None:
+) -> argparse.ArgumentParser:
     parser = _add(commands, name, summary, run)
-    parser.set_defaults(command=name)
+    parser.set_defaults(command=name, case=[], seed=None)
     parser.add_argument(
         "--python",
         action="append",
@@ -174,6 +178,23 @@ def _stage_command(
         "--verify",
         action="store_true",
         help="hash outputs again instead of trusting that nobody changed them",
+    )
+    return parser
+
+
+def _lab_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--case",
+        action="append",
+        metavar="PATTERN",
+        help="only the cases whose group or name matches, such as 'coexistence*'; never counts as "
+        "a pass of the whole",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="of the random orders and the damaged files (default: from the wheel's sha256)",
     )
 
 
@@ -248,6 +269,7 @@ def _clean(call: _Call) -> dict[str, Any]:
 
 
 def _request(call: _Call, goals: tuple[str, ...]) -> Any:
+    from .lab.cases import Choice
     from .runs import Request
 
     project = call.project()
@@ -265,6 +287,7 @@ def _request(call: _Call, goals: tuple[str, ...]) -> Any:
         targets=targets,
         interpreter=interpreter,
         verify=call.options.verify,
+        lab=Choice(cases=tuple(call.options.case), seed=call.options.seed),
     )
 
 

@@ -119,6 +119,17 @@ def test_the_bundled_libraries_are_loaded_by_the_file_that_repair_wrote(
     assert world.loaded == [str(libs / "libgdal.so"), str(libs / "libproj.so")]
 
 
+def test_a_package_in_a_zip_file_says_why_it_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "gdal-3.10.2.whl"
+    archive.write_bytes(b"PK")
+    world = World(archive / "osgeo")
+    with pytest.raises(ImportError, match=r"gdal-3.10.2.whl/osgeo is inside a zip file"):
+        world.run(monkeypatch)
+    assert world.loaded == []
+
+
 def test_our_data_comes_first_and_the_users_folder_stays(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

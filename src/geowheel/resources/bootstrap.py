@@ -89,6 +89,11 @@ def configure() -> bool:
             relative = json.load(file)
     except FileNotFoundError:
         return False
+    except NotADirectoryError as error:
+        raise ImportError(
+            "%s is inside a zip file, and shared libraries cannot be loaded from there: install "
+            "the wheel with pip." % _HERE
+        ) from error
     bundle = {name: os.path.normpath(os.path.join(_HERE, path)) for name, path in relative.items()}
     gdal, proj = _library(bundle["gdal"]), _library(bundle["proj"])
     paths = _search_paths(proj, bundle["proj_data"])
