@@ -22,8 +22,8 @@ from .hosts import write_host
 
 ROOT = Path(__file__).parents[2]
 BARE = {
-    "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab", "wheel",
-    "plan",
+    "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab",
+    "wheel", "plan",
 }  # fmt: skip
 VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel")
 

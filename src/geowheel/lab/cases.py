@@ -41,6 +41,8 @@ class Case:
     judge: Judge = Judge.REPORT
     needs: tuple[str, ...] = ()
     """Full names of cases of the same run that this one is compared with."""
+    bindings: bool = True
+    """Needs osgeo, which layout none has not."""
     skip: str = ""
     """Why it cannot be run here; empty where it can."""
 

@@ -30,7 +30,10 @@ def every_case(offer: Offer) -> tuple[Case, ...]:
         *coexistence.cases(offer), *_poison(offer), *_https(offer), *_parts(), *_malformed(offer),
         *_processes(), *_sites(), *_slim(offer),
     )  # fmt: skip
-    return found if offer.bindings else tuple(replace(case, skip=NO_OSGEO) for case in found)
+    return tuple(
+        replace(case, skip=NO_OSGEO) if case.bindings and not offer.bindings else case
+        for case in found
+    )
 
 
 def _poison(offer: Offer) -> Iterator[Case]:
@@ -75,6 +78,8 @@ def _https(offer: Offer) -> Iterator[Case]:
 
 
 def _parts() -> Iterator[Case]:
+    yield Case(group="parts", name="the bundled libgdal answers", function="parts:library",
+               bindings=False)  # fmt: skip
     yield Case(group="parts", name="every plugin loads and registers", function="parts:plugins")
     yield Case(group="parts", name="every program answers and works", function="parts:programs")
 

@@ -64,7 +64,7 @@ class Requirements:
         return (*GROUPS, LAB) if self.peers else GROUPS
 
     def of(self, group: str) -> tuple[str, ...]:
-        lab = (*self.test, *self.peers, *SERVER) if self.peers else ()
+        lab = (*self.peers, *self.test, *SERVER) if self.peers else ()
         return {"bindings": BINDINGS, "build": self.build, "test": self.test, LAB: lab}[group]
 
 
@@ -253,11 +253,11 @@ def _solve_peers(wanted: Requirements, environ: Mapping[str, str], step: Step) -
     kept: list[str] = []
     for peer in wanted.peers:
         try:
-            _compile((*wanted.test, *kept, peer), wanted, WHEELS_ONLY, environ, step)
+            _compile((peer, *kept, *wanted.test), wanted, WHEELS_ONLY, environ, step)
             kept.append(peer)
         except LockError as error:
             step.console.warn(f"the lab goes without {peer}: {error.faults[0].what}")
-    return _compile((*wanted.test, *kept, *SERVER), wanted, WHEELS_ONLY, environ, step)
+    return _compile((*kept, *wanted.test, *SERVER), wanted, WHEELS_ONLY, environ, step)
 
 
 def _solve_gdal(wanted: Requirements, environ: Mapping[str, str], step: Step) -> list[Package]:

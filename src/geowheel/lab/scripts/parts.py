@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import subprocess
 from typing import Any
 
 from . import ours
+
+
+def library(asked: dict[str, Any]) -> dict[str, Any]:
+    """The bundled libgdal by its C functions: all that a wheel of layout none offers."""
+    package = asked["package"] + "._geowheel"
+    assert importlib.import_module(package).configure(), "the wheel bundles no GDAL"
+    gdal = ctypes.CDLL(ours.bundle(asked)["gdal"])
+    gdal.GDALAllRegister()
+    gdal.GDALVersionInfo.restype = ctypes.c_char_p
+    version = gdal.GDALVersionInfo(b"RELEASE_NAME").decode()
+    assert gdal.GDALGetDriverCount() > 0
+    ours.own_libraries(asked)
+    return {"detail": "GDAL %s with %d drivers" % (version, gdal.GDALGetDriverCount())}
 
 
 def plugins(asked: dict[str, Any]) -> dict[str, Any]:
