@@ -45,7 +45,6 @@ class Lab:
         return {
             "package": self.import_package,
             "wheel": str(self.wheel),
-            "bin": str(self.clean.parent),
             "peers": str(self.peers) if self.peers else None,
             "bwrap": str(self.bubblewrap) if self.bubblewrap else None,
         }

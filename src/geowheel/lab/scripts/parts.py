@@ -6,6 +6,7 @@ import ctypes
 import importlib
 import os
 import subprocess
+import sys
 from typing import Any
 
 from . import ours
@@ -59,16 +60,16 @@ JOBS = {
     "gdaldem": ["hillshade", "a.tif", "gdaldem.tif"],
     "gdalenhance": ["-equalize", "a.tif", "gdalenhance.tif"],
     "gdallocationinfo": ["a.tif", "3", "4"],
-    "gdalmdiminfo": ["a.tif"],
-    "gdalmdimtranslate": ["a.tif", "gdalmdimtranslate.tif"],
+    "gdalmdiminfo": ["multidimensional.vrt"],
+    "gdalmdimtranslate": ["multidimensional.vrt", "gdalmdimtranslate.vrt"],
     "gdalmanage": ["identify", "a.tif"],
     "gdalsrsinfo": ["EPSG:32633"],
     "gdaltindex": ["gdaltindex.shp", "a.tif"],
     "gdaltransform": ["-s_srs", "EPSG:4326", "-t_srs", "EPSG:3857"],
     "gdal_contour": ["-i", "50", "a.tif", "gdal_contour.shp"],
     "gdal_create": ["-outsize", "4", "4", "gdal_create.tif"],
-    "gdal_grid": ["-txe", "0", "9", "-tye", "0", "9", "-outsize", "8", "8", "-zfield", "n",
-                  "a.gpkg", "gdal_grid.tif"],
+    "gdal_grid": ["-txe", "0", "9", "-tye", "0", "9", "-outsize", "8", "8", "a.gpkg",
+                  "gdal_grid.tif"],
     "gdal_rasterize": ["-burn", "1", "-ts", "8", "8", "a.gpkg", "gdal_rasterize.tif"],
     "gdal_viewshed": ["-ox", "441000", "-oy", "3751000", "a.tif", "gdal_viewshed.tif"],
     "nearblack": ["-o", "nearblack.tif", "a.tif"],
@@ -78,19 +79,23 @@ JOBS = {
     "ogrtindex": ["ogrtindex.shp", "a.gpkg"],
 }  # fmt: skip
 """One real job for each of GDAL's programs; one that is not here only has to say its version."""
+MULTIDIMENSIONAL = """<VRTDataset><Group name="/"><Dimension name="X" size="2"/><Array name="a">
+<DataType>Float64</DataType><DimensionRef ref="X"/><ConstantValue>1</ConstantValue></Array></Group>
+</VRTDataset>
+"""
 FAMILIES = ("gdal", "ogr", "nearblack", "gnm")
 
 
 def programs(asked: dict[str, Any]) -> dict[str, Any]:
     """Every program of GDAL answers --version, and does one real job."""
-    names = [n for n in sorted(os.listdir(asked["bin"])) if n.startswith(FAMILIES)]
+    names = [n for n in sorted(os.listdir(_programs())) if n.startswith(FAMILIES)]
     names = [name for name in names if "." not in name and name != "gdal-config"]
     if not names:
         return {"skipped": "no programs in this wheel"}
     _samples(asked)
     problems = []
     for name in names:
-        problems += _run(asked, name, ["--version"], "GDAL")
+        problems += _version(asked, name)
         if name in JOBS:
             problems += _run(asked, name, JOBS[name], "")
     assert not problems, "\n".join(problems)
@@ -98,7 +103,20 @@ def programs(asked: dict[str, Any]) -> dict[str, Any]:
     return {"detail": "%d programs, %d of them at work" % (len(names), jobs)}
 
 
+def _programs() -> str:
+    """The folder of this environment's programs."""
+    return os.path.dirname(sys.executable)
+
+
+def _version(asked: dict[str, Any], name: str) -> list[str]:
+    """Some programs of GDAL 3.6 (gdaldem, ogrtindex) know --utility_version only."""
+    problems = _run(asked, name, ["--version"], "GDAL")
+    return _run(asked, name, ["--utility_version"], "GDAL") if problems else []
+
+
 def _samples(asked: dict[str, Any]) -> None:
+    with open(os.path.join(asked["folder"], "multidimensional.vrt"), "w", encoding="utf-8") as file:
+        file.write(MULTIDIMENSIONAL)
     gdal = ours.module(asked, "gdal")
     ours.write_raster(gdal, os.path.join(asked["folder"], "a.tif"))
     ours.write_vector(asked, "GPKG", os.path.join(asked["folder"], "a.gpkg"))
@@ -106,7 +124,7 @@ def _samples(asked: dict[str, Any]) -> None:
 
 def _run(asked: dict[str, Any], name: str, arguments: list[str], said: str) -> list[str]:
     process = subprocess.run(
-        [os.path.join(asked["bin"], name), *arguments], cwd=asked["folder"], input="15 52\n",
+        [os.path.join(_programs(), name), *arguments], cwd=asked["folder"], input="15 52\n",
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     words = " ".join([name, *arguments])

@@ -37,9 +37,7 @@ def by_old_libraries(asked: dict[str, Any]) -> None:
     folder = os.path.join(asked["folder"], "old")
     os.makedirs(folder)
     libraries = os.path.dirname(ours.bundle(asked)["gdal"])
-    wrong = min(
-        (os.path.join(libraries, name) for name in os.listdir(libraries)), key=os.path.getsize
-    )
+    wrong = _smallest_library(asked)
     for name in os.listdir(libraries):
         if name.startswith(OLD):
             stem, _, end = name.partition(".so")
@@ -68,6 +66,11 @@ def unharmed(asked: dict[str, Any]) -> None:
     found = answers(asked)
     assert found == asked["unpoisoned"], (found, asked["unpoisoned"])
     assert dict(os.environ) == before, "environment variables were changed"
+    if "LD_LIBRARY_PATH" in asked["variables"]:
+        return  # the interpreter itself may have been served from there
+    poisons = tuple(os.path.realpath(value) + os.sep for value in asked["variables"].values())
+    strange = [path for path in ours.loaded() if path.startswith(poisons)]
+    assert not strange, "loaded from there: %s" % strange
 
 
 def answers(asked: dict[str, Any]) -> dict[str, Any]:
@@ -86,14 +89,19 @@ def _fill(asked: dict[str, Any], folder: str) -> None:
     for name in ("gdalvrt.xsd", "gdal_datum.csv", "tms_LINZAntarticaMapTileGrid.json"):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write("of another version\n")
-    with open(os.path.join(folder, "gdal_Another.so"), "wb") as library:
-        library.write(b"\x7fELF of another version")
+    for name in ("gdal_Another.so", "ogr_Another.so"):  # can be loaded, so it would be seen
+        _copy(_smallest_library(asked), os.path.join(folder, name))
     database = os.path.join(folder, "proj.db")
     _copy(os.path.join(data["proj_data"], "proj.db"), database)
     with sqlite3.connect(database) as connection:
         connection.execute(
             "UPDATE metadata SET value = '0' WHERE key LIKE 'DATABASE.LAYOUT.VERSION.%'"
         )
+
+
+def _smallest_library(asked: dict[str, Any]) -> str:
+    folder = os.path.dirname(ours.bundle(asked)["gdal"])
+    return min((os.path.join(folder, name) for name in os.listdir(folder)), key=os.path.getsize)
 
 
 def _copy(source: str, goal: str) -> None:
