@@ -186,6 +186,21 @@ FAULTS: Final = (
         words="nobody trusts",
     ),
     Fault(
+        name="netCDF is told to trust whom the user did not name",
+        plant=at_start(
+            'open(os.path.expanduser("~/.ncrc"), "w").write('
+            '"HTTP.SSL.CAINFO=" + os.path.expanduser("~/ca.pem"))'
+        ),
+        cases=("*DAP*",),
+        failing=("*DAP refuses*",),
+    ),
+    Fault(
+        name="netCDF is kept from the user's settings",
+        plant=at_start('open(os.path.expanduser("~/.ncrc"), "w").close()'),
+        cases=("*DAP*",),
+        failing=("*DAP trusts*",),
+    ),
+    Fault(
         name="a plugin that cannot be loaded",
         plant=broken_plugin,
         cases=("parts",),

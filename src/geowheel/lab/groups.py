@@ -72,6 +72,8 @@ def _https(offer: Offer) -> Iterator[Case]:
                        bundle="ca.pem", trusted=True)  # fmt: skip
         yield case(f"{who} refuses whom {variables[0]} does not name", function,
                    variable=variables[0], bundle="other.pem", trusted=False)  # fmt: skip
+    yield case("netCDF's DAP refuses an untrusted server", "by_dap", trusted=False)
+    yield case("netCDF's DAP trusts whom .ncrc names", "by_dap", trusted=True)
     yield case("GDAL trusts whom its option names later", "by_gdal", variable="", bundle="",
                option="ca.pem", trusted=True)  # fmt: skip
     yield case("both trust whom the wheel's own bundle names", "own_bundle")

@@ -42,6 +42,29 @@ def own_bundle(asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def by_dap(asked: dict[str, Any]) -> dict[str, Any]:
+    """netCDF's own remote access, by a libcurl of its own: whom it asks is up to .ncrc."""
+    if ours.module(asked, "gdal").GetDriverByName("netCDF") is None:
+        return {"skipped": "no driver netCDF in this wheel"}
+    with server(asked) as port:
+        if asked["trusted"]:
+            with open(os.path.join(asked["folder"], ".ncrc"), "w", encoding="utf-8") as file:
+                file.write("HTTP.SSL.CAINFO=%s\n" % os.path.join(asked["folder"], "ca.pem"))
+        case.again(asked, "net:dap_asks", port=port, served=asked["folder"],
+                   variables={"HOME": asked["folder"]})  # fmt: skip
+    return {}
+
+
+def dap_asks(asked: dict[str, Any]) -> None:
+    """What the server would answer is no data set: whether it was asked is what counts."""
+    try:
+        ours.module(asked, "gdal").OpenEx('NETCDF:"https://localhost:%d/data"' % asked["port"])
+    except RuntimeError:
+        assert bool(_requests(asked, "data.dds")) == asked["trusted"]
+        return
+    raise AssertionError("a page that says 404 was taken for a data set")
+
+
 def _with_server(asked: dict[str, Any], reads: str) -> None:
     with server(asked) as port:
         variables = dict(_proj_network(asked, port))
