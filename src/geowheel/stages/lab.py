@@ -18,7 +18,7 @@ from geowheel.context import Context
 from geowheel.digest import Artefact
 from geowheel.environments import isolated_environment
 from geowheel.interpreters import Interpreter
-from geowheel.lab.cases import SERVER, Choice, Offer, select
+from geowheel.lab.cases import SERVER, Case, Choice, Offer, select
 from geowheel.lab.groups import every_case
 from geowheel.lab.judging import Result, Verdict
 from geowheel.lab.running import Lab, run_cases
@@ -56,6 +56,19 @@ class LabInputs(Inputs):
     store: Store = ambient()
     environ: Mapping[str, str] = ambient()
 
+    def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
+        """The cases asked for; raises UsageError when a pattern matches none."""
+        offer = Offer(
+            bindings=self.layout is not Layout.NONE,
+            peers=self.peers,
+            lacking=self.lacking,
+            server=any(download.name == SERVER for download in self.neighbours),
+            bubblewrap=bubblewrap,
+            other_gdal=str(self.prefix.folder / linux.LIBRARIES),
+            seed=self.seed,
+        )
+        return select(every_case(offer), self.cases)
+
 
 def inputs(context: Context, upstream: Mapping[str, Record]) -> LabInputs:
     """From the repaired wheel, the build lock and the command line."""
@@ -66,7 +79,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> LabInputs:
     peers, lacking = installable(config.lab.peers, {d.name for d in found}, without)
     environ = context.project.machine.environ
     bubblewrap = shutil.which("bwrap", path=environ.get("PATH", ""))
-    return LabInputs(
+    made = LabInputs(
         wheel=wheel,
         prefix=upstream["fetch"].made(PREFIX),
         interpreter=context.interpreter,
@@ -84,6 +97,8 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> LabInputs:
         store=context.store,
         environ=environ,
     )
+    made.chosen(bubblewrap=True)  # a pattern that matches nothing is said before any work
+    return made
 
 
 def installable(
@@ -108,16 +123,7 @@ def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome:
     """Two environments, then every case; a verdict unless the tools themselves fail."""
     with tempfile.TemporaryDirectory(prefix="geowheel-lab-") as scratch:
         lab = _prepare(inputs, Path(scratch).resolve(), step)
-        offer = Offer(
-            bindings=inputs.layout is not Layout.NONE,
-            peers=inputs.peers,
-            lacking=inputs.lacking,
-            server=any(download.name == SERVER for download in inputs.neighbours),
-            bubblewrap=lab.bubblewrap is not None,
-            other_gdal=str(lab.prefix / linux.LIBRARIES),
-            seed=inputs.seed,
-        )
-        cases = select(every_case(offer), inputs.cases)
+        cases = inputs.chosen(bubblewrap=lab.bubblewrap is not None)
         step.say(f"{len(cases)} cases, seed {inputs.seed} (the same again: --seed {inputs.seed})")
         verdicts = run_cases(lab, cases, step)
         _keep_crashes(lab, folder, verdicts)
