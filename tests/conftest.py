@@ -14,6 +14,8 @@ from tests.integration.project_copy import PYTHON, Built, ProjectCopy, copy_repo
 TESTS = Path(__file__).parent
 BY_FIXTURE = {
     "user_environment": "pypi",
+    "clean_environment": "pypi",
+    "peers_environment": "pypi",
     "distro_channel": "distro",
     "built": "distro",
     "pixi_cli": "pixi",

@@ -24,7 +24,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"geowheel {__version__}")
     subparsers = made.add_subparsers(metavar="COMMAND", parser_class=argparse.ArgumentParser)
     for stage in STAGES:
-        _stage_command(subparsers, stage.name, stage.summary, commands.run_goals((stage.name,)))
+        goals = commands.run_goals((stage.name,))
+        of_stage = _stage_command(subparsers, stage.name, stage.summary, goals)
+        if stage.name == "lab":
+            _lab_options(of_stage)
     _stage_command(subparsers, "wheel", "everything: fetch to test", commands.run_goals(WHEEL))
     _stage_command(
         subparsers, "plan", "what `wheel` would run and why, running nothing", commands.plan
@@ -185,9 +188,9 @@ def _init_command(subparsers: Any) -> None:
 
 def _stage_command(
     subparsers: Any, name: str, summary: str, run: Callable[[Call], dict[str, Any]]
-) -> None:
+) -> argparse.ArgumentParser:
     parser = _add(subparsers, name, summary, run)
-    parser.set_defaults(command=name)
+    parser.set_defaults(command=name, case=[], seed=None)
     parser.add_argument(
         "--python",
         action="append",
@@ -206,4 +209,21 @@ def _stage_command(
         "--keep-work",
         action="store_true",
         help="keep the folder of a stage that fails, and say how to enter it",
+    )
+    return parser
+
+
+def _lab_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--case",
+        action="append",
+        metavar="PATTERN",
+        help="only the cases whose group or name matches, such as 'coexistence*'; never counts as "
+        "a pass of the whole",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="of the random orders and the damaged files (default: from the wheel's sha256)",
     )

@@ -21,7 +21,7 @@ from .project import Project, open_project, this_machine
 from .stages import WHEEL, Scope, find
 from .targets import PYTHON_VERSION, Target, parse_platform
 
-_LATER: Final = ("repair", "size", "test")
+_LATER: Final = ("repair", "size", "test", "lab")
 """Bare, these mean the targets already built here."""
 
 
@@ -190,6 +190,7 @@ def completion(call: Call) -> dict[str, Any]:
 
 
 def _request(call: Call, goals: tuple[str, ...]) -> Any:
+    from .lab.cases import Choice
     from .runs import Request
 
     project = call.project()
@@ -208,6 +209,7 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
         interpreter=interpreter,
         verify=call.options.verify,
         keep_work=call.options.keep_work,
+        lab=Choice(cases=tuple(call.options.case), seed=call.options.seed),
     )
 
 

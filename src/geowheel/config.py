@@ -23,6 +23,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from .errors import ConfigError, Fault
+from .lab.cases import PEERS
 from .places import Layout, Places
 from .targets import PYTHON_VERSION
 
@@ -149,6 +150,19 @@ class Test:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lab:
+    """`[tool.geowheel.lab]`: what the lab has beside the wheel."""
+
+    peers: tuple[str, ...] = field(
+        default=(),
+        metadata=_doc(
+            "libraries of the package index that the wheel is tried beside: any of pyproj, "
+            "shapely, pyogrio, rasterio, fiona; they become a part of the build lock"
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """`[tool.geowheel]`: everything about the wheel."""
 
@@ -198,6 +212,7 @@ class Config:
         default_factory=Licenses, metadata=_doc("licences of what is bundled")
     )
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
+    lab: Lab = field(default_factory=Lab, metadata=_doc("the test lab"))
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:
@@ -328,12 +343,16 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
     for key, requires in (
         ("build.requires", config.build.requires),
         ("test.requires", config.test.requires),
+        ("lab.peers", config.lab.peers),
     ):
         for requirement in requires:
             try:
-                Requirement(requirement)
+                name = Requirement(requirement).name
             except InvalidRequirement as error:
                 fault(key, f"{requirement!r}: {error}")
+            else:
+                if key == "lab.peers" and name not in PEERS:
+                    fault(key, f"the lab has no work for {name}", f"use some of {', '.join(PEERS)}")
     if config.floor.glibc is not None and not GLIBC_VERSION.fullmatch(config.floor.glibc):
         fault("floor.glibc", f"{config.floor.glibc!r} is not a version such as 2.36")
     package = config.import_package

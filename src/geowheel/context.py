@@ -9,6 +9,7 @@ from pathlib import Path
 from .digest import Artefact
 from .errors import Fault, MachineError
 from .interpreters import Interpreter, find_interpreter, running_interpreter
+from .lab.cases import WHOLE, Choice
 from .native.locks import Locks
 from .native.store import Store
 from .project import Project
@@ -35,6 +36,8 @@ class Context:
     tools: Tools
     raw: Artefact | None = None
     """A raw wheel that was made elsewhere, in the place of what the host's backend would make."""
+    lab: Choice = WHOLE
+    """Which cases of the lab, with which seed."""
 
     @property
     def store(self) -> Store:

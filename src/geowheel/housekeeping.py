@@ -69,7 +69,9 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
 
 def _word(record: Record) -> str:
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(record.created)
-    return f"{'ok' if record.passed else 'FAILED'}\n{_ago(age.total_seconds())}"
+    # A lab of some cases only is no verdict on the wheel.
+    good = "ok" if record.facts.get("whole", True) else "some cases"
+    return f"{good if record.passed else 'FAILED'}\n{_ago(age.total_seconds())}"
 
 
 def _ago(amount: float) -> str:
@@ -92,9 +94,10 @@ def _superseded(project: Project) -> list[Path]:
     """Entries for which a newer one of the same subject, stage and host exists."""
     folders = [path.parent for path in project.work.glob("*/*/[!.]*/record.json")]
     found = {folder: read_record(folder) for folder in folders}
-    newest: dict[tuple[str, str, str], Record] = {}
+    newest: dict[tuple[str, str, str, bool], Record] = {}
     for record in filter(None, found.values()):
-        kind = (record.subject, record.stage, record.host)
+        whole = bool(record.facts.get("whole", True))  # of the lab: no part of it supersedes that
+        kind = (record.subject, record.stage, record.host, whole)
         if kind not in newest or record.created > newest[kind].created:
             newest[kind] = record
     kept = {record.folder for record in newest.values()}

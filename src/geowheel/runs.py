@@ -15,6 +15,7 @@ from .console import Console
 from .context import Context, Tools, find_tools
 from .digest import Artefact, sha256_file
 from .errors import GeowheelError, IntegrityError
+from .lab.cases import WHOLE, Choice
 from .ledger import Ledger, Record
 from .namesakes import refuse_namesakes
 from .native.locks import Locks, locks_at_hand, resolve
@@ -23,7 +24,7 @@ from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
 from .project import Project
 from .stages import needed
 from .stages.repair import only_wheel
-from .summary import failure_of, floor_words, show_table, summary_of
+from .summary import failure_of, floor_words, show_lab, show_table, summary_of
 from .targets import Platform, Target
 
 
@@ -41,6 +42,8 @@ class Request:
     """A raw wheel that was made elsewhere."""
     destination: Path | None = None
     """Where the repaired wheel goes, when not to dist/."""
+    lab: Choice = WHOLE
+    """Which cases of the lab, with which seed."""
 
     @property
     def wheels(self) -> Path:
@@ -71,6 +74,7 @@ def run(request: Request, console: Console) -> dict[str, Any]:
         # Asked for by name, and not as a part of `wheel`.
         sizes = request.goals == ("size",)
         show_table(request.project, request.wheels, finished, console, sizes=sizes)
+    show_lab(finished, console)
     error = failure_of(finished)
     if error is not None:
         error.add_note(json.dumps(summary))
@@ -134,7 +138,9 @@ def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]
 def _plan_with_locks(
     request: Request, target: Target, locks: Locks, tools: Tools, console: Console
 ) -> list[dict[str, str]]:
-    context = Context(project=request.project, target=target, locks=locks, tools=tools)
+    context = Context(
+        project=request.project, target=target, locks=locks, tools=tools, lab=request.lab
+    )
     planned = plan(request.goals, context, request.ledger)
     for item in planned:
         if item.stage.name == "repair" and item.record is not None:
@@ -157,7 +163,7 @@ def _contexts(request: Request, console: Console) -> list[Context]:
             locks[target.platform] = resolve(request.project, target.platform, console)
     return [
         Context(project=request.project, target=target, locks=locks[target.platform],
-                tools=tools[target], raw=request.raw)
+                tools=tools[target], raw=request.raw, lab=request.lab)
         for target in request.targets
     ]  # fmt: skip
 

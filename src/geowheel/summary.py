@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +42,8 @@ def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
         found["size"] = {k: v for k, v in size.facts.items() if k != "owners"}
     if test is not None:
         found |= {name: test.facts[name] for name in ("probes", "drivers", "not_in_wheel")}
+    if (lab := item.records.get("lab")) is not None:
+        found["lab"] = dict(lab.facts)
     return found
 
 
@@ -81,6 +85,40 @@ def show_table(
         console.line(
             f"native stack: {source}; not from a committed lock, so not for release", style="yellow"
         )
+
+
+def show_lab(finished: Sequence[Finished], console: Console) -> None:
+    """What the lab found, by group; why a case did not run. What failed is a part of the error."""
+    for item in finished:
+        if (lab := item.records.get("lab")) is None:
+            continue
+        part = "" if lab.facts["whole"] else ", some of the cases only"
+        console.table(
+            f"lab of {item.context.target}, seed {lab.facts['seed']}{part}",
+            ["cases", "passed", "failed", "not run", "time", ""],
+            [_lab_row(name, rows) for name, rows in lab_groups(lab.facts["cases"]).items()],
+        )
+        console.line(f"every case: {lab.folder / 'lab.json'}", style="dim")
+
+
+def lab_groups(cases: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The cases by group, in the order of the report."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for case in cases:
+        groups.setdefault(case["group"], []).append(case)
+    return groups
+
+
+def _lab_row(name: str, cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    count = Counter(case["result"] for case in cases)
+    numbers = [str(count[result] or "") for result in ("passed", "failed", "skipped")]
+    reasons = dict.fromkeys(
+        case["detail"] if len(cases) == count["skipped"] else f"{case['name']}: {case['detail']}"
+        for case in cases
+        if case["result"] == "skipped"
+    )
+    taken = sum(case["seconds"] for case in cases)
+    return [name, *numbers, seconds(taken), "\n".join(reasons)]
 
 
 def _cells(item: Finished, project: Project) -> list[str]:
@@ -161,10 +199,32 @@ def failure_of(finished: Sequence[Finished]) -> GeowheelError | None:
         for item in finished
         if (size := item.records.get("size")) is not None and not size.passed
     ]
-    failed = [fault for item in finished for fault in _test_faults(item.records.get("test"))]
+    failed = [
+        fault
+        for item in finished
+        for fault in (
+            *_test_faults(item.records.get("test")),
+            *_lab_faults(item.records.get("lab")),
+        )
+    ]
     if failed:
         return WheelTestError([*failed, *too_large])
     return SizeError(too_large) if too_large else None
+
+
+def _lab_faults(lab: Record | None) -> list[Fault]:
+    if lab is None or lab.passed:
+        return []
+    return [
+        Fault(
+            what=f"lab: {case['group']}: {case['name']}\n{case['detail'].rstrip()}",
+            where=f"{lab.subject}, sha256 {lab.facts['sha256'][:12]}",
+            fix=f"the same again: nox -s lab -- --seed {lab.facts['seed']} "
+            f"--case {shlex.quote(case['name'])}",
+        )
+        for case in lab.facts["cases"]
+        if case["result"] == "failed"
+    ] or [Fault(what="lab: no case could be run", where=lab.subject)]
 
 
 def _test_faults(test: Record | None) -> list[Fault]:

@@ -322,6 +322,54 @@ def test_the_oldest_python_counts_and_gdal_is_never_built(uv: FakeUv, tmp_path: 
     assert static == {"name": "gdal", "version": "3.10.3", "requires-dist": []}
 
 
+PEERS = replace(WANTED, peers=("pyproj", "fiona"))
+
+
+def with_peers(uv: FakeUv) -> None:
+    tests = [package("tests", wheel("tests")), NUMPY]
+    pyproj = package("pyproj", wheel("pyproj", tag="cp311-cp311-manylinux2014_x86_64"))
+    lab = [*tests, pyproj, package("trustme", wheel("trustme"))]
+    uv.answers = {**uv.answers, "pyproj": lab}
+
+
+def test_the_peers_of_the_lab_are_a_group_with_what_the_tests_need(
+    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_peers(uv)
+    lock = solve(uv, tmp_path / "lock.toml", PEERS)
+    assert "lab" in (lock.pylock.dependency_groups or ())
+    linux = [Target(python=python, platform=Platform.LINUX_64) for python in ("3.11", "3.12")]
+    found = [lock.offered("lab", target) for target in linux]
+    assert [d.name for d in found[0][0]] == ["numpy", "pyproj", "tests", "trustme"]
+    assert [d.name for d in found[1][0]] == ["numpy", "tests", "trustme"]
+    assert (found[0][1], found[1][1]) == ((), ("pyproj",))
+    assert "pyproj" not in capsys.readouterr().err  # the lab itself says so
+
+
+def test_without_peers_the_lock_has_no_group_for_the_lab(uv: FakeUv, tmp_path: Path) -> None:
+    lock = solve(uv, tmp_path / "lock.toml")
+    assert lock.pylock.dependency_groups == ["bindings", "build", "test", "sdist"]
+    assert lock.offered("lab", LINUX) == ((), ())
+    assert digest(PEERS) != digest(WANTED)
+
+
+def test_a_peer_without_a_solution_is_left_out_and_said(
+    uv: FakeUv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_peers(uv)
+    compiled = build_lock._compile
+
+    def compile_(asked: Sequence[str], *more: Any, **named: Any) -> Any:
+        if "fiona" in asked:
+            raise LockError("no solution for fiona")
+        return compiled(asked, *more, **named)
+
+    monkeypatch.setattr(build_lock, "_compile", compile_)
+    lock = solve(uv, tmp_path / "lock.toml", PEERS)
+    assert "pyproj" in {package.name for package in lock.pylock.packages}
+    assert "the lab goes without fiona: no solution for fiona" in capsys.readouterr().err
+
+
 def test_the_same_again_is_the_same_file(uv: FakeUv, tmp_path: Path) -> None:
     solve(uv, tmp_path / "a.toml")
     uv.answers = {name: list(reversed(found)) for name, found in uv.answers.items()}

@@ -14,6 +14,7 @@ from geowheel.cli import main
 from geowheel.console import Console
 from geowheel.errors import BuildError, Fault, GeowheelError
 from geowheel.interpreters import Interpreter
+from geowheel.lab.cases import Choice
 from geowheel.ledger import Ledger
 from geowheel.runs import Request
 from geowheel.stages import STAGES, WHEEL
@@ -236,6 +237,13 @@ def test_options_reach_the_request(request_of: Call) -> None:
     assert request.ledger.verify
 
 
+def test_the_labs_options_reach_the_request(request_of: Call) -> None:
+    assert request_of("lab").lab == request_of("wheel").lab == Choice()
+    request = request_of("lab", "--case", "https", "--case", "*fork", "--seed", "7")
+    assert request.lab == Choice(cases=("https", "*fork"), seed=7)
+    assert request_of("lab").lab.whole  # one call leaves nothing for the next
+
+
 def test_bare_build_takes_the_configured_pythons(request_of: Call) -> None:
     assert pythons(request_of("build")) == list(PYTHONS)
 
@@ -258,7 +266,7 @@ def test_a_running_interpreter_that_is_not_configured_is_said(
     assert f"not configured for Python {RUNNING}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["repair", "size", "test"])
+@pytest.mark.parametrize("command", ["repair", "size", "test", "lab"])
 def test_bare_later_stages_take_what_is_built_here(
     root: Path, request_of: Call, command: str
 ) -> None:

@@ -165,3 +165,12 @@ def test_an_import_package_that_fits_its_layout(tmp_path: Path, layout: str, pac
 def test_an_import_package_that_does_not_fit(tmp_path: Path, addition: str, expected: str) -> None:
     (fault,) = faults(tmp_path, MINIMAL + addition)
     assert "[tool.geowheel] import-package: " in fault and expected in fault
+
+
+def test_peers_of_the_lab_are_those_that_it_has_work_for(tmp_path: Path) -> None:
+    text = MINIMAL + '[tool.geowheel.lab]\npeers = ["pyproj>=3", "geopandas", "fiona ="]\n'
+    found = faults(tmp_path, text)
+    assert len(found) == 2
+    assert "lab.peers: the lab has no work for geopandas" in found[0]
+    assert "next: use some of pyproj, shapely" in found[0]
+    assert "'fiona ='" in found[1]

@@ -61,6 +61,18 @@ def test_status_shows_the_newest_record_of_each_stage(
     assert rows["cp399-linux-64"]["test"] == "-"
 
 
+def test_a_lab_of_some_cases_neither_counts_nor_replaces_one_of_all(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    whole = make_record(ledger, "lab", SUBJECT, text="all", facts={"whole": True}, created=day(1))
+    part = make_record(ledger, "lab", SUBJECT, text="one", facts={"whole": False}, created=day(2))
+    rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
+            for row in status(project, console)["targets"]}  # fmt: skip
+    assert rows[SUBJECT]["lab"].startswith("some cases")
+    assert clean(project, everything=False, console=console)["removed"] == []
+    assert whole.folder.exists() and part.folder.exists()
+
+
 def test_status_tells_wheels_that_were_made_here_from_others(
     project: Project, console: Console, ledger: Ledger
 ) -> None:

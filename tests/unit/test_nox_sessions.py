@@ -22,10 +22,10 @@ from .hosts import write_host
 
 ROOT = Path(__file__).parents[2]
 BARE = {
-    "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "wheel",
-    "plan", "doctor", "cache",
+    "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab",
+    "wheel", "plan", "doctor", "cache",
 }  # fmt: skip
-VERSIONED = ("bindings", "vendor", "build", "test", "wheel")
+VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel")
 
 
 @pytest.fixture

@@ -102,6 +102,17 @@ class World:
             },
         )  # fmt: skip
 
+    def in_the_lab(self, *cases: dict[str, Any], whole: bool = True) -> Record:
+        return make_record(
+            self.ledger, "lab", "cp398-linux-64",
+            passed=all(case["result"] != "failed" for case in cases),
+            facts={"sha256": "ab" * 32, "seed": 7, "whole": whole, "cases": list(cases)},
+        )  # fmt: skip
+
+
+def lab_case(group: str, name: str, result: str = "passed", detail: str = "") -> dict[str, Any]:
+    return {"group": group, "name": name, "result": result, "seconds": 1.5, "detail": detail}
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
@@ -427,6 +438,38 @@ def test_a_failed_probe_is_a_test_error_with_its_detail(world: World) -> None:
         world.run("3.98")
     assert "AssertionError: 12 != 13" in str(caught.value)
     assert len(caught.value.faults) == 1
+
+
+def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = world.in_the_lab(
+        lab_case("https", "GDAL"), lab_case("https", "PROJ"),
+        lab_case("parts", "plugins", "skipped", "no plugins in this wheel"), whole=False,
+    )  # fmt: skip
+    world.ends("3.98", world.repaired(), lab)
+    summary = world.run("3.98")
+    assert summary["targets"][0]["lab"]["cases"] == lab.facts["cases"]
+    text = capsys.readouterr().err
+    assert "lab of cp398-linux-64, seed 7, some of the cases only" in text
+    (https,) = (line for line in text.splitlines() if "https" in line)
+    assert [cell.strip() for cell in https.split("│")[1:5]] == ["https", "2", "", ""]
+    assert "no plugins in this wheel" in text and "lab.json" in text
+
+
+def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(
+    world: World,
+) -> None:
+    lab = world.in_the_lab(
+        lab_case("https", "GDAL refuses", "failed", "AssertionError: it was read\n"),
+        lab_case("processes", "threads", "failed", "signal 11"), lab_case("processes", "fork"),
+    )  # fmt: skip
+    world.ends("3.98", world.repaired(), lab)
+    with pytest.raises(WheelTestError, match="lab: https: GDAL refuses") as caught:
+        world.run("3.98")
+    assert len(caught.value.faults) == 2
+    assert "AssertionError: it was read" in str(caught.value)
+    assert "nox -s lab -- --seed 7 --case 'GDAL refuses'" in str(caught.value)
 
 
 def test_failed_tests_of_the_host_name_their_log(world: World) -> None:

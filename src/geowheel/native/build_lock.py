@@ -1,7 +1,8 @@
 """The build lock, `pylock.geowheel.toml` (PEP 751): all that comes from the Python package index.
 
 GDAL's sdist of exactly the locked libgdal's version, and the requirements of every target in three
-dependency groups: `bindings` (NumPy's headers), `build` (the host's backend), `test`. Solved once
+dependency groups: `bindings` (NumPy's headers), `build` (the host's backend), `test`. Where the
+host names peers for the lab, they are a fourth, `lab`, which only that stage downloads. Solved once
 for all interpreters and platforms by `uv pip compile --universal`.
 """
 
@@ -33,7 +34,10 @@ from geowheel.targets import Platform, System, Target
 
 FILE_NAME: Final = "pylock.geowheel.toml"
 GROUPS: Final = ("bindings", "build", "test")
+LAB: Final = "lab"  # the peers with what the tests need: one environment holds both
+WHEELS_ONLY: Final = "no-build = true\n"  # uv's setting
 SDIST: Final = "sdist"  # the group of GDAL itself, which no installer could install
+SERVER: Final = ("trustme",)  # certificates of the lab's HTTPS server
 BINDINGS: Final = ("numpy>=2",)  # compiled against NumPy 2's headers it runs with 2.x, not 1.26's
 
 
@@ -44,16 +48,25 @@ class Requirements:
     def digest(self) -> str:
         """Of what is asked for, geowheel's own part included."""
         parts = (self.gdal_version, self.pythons, self.platforms, self.build, self.test)
-        return digest((parts, BINDINGS))
+        # The lock of a host that never runs the lab stays what it was.
+        return digest((parts, BINDINGS, self.peers) if self.peers else (parts, BINDINGS))
 
     gdal_version: str
     pythons: tuple[str, ...]
     platforms: tuple[Platform, ...]
     build: tuple[str, ...]
     test: tuple[str, ...]
+    peers: tuple[str, ...] = ()
+    """Of the lab."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The dependency groups of the lock."""
+        return (*GROUPS, LAB) if self.peers else GROUPS
 
     def of(self, group: str) -> tuple[str, ...]:
-        return {"bindings": BINDINGS, "build": self.build, "test": self.test}[group]
+        lab = (*self.peers, *self.test, *SERVER) if self.peers else ()
+        return {"bindings": BINDINGS, "build": self.build, "test": self.test, LAB: lab}[group]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -117,6 +130,20 @@ class BuildLock:
             wheels.append(_download(package, artefact, self.path))
         return tuple(sorted(wheels))
 
+    def offered(self, group: str, target: Target) -> tuple[tuple[Download, ...], tuple[str, ...]]:
+        """The wheels of `group` on `target`, and the names of what has none there."""
+        if group not in (self.pylock.dependency_groups or ()):
+            return (), ()
+        found: list[Download] = []
+        without: list[str] = []
+        for package in self.pylock.packages:
+            alone = replace(self, pylock=replace(self.pylock, packages=[package]))
+            try:
+                found += alone.requirements(group, target)
+            except LockError:
+                without.append(canonicalize_name(package.name))
+        return tuple(sorted(found)), tuple(without)
+
 
 def read_build_lock(path: Path) -> BuildLock:
     """The parsed lock; raises LockError when it is missing or not PEP 751."""
@@ -150,18 +177,20 @@ def solve_build_lock(
     """
     packages: dict[tuple[str, str, str], tuple[Package, set[str]]] = {}
     targets = [Target(python=v, platform=p) for v in wanted.pythons for p in wanted.platforms]
-    for group in GROUPS:
+    for group in wanted.groups:
         for found in _solve_group(wanted, group, _of_group(keep, group), environ, step):
-            package = _for_targets(found, targets, step)
+            package, gaps = _for_targets(found, targets)
             if package is None:
                 continue
+            if gaps and group != LAB:  # the lab says itself what it goes without
+                step.console.warn(f"{package.name} {package.version} has no wheel for {gaps}")
             key = (package.name, str(package.version), str(package.marker))
             packages.setdefault(key, (package, set()))[1].add(group)
     merged = [_in_groups(package, groups) for package, groups in packages.values()]
     gdal = [_in_groups(p, {SDIST}) for p in _solve_gdal(wanted, environ, step)]
     lock = Pylock(
         lock_version=Version("1.0"),
-        dependency_groups=[*GROUPS, SDIST],
+        dependency_groups=[*wanted.groups, SDIST],
         created_by="geowheel",
         packages=sorted(merged + gdal, key=lambda p: (p.name, str(p.version), str(p.marker))),
         tool={"geowheel": {"solved-from": digest(wanted)}},
@@ -222,7 +251,26 @@ def _solve_group(
 ) -> list[Package]:
     if not wanted.of(group):
         return []
-    return _compile(wanted.of(group), wanted, "no-build = true\n", environ, step, keep=keep)
+    try:
+        return _compile(wanted.of(group), wanted, WHEELS_ONLY, environ, step, keep=keep)
+    except LockError:
+        if group != LAB:
+            raise
+    return _solve_peers(wanted, keep, environ, step)
+
+
+def _solve_peers(
+    wanted: Requirements, keep: Sequence[Package], environ: Mapping[str, str], step: Step
+) -> list[Package]:
+    """Without the peers that have no wheel for a configured python: no lab is worth no wheel."""
+    kept: list[str] = []
+    for peer in wanted.peers:
+        try:
+            _compile((peer, *kept, *wanted.test), wanted, WHEELS_ONLY, environ, step, keep=keep)
+            kept.append(peer)
+        except LockError as error:
+            step.console.warn(f"the lab goes without {peer}: {error.faults[0].what}")
+    return _compile((*kept, *wanted.test, *SERVER), wanted, WHEELS_ONLY, environ, step, keep=keep)
 
 
 def _of_group(packages: Sequence[Package], group: str) -> list[Package]:
@@ -332,8 +380,8 @@ def _in_groups(package: Package, groups: set[str]) -> Package:
     return replace(package, marker=Marker(marker), index=None)
 
 
-def _for_targets(package: Package, targets: Sequence[Target], step: Step) -> Package | None:
-    """The package with the wheels that some target can use, and no sdist.
+def _for_targets(package: Package, targets: Sequence[Target]) -> tuple[Package | None, str]:
+    """The package with the wheels that some target can use, and no sdist; and who has none.
 
     None when no target asks for it. A target without a wheel fails later, when it is built: here
     it is only said. Raises LockError when no target has one.
@@ -344,7 +392,7 @@ def _for_targets(package: Package, targets: Sequence[Target], step: Step) -> Pac
         if package.marker is None or package.marker.evaluate(dict(_texts(target)))
     ]
     if not asking:
-        return None
+        return None, ""
     tags = {target: frozenset(target_tags(target)) for target in asking}
     every = frozenset[Tag]().union(*tags.values())
     wheels = [wheel for wheel in package.wheels or () if _wheel_tags(wheel) & every]
@@ -362,9 +410,7 @@ def _for_targets(package: Package, targets: Sequence[Target], step: Step) -> Pac
             cause="the index holds its sdist only, or wheels of other systems",
             fix="ask for another version of what needs it",
         )
-    if gaps:
-        step.console.warn(f"{package.name} {package.version} has no wheel for {_some(gaps)}")
-    return replace(package, wheels=wheels, sdist=None)
+    return replace(package, wheels=wheels, sdist=None), _some(gaps)
 
 
 def _wheel_tags(wheel: PackageWheel) -> frozenset[Tag]:

@@ -1,0 +1,126 @@
+"""From how a case's process ended to a verdict in words: nothing here runs anything."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from geowheel.process import tail
+
+from .cases import Case, Judge
+
+
+class Result(enum.StrEnum):
+    """What became of a case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crash:
+    """A damaged file that ended the process which read it."""
+
+    path: str
+    ended: str
+    reference: int | None = None
+    """How the prefix's own program ended on the same file; None where there is none."""
+
+    @property
+    def shared(self) -> bool:
+        """The prefix's own libgdal crashes as well: nothing that the wheel could mend."""
+        return self.reference is not None and self.reference < 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How a case's process ended."""
+
+    returncode: int
+    seconds: float
+    output: str
+    """What it wrote on standard error."""
+    report: Mapping[str, Any] | None
+    """None where it did not get as far as that."""
+    crashes: tuple[Crash, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A row of lab.json."""
+
+    group: str
+    name: str
+    result: Result
+    seconds: float
+    detail: str
+
+
+def judge(case: Case, end: End | None, ends: Mapping[str, End]) -> Verdict:
+    """The verdict on one case; `ends` are those of the run by full name, to compare with."""
+    verdict = Verdict(
+        group=case.group,
+        name=case.name,
+        result=Result.FAILED,
+        seconds=0.0 if end is None else round(end.seconds, 2),
+        detail="",
+    )
+    if end is None:
+        return replace(verdict, result=Result.SKIPPED, detail=case.skip)
+    problem = _ended_badly(end)
+    if problem is not None or end.report is None:
+        return replace(verdict, detail=problem or "no report")
+    if "skipped" in end.report:
+        return replace(verdict, result=Result.SKIPPED, detail=str(end.report["skipped"]))
+    problems: Sequence[str] = ()
+    if case.judge is Judge.NUMBERS:
+        problems = _other_numbers(case, end.report, ends)
+    elif case.judge is Judge.REFERENCE:
+        problems = _own_crashes(end.crashes)
+    if problems:
+        return replace(verdict, detail="\n".join(problems))
+    return replace(verdict, result=Result.PASSED, detail=_detail(end))
+
+
+def _ended_badly(end: End) -> str | None:
+    if end.returncode == 0 and end.report is not None:
+        return None
+    how = f"signal {-end.returncode}" if end.returncode < 0 else f"exit code {end.returncode}"
+    when = "before it reported" if end.report is None else "after it reported"
+    return f"ended with {how} {when}:\n{tail(end.output.rstrip())}"
+
+
+def _other_numbers(case: Case, report: Mapping[str, Any], ends: Mapping[str, End]) -> list[str]:
+    """Every library has to give, in company, what it gives alone: to the last bit."""
+    problems = []
+    for library, found in report["numbers"].items():
+        alone = ends.get(f"{case.group}: {library} alone")
+        if alone is None or alone.report is None:
+            problems.append(f"{library}: nothing to compare with, it failed alone")
+        elif (wanted := alone.report["numbers"][library]) != found:
+            problems.append(f"{library}: {found}\n  but alone: {wanted}")
+    return problems
+
+
+def _own_crashes(crashes: Iterable[Crash]) -> list[str]:
+    problems = []
+    for crash in crashes:
+        if crash.shared:
+            continue
+        other = (
+            "the prefix holds no program to compare with"
+            if crash.reference is None
+            else f"the prefix's own program ended with {crash.reference}"
+        )
+        problems.append(f"{crash.path}: {crash.ended}; {other}")
+    return problems
+
+
+def _detail(end: End) -> str:
+    said = str((end.report or {}).get("detail", ""))
+    if not end.crashes:
+        return said
+    return f"{said}; {len(end.crashes)} crash the prefix's own programs as well"

@@ -1,0 +1,144 @@
+"""The wheel under test, whatever its package is called: its modules, and real work with it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from typing import Any
+
+VALUES = bytes(range(256)) * 4
+CORNER = (440720.0, 60.0, 0.0, 3751320.0, 0.0, -60.0)
+
+
+def module(asked: dict[str, Any], name: str) -> Any:
+    """`gdal`, `ogr` or `osr` of the wheel, which raises exceptions."""
+    found = importlib.import_module(asked["package"] + "." + name)
+    found.UseExceptions()
+    return found
+
+
+def bundle(asked: dict[str, Any]) -> dict[str, str]:
+    """Where the wheel's own libraries and data lie."""
+    package = os.path.dirname(str(importlib.import_module(asked["package"]).__file__))
+    with open(os.path.join(package, "_geowheel.json"), encoding="utf-8") as file:
+        relative = json.load(file)
+    return {n: os.path.realpath(os.path.join(package, path)) for n, path in relative.items()}
+
+
+def write_raster(gdal: Any, path: str) -> None:
+    made = gdal.GetDriverByName("GTiff").Create(
+        path, 32, 32, 1, gdal.GDT_Byte, ["COMPRESS=DEFLATE", "TILED=YES"]
+    )
+    made.SetGeoTransform(CORNER)
+    made.SetProjection(geographic(gdal, 26711).ExportToWkt())
+    made.GetRasterBand(1).WriteRaster(0, 0, 32, 32, VALUES)
+    made.FlushCache()
+
+
+def geographic(gdal: Any, code: int) -> Any:
+    """A coordinate system by its EPSG code, x before y."""
+    osr = importlib.import_module(gdal.__name__.rpartition(".")[0] + ".osr")
+    osr.UseExceptions()
+    found = osr.SpatialReference()
+    found.ImportFromEPSG(code)
+    found.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return found
+
+
+def write_vector(asked: dict[str, Any], driver: str, path: str, points: int = 20) -> None:
+    gdal, ogr = module(asked, "gdal"), module(asked, "ogr")
+    made = ogr.GetDriverByName(driver).CreateDataSource(path)
+    layer = made.CreateLayer("places", geographic(gdal, 4326), ogr.wkbPoint)
+    layer.CreateField(ogr.FieldDefn("name", ogr.OFTString))
+    for number in range(points):
+        feature = ogr.Feature(layer.GetLayerDefn())
+        feature.SetField("name", "place %d Zürich" % number)
+        feature.SetGeometry(ogr.CreateGeometryFromWkt("POINT (%d %d)" % (number, number)))
+        layer.CreateFeature(feature)
+        del feature
+    del layer, made
+
+
+def raster_numbers(asked: dict[str, Any], folder: str) -> list[Any]:
+    """Written, read, and warped into another coordinate system."""
+    gdal = module(asked, "gdal")
+    path = os.path.join(folder, "ours.tif")
+    write_raster(gdal, path)
+    read = gdal.Open(path)  # kept: in GDAL 3.6 a band does not keep its dataset alive
+    assert bytes(read.GetRasterBand(1).ReadRaster()) == VALUES
+    warped = gdal.Warp("", path, format="MEM", dstSRS="EPSG:32611")
+    found = [read.GetRasterBand(1).Checksum(), warped.GetRasterBand(1).Checksum()]
+    return found + list(warped.GetGeoTransform())
+
+
+def vector_numbers(asked: dict[str, Any], folder: str) -> list[Any]:
+    """A GeoPackage written and read, and a buffer by GEOS."""
+    ogr = module(asked, "ogr")
+    path = os.path.join(folder, "ours.gpkg")
+    write_vector(asked, "GPKG", path)
+    read = ogr.Open(path)
+    layer = read.GetLayer(0)
+    names = [feature.GetField("name") for feature in layer]
+    area = ogr.CreateGeometryFromWkt("POINT (0 0)").Buffer(1.0, 30).GetArea()
+    return [len(names), names[-1], area, layer.GetSpatialRef().GetAuthorityCode(None)]
+
+
+def transform_numbers(asked: dict[str, Any]) -> list[Any]:
+    """15 east, 52 north in UTM zone 33: the zone's middle, so 500 km exactly."""
+    gdal, osr = module(asked, "gdal"), module(asked, "osr")
+    change = osr.CoordinateTransformation(geographic(gdal, 4326), geographic(gdal, 32633))
+    x, y, _ = change.TransformPoint(15.0, 52.0)
+    assert abs(x - 500000.0) < 0.001 and abs(y - 5761038.213) < 0.001, (x, y)
+    return [x, y]
+
+
+def work(asked: dict[str, Any], folder: str | None = None) -> dict[str, list[Any]]:
+    """Real work with the wheel; its numbers, which are the same wherever it runs."""
+    place = folder or asked["folder"]
+    return {
+        "raster": raster_numbers(asked, place),
+        "vector": vector_numbers(asked, place),
+        "transform": transform_numbers(asked),
+    }
+
+
+def own_data(asked: dict[str, Any]) -> None:
+    """GDAL and PROJ look for their data in the wheel, and the open proj.db is the wheel's."""
+    gdal, osr, where = module(asked, "gdal"), module(asked, "osr"), bundle(asked)
+    found = gdal.FindFile("gdal", "gdalvrt.xsd")
+    assert found, "GDAL finds no data"
+    assert os.path.dirname(os.path.realpath(found)) == where["gdal_data"], found
+    assert os.path.realpath(osr.GetPROJSearchPaths()[0]) == where["proj_data"]
+    transform_numbers(asked)
+    opened = {os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd")}
+    databases = {path for path in opened if path.endswith("/proj.db")}
+    assert databases == {os.path.join(where["proj_data"], "proj.db")}, databases
+
+
+def own_gdal(asked: dict[str, Any]) -> None:
+    """Beside other GDALs: the wheel's own are loaded, and its proj.db is open."""
+    where = bundle(asked)
+    assert {where["gdal"], where["proj"]} <= {os.path.realpath(path) for path in loaded()}
+    found = module(asked, "gdal").FindFile("gdal", "gdalvrt.xsd")
+    assert os.path.dirname(os.path.realpath(found)) == where["gdal_data"], found
+
+
+def own_libraries(asked: dict[str, Any]) -> None:
+    """Every GDAL and PROJ that is loaded is the wheel's own."""
+    where = bundle(asked)
+    found = {p for p in loaded() if os.path.basename(p).startswith(("libgdal", "libproj"))}
+    assert found == {where["gdal"], where["proj"]}, found
+
+
+def loaded() -> set[str]:
+    """The files that this process has mapped as shared libraries."""
+    with open("/proc/self/maps", encoding="utf-8") as file:
+        paths = {line.split(None, 5)[5].strip() for line in file if "/" in line}
+    return {path for path in paths if ".so" in os.path.basename(path)}
+
+
+def site_of(asked: dict[str, Any]) -> str:
+    """The folder that the wheel is installed into."""
+    top = importlib.import_module(asked["package"].partition(".")[0])
+    return os.path.dirname(os.path.dirname(os.path.abspath(str(top.__file__))))

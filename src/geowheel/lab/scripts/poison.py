@@ -1,0 +1,108 @@
+"""Poisoned environments: what the process is told about other GDALs must not reach the wheel's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from typing import Any
+
+from . import case, ours
+
+# Of what an older GDAL brings; not the libraries that the interpreter itself may have loaded.
+OLD = ("libgdal", "libproj", "libgeos", "libnetcdf", "libhdf5", "libgeotiff", "libspatialite")
+
+
+def process_is_left_alone(asked: dict[str, Any]) -> None:
+    """Importing and working changes no environment variable."""
+    before = dict(os.environ)
+    ours.work(asked)
+    changed = {name for name, _ in set(before.items()) ^ set(os.environ.items())}
+    assert not changed, "environment variables were changed: %s" % sorted(changed)
+
+
+def by_a_folder(asked: dict[str, Any]) -> None:
+    """The variable names a folder: an empty, a missing or a wrong one."""
+    folder = os.path.join(asked["folder"], "poison")
+    if asked["kind"] != "missing":
+        os.makedirs(folder)
+    if asked["kind"] == "wrong version":
+        _fill(asked, folder)
+    case.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
+               variables={asked["variable"]: folder})  # fmt: skip
+
+
+def by_old_libraries(asked: dict[str, Any]) -> None:
+    """LD_LIBRARY_PATH leads to files of the plain names, none of which holds what is needed."""
+    folder = os.path.join(asked["folder"], "old")
+    os.makedirs(folder)
+    libraries = os.path.dirname(ours.bundle(asked)["gdal"])
+    wrong = _smallest_library(asked)
+    for name in os.listdir(libraries):
+        if name.startswith(OLD):
+            stem, _, end = name.partition(".so")
+            numbers = end.split(".")  # libgdal-1a2b3c4d.so.32.3.6.2 is asked for as libgdal.so.32
+            for count in range(len(numbers)):
+                plain = stem.rpartition("-")[0] + ".so" + ".".join(numbers[: count + 1])
+                _copy(wrong, os.path.join(folder, plain))
+    assert os.listdir(folder), "no library of the wheel has a name that an older GDAL would have"
+    case.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
+               variables={"LD_LIBRARY_PATH": folder})  # fmt: skip
+
+
+def by_another_gdal(asked: dict[str, Any]) -> None:
+    """LD_LIBRARY_PATH leads to a whole other GDAL with all that it needs."""
+    case.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
+               variables={"LD_LIBRARY_PATH": asked["other_libraries"]})  # fmt: skip
+
+
+def unharmed(asked: dict[str, Any]) -> None:
+    """In the poisoned process: own data, own libraries, the same answers."""
+    for name, value in asked["variables"].items():
+        assert os.environ[name] == value, "the case itself was not set up: " + name
+    before = dict(os.environ)
+    ours.own_data(asked)
+    ours.own_libraries(asked)
+    found = answers(asked)
+    assert found == asked["unpoisoned"], (found, asked["unpoisoned"])
+    assert dict(os.environ) == before, "environment variables were changed"
+    if "LD_LIBRARY_PATH" in asked["variables"]:
+        return  # the interpreter itself may have been served from there
+    poisons = tuple(os.path.realpath(value) + os.sep for value in asked["variables"].values())
+    strange = [path for path in ours.loaded() if path.startswith(poisons)]
+    assert not strange, "loaded from there: %s" % strange
+
+
+def answers(asked: dict[str, Any]) -> dict[str, Any]:
+    gdal = ours.module(asked, "gdal")
+    drivers = sorted(gdal.GetDriver(n).ShortName for n in range(gdal.GetDriverCount()))
+    return {"drivers": drivers, **ours.work(asked)}
+
+
+def _answers(asked: dict[str, Any]) -> dict[str, Any]:
+    return case.again(asked, "poison:answers")
+
+
+def _fill(asked: dict[str, Any], folder: str) -> None:
+    """Data of another version, as an older GDAL or PROJ left it."""
+    data = ours.bundle(asked)
+    for name in ("gdalvrt.xsd", "gdal_datum.csv", "tms_LINZAntarticaMapTileGrid.json"):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write("of another version\n")
+    for name in ("gdal_Another.so", "ogr_Another.so"):  # can be loaded, so it would be seen
+        _copy(_smallest_library(asked), os.path.join(folder, name))
+    database = os.path.join(folder, "proj.db")
+    _copy(os.path.join(data["proj_data"], "proj.db"), database)
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE metadata SET value = '0' WHERE key LIKE 'DATABASE.LAYOUT.VERSION.%'"
+        )
+
+
+def _smallest_library(asked: dict[str, Any]) -> str:
+    folder = os.path.dirname(ours.bundle(asked)["gdal"])
+    return min((os.path.join(folder, name) for name in os.listdir(folder)), key=os.path.getsize)
+
+
+def _copy(source: str, goal: str) -> None:
+    shutil.copyfile(source, goal)
