@@ -83,13 +83,11 @@ MULTIDIMENSIONAL = """<VRTDataset><Group name="/"><Dimension name="X" size="2"/>
 <DataType>Float64</DataType><DimensionRef ref="X"/><ConstantValue>1</ConstantValue></Array></Group>
 </VRTDataset>
 """
-FAMILIES = ("gdal", "ogr", "nearblack", "gnm")
 
 
 def programs(asked: dict[str, Any]) -> dict[str, Any]:
     """Every program of GDAL answers --version, and does one real job."""
-    names = [n for n in sorted(os.listdir(_programs())) if n.startswith(FAMILIES)]
-    names = [name for name in names if "." not in name and name != "gdal-config"]
+    names = [name for name in _compiled(asked) if name in os.listdir(_programs())]
     if not names:
         return {"skipped": "no programs in this wheel"}
     _samples(asked)
@@ -101,6 +99,13 @@ def programs(asked: dict[str, Any]) -> dict[str, Any]:
     assert not problems, "\n".join(problems)
     jobs = sum(1 for name in names if name in JOBS)
     return {"detail": "%d programs, %d of them at work" % (len(names), jobs)}
+
+
+def _compiled(asked: dict[str, Any]) -> list[str]:
+    """The programs beside the package; osgeo_utils' scripts are commands of another kind."""
+    package = os.path.dirname(str(importlib.import_module(asked["package"]).__file__))
+    folder = os.path.join(package, "_programs")
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
 def _programs() -> str:
