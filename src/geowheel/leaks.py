@@ -86,6 +86,18 @@ def overridden_by(text: str, prefix_string: str) -> str:
     return next((words for start, words in LOOK_UPS.items() if below.startswith(start)), "")
 
 
+def in_words(found: Iterable[Found], prefix_string: str) -> list[str]:
+    """A line for each file: its strings of the prefix, and what is asked before each at run time."""
+    by_file: dict[str, list[str]] = {}
+    for item in found:
+        below = item.text.partition(prefix_string)[2].lstrip("/") or "the prefix itself"
+        words = overridden_by(item.text, prefix_string) or "nothing is known that is asked before"
+        by_file.setdefault(item.path, []).append(f"{below} ({words})")
+    return [
+        f"{path} looks in the fixed prefix: {', '.join(said)}" for path, said in by_file.items()
+    ]
+
+
 def _files(tree: Path) -> list[Path]:
     return sorted(path for path in tree.rglob("*") if path.is_file() and path.stat().st_size)
 

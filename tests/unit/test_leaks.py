@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.errors import BuildError
-from geowheel.leaks import Found, check_leaks, machine_paths, overridden_by, prefix_strings
+from geowheel.leaks import (
+    Found,
+    check_leaks,
+    in_words,
+    machine_paths,
+    overridden_by,
+    prefix_strings,
+)
 
 PREFIX = "/usr/lib/native-prefix"
 CHECKOUT = machine_paths([Path("/home/me/work/checkout")])
@@ -76,6 +83,18 @@ def test_strings_of_the_prefix_are_listed_by_file(tmp_path: Path) -> None:
         Found(path="b.so", text=f"{PREFIX}/share/proj"),
         Found(path="b.so", text=f"{PREFIX}/lib/engines-3"),
     ]
+
+
+def test_each_library_has_a_line_with_what_is_asked_before() -> None:
+    found = [
+        Found(path="a.so", text=f"{PREFIX}/share/proj"),
+        Found(path="a.so", text=f"x:{PREFIX}/lib/engines-3"),
+        Found(path="b.so", text=PREFIX),
+    ]
+    one, other = in_words(found, PREFIX)
+    assert one.startswith("a.so looks in the fixed prefix: share/proj (PROJ's search paths, set by")
+    assert one.endswith("lib/engines-3 (nothing is known that is asked before)")
+    assert other.startswith("b.so looks in the fixed prefix: the prefix itself (")
 
 
 @pytest.mark.parametrize(

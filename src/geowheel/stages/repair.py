@@ -16,7 +16,7 @@ from geowheel.context import Context
 from geowheel.description import describe
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
-from geowheel.leaks import check_leaks, machine_paths, overridden_by, prefix_strings
+from geowheel.leaks import check_leaks, in_words, machine_paths, overridden_by, prefix_strings
 from geowheel.ledger import Made, Record
 from geowheel.leftovers import check_leftovers
 from geowheel.licences import LicenceGate
@@ -101,6 +101,8 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     check_leftovers(repaired.tree, repaired.elves, described.own)
     check_leaks(repaired.tree, inputs.machine)
     baked = prefix_strings(repaired.tree, linux.PREFIX_STRING)
+    for line in in_words(baked, linux.PREFIX_STRING):
+        step.say(line)
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
     return Outcome(
