@@ -87,7 +87,7 @@ def overridden_by(text: str, prefix_string: str) -> str:
 
 
 def in_words(found: Iterable[Found], prefix_string: str) -> list[str]:
-    """A line for each file: its strings of the prefix, and what is asked before each at run time."""
+    """A line for each file: its strings of the prefix, and what is asked before each of them."""
     by_file: dict[str, list[str]] = {}
     for item in found:
         below = item.text.partition(prefix_string)[2].lstrip("/") or "the prefix itself"
