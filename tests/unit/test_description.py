@@ -14,14 +14,20 @@ from cyclonedx.validation.json import JsonStrictValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.description import describe
+from geowheel.contents.description import describe
+from geowheel.contents.licences import (
+    COPYLEFT,
+    LicenceGate,
+    refused,
+    refused_in,
+    with_licence_files,
+)
+from geowheel.contents.origins import Origin, Origins
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
-from geowheel.licences import COPYLEFT, LicenceGate, refused, refused_in, with_licence_files
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.pixi_lock import Package, native_stack, read_lock, records
-from geowheel.origins import Origin, Origins
 from geowheel.places import Places
 from geowheel.systems.auditwheel_repair import Bundled, RepairedTree
 from geowheel.targets import Platform

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.errors import BuildError
-from geowheel.leaks import (
+from geowheel.contents.leaks import (
     Found,
     check_leaks,
     in_words,
@@ -19,6 +18,7 @@ from geowheel.leaks import (
     overridden_by,
     prefix_strings,
 )
+from geowheel.errors import BuildError
 
 PREFIX = "/usr/lib/native-prefix"
 CHECKOUT = machine_paths([Path("/home/me/work/checkout")])

@@ -12,14 +12,20 @@ from pathlib import Path
 from geowheel.binary.floor import floor
 from geowheel.binary.wheel import write_wheel
 from geowheel.console import Step
+from geowheel.contents.description import describe
+from geowheel.contents.leaks import (
+    check_leaks,
+    in_words,
+    machine_paths,
+    overridden_by,
+    prefix_strings,
+)
+from geowheel.contents.leftovers import check_leftovers
+from geowheel.contents.licences import LicenceGate
 from geowheel.context import Context
-from geowheel.description import describe
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
-from geowheel.leaks import check_leaks, in_words, machine_paths, overridden_by, prefix_strings
 from geowheel.ledger import Made, Record
-from geowheel.leftovers import check_leftovers
-from geowheel.licences import LicenceGate
 from geowheel.native.build_lock import Download
 from geowheel.places import Places
 from geowheel.systems import linux

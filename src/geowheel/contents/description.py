@@ -8,17 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from .binary.wheel import parse_filename
-from .console import Step
-from .digest import sha256_file
+from geowheel.binary.wheel import parse_filename
+from geowheel.console import Step
+from geowheel.digest import sha256_file
+from geowheel.native.build_lock import Download
+from geowheel.native.linker import read_native_manifest
+from geowheel.places import Places
+from geowheel.systems.auditwheel_repair import RepairedTree
+
 from .licences import LicenceGate, Texts, add_licence_texts
-from .native.build_lock import Download
-from .native.linker import read_native_manifest
 from .origins import Origin, Origins, licence_holder
-from .places import Places
 from .sbom import FILE_NAME, Subject, sbom
 from .sbom import FOLDER as SBOMS
-from .systems.auditwheel_repair import RepairedTree
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,9 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from .digest import digest
-from .environments import EPOCH
+from geowheel.digest import digest
+from geowheel.environments import EPOCH
+
 from .origins import Origin
 
 FILE_NAME: Final = "geowheel.cdx.json"

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from .binary.elf import Elf
-from .errors import BuildError, Fault
+from geowheel.binary.elf import Elf
+from geowheel.errors import BuildError, Fault
 
 KINDS: Final[Mapping[str, str]] = {
     **dict.fromkeys((".h", ".hh", ".hpp", ".hxx", ".inl"), "a header"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .errors import BuildError, Fault
+from geowheel.errors import BuildError, Fault
 
 SHOWN: Final = 5  # strings of one file that a message names
 _TEXT: Final = re.compile(rb"[\x20-\x7e\x80-\xff]*")

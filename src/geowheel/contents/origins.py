@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from . import __version__
-from .errors import BuildError, Fault
-from .native.build_lock import Download
-from .native.linker import NativeManifest
-from .native.pixi_lock import GDAL, Package
-from .places import Places
-from .systems import linux
-from .systems.auditwheel_repair import Bundled
+from geowheel import __version__
+from geowheel.errors import BuildError, Fault
+from geowheel.native.build_lock import Download
+from geowheel.native.linker import NativeManifest
+from geowheel.native.pixi_lock import GDAL, Package
+from geowheel.places import Places
+from geowheel.systems import linux
+from geowheel.systems.auditwheel_repair import Bundled
 
 GEOWHEEL: Final = "geowheel"
 

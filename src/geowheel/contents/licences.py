@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
 
-from .console import Step
-from .errors import BuildError, Fault
-from .native.linker import LICENSES
-from .native.pixi_lock import Package
+from geowheel.console import Step
+from geowheel.errors import BuildError, Fault
+from geowheel.native.linker import LICENSES
+from geowheel.native.pixi_lock import Package
 
 FOLDER: Final = "licenses/bundled"
 SUMMARY: Final = "SUMMARY.md"
