@@ -296,7 +296,7 @@ def test_pythons_may_be_named_several_times(request_of: Call) -> None:
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Interpreter | str) -> None:
-    monkeypatch.setattr("geowheel.commands.ask_interpreter", lambda *_, **__: answer)
+    monkeypatch.setattr("geowheel.cli.commands.ask_interpreter", lambda *_, **__: answer)
 
 
 def test_an_interpreter_may_be_named_by_path(

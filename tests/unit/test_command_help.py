@@ -7,10 +7,10 @@ import shlex
 
 import pytest
 
-from geowheel.arguments import parser as make_parser
 from geowheel.cli import main
-from geowheel.command_help import EPILOG, SHELLS
-from geowheel.completion import script
+from geowheel.cli.arguments import parser as make_parser
+from geowheel.cli.command_help import EPILOG, SHELLS
+from geowheel.cli.completion import script
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_the_overview_has_every_command_once(
 def test_a_command_that_no_group_names_is_shown_as_well(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("geowheel.command_help._GROUPS", {})
+    monkeypatch.setattr("geowheel.cli.command_help._GROUPS", {})
     main([])
     assert "more:\n  fetch " in capsys.readouterr().err
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .console import Console
-from .errors import MachineError, UsageError
-from .interpreters import ask_interpreter
-from .project import Project, open_project, this_machine
-from .stages import WHEEL, Scope, find
-from .targets import PYTHON_VERSION, Target, parse_platform
+from geowheel.console import Console
+from geowheel.errors import MachineError, UsageError
+from geowheel.interpreters import ask_interpreter
+from geowheel.project import Project, open_project, this_machine
+from geowheel.stages import WHEEL, Scope, find
+from geowheel.targets import PYTHON_VERSION, Target, parse_platform
 
 _LATER: Final = ("repair", "size", "test", "lab")
 """Bare, these mean the targets already built here."""
@@ -51,7 +51,7 @@ def write_json(data: object) -> None:
 
 def run_goals(goals: tuple[str, ...]) -> Callable[[Call], dict[str, Any]]:
     def command(call: Call) -> dict[str, Any]:
-        from .runs import run
+        from geowheel.runs import run
 
         return run(_request(call, goals), call.console)
 
@@ -59,21 +59,21 @@ def run_goals(goals: tuple[str, ...]) -> Callable[[Call], dict[str, Any]]:
 
 
 def plan(call: Call) -> dict[str, Any]:
-    from .runs import show_plan
+    from geowheel.runs import show_plan
 
     return show_plan(_request(call, WHEEL), call.console)
 
 
 def repair_wheel(call: Call) -> dict[str, Any]:
-    from .raw_wheels import request_for
-    from .runs import run
+    from geowheel.raw_wheels import request_for
+    from geowheel.runs import run
 
     raw, destination = call.options.raw.absolute(), call.options.destination.absolute()
     return run(request_for(call.project(), raw, destination), call.console)
 
 
 def env(call: Call) -> dict[str, Any]:
-    from .runs import Request, build_environment
+    from geowheel.runs import Request, build_environment
 
     project = call.project()
     target = project.target(project.config.pythons[0])
@@ -94,7 +94,7 @@ def env(call: Call) -> dict[str, Any]:
 
 
 def lock(call: Call) -> dict[str, Any]:
-    from .locking import lock
+    from geowheel.locking import lock
 
     return lock(
         call.project(),
@@ -106,7 +106,7 @@ def lock(call: Call) -> dict[str, Any]:
 
 
 def init(call: Call) -> dict[str, Any]:
-    from .adoption import Wishes, adopt
+    from geowheel.adoption import Wishes, adopt
 
     options = call.options
     wishes = Wishes(
@@ -133,7 +133,7 @@ def _ask() -> bool:
 
 
 def channel(call: Call) -> dict[str, Any]:
-    from .native.locks import distro_channel
+    from geowheel.native.locks import distro_channel
 
     channel = distro_channel(call.project(), call.console, refresh=True)
     call.console.line(f"use it with `-- --channel distro`, or from {channel.folder}")
@@ -141,26 +141,26 @@ def channel(call: Call) -> dict[str, Any]:
 
 
 def status(call: Call) -> dict[str, Any]:
-    from .housekeeping import status
+    from geowheel.housekeeping import status
 
     return status(call.project(), call.console)
 
 
 def clean(call: Call) -> dict[str, Any]:
-    from .housekeeping import clean
+    from geowheel.housekeeping import clean
 
     return clean(call.project(), everything=call.options.all, console=call.console)
 
 
 def doctor(call: Call) -> dict[str, Any]:
-    from .doctor import doctor
+    from geowheel.doctor import doctor
 
     folder = (call.root / call.options.host).resolve()
     return doctor(call.project, folder, this_machine(call.environ), call.console)
 
 
 def cache(call: Call) -> dict[str, Any]:
-    from .cache import prune, show
+    from geowheel.cache import prune, show
 
     folder = this_machine(call.environ).cache
     if call.options.action == "list":
@@ -174,7 +174,7 @@ def cache(call: Call) -> dict[str, Any]:
 
 
 def schema(call: Call) -> dict[str, Any]:
-    from .schema import pyproject_schema, tool_schema
+    from geowheel.schema import pyproject_schema, tool_schema
 
     schema = pyproject_schema() if call.options.pyproject else tool_schema()
     write_json(schema)
@@ -190,8 +190,8 @@ def completion(call: Call) -> dict[str, Any]:
 
 
 def _request(call: Call, goals: tuple[str, ...]) -> Any:
-    from .lab.cases import Choice
-    from .runs import Request
+    from geowheel.lab.cases import Choice
+    from geowheel.runs import Request
 
     project = call.project()
     platform = parse_platform(call.options.platform) if call.options.platform else None
@@ -240,7 +240,7 @@ def _pythons(call: Call, project: Project, goals: tuple[str, ...]) -> tuple[Path
 
 def _built(project: Project) -> list[str]:
     """The pythons of targets that have a raw wheel here."""
-    from .ledger import Ledger
+    from geowheel.ledger import Ledger
 
     ledger = Ledger(folder=project.work, host=project.host.name)
     return [

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import __version__, commands
+from geowheel import __version__
+from geowheel.places import Layout
+from geowheel.stages import STAGES, WHEEL
+
+from . import commands
 from .command_help import EPILOG, SHELLS, Overview, with_examples
 from .commands import Call
-from .places import Layout
-from .stages import STAGES, WHEEL
 
 
 def parser() -> argparse.ArgumentParser:

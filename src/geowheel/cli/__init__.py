@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from geowheel.console import Console
+from geowheel.credentials import redact
+from geowheel.errors import GeowheelError, MachineError, UsageError
+
 from .arguments import parser
 from .commands import Call, write_json
-from .console import Console
-from .credentials import redact
-from .errors import GeowheelError, MachineError, UsageError
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .stages import STAGES
+from geowheel.stages import STAGES
 
 SHELLS: Final = ("bash", "zsh", "fish", "tcsh")
 EPILOG: Final = """\
