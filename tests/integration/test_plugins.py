@@ -213,7 +213,9 @@ def test_a_plugin_that_gdal_does_not_find_fails_by_name(plugged: Plugged, tmp_pa
     bootstrap = plugged.site / "osgeo" / "_geowheel.py"
     with set_aside(bootstrap) as sound:
         text = sound.read_text(encoding="utf-8")
-        bootstrap.write_text(text.replace('"GDAL_DRIVER_PATH", plugins', '"ELSEWHERE", plugins'))
+        lost = text.replace('("GDAL_DATA", "GDAL_DRIVER_PATH", ', '("GDAL_DATA", ')
+        assert lost != text
+        bootstrap.write_text(lost, encoding="utf-8")
         rows = plugged.probed(tmp_path, GDAL_DRIVER_PATH="disable")
     assert rows["plugin gdal_TOY.so"]["passed"]
     assert "GDAL does not find TOY of gdal_TOY.so" in rows["all drivers register"]["detail"]
