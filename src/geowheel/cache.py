@@ -35,6 +35,7 @@ class Kind(enum.StrEnum):
     CHANNELS = "channels"
     PIXI = "pixi"
     TOOLS = "tools"
+    LINKS = "links"
 
 
 _TITLES: Final = {
@@ -43,6 +44,7 @@ _TITLES: Final = {
     Kind.CHANNELS: "channels of this distribution's packages",
     Kind.PIXI: "packages that pixi unpacked",
     Kind.TOOLS: "tool environments",
+    Kind.LINKS: "ways without white space to work folders",
 }
 
 
@@ -151,6 +153,10 @@ def read_items(folder: Path) -> Iterator[Item]:
             marks = path.glob("geowheel-complete.json")
             lock = path.with_name(path.name + ".lock")  # ci/environment.py's
             yield _item(Kind.TOOLS, path, newest=marks, lock=lock)
+    for path in _inside(folder / Kind.LINKS):
+        # Itself and never what it leads to: whoever needs it again makes it again.
+        made = path.lstat().st_mtime
+        yield Item(kind=Kind.LINKS, path=path, size=0, marks=(path,), used=made)
 
 
 def _store(folder: Path) -> Iterator[Item]:
@@ -226,7 +232,7 @@ def _remove(item: Item, now: float, age: float) -> bool:
 
 def _delete(path: Path) -> None:
     """Renamed first: a kill in between leaves nothing that could be taken for whole."""
-    if not path.is_dir():
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
     shutil.rmtree(path.rename(path.with_name(f".{path.name}-old")))

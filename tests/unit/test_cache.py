@@ -66,9 +66,24 @@ def left(cache: Path) -> set[str]:
 def test_list_counts_by_kind(cache: Path, console: Console) -> None:
     found = show(cache, console)
     assert [row["kind"] for row in found["kinds"]] == [str(kind) for kind in Kind]
-    assert {(row["entries"], row["bytes"]) for row in found["kinds"]} == {(2, 10)}
-    assert {(row["newest_days"], row["oldest_days"]) for row in found["kinds"]} == {(10, 100)}
-    assert found["bytes"] == 50
+    *rows, links = found["kinds"]
+    assert {(row["entries"], row["bytes"]) for row in rows} == {(2, 10)}
+    assert {(row["newest_days"], row["oldest_days"]) for row in rows} == {(10, 100)}
+    assert (links["entries"], found["bytes"]) == (0, 50)
+
+
+def test_a_link_goes_by_age_and_never_what_it_leads_to(cache: Path, console: Console) -> None:
+    work = put(cache.parent / "a b" / "prefix" / "file", days=100).parent
+    for name, target in (("there", work), ("gone", cache.parent / "c d")):
+        reachable = cache / "links" / name
+        reachable.parent.mkdir(exist_ok=True)
+        reachable.symlink_to(target, target_is_directory=True)
+        then = time.time() - 100 * DAY
+        os.utime(reachable, (then, then), follow_symlinks=False)
+    assert show(cache, console)["kinds"][-1]["bytes"] == 0
+    run(cache, console)
+    assert list((cache / "links").iterdir()) == []
+    assert (work / "file").is_file()
 
 
 def test_an_empty_cache_is_listed_and_pruned(tmp_path: Path, console: Console) -> None:

@@ -18,7 +18,7 @@ from .hosts import make_console
         ("at https://ada:pw@h.org/c: 401", "at https://***@h.org/c: 401"),
         ("https://token@h.org/c and http://a:b@i/", "https://***@h.org/c and http://***@i/"),
         ("https://conda.h.org/t/to-ken-1/main/linux-64", "https://conda.h.org/t/***/main/linux-64"),
-        ("/tmp/t/bin/python, a@b.org, https://h.org/x@1", None),
+        ("/opt/tools/bin/python, a@b.org, https://h.org/x@1", None),
     ],
 )
 def test_secrets_in_urls_are_not_shown(text: str, shown: str | None) -> None:
