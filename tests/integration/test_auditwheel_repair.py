@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from geowheel.binary.elf import read_elf
+from geowheel.binary.elf import read_elf, read_elves
 from geowheel.binary.floor import floor
 from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
 from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.process import Runner
-from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel, tool_versions
+from geowheel.systems.auditwheel_repair import repair, tool_versions
+from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.targets import Platform
 
 pytestmark = [
@@ -108,13 +109,16 @@ class Bench:
 
     def repair(self, name: str, **environ: str) -> RepairedTree:
         scratch = self.folder / name
-        return repair_elf_wheel(
-            self.raw,
-            library_folder=self.lib,
-            folder=scratch,
-            platform=PLATFORM,
-            run=Runner(scratch / "logs"),
-            environ={"PATH": os.environ["PATH"]} | environ,
+        return repair(
+            RepairRequest(
+                raw=self.raw,
+                library_folder=self.lib,
+                plugins="pkg/plugins",
+                folder=scratch,
+                platform=PLATFORM,
+                run=Runner(scratch / "logs"),
+                environ={"PATH": os.environ["PATH"]} | environ,
+            )
         )
 
     def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
@@ -151,7 +155,9 @@ def test_one_tag_and_a_closed_wheel(bench: Bench, tmp_path: Path) -> None:
     wheel = read_wheel(write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path)
     assert wheel.tags == (f"cp312-cp312-{repaired.platform_tag}",)
     assert not [member.path for member in wheel.members if "sbom" in member.path]
-    assert [str(requirement).split("_")[0] for requirement in floor(repaired.elves)] == ["GLIBC"]
+    assert [str(requirement).split("_")[0] for requirement in floor(read_elves(repaired.tree))] == [
+        "GLIBC"
+    ]
 
 
 def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
@@ -161,7 +167,7 @@ def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
         "libz.so.1": "libz.so.1.3",
     }
     assert re.fullmatch(r"Pkg\.libs/libz-[0-9a-f]{8}\.so\.1\.3", bundled["libz.so.1"].path)
-    assert set(bench.repaired.elves) == {
+    assert set(read_elves(bench.repaired.tree)) == {
         EXTENSION,
         PLUGIN,
         *(item.path for item in bundled.values()),
@@ -170,9 +176,9 @@ def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
 
 def test_search_paths_are_relative_and_symbols_gone_but_build_ids_kept(bench: Bench) -> None:
     repaired = bench.repaired
-    assert repaired.elves[EXTENSION].search_path == ("$ORIGIN/../Pkg.libs",)
-    assert repaired.elves[PLUGIN].search_path == ("$ORIGIN/../../Pkg.libs",)
-    assert not [path for path, elf in repaired.elves.items() if elf.symbols or elf.debug]
+    assert read_elves(repaired.tree)[EXTENSION].search_path == ("$ORIGIN/../Pkg.libs",)
+    assert read_elves(repaired.tree)[PLUGIN].search_path == ("$ORIGIN/../../Pkg.libs",)
+    assert not [path for path, elf in read_elves(repaired.tree).items() if elf.symbols or elf.debug]
     raw = bench.folder / "raw/tree"
     assert build_id(repaired.tree / EXTENSION) == build_id(raw / EXTENSION)
     for item in repaired.bundled:
@@ -246,7 +252,9 @@ def test_an_absolute_search_path_is_not_followed(tmp_path: Path) -> None:
     raw = make_raw(tmp_path / "raw", lib, rpath=str(decoy.parent))
     repaired = Bench(folder=tmp_path, lib=lib, raw=raw).repair("work")
     assert {item.source for item in repaired.bundled} == {"liba.so.2.1", "libz.so.1.3"}
-    assert not any(str(tmp_path) in entry for e in repaired.elves.values() for entry in e.rpath)
+    assert not any(
+        str(tmp_path) in entry for e in read_elves(repaired.tree).values() for entry in e.rpath
+    )
     assert holding(repaired.tree, str(tmp_path)) == []
 
 
@@ -270,7 +278,7 @@ def test_a_program_loads_the_wheels_libraries_and_stays_a_program(
     )  # fmt: skip
     raw = write_wheel(tree, tmp_path / "packed", filename=FILENAME).path
     repaired = Bench(folder=tmp_path, lib=lib, raw=raw).repair("work")
-    elf = repaired.elves["pkg/_programs/ask"]
+    elf = read_elves(repaired.tree)["pkg/_programs/ask"]
     assert elf.search_path == ("$ORIGIN/../../Pkg.libs",), "../lib is a folder of the prefix only"
     assert not (elf.symbols or elf.debug)
     wheel = write_wheel(repaired.tree, tmp_path / "made", filename=repaired.filename).path
@@ -313,7 +321,7 @@ def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
     lib.mkdir()
     repaired = Bench(folder=tmp_path, lib=lib, raw=pack(tree, tmp_path)).repair("work")
     assert repaired.bundled == ()
-    assert repaired.elves[EXTENSION].search_path == ("$ORIGIN/lib",)
+    assert read_elves(repaired.tree)[EXTENSION].search_path == ("$ORIGIN/lib",)
     assert holding(repaired.tree, NOWHERE) == []
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from geowheel.binary.closure import SYSTEM_LIBRARIES, check_closure, closure_faults, is_inside
+from geowheel.binary import closure
 from geowheel.binary.elf import Elf, Relro
-from geowheel.errors import BuildError
+from geowheel.binary.elf_loading import ElfLoader, is_inside
+from geowheel.binary.system_libraries import system_libraries
+from geowheel.errors import BuildError, Fault
+from geowheel.targets import System
 
 
 def elf(
@@ -29,6 +34,14 @@ def elf(
         symbols=False,
         debug=False,
     )
+
+
+def check_closure(elves: Mapping[str, Elf]) -> None:
+    closure.check_closure(elves, ElfLoader())
+
+
+def closure_faults(elves: Mapping[str, Elf]) -> list[Fault]:
+    return closure.closure_faults(elves, ElfLoader())
 
 
 CLOSED = {
@@ -101,4 +114,4 @@ def test_a_library_for_another_machine_does_not_count() -> None:
     "library", ["libz.so.1", "libexpat.so.1", "libX11.so.6", "libatomic.so.1", "libnsl.so.1"]
 )
 def test_what_slim_images_lack_is_not_the_systems(library: str) -> None:
-    assert library not in SYSTEM_LIBRARIES
+    assert library not in system_libraries(System.LINUX)

@@ -29,7 +29,7 @@ from geowheel.native.build_lock import Download
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.pixi_lock import Package, native_stack, read_lock, records
 from geowheel.places import Places
-from geowheel.systems.auditwheel_repair import Bundled, RepairedTree
+from geowheel.systems.contract import Bundled, RepairedTree
 from geowheel.targets import Platform
 
 from .hosts import make_places, make_step
@@ -257,7 +257,7 @@ def wheel(tmp_path: Path) -> RepairedTree:
     STACK.write(fetched)
     return RepairedTree(
         tree=tree, filename="host-1.0-cp312-cp312-manylinux_2_35_x86_64.whl",
-        platform_tag="manylinux_2_35_x86_64", bundled=(GDAL,), elves={},
+        platform_tag="manylinux_2_35_x86_64", bundled=(GDAL,), binaries={},
     )  # fmt: skip
 
 

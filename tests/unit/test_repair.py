@@ -14,7 +14,7 @@ from geowheel.ledger import Ledger
 from geowheel.places import Places
 from geowheel.stages import repair
 from geowheel.stages.repair import only_wheel
-from geowheel.systems.auditwheel_repair import Bundled, RepairedTree
+from geowheel.systems.contract import Bundled, Forcing, RepairedTree
 
 from .hosts import make_places, make_record
 
@@ -28,10 +28,10 @@ PROJ = Bundled(
 TOPLEVEL = make_places("osgeo")
 PRIVATE = make_places("terrain._vendor.osgeo")
 NONE = make_places("pkg", gdal_data="pkg/gdal_data")
-FORCING: list[dict[str, object]] = [
-    {"needs": "GLIBC_2.35", "packages": ["libcurl 8", "libgdal-core 3", "proj 9", "zlib 1"],
-     "files": []},
-    {"needs": "GLIBCXX_3.4.30", "packages": ["libgdal-core 3"], "files": []},
+FORCING = [
+    Forcing(needs="GLIBC_2.35", packages=("libcurl 8", "libgdal-core 3", "proj 9", "zlib 1"),
+            files=()),
+    Forcing(needs="GLIBCXX_3.4.30", packages=("libgdal-core 3",), files=()),
 ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def repaired(
 ) -> RepairedTree:
     return RepairedTree(
         tree=tree, filename=f"host-1.0-cp312-cp312-{tag}.whl", platform_tag=tag,
-        bundled=tuple(bundled), elves={},
+        bundled=tuple(bundled), binaries={},
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ MAGIC: Final = b"\x7fELF"
 LIMIT: Final = 1 << 12
 """Tags, sections or version records in one file: linkers stay far below, damage does not."""
 
+_ARCHITECTURES: Final = {("EM_X86_64", 64): "x86_64", ("EM_AARCH64", 64): "aarch64"}
 _PF_X: Final = 1
 _DF_BIND_NOW: Final = 0x8
 _DF_1_NOW: Final = 0x1
@@ -80,6 +81,16 @@ class Elf:
     """Whether a symbol table that no loader reads (.symtab) is left."""
     debug: bool
     """Whether DWARF sections are left."""
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The one that it is for: `x86_64`; `EM_386` and the like where no platform has it."""
+        return (_ARCHITECTURES.get((self.machine, self.bits), f"{self.machine}, {self.bits} bit"),)
+
+    @property
+    def leftovers(self) -> tuple[str, ...]:
+        """The sections that strip takes away."""
+        return (*[".debug_*"] * self.debug, *[".symtab"] * self.symbols)
 
     @property
     def search_path(self) -> tuple[str, ...]:

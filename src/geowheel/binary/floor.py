@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from geowheel.binary.closure import SYSTEM_LIBRARIES
 from geowheel.binary.elf import Elf
+from geowheel.binary.system_libraries import system_libraries
+from geowheel.targets import System
 
 FAMILIES: Final = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
 """The versioned runtimes: glibc, libstdc++ (two families of symbols) and libgcc_s."""
@@ -55,10 +56,11 @@ def floor(
     `packages` names the package of a path, where it is known. A family that nothing needs is left
     out.
     """
+    system = system_libraries(System.LINUX)
     needs: dict[str, dict[tuple[int, ...], set[str]]] = {}
     for path, elf in elves.items():
         for library, names in elf.versions.items():
-            if library not in SYSTEM_LIBRARIES:
+            if library not in system:
                 continue
             for family, version in filter(None, map(parse_version, names)):
                 needs.setdefault(family, {}).setdefault(version, set()).add(path)

@@ -14,7 +14,7 @@ from geowheel.digest import sha256_file
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
 from geowheel.places import Places
-from geowheel.systems.auditwheel_repair import RepairedTree
+from geowheel.systems.contract import RepairedTree
 
 from .licences import LicenceGate, Texts, add_licence_texts
 from .origins import Origin, Origins, licence_holder

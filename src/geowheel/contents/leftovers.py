@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from geowheel.binary.elf import Elf
+from geowheel.binary.loading import Binary
 from geowheel.errors import BuildError, Fault
 
 KINDS: Final[Mapping[str, str]] = {
@@ -20,13 +20,13 @@ _ONLY_WHEN_BUNDLED: Final = ("a header", "a pkg-config file")
 """A host may bring its own: some packages are compiled against (NumPy, pybind11)."""
 
 
-def check_leftovers(tree: Path, elves: Mapping[str, Elf], own: Collection[str]) -> None:
+def check_leftovers(tree: Path, binaries: Mapping[str, Binary], own: Collection[str]) -> None:
     """Raise BuildError naming each file that has no business in a wheel.
 
-    `elves` are the ELF files of `tree` as they are now, `own` the paths of the host's own files.
+    `binaries` are the compiled files of `tree` as they are now, `own` the paths of the host's own.
     """
     paths = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())
-    if faults := [*_unused(paths, own), *_unstripped(elves)]:
+    if faults := [*_unused(paths, own), *_unstripped(binaries)]:
         raise BuildError(faults)
 
 
@@ -45,12 +45,11 @@ def _unused(paths: Collection[str], own: Collection[str]) -> Iterator[Fault]:
         )
 
 
-def _unstripped(elves: Mapping[str, Elf]) -> Iterator[Fault]:
-    for path, elf in sorted(elves.items()):
-        left = [".debug_*"] * elf.debug + [".symtab"] * elf.symbols
-        if left:
+def _unstripped(binaries: Mapping[str, Binary]) -> Iterator[Fault]:
+    for path, binary in sorted(binaries.items()):
+        if binary.leftovers:
             yield Fault(
-                what=f"still has {' and '.join(left)}, which no loader reads",
+                what=f"still has {' and '.join(binary.leftovers)}, which no loader reads",
                 where=path,
                 cause="it was changed after strip, or strip does not know this kind of file",
                 fix="see what `strip --strip-unneeded` says of it",

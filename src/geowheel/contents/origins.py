@@ -17,7 +17,7 @@ from geowheel.native.linker import NativeManifest
 from geowheel.native.pixi_lock import GDAL, Package
 from geowheel.places import Places
 from geowheel.systems import linux
-from geowheel.systems.auditwheel_repair import Bundled
+from geowheel.systems.contract import Bundled
 
 GEOWHEEL: Final = "geowheel"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import posixpath
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from geowheel.binary.floor import floor
 from geowheel.binary.wheel import write_wheel
 from geowheel.console import Step
 from geowheel.contents.description import describe
@@ -28,8 +27,8 @@ from geowheel.errors import BuildError
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.places import Places
-from geowheel.systems import linux
-from geowheel.systems.auditwheel_repair import RepairedTree, repair_elf_wheel, tool_versions
+from geowheel.systems import auditwheel_repair, linux
+from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
 from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient
@@ -74,7 +73,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         refuse=config.licenses.refuse,
         accept=config.licenses.accept,
         locked=context.locks.source.committed,
-        repair_tools=tool_versions(context.project.machine.environ),
+        repair_tools=auditwheel_repair.tool_versions(context.project.machine.environ),
         environ=context.project.machine.environ,
         machine=_machine(context),
     )
@@ -84,13 +83,16 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
     work = folder / "work"
     work.mkdir()
-    repaired = repair_elf_wheel(
-        inputs.raw.path,
-        library_folder=inputs.prefix.folder / linux.LIBRARIES,
-        folder=work,
-        platform=inputs.platform,
-        run=step.run,
-        environ=inputs.environ,
+    repaired = auditwheel_repair.repair(
+        RepairRequest(
+            raw=inputs.raw.path,
+            library_folder=inputs.prefix.folder / linux.LIBRARIES,
+            plugins=inputs.places.plugins,
+            folder=work,
+            platform=inputs.platform,
+            run=step.run,
+            environ=inputs.environ,
+        )
     )
     _write_bundle(repaired, inputs.places)
     described = describe(
@@ -101,10 +103,10 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         gate=LicenceGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )
-    forcing = _floor(repaired, described.owners)
+    forcing = auditwheel_repair.forcing(repaired, described.owners)
     _check_floor(repaired, inputs.newest_glibc, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
-    check_leftovers(repaired.tree, repaired.elves, described.own)
+    check_leftovers(repaired.tree, repaired.binaries, described.own)
     check_leaks(repaired.tree, inputs.machine)
     baked = prefix_strings(repaired.tree, linux.PREFIX_STRING)
     for line in in_words(baked, linux.PREFIX_STRING):
@@ -117,7 +119,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
             "sha256": wheel.sha256,
             "tag": repaired.platform_tag,
             "libraries": len(repaired.bundled),
-            "floor": forcing,
+            "floor": [asdict(item) for item in forcing],
             "owners": dict(described.owners),
             "prefix_strings": [
                 {
@@ -188,28 +190,12 @@ def _write_bundle(repaired: RepairedTree, places: Places) -> None:
     (repaired.tree / places.bundle).write_text(text, encoding="utf-8")
 
 
-def _floor(repaired: RepairedTree, owners: Mapping[str, str]) -> list[dict[str, object]]:
-    return [
-        {
-            "needs": str(requirement),
-            "packages": list(requirement.packages),
-            "files": [forcing.path for forcing in requirement.forced_by],
-        }
-        for requirement in floor(repaired.elves, owners)
-    ]
-
-
-def _check_floor(
-    repaired: RepairedTree, newest: str | None, forcing: list[dict[str, object]]
-) -> None:
+def _check_floor(repaired: RepairedTree, newest: str | None, forcing: Sequence[Forcing]) -> None:
     if newest is None:
         return
     _, major, minor, *_ = repaired.platform_tag.split("_")
     if (int(major), int(minor)) > tuple(int(part) for part in newest.split(".")):
-        reasons = "; ".join(
-            f"{item['needs']} by {', '.join(map(str, list(item['packages'])[:3]))}"  # type: ignore[call-overload]
-            for item in forcing
-        )
+        reasons = "; ".join(f"{item.needs} by {', '.join(item.packages[:3])}" for item in forcing)
         raise BuildError(
             f"the wheel is {repaired.platform_tag}, newer than the floor glibc {newest}",
             where=repaired.filename,

