@@ -36,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     _stage_command(
         subparsers, "plan", "what `wheel` would run and why, running nothing", commands.plan
     )
+    _add(
+        subparsers,
+        "matrix",
+        "every target: how its wheel can be made here, and why not",
+        commands.matrix,
+    )
     repair = _add(
         subparsers,
         "repair-wheel",

@@ -65,6 +65,12 @@ def plan(call: Call) -> dict[str, Any]:
     return show_plan(_request(call, WHEEL), call.console)
 
 
+def matrix(call: Call) -> dict[str, Any]:
+    from geowheel.matrix import matrix
+
+    return matrix(call.project(), call.console)
+
+
 def repair_wheel(call: Call) -> dict[str, Any]:
     from geowheel.raw_wheels import request_for
     from geowheel.runs import run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -30,27 +31,27 @@ OLDEST: Final = {Platform.OSX_64: "10.13", Platform.OSX_ARM64: "11.0"}
 
 
 def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    """clang and clang++ (or CC and CXX); raises MachineError when one is missing."""
-    cc, cxx = compilers.find_compilers(
-        environ.get("CC", "clang"), environ.get("CXX", "clang++"), environ
-    )
-    target = compilers.ask(cxx, "-dumpmachine", environ=environ).strip()
-    if "-apple-" not in target:
+    """clang and clang++ (or CC and CXX); raises MachineError when none is here for macOS."""
+    names = environ.get("CC", "clang"), environ.get("CXX", "clang++")
+    cc, cxx = (shutil.which(name, path=environ.get("PATH")) for name in names)
+    target = compilers.ask(Path(cxx), "-dumpmachine", environ=environ).strip() if cxx else ""
+    if cc is None or cxx is None or "-apple-" not in target:
         raise MachineError(
-            f"{cxx} compiles for {target or 'nothing that it tells'}, not for {platform}",
-            cause="bindings for macOS are compiled on a Mac",
-            fix="take the channel's own with `-- --bindings prebuilt`",
+            f"no compiler for {platform}: {' and '.join(names)} would have to be a Mac's clang",
+            cause=f"{cxx} compiles for {target}" if target else "they are not on PATH",
+            fix="on a Mac, run `xcode-select --install`; elsewhere take the channel's own bindings "
+            "with `-- --bindings prebuilt`",
         )
     machine = ("-arch", platform.architecture, f"-mmacosx-version-min={OLDEST[platform]}")
     return Toolchain(
-        cc=cc,
-        cxx=cxx,
+        cc=Path(cc),
+        cxx=Path(cxx),
         version=compilers.first_line(
-            compilers.ask(cxx, "--version", environ=environ), "unknown compiler"
+            compilers.ask(Path(cxx), "--version", environ=environ), "unknown compiler"
         ),
         target=target,
         linker=compilers.first_line(
-            compilers.ask(cxx, "-Wl,-v", "-shared", environ=environ), "unknown linker"
+            compilers.ask(Path(cxx), "-Wl,-v", "-shared", environ=environ), "unknown linker"
         ),
         libc=f"macOS {OLDEST[platform]} and newer",
         libstdcxx="libc++",
