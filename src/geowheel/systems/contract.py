@@ -160,6 +160,10 @@ class SystemModule(Protocol):
         """The platform tag of a wheel that was not repaired: `linux_x86_64`."""
         ...
 
+    def is_raw_tag(self, platform: Platform, tag: str) -> bool:
+        """Whether a wheel with this platform tag may be one for the platform, not yet repaired."""
+        ...
+
     def extension_suffix(self, target: Target) -> str:
         """What CPython's own extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
         ...

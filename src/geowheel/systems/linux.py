@@ -90,6 +90,10 @@ def raw_platform_tag(platform: Platform) -> str:
     return f"linux_{platform.architecture}"
 
 
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    return tag == raw_platform_tag(platform)
+
+
 def extension_suffix(target: Target) -> str:
     """`EXT_SUFFIX` of a CPython that was configured for glibc."""
     version = target.python.replace(".", "")

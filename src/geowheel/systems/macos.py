@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +72,11 @@ def link_variables(libraries: Path) -> dict[str, str]:  # noqa: ARG001 the linke
 def raw_platform_tag(platform: Platform) -> str:
     """The oldest of the platform: repair makes it what the binaries ask for."""
     return f"macosx_{OLDEST[platform].replace('.', '_')}_{platform.architecture}"
+
+
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    """Repaired ones have the same kind of tag: the repair looks into them."""
+    return re.fullmatch(rf"macosx_\d+_\d+_{platform.architecture}", tag) is not None
 
 
 def extension_suffix(target: Target) -> str:

@@ -46,6 +46,10 @@ def raw_platform_tag(platform: Platform) -> str:
     return _TAGS[platform]
 
 
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    return tag == raw_platform_tag(platform)
+
+
 def extension_suffix(target: Target) -> str:
     return f".cp{target.python.replace('.', '')}-{_TAGS[target.platform]}.pyd"
 
