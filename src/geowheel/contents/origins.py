@@ -6,6 +6,7 @@ the build.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -74,7 +75,10 @@ class Origins:
 
     def _sources(self, members: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Path in the wheel and path in the prefix, of what was copied from there."""
-        libraries = {item.path: f"{linux.LIBRARIES}/{item.source}" for item in self.bundled}
+        libraries = {
+            item.path: posixpath.normpath(f"{linux.LIBRARIES}/{item.source}")
+            for item in self.bundled
+        }
         folders = {
             f"{self.places.gdal_data}/": f"{linux.GDAL_DATA}/",
             f"{self.places.proj_data}/": f"{linux.PROJ_DATA}/",

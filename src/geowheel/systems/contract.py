@@ -21,6 +21,9 @@ class PrefixLayout:
     no unprivileged user can create."""
     libraries: str
     """Shared libraries that are loaded: `lib`, on Windows `Library/bin`."""
+    more_libraries: tuple[str, ...] = ()
+    """Folders with some libraries as well: on Windows `.`, where conda puts Visual C++'s runtime
+    beside python.exe."""
     link_libraries: str
     """What a linker is given: `lib`, on Windows `Library/lib`."""
     headers: str
@@ -48,7 +51,7 @@ class Bundled:
     """The name by which the libraries' users ask for it, before the repair: `libgdal.so.32`,
     `libgdal.36.dylib`, `gdal.dll`."""
     source: str
-    """The file, relative to the library folder: `libgdal.so.32.3.6.2`."""
+    """The file, relative to the library folder: `libgdal.so.32.3.6.2`, `../../msvcp140.dll`."""
     path: str
     """The copy, relative to the wheel: `GDAL.libs/libgdal-1a2b3c4d.so.32.3.6.2`."""
 
@@ -60,6 +63,8 @@ class RepairRequest:
     raw: Path
     library_folder: Path
     """The native stack's libraries (`PrefixLayout.libraries` in the prefix)."""
+    more_folders: tuple[Path, ...] = ()
+    """Folders that hold some as well, searched after it (`PrefixLayout.more_libraries`)."""
     plugins: str
     """The folder of GDAL's plugins, relative to the wheel; it need not be there."""
     folder: Path
@@ -83,6 +88,8 @@ class RepairedTree:
     """Sorted by soname; two sonames may lead to one copy."""
     binaries: Mapping[str, Binary]
     """Every compiled file of the tree, by relative path, as it is after the repair."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about the result, a line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
