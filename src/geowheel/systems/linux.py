@@ -16,7 +16,7 @@ from . import compilers
 from .auditwheel_repair import forcing as forcing
 from .auditwheel_repair import repair as repair
 from .auditwheel_repair import tool_versions as tool_versions
-from .contract import PrefixLayout, Toolchain
+from .contract import PrefixLayout, RepairedTree, Toolchain
 
 LAYOUT: Final = PrefixLayout(
     # A path that only root could create.
@@ -114,3 +114,8 @@ def is_plugin(file_name: str) -> bool:
 
 def program_name(path: Path) -> str | None:
     return path.name if is_elf(path) else None
+
+
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}

@@ -109,3 +109,8 @@ def repair(request: RepairRequest) -> RepairedTree:
 
 def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
     raise NotImplementedError
+
+
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}
