@@ -27,6 +27,7 @@ from rattler import (
 from rattler.exceptions import ParseCondaLockError
 
 from geowheel.errors import Fault, LockError
+from geowheel.native.channels import named_channel
 from geowheel.native.manifest import EnvironmentSpec
 from geowheel.targets import Platform
 
@@ -124,6 +125,23 @@ def lock_format(path: Path) -> int | None:
         return None
     said = re.search(r"^version:\s*(\d+)\s*$", text, re.MULTILINE)
     return int(said[1]) if said else None
+
+
+def locked_channels(lock: LockFile, environment: str) -> tuple[str, ...]:
+    """The URLs of an environment's channels, with a slash at their end; empty for an unknown one.
+
+    conda-lock writes a channel's name where it was configured by one.
+    """
+    found = lock.environment(environment)
+    texts = [_text(channel) for channel in found.channels()] if found else []
+    return tuple(
+        text.rstrip("/") + "/" if "://" in text else named_channel(text).url for text in texts
+    )
+
+
+def _text(channel: LockChannel) -> str:
+    """py-rattler shows a locked channel's URL only in its representation."""
+    return repr(channel).partition('"')[2].partition('"')[0]
 
 
 def locked_names(lock: LockFile) -> dict[str, set[str]]:
@@ -379,7 +397,7 @@ def _incomplete(
     faults = []
     for record in closure:
         for need in record.depends:
-            name = _name_of(need)
+            name = name_of(need)
             if name.startswith("__"):
                 continue
             found = by_name.get(name)
@@ -396,7 +414,7 @@ def _incomplete(
     return faults
 
 
-def _name_of(need: str) -> str:
+def name_of(need: str) -> str:
     """`libfoo` of the dependency `libfoo >=1`, whatever follows the name."""
     return re.split(r"[\s=<>!~\[;]", need, maxsplit=1)[0].rpartition("::")[2].lower()
 
@@ -409,7 +427,7 @@ def _closure(roots: Iterable[str], by_name: Mapping[str, RepoDataRecord]) -> lis
         if name in seen or name not in by_name:  # not there: a virtual package such as __glibc
             continue
         seen[name] = by_name[name]
-        waiting += map(_name_of, by_name[name].depends)
+        waiting += map(name_of, by_name[name].depends)
     return list(seen.values())
 
 
