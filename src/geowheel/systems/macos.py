@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,6 +74,11 @@ def raw_platform_tag(platform: Platform) -> str:
     return f"macosx_{OLDEST[platform].replace('.', '_')}_{platform.architecture}"
 
 
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    """Repaired ones have the same kind of tag: the repair looks into them."""
+    return re.fullmatch(rf"macosx_\d+_\d+_{platform.architecture}", tag) is not None
+
+
 def extension_suffix(target: Target) -> str:
     return f".cpython-{target.python.replace('.', '')}-darwin.so"
 
@@ -103,3 +109,8 @@ def repair(request: RepairRequest) -> RepairedTree:
 
 def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
     raise NotImplementedError
+
+
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}
