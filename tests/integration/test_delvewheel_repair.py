@@ -487,7 +487,7 @@ def test_windows_finds_everything(bench: Bench, wine: Mapping[str, str], tmp_pat
     answers = []
     for preload in (known, []):
         where = f"Z:{repaired.tree / libraries}".replace("/", "\\")
-        command = [wine["WINE"], folder / "load.exe", where, *preload, *after]
+        command: list[str | Path] = [wine["WINE"], folder / "load.exe", where, *preload, *after]
         done = subprocess.run(
             command, env=dict(wine), cwd=folder, capture_output=True, text=True, check=False,
             timeout=200,
