@@ -20,6 +20,7 @@ BY_FIXTURE = {
     "built": "distro",
     "pixi_cli": "pixi",
     "toolkit": "pypi",
+    "windows_stacks": "cross",
 }
 
 
