@@ -83,6 +83,8 @@ class RepairedTree:
     """Sorted by soname; two sonames may lead to one copy."""
     binaries: Mapping[str, Binary]
     """Every compiled file of the tree, by relative path, as it is after the repair."""
+    notes: tuple[str, ...] = ()
+    """What the step says of it: that a tool is experimental, that something was left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
