@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from geowheel.binary.loading import Binary
 from geowheel.digest import digest
 from geowheel.process import Result
 from geowheel.targets import Platform, Target
+
+UNIX_PREFIX: Final = "/usr/lib/geowheel-native-prefix"
+"""The fixed prefix string of Linux and macOS: only root can create a folder there, and on macOS
+nobody (System Integrity Protection)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,10 @@ from . import compilers
 from .auditwheel_repair import forcing as forcing
 from .auditwheel_repair import repair as repair
 from .auditwheel_repair import tool_versions as tool_versions
-from .contract import PrefixLayout, RepairedTree, Toolchain
+from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
 
 LAYOUT: Final = PrefixLayout(
-    # A path that only root could create.
-    prefix_string="/usr/lib/geowheel-native-prefix",
+    prefix_string=UNIX_PREFIX,
     libraries="lib",
     link_libraries="lib",
     headers="include",
