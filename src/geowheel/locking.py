@@ -33,7 +33,13 @@ from geowheel.native.channels import (
     configured_channels,
     read_mirrors,
 )
-from geowheel.native.locks import committed_locks, committed_stack, requirements, solved
+from geowheel.native.locks import (
+    committed_locks,
+    committed_stack,
+    macos_versions,
+    requirements,
+    solved,
+)
 from geowheel.native.manifest import EnvironmentSpec, Manifest
 from geowheel.native.pixi_lock import (
     FORMAT,
@@ -91,7 +97,7 @@ def lock(
     changes = _show_difference(before, after, console)
     _say_what_stayed(upgrade, names, locked_names(read_lock(path)), console)
     _write_conda_lock(project, console)
-    _lock_build(project, next(iter(after.values())), upgrade, console)
+    _lock_build(project, after, upgrade, console)
     return {"lock": str(path), "changes": changes}
 
 
@@ -120,7 +126,7 @@ def _lock_build_only(
             "pixi.lock",
         )
     console.line(f"  {path.name} is the lock here; no pixi.lock is written while it is")
-    _lock_build(project, next(iter(stacks.values())), upgrade, console)
+    _lock_build(project, stacks, upgrade, console)
     return {"lock": str(path), "changes": []}
 
 
@@ -412,9 +418,14 @@ def _build_lock_before(project: Project) -> BuildLock | None:
         return None
 
 
-def _lock_build(project: Project, stack: NativeStack, upgrade: Upgrade, console: Console) -> None:
+def _lock_build(
+    project: Project,
+    stacks: Mapping[Platform, NativeStack],
+    upgrade: Upgrade,
+    console: Console,
+) -> None:
     path = project.folder / FILE_NAME
-    wanted = requirements(project, stack)
+    wanted = requirements(project, next(iter(stacks.values())))
     before = _build_lock_before(project)
     current = before is not None and before.solved_from == digest(wanted)
     if current and not upgrade.of_index:
@@ -428,6 +439,7 @@ def _lock_build(project: Project, stack: NativeStack, upgrade: Upgrade, console:
             wanted,
             path,
             keep=[package for package in locked if upgrade.keeps_index(package.name)],
+            macos={p: macos_versions(project, stack) for p, stack in stacks.items()},
             environ=project.machine.environ,
             step=step,
         )

@@ -46,6 +46,7 @@ from geowheel.native.pixi_lock import (
     check_satisfies,
     locked_channels,
     native_stack,
+    oldest_macos,
     read_lock,
     records,
     write_lock,
@@ -152,6 +153,7 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
                 solve_build_lock(
                     wanted,
                     _work_build_lock(project, wanted),
+                    macos={platform: macos_versions(project, native.stack)},
                     environ=project.machine.environ,
                     step=step,
                 )
@@ -171,6 +173,17 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
         test=project.config.test.requires,
         peers=project.config.lab.peers,
     )
+
+
+def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
+    """The macOS that the stack itself asks for, then the one that [tool.geowheel.floor] allows.
+
+    A wheel may ask for either, rather for the first. Empty for other systems.
+    """
+    oldest, allowed = oldest_macos(stack), project.config.floor.macos
+    if oldest is None:
+        return ()
+    return (oldest, allowed) if allowed else (oldest,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,7 +400,7 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
         )
     return Locks(
         stack=native.stack,
-        build=lock,
+        build=replace(lock, macos=macos_versions(project, native.stack)),
         source=native.source,
         mirrors=native.mirrors,
         channels=native.channels,

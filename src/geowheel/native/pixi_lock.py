@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from packaging.version import Version
 from rattler import (
     BuildString,
     LockChannel,
@@ -29,6 +30,7 @@ from rattler.exceptions import ParseCondaLockError
 from geowheel.errors import Fault, LockError
 from geowheel.native.channels import named_channel
 from geowheel.native.manifest import EnvironmentSpec
+from geowheel.systems.macos import OLDEST
 from geowheel.targets import Platform
 
 FORMAT: Final = 7
@@ -89,6 +91,18 @@ class NativeStack:
     def gdal_version(self) -> str:
         """The one source of the GDAL version."""
         return self.gdal.version
+
+
+def oldest_macos(stack: NativeStack) -> str | None:
+    """The oldest macOS that the native stack runs on: its newest `__osx >=VERSION`; None elsewhere.
+
+    At least what the platform's packages are built for by conda-forge.
+    """
+    if stack.platform not in OLDEST:
+        return None
+    needs = (need for package in stack.packages for need in package.depends)
+    found = (re.match(r"__osx\s*>=\s*(\d+(?:\.\d+)*)", need) for need in needs)
+    return max([OLDEST[stack.platform], *(match[1] for match in found if match)], key=Version)
 
 
 def read_lock(path: Path) -> LockFile:
