@@ -23,7 +23,6 @@ from filelock import FileLock, Timeout
 from .console import Console, megabytes
 
 DAY: Final = 86400.0  # seconds
-OLDER_THAN: Final = 90  # days
 _PART_AGE: Final = DAY  # of a download that nobody goes on with
 
 

@@ -252,15 +252,31 @@ class HostFile:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The parsed file; raises ConfigError when it is missing or not TOML."""
+    """The parsed file; raises ConfigError when it is missing, and as `parse_toml` does."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
             "there is no such file", where=str(path), fix="name the host's folder with --host DIR"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """A pyproject.toml, its tables known to be tables; raises ConfigError with the reason."""
+    try:
+        text.encode("utf-8")
+        data = tomllib.loads(text)
+    except UnicodeEncodeError:
+        raise ConfigError("not valid TOML: it is not UTF-8", where=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    for name in ("project", "build-system", "tool"):
+        if not isinstance(data.get(name, {}), Mapping):
+            raise ConfigError(f"{name} must be a table", where=str(path))
+    return data
 
 
 def read_host(folder: Path) -> HostFile:

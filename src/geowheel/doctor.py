@@ -24,7 +24,7 @@ from .config import read_toml
 from .console import Console, Step
 from .credentials import login, refused
 from .environments import tool_environment, tool_path
-from .errors import ConfigError, Fault, GeowheelError, MachineError
+from .errors import ConfigError, Fault, GeowheelError, LockError, MachineError
 from .interpreters import find_interpreter, running_interpreter
 from .ledger import Ledger
 from .native.apt import require_tools
@@ -234,7 +234,11 @@ def _of_project(project: Project, step: Step) -> Iterator[Check]:
     yield from _interpreters(project)
     locks, check = _locks(project)
     yield check
-    offline = locks is not None and not _to_fetch(project, locks)
+    try:
+        offline = locks is not None and not _to_fetch(project, locks)
+    except LockError as error:  # as a configured Python that a requirement has no wheel for
+        offline = False
+        yield _missing("build lock", error, State.WARN)
     yield from _channels(project, locks, offline=offline)
     yield _index(environ, step, offline=offline)
 
@@ -274,7 +278,10 @@ def _locks(project: Project) -> tuple[Locks | None, Check]:
 
 
 def _to_fetch(project: Project, locks: Locks) -> int:
-    """How many files the next run has to download."""
+    """How many files the next run has to download, for all configured Pythons.
+
+    Raises LockError when the build lock lacks something that one of them needs.
+    """
     store = Store(folder=project.machine.cache / "store", mirrors=locks.mirrors)
     targets = [project.target(python) for python in project.config.pythons]
     downloads = {

@@ -341,8 +341,11 @@ def _refuse_what_only_pixi_can(manifest: Manifest) -> None:
 
 
 def _build_lock_before(project: Project) -> BuildLock | None:
-    path = project.folder / FILE_NAME
-    return read_build_lock(path) if path.is_file() else None
+    """The build lock as it is; None where it is missing or not usable: it is made anew."""
+    try:
+        return read_build_lock(project.folder / FILE_NAME)
+    except LockError:
+        return None
 
 
 def _lock_build(project: Project, stack: NativeStack, upgrade: Upgrade, console: Console) -> None:

@@ -49,9 +49,7 @@ def _check_platform(project: Project, raw: Path, tags: frozenset[Tag]) -> None:
     if wanted in platforms:
         return
     cause = f"its platform tag is {', '.join(sorted(platforms))}, a raw wheel's is {wanted}"
-    if any("linux_" in platform for platform in platforms) and any(
-        platform.startswith(("manylinux", "musllinux")) for platform in platforms
-    ):
+    if any(platform.startswith(("manylinux", "musllinux")) for platform in platforms):
         cause += ": it was repaired already"
     elif "any" in platforms:
         cause += ": the build backend made a pure wheel, for one without compiled modules"

@@ -114,7 +114,7 @@ def test_no_network_is_needed_when_the_store_has_all(locked: Sandbox) -> None:
 def test_without_a_lock_it_is_solved_into_the_work_folder(sandbox: Sandbox) -> None:
     result = sandbox.run("fetch")
     assert result.code == 0, result.err
-    assert "solved now: no lock is committed" in result.err
+    assert "not locked: no lock is committed" in result.err
     assert not sandbox.pixi_lock.exists() and not sandbox.build_lock.exists()
     sandbox.server.reset()
     assert sandbox.run("fetch").code == 0

@@ -219,6 +219,7 @@ def test_what_could_not_be_fetched_or_verified_is_refused(
     [
         (None, "there is no build lock"),
         ("not toml", "not a valid pylock file"),
+        ("# \xff", "not a valid pylock file"),
         ('lock-version = "1.0"\n', "not a valid pylock file"),
         ('lock-version = "9.0"\ncreated-by = "x"\npackages = []\n', "not a valid pylock file"),
     ],
@@ -226,7 +227,7 @@ def test_what_could_not_be_fetched_or_verified_is_refused(
 def test_a_build_lock_that_cannot_be_used(tmp_path: Path, text: str | None, expected: str) -> None:
     path = tmp_path / "pylock.geowheel.toml"
     if text is not None:
-        path.write_text(text)
+        path.write_text(text, encoding="latin-1")  # which is not always UTF-8
     with pytest.raises(LockError, match=expected) as caught:
         read_build_lock(path)
     assert str(path) in str(caught.value) and "nox -s lock" in str(caught.value)

@@ -57,6 +57,7 @@ def test_a_python_that_is_not_configured(tmp_path: Path) -> None:
     ("platform", "cause"),
     [
         ("manylinux_2_28_x86_64", "it was repaired already"),
+        ("manylinux2014_x86_64", "it was repaired already"),
         ("musllinux_1_2_x86_64", "it was repaired already"),
         ("any", "made a pure wheel"),
         ("linux_aarch64", "its platform tag is linux_aarch64, a raw wheel's is linux_x86_64"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,17 @@ def test_a_folder_with_spaces_is_reached_by_a_link(tmp_path: Path, name: str) ->
     assert " " not in str(link) and link.resolve() == tmp_path / name
     assert reachable(tmp_path / name, tmp_path / "cache") == link
     assert reachable(tmp_path / "c d", tmp_path / "cache") != link
+
+
+def test_a_link_that_is_used_again_counts_as_new(tmp_path: Path) -> None:
+    folder, then = tmp_path / "a b", time.time() - 1e7
+    folder.mkdir()
+    link = reachable(folder, tmp_path / "cache")
+    for path in (folder, link):
+        os.utime(path, (then, then), follow_symlinks=False)
+    reachable(folder, tmp_path / "cache")
+    assert time.time() - link.lstat().st_mtime < 3600
+    assert folder.stat().st_mtime == pytest.approx(then), "what it leads to is left alone"
 
 
 def test_a_cache_with_spaces_as_well_is_refused(tmp_path: Path) -> None:

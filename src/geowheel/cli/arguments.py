@@ -10,6 +10,7 @@ from typing import Any
 from geowheel import __version__
 from geowheel.places import Layout
 from geowheel.stages import STAGES, WHEEL
+from geowheel.upgrade import EVERYTHING
 
 from . import commands
 from .command_help import EPILOG, SHELLS, Overview, with_examples
@@ -51,9 +52,12 @@ def parser() -> argparse.ArgumentParser:
     _lock_command(subparsers)
     _init_command(subparsers)
     _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
-    _add(subparsers, "status", "what is built, and whether it is current", commands.status)
+    _add(subparsers, "status", "what was built here, and how long ago", commands.status)
     clean = _add(
-        subparsers, "clean", "remove what is not current from .geowheel/ and dist/", commands.clean
+        subparsers,
+        "clean",
+        "remove what newer runs replaced, and leftovers, from .geowheel/",
+        commands.clean,
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
     _machine_commands(subparsers)
@@ -73,7 +77,7 @@ def _lock_command(subparsers: Any) -> None:
         action="append",
         nargs="?",
         default=[],
-        const="*",
+        const=EVERYTHING,
         metavar="PKG",
         help="let go of the locked version of PKG, conda's or the build lock's; bare: of all",
     )
@@ -113,7 +117,7 @@ def _machine_commands(subparsers: Any) -> None:
         type=float,
         default=90,
         metavar="DAYS",
-        help="prune what was not used for so long (default: 90)",
+        help="prune what was not used for so long (default: %(default)s)",
     )
     sure = cache.add_mutually_exclusive_group()
     sure.add_argument("--yes", action="store_true", help="prune: remove it, not only say so")

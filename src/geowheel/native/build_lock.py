@@ -154,7 +154,7 @@ def read_build_lock(path: Path) -> BuildLock:
         raise LockError(
             "there is no build lock", where=str(path), fix="run `nox -s lock`"
         ) from None
-    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PylockValidationError) as error:
         raise LockError(
             f"not a valid pylock file: {error}",
             where=str(path),

@@ -242,7 +242,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
                 project,
                 spec,
                 channels,
-                f"{', '.join(spec.channels)}, solved now: no lock is committed",
+                f"{', '.join(spec.channels)}, not locked: no lock is committed",
                 console,
             )
         except ChannelError as error:

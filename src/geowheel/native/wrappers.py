@@ -58,8 +58,12 @@ def reachable(folder: Path, cache: Path) -> Path:
         )
     link = cache / "links" / digest(os.fspath(folder))[:16]
     link.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):  # from an earlier run: it is named by where it leads
+    try:
         link.symlink_to(folder, target_is_directory=True)
+    except FileExistsError:  # from an earlier run: it is named by where it leads
+        with suppress(OSError):  # somebody else's: then it is not pruned by us either
+            # In use again: `cache prune` goes by the link's own time.
+            os.utime(link, follow_symlinks=False)
     return link
 
 
