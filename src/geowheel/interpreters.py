@@ -64,6 +64,8 @@ class Interpreter:
     """LIBDIR, for information."""
     compilers: tuple[str, ...]
     """CC and CXX that it was built with, for information."""
+    emulator: str = ""
+    """`qemu-aarch64 7.2.22` where this machine cannot run it by itself, for information."""
 
     @property
     def python(self) -> str:
@@ -373,7 +375,8 @@ def parse_answer(text: str) -> Interpreter | str:
     """The interpreter that the probe's output describes; or why it describes none."""
     try:
         said: dict[str, Any] = json.loads(text)
-        values: dict[str, Any] = {field.name: said[field.name] for field in fields(Interpreter)}
+        asked = [field.name for field in fields(Interpreter) if field.name != "emulator"]
+        values: dict[str, Any] = {name: said[name] for name in asked}
         for name in ("executable", "include"):
             values[name] = Path(values[name])
         values["compilers"] = tuple(values["compilers"])

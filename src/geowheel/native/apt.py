@@ -153,8 +153,8 @@ def _options(state: Path) -> Iterator[str]:
         yield f"--option={name}={value}"
 
 
-def update_or_keep(apt: Apt, development: str) -> Deb:
-    """Refresh the lists and return the package that names the release's libgdal.
+def update_or_keep(apt: Apt, wanted: str) -> Deb:
+    """Refresh the lists and return the package that is `wanted`.
 
     When no source answers, the lists of an earlier run are used and the person is told so. Raises
     ChannelError when there are none, or when the sources do not have the package.
@@ -166,7 +166,7 @@ def update_or_keep(apt: Apt, development: str) -> Deb:
         if line[:2] in ("E:", "W:", "Er")
     ]
     failed = result.returncode != 0 or any("Failed to fetch" in line for line in complaints)
-    found = apt.show([development]).get(development)
+    found = apt.show([wanted]).get(wanted)
     if found is not None:
         if failed:
             apt.step.say(
@@ -186,7 +186,7 @@ def update_or_keep(apt: Apt, development: str) -> Deb:
             fix=f"make 'apt-get update' work, then run this again; its output is in {result.log}",
         )
     raise ChannelError(
-        f"{development} is in none of the package sources of this machine for {apt.architecture}",
+        f"{wanted} is in none of the package sources of this machine for {apt.architecture}",
         where="/etc/apt",
         cause="the section with it is not enabled (main on Debian, universe on Ubuntu), or the "
         f"sources are those of other architectures{ports}",

@@ -60,6 +60,7 @@ from geowheel.targets import Platform
 
 STATE: Final = "distro.json"
 NOARCH: Final = "noarch"
+WORK: Final = ".work"
 TOOLS: Final = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb")
 OS_RELEASE: Final = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 
@@ -101,13 +102,29 @@ def make_distro_channel(
     distribution = read_distribution()
     require_tools(environ, TOOLS)
     patchelf = find_patchelf(environ)
-    work = folder.with_name(f"{folder.name}.work")
-    with _disk_named(work):
+    work = folder.with_name(f"{folder.name}{WORK}")
+    with disk_named(work):
         work.mkdir(parents=True, exist_ok=True)
-        with _locked(work / "lock", step):
+        with locked(work / "lock", step):
             state = read_state(folder)
             plan = make_plan(work, distribution, platform, environ, step)
             return _bring_up_to_date(plan, folder, state, patchelf)
+
+
+def channel_folder(cache: Path, distribution: Distribution) -> Path:
+    """Where the channel of a distribution lies in the user's cache."""
+    return cache / "channels" / channel_name(distribution)
+
+
+def channel_name(distribution: Distribution) -> str:
+    """`distro-debian-12`: what a lock and an SBOM call its channel."""
+    return f"distro-{distribution}"
+
+
+def work_folder(cache: Path, distribution: Distribution) -> Path:
+    """Where apt's private state lies, and the lock on it."""
+    folder = channel_folder(cache, distribution)
+    return folder.with_name(f"{folder.name}{WORK}")
 
 
 def read_distribution() -> Distribution:
@@ -326,7 +343,7 @@ def _bring_up_to_date(plan: Plan, folder: Path, state: State, patchelf: Path) ->
     _report_gaps(state.of(platform), plan.apt.step)
     return DistroChannel(
         folder=folder,
-        name=f"distro-{plan.distribution}",
+        name=channel_name(plan.distribution),
         platform=platform,
         packages=sum(len(entry.files) for entry in state.of(platform).values()),
         converted=sum(len(state.entries[entry_name(recipe)].files) for recipe in stale),
@@ -499,12 +516,13 @@ def converter_digest(patchelf: Path, plan: Plan) -> str:
 
 
 @contextmanager
-def _locked(path: Path, step: Step) -> Iterator[None]:
+def locked(path: Path, step: Step) -> Iterator[None]:
+    """Hold the lock of what is made from the distribution's packages, once another run is done."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        step.say("waiting for another run that makes the same channel")
+        step.say("waiting for another run that unpacks packages of this distribution")
         lock.acquire()
     try:
         yield
@@ -513,7 +531,7 @@ def _locked(path: Path, step: Step) -> Iterator[None]:
 
 
 @contextmanager
-def _disk_named(folder: Path) -> Iterator[None]:
+def disk_named(folder: Path) -> Iterator[None]:
     """Turn the several ways to say that the disk is full into one error."""
     try:
         yield

@@ -330,17 +330,18 @@ def distro_channel(
 
     It has the platform; others are in it when they were asked for.
     """
-    from geowheel.native.distro import make_distro_channel, read_distribution  # only where needed
+    from geowheel.native import distro  # only where needed
 
-    name = f"distro-{read_distribution()}"
-    folder = project.machine.cache / "channels" / name
+    distribution = distro.read_distribution()
+    name = distro.channel_name(distribution)
+    folder = distro.channel_folder(project.machine.cache, distribution)
     if refresh or not (folder / platform / "repodata.json").is_file():
         with console.step(
             "channel",
             f"{name}: conda packages for {platform} from this distribution's own",
             logs="channel",
         ) as step:
-            made = make_distro_channel(
+            made = distro.make_distro_channel(
                 folder, platform=platform, environ=project.machine.environ, step=step
             )
             step.say(f"{made.packages} packages, {made.converted} of them converted now")
