@@ -6,16 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import systems
+from .config import Bindings
 from .digest import Artefact
 from .errors import Fault, MachineError
 from .interpreters import Interpreter, find_interpreter, running_interpreter
 from .lab.cases import WHOLE, Choice
 from .native.locks import Locks
+from .native.pixi_lock import Package
 from .native.store import Store
 from .project import Project
 from .stages import needed
-from .systems.linux import Toolchain, find_toolchain
-from .targets import Target
+from .systems.contract import Toolchain
+from .targets import Platform, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +37,17 @@ class Context:
     target: Target
     locks: Locks
     tools: Tools
+    prebuilt: Package | None = None
+    """The conda package of the bindings, where they are not compiled."""
     raw: Artefact | None = None
     """A raw wheel that was made elsewhere, in the place of what the host's backend would make."""
     lab: Choice = WHOLE
     """Which cases of the lab, with which seed."""
+
+    @property
+    def runs_wheels(self) -> bool:
+        """Whether this machine can run what is made for the target."""
+        return self.target.platform is self.project.machine.platform
 
     @property
     def store(self) -> Store:
@@ -51,13 +61,6 @@ class Context:
             raise MachineError(f"no interpreter was looked for for {self.target}")
         return self.tools.interpreter
 
-    @property
-    def toolchain(self) -> Toolchain:
-        """The compilers; only for stages that compile."""
-        if self.tools.toolchain is None:
-            raise MachineError(f"no compiler was looked for for {self.target}")
-        return self.tools.toolchain
-
 
 def find_tools(
     project: Project, targets: Sequence[Target], goals: Iterable[str], explicit: Path | None
@@ -69,12 +72,14 @@ def find_tools(
     stages = needed(goals)
     environ = project.machine.environ
     faults: list[Fault] = []
-    toolchain: Toolchain | None = None
-    if any(stage.name == "bindings" for stage in stages):
-        try:
-            toolchain = find_toolchain(environ)
-        except MachineError as error:
-            faults += error.faults
+    compiled = project.bindings is Bindings.COMPILED
+    toolchains: dict[Platform, Toolchain] = {}
+    if compiled and any(stage.name == "bindings" for stage in stages):
+        for platform in dict.fromkeys(target.platform for target in targets):
+            try:
+                toolchains[platform] = systems.of(platform).find_toolchain(platform, environ)
+            except MachineError as error:
+                faults += error.faults
     found: dict[Target, Tools] = {}
     for target in targets:
         interpreter: Interpreter | None = None
@@ -88,7 +93,7 @@ def find_tools(
                 )
             except MachineError as error:
                 faults += error.faults
-        found[target] = Tools(interpreter=interpreter, toolchain=toolchain)
+        found[target] = Tools(interpreter=interpreter, toolchain=toolchains.get(target.platform))
     if faults:
         raise MachineError(faults)
     return found

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from packaging.requirements import Requirement
 
-from . import __version__, hints
+from . import __version__, hints, systems
 from .config import read_toml
 from .console import Console, Step
 from .credentials import login, refused
@@ -37,8 +37,8 @@ from .native.reach import PATIENCE, unreachable
 from .native.store import Store
 from .project import Machine, Project
 from .stages.fetch import download_wanted, package_wanted
-from .systems.linux import find_toolchain
-from .targets import System
+from .systems.contract import Toolchain
+from .targets import Platform, System
 
 SPACE: Final = 5e9  # bytes: below that, a build with an empty cache may not come through
 
@@ -107,7 +107,7 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
         yield _tool(name)
     if machine.platform.system is System.LINUX:
         yield _on_path("strip", hints.Need.STRIP, State.MISSING, machine.environ)
-    yield _compilers(machine.environ)
+    yield _compilers(machine.platform, machine.environ)
     yield _on_path("git", hints.Need.GIT, State.WARN, machine.environ)
     yield _pixi(machine.environ, step)
     yield _cache(machine.cache)
@@ -159,9 +159,14 @@ def _on_path(name: str, need: hints.Need, otherwise: State, environ: Mapping[str
     return Check(name=name, state=otherwise, found="not on PATH", fix=fix)
 
 
-def _compilers(environ: Mapping[str, str]) -> Check:
+def _toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
+    return systems.of(platform).find_toolchain(platform, environ)
+
+
+def _compilers(platform: Platform, environ: Mapping[str, str]) -> Check:
     try:
-        return Check(name="compilers", state=State.OK, found=find_toolchain(environ).describe())
+        found = _toolchain(platform, environ)
+        return Check(name="compilers", state=State.OK, found=found.describe())
     except MachineError as error:
         return _missing("compilers", error)
 

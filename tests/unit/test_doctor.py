@@ -44,7 +44,7 @@ def root(tmp_path: Path) -> Path:
 def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything, without asking it."""
     answers: dict[str, Any] = {
-        "find_toolchain": SimpleNamespace(describe=lambda: "g++ 99"),
+        "_toolchain": SimpleNamespace(describe=lambda: "g++ 99"),
         "find_pixi": None,
         "find_interpreter": make_interpreter(RUNNING),
         "locks_at_hand": make_locks(),
@@ -117,7 +117,7 @@ def test_a_broken_configuration_is_missing(root: Path) -> None:
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize(
-    ("name", "check"), [("find_toolchain", "compilers"), ("tool_path", "uv"), ("find_pixi", "pixi")]
+    ("name", "check"), [("_toolchain", "compilers"), ("tool_path", "uv"), ("find_pixi", "pixi")]
 )
 def test_what_is_missing_comes_with_its_command(
     root: Path, monkeypatch: pytest.MonkeyPatch, name: str, check: str

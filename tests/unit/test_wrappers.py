@@ -10,6 +10,7 @@ import pytest
 
 from geowheel.errors import MachineError
 from geowheel.native.wrappers import build_variables, reachable, with_programs, write_wrappers
+from geowheel.systems import linux
 
 PREFIX = "/usr/lib/placed"
 PC = f"prefix={PREFIX}\nName: libgdal\nLibs: -L{PREFIX}/lib -lgdal\n"
@@ -40,7 +41,7 @@ def test_no_wrapper_names_a_place(folder: Path) -> None:
 
 
 def test_the_variables_of_a_build(folder: Path) -> None:
-    found = build_variables(folder, "3.10.2")
+    found = build_variables(folder, "3.10.2", linux)
     assert found["GDAL_VERSION"] == "3.10.2"
     assert found["GDAL_CONFIG"] == str(folder / "wrappers/bin/gdal-config")
     assert found["CMAKE_PREFIX_PATH"] == str(folder / "prefix")
@@ -51,7 +52,7 @@ def test_the_variables_of_a_build(folder: Path) -> None:
 def test_a_stack_without_gdal_config(tmp_path: Path) -> None:
     (tmp_path / "prefix").mkdir()
     write_wrappers(tmp_path / "prefix", PREFIX)
-    found = build_variables(tmp_path, "3.10.2")
+    found = build_variables(tmp_path, "3.10.2", linux)
     assert "GDAL_CONFIG" not in found
     assert with_programs(found, "/bin") == "/bin"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geowheel import __version__
+from geowheel.config import Bindings
 from geowheel.places import Layout
 from geowheel.stages import STAGES, WHEEL
 from geowheel.upgrade import EVERYTHING
@@ -205,7 +206,19 @@ def _stage_command(
         help="a configured version, or the path of an interpreter",
     )
     parser.add_argument("--all", action="store_true", help="every configured python")
-    parser.add_argument("--platform", help="conda subdir (default: this machine's)")
+    parser.add_argument(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="SUBDIR",
+        help="conda subdir such as osx-arm64 (default: this machine's); may be given several times",
+    )
+    parser.add_argument(
+        "--bindings",
+        type=Bindings,
+        choices=tuple(Bindings),
+        help="compile osgeo's modules, or take the channel's own (default: as configured)",
+    )
     parser.add_argument(
         "--verify",
         action="store_true",

@@ -41,6 +41,7 @@ class Call:
             machine=this_machine(self.environ),
             channel=self.options.channel,
             frozen=self.options.frozen,
+            bindings=getattr(self.options, "bindings", None),
         )
 
 
@@ -195,14 +196,15 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
     from geowheel.runs import Request
 
     project = call.project()
-    platform = parse_platform(call.options.platform) if call.options.platform else None
-    if platform is not None and platform is not project.machine.platform:
-        raise UsageError(
-            f"wheels for {platform} cannot be made on {project.machine.platform} yet",
-            fix="run this on a machine of that platform",
-        )
+    platforms = [parse_platform(name) for name in call.options.platform]
     interpreter, pythons = _pythons(call, project, goals)
-    targets = tuple(dict.fromkeys(project.target(python, platform) for python in pythons))
+    targets = tuple(
+        dict.fromkeys(
+            project.target(python, platform)
+            for platform in platforms or [project.machine.platform]
+            for python in pythons
+        )
+    )
     return Request(
         project=project,
         goals=goals,

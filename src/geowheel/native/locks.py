@@ -73,6 +73,7 @@ class Locks:
     build: BuildLock
     source: Source
     mirrors: Mirrors
+    channels: tuple[Channel, ...]
     path: Path
     """The pixi.lock in use."""
 
@@ -163,6 +164,7 @@ class _Native:
     stack: NativeStack
     source: Source
     mirrors: Mirrors
+    channels: tuple[Channel, ...]
     path: Path
 
 
@@ -199,6 +201,7 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
             words=f"{path.name}, locked from {', '.join(spec.channels)}",
         ),
         mirrors=read_mirrors(project.machine.environ).plus(channels),
+        channels=tuple(channels),
         path=path,
     )
 
@@ -224,6 +227,7 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
             committed=False, channels=tuple(c.name for c in channels), words=said["words"]
         ),
         mirrors=read_mirrors(project.machine.environ).plus(channels),
+        channels=tuple(channels),
         path=path,
     )
 
@@ -371,6 +375,7 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
         build=lock,
         source=native.source,
         mirrors=native.mirrors,
+        channels=native.channels,
         path=native.path,
     )
 

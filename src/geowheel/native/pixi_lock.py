@@ -33,6 +33,8 @@ from geowheel.targets import Platform
 FORMAT: Final = 7
 """What py-rattler 0.28 writes; so does pixi since 0.68. Older ones cannot read it."""
 GDAL = "libgdal-core"
+BINDINGS: Final = "gdal"
+"""conda-forge's package of GDAL's Python bindings."""
 ALWAYS = (GDAL, "ca-certificates")
 
 
@@ -78,9 +80,14 @@ class NativeStack:
     """Names of the environment's other packages."""
 
     @property
+    def gdal(self) -> Package:
+        """libgdal itself."""
+        return next(package for package in self.packages if package.name == GDAL)
+
+    @property
     def gdal_version(self) -> str:
         """The one source of the GDAL version."""
-        return next(p.version for p in self.packages if p.name == GDAL)
+        return self.gdal.version
 
 
 def read_lock(path: Path) -> LockFile:
@@ -206,7 +213,7 @@ def native_stack(
     kept = {record.name.normalized for record in closure}
     return NativeStack(
         platform=platform,
-        packages=tuple(sorted(map(_package, closure))),
+        packages=tuple(sorted(map(package_of, closure))),
         left_out=tuple(sorted(set(by_name) - kept)),
     )
 
@@ -406,7 +413,13 @@ def _closure(roots: Iterable[str], by_name: Mapping[str, RepoDataRecord]) -> lis
     return list(seen.values())
 
 
-def _package(record: RepoDataRecord) -> Package:
+def find_package(packages: Iterable[Package], name: str) -> Package | None:
+    """The package of that name."""
+    return next((package for package in packages if package.name == name), None)
+
+
+def package_of(record: RepoDataRecord) -> Package:
+    """What of a record is needed."""
     return Package(
         name=record.name.normalized,
         version=str(record.version),
