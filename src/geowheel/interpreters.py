@@ -19,7 +19,7 @@ from typing import Any, Final
 from . import hints
 from .digest import digest
 from .errors import Fault, MachineError, UsageError
-from .targets import PYTHON_VERSION
+from .targets import PYTHON_VERSION, Platform, System
 
 SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """The CPython versions that wheels can be made for."""
@@ -192,6 +192,17 @@ def _first(python: str, looked: Sequence[Place], ask: Ask, machine: hints.Machin
         cause=f"looked at {', '.join(place.title for place in looked)}{others}",
         fix=f"{hints.interpreters(on=machine, python=python)}; or name one with --python",
     )
+
+
+def check_platform(found: Interpreter, platform: Platform) -> None:
+    """Raise MachineError when a Linux interpreter is of another architecture than the platform."""
+    if platform.system is System.LINUX and found.machine != platform.architecture:
+        raise MachineError(
+            f"this is {found.title} for {found.machine}, and one for {platform} is wanted",
+            where=str(found.executable),
+            cause="--python names it, or the machine's interpreter is of another architecture",
+            fix="name one for that platform with --python, or leave --python out",
+        )
 
 
 def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | None:

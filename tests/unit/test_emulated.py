@@ -14,11 +14,10 @@ from geowheel.native.emulated import (
     Emulated,
     arrange,
     find_emulator,
-    is_emulated,
     keep_links_inside,
     refuse_other_pythons,
 )
-from geowheel.targets import Platform
+from geowheel.targets import Platform, is_emulated
 
 ARM64 = load_table().architectures["arm64"]
 BOOKWORM = hints.machine(

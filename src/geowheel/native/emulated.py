@@ -36,7 +36,7 @@ from geowheel.native.distro import (
     read_distribution,
     work_folder,
 )
-from geowheel.targets import Platform, System
+from geowheel.targets import Platform
 
 PACKAGES: Final = "packages.json"
 _TIMEOUT: Final = 30.0  # seconds
@@ -59,6 +59,11 @@ class Emulated:
         return f"{self.distribution}-{self.platform}-python{self.python}"
 
     @property
+    def title(self) -> str:
+        """For people."""
+        return f"CPython {self.python} for {self.platform}, from packages of {self.distribution}"
+
+    @property
     def folder(self) -> Path:
         """The root of the unpacked packages; there when it is whole."""
         return self.cache / "interpreters" / self.name
@@ -69,6 +74,10 @@ class Emulated:
         return self.folder / "usr" / "bin" / f"python{self.python}"
 
     @property
+    def is_made(self) -> bool:
+        return self.folder.is_dir()
+
+    @property
     def script(self) -> str:
         """The launcher's text."""
         program = program_beside(self.launcher, self.platform)
@@ -76,11 +85,6 @@ class Emulated:
         # finds its installation and what it starts as sys.executable.
         start = shlex.join([str(self.emulator), "-L", str(self.folder), "-0"])
         return f'#!/bin/sh\nexec {start} "$0" {shlex.quote(str(program))} "$@"\n'
-
-
-def is_emulated(platform: Platform, machine: Platform) -> bool:
-    """Whether programs of a platform are run by an emulator on a machine: both are Linux."""
-    return {platform.system, machine.system} == {System.LINUX} and platform is not machine
 
 
 def program_beside(launcher: Path, platform: Platform) -> Path:
@@ -163,7 +167,7 @@ def make_emulated(emulated: Emulated, *, environ: Mapping[str, str], step: Step)
     work = work_folder(emulated.cache, emulated.distribution)
     work.mkdir(parents=True, exist_ok=True)
     with disk_named(work), locked(work / "lock", step):
-        if emulated.folder.is_dir():
+        if emulated.is_made:
             return
         table = load_table()
         name, architecture = architecture_of(emulated.platform, table)

@@ -92,7 +92,7 @@ def program_name(path: Path) -> str | None:
     return path.name if path.suffix == "" else None
 
 
-def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
+def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
     raise NotImplementedError
 
 

@@ -67,7 +67,7 @@ def program_name(path: Path) -> str | None:  # noqa: ARG001
     return None
 
 
-def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
+def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
     raise NotImplementedError
 
 
