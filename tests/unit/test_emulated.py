@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from geowheel import hints
 from geowheel.errors import MachineError
 from geowheel.native.debian import Distribution, load_table
 from geowheel.native.emulated import (
+    EMULATE,
     Emulated,
     arrange,
     find_emulator,
@@ -57,15 +60,19 @@ def test_what_an_emulator_runs(platform: Platform, machine: Platform, answer: bo
     assert is_emulated(platform, machine) is answer
 
 
-def test_the_launcher_hands_over_its_own_name_and_every_argument(tmp_path: Path) -> None:
+def test_a_launcher_hands_over_its_own_name_and_every_argument(tmp_path: Path) -> None:
     made = emulated(tmp_path / "it's a cache")
-    first, second = made.script.splitlines()
+    root, launcher = made.folder, made.launcher
+    assert set(made.scripts) == {root / EMULATE, launcher}
+    first, second = made.scripts[launcher].splitlines()
     assert first == "#!/bin/sh"
-    root = str(made.folder)
-    assert shlex.split(second) == [
-        "exec", "/usr/bin/qemu-aarch64", "-L", root, "-0", "$0", f"{made.launcher}-aarch64", "$@",
+    program = f"{launcher}-aarch64"
+    assert shlex.split(second) == ["exec", str(root / EMULATE), "$0", program, "$@"]
+    *_, last = made.scripts[root / EMULATE].splitlines()
+    assert shlex.split(last) == [
+        "exec", "/usr/bin/qemu-aarch64", "-L", str(root), "-0", "$name", "$program", "$@",
     ]  # fmt: skip
-    assert second.endswith(' "$@"') and ' "$0" ' in second, "one word each, whatever is in it"
+    assert all(f'"{word}"' in second + last for word in ("$0", "$@", "$name", "$program"))
 
 
 def test_unpacked_packages_become_an_installation(tmp_path: Path) -> None:
@@ -78,13 +85,21 @@ def test_unpacked_packages_become_an_installation(tmp_path: Path) -> None:
     own.parent.mkdir(parents=True)
     own.write_text("#define SIZEOF_LONG 8")
     (root / "usr/lib").mkdir()
+    data = root / "usr/lib/python3.11/_sysconfigdata__aarch64-linux-gnu.py"
+    data.parent.mkdir()
+    data.write_text("build_time_vars = {'INCLUDEPY': '/usr/include/python3.11', 'CC': 'gcc'}\n")
     arrange(root, made, ARM64)
-    assert (root / "usr/bin/python3.11").read_text() == made.script
+    assert (root / "usr/bin/python3.11").read_text() == made.scripts[made.launcher]
     assert (root / "usr/bin/python3.11").stat().st_mode & 0o111
     assert (root / "usr/bin/python3.11-aarch64").read_text() == "the real one"
     assert (headers / "pyconfig.h").read_text() == "#define SIZEOF_LONG 8"
     assert (root / "lib").resolve() == root / "usr/lib"
     assert not (root / "lib64").exists()
+    names: dict[str, Any] = {}
+    exec(data.read_text(), names)
+    assert names["build_time_vars"] == {
+        "INCLUDEPY": f"{sys.base_prefix}/include/python3.11", "CC": "gcc"
+    }  # fmt: skip
 
 
 def test_links_of_packages_lead_into_their_root(tmp_path: Path) -> None:

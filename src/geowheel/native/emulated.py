@@ -3,8 +3,8 @@
 It is a folder in the user's cache that looks like an installation, in which `usr/bin/python3.11` is
 a script: it has the emulator run the real program beside it, under the script's own name. So what
 starts an interpreter (venv, uv, pip, a build backend, a test that starts sys.executable) need not
-know of it. Nothing is installed, and binfmt_misc, which only root can set up, is not used: a
-program that is no Python script is not run by it.
+know of it. Nothing is installed, and binfmt_misc, which only root can set up, is not used: another
+program of that architecture runs where it was given such a launcher.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from elftools.elf.elffile import ELFFile
+
+from geowheel.binary.elf import is_elf
 from geowheel.cache import touch
 from geowheel.console import Step
 from geowheel.environments import isolated_environment
@@ -39,6 +42,17 @@ from geowheel.native.distro import (
 from geowheel.targets import Platform
 
 PACKAGES: Final = "packages.json"
+EMULATE: Final = "emulate"
+# Appended to what sysconfig knows. Debian's Python takes its headers to be below /usr, wherever it
+# lies itself, and setuptools believes it.
+_MOVED: Final = """
+# Added by geowheel: these packages were unpacked elsewhere.
+import sys as _sys
+
+for _name, _value in build_time_vars.items():
+    if isinstance(_value, str) and _value.startswith("/usr/include"):
+        build_time_vars[_name] = _sys.base_prefix + _value[len("/usr"):]
+"""
 _TIMEOUT: Final = 30.0  # seconds
 
 
@@ -78,17 +92,28 @@ class Emulated:
         return self.folder.is_dir()
 
     @property
-    def script(self) -> str:
-        """The launcher's text."""
-        program = program_beside(self.launcher, self.platform)
-        # -0: the script's own name, or that of a virtual environment's link to it, by which Python
-        # finds its installation and what it starts as sys.executable.
+    def scripts(self) -> dict[Path, str]:
+        """The launcher and the script that all launchers use, with their texts."""
         start = shlex.join([str(self.emulator), "-L", str(self.folder), "-0"])
-        return f'#!/bin/sh\nexec {start} "$0" {shlex.quote(str(program))} "$@"\n'
+        emulate = f'#!/bin/sh\nname=$1 program=$2\nshift 2\nexec {start} "$name" "$program" "$@"\n'
+        program = program_beside(self.launcher, self.platform)
+        return {
+            self.folder / EMULATE: emulate,
+            self.launcher: launcher_text(self.folder / EMULATE, program),
+        }
+
+
+def launcher_text(emulate: Path, program: Path) -> str:
+    """A script that runs a program under the script's own name.
+
+    That, or the name of a virtual environment's link to it, is by which Python finds its
+    installation, and what it starts as sys.executable.
+    """
+    return f'#!/bin/sh\nexec {shlex.quote(str(emulate))} "$0" {shlex.quote(str(program))} "$@"\n'
 
 
 def program_beside(launcher: Path, platform: Platform) -> Path:
-    """The real program of a launcher: `python3.11-aarch64`."""
+    """The real program of a launcher: `python3.11-aarch64` of `python3.11`."""
     return launcher.with_name(f"{launcher.name}-{platform.architecture}")
 
 
@@ -149,7 +174,9 @@ def emulator_version(emulator: Path, environ: Mapping[str, str]) -> str:
 
 def ask_emulated(emulated: Emulated, environ: Mapping[str, str]) -> Interpreter:
     """What the interpreter, which is there, says of itself; raises MachineError."""
-    _write_launcher(emulated)
+    # The emulator may be another one than when it was made, and the cache may have been moved.
+    for path, text in emulated.scripts.items():
+        _write_script(path, text)
     touch(emulated.folder)
     found = find_interpreter(
         emulated.python, environ=environ, explicit=emulated.launcher, running=None
@@ -201,7 +228,7 @@ def _unpack(debs: Sequence[Deb], apt: Apt, root: Path) -> None:
 
 
 def arrange(root: Path, emulated: Emulated, architecture: Architecture) -> None:
-    """Make an installation of unpacked packages: its links, its one pyconfig.h, its launcher."""
+    """Make an installation of unpacked packages: links, one pyconfig.h, places, launcher."""
     keep_links_inside(root)
     for name in ("lib", "lib64"):  # base-files' links since /usr was merged
         if (root / "usr" / name).is_dir() and not (root / name).exists():
@@ -210,10 +237,14 @@ def arrange(root: Path, emulated: Emulated, architecture: Architecture) -> None:
     own = root / "usr" / "include" / architecture.multiarch / headers.relative_to("include")
     if own.is_file():  # the other one leads there, and needs another include folder for that
         shutil.copyfile(own, root / "usr" / headers)
+    library = root / "usr" / "lib" / f"python{emulated.python}"
+    for data in library.glob("_sysconfigdata_*.py"):
+        if not data.is_symlink():
+            data.write_text(data.read_text(encoding="utf-8") + _MOVED, encoding="utf-8")
     launcher = root / emulated.launcher.relative_to(emulated.folder)
     launcher.rename(program_beside(launcher, emulated.platform))
-    launcher.write_text(emulated.script, encoding="utf-8")
-    launcher.chmod(0o755)
+    for path, text in emulated.scripts.items():
+        _write_script(root / path.relative_to(emulated.folder), text)
 
 
 def keep_links_inside(root: Path) -> None:
@@ -226,11 +257,32 @@ def keep_links_inside(root: Path) -> None:
                 path.symlink_to(os.path.relpath(goal, path.parent))
 
 
-def _write_launcher(emulated: Emulated) -> None:
-    """Where the emulator is another program than when it was made, or the cache was moved."""
-    if emulated.launcher.read_text(encoding="utf-8") == emulated.script:
+def wrap_programs(folder: Path, interpreter: Interpreter) -> None:
+    """Put a launcher in the place of each program in an environment of an emulated interpreter.
+
+    A build backend starts cmake and ninja, which PyPI has as wheels.
+    """
+    emulate = interpreter.executable.parents[2] / EMULATE
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink() and _is_program(path):
+            program = path.with_name(f"{path.name}-{interpreter.machine}")
+            path.rename(program)
+            _write_script(path, launcher_text(emulate, program))
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is an ELF file that names who loads it: no library, and nothing static."""
+    if not is_elf(path):
+        return False
+    with path.open("rb") as file:
+        return any(True for _ in ELFFile(file).iter_segments("PT_INTERP"))
+
+
+def _write_script(path: Path, text: str) -> None:
+    """With one rename, unless it is there: somebody may be running it."""
+    if path.is_file() and path.read_bytes() == text.encode():
         return
-    partial = emulated.launcher.with_name(f".{emulated.launcher.name}.{os.getpid()}")
-    partial.write_text(emulated.script, encoding="utf-8")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
     partial.chmod(0o755)
-    partial.replace(emulated.launcher)
+    partial.replace(path)
