@@ -42,6 +42,7 @@ def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
         found["size"] = {k: v for k, v in size.facts.items() if k != "owners"}
     if test is not None:
         found |= {name: test.facts[name] for name in ("probes", "drivers", "not_in_wheel")}
+        found["emulator"] = test.facts.get("emulator", "")
     if (lab := item.records.get("lab")) is not None:
         found["lab"] = dict(lab.facts)
     return found
@@ -166,7 +167,10 @@ def _tests(item: Finished) -> str:
     host = test.facts["host"]
     word = "passed" if test.passed else "FAILED"
     tests = "" if host is None else f"\nhost's tests {'passed' if host['passed'] else 'FAILED'}"
-    return f"{word}\n{good} of {len(probes)} probes{tests}"
+    # No machine of that kind has run it.
+    emulator = test.facts.get("emulator")
+    under = f"\nunder {emulator}" if emulator else ""
+    return f"{word}\n{good} of {len(probes)} probes{tests}{under}"
 
 
 def _fills(size: Record, console: Console) -> None:

@@ -492,7 +492,7 @@ def test_a_damaged_library_of_the_stack_is_named(arm: Bench) -> None:
 
 
 def test_the_tools_that_shape_the_bytes_are_known() -> None:
-    versions = tool_versions(os.environ)
+    versions = tool_versions(Platform.OSX_ARM64, os.environ)
     assert versions["delocate"] == "0.13.0"
     assert versions["repairwheel"] == "0.8.0"
     assert set(versions) == {"delocate", "macholib", "repairwheel", "zlib"}

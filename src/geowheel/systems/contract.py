@@ -195,7 +195,7 @@ class SystemModule(Protocol):
         """By what name a person starts the program at `path`; None where that is no program."""
         ...
 
-    def tool_versions(self, environ: Mapping[str, str]) -> dict[str, str]:
+    def tool_versions(self, platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
         """What a repair's bytes depend on besides its inputs, for its key."""
         ...
 
