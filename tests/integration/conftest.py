@@ -70,7 +70,7 @@ def locked_once(served: Server, tmp_path_factory: pytest.TempPathFactory) -> San
 @pytest.fixture
 def locked(locked_once: Sandbox, sandbox: Sandbox) -> Sandbox:
     """A host with committed locks of its own, an empty cache."""
-    for path in (locked_once.pixi_lock, locked_once.build_lock):
+    for path in (locked_once.pixi_lock, locked_once.conda_lock, locked_once.build_lock):
         shutil.copy(path, sandbox.root)
     sandbox.server.reset()
     return sandbox

@@ -273,7 +273,7 @@ def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) ->
 
 
 def test_the_tools_that_shape_the_bytes_are_known() -> None:
-    versions = tool_versions(os.environ)
+    versions = tool_versions(Platform.WIN_64, os.environ)
     assert set(versions) == {"delvewheel", "pefile", "zlib"}
     assert versions["delvewheel"] == "1.13.2"
 

@@ -84,7 +84,9 @@ STACK = manifest(
 
 
 def origins(places: Places, *members: str) -> dict[str, str]:
-    found = Origins(places=places, manifest=STACK, sdist=SDIST, host=HOST, bundled=(GDAL,))
+    found = Origins(
+        places=places, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(GDAL,)
+    )
     return {path: str(origin) for path, origin in found.of(members).items()}
 
 
@@ -122,7 +124,9 @@ def test_without_bindings_the_package_is_the_hosts() -> None:
 
 def test_a_library_that_no_package_owns_ends_the_build() -> None:
     planted = Bundled(soname="libx.so.1", source="libx.so.1", path="host.libs/libx-0.so.1")
-    found = Origins(places=PRIVATE, manifest=STACK, sdist=SDIST, host=HOST, bundled=(planted,))
+    found = Origins(
+        places=PRIVATE, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(planted,)
+    )
     with pytest.raises(BuildError, match=r"host\.libs/libx-0\.so\.1 is in the wheel") as caught:
         found.of([planted.path])
     assert "lib/libx.so.1" in str(caught.value)
@@ -274,7 +278,13 @@ def described(wheel: RepairedTree) -> tuple[Any, Path]:
     fetched = wheel.tree.parent / "fetched"
     gate = LicenceGate(refuse=None, accept=(), locked=True)
     found = describe(
-        wheel, fetched=fetched, places=PRIVATE, sdist=SDIST, gate=gate, step=make_step(fetched)
+        wheel,
+        fetched=fetched,
+        places=PRIVATE,
+        sdist=SDIST,
+        prebuilt=None,
+        gate=gate,
+        step=make_step(fetched),
     )
     return found, wheel.tree / "host-1.0.dist-info"
 
@@ -340,7 +350,13 @@ def test_a_package_without_a_licence_that_is_refused_names_itself(wheel: Repaire
     gate = LicenceGate(refuse=("MI*",), accept=("proj*", "ca-*"), locked=False)
     with pytest.raises(BuildError) as caught:
         describe(
-            wheel, fetched=fetched, places=PRIVATE, sdist=SDIST, gate=gate, step=make_step(fetched)
+            wheel,
+            fetched=fetched,
+            places=PRIVATE,
+            sdist=SDIST,
+            prebuilt=None,
+            gate=gate,
+            step=make_step(fetched),
         )
     assert "libgdal-core 1.2 is under MIT" in str(caught.value)
     assert "proj 1.2" not in str(caught.value)

@@ -124,7 +124,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         console=make_console(tmp_path),
     )
 
-    def tools(_: Project, targets: Sequence[Target], *__: object) -> dict[Target, Tools]:
+    def tools(
+        _: Project, targets: Sequence[Target], *__: object, **___: object
+    ) -> dict[Target, Tools]:
         return {target: Tools(interpreter=None, toolchain=None) for target in targets}
 
     def bring(_: object, context: Context, *__: object) -> Finished:

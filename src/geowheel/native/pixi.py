@@ -48,12 +48,12 @@ def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
     named = environ.get(VARIABLE)
     if named == "none":
         return None
-    found = named or shutil.which("pixi", path=environ.get("PATH", ""))
-    if not found:
-        return None
-    version = _version(Path(found), environ, step)
-    if version is not None and version >= OLDEST:
-        return Pixi(path=Path(found), version=version)
+    found = shutil.which(named or "pixi", path=environ.get("PATH", ""))
+    if found is not None:
+        path = Path(found).absolute()  # it is run in other folders than this one
+        version = _version(path, environ, step)
+        if version is not None and version >= OLDEST:
+            return Pixi(path=path, version=version)
     if named:
         raise MachineError(
             f"{VARIABLE}={named} is not a pixi of {OLDEST} or newer",

@@ -49,7 +49,7 @@ PRELOADED: Final = "preload-"
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001
+def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001
     """What a repair's bytes depend on besides its inputs, for its key."""
     packages = ("delvewheel", "pefile")
     return {
