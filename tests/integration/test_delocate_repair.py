@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from geowheel.binary.macho import Signature, read_macho, read_machos
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.binary.wheel import read_wheel, write_wheel
-from geowheel.errors import BuildError, GeowheelError
+from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
 from geowheel.native.linker import replace_prefix
 from geowheel.process import Runner
+from geowheel.systems import delocate_repair
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.delocate_repair import (
     EXPERIMENTAL,
@@ -40,7 +42,9 @@ from .macos_fixtures import (
     make_stacks,
     make_weak,
     pack,
+    place_channel,
     raw_wheel_tree,
+    write_macos_channel,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.cross]
@@ -250,6 +254,27 @@ def test_the_fixed_prefix_string_leads_into_the_stack(tmp_path: Path) -> None:
     assert b"native-prefix/share/gdal" in (repaired.tree / f"Pkg.dylibs/{LIBGDAL}").read_bytes()
 
 
+@pytest.mark.parametrize("platform", PLATFORMS.values())
+def test_from_packages_of_a_channel_to_a_wheel(platform: Platform, tmp_path: Path) -> None:
+    channel = write_macos_channel(tmp_path / "conda-forge", tmp_path / "made", platform=platform)
+    prefix = place_channel(
+        channel, tmp_path / "unpacked", tmp_path / "prefix",
+        prefix_string=PREFIX_LIBRARIES.removesuffix("/lib"),
+    )  # fmt: skip
+    bench = Bench(
+        folder=tmp_path, lib=prefix / "lib", architecture=platform.architecture,
+        tag=f"macosx_11_0_{platform.architecture}",
+    )  # fmt: skip
+    raw_wheel_tree(bench.tree, bench.lib)
+    repaired = bench.repaired
+    assert {item.soname for item in repaired.bundled} == {
+        "libcrs.3.dylib", "libgdal.36.dylib", "libhdf5.310.dylib", "libproj.25.dylib",
+    }  # fmt: skip
+    for path in repaired.binaries:
+        assert signature_faults(repaired.tree / path) == ()
+        assert PREFIX_PLACEHOLDER[:40].encode() not in (repaired.tree / path).read_bytes()
+
+
 def test_libraries_that_the_wheel_brings_itself_stay(arm: Bench) -> None:
     own = compile_macho(arm.tree / "osgeo/lib/libown.dylib", "int own(void) { return 1; }")
     arm.extension(arm.lib / "libgdal.36.dylib", own,
@@ -337,6 +362,80 @@ def test_a_fat_file_is_repaired_where_its_libraries_are_fat(
     for name, macho in read_machos(repaired.tree).items():
         assert macho.architectures == ("x86_64", "arm64")
         assert signature_faults(repaired.tree / name) == ()
+
+
+# Apple's programs as delocate calls them, with repairwheel's functions inside: no Mac is here, but
+# the way to its tools can be walked. It fails on any other call.
+APPLE_TOOL = """#!{python}
+import sys
+from pathlib import Path
+from repairwheel.macos import machotools
+
+name, arguments = Path(sys.argv[0]).name, sys.argv[1:-1]
+file = sys.argv[-1]
+with open(Path(sys.argv[0]).with_name("calls"), "a") as calls:
+    print(name, *arguments, file=calls)
+match name, arguments:
+    case "otool", ["-arch", "all", "-m", "-L"]:
+        print(f"{{file}}:")
+        ids = list(machotools._get_install_ids(file).values())
+        for text in [*ids, *machotools._get_install_names(file)[""]]:
+            print(f"\t{{text}} (compatibility version 1.0.0, current version 1.0.0)")
+    case "otool", ["-arch", "all", "-m", "-D"]:
+        print(f"{{file}}:", *machotools._get_install_ids(file).values(), sep="\\n")
+    case "install_name_tool", ["-change", old, new]:
+        machotools.set_install_name(file, old, new, ad_hoc_sign=False)
+    case "install_name_tool", ["-id", new]:
+        machotools.set_install_id(file, new, ad_hoc_sign=False)
+    case "install_name_tool", ["-delete_rpath", rpath]:
+        machotools._delete_rpaths(file, [rpath], ad_hoc_sign=False)
+    case "codesign", ["--force", "--sign", "-"]:
+        machotools.replace_signature(file, "-")
+    case _:
+        sys.exit(f"unexpected: {{sys.argv}}")
+"""
+
+
+def write_apple_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder.mkdir()
+    for name in ("otool", "install_name_tool", "codesign"):
+        path = folder / name
+        path.write_text(APPLE_TOOL.format(python=sys.executable))
+        path.chmod(0o755)
+    monkeypatch.setattr(delocate_repair, "_on_mac", lambda: True)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder / "calls"
+
+
+def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm.extension(arm.lib / "libgdal.36.dylib", rpaths=("/opt/builder/lib",))
+    elsewhere = arm.repair("elsewhere")
+    calls = write_apple_tools(arm.folder / "apple", monkeypatch)
+    repaired = arm.repair("work")
+    assert repaired.notes == ()
+    assert contents(repaired.tree) == contents(elsewhere.tree)
+    assert calls.read_text().count("codesign --force --sign -\n") == len(repaired.binaries)
+    assert "-delete_rpath /opt/builder/lib" in calls.read_text()
+    assert {"otool", "install_name_tool", "codesign"} < set(tool_versions(os.environ))
+
+
+@pytest.mark.parametrize("name", ["install_name_tool", "codesign"])
+def test_a_tool_of_apples_that_fails_is_named(
+    arm: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
+    (folder / name).write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
+    message = arm.refused()
+    assert f"{EXTENSION}: cannot be changed:" in message
+    assert "no way" in message
+
+
+def test_a_mac_without_its_command_line_tools(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
+    (folder / "codesign").unlink()
+    assert "codesign was not found" in arm.refused(MachineError)
+    with pytest.raises(MachineError, match="codesign"):
+        tool_versions(os.environ)
 
 
 # --- what is refused -------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import struct
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -469,7 +469,8 @@ def _change(plan: _Plan, machos: Mapping[str, MachO], request: Request) -> None:
     paths.sort(key=lambda path: (-path.stat().st_size, path))
     changes = [plan.of(path) for path in paths]
     genuine = [request.genuine] * len(paths)
-    with ProcessPoolExecutor(request.threads) as pool:
+    # Threads: Apple's tools are processes of their own, and hashing lets go of the interpreter.
+    with ThreadPoolExecutor(request.threads) as pool:
         done = pool.map(_change_file, paths, changes, genuine)
         faults = [fault for several in done for fault in several]
     if faults:

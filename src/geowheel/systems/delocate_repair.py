@@ -50,7 +50,7 @@ EXPERIMENTAL: Final = (
 )
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-_APPLE_TOOLS: Final = ("install_name_tool", "codesign")
+_APPLE_TOOLS: Final = ("otool", "install_name_tool", "codesign")
 _UNIVERSAL: Final = {"universal2": ("arm64", "x86_64")}
 
 
