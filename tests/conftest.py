@@ -21,6 +21,7 @@ BY_FIXTURE = {
     "cross": "emulated",
     "pixi_cli": "pixi",
     "toolkit": "pypi",
+    "windows_stacks": "cross",
 }
 
 

@@ -165,7 +165,7 @@ def _plan_with_locks(
     )  # fmt: skip
     planned = plan(_goals_of(request, context), context, request.ledger)
     for item in planned:
-        if item.stage.name == "repair" and item.record is not None:
+        if item.stage.name == "repair" and item.record and item.record.facts["floor"]:
             console.line(f"  floor: {floor_words(item.record)}")
     if tools.toolchain is not None:
         console.line(f"  toolchain: {tools.toolchain.describe()}")

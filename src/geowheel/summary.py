@@ -73,7 +73,8 @@ def show_table(
         if (repair := item.records.get("repair")) is not None:
             console.line(f"{wheels.name}/{repair.facts['wheel']}")
             console.line(f"  sha256 {repair.facts['sha256']}")
-            console.line(f"  floor: {floor_words(repair)}")
+            if repair.facts["floor"]:
+                console.line(f"  floor: {floor_words(repair)}")
         if (test := item.records.get("test")) is not None:
             console.line(f"  {words(test.facts['drivers'], test.facts['not_in_wheel'])}")
     for source in sorted(
@@ -129,7 +130,7 @@ def _cells(item: Finished, project: Project) -> list[str]:
     return [
         str(repair.facts["tag"]),
         _size(item.records.get("size"), repair, project),
-        _tests(item.records.get("test"), failed=item.error is not None),
+        _tests(item),
     ]
 
 
@@ -155,9 +156,12 @@ def _size(size: Record | None, repair: Record, project: Project) -> str:
     )
 
 
-def _tests(test: Record | None, *, failed: bool) -> str:
+def _tests(item: Finished) -> str:
+    test = item.records.get("test")
+    if test is None and not item.context.runs_wheels:
+        return "NOT RUN:\nnot this machine's platform"
     if test is None:
-        return "not finished" if failed else "not asked for"
+        return "not finished" if item.error is not None else "not asked for"
     probes = test.facts["probes"]
     good = sum(1 for probe in probes if probe["passed"])
     host = test.facts["host"]

@@ -434,6 +434,10 @@ class Sandbox:
         return self.root / "pixi.lock"
 
     @property
+    def conda_lock(self) -> Path:
+        return self.root / "conda-lock.yml"
+
+    @property
     def build_lock(self) -> Path:
         return self.root / "pylock.geowheel.toml"
 

@@ -14,6 +14,9 @@ _TABLE: Final = "system_libraries.toml"
 
 @functools.cache  # data of the package, asked for with every library
 def system_libraries(system: System) -> frozenset[str]:
-    """Names as that system's binaries have them; on Windows in lower case."""
+    """Names as that system's binaries have them.
+
+    On Windows in lower case; on macOS install names, or a folder of them with a slash at its end.
+    """
     text = files("geowheel.resources").joinpath(_TABLE).read_text(encoding="utf-8")
     return frozenset(tomllib.loads(text)[system]["libraries"])

@@ -6,6 +6,7 @@ the build.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -77,7 +78,10 @@ class Origins:
     def _sources(self, members: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Path in the wheel and path in the prefix, of what was copied from there."""
         layout = systems.of(Platform(self.manifest.platform)).LAYOUT
-        libraries = {item.path: f"{layout.libraries}/{item.source}" for item in self.bundled}
+        libraries = {
+            item.path: posixpath.normpath(f"{layout.libraries}/{item.source}")
+            for item in self.bundled
+        }
         folders = {
             f"{self.places.gdal_data}/": f"{layout.gdal_data}/",
             f"{self.places.proj_data}/": f"{layout.proj_data}/",

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from filelock import FileLock
-from rattler import LockChannel, RepoDataRecord
+from rattler import RepoDataRecord
 
 from geowheel.cache import touch
 from geowheel.config import Fallback
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
+from geowheel.native import conda_lock
 from geowheel.native.build_lock import (
     FILE_NAME,
     BuildLock,
@@ -43,7 +44,9 @@ from geowheel.native.pixi_lock import (
     Solved,
     check_channels,
     check_satisfies,
+    locked_channels,
     native_stack,
+    oldest_macos,
     read_lock,
     records,
     write_lock,
@@ -60,7 +63,7 @@ class Source:
     """Where the native stack comes from, for people and for the wheel's records."""
 
     committed: bool
-    """From the committed pixi.lock."""
+    """From the committed pixi.lock, or from conda-lock.yml in its place."""
     channels: tuple[str, ...]
     words: str
 
@@ -75,7 +78,7 @@ class Locks:
     mirrors: Mirrors
     channels: tuple[Channel, ...]
     path: Path
-    """The pixi.lock in use."""
+    """The lock in use: pixi.lock or conda-lock.yml."""
 
 
 def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
@@ -95,12 +98,24 @@ def committed_locks(project: Project, platform: Platform) -> Locks:
     native = _committed(replace(project, channel=None), platform)
     ready = None if native is None else _with_build_lock(project, native)
     if ready is None:
-        raise LockError(
-            "there is no lock",
-            where=str(project.manifest.lock_path),
-            fix="run `nox -s lock` and commit pixi.lock",
-        )
+        raise _no_lock(project)
     return ready
+
+
+def committed_stack(project: Project, platform: Platform) -> NativeStack:
+    """The native stack of the committed lock, with or without a build lock; raises LockError."""
+    native = _committed(replace(project, channel=None), platform)
+    if native is None:
+        raise _no_lock(project)
+    return native.stack
+
+
+def _no_lock(project: Project) -> LockError:
+    return LockError(
+        "there is no lock",
+        where=str(project.manifest.lock_path),
+        fix="run `nox -s lock` and commit pixi.lock",
+    )
 
 
 def _frozen(project: Project) -> LockError:
@@ -138,6 +153,7 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
                 solve_build_lock(
                     wanted,
                     _work_build_lock(project, wanted),
+                    macos={platform: macos_versions(project, native.stack)},
                     environ=project.machine.environ,
                     step=step,
                 )
@@ -159,6 +175,17 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
     )
 
 
+def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
+    """The macOS that the stack itself asks for, then the one that [tool.geowheel.floor] allows.
+
+    A wheel may ask for either, rather for the first. Empty for other systems.
+    """
+    oldest, allowed = oldest_macos(stack), project.config.floor.macos
+    if oldest is None:
+        return ()
+    return (oldest, allowed) if allowed else (oldest,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Native:
     stack: NativeStack
@@ -169,18 +196,29 @@ class _Native:
 
 
 def _committed(project: Project, platform: Platform) -> _Native | None:
-    path = project.manifest.lock_path
-    if project.channel is not None or not path.is_file():
+    """What the committed pixi.lock says, or conda-lock.yml where there is no pixi.lock."""
+    path = project.manifest.committed_lock
+    if project.channel is not None or path is None:
         return None
+    if path == project.manifest.lock_path:
+        return _checked(project, platform, path, project.config.environment)
+    try:
+        return _checked(project, platform, path, conda_lock.ENVIRONMENT)
+    except LockError as error:
+        fix = "lock again with conda-lock; or remove the file and run `nox -s lock` for a pixi.lock"
+        raise LockError([replace(fault, fix=fix) for fault in error.faults]) from None
+
+
+def _checked(project: Project, platform: Platform, path: Path, environment: str) -> _Native:
+    """The native stack of a committed lock; raises LockError where it is not what is asked for."""
     spec = project.manifest.environment(project.config.environment, platform)
     lock = read_lock(path)
-    every = records(lock, spec.name, platform, path)
+    every = records(lock, environment, platform, path)
     if faults := check_satisfies(every, spec, path):
         raise LockError(faults)
     channels = configured_channels(spec.channels, project.manifest.path.parent)
-    locked = lock.environment(spec.name)
-    urls = [_url(channel).rstrip("/") + "/" for channel in locked.channels()] if locked else []
-    wanted = [channel.url for channel in channels]
+    urls = locked_channels(lock, environment)
+    wanted = tuple(channel.url for channel in channels)
     if urls != wanted:
         raise LockError(
             f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
@@ -372,17 +410,12 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
         )
     return Locks(
         stack=native.stack,
-        build=lock,
+        build=replace(lock, macos=macos_versions(project, native.stack)),
         source=native.source,
         mirrors=native.mirrors,
         channels=native.channels,
         path=native.path,
     )
-
-
-def _url(channel: LockChannel) -> str:
-    """py-rattler shows a locked channel's URL only in its representation."""
-    return repr(channel).partition('"')[2].partition('"')[0]
 
 
 def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:

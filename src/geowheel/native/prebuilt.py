@@ -17,6 +17,7 @@ from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import LockError, UsageError
 from geowheel.native.channels import Channel
+from geowheel.native.conda_lock import FILE_NAME as CONDA_LOCK
 from geowheel.native.locks import Locks, solved
 from geowheel.native.manifest import EnvironmentSpec, Spec
 from geowheel.native.pixi_lock import (
@@ -96,6 +97,13 @@ def resolve_prebuilt(project: Project, target: Target, locks: Locks, console: Co
 def _committed(target: Target, locks: Locks) -> Package:
     name = environment_of(target)
     lock = read_lock(locks.path)
+    if locks.path.name == CONDA_LOCK:
+        raise LockError(
+            f"no prebuilt bindings for {target} can be in it",
+            where=str(locks.path),
+            cause="conda-lock's format has one environment, each interpreter needs its own",
+            fix="remove it and run `nox -s lock` for a pixi.lock, or compile the bindings",
+        )
     if lock.environment(name) is None:
         raise LockError(
             f"no environment {name!r} with prebuilt bindings for {target}",

@@ -28,6 +28,7 @@ from geowheel.native.linker import (
     NativeManifest,
     PlacedFile,
     PlacedPackage,
+    check_case,
     check_links,
     place,
     read_native_manifest,
@@ -96,6 +97,7 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
             inputs.store.obtain_sound([*map(package_wanted, inputs.packages), *requirements], step)
             placed = _place_from_store(inputs, prefix, step)
         check_links(placed, prefix)
+        check_case(placed, Platform(inputs.platform))
         manifest = NativeManifest(
             platform=str(inputs.platform),
             prefix_string=inputs.prefix_string,

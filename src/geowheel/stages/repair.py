@@ -29,7 +29,7 @@ from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.pixi_lock import Package
 from geowheel.places import Places
-from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
+from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest, SystemModule
 from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient
@@ -93,6 +93,9 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         RepairRequest(
             raw=inputs.raw.path,
             library_folder=inputs.prefix.folder / system.LAYOUT.libraries,
+            more_folders=tuple(
+                inputs.prefix.folder / folder for folder in system.LAYOUT.more_libraries
+            ),
             plugins=inputs.places.plugins,
             folder=work,
             platform=inputs.platform,
@@ -100,7 +103,9 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
             environ=inputs.environ,
         )
     )
-    _write_bundle(repaired, inputs.places, system.ENTRY_LIBRARIES)
+    for note in repaired.notes:
+        step.console.warn(note)
+    _write_bundle(repaired, inputs.places, system)
     described = describe(
         repaired,
         fetched=inputs.prefix.folder.parent,
@@ -166,10 +171,9 @@ def only_wheel(record: Record) -> Artefact:
     return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
 
 
-def _write_bundle(
-    repaired: RepairedTree, places: Places, entry_libraries: Mapping[str, str]
-) -> None:
+def _write_bundle(repaired: RepairedTree, places: Places, system: SystemModule) -> None:
     """Name the bundled libraries and data for the bootstrap, relative to the import package."""
+    entry_libraries = system.ENTRY_LIBRARIES
     found = {
         name: bundled.path
         for name, start in entry_libraries.items()
@@ -194,6 +198,7 @@ def _write_bundle(
         "proj_data": places.proj_data,
         "ca_bundle": places.ca_bundle,
         "plugins": places.plugins,
+        **system.bundle_extras(repaired, places.plugins),
     }
     relative = {name: posixpath.relpath(path, places.package) for name, path in found.items()}
     text = json.dumps(relative, indent=1, sort_keys=True) + "\n"

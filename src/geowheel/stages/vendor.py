@@ -24,6 +24,7 @@ from geowheel.native.store import Store
 from geowheel.places import PACKAGE_INIT, Layout, Places
 from geowheel.private import make_private
 from geowheel.programs import chosen, commands_of, patterns_of, programs_of, scripts_of
+from geowheel.systems.bootstrap import bootstrap_text
 from geowheel.systems.contract import PrefixLayout
 from geowheel.targets import Platform
 
@@ -77,7 +78,8 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     (payload / places.package).mkdir(parents=True)
     manifest = read_native_manifest(inputs.prefix.folder.parent)
     scripts = _copy_osgeo(inputs, payload, folder / "work", step) if places.has_bindings else {}
-    _write_resource("bootstrap.py", payload / places.bootstrap)
+    bootstrap = bootstrap_text(inputs.platform.system)
+    (payload / places.bootstrap).write_text(bootstrap, encoding="utf-8")
     _copy_data(inputs, manifest, payload)
     plugins = _copy_plugins(inputs, manifest, payload / places.plugins)
     wanted = _copy_programs(inputs, manifest, scripts, payload)

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from geowheel.binary.loading import Binary
 from geowheel.digest import digest
 from geowheel.process import Result
 from geowheel.targets import Platform, Target
+
+UNIX_PREFIX: Final = "/usr/lib/geowheel-native-prefix"
+"""The fixed prefix string of Linux and macOS: only root can create a folder there, and on macOS
+nobody (System Integrity Protection)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,9 @@ class PrefixLayout:
     no unprivileged user can create."""
     libraries: str
     """Shared libraries that are loaded: `lib`, on Windows `Library/bin`."""
+    more_libraries: tuple[str, ...] = ()
+    """Folders with some libraries as well: on Windows `.`, where conda puts Visual C++'s runtime
+    beside python.exe."""
     link_libraries: str
     """What a linker is given: `lib`, on Windows `Library/lib`."""
     headers: str
@@ -86,7 +93,7 @@ class Bundled:
     """The name by which the libraries' users ask for it, before the repair: `libgdal.so.32`,
     `libgdal.36.dylib`, `gdal.dll`."""
     source: str
-    """The file, relative to the library folder: `libgdal.so.32.3.6.2`."""
+    """The file, relative to the library folder: `libgdal.so.32.3.6.2`, `../../msvcp140.dll`."""
     path: str
     """The copy, relative to the wheel: `GDAL.libs/libgdal-1a2b3c4d.so.32.3.6.2`."""
 
@@ -98,6 +105,8 @@ class RepairRequest:
     raw: Path
     library_folder: Path
     """The native stack's libraries (`PrefixLayout.libraries` in the prefix)."""
+    more_folders: tuple[Path, ...] = ()
+    """Folders that hold some as well, searched after it (`PrefixLayout.more_libraries`)."""
     plugins: str
     """The folder of GDAL's plugins, relative to the wheel; it need not be there."""
     folder: Path
@@ -121,6 +130,8 @@ class RepairedTree:
     """Sorted by soname; two sonames may lead to one copy."""
     binaries: Mapping[str, Binary]
     """Every compiled file of the tree, by relative path, as it is after the repair."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about the result, a line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +171,10 @@ class SystemModule(Protocol):
         """The platform tag of a wheel that was not repaired: `linux_x86_64`."""
         ...
 
+    def is_raw_tag(self, platform: Platform, tag: str) -> bool:
+        """Whether a wheel with this platform tag may be one for the platform, not yet repaired."""
+        ...
+
     def extension_suffix(self, target: Target) -> str:
         """What CPython's own extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
         ...
@@ -191,6 +206,13 @@ class SystemModule(Protocol):
         when the wheel has no binary or one for another machine, when a library is not in the
         library folder (also when this machine has it), and when the result is not closed;
         IntegrityError for a damaged wheel; MachineError when a tool is missing.
+        """
+        ...
+
+    def bundle_extras(self, repaired: RepairedTree, plugins: str) -> Mapping[str, str]:
+        """What the system's bootstrap has to know besides the entry libraries: paths in the wheel.
+
+        `plugins` is the folder of GDAL's plugins in the wheel.
         """
         ...
 

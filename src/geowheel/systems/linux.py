@@ -16,11 +16,10 @@ from . import compilers
 from .auditwheel_repair import forcing as forcing
 from .auditwheel_repair import repair as repair
 from .auditwheel_repair import tool_versions as tool_versions
-from .contract import PrefixLayout, Toolchain
+from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
 
 LAYOUT: Final = PrefixLayout(
-    # A path that only root could create.
-    prefix_string="/usr/lib/geowheel-native-prefix",
+    prefix_string=UNIX_PREFIX,
     libraries="lib",
     link_libraries="lib",
     headers="include",
@@ -100,6 +99,10 @@ def raw_platform_tag(platform: Platform) -> str:
     return f"linux_{platform.architecture}"
 
 
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    return tag == raw_platform_tag(platform)
+
+
 def extension_suffix(target: Target) -> str:
     """`EXT_SUFFIX` of a CPython that was configured for glibc."""
     version = target.python.replace(".", "")
@@ -120,3 +123,8 @@ def is_plugin(file_name: str) -> bool:
 
 def program_name(path: Path) -> str | None:
     return path.name if is_elf(path) else None
+
+
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from geowheel.binary.macho import is_macho
 from geowheel.errors import MachineError
 from geowheel.targets import Platform, Target
 
 from . import compilers
-from .contract import Forcing, PrefixLayout, RepairedTree, RepairRequest, Toolchain
+from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
+from .delocate_repair import forcing as forcing
+from .delocate_repair import repair as repair
+from .delocate_repair import tool_versions as tool_versions
 
 LAYOUT: Final = PrefixLayout(
-    # System Integrity Protection keeps everybody out of /usr/lib.
-    prefix_string="/usr/lib/geowheel-native-prefix",
+    prefix_string=UNIX_PREFIX,
     libraries="lib",
     link_libraries="lib",
     headers="include",
@@ -30,27 +35,27 @@ OLDEST: Final = {Platform.OSX_64: "10.13", Platform.OSX_ARM64: "11.0"}
 
 
 def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    """clang and clang++ (or CC and CXX); raises MachineError when one is missing."""
-    cc, cxx = compilers.find_compilers(
-        environ.get("CC", "clang"), environ.get("CXX", "clang++"), environ
-    )
-    target = compilers.ask(cxx, "-dumpmachine", environ=environ).strip()
-    if "-apple-" not in target:
+    """clang and clang++ (or CC and CXX); raises MachineError when none is here for macOS."""
+    names = environ.get("CC", "clang"), environ.get("CXX", "clang++")
+    cc, cxx = (shutil.which(name, path=environ.get("PATH")) for name in names)
+    target = compilers.ask(Path(cxx), "-dumpmachine", environ=environ).strip() if cxx else ""
+    if cc is None or cxx is None or "-apple-" not in target:
         raise MachineError(
-            f"{cxx} compiles for {target or 'nothing that it tells'}, not for {platform}",
-            cause="bindings for macOS are compiled on a Mac",
-            fix="take the channel's own with `-- --bindings prebuilt`",
+            f"no compiler for {platform}: {' and '.join(names)} would have to be a Mac's clang",
+            cause=f"{cxx} compiles for {target}" if target else "they are not on PATH",
+            fix="on a Mac, run `xcode-select --install`; elsewhere take the channel's own bindings "
+            "with `-- --bindings prebuilt`",
         )
     machine = ("-arch", platform.architecture, f"-mmacosx-version-min={OLDEST[platform]}")
     return Toolchain(
-        cc=cc,
-        cxx=cxx,
+        cc=Path(cc),
+        cxx=Path(cxx),
         version=compilers.first_line(
-            compilers.ask(cxx, "--version", environ=environ), "unknown compiler"
+            compilers.ask(Path(cxx), "--version", environ=environ), "unknown compiler"
         ),
         target=target,
         linker=compilers.first_line(
-            compilers.ask(cxx, "-Wl,-v", "-shared", environ=environ), "unknown linker"
+            compilers.ask(Path(cxx), "-Wl,-v", "-shared", environ=environ), "unknown linker"
         ),
         libc=f"macOS {OLDEST[platform]} and newer",
         libstdcxx="libc++",
@@ -72,6 +77,11 @@ def raw_platform_tag(platform: Platform) -> str:
     return f"macosx_{OLDEST[platform].replace('.', '_')}_{platform.architecture}"
 
 
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    """Repaired ones have the same kind of tag: the repair looks into them."""
+    return re.fullmatch(rf"macosx_\d+_\d+_{platform.architecture}", tag) is not None
+
+
 def extension_suffix(target: Target) -> str:
     return f".cpython-{target.python.replace('.', '')}-darwin.so"
 
@@ -89,16 +99,9 @@ def is_plugin(file_name: str) -> bool:
 
 
 def program_name(path: Path) -> str | None:
-    return path.name if path.suffix == "" else None
+    return path.name if is_macho(path) else None
 
 
-def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
-    raise NotImplementedError
-
-
-def repair(request: RepairRequest) -> RepairedTree:
-    raise NotImplementedError
-
-
-def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-    raise NotImplementedError
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}

@@ -9,12 +9,18 @@ from typing import Final
 from geowheel.errors import MachineError
 from geowheel.targets import Platform, Target
 
-from .contract import Forcing, PrefixLayout, RepairedTree, RepairRequest, Toolchain
+from .contract import PrefixLayout, Toolchain
+from .delvewheel_repair import bundle_extras as bundle_extras
+from .delvewheel_repair import forcing as forcing
+from .delvewheel_repair import repair as repair
+from .delvewheel_repair import tool_versions as tool_versions
 
 LAYOUT: Final = PrefixLayout(
     # Only administrators can create a folder there.
     prefix_string="C:/Windows/geowheel-native-prefix",
     libraries="Library/bin",
+    # Visual C++'s runtime lies beside python.exe.
+    more_libraries=(".",),
     link_libraries="Library/lib",
     headers="Library/include",
     plugins="Library/lib/gdalplugins",
@@ -46,6 +52,10 @@ def raw_platform_tag(platform: Platform) -> str:
     return _TAGS[platform]
 
 
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    return tag == raw_platform_tag(platform)
+
+
 def extension_suffix(target: Target) -> str:
     return f".cp{target.python.replace('.', '')}-{_TAGS[target.platform]}.pyd"
 
@@ -65,15 +75,3 @@ def is_plugin(file_name: str) -> bool:
 def program_name(path: Path) -> str | None:  # noqa: ARG001
     """None: a program looks for DLLs beside itself and in PATH, and nobody has tried that yet."""
     return None
-
-
-def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
-    raise NotImplementedError
-
-
-def repair(request: RepairRequest) -> RepairedTree:
-    raise NotImplementedError
-
-
-def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-    raise NotImplementedError
