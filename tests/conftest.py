@@ -18,6 +18,7 @@ BY_FIXTURE = {
     "peers_environment": "pypi",
     "distro_channel": "distro",
     "built": "distro",
+    "cross": "emulated",
     "pixi_cli": "pixi",
     "toolkit": "pypi",
     "windows_stacks": "cross",
