@@ -416,7 +416,9 @@ def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.Monke
     assert contents(repaired.tree) == contents(elsewhere.tree)
     assert calls.read_text().count("codesign --force --sign -\n") == len(repaired.binaries)
     assert "-delete_rpath /opt/builder/lib" in calls.read_text()
-    assert {"otool", "install_name_tool", "codesign"} < set(tool_versions(os.environ))
+    assert {"otool", "install_name_tool", "codesign"} < set(
+        tool_versions(Platform.OSX_ARM64, os.environ)
+    )
 
 
 @pytest.mark.parametrize("name", ["install_name_tool", "codesign"])
@@ -435,7 +437,7 @@ def test_a_mac_without_its_command_line_tools(arm: Bench, monkeypatch: pytest.Mo
     (folder / "codesign").unlink()
     assert "codesign was not found" in arm.refused(MachineError)
     with pytest.raises(MachineError, match="codesign"):
-        tool_versions(os.environ)
+        tool_versions(Platform.OSX_ARM64, os.environ)
 
 
 # --- what is refused -------------------------------------------------------------------------
