@@ -32,6 +32,7 @@ class Kind(enum.StrEnum):
     STORE = "store"
     REPODATA = "repodata"
     CHANNELS = "channels"
+    INTERPRETERS = "interpreters"
     PIXI = "pixi"
     TOOLS = "tools"
     LINKS = "links"
@@ -41,6 +42,7 @@ _TITLES: Final = {
     Kind.STORE: "downloaded packages",
     Kind.REPODATA: "indexes of channels",
     Kind.CHANNELS: "channels of this distribution's packages",
+    Kind.INTERPRETERS: "interpreters of other architectures",
     Kind.PIXI: "packages that pixi unpacked",
     Kind.TOOLS: "tool environments",
     Kind.LINKS: "ways without white space to work folders",
@@ -143,6 +145,8 @@ def read_items(folder: Path) -> Iterator[Item]:
             lock = path.with_name(f"{name}.work") / "lock"  # make_distro_channel's
             index = path.glob("*/repodata.json")
             yield _item(Kind.CHANNELS, path, newest=index, lock=lock)
+    for path in _inside(folder / Kind.INTERPRETERS):
+        yield _item(Kind.INTERPRETERS, path)
     for path in _inside(folder / Kind.PIXI / "pkgs"):
         if path.is_dir():
             # One lock for all of them, as fetch takes it.

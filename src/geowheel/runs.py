@@ -28,7 +28,7 @@ from .project import Project
 from .stages import find, needed
 from .stages.repair import only_wheel
 from .summary import failure_of, floor_words, show_lab, show_table, summary_of
-from .targets import Platform, Target
+from .targets import Platform, Target, is_emulated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,9 @@ def build_environment(request: Request, console: Console) -> dict[str, str]:
 def show_plan(request: Request, console: Console) -> dict[str, Any]:
     """What `run` would do for every target, running nothing."""
     refuse_namesakes(request.project, request.ledger)
-    tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console, make=False
+    )
     rows: list[dict[str, str]] = []
     for target in request.targets:
         locks = locks_at_hand(request.project, target.platform)
@@ -124,18 +126,23 @@ def show_plan(request: Request, console: Console) -> dict[str, Any]:
 
 def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]]:
     source = request.project.channel or ", ".join(request.project.manifest.channels)
-    rows = [
-        {
-            "target": str(target),
-            "stage": "lock",
-            "subject": str(target.platform),
-            "action": "run",
-            "why": f"no lock: solves against {source}, into the work folder",
-        }
-    ]
+    why = f"no lock: solves against {source}, into the work folder"
+    return _plan_after(request, target, "lock", str(target.platform), why)
+
+
+def _plan_without_interpreter(request: Request, target: Target) -> list[dict[str, str]]:
+    why = "not there yet: unpacks this distribution's own, into the user's cache"
+    return _plan_after(request, target, "interpreter", str(target), why)
+
+
+def _plan_after(
+    request: Request, target: Target, name: str, subject: str, why: str
+) -> list[dict[str, str]]:
+    """Rows for something that every stage waits for."""
+    rows = [{"target": str(target), "stage": name, "subject": subject, "action": "run", "why": why}]
     return rows + [
         {"target": str(target), "stage": stage.name, "subject": subject_of(stage, target),
-         "action": "follows", "why": "after lock"}
+         "action": "follows", "why": f"after {name}"}
         for stage in needed(request.goals)
     ]  # fmt: skip
 
@@ -148,13 +155,17 @@ def _plan_with_locks(
         prebuilt = prebuilt_at_hand(request.project, target, locks)
         if prebuilt is None:
             return _plan_without_locks(request, target)
+    emulated = is_emulated(target.platform, request.project.machine.platform)
+    wanted = any(stage.interpreter for stage in needed(request.goals))
+    if tools.interpreter is None and emulated and wanted:
+        return _plan_without_interpreter(request, target)
     context = Context(
         project=request.project, target=target, locks=locks, tools=tools, prebuilt=prebuilt,
         lab=request.lab,
     )  # fmt: skip
     planned = plan(_goals_of(request, context), context, request.ledger)
     for item in planned:
-        if item.stage.name == "repair" and item.record is not None:
+        if item.stage.name == "repair" and item.record and item.record.facts["floor"]:
             console.line(f"  floor: {floor_words(item.record)}")
     if tools.toolchain is not None:
         console.line(f"  toolchain: {tools.toolchain.describe()}")
@@ -167,7 +178,9 @@ def _plan_with_locks(
 
 def _contexts(request: Request, console: Console) -> list[Context]:
     refuse_namesakes(request.project, request.ledger)
-    tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console
+    )
     locks: dict[Platform, Locks] = {}
     for target in request.targets:
         if target.platform not in locks:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from geowheel.targets import Platform
 from tests.integration.fixture_channel import Sandbox, Server, stack, write_index, write_samples
 from tests.integration.private_hosts import Installed, PrivateHosts, install, make_private_hosts
 from tests.integration.project_copy import Built
+from tests.integration.windows_fixtures import WindowsStack, compile_stacks
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +88,9 @@ def three_hosts(
 ) -> Installed:
     """Their wheels and that of hosts/gdal in one environment."""
     return install(built, private_hosts, tmp_path_factory.mktemp("three"))
+
+
+@pytest.fixture(scope="session")
+def windows_stacks(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Platform, WindowsStack]:
+    """A native stack for Windows, for x64 and for ARM; not to be changed."""
+    return compile_stacks(tmp_path_factory.mktemp("windows-stacks"))

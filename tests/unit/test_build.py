@@ -135,7 +135,7 @@ class World:
         inputs = RawWheelInputs(
             payload=self.payload_made(), commands=self.commands,
             places=make_places(self.import_package),
-            interpreter_tag="cp312", platform_tag="linux_x86_64",
+            interpreter_tag="cp312", platform=Platform.LINUX_64, platform_tag="linux_x86_64",
             raw=Artefact(path=raw, sha256=""),
         )  # fmt: skip
         self.made.mkdir()

@@ -56,6 +56,7 @@ def cache(tmp_path: Path) -> Path:
         put(folder / "repodata" / f"{name}.json", days=days)
         put(folder / "channels" / name / "linux-64" / "repodata.json", days=days)
         age(folder / "channels" / name, days)
+        put(folder / "interpreters" / name / "packages.json", days=days)
         put(folder / "pixi" / "pkgs" / name / "index.json", days=days)
         put(folder / "tools" / name / "geowheel-complete.json", days=days)
         link(folder / "links" / name, tmp_path / "work folder", days=days)
@@ -76,8 +77,8 @@ def test_list_counts_by_kind(cache: Path, console: Console) -> None:
     rows = found["kinds"]
     assert {row["entries"] for row in rows} == {2}
     assert {(row["newest_days"], row["oldest_days"]) for row in rows} == {(10, 100)}
-    assert [row["bytes"] for row in rows] == [10, 10, 10, 10, 10, 0], "a link has no size"
-    assert found["bytes"] == 50
+    assert [row["bytes"] for row in rows] == [10, 10, 10, 10, 10, 10, 0], "a link has no size"
+    assert found["bytes"] == 60
 
 
 def test_a_link_goes_by_age_and_never_what_it_leads_to(cache: Path, console: Console) -> None:
@@ -98,7 +99,7 @@ def test_an_empty_cache_is_listed_and_pruned(tmp_path: Path, console: Console) -
 
 def test_what_was_not_used_lately_goes(cache: Path, console: Console) -> None:
     found = run(cache, console)
-    assert len(found["removed"]) == 6 and found["bytes"] == 25
+    assert len(found["removed"]) == 7 and found["bytes"] == 30
     assert left(cache) == {f"{kind} bb" for kind in Kind}
     assert run(cache, console)["removed"] == []
 
@@ -106,7 +107,7 @@ def test_what_was_not_used_lately_goes(cache: Path, console: Console) -> None:
 def test_without_yes_nothing_goes(cache: Path, console: Console) -> None:
     before = left(cache)
     found = run(cache, console, remove=False)
-    assert len(found["old"]) == 6 and found["removed"] == []
+    assert len(found["old"]) == 7 and found["removed"] == []
     assert left(cache) == before
 
 
@@ -130,7 +131,7 @@ def test_what_is_at_work_stays(cache: Path, console: Console) -> None:
     with FileLock(entry / ".lock"), FileLock(cache / "tools" / "aa.lock"):
         removed = run(cache, console)["removed"]
     assert "store aa" in left(cache) and "tools aa" in left(cache)
-    assert len(removed) == 4
+    assert len(removed) == 5
     assert len(run(cache, console)["removed"]) == 2
 
 

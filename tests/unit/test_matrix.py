@@ -11,6 +11,7 @@ import pytest
 from geowheel import matrix as module
 from geowheel.errors import MachineError
 from geowheel.matrix import Row, Way, look
+from geowheel.native import emulated
 from geowheel.project import Project
 from geowheel.systems import linux, macos
 from geowheel.targets import Platform, Target
@@ -40,13 +41,14 @@ def row(made: Project, platform: Platform, without: str | None = None) -> Row:
 
 @pytest.fixture
 def compilers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gcc for every Linux, and no clang."""
+    """gcc and an emulator for every Linux, and no clang."""
 
     def refuse(*_: object) -> None:
         raise MachineError("no compiler for macOS")
 
     monkeypatch.setattr(linux, "find_toolchain", lambda *_: None)
     monkeypatch.setattr(macos, "find_toolchain", refuse)
+    monkeypatch.setattr(emulated, "find_emulated", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("compilers")
@@ -54,7 +56,7 @@ def compilers(monkeypatch: pytest.MonkeyPatch) -> None:
     ("platform", "way", "tests", "why"),
     [
         (Platform.LINUX_64, Way.NATIVE, "here", ""),
-        (Platform.LINUX_AARCH64, Way.CROSS, "no", "linux-64 cannot run it"),
+        (Platform.LINUX_AARCH64, Way.CROSS, "emulated", ""),
         (Platform.OSX_ARM64, Way.PREBUILT, "no", "no compiler for macOS"),
         (Platform.WIN_64, Way.PREBUILT, "no", "bindings for win-64 cannot be compiled yet"),
         (Platform.WIN_ARM64, Way.NONE, "no", "pixi.toml does not name the platform"),
@@ -92,6 +94,19 @@ def test_without_an_interpreter_nothing_is_built(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("compilers")
+def test_without_an_emulator_the_channels_bindings_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MachineError("no qemu-aarch64 on PATH")
+
+    monkeypatch.setattr(emulated, "find_emulated", refuse)
+    found = row(project(tmp_path), Platform.LINUX_AARCH64)
+    assert (found.way, found.tests) == (Way.PREBUILT, "no")
+    assert found.why == ("no qemu-aarch64 on PATH",)
+
+
+@pytest.mark.usefixtures("compilers")
 def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None:
     made = project(tmp_path)
     made.manifest.lock_path.write_text("no lock")
@@ -102,11 +117,14 @@ def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("compilers")
 def test_interpreters_without_a_difference_share_a_row(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "find_interpreter", lambda *_, **__: None)
     made = project(tmp_path)
     facts = module.matrix(made, make_console(tmp_path))
     pythons = made.config.pythons
     assert len(facts["targets"]) == len(Platform) * len(pythons)
-    assert capsys.readouterr().err.count(", ".join(pythons)) >= 1
+    rows = [row(made, Platform.WIN_64), replace(row(made, Platform.WIN_64), python="3.13")]
+    (one,) = module._together(rows)
+    assert one.python == "3.12, 3.13"
+    assert len(module._together([*rows, replace(rows[0], why=())])) == 2

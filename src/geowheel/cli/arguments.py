@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )
     repair.add_argument("raw", type=Path, metavar="RAW", help="the wheel as its backend made it")
     repair.add_argument("destination", type=Path, metavar="DEST", help="folder for the result")
+    _bindings_option(repair)
     variables = _add(
         subparsers, "env", "variables for a build against the native stack", commands.env
     )
@@ -224,12 +225,7 @@ def _stage_command(
         metavar="SUBDIR",
         help="conda subdir such as osx-arm64 (default: this machine's); may be given several times",
     )
-    parser.add_argument(
-        "--bindings",
-        type=Bindings,
-        choices=tuple(Bindings),
-        help="compile osgeo's modules, or take the channel's own (default: as configured)",
-    )
+    _bindings_option(parser)
     parser.add_argument(
         "--verify",
         action="store_true",
@@ -241,6 +237,15 @@ def _stage_command(
         help="keep the folder of a stage that fails, and say how to enter it",
     )
     return parser
+
+
+def _bindings_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bindings",
+        type=Bindings,
+        choices=tuple(Bindings),
+        help="compile osgeo's modules, or take the channel's own (default: as configured)",
+    )
 
 
 def _lab_options(parser: argparse.ArgumentParser) -> None:

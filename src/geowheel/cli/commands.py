@@ -142,7 +142,8 @@ def _ask() -> bool:
 def channel(call: Call) -> dict[str, Any]:
     from geowheel.native.locks import distro_channel
 
-    channel = distro_channel(call.project(), call.console, refresh=True)
+    project = call.project()
+    channel = distro_channel(project, project.machine.platform, call.console, refresh=True)
     call.console.line(f"use it with `-- --channel distro`, or from {channel.folder}")
     return {"name": channel.name, "folder": str(channel.folder)}
 

@@ -253,7 +253,7 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
             Channel(name=c["name"], url=c["url"], folder=Path(c["folder"]) if c["folder"] else None)
             for c in said["channels"]
         )
-        if said["states"] != [channel.state() for channel in channels]:
+        if said["states"] != [channel.state(platform) for channel in channels]:
             return None  # the folder's index changed: what it offers now is not what was locked
         path = folder / "pixi.lock"
         every = records(read_lock(path), spec.name, platform, path)
@@ -273,7 +273,7 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
 def _solve_native(project: Project, platform: Platform, console: Console) -> _Native:
     spec = project.manifest.environment(project.config.environment, platform)
     if project.channel is not None:
-        channel = chosen_channel(project, console)
+        channel = chosen_channel(project, platform, console)
         _solve_into_work(
             project, spec, (channel,), f"{channel.name}, not locked (--channel)", console
         )
@@ -295,7 +295,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
                 f"no lock is committed and {', '.join(spec.channels)} cannot be reached: using "
                 'this distribution\'s own packages instead, as channel-fallback = "distro" allows'
             )
-            channel = distro_channel(project, console)
+            channel = distro_channel(project, platform, console)
             _solve_into_work(
                 project,
                 spec,
@@ -340,7 +340,7 @@ def _solve_into_work(
                 {"name": c.name, "url": c.url, "folder": str(c.folder) if c.folder else None}
                 for c in channels
             ],
-            "states": [channel.state() for channel in channels],
+            "states": [channel.state(spec.platform) for channel in channels],
         },
     )
 
@@ -358,24 +358,34 @@ def solved(
     )
 
 
-def chosen_channel(project: Project, console: Console) -> Channel:
+def chosen_channel(project: Project, platform: Platform, console: Console) -> Channel:
     """The channel of --channel or GEOWHEEL_CHANNEL, made first when it is the distro channel."""
     if project.channel == DISTRO:
-        return distro_channel(project, console)
+        return distro_channel(project, platform, console)
     return parse_channel(project.channel or "", project.root)
 
 
-def distro_channel(project: Project, console: Console, *, refresh: bool = False) -> Channel:
-    """The channel of this distribution's packages, made when it is not there (or refreshed)."""
-    from geowheel.native.distro import make_distro_channel, read_distribution  # only where needed
+def distro_channel(
+    project: Project, platform: Platform, console: Console, *, refresh: bool = False
+) -> Channel:
+    """The channel of this distribution's packages, made when it is not there (or refreshed).
 
-    name = f"distro-{read_distribution()}"
-    folder = project.machine.cache / "channels" / name
-    if refresh or not any(folder.glob("*/repodata.json")):
+    It has the platform; others are in it when they were asked for.
+    """
+    from geowheel.native import distro  # only where needed
+
+    distribution = distro.read_distribution()
+    name = distro.channel_name(distribution)
+    folder = distro.channel_folder(project.machine.cache, distribution)
+    if refresh or not (folder / platform / "repodata.json").is_file():
         with console.step(
-            "channel", f"{name}: conda packages from this distribution's own", logs="channel"
+            "channel",
+            f"{name}: conda packages for {platform} from this distribution's own",
+            logs="channel",
         ) as step:
-            made = make_distro_channel(folder, environ=project.machine.environ, step=step)
+            made = distro.make_distro_channel(
+                folder, platform=platform, environ=project.machine.environ, step=step
+            )
             step.say(f"{made.packages} packages, {made.converted} of them converted now")
     touch(folder)
     return folder_channel(folder, name)

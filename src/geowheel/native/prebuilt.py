@@ -136,7 +136,7 @@ def _spec(project: Project, target: Target, locks: Locks) -> EnvironmentSpec:
 
 
 def _folder(project: Project, spec: EnvironmentSpec, channels: Sequence[Channel]) -> Path:
-    key = digest((spec, tuple((channel.url, channel.state()) for channel in channels)))
+    key = digest((spec, tuple((c.url, c.state(spec.platform)) for c in channels)))
     return project.work / "locks" / key[:16]
 
 

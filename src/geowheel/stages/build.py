@@ -15,6 +15,7 @@ from pathlib import Path
 
 from geowheel import systems
 from geowheel.backend import Backend, takes_version_from_git, version_from_git
+from geowheel.binary.formats import strangers
 from geowheel.binary.wheel import parse_filename, unpack_wheel, write_wheel
 from geowheel.config import BuildSystem
 from geowheel.console import Step
@@ -50,6 +51,7 @@ class RawWheelInputs(Inputs):
     commands: Mapping[str, str]
     places: Places
     interpreter_tag: str
+    platform: Platform
     platform_tag: str
     raw: Artefact
 
@@ -88,7 +90,8 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | Ra
     if context.raw is not None:
         return RawWheelInputs(
             payload=payload, commands=commands, places=project.config.places, raw=context.raw,
-            interpreter_tag=target.interpreter_tag, platform_tag=platform_tag,
+            interpreter_tag=target.interpreter_tag, platform=target.platform,
+            platform_tag=platform_tag,
         )  # fmt: skip
     environ = project.machine.environ
     system = project.host.build_system
@@ -122,6 +125,8 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     )
     tree = work / "tree"
     unpack_wheel(made, tree)
+    if faults := list(strangers(tree, inputs.platform)):
+        raise BuildError(faults)
     _check_host_package(inputs.places, tree, made)
     added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
     step.say(f"{made.name}, {added} files of the payload added")
@@ -155,6 +160,10 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
         inputs.interpreter, work / "environment", [inputs.store.path(w) for w in wanted],
         environ=inputs.environ, step=step,
     )  # fmt: skip
+    if inputs.interpreter.emulator:
+        from geowheel.native.emulated import wrap_programs  # only where needed
+
+        wrap_programs(work / "environment", inputs.interpreter)
     env = _environment(inputs, work, python)
     if inputs.git:
         env |= version_from_git(

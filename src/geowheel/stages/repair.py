@@ -77,7 +77,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         accept=config.licenses.accept,
         locked=context.locks.source.committed,
         repair_tools=systems.of(context.target.platform).tool_versions(
-            context.project.machine.environ
+            context.target.platform, context.project.machine.environ
         ),
         environ=context.project.machine.environ,
         machine=_machine(context),

@@ -100,6 +100,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
     step.say(
         f"{good} of {len(probes)} probes passed"
         + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else "")
+        + (f", under {inputs.interpreter.emulator}" if inputs.interpreter.emulator else "")
     )
     manifest = read_native_manifest(inputs.prefix.folder.parent)
     offers = not_in_wheel(drivers, offered, manifest, inputs.left_out) if drivers else ()
@@ -107,6 +108,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         "sha256": inputs.wheel.sha256,
         "probes": probes,
         "host": host,
+        "emulator": inputs.interpreter.emulator,
         **facts(drivers, offers),
     }
     (folder / "test.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

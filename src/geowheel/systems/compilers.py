@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform as python_platform
 import shlex
 import shutil
 import subprocess
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.environments import isolated_environment
-from geowheel.errors import Fault, MachineError
+from geowheel.errors import MachineError
 from geowheel.hints import Need, install, this_machine
 from geowheel.systems.contract import Toolchain
+from geowheel.targets import Platform
 
 COMPILE_FLAGS: Final = (
     "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
@@ -24,19 +26,26 @@ HOST_FLAGS: Final = (
 CXX_FLAGS: Final = ("-std=c++17",)
 
 
-def find_compilers(cc: str, cxx: str, environ: Mapping[str, str]) -> tuple[Path, Path]:
+def cross_triplet(platform: Platform, machine: str | None = None) -> str:
+    """How GNU's tools for a Linux platform are named where the machine's own are for another.
+
+    Empty on a machine of that platform's architecture (`machine`, as platform.machine() says it).
+    """
+    own = python_platform.machine() if machine is None else machine
+    return "" if own == platform.architecture else f"{platform.architecture}-linux-gnu"
+
+
+def find_compilers(
+    cc: str, cxx: str, environ: Mapping[str, str], *, fix: str = ""
+) -> tuple[Path, Path]:
     """The programs of these names; raises MachineError for the first that is missing."""
     found = {name: shutil.which(name, path=environ.get("PATH")) for name in (cc, cxx)}
     for name, path in found.items():
         if path is None:
             raise MachineError(
-                [
-                    Fault(
-                        what=f"no C/C++ compiler: {name} is not on PATH",
-                        cause="the bindings are compiled on this machine",
-                        fix=install(Need.COMPILER, on=this_machine()),
-                    )
-                ]
+                f"no C/C++ compiler: {name} is not on PATH",
+                cause="the bindings are compiled on this machine",
+                fix=fix or install(Need.COMPILER, on=this_machine()),
             )
     return Path(found[cc] or ""), Path(found[cxx] or "")
 

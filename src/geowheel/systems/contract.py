@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from geowheel.binary.loading import Binary
 from geowheel.digest import digest
 from geowheel.process import Result
 from geowheel.targets import Platform, Target
+
+UNIX_PREFIX: Final = "/usr/lib/geowheel-native-prefix"
+"""The fixed prefix string of Linux and macOS: only root can create a folder there, and on macOS
+nobody (System Integrity Protection)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +195,7 @@ class SystemModule(Protocol):
         """By what name a person starts the program at `path`; None where that is no program."""
         ...
 
-    def tool_versions(self, environ: Mapping[str, str]) -> dict[str, str]:
+    def tool_versions(self, platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
         """What a repair's bytes depend on besides its inputs, for its key."""
         ...
 

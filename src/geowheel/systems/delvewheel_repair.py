@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import posixpath
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ PRELOADED: Final = "preload-"
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001
+def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001
     """What a repair's bytes depend on besides its inputs, for its key."""
     packages = ("delvewheel", "pefile")
     return {
@@ -350,13 +351,31 @@ def _run_delvewheel(
         "--test", "no_compress",  # the wheel is packed again later on, in our own way
         "--wheel-dir", goal.resolve(), request.raw.resolve(),
     ]  # fmt: skip
-    request.run(command, env=env, cwd=here)
+    try:
+        request.run(command, env=env, cwd=here)
+    except BuildError as error:
+        raise _explained(error) from error
     wheels = sorted(goal.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(
             f"delvewheel made {len(wheels)} wheels instead of one", where=request.raw.name
         )
     return wheels[0]
+
+
+def _explained(error: BuildError) -> BuildError:
+    """The same, or what it comes to for a library that cannot be changed."""
+    found = re.search(r"Unable to rename the dependencies of\s+(\S+)\s+because", str(error))
+    if found is None:
+        return error
+    return BuildError(
+        "has no room for the new names of the libraries that it needs",
+        where=found[1],
+        cause="it has data behind its last section, mostly a symbol table, so that no section can "
+        "be added",
+        fix="report it to the package's maintainers: `strip` would remove it; "
+        f"{error.faults[0].fix}",
+    )
 
 
 def _joined(names: Iterable[str]) -> list[str]:

@@ -16,11 +16,10 @@ from . import compilers
 from .auditwheel_repair import forcing as forcing
 from .auditwheel_repair import repair as repair
 from .auditwheel_repair import tool_versions as tool_versions
-from .contract import PrefixLayout, RepairedTree, Toolchain
+from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
 
 LAYOUT: Final = PrefixLayout(
-    # A path that only root could create.
-    prefix_string="/usr/lib/geowheel-native-prefix",
+    prefix_string=UNIX_PREFIX,
     libraries="lib",
     link_libraries="lib",
     headers="include",
@@ -40,11 +39,23 @@ LINK_FLAGS: Final = (
 
 
 def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    """gcc and g++ (or CC and CXX); raises MachineError when one is missing."""
-    cc, cxx = compilers.find_compilers(environ.get("CC", "gcc"), environ.get("CXX", "g++"), environ)
+    """gcc and g++, of the machine or those for the platform; or what CC and CXX name.
 
-    def ask(*arguments: str, text: str = "") -> str:
-        return compilers.ask(cxx, *arguments, environ=environ, text=text)
+    Raises MachineError when one is missing, or compiles for something else.
+    """
+    triplet = compilers.cross_triplet(platform)
+    prefix = f"{triplet}-" if triplet else ""
+    need = Need.CROSS_COMPILER if triplet else Need.COMPILER
+    get = install(need, on=this_machine(), triplet=triplet)
+    cc, cxx = compilers.find_compilers(
+        environ.get("CC", f"{prefix}gcc"), environ.get("CXX", f"{prefix}g++"), environ, fix=get
+    )
+
+    def ask(*arguments: str, text: str = "", of: Path = cxx) -> str:
+        return compilers.ask(of, *arguments, environ=environ, text=text)
+
+    for compiler in (cc, cxx):
+        _check_target(ask("-dumpmachine", of=compiler).strip(), compiler, platform, fix=get)
 
     macros = ask("-x", "c++", "-E", "-dM", "-include", "features.h", "-", text="\n")
     defined = dict(re.findall(r"#define (__GLIBC__|__GLIBC_MINOR__) (\d+)", macros))
@@ -52,13 +63,13 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
         raise MachineError(
             f"{cxx} does not find glibc's headers",
             cause="the C library's development files are not installed, or this is musl",
-            fix=install(Need.COMPILER, on=this_machine()),
+            fix=get,
         )
     return Toolchain(
         cc=cc,
         cxx=cxx,
         version=compilers.first_line(ask("--version"), "unknown compiler"),
-        target=_checked(ask("-dumpmachine").strip(), cxx, platform),
+        target=ask("-dumpmachine").strip(),
         linker=compilers.first_line(ask("-Wl,--version", "-shared"), "unknown linker"),
         libc=f"glibc {defined['__GLIBC__']}.{defined['__GLIBC_MINOR__']}",
         libstdcxx=Path(ask("-print-file-name=libstdc++.so").strip()).resolve().name,
@@ -70,15 +81,13 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     )
 
 
-def _checked(machine: str, compiler: Path, platform: Platform) -> str:
-    """The compiler's target, where it is the platform's."""
+def _check_target(machine: str, compiler: Path, platform: Platform, *, fix: str) -> None:
     if machine.partition("-")[0] != platform.architecture:
         raise MachineError(
             f"{compiler} compiles for {machine or 'nothing that it tells'}, not for {platform}",
-            cause="CC and CXX name it, or this machine is of another architecture",
-            fix="name a compiler for that platform with CC and CXX",
+            cause="CC and CXX name it",
+            fix=f"unset them and `{fix}`, or have them name compilers for that platform",
         )
-    return machine
 
 
 def link_variables(libraries: Path) -> dict[str, str]:

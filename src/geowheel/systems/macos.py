@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from geowheel.binary.macho import is_macho
 from geowheel.errors import MachineError
 from geowheel.targets import Platform, Target
 
 from . import compilers
-from .contract import Forcing, PrefixLayout, RepairedTree, RepairRequest, Toolchain
+from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
+from .delocate_repair import forcing as forcing
+from .delocate_repair import repair as repair
+from .delocate_repair import tool_versions as tool_versions
 
 LAYOUT: Final = PrefixLayout(
-    # System Integrity Protection keeps everybody out of /usr/lib.
-    prefix_string="/usr/lib/geowheel-native-prefix",
+    prefix_string=UNIX_PREFIX,
     libraries="lib",
     link_libraries="lib",
     headers="include",
@@ -96,19 +99,7 @@ def is_plugin(file_name: str) -> bool:
 
 
 def program_name(path: Path) -> str | None:
-    return path.name if path.suffix == "" else None
-
-
-def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
-    raise NotImplementedError
-
-
-def repair(request: RepairRequest) -> RepairedTree:
-    raise NotImplementedError
-
-
-def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-    raise NotImplementedError
+    return path.name if is_macho(path) else None
 
 
 def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
