@@ -19,6 +19,7 @@ from geowheel.native.linker import (
     check_case,
     check_links,
     place,
+    read_digests,
     read_native_manifest,
     replace_prefix,
 )
@@ -139,11 +140,13 @@ class Workshop:
         (tree / "info" / "paths.json").write_text(json.dumps(said))
         return tree
 
-    def place(self, name: str, *, consume: bool = False) -> PlacedPackage:
+    def place(self, name: str, *, consume: bool = False, hashed: bool = False) -> PlacedPackage:
         self.prefix.mkdir(exist_ok=True)
+        tree = self.folder / name
         return place(
-            package(name), self.folder / name, self.prefix, prefix_string=PREFIX, consume=consume
-        )
+            package(name), tree, self.prefix, prefix_string=PREFIX, consume=consume,
+            digests=read_digests(tree) if hashed else None,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -193,8 +196,11 @@ def test_a_licence_that_the_lock_lacks_is_the_packages_own(
         assert found.package.license == "ISC"
 
 
+@pytest.mark.parametrize("hashed", [True, False])
 @pytest.mark.parametrize("consume", [True, False])
-def test_files_are_placed_with_digest_mode_and_prefix(workshop: Workshop, consume: bool) -> None:
+def test_files_are_placed_with_digest_mode_and_prefix(
+    workshop: Workshop, consume: bool, hashed: bool
+) -> None:
     library = b"\x7fELF\0" + PLACEHOLDER.encode() + b"/share\0"
     script = f"#!{PLACEHOLDER}/bin/sh\n".encode()
     holder = {"prefix_placeholder": PLACEHOLDER}
@@ -209,7 +215,7 @@ def test_files_are_placed_with_digest_mode_and_prefix(workshop: Workshop, consum
     )  # fmt: skip
     (tree / "bin/run").chmod(0o700)
     (tree / "data").chmod(0o600)
-    placed = workshop.place("a", consume=consume)
+    placed = workshop.place("a", consume=consume, hashed=hashed)
     assert [file.path for file in placed.files] == ["bin/run", "data", "lib/a.so", "lib/b.so"]
     assert (workshop.prefix / "bin/run").read_text() == f"#!{PREFIX}/bin/sh\n"
     assert len((workshop.prefix / "lib/a.so").read_bytes()) == len(library)
@@ -219,6 +225,7 @@ def test_files_are_placed_with_digest_mode_and_prefix(workshop: Workshop, consum
     for file in placed.files:
         data = (workshop.prefix / file.path).read_bytes() if file.link is None else b"a.so"
         assert file.sha256 == sha256_bytes(data)
+        assert file.size == (len(data) if file.link is None else 0)
     assert (tree / "data").exists() is not consume
     assert (tree / "bin/run").read_bytes() == script  # a cache is never edited
     assert (workshop.prefix / "data").stat().st_nlink == 1

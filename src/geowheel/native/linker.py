@@ -92,10 +92,31 @@ def read_native_manifest(folder: Path) -> NativeManifest:
     )
 
 
+def read_digests(unpacked: Path) -> dict[str, str]:
+    """The sha256 of every file of an unpacked package, by path, to be given to `place`.
+
+    Hashing is most of its work, and packages can be hashed side by side.
+    """
+    return {
+        path.relative_to(unpacked).as_posix(): sha256_file(path)
+        for folder, _, names in os.walk(unpacked)
+        for path in (Path(folder, name) for name in names)
+        if not path.is_symlink()
+    }
+
+
 def place(
-    package: Package, unpacked: Path, prefix: Path, *, prefix_string: str, consume: bool
+    package: Package,
+    unpacked: Path,
+    prefix: Path,
+    *,
+    prefix_string: str,
+    consume: bool,
+    digests: Mapping[str, str] | None = None,
 ) -> PlacedPackage:
     """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
+
+    `digests` are those of `read_digests`, if nobody can have changed the files since.
 
     A file that another package placed with the same bytes stays that package's. Raises
     IntegrityError, naming package and file, when a file is missing, altered, outside the prefix,
@@ -107,6 +128,7 @@ def place(
         prefix=prefix.resolve(),
         prefix_string=prefix_string,
         consume=consume,
+        digests=digests or {},
     )
     placed = (job.place(entry) for entry in _entries(package, unpacked))
     files = (file for file in placed if file is not None)
@@ -210,8 +232,11 @@ class _Job:
     prefix: Path
     prefix_string: str
     consume: bool
+    digests: Mapping[str, str]
     safe: set[Path] = field(default_factory=set)
     """Folders that were found to be inside."""
+    made: set[Path] = field(default_factory=set)
+    """Folders of the prefix that are there."""
 
     def place(self, entry: Mapping[str, Any]) -> PlacedFile | None:
         """Place one entry of paths.json; None for a folder, or for what is there already."""
@@ -230,8 +255,11 @@ class _Job:
     def _file(
         self, relative: str, entry: Mapping[str, Any], source: Path, goal: Path
     ) -> PlacedFile | None:
-        data = self._read(relative, source)
-        actual = sha256_bytes(data)
+        actual = self.digests.get(relative)
+        # Nobody else writes what is consumed, so what was hashed need not be read again.
+        moved = self.consume and actual is not None and not entry.get("prefix_placeholder")
+        data = b"" if moved else self._read(relative, source)
+        actual = actual or sha256_bytes(data)
         if actual != entry.get("sha256", actual):
             raise IntegrityError(
                 f"{self.package}: {relative} has sha256 {actual}, "
@@ -239,30 +267,35 @@ class _Job:
                 cause="the unpacked package was changed, or it was built wrongly",
                 fix="run fetch again; if it stays, report it to the channel",
             )
-        placeholder = entry.get("prefix_placeholder")
-        patched = data
-        if placeholder:
-            binary = entry.get("file_mode") == "binary"
-            try:
-                patched = replace_prefix(data, str(placeholder), self.prefix_string, binary=binary)
-            except ValueError as error:
-                raise IntegrityError(
-                    f"{self.package}: {relative}: {error}",
-                    cause="it was built with an old conda-build, whose placeholder was short",
-                    fix="lock a newer build of it",
-                ) from None
+        patched = self._patched(relative, entry, data)
         sha256 = actual if patched is data else sha256_bytes(patched)
         if os.path.lexists(goal):
             if goal.is_symlink() or not goal.is_file() or sha256_file(goal) != sha256:
                 raise self._clash(relative)
             return None
-        executable = bool(source.stat().st_mode & 0o100)
+        status = source.stat()
         if self.consume and patched is data:
             source.replace(goal)
         else:
             goal.write_bytes(patched)
-        goal.chmod(0o755 if executable else 0o644)
-        return PlacedFile(path=relative, sha256=sha256, size=len(patched))
+        goal.chmod(0o755 if status.st_mode & 0o100 else 0o644)
+        size = status.st_size if moved else len(patched)
+        return PlacedFile(path=relative, sha256=sha256, size=size)
+
+    def _patched(self, relative: str, entry: Mapping[str, Any], data: bytes) -> bytes:
+        """With the prefix string for the placeholder; `data` itself where there is none."""
+        placeholder = entry.get("prefix_placeholder")
+        if not placeholder:
+            return data
+        binary = entry.get("file_mode") == "binary"
+        try:
+            return replace_prefix(data, str(placeholder), self.prefix_string, binary=binary)
+        except ValueError as error:
+            raise IntegrityError(
+                f"{self.package}: {relative}: {error}",
+                cause="it was built with an old conda-build, whose placeholder was short",
+                fix="lock a newer build of it",
+            ) from None
 
     def _link(self, relative: str, link: str, goal: Path) -> PlacedFile | None:
         # By the words alone, and by what the links that are there already make of them.
@@ -303,8 +336,11 @@ class _Job:
         self.safe.add(folder)
 
     def _make_folder(self, folder: Path, relative: str) -> None:
+        if folder in self.made:
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self.made.add(folder)
         except (FileExistsError, NotADirectoryError):
             raise self._clash(relative) from None
 

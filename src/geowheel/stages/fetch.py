@@ -31,6 +31,7 @@ from geowheel.native.linker import (
     check_case,
     check_links,
     place,
+    read_digests,
     read_native_manifest,
 )
 from geowheel.native.pixi_lock import Package
@@ -225,7 +226,11 @@ def _copy_from_pixi(
         for package in inputs.packages:
             touch(unpacked[package])
             try:
-                placed.append(_place(package, unpacked[package], inputs, prefix, consume=False))
+                found = place(
+                    package, unpacked[package], prefix,
+                    prefix_string=inputs.prefix_string, consume=False,
+                )  # fmt: skip
+                placed.append(found)
             except IntegrityError as error:
                 if last:
                     raise
@@ -243,26 +248,29 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
         step.progress("unpack", len(inputs.packages)) as advance,
     ):
 
-        def unpack(package: Package) -> Path:
+        def unpack(package: Package) -> tuple[Path, dict[str, str]]:
             goal = Path(scratch, package.sha256)
             extract_package(inputs.store.path(package_wanted(package)), goal, package)
+            digests = read_digests(goal)
             advance(1)
-            return goal
+            return goal, digests
 
         waiting = [pool.submit(unpack, package) for package in inputs.packages]
         try:
             return [
-                _place(package, future.result(), inputs, prefix, consume=True)
+                place(
+                    package,
+                    goal,
+                    prefix,
+                    prefix_string=inputs.prefix_string,
+                    consume=True,
+                    digests=digests,
+                )
                 for package, future in zip(inputs.packages, waiting, strict=True)
+                for goal, digests in [future.result()]
             ]
         finally:  # an error or Ctrl-C does not wait for the rest
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _place(
-    package: Package, unpacked: Path, inputs: FetchInputs, prefix: Path, *, consume: bool
-) -> PlacedPackage:
-    return place(package, unpacked, prefix, prefix_string=inputs.prefix_string, consume=consume)
 
 
 def extract_package(archive: Path, goal: Path, package: Package) -> None:
