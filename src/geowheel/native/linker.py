@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -274,11 +275,13 @@ class _Job:
                 raise self._clash(relative)
             return None
         status = source.stat()
+        mode = 0o755 if status.st_mode & 0o100 else 0o644
         if self.consume and patched is data:
             source.replace(goal)
         else:
             goal.write_bytes(patched)
-        goal.chmod(0o755 if status.st_mode & 0o100 else 0o644)
+        if patched is not data or not self.consume or stat.S_IMODE(status.st_mode) != mode:
+            goal.chmod(mode)
         size = status.st_size if moved else len(patched)
         return PlacedFile(path=relative, sha256=sha256, size=size)
 
