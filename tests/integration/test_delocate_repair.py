@@ -276,13 +276,18 @@ def test_from_packages_of_a_channel_to_a_wheel(platform: Platform, tmp_path: Pat
 
 
 def test_libraries_that_the_wheel_brings_itself_stay(arm: Bench) -> None:
-    own = compile_macho(arm.tree / "osgeo/lib/libown.dylib", "int own(void) { return 1; }")
+    """Found by the extension's own search path, which counts for what its libraries need too."""
+    folder = arm.tree / "osgeo/lib"
+    deep = compile_macho(folder / "libdeep.dylib", "int deep(void) { return 1; }")
+    own = compile_macho(folder / "libown.dylib", "int deep(void); int own(void) { return deep(); }",
+                        deep)  # fmt: skip
     arm.extension(arm.lib / "libgdal.36.dylib", own,
                   rpaths=("@loader_path/lib", "/opt/python-of-the-builder/lib"))  # fmt: skip
     repaired = arm.repair("work")
-    extension = read_machos(repaired.tree)[EXT]
-    assert "@loader_path/lib/libown.dylib" in extension.needed
-    assert extension.rpaths == ("@loader_path/lib",)
+    binaries = read_machos(repaired.tree)
+    assert "@loader_path/lib/libown.dylib" in binaries[EXT].needed
+    assert "@loader_path/libdeep.dylib" in binaries["osgeo/lib/libown.dylib"].needed
+    assert binaries[EXT].rpaths == ("@loader_path/lib",)
     assert b"python-of-the-builder" not in (repaired.tree / EXT).read_bytes()
 
 

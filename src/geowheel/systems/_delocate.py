@@ -179,11 +179,22 @@ class _Libraries:
         self._weak: dict[str, set[str]] = {}
 
     def walk(self) -> None:
-        """Follow every file of the wheel, and what it loads; a ring ends where it began."""
-        waiting: deque[tuple[Path, tuple[Path, ...]]] = deque(
-            (self._tree / path, ()) for path in read_machos(self._tree)
-        )
-        visited = set()
+        """Follow every file of the wheel, and what it loads; a ring ends where it began.
+
+        From those that no other file of the wheel needs, as `geowheel.binary.closure` does: their
+        search paths count for what they load.
+        """
+        machos = read_machos(self._tree)
+        needed = {posixpath.basename(name) for macho in machos.values() for name in macho.libraries}
+        visited: set[tuple[Path, tuple[Path, ...]]] = set()
+        for is_needed in (False, True):
+            for path in machos:
+                place = self._tree / path
+                if (place.name in needed) is is_needed and place not in {p for p, _ in visited}:
+                    self._visit(place, visited)
+
+    def _visit(self, path: Path, visited: set[tuple[Path, tuple[Path, ...]]]) -> None:
+        waiting: deque[tuple[Path, tuple[Path, ...]]] = deque([(path, ())])
         while waiting:
             step = waiting.popleft()
             if step not in visited:
