@@ -124,28 +124,34 @@ def _repair(request: Request) -> dict[str, object]:
 
 def _check_releases(request: Request) -> None:
     wanted = {"delocate": DELOCATE} | ({} if request.genuine else {"repairwheel": REPAIRWHEEL})
-    faults = [
+    if faults := [
         Fault(
             what=f"{name} {found} is installed, {release} is needed",
             cause="its inside changes between releases",
             fix="install geowheel with its pinned tools",
         )
         for name, release in wanted.items()
-        if (found := importlib.metadata.version(name)) != release
-    ]
-    parts = [*_ADAPTED, (_tools(request.genuine), _CHANGERS)]
-    faults += [
+        if (found := _installed(name)) != release
+    ]:
+        raise _RefusedError(faults)
+    if faults := [
         Fault(
             what=f"{module.__name__} has no {name}, which is to be replaced or called",
             cause="it was changed after it was installed",
             fix="install geowheel with its pinned tools",
         )
-        for module, names in parts
+        for module, names in (*_ADAPTED, (_tools(request.genuine), _CHANGERS))
         for name in names
         if not callable(getattr(module, name, None))
-    ]
-    if faults:
+    ]:
         raise _RefusedError(faults)
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "(no release)"
 
 
 def _tools(genuine: bool) -> Any:
