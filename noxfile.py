@@ -21,7 +21,6 @@ def environment(group: str = "tools") -> Path:
     spec = importlib.util.spec_from_file_location("environment", HERE / "ci" / "environment.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     try:
         python: Path = module.ensure(group)

@@ -18,8 +18,10 @@ BY_FIXTURE = {
     "peers_environment": "pypi",
     "distro_channel": "distro",
     "built": "distro",
+    "cross": "emulated",
     "pixi_cli": "pixi",
     "toolkit": "pypi",
+    "windows_stacks": "cross",
 }
 
 

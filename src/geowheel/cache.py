@@ -23,7 +23,6 @@ from filelock import FileLock, Timeout
 from .console import Console, megabytes
 
 DAY: Final = 86400.0  # seconds
-OLDER_THAN: Final = 90  # days
 _PART_AGE: Final = DAY  # of a download that nobody goes on with
 
 
@@ -33,6 +32,7 @@ class Kind(enum.StrEnum):
     STORE = "store"
     REPODATA = "repodata"
     CHANNELS = "channels"
+    INTERPRETERS = "interpreters"
     PIXI = "pixi"
     TOOLS = "tools"
     LINKS = "links"
@@ -42,6 +42,7 @@ _TITLES: Final = {
     Kind.STORE: "downloaded packages",
     Kind.REPODATA: "indexes of channels",
     Kind.CHANNELS: "channels of this distribution's packages",
+    Kind.INTERPRETERS: "interpreters of other architectures",
     Kind.PIXI: "packages that pixi unpacked",
     Kind.TOOLS: "tool environments",
     Kind.LINKS: "ways without white space to work folders",
@@ -144,6 +145,8 @@ def read_items(folder: Path) -> Iterator[Item]:
             lock = path.with_name(f"{name}.work") / "lock"  # make_distro_channel's
             index = path.glob("*/repodata.json")
             yield _item(Kind.CHANNELS, path, newest=index, lock=lock)
+    for path in _inside(folder / Kind.INTERPRETERS):
+        yield _item(Kind.INTERPRETERS, path)
     for path in _inside(folder / Kind.PIXI / "pkgs"):
         if path.is_dir():
             # One lock for all of them, as fetch takes it.

@@ -25,12 +25,12 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from .errors import ConfigError, Fault
 from .lab.cases import PEERS
 from .places import Layout, Places
-from .targets import PYTHON_VERSION
+from .targets import PYTHON_VERSION, System
 
 TABLE = "tool.geowheel"
 GRIDS = "proj-data"
 """The conda package of PROJ's grids; nothing depends on it."""
-GLIBC_VERSION = re.compile(r"\d+\.\d+")
+SYSTEM_VERSION = re.compile(r"\d+\.\d+")
 # Below a folder of the wheel: nothing else belongs at the top of site-packages.
 _DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
 T = TypeVar("T")
@@ -43,6 +43,15 @@ class Fallback(enum.StrEnum):
     """No other one: the run ends with what could not be reached."""
     DISTRO = "distro"
     """The distribution's own packages, as a local channel; said aloud before and after."""
+
+
+class Bindings(enum.StrEnum):
+    """Where the compiled modules of osgeo come from."""
+
+    COMPILED = "compiled"
+    """From GDAL's own sdist, here, for each interpreter."""
+    PREBUILT = "prebuilt"
+    """From the channel's package `gdal`: for platforms that nothing here compiles for."""
 
 
 def _doc(text: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
@@ -68,8 +77,20 @@ class Floor:
 
     glibc: str | None = field(
         default=None,
-        metadata=_doc('newest glibc that a Linux wheel may need, such as "2.36"', GLIBC_VERSION),
+        metadata=_doc('newest glibc that a Linux wheel may need, such as "2.36"', SYSTEM_VERSION),
     )
+    macos: str | None = field(
+        default=None,
+        metadata=_doc('newest macOS that a macOS wheel may need, such as "13.0"', SYSTEM_VERSION),
+    )
+
+    def of(self, system: System) -> tuple[str, str | None]:
+        """The name of what a wheel of that system needs, and the newest version allowed."""
+        return {
+            System.LINUX: ("glibc", self.glibc),
+            System.MACOS: ("macos", self.macos),
+            System.WINDOWS: ("windows", None),
+        }[system]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +200,13 @@ class Config:
     layout: Layout = field(
         default=Layout.TOPLEVEL, metadata=_doc("where the bindings sit in the wheel")
     )
+    bindings: Bindings = field(
+        default=Bindings.COMPILED,
+        metadata=_doc(
+            "where osgeo's compiled modules come from: GDAL's sdist, or the channel's package gdal "
+            "(not in layout private); --bindings overrides it"
+        ),
+    )
     environment: str = field(
         default="default", metadata=_doc("pixi environment that holds the native stack")
     )
@@ -252,15 +280,31 @@ class HostFile:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The parsed file; raises ConfigError when it is missing or not TOML."""
+    """The parsed file; raises ConfigError when it is missing, and as `parse_toml` does."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
             "there is no such file", where=str(path), fix="name the host's folder with --host DIR"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """A pyproject.toml, its tables known to be tables; raises ConfigError with the reason."""
+    try:
+        text.encode("utf-8")
+        data = tomllib.loads(text)
+    except UnicodeEncodeError:
+        raise ConfigError("not valid TOML: it is not UTF-8", where=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    for name in ("project", "build-system", "tool"):
+        if not isinstance(data.get(name, {}), Mapping):
+            raise ConfigError(f"{name} must be a table", where=str(path))
+    return data
 
 
 def read_host(folder: Path) -> HostFile:
@@ -353,8 +397,10 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
             else:
                 if key == "lab.peers" and name not in PEERS:
                     fault(key, f"the lab has no work for {name}", f"use some of {', '.join(PEERS)}")
-    if config.floor.glibc is not None and not GLIBC_VERSION.fullmatch(config.floor.glibc):
-        fault("floor.glibc", f"{config.floor.glibc!r} is not a version such as 2.36")
+    for system in System:
+        name, newest = config.floor.of(system)
+        if newest is not None and not SYSTEM_VERSION.fullmatch(newest):
+            fault(f"floor.{name}", f"{newest!r} is not a version such as 2.36")
     package = config.import_package
     if not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         fault("import-package", f"{package!r} is not the name of a package")

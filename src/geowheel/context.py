@@ -6,16 +6,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import systems
+from .config import Bindings
+from .console import Console
 from .digest import Artefact
 from .errors import Fault, MachineError
-from .interpreters import Interpreter, find_interpreter, running_interpreter
+from .interpreters import Interpreter, check_platform, find_interpreter, running_interpreter
 from .lab.cases import WHOLE, Choice
 from .native.locks import Locks
+from .native.pixi_lock import Package
 from .native.store import Store
 from .project import Project
 from .stages import needed
-from .systems.linux import Toolchain, find_toolchain
-from .targets import Target
+from .systems.contract import Toolchain
+from .targets import Platform, Target, is_emulated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +38,24 @@ class Context:
     target: Target
     locks: Locks
     tools: Tools
+    prebuilt: Package | None = None
+    """The conda package of the bindings, where they are not compiled."""
     raw: Artefact | None = None
     """A raw wheel that was made elsewhere, in the place of what the host's backend would make."""
     lab: Choice = WHOLE
     """Which cases of the lab, with which seed."""
+
+    @property
+    def runs_wheels(self) -> bool:
+        """Whether this machine can run what is made for the target."""
+        interpreter, platform = self.tools.interpreter, self.target.platform
+        if platform is self.project.machine.platform:
+            return True
+        return (
+            is_emulated(platform, self.project.machine.platform)
+            and interpreter is not None
+            and interpreter.machine == platform.architecture
+        )
 
     @property
     def store(self) -> Store:
@@ -51,44 +69,78 @@ class Context:
             raise MachineError(f"no interpreter was looked for for {self.target}")
         return self.tools.interpreter
 
-    @property
-    def toolchain(self) -> Toolchain:
-        """The compilers; only for stages that compile."""
-        if self.tools.toolchain is None:
-            raise MachineError(f"no compiler was looked for for {self.target}")
-        return self.tools.toolchain
-
 
 def find_tools(
-    project: Project, targets: Sequence[Target], goals: Iterable[str], explicit: Path | None
+    project: Project,
+    targets: Sequence[Target],
+    goals: Iterable[str],
+    explicit: Path | None,
+    console: Console,
+    *,
+    make: bool = True,
 ) -> dict[Target, Tools]:
     """What the machine has for every target, before any work starts.
 
-    Raises MachineError with all that is missing at once.
+    An interpreter of another architecture is unpacked into the user's cache, when `make` allows
+    it; else a target that needs one that is not there has none. Raises MachineError with all that
+    is missing at once.
     """
     stages = needed(goals)
-    environ = project.machine.environ
     faults: list[Fault] = []
-    toolchain: Toolchain | None = None
-    if any(stage.name == "bindings" for stage in stages):
-        try:
-            toolchain = find_toolchain(environ)
-        except MachineError as error:
-            faults += error.faults
+    compiled = project.bindings is Bindings.COMPILED
+    toolchains: dict[Platform, Toolchain] = {}
+    if compiled and any(stage.name == "bindings" for stage in stages):
+        for platform in dict.fromkeys(target.platform for target in targets):
+            try:
+                environ = project.machine.environ
+                toolchains[platform] = systems.of(platform).find_toolchain(platform, environ)
+            except MachineError as error:
+                faults += error.faults
     found: dict[Target, Tools] = {}
     for target in targets:
         interpreter: Interpreter | None = None
         if any(stage.interpreter for stage in stages):
             try:
-                interpreter = find_interpreter(
-                    target.python,
-                    environ=environ,
-                    explicit=explicit,
-                    running=running_interpreter(),
-                )
+                interpreter = _interpreter(project, target, explicit, console, make=make)
             except MachineError as error:
                 faults += error.faults
-        found[target] = Tools(interpreter=interpreter, toolchain=toolchain)
+        found[target] = Tools(interpreter=interpreter, toolchain=toolchains.get(target.platform))
     if faults:
         raise MachineError(faults)
     return found
+
+
+def _interpreter(
+    project: Project, target: Target, explicit: Path | None, console: Console, *, make: bool
+) -> Interpreter | None:
+    """The target's own; with prebuilt bindings one of the machine will do to run a backend."""
+    machine, compiled = project.machine, project.bindings is Bindings.COMPILED
+    if explicit is None and is_emulated(target.platform, machine.platform):
+        try:
+            return _emulated(project, target, console, make=make)
+        except MachineError:
+            if compiled:
+                raise
+    found = find_interpreter(
+        target.python, environ=machine.environ, explicit=explicit, running=running_interpreter()
+    )
+    if compiled:
+        check_platform(found, target.platform)
+    return found
+
+
+def _emulated(
+    project: Project, target: Target, console: Console, *, make: bool
+) -> Interpreter | None:
+    from .native import emulated  # only where needed: it reads and unpacks Debian's packages
+
+    environ = project.machine.environ
+    wanted = emulated.find_emulated(
+        target.python, target.platform, cache=project.machine.cache, environ=environ
+    )
+    if not wanted.is_made:
+        if not make:
+            return None
+        with console.step("interpreter", wanted.title, logs="interpreter") as step:
+            emulated.make_emulated(wanted, environ=environ, step=step)
+    return emulated.ask_emulated(wanted, environ)

@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from packaging.requirements import Requirement
 
-from . import __version__, hints
+from . import __version__, hints, systems
 from .config import read_toml
 from .console import Console, Step
 from .credentials import login, refused
 from .environments import tool_environment, tool_path
-from .errors import ConfigError, Fault, GeowheelError, MachineError
+from .errors import ConfigError, Fault, GeowheelError, LockError, MachineError
 from .interpreters import find_interpreter, running_interpreter
 from .ledger import Ledger
 from .native.apt import require_tools
@@ -37,8 +37,8 @@ from .native.reach import PATIENCE, unreachable
 from .native.store import Store
 from .project import Machine, Project
 from .stages.fetch import download_wanted, package_wanted
-from .systems.linux import find_toolchain
-from .targets import System
+from .systems.contract import Toolchain
+from .targets import Platform, System
 
 SPACE: Final = 5e9  # bytes: below that, a build with an empty cache may not come through
 
@@ -107,7 +107,7 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
         yield _tool(name)
     if machine.platform.system is System.LINUX:
         yield _on_path("strip", hints.Need.STRIP, State.MISSING, machine.environ)
-    yield _compilers(machine.environ)
+    yield _compilers(machine.platform, machine.environ)
     yield _on_path("git", hints.Need.GIT, State.WARN, machine.environ)
     yield _pixi(machine.environ, step)
     yield _cache(machine.cache)
@@ -159,9 +159,14 @@ def _on_path(name: str, need: hints.Need, otherwise: State, environ: Mapping[str
     return Check(name=name, state=otherwise, found="not on PATH", fix=fix)
 
 
-def _compilers(environ: Mapping[str, str]) -> Check:
+def _toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
+    return systems.of(platform).find_toolchain(platform, environ)
+
+
+def _compilers(platform: Platform, environ: Mapping[str, str]) -> Check:
     try:
-        return Check(name="compilers", state=State.OK, found=find_toolchain(environ).describe())
+        found = _toolchain(platform, environ)
+        return Check(name="compilers", state=State.OK, found=found.describe())
     except MachineError as error:
         return _missing("compilers", error)
 
@@ -234,7 +239,11 @@ def _of_project(project: Project, step: Step) -> Iterator[Check]:
     yield from _interpreters(project)
     locks, check = _locks(project)
     yield check
-    offline = locks is not None and not _to_fetch(project, locks)
+    try:
+        offline = locks is not None and not _to_fetch(project, locks)
+    except LockError as error:  # as a configured Python that a requirement has no wheel for
+        offline = False
+        yield _missing("build lock", error, State.WARN)
     yield from _channels(project, locks, offline=offline)
     yield _index(environ, step, offline=offline)
 
@@ -274,7 +283,10 @@ def _locks(project: Project) -> tuple[Locks | None, Check]:
 
 
 def _to_fetch(project: Project, locks: Locks) -> int:
-    """How many files the next run has to download."""
+    """How many files the next run has to download, for all configured Pythons.
+
+    Raises LockError when the build lock lacks something that one of them needs.
+    """
     store = Store(folder=project.machine.cache / "store", mirrors=locks.mirrors)
     targets = [project.target(python) for python in project.config.pythons]
     downloads = {

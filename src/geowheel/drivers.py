@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, Final
 
+from . import systems
 from .native.linker import NativeManifest
 from .native.pixi_lock import GDAL
-from .systems import linux
+from .targets import Platform
 
 PLUGIN_PACKAGES: Final = "libgdal-"
 
@@ -68,11 +69,12 @@ def not_in_wheel(
     left_out: Iterable[str],
 ) -> tuple[Offer, ...]:
     """What the stack has beyond the wheel, and what the plugin packages `left_out` would bring."""
+    plugins = systems.of(Platform(manifest.platform)).LAYOUT.plugins
     there = {driver.name for driver in wheel}
     by_package: dict[str, list[str]] = {}
     for driver in stack:
         if driver.name not in there:
-            owner = manifest.owners.get(f"{linux.PLUGINS}/{driver.plugin}")
+            owner = manifest.owners.get(f"{plugins}/{driver.plugin}")
             by_package.setdefault(owner.name if owner else GDAL, []).append(driver.name)
     offers = [
         Offer(package=package, drivers=tuple(names), in_stack=True)

@@ -24,6 +24,8 @@ class Need(enum.StrEnum):
     VENV = "venv"
     INTERPRETER = "interpreter"
     STRIP = "strip"
+    CROSS_COMPILER = "cross compiler"
+    EMULATOR = "emulator"
     GIT = "git"
 
 
@@ -92,7 +94,7 @@ _INSTALL: Final[Mapping[Manager, str]] = {
     Manager.WINGET: "winget install",
 }
 
-# {v}: 3.12, {n}: 312.
+# {v}: 3.12, {n}: 312, {t}: aarch64-linux-gnu. Only Debian's cross compilers bring a C library.
 _PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
     Manager.APT: {
         Need.COMPILER: "gcc g++",
@@ -100,6 +102,8 @@ _PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
         Need.VENV: "python{v}-venv",
         Need.INTERPRETER: "python{v} python{v}-dev python{v}-venv",
         Need.STRIP: "binutils",
+        Need.CROSS_COMPILER: "g++-{t}",
+        Need.EMULATOR: "qemu-user",
         Need.GIT: "git",
     },
     Manager.DNF: {
@@ -108,6 +112,7 @@ _PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
         Need.VENV: "python{v}",
         Need.INTERPRETER: "python{v} python{v}-devel",
         Need.STRIP: "binutils",
+        Need.EMULATOR: "qemu-user",
         Need.GIT: "git",
     },
     Manager.ZYPPER: {
@@ -116,6 +121,7 @@ _PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
         Need.VENV: "python{n}",
         Need.INTERPRETER: "python{n} python{n}-devel",
         Need.STRIP: "binutils",
+        Need.EMULATOR: "qemu-linux-user",
         Need.GIT: "git",
     },
     Manager.APK: {
@@ -132,6 +138,7 @@ _PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
         Need.VENV: "python",
         Need.INTERPRETER: "python",
         Need.STRIP: "binutils",
+        Need.EMULATOR: "qemu-user",
         Need.GIT: "git",
     },
     Manager.BREW: {
@@ -178,20 +185,23 @@ def this_machine() -> Machine:
     return machine(system=sys.platform, os_release=text, root=_is_root())
 
 
-def install(need: Need, *, on: Machine, python: str = "3") -> str:
+def install(need: Need, *, on: Machine, python: str = "3", triplet: str = "") -> str:
     """The command that installs `need` on the machine `on`, for that Python version.
 
-    Words instead of a command where none is known, or where the release's archive lacks that
-    Python.
+    `triplet` is what a cross compiler compiles for, `aarch64-linux-gnu`. Words instead of a command
+    where none is known, or where the release's archive lacks that Python.
     """
     if on.manager is Manager.BREW and need in (Need.COMPILER, Need.STRIP):
         return "xcode-select --install"
     if on.manager is None or need not in _PACKAGES[on.manager]:
-        return _IN_WORDS[need].format(v=python)
+        return _IN_WORDS[need].format(v=python, t=triplet)
     # The headers of an interpreter come from where it came from, the release's archive or not.
     if need is Need.INTERPRETER and not _has(on, python):
         return _elsewhere(on, python)
-    packages = _PACKAGES[on.manager][need].format(v=python, n=python.replace(".", ""))
+    # A package's name has no underscore (Debian Policy 5.6.1): g++-x86-64-linux-gnu.
+    packages = _PACKAGES[on.manager][need].format(
+        v=python, n=python.replace(".", ""), t=triplet.replace("_", "-")
+    )
     command = f"{_INSTALL[on.manager]} {packages}"
     sudo = not on.root and on.manager not in (Manager.BREW, Manager.WINGET)
     return f"sudo {command}" if sudo else command
@@ -213,6 +223,8 @@ _IN_WORDS: Final[Mapping[Need, str]] = {
     Need.VENV: "install the modules venv and ensurepip of Python {v}",
     Need.INTERPRETER: "install Python {v} with its headers",
     Need.STRIP: "install strip, which comes with a compiler (GNU binutils)",
+    Need.CROSS_COMPILER: "install GCC for {t} with its C library, as {t}-g++",
+    Need.EMULATOR: "install QEMU's user mode emulation (qemu-user)",
     Need.GIT: "install git (git-scm.com)",
 }
 

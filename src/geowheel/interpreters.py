@@ -19,7 +19,7 @@ from typing import Any, Final
 from . import hints
 from .digest import digest
 from .errors import Fault, MachineError, UsageError
-from .targets import PYTHON_VERSION
+from .targets import PYTHON_VERSION, Platform, System
 
 SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """The CPython versions that wheels can be made for."""
@@ -64,6 +64,8 @@ class Interpreter:
     """LIBDIR, for information."""
     compilers: tuple[str, ...]
     """CC and CXX that it was built with, for information."""
+    emulator: str = ""
+    """`qemu-aarch64 7.2.22` where this machine cannot run it by itself, for information."""
 
     @property
     def python(self) -> str:
@@ -190,6 +192,17 @@ def _first(python: str, looked: Sequence[Place], ask: Ask, machine: hints.Machin
         cause=f"looked at {', '.join(place.title for place in looked)}{others}",
         fix=f"{hints.interpreters(on=machine, python=python)}; or name one with --python",
     )
+
+
+def check_platform(found: Interpreter, platform: Platform) -> None:
+    """Raise MachineError when a Linux interpreter is of another architecture than the platform."""
+    if platform.system is System.LINUX and found.machine != platform.architecture:
+        raise MachineError(
+            f"this is {found.title} for {found.machine}, and one for {platform} is wanted",
+            where=str(found.executable),
+            cause="--python names it, or the machine's interpreter is of another architecture",
+            fix="name one for that platform with --python, or leave --python out",
+        )
 
 
 def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | None:
@@ -373,7 +386,8 @@ def parse_answer(text: str) -> Interpreter | str:
     """The interpreter that the probe's output describes; or why it describes none."""
     try:
         said: dict[str, Any] = json.loads(text)
-        values: dict[str, Any] = {field.name: said[field.name] for field in fields(Interpreter)}
+        asked = [field.name for field in fields(Interpreter) if field.name != "emulator"]
+        values: dict[str, Any] = {name: said[name] for name in asked}
         for name in ("executable", "include"):
             values[name] = Path(values[name])
         values["compilers"] = tuple(values["compilers"])

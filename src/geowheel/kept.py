@@ -90,11 +90,15 @@ class Kept:
 
 
 def remove_kept(folder: Path) -> None:
-    """Remove a scratch folder, with what it links to outside the checkout."""
+    """Remove a scratch folder, with what it links to outside the checkout.
+
+    Raises OSError when the folder itself cannot be removed: nobody may say then that it is gone.
+    """
     link = folder / ELSEWHERE
     if link.is_symlink() and (target := link.readlink()).name.startswith(PREFIX):
         shutil.rmtree(target, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir():
+        shutil.rmtree(folder)
 
 
 def _the_one(failed: Sequence[Command]) -> Command | None:

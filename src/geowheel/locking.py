@@ -1,4 +1,8 @@
-"""The command `lock`: the only one that writes pixi.lock and the build lock into the source."""
+"""The command `lock`: the only one that writes locks into the source.
+
+They are pixi.lock, conda-lock.yml beside it (the same packages; see `native.conda_lock`) and the
+build lock.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from rattler import LockFile, RepoDataRecord
 from geowheel.console import Console, Step
 from geowheel.digest import digest
 from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, UsageError
-from geowheel.native import pixi
+from geowheel.native import conda_lock, pixi
 from geowheel.native.build_lock import (
     BINDINGS,
     FILE_NAME,
@@ -29,7 +33,13 @@ from geowheel.native.channels import (
     configured_channels,
     read_mirrors,
 )
-from geowheel.native.locks import committed_locks, requirements, solved
+from geowheel.native.locks import (
+    committed_locks,
+    committed_stack,
+    macos_versions,
+    requirements,
+    solved,
+)
 from geowheel.native.manifest import EnvironmentSpec, Manifest
 from geowheel.native.pixi_lock import (
     FORMAT,
@@ -61,10 +71,12 @@ def lock(
 ) -> dict[str, Any]:
     """Solve, write what changed, show the difference by package; with `check` only compare.
 
-    What is locked stays locked where it still fits, but for the packages `asked`. Raises LockError
+    What is locked stays locked where it still fits, but for the packages `asked`. Where somebody
+    else's conda-lock.yml is the only lock, just the build lock is written. Raises LockError
     when `check` finds a lock missing or stale, when nothing satisfies the specs, or when the lock's
     format would change without `new_format`; ChannelError when a channel or the index cannot be
-    reached; UsageError for --channel and for a package that nobody knows.
+    reached; UsageError for --channel and for a package that nobody knows; MachineError for a
+    conda-lock.yml that cannot be renewed.
     """
     _refuse_other_channel(project)
     if check:
@@ -73,6 +85,9 @@ def lock(
         return _check(project, console)
     if not project.manifest.platforms_of(project.config.environment):
         raise _no_platform(project)
+    if _is_of_conda_lock(project):
+        return _lock_build_only(project, asked, new_format, console)
+    conda_lock.refuse_what_would_be_lost(project.manifest)
     path = project.manifest.lock_path
     before = _stacks_before(project, path)
     upgrade, names = _upgrade(project, path, asked, new_format)
@@ -81,8 +96,57 @@ def lock(
     after = _stacks(project, path)
     changes = _show_difference(before, after, console)
     _say_what_stayed(upgrade, names, locked_names(read_lock(path)), console)
-    _lock_build(project, next(iter(after.values())), upgrade, console)
+    _write_conda_lock(project, console)
+    _lock_build(project, after, upgrade, console)
     return {"lock": str(path), "changes": changes}
+
+
+def _is_of_conda_lock(project: Project) -> bool:
+    """Whether conda-lock itself made the only lock that is here."""
+    path = project.manifest.committed_lock
+    return path == project.manifest.conda_lock_path and not conda_lock.is_ours(path)
+
+
+def _lock_build_only(
+    project: Project, asked: Sequence[str], new_format: bool, console: Console
+) -> dict[str, Any]:
+    """The build lock for the GDAL that conda-lock locked; its own file stays as it is."""
+    path = project.manifest.conda_lock_path
+    if new_format:
+        raise UsageError("--upgrade-format is about pixi.lock, and there is none", where=str(path))
+    platforms = project.manifest.platforms_of(project.config.environment)
+    stacks = {platform: committed_stack(project, platform) for platform in platforms}
+    # All index packages are known to `choose`; conda's are not, since only conda-lock changes them.
+    upgrade, _ = _upgrade(project, path, asked, new_format)
+    if upgrade.conda:
+        raise UsageError(
+            f"--upgrade {', '.join(sorted(upgrade.conda))}: locked by conda-lock, not by geowheel",
+            where=str(path),
+            fix="run `conda-lock lock --update PKG`; or remove the file, and `nox -s lock` writes "
+            "pixi.lock",
+        )
+    console.line(f"  {path.name} is the lock here; no pixi.lock is written while it is")
+    _lock_build(project, stacks, upgrade, console)
+    return {"lock": str(path), "changes": []}
+
+
+def _write_conda_lock(project: Project, console: Console) -> None:
+    """Render the finished pixi.lock; say in one line when that is left out."""
+    manifest = project.manifest
+    path = manifest.conda_lock_path
+    if reason := conda_lock.lacking():
+        console.line(f"  {path.name} is not written: {reason} ({conda_lock.INSTALL})")
+        return
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        conda_lock.write(path, read_lock(manifest.lock_path), manifest, project.config.environment)
+    except LockError as error:
+        if before is not None:
+            raise  # it would stay, and be stale
+        console.warn(f"{path.name} is not written: {error.faults[0].what}")
+        return
+    if before != path.read_bytes():
+        console.line(f"  {path.name}: written from pixi.lock")
 
 
 def _upgrade(
@@ -133,7 +197,8 @@ def _no_platform(project: Project) -> ConfigError:
 
 
 def _check(project: Project, console: Console) -> dict[str, Any]:
-    if not project.manifest.lock_path.is_file():
+    used = project.manifest.committed_lock
+    if used is None:
         raise LockError(
             "there is no lock",
             where=str(project.manifest.lock_path),
@@ -145,12 +210,18 @@ def _check(project: Project, console: Console) -> dict[str, Any]:
             committed_locks(project, platform)
         except GeowheelError as error:
             faults += error.faults
+    if used == project.manifest.lock_path:
+        faults += conda_lock.stale(project.manifest, project.config.environment)
     if faults:
         raise LockError(list(dict.fromkeys(faults)))
     if not project.manifest.platforms_of(project.config.environment):
         raise _no_platform(project)
-    console.line("pixi.lock and the build lock satisfy pixi.toml and pyproject.toml")
+    console.line(f"{used.name} and the build lock satisfy pixi.toml and pyproject.toml")
     return {"satisfied": True}
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if names[5:] else "")
 
 
 def _refuse_other_channel(project: Project) -> None:
@@ -237,10 +308,9 @@ def _format_kept(path: Path, upgrade: Upgrade) -> Iterator[None]:
 
 
 def _other_format(path: Path, changed: Sequence[str]) -> LockError:
-    some = ", ".join(changed[:5]) + (", ..." if changed[5:] else "")
     return LockError(
         f"the lock is of format {lock_format(path)}, and would be written in a newer one"
-        + (f" (to change: {some})" if changed else ""),
+        + (f" (to change: {_some(changed)})" if changed else ""),
         where=str(path),
         cause="it was made by an older pixi; colleagues' pixi may be as old, and could not read it",
         fix=f"make sure that everybody has pixi {pixi.OLDEST} or newer, then run "
@@ -341,13 +411,21 @@ def _refuse_what_only_pixi_can(manifest: Manifest) -> None:
 
 
 def _build_lock_before(project: Project) -> BuildLock | None:
-    path = project.folder / FILE_NAME
-    return read_build_lock(path) if path.is_file() else None
+    """The build lock as it is; None where it is missing or not usable: it is made anew."""
+    try:
+        return read_build_lock(project.folder / FILE_NAME)
+    except LockError:
+        return None
 
 
-def _lock_build(project: Project, stack: NativeStack, upgrade: Upgrade, console: Console) -> None:
+def _lock_build(
+    project: Project,
+    stacks: Mapping[Platform, NativeStack],
+    upgrade: Upgrade,
+    console: Console,
+) -> None:
     path = project.folder / FILE_NAME
-    wanted = requirements(project, stack)
+    wanted = requirements(project, next(iter(stacks.values())))
     before = _build_lock_before(project)
     current = before is not None and before.solved_from == digest(wanted)
     if current and not upgrade.of_index:
@@ -361,6 +439,7 @@ def _lock_build(project: Project, stack: NativeStack, upgrade: Upgrade, console:
             wanted,
             path,
             keep=[package for package in locked if upgrade.keeps_index(package.name)],
+            macos={p: macos_versions(project, stack) for p, stack in stacks.items()},
             environ=project.machine.environ,
             step=step,
         )

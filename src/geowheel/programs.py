@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from .binary.elf import is_elf
+from . import systems
 from .entry_points import console_scripts
 from .errors import BuildError, Fault
 from .native.linker import NativeManifest
 from .places import Layout, Places
-from .systems import linux
+from .targets import Platform
 
 ALL: Final = ("*",)
 _OWNERS: Final = "libgdal"
@@ -36,12 +36,13 @@ def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, Path]:
 
     No script: gdal-config tells of the prefix, which the user of a wheel does not have.
     """
+    system = systems.of(Platform(manifest.platform))
     found = {
-        PurePosixPath(path).name: prefix / path
+        name: prefix / path
         for path, owner in manifest.owners.items()
-        if PurePosixPath(path).parent == PurePosixPath(linux.PROGRAMS)
+        if PurePosixPath(path).parent == PurePosixPath(system.LAYOUT.programs)
         and owner.name.startswith(_OWNERS)
-        and is_elf(prefix / path)
+        and (name := system.program_name(prefix / path))
     }
     # A command's name is the name of a function as well: entry points are imported.
     return {name: path for name, path in sorted(found.items()) if name.isidentifier()}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from .config import Config, HostFile, read_host
+from .config import Bindings, Config, HostFile, read_host
 from .errors import MachineError, UsageError
 from .native.manifest import Manifest, find_manifest
 from .targets import Platform, Target
@@ -66,10 +66,17 @@ class Project:
     channel: str | None = None
     """What --channel or GEOWHEEL_CHANNEL says; None: the lock, or the configured channels."""
     frozen: bool = False
+    asked_bindings: Bindings | None = None
+    """What --bindings says; None: the configured ones."""
 
     @property
     def config(self) -> Config:
         return self.host.config
+
+    @property
+    def bindings(self) -> Bindings:
+        """Where the bindings come from."""
+        return self.asked_bindings or self.config.bindings
 
     @property
     def folder(self) -> Path:
@@ -124,6 +131,7 @@ def open_project(
     machine: Machine,
     channel: str | None = None,
     frozen: bool = False,
+    bindings: Bindings | None = None,
 ) -> Project:
     """Read the host and its manifest; raises ConfigError with every fault of either."""
     root = root.resolve()
@@ -135,4 +143,5 @@ def open_project(
         machine=machine,
         channel=channel or machine.environ.get(CHANNEL_VARIABLE) or None,
         frozen=frozen,
+        asked_bindings=bindings,
     )

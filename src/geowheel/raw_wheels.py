@@ -13,11 +13,13 @@ from typing import Final
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
+from . import systems
 from .binary.wheel import parse_filename
 from .digest import Artefact, sha256_file
 from .errors import UsageError
 from .project import Project
 from .runs import Request
+from .targets import Platform
 
 _CPYTHON: Final = re.compile(r"cp3(\d{1,2})")
 
@@ -32,31 +34,32 @@ def request_for(project: Project, raw: Path, destination: Path) -> Request:
         raise UsageError("there is no such wheel", where=str(raw))
     parse_filename(raw.name)
     tags = parse_wheel_filename(raw.name)[3]
-    _check_platform(project, raw, tags)
+    platform = _platform(project, raw, tags)
     return Request(
         project=project,
         goals=("repair",),
-        targets=(project.target(_python(project, raw, tags)),),
+        targets=(project.target(_python(project, raw, tags), platform),),
         interpreter=None,
         raw=Artefact(path=raw.resolve(), sha256=sha256_file(raw)),
         destination=destination,
     )
 
 
-def _check_platform(project: Project, raw: Path, tags: frozenset[Tag]) -> None:
-    platforms = {tag.platform for tag in tags}
-    wanted = f"linux_{project.machine.platform.architecture}"
-    if wanted in platforms:
-        return
-    cause = f"its platform tag is {', '.join(sorted(platforms))}, a raw wheel's is {wanted}"
-    if any("linux_" in platform for platform in platforms) and any(
-        platform.startswith(("manylinux", "musllinux")) for platform in platforms
-    ):
+def _platform(project: Project, raw: Path, tags: frozenset[Tag]) -> Platform:
+    """The platform that the wheel's own tag states: its system's tool repairs it."""
+    stated = sorted({tag.platform for tag in tags})
+    for platform in Platform:
+        if any(systems.of(platform).is_raw_tag(platform, tag) for tag in stated):
+            return platform
+    machine = project.machine.platform
+    wanted = systems.of(machine).raw_platform_tag(machine)
+    cause = f"its platform tag is {', '.join(stated)}, a raw wheel's is such as {wanted}"
+    if any(tag.startswith(("manylinux", "musllinux")) for tag in stated):
         cause += ": it was repaired already"
-    elif "any" in platforms:
+    elif "any" in stated:
         cause += ": the build backend made a pure wheel, for one without compiled modules"
     raise UsageError(
-        "this is no raw wheel of this platform",
+        "this is no raw wheel of a platform that geowheel knows",
         where=raw.name,
         cause=cause,
         fix="give the wheel as the build backend made it; a pure host is built by "

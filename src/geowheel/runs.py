@@ -11,21 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import systems
 from .console import Console
 from .context import Context, Tools, find_tools
 from .digest import Artefact, sha256_file
-from .errors import GeowheelError, IntegrityError
+from .errors import GeowheelError, IntegrityError, MachineError
 from .lab.cases import WHOLE, Choice
 from .ledger import Ledger, Record
 from .namesakes import refuse_namesakes
 from .native.locks import Locks, locks_at_hand, resolve
+from .native.pixi_lock import Package
+from .native.prebuilt import prebuilt_at_hand, resolve_prebuilt, wants_prebuilt
 from .native.wrappers import build_variables, reachable
 from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
 from .project import Project
-from .stages import needed
+from .stages import find, needed
 from .stages.repair import only_wheel
 from .summary import failure_of, floor_words, show_lab, show_table, summary_of
-from .targets import Platform, Target
+from .targets import Platform, Target, is_emulated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +92,17 @@ def build_environment(request: Request, console: Console) -> dict[str, str]:
     if finished.error is not None:
         raise finished.error
     folder = reachable(finished.records["fetch"].folder, request.project.machine.cache)
-    return build_variables(folder, context.locks.stack.gdal_version)
+    return build_variables(
+        folder, context.locks.stack.gdal_version, systems.of(context.target.platform)
+    )
 
 
 def show_plan(request: Request, console: Console) -> dict[str, Any]:
     """What `run` would do for every target, running nothing."""
     refuse_namesakes(request.project, request.ledger)
-    tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console, make=False
+    )
     rows: list[dict[str, str]] = []
     for target in request.targets:
         locks = locks_at_hand(request.project, target.platform)
@@ -119,18 +126,23 @@ def show_plan(request: Request, console: Console) -> dict[str, Any]:
 
 def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]]:
     source = request.project.channel or ", ".join(request.project.manifest.channels)
-    rows = [
-        {
-            "target": str(target),
-            "stage": "lock",
-            "subject": str(target.platform),
-            "action": "run",
-            "why": f"no lock: solves against {source}, into the work folder",
-        }
-    ]
+    why = f"no lock: solves against {source}, into the work folder"
+    return _plan_after(request, target, "lock", str(target.platform), why)
+
+
+def _plan_without_interpreter(request: Request, target: Target) -> list[dict[str, str]]:
+    why = "not there yet: unpacks this distribution's own, into the user's cache"
+    return _plan_after(request, target, "interpreter", str(target), why)
+
+
+def _plan_after(
+    request: Request, target: Target, name: str, subject: str, why: str
+) -> list[dict[str, str]]:
+    """Rows for something that every stage waits for."""
+    rows = [{"target": str(target), "stage": name, "subject": subject, "action": "run", "why": why}]
     return rows + [
         {"target": str(target), "stage": stage.name, "subject": subject_of(stage, target),
-         "action": "follows", "why": "after lock"}
+         "action": "follows", "why": f"after {name}"}
         for stage in needed(request.goals)
     ]  # fmt: skip
 
@@ -138,12 +150,22 @@ def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]
 def _plan_with_locks(
     request: Request, target: Target, locks: Locks, tools: Tools, console: Console
 ) -> list[dict[str, str]]:
+    prebuilt = None
+    if wants_prebuilt(request.project):
+        prebuilt = prebuilt_at_hand(request.project, target, locks)
+        if prebuilt is None:
+            return _plan_without_locks(request, target)
+    emulated = is_emulated(target.platform, request.project.machine.platform)
+    wanted = any(stage.interpreter for stage in needed(request.goals))
+    if tools.interpreter is None and emulated and wanted:
+        return _plan_without_interpreter(request, target)
     context = Context(
-        project=request.project, target=target, locks=locks, tools=tools, lab=request.lab
-    )
-    planned = plan(request.goals, context, request.ledger)
+        project=request.project, target=target, locks=locks, tools=tools, prebuilt=prebuilt,
+        lab=request.lab,
+    )  # fmt: skip
+    planned = plan(_goals_of(request, context), context, request.ledger)
     for item in planned:
-        if item.stage.name == "repair" and item.record is not None:
+        if item.stage.name == "repair" and item.record and item.record.facts["floor"]:
             console.line(f"  floor: {floor_words(item.record)}")
     if tools.toolchain is not None:
         console.line(f"  toolchain: {tools.toolchain.describe()}")
@@ -156,14 +178,22 @@ def _plan_with_locks(
 
 def _contexts(request: Request, console: Console) -> list[Context]:
     refuse_namesakes(request.project, request.ledger)
-    tools = find_tools(request.project, request.targets, request.goals, request.interpreter)
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console
+    )
     locks: dict[Platform, Locks] = {}
     for target in request.targets:
         if target.platform not in locks:
             locks[target.platform] = resolve(request.project, target.platform, console)
+    prebuilt: dict[Target, Package | None] = dict.fromkeys(request.targets)
+    if wants_prebuilt(request.project):
+        for target in request.targets:
+            prebuilt[target] = resolve_prebuilt(
+                request.project, target, locks[target.platform], console
+            )
     return [
         Context(project=request.project, target=target, locks=locks[target.platform],
-                tools=tools[target], raw=request.raw, lab=request.lab)
+                tools=tools[target], prebuilt=prebuilt[target], raw=request.raw, lab=request.lab)
         for target in request.targets
     ]  # fmt: skip
 
@@ -177,9 +207,15 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
     console.line(f"  native stack: {locks.source.words}", style=style)
     if context.tools.interpreter is not None:
         console.line(f"  interpreter: {context.tools.interpreter.executable}", style="dim")
+    goals = _goals_of(request, context)
+    if left_out := [goal for goal in request.goals if goal not in goals]:
+        console.warn(
+            f"{', '.join(left_out)}: not run, {request.project.machine.platform} cannot run what "
+            f"is made for {context.target.platform}"
+        )
     with suppress(GeowheelError):  # the run meets it again, as a part of its result
-        console.line(f"  plan: {_in_words(plan(request.goals, context, request.ledger))}")
-    finished = bring_up_to_date(request.goals, context, request.ledger, console)
+        console.line(f"  plan: {_in_words(plan(goals, context, request.ledger))}")
+    finished = bring_up_to_date(goals, context, request.ledger, console)
     if (record := finished.records.get("repair")) is not None:
         _hand_over(request, record)
         if request.destination is None:
@@ -187,6 +223,25 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
     if finished.error is not None and len(request.targets) > 1:  # else the end says it
         console.line(str(finished.error), style="red")
     return finished
+
+
+def _goals_of(request: Request, context: Context) -> tuple[str, ...]:
+    """What is asked for, without what would run a wheel that cannot run here.
+
+    Raises MachineError when nothing else was asked for.
+    """
+    goals = tuple(
+        goal for goal in request.goals if context.runs_wheels or not find(goal).runs_wheel
+    )
+    if not goals:
+        raise MachineError(
+            f"{request.project.machine.platform} cannot run what is made for "
+            f"{context.target.platform}",
+            where=str(context.target),
+            fix="run this on a machine of that platform, with `--wheel`'s file from dist/; "
+            "`nox -s matrix` says what can be done where",
+        )
+    return goals
 
 
 def _in_words(planned: Sequence[Planned]) -> str:

@@ -42,6 +42,7 @@ def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
         found["size"] = {k: v for k, v in size.facts.items() if k != "owners"}
     if test is not None:
         found |= {name: test.facts[name] for name in ("probes", "drivers", "not_in_wheel")}
+        found["emulator"] = test.facts.get("emulator", "")
     if (lab := item.records.get("lab")) is not None:
         found["lab"] = dict(lab.facts)
     return found
@@ -72,7 +73,8 @@ def show_table(
         if (repair := item.records.get("repair")) is not None:
             console.line(f"{wheels.name}/{repair.facts['wheel']}")
             console.line(f"  sha256 {repair.facts['sha256']}")
-            console.line(f"  floor: {floor_words(repair)}")
+            if repair.facts["floor"]:
+                console.line(f"  floor: {floor_words(repair)}")
         if (test := item.records.get("test")) is not None:
             console.line(f"  {words(test.facts['drivers'], test.facts['not_in_wheel'])}")
     for source in sorted(
@@ -128,7 +130,7 @@ def _cells(item: Finished, project: Project) -> list[str]:
     return [
         str(repair.facts["tag"]),
         _size(item.records.get("size"), repair, project),
-        _tests(item.records.get("test"), failed=item.error is not None),
+        _tests(item),
     ]
 
 
@@ -154,15 +156,21 @@ def _size(size: Record | None, repair: Record, project: Project) -> str:
     )
 
 
-def _tests(test: Record | None, *, failed: bool) -> str:
+def _tests(item: Finished) -> str:
+    test = item.records.get("test")
+    if test is None and not item.context.runs_wheels:
+        return "NOT RUN:\nnot this machine's platform"
     if test is None:
-        return "not finished" if failed else "not asked for"
+        return "not finished" if item.error is not None else "not asked for"
     probes = test.facts["probes"]
     good = sum(1 for probe in probes if probe["passed"])
     host = test.facts["host"]
     word = "passed" if test.passed else "FAILED"
     tests = "" if host is None else f"\nhost's tests {'passed' if host['passed'] else 'FAILED'}"
-    return f"{word}\n{good} of {len(probes)} probes{tests}"
+    # No machine of that kind has run it.
+    emulator = test.facts.get("emulator")
+    under = f"\nunder {emulator}" if emulator else ""
+    return f"{word}\n{good} of {len(probes)} probes{tests}{under}"
 
 
 def _fills(size: Record, console: Console) -> None:

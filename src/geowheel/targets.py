@@ -60,6 +60,11 @@ def parse_platform(text: str) -> Platform:
         ) from None
 
 
+def is_emulated(platform: Platform, machine: Platform) -> bool:
+    """Whether programs of a platform are run by an emulator on a machine: both are Linux."""
+    return {platform.system, machine.system} == {System.LINUX} and platform is not machine
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class Target:
     """An interpreter version on a platform: what one wheel is made for."""

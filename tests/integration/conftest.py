@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from geowheel.targets import Platform
 from tests.integration.fixture_channel import Sandbox, Server, stack, write_index, write_samples
 from tests.integration.private_hosts import Installed, PrivateHosts, install, make_private_hosts
 from tests.integration.project_copy import Built
+from tests.integration.windows_fixtures import WindowsStack, compile_stacks
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +70,7 @@ def locked_once(served: Server, tmp_path_factory: pytest.TempPathFactory) -> San
 @pytest.fixture
 def locked(locked_once: Sandbox, sandbox: Sandbox) -> Sandbox:
     """A host with committed locks of its own, an empty cache."""
-    for path in (locked_once.pixi_lock, locked_once.build_lock):
+    for path in (locked_once.pixi_lock, locked_once.conda_lock, locked_once.build_lock):
         shutil.copy(path, sandbox.root)
     sandbox.server.reset()
     return sandbox
@@ -86,3 +88,9 @@ def three_hosts(
 ) -> Installed:
     """Their wheels and that of hosts/gdal in one environment."""
     return install(built, private_hosts, tmp_path_factory.mktemp("three"))
+
+
+@pytest.fixture(scope="session")
+def windows_stacks(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Platform, WindowsStack]:
+    """A native stack for Windows, for x64 and for ARM; not to be changed."""
+    return compile_stacks(tmp_path_factory.mktemp("windows-stacks"))

@@ -233,7 +233,8 @@ _PARTS: Final = (
     _Part(name="gdal", version=GDAL, build="py312h0_0", patterns=(f"{SITE_PACKAGES}/**/*",),
           depends=(f"libgdal-core {GDAL}.*", "python >=3.12,<3.13.0a0", "python_abi 3.12.* *_cp312",
                    "numpy >=1.23,<3")),
-    _Part(name="ca-certificates", version="2026.1", patterns=("ssl/*",), noarch=True),
+    _Part(name="ca-certificates", version="2026.1", patterns=("ssl/*",), noarch=True,
+          depends=("__unix",)),
     # What `gdal` depends on, and no wheel takes anything from.
     _Part(name="python", version="3.12.13", patterns=("bin/python3.12",),
           build="h0_0_cpython"),

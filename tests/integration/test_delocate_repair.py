@@ -445,7 +445,9 @@ def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.Monke
     assert contents(repaired.tree) == contents(elsewhere.tree)
     assert calls.read_text().count("codesign --force --sign -\n") == len(repaired.binaries)
     assert "-delete_rpath /opt/builder/lib" in calls.read_text()
-    assert {"otool", "install_name_tool", "codesign"} < set(tool_versions(os.environ))
+    assert {"otool", "install_name_tool", "codesign"} < set(
+        tool_versions(Platform.OSX_ARM64, os.environ)
+    )
 
 
 @OFF_A_MAC
@@ -466,7 +468,7 @@ def test_a_mac_without_its_command_line_tools(arm: Bench, monkeypatch: pytest.Mo
     (folder / "codesign").unlink()
     assert "codesign was not found" in arm.refused(MachineError)
     with pytest.raises(MachineError, match="codesign"):
-        tool_versions(os.environ)
+        tool_versions(Platform.OSX_ARM64, os.environ)
 
 
 # --- what is refused -------------------------------------------------------------------------
@@ -630,7 +632,7 @@ def test_a_damaged_library_of_the_stack_is_named(arm: Bench) -> None:
 
 @OFF_A_MAC
 def test_the_tools_that_shape_the_bytes_are_known() -> None:
-    versions = tool_versions(os.environ)
+    versions = tool_versions(Platform.OSX_ARM64, os.environ)
     assert versions["delocate"] == "0.13.0"
     assert versions["repairwheel"] == "0.8.0"
     assert set(versions) == {"delocate", "macholib", "repairwheel", "zlib"}

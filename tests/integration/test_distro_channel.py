@@ -23,6 +23,8 @@ from geowheel.console import Console
 from geowheel.errors import ChannelError
 from geowheel.native.conversion import read_dynamic
 from geowheel.native.distro import RUNTIMES, DistroChannel, make_distro_channel
+from geowheel.project import this_machine
+from geowheel.targets import Platform
 
 pytestmark = [pytest.mark.integration, pytest.mark.distro]
 
@@ -37,9 +39,15 @@ class Prefix:
     unpacked: Mapping[str, Path]
 
 
-def make(folder: Path, logs: Path, environ: Mapping[str, str] = os.environ) -> DistroChannel:
+def make(
+    folder: Path,
+    logs: Path,
+    environ: Mapping[str, str] = os.environ,
+    platform: Platform | None = None,
+) -> DistroChannel:
+    platform = platform or this_machine(os.environ).platform
     with Console(logs=logs, quiet=True).step("channel", "test") as step:
-        return make_distro_channel(folder, environ=environ, step=step)
+        return make_distro_channel(folder, platform=platform, environ=environ, step=step)
 
 
 @pytest.fixture(scope="session")
@@ -243,9 +251,11 @@ def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path, channel: DistroCh
     code = (
         "import os, sys; from pathlib import Path; from geowheel.console import Console\n"
         "from geowheel.native.distro import make_distro_channel\n"
+        "from geowheel.project import this_machine\n"
         "folder = Path(sys.argv[1])\n"
         "with Console(logs=folder.with_name('logs'), quiet=True).step('channel', '') as step:\n"
-        "    make_distro_channel(folder, environ=os.environ, step=step)\n"
+        "    platform = this_machine(os.environ).platform\n"
+        "    make_distro_channel(folder, platform=platform, environ=os.environ, step=step)\n"
     )
     folder = tmp_path / "channel"
     running = subprocess.Popen([sys.executable, "-c", code, str(folder)])

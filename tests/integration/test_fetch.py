@@ -93,9 +93,9 @@ def test_everything_is_downloaded_once_and_placed_with_its_owner(locked: Sandbox
     }
     assert found == set(manifest.owners)
     script = (locked.prefix() / "bin/proj-config").read_text()
-    assert script == f"#!{linux.PREFIX_STRING}/bin/sh\necho {linux.PREFIX_STRING}\n"
+    assert script == f"#!{linux.LAYOUT.prefix_string}/bin/sh\necho {linux.LAYOUT.prefix_string}\n"
     library = (locked.prefix() / "lib/libgdal.so.36").read_bytes()
-    assert f"gdal\0{linux.PREFIX_STRING}/share/gdal\0".encode() in library
+    assert f"gdal\0{linux.LAYOUT.prefix_string}/share/gdal\0".encode() in library
     assert library.endswith(b"\0tail")
     assert (locked.prefix() / "lib/libgdal.so").readlink() == Path("libgdal.so.36")
 
@@ -114,7 +114,7 @@ def test_no_network_is_needed_when_the_store_has_all(locked: Sandbox) -> None:
 def test_without_a_lock_it_is_solved_into_the_work_folder(sandbox: Sandbox) -> None:
     result = sandbox.run("fetch")
     assert result.code == 0, result.err
-    assert "solved now: no lock is committed" in result.err
+    assert "not locked: no lock is committed" in result.err
     assert not sandbox.pixi_lock.exists() and not sandbox.build_lock.exists()
     sandbox.server.reset()
     assert sandbox.run("fetch").code == 0

@@ -190,11 +190,13 @@ def test_packages_of_a_channel_that_is_gone_are_not_kept(changing: Sandbox) -> N
     assert changing.run("fetch").code == 0
 
 
-def test_a_damaged_lock_is_made_anew(locked: Sandbox) -> None:
-    good = locked.pixi_lock.read_bytes()
-    locked.pixi_lock.write_bytes(good[: len(good) // 2])
+@pytest.mark.parametrize("name", ["pixi_lock", "build_lock"])
+def test_a_damaged_lock_is_made_anew(locked: Sandbox, name: str) -> None:
+    path: Path = getattr(locked, name)
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
     assert locked.run("lock").code == 0
-    assert locked.pixi_lock.read_bytes() == good
+    assert path.read_bytes() == good
 
 
 # ---------------------------------------------------------------------------- --check

@@ -139,8 +139,9 @@ def in_format_6(lock: Path) -> bytes:
                 packages[record.url] = record
     lines += ["packages:"]
     for url, record in sorted(packages.items()):
-        assert record.sha256 is not None
+        assert record.sha256 is not None and record.md5 is not None
         lines += [f"- conda: {url}", f"  sha256: {record.sha256.hex()}"]
+        lines += [f"  md5: {record.md5.hex()}"]
         if record.depends:
             lines += ["  depends:", *(f"  - {need}" for need in record.depends)]
         lines += [f"  license: {record.license}", f"  size: {record.size}"]

@@ -82,6 +82,7 @@ def make_locks(*, committed: bool = True) -> Locks:
         build=cast("BuildLock", None),
         source=Source(committed=committed, channels=("conda-forge",), words="a toy channel"),
         mirrors=Mirrors(),
+        channels=(),
         path=Path("pixi.lock"),
     )
 

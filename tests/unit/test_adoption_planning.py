@@ -18,6 +18,7 @@ from geowheel.adoption.facts import Facts, Pixi, PixiEnvironment, Wishes
 from geowheel.adoption.planning import Change, Plan, appended, plan
 from geowheel.config import Config, host_from
 from geowheel.errors import ConfigError, UsageError
+from geowheel.native.pixi import OLDEST
 from geowheel.places import Layout
 
 ROOT = Path(__file__).parents[2]
@@ -425,9 +426,14 @@ def test_a_dependency_on_gdal_is_pointed_at(requirement: str, is_gdal: bool) -> 
     made = plan(facts(text), Wishes())
     assert ("The project depends on GDAL" in "\n".join(made.notes)) is is_gdal
     after = changes(made)["pyproject.toml"].after
-    assert after.endswith(text) is False and after.count(requirement) == (1 if is_gdal else 2)
+    assert after.startswith(text) and after.count(requirement) == (1 if is_gdal else 2)
     none = plan(facts(text), Wishes(layout=Layout.NONE))
     assert "The project depends on GDAL" not in "\n".join(none.notes)
+
+
+def test_a_new_manifest_asks_for_a_pixi_that_geowheel_uses() -> None:
+    workspace = tomllib.loads(templates.pixi("name"))["workspace"]
+    assert workspace["requires-pixi"] == f">={OLDEST}"
 
 
 # ---------------------------------------------------------------------------- noxfile, .gitignore

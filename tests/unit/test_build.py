@@ -22,7 +22,8 @@ from geowheel.native.store import Store
 from geowheel.process import Result
 from geowheel.stages.build import BuildInputs, RawWheelInputs, run
 from geowheel.stages.contract import Outcome
-from geowheel.systems.linux import Toolchain
+from geowheel.systems.contract import Toolchain
+from geowheel.targets import Platform
 
 from .hosts import make_interpreter, make_places, make_step, result
 
@@ -30,7 +31,9 @@ TAG = "cp312-cp312-linux_x86_64"
 PYTHON = Path("/environment/bin/python")
 TOOLCHAIN = Toolchain(
     cc=Path("/usr/bin/gcc"), cxx=Path("/usr/bin/g++"), version="g++ 12", target="x86_64-linux-gnu",
-    linker="GNU ld", libc="2.36", libstdcxx="libstdc++.so.6.0.30",
+    linker="GNU ld", libc="glibc 2.36", libstdcxx="libstdc++.so.6.0.30",
+    compile_flags=("-O2",), link_flags=("-shared",), host_flags=("-O2", "-DNDEBUG"),
+    host_link_flags=("-Wl,--build-id=none",),
 )  # fmt: skip
 PAYLOAD = ("osgeo/__init__.py", "osgeo/_gdal.so", "osgeo/_data/gdal/a.csv")
 
@@ -118,7 +121,8 @@ class World:
             host_files=read_tree(checkout), build_system=BuildSystem(requires=(), backend=backend),
             requirements=downloads, interpreter=make_interpreter(python),
             prefix=Made(folder=self.root / "fetch" / "prefix", content=""), toolchain=TOOLCHAIN,
-            gdal_version="3.10.2", git="", store=store, cache=self.root / "cache",
+            platform=Platform.LINUX_64, gdal_version="3.10.2", git="", store=store,
+            cache=self.root / "cache",
             environ={"PATH": "/usr/bin", "CC": "/opt/cc", "CFLAGS": "-O3"},
         )  # fmt: skip
         self.made.mkdir()
@@ -131,7 +135,7 @@ class World:
         inputs = RawWheelInputs(
             payload=self.payload_made(), commands=self.commands,
             places=make_places(self.import_package),
-            interpreter_tag="cp312", platform_tag="linux_x86_64",
+            interpreter_tag="cp312", platform=Platform.LINUX_64, platform_tag="linux_x86_64",
             raw=Artefact(path=raw, sha256=""),
         )  # fmt: skip
         self.made.mkdir()

@@ -72,7 +72,11 @@ def test_markers_see_the_target_and_not_this_machine(
         ("cp312-cp312-macosx_11_0_arm64", {Platform.OSX_ARM64}),
         ("cp312-cp312-macosx_10_13_x86_64", {Platform.OSX_64}),
         ("cp312-cp312-macosx_10_9_universal2", {Platform.OSX_64, Platform.OSX_ARM64}),
-        ("cp312-cp312-macosx_11_0_universal2", {Platform.OSX_64, Platform.OSX_ARM64}),
+        ("cp312-cp312-macosx_11_0_universal2", {Platform.OSX_ARM64}),
+        ("cp312-cp312-macosx_10_14_x86_64", set()),
+        ("cp312-cp312-macosx_11_0_x86_64", set()),
+        ("cp312-cp312-musllinux_1_2_aarch64", set()),
+        ("cp312-cp312-win32", set()),
         ("cp312-cp312-macosx_14_0_arm64", set()),
         ("cp312-cp312-win_amd64", {Platform.WIN_64}),
         ("cp312-cp312-win_arm64", {Platform.WIN_ARM64}),
@@ -108,6 +112,23 @@ def test_a_newer_manylinux_goes_before_an_older_one() -> None:
     names = [tag.platform for tag in target_tags(LINUX)]
     assert names.index("manylinux_2_28_x86_64") < names.index("manylinux_2_17_x86_64")
     assert names.index("manylinux2014_x86_64") < names.index("linux_x86_64")
+
+
+ARM_MAC = Target(python="3.12", platform=Platform.OSX_ARM64)
+INTEL_MAC = Target(python="3.12", platform=Platform.OSX_64)
+
+
+@pytest.mark.parametrize("target", [ARM_MAC, INTEL_MAC], ids=str)
+def test_an_older_macos_goes_before_a_newer_one_that_is_only_allowed(target: Target) -> None:
+    machine = target.platform.architecture
+    tags = target_tags(target, macos=("11.0", "14.0"))
+    wanted, allowed = (
+        Tag("cp312", "cp312", f"macosx_{version}_0_{machine}") for version in (11, 14)
+    )
+    assert tags.index(wanted) < tags.index(Tag("cp312", "abi3", f"macosx_11_0_{machine}"))
+    assert tags.index(Tag("cp312", "abi3", f"macosx_11_0_{machine}")) < tags.index(allowed)
+    assert len(tags) == len(set(tags))
+    assert Tag("cp312", "cp312", f"macosx_15_0_{machine}") not in tags
 
 
 # ---------------------------------------------------------------------------- reading
@@ -171,6 +192,51 @@ def test_a_group_takes_its_own_and_the_best_wheel_of_the_target(tmp_path: Path) 
     assert lock.solved_from == "x"
 
 
+ACCELERATE = {
+    ARM_MAC: ("macosx_11_0_arm64", "macosx_14_0_arm64"),
+    INTEL_MAC: ("macosx_10_13_x86_64", "macosx_14_0_x86_64"),
+}
+
+
+@pytest.mark.parametrize("target", [ARM_MAC, INTEL_MAC], ids=str)
+def test_what_a_build_takes_is_for_the_targets_floor(tmp_path: Path, target: Target) -> None:
+    old, new = ACCELERATE[target]
+    both = package(
+        "numpy",
+        *(wheel("numpy", tag=f"cp312-cp312-{platform}") for platform in (new, old)),
+        marker=group("bindings", "build"),
+    )
+    lock = write(tmp_path, both)
+    for macos in ((), ("13.0",), ("11.0", "14.0")):
+        for name in ("bindings", "build"):
+            (numpy,) = replace(lock, macos=macos).requirements(name, target)
+            assert numpy.file_name == f"numpy-1.0-cp312-cp312-{old}.whl"
+
+
+@pytest.mark.parametrize("target", [ARM_MAC, INTEL_MAC], ids=str)
+def test_a_wheel_for_a_newer_macos_only_is_named(tmp_path: Path, target: Target) -> None:
+    _, new = ACCELERATE[target]
+    marker = group("bindings", "build")
+    pure = package("backend", wheel("backend"), marker=group("build"))
+    lock = write(
+        tmp_path, pure, package("numpy", wheel("numpy", tag=f"cp312-cp312-{new}"), marker=marker)
+    )
+    oldest = "11.0" if target is ARM_MAC else "10.13"
+    with pytest.raises(LockError) as caught:
+        lock.requirements("build", target)
+    (fault,) = caught.value.faults
+    assert fault.what == (
+        f"numpy 1.0 has no wheel for macOS {oldest}, only numpy-1.0-cp312-cp312-{new}.whl"
+    )
+    assert fault.where == str(lock.path) and "[tool.geowheel.floor] macos" in fault.fix
+    (numpy,) = replace(lock, macos=(oldest, "14.0")).requirements("bindings", target)
+    assert new in numpy.file_name
+    lock = write(tmp_path, package("numpy", wheel("numpy", tag="cp312-cp312-win_amd64"),
+                                   marker=marker))  # fmt: skip
+    with pytest.raises(LockError, match="build requirements of"):
+        lock.requirements("build", target)
+
+
 def test_a_name_in_a_url_is_unescaped(tmp_path: Path) -> None:
     made = wheel("torch")
     made["url"] = "https://i.invalid/torch-2.0%2Bcpu-py3-none-any.whl?sig=x#frag"
@@ -219,6 +285,7 @@ def test_what_could_not_be_fetched_or_verified_is_refused(
     [
         (None, "there is no build lock"),
         ("not toml", "not a valid pylock file"),
+        ("# \xff", "not a valid pylock file"),
         ('lock-version = "1.0"\n', "not a valid pylock file"),
         ('lock-version = "9.0"\ncreated-by = "x"\npackages = []\n', "not a valid pylock file"),
     ],
@@ -226,7 +293,7 @@ def test_what_could_not_be_fetched_or_verified_is_refused(
 def test_a_build_lock_that_cannot_be_used(tmp_path: Path, text: str | None, expected: str) -> None:
     path = tmp_path / "pylock.geowheel.toml"
     if text is not None:
-        path.write_text(text)
+        path.write_text(text, encoding="latin-1")  # which is not always UTF-8
     with pytest.raises(LockError, match=expected) as caught:
         read_build_lock(path)
     assert str(path) in str(caught.value) and "nox -s lock" in str(caught.value)
@@ -309,6 +376,27 @@ def test_groups_are_merged_and_what_no_target_can_use_left_out(uv: FakeUv, tmp_p
     assert lock.solved_from == digest(WANTED)
     assert lock.gdal_sdist.sha256 == "1" * 64
     assert [p.name for p in (tmp_path / "lock").iterdir()] == ["pylock.geowheel.toml"]
+
+
+def test_wheels_for_a_newer_macos_stay_in_the_lock_and_are_warned_of(
+    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uv.answers = {
+        **uv.answers,
+        "backend": [package("backend", wheel("backend", tag="py3-none-macosx_14_0_arm64"),
+                            wheel("backend", tag="py3-none-manylinux2014_x86_64"))],
+    }  # fmt: skip
+    lock = solve(uv, tmp_path / "lock.toml")
+    assert "backend 1.0 has no wheel for cp311-osx-arm64" in capsys.readouterr().err
+    (backend,) = (p for p in lock.pylock.packages if p.name == "backend")
+    assert len(backend.wheels or ()) == 2
+    before = (tmp_path / "lock.toml").read_bytes()
+    solve_build_lock(
+        WANTED, tmp_path / "lock.toml", environ={"SECRET": "x"}, step=uv,  # type: ignore[arg-type]
+        macos={Platform.OSX_ARM64: ("11.0", "14.0")},
+    )  # fmt: skip
+    assert "no wheel" not in capsys.readouterr().err
+    assert (tmp_path / "lock.toml").read_bytes() == before
 
 
 def test_the_oldest_python_counts_and_gdal_is_never_built(uv: FakeUv, tmp_path: Path) -> None:

@@ -38,7 +38,13 @@ def put(path: Path, *, days: float, data: bytes = b"12345") -> Path:
 
 def age(path: Path, days: float) -> None:
     then = time.time() - days * DAY
-    os.utime(path, (then, then))
+    os.utime(path, (then, then), follow_symlinks=False)
+
+
+def link(path: Path, target: Path, *, days: float) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(target, target_is_directory=True)
+    age(path, days)
 
 
 @pytest.fixture
@@ -50,8 +56,10 @@ def cache(tmp_path: Path) -> Path:
         put(folder / "repodata" / f"{name}.json", days=days)
         put(folder / "channels" / name / "linux-64" / "repodata.json", days=days)
         age(folder / "channels" / name, days)
+        put(folder / "interpreters" / name / "packages.json", days=days)
         put(folder / "pixi" / "pkgs" / name / "index.json", days=days)
         put(folder / "tools" / name / "geowheel-complete.json", days=days)
+        link(folder / "links" / name, tmp_path / "work folder", days=days)
     return folder
 
 
@@ -66,23 +74,20 @@ def left(cache: Path) -> set[str]:
 def test_list_counts_by_kind(cache: Path, console: Console) -> None:
     found = show(cache, console)
     assert [row["kind"] for row in found["kinds"]] == [str(kind) for kind in Kind]
-    *rows, links = found["kinds"]
-    assert {(row["entries"], row["bytes"]) for row in rows} == {(2, 10)}
+    rows = found["kinds"]
+    assert {row["entries"] for row in rows} == {2}
     assert {(row["newest_days"], row["oldest_days"]) for row in rows} == {(10, 100)}
-    assert (links["entries"], found["bytes"]) == (0, 50)
+    assert [row["bytes"] for row in rows] == [10, 10, 10, 10, 10, 10, 0], "a link has no size"
+    assert found["bytes"] == 60
 
 
 def test_a_link_goes_by_age_and_never_what_it_leads_to(cache: Path, console: Console) -> None:
     work = put(cache.parent / "a b" / "prefix" / "file", days=100).parent
     for name, target in (("there", work), ("gone", cache.parent / "c d")):
-        reachable = cache / "links" / name
-        reachable.parent.mkdir(exist_ok=True)
-        reachable.symlink_to(target, target_is_directory=True)
-        then = time.time() - 100 * DAY
-        os.utime(reachable, (then, then), follow_symlinks=False)
+        link(cache / "links" / name, target, days=100)
     assert show(cache, console)["kinds"][-1]["bytes"] == 0
     run(cache, console)
-    assert list((cache / "links").iterdir()) == []
+    assert [path.name for path in (cache / "links").iterdir()] == ["bb"]
     assert (work / "file").is_file()
 
 
@@ -94,7 +99,7 @@ def test_an_empty_cache_is_listed_and_pruned(tmp_path: Path, console: Console) -
 
 def test_what_was_not_used_lately_goes(cache: Path, console: Console) -> None:
     found = run(cache, console)
-    assert len(found["removed"]) == 5 and found["bytes"] == 25
+    assert len(found["removed"]) == 7 and found["bytes"] == 30
     assert left(cache) == {f"{kind} bb" for kind in Kind}
     assert run(cache, console)["removed"] == []
 
@@ -102,7 +107,7 @@ def test_what_was_not_used_lately_goes(cache: Path, console: Console) -> None:
 def test_without_yes_nothing_goes(cache: Path, console: Console) -> None:
     before = left(cache)
     found = run(cache, console, remove=False)
-    assert len(found["old"]) == 5 and found["removed"] == []
+    assert len(found["old"]) == 7 and found["removed"] == []
     assert left(cache) == before
 
 
@@ -126,7 +131,7 @@ def test_what_is_at_work_stays(cache: Path, console: Console) -> None:
     with FileLock(entry / ".lock"), FileLock(cache / "tools" / "aa.lock"):
         removed = run(cache, console)["removed"]
     assert "store aa" in left(cache) and "tools aa" in left(cache)
-    assert len(removed) == 3
+    assert len(removed) == 5
     assert len(run(cache, console)["removed"]) == 2
 
 

@@ -16,6 +16,7 @@ from geowheel.native.channels import (
     parse_channel,
     read_mirrors,
 )
+from geowheel.targets import Platform
 
 FORGE = "https://conda.anaconda.org/conda-forge/"
 
@@ -132,11 +133,19 @@ def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
 
 def test_the_state_follows_the_index(tmp_path: Path) -> None:
     found = folder_channel(channel_folder(tmp_path / "c"))
-    before = found.state()
-    assert found.state() == before
+    before = found.state(Platform.LINUX_64)
+    assert found.state(Platform.LINUX_64) == before
     (tmp_path / "c/noarch/repodata.json").write_text('{"packages": {}}')
-    assert found.state() != before
-    assert named_channel("conda-forge").state() == "remote"
+    assert found.state(Platform.LINUX_64) != before
+    assert named_channel("conda-forge").state(Platform.LINUX_64) == "remote"
+
+
+def test_a_platform_that_is_added_changes_no_other_ones_state(tmp_path: Path) -> None:
+    found = folder_channel(channel_folder(tmp_path / "c"))
+    before = {platform: found.state(platform) for platform in Platform}
+    (tmp_path / "c/linux-aarch64").mkdir()
+    (tmp_path / "c/linux-aarch64/repodata.json").write_text("{}")
+    assert {p for p in Platform if found.state(p) != before[p]} == {Platform.LINUX_AARCH64}
 
 
 @pytest.mark.parametrize(

@@ -184,18 +184,16 @@ def test_an_unknown_python_lists_the_known_ones(
     assert ", ".join(PYTHONS) in text
 
 
-@pytest.mark.parametrize(
-    ("platform", "expected"),
-    [
-        ("osx-arm64", "wheels for osx-arm64 cannot be made on linux-64"),
-        ("win32", "unknown platform 'win32'"),
-    ],
-)
-def test_a_foreign_platform_is_refused(
-    root: Path, capsys: pytest.CaptureFixture[str], platform: str, expected: str
-) -> None:
-    assert main(["build", "--root", str(root), "--platform", platform]) == 2
-    assert expected in capsys.readouterr().err
+def test_an_unknown_platform_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--root", str(root), "--platform", "win32"]) == 2
+    assert "unknown platform 'win32'" in capsys.readouterr().err
+
+
+def test_every_platform_may_be_asked_for_from_every_machine(request_of: Call) -> None:
+    request = request_of("build", "--platform", "osx-arm64", "--platform", "win-64")
+    assert {target.platform for target in request.targets} == {
+        Platform.OSX_ARM64, Platform.WIN_64,
+    }  # fmt: skip
 
 
 def test_the_machines_own_platform_may_be_named(request_of: Call) -> None:

@@ -132,6 +132,16 @@ def test_broken_toml_names_the_file(tmp_path: Path) -> None:
     assert "not valid TOML" in fault and "pyproject.toml" in fault
 
 
+@pytest.mark.parametrize("name", ["project", "build-system", "tool"])
+@pytest.mark.parametrize("value", ["3", "[]"])
+def test_what_has_to_be_a_table_is_one(tmp_path: Path, name: str, value: str) -> None:
+    lines = [f"{name} = {value}"]
+    if name != "tool":
+        lines += ["[tool.geowheel]", 'pythons = ["3.12"]']
+    (fault,) = faults(tmp_path, "\n".join(lines))
+    assert f"{name} must be a table" in fault and "pyproject.toml" in fault
+
+
 def test_a_boolean_is_no_number(tmp_path: Path) -> None:
     text = MINIMAL + "[tool.geowheel.test]\ntimeout-seconds = true"
     assert "must be a whole number" in "\n".join(faults(tmp_path, text))

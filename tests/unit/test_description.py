@@ -84,7 +84,9 @@ STACK = manifest(
 
 
 def origins(places: Places, *members: str) -> dict[str, str]:
-    found = Origins(places=places, manifest=STACK, sdist=SDIST, host=HOST, bundled=(GDAL,))
+    found = Origins(
+        places=places, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(GDAL,)
+    )
     return {path: str(origin) for path, origin in found.of(members).items()}
 
 
@@ -122,10 +124,23 @@ def test_without_bindings_the_package_is_the_hosts() -> None:
 
 def test_a_library_that_no_package_owns_ends_the_build() -> None:
     planted = Bundled(soname="libx.so.1", source="libx.so.1", path="host.libs/libx-0.so.1")
-    found = Origins(places=PRIVATE, manifest=STACK, sdist=SDIST, host=HOST, bundled=(planted,))
+    found = Origins(
+        places=PRIVATE, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(planted,)
+    )
     with pytest.raises(BuildError, match=r"host\.libs/libx-0\.so\.1 is in the wheel") as caught:
         found.of([planted.path])
     assert "lib/libx.so.1" in str(caught.value)
+
+
+def test_a_library_beside_the_library_folder_has_its_own_path() -> None:
+    """Visual C++'s runtime lies at the prefix's root, not in Library/bin."""
+    planted = Bundled(soname="x.dll", source="../x.dll", path="host.libs/x-0.dll")
+    found = Origins(
+        places=PRIVATE, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(planted,)
+    )
+    with pytest.raises(BuildError) as caught:
+        found.of([planted.path])
+    assert caught.value.faults[0].where == "x.dll"
 
 
 def test_a_plugin_and_a_data_file_that_no_package_owns_end_it_as_well() -> None:
@@ -265,7 +280,13 @@ def described(wheel: RepairedTree) -> tuple[Any, Path]:
     fetched = wheel.tree.parent / "fetched"
     gate = LicenceGate(refuse=None, accept=(), locked=True)
     found = describe(
-        wheel, fetched=fetched, places=PRIVATE, sdist=SDIST, gate=gate, step=make_step(fetched)
+        wheel,
+        fetched=fetched,
+        places=PRIVATE,
+        sdist=SDIST,
+        prebuilt=None,
+        gate=gate,
+        step=make_step(fetched),
     )
     return found, wheel.tree / "host-1.0.dist-info"
 
@@ -331,7 +352,13 @@ def test_a_package_without_a_licence_that_is_refused_names_itself(wheel: Repaire
     gate = LicenceGate(refuse=("MI*",), accept=("proj*", "ca-*"), locked=False)
     with pytest.raises(BuildError) as caught:
         describe(
-            wheel, fetched=fetched, places=PRIVATE, sdist=SDIST, gate=gate, step=make_step(fetched)
+            wheel,
+            fetched=fetched,
+            places=PRIVATE,
+            sdist=SDIST,
+            prebuilt=None,
+            gate=gate,
+            step=make_step(fetched),
         )
     assert "libgdal-core 1.2 is under MIT" in str(caught.value)
     assert "proj 1.2" not in str(caught.value)

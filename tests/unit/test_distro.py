@@ -38,7 +38,16 @@ from geowheel.native.debian import (
     sanitised,
     split_version,
 )
-from geowheel.native.distro import STATE, Entry, State, library_of, read_state, write_state
+from geowheel.native.distro import (
+    STATE,
+    Entry,
+    State,
+    architecture_of,
+    entry_name,
+    library_of,
+    read_state,
+    write_state,
+)
 from geowheel.targets import Platform
 
 TABLE = load_table()
@@ -386,6 +395,21 @@ def test_places(path: str, place: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("usr/lib/aarch64-linux-gnu/libgdal.so.32", "lib/libgdal.so.32"),
+        ("lib/aarch64-linux-gnu/libz.so.1", "lib/libz.so.1"),
+        ("usr/lib/aarch64-linux-gnu/hdf5/serial/libhdf5.so.103", "lib/libhdf5.so.103"),
+        ("usr/lib/aarch64-linux-gnu/pkgconfig/gdal.pc", "lib/pkgconfig/gdal.pc"),
+        ("usr/bin/gdalinfo", "bin/gdalinfo"),
+    ],
+)
+def test_places_on_another_architecture(path: str, place: str) -> None:
+    layout = Layout(table=TABLE, architecture=TABLE.architectures["arm64"])
+    assert layout.place(path) == place
+
+
+@pytest.mark.parametrize(
     ("path", "rpath"),
     [
         ("lib/libgdal.so.32", "$ORIGIN"),
@@ -467,15 +491,48 @@ def test_every_licence_name_gives_one_line(name: str) -> None:
 # --- the state
 
 
+def entry(*files: str, key: str = "k") -> Entry:
+    return Entry(key=key, files=dict.fromkeys(files, "s"), provides=("liba.so.1",), needs=())
+
+
 def test_the_state_survives_and_damage_means_starting_over(tmp_path: Path) -> None:
-    entry = Entry(key="k", files={"linux-64/a.conda": "s"}, provides=("liba.so.1",), needs=())
-    state = State(entries={"a": entry}, indexed="i")
+    state = State(entries={"linux-64/a": entry("linux-64/a.conda")}, indexed={"linux-64": "i"})
     write_state(tmp_path / "channel", state)
     assert read_state(tmp_path / "channel") == state
     assert [p.name for p in (tmp_path / "channel").iterdir()] == [STATE]
-    for damage in ("", "[]", json.dumps({"entries": {"a": {}}, "indexed": ""})):
+    damaged = [{"entries": {"a": {}}, "indexed": {}}, {"entries": {}, "indexed": "of an older one"}]
+    for damage in ("", "[]", *map(json.dumps, damaged)):
         (tmp_path / "channel" / STATE).write_text(damage)
         assert read_state(tmp_path / "channel") == State()
+
+
+def test_the_state_tells_platforms_apart() -> None:
+    x86, arm, common = entry("linux-64/a"), entry("linux-aarch64/a"), entry("noarch/b")
+    state = State(entries={"linux-64/a": x86, "linux-aarch64/a": arm, "noarch/b": common})
+    assert state.of(Platform.LINUX_64) == {"linux-64/a": x86, "noarch/b": common}
+    assert state.of(Platform.LINUX_AARCH64) == {"linux-aarch64/a": arm, "noarch/b": common}
+    assert state.files("linux-64") == {"linux-64/a": "s"}
+    assert state.files("noarch") == {"noarch/b": "s"}
+
+
+def test_recipes_of_two_platforms_have_two_names_and_of_all_platforms_one() -> None:
+    kept = index(deb("libgdal32", "3.6.2-1"), deb("ca-certificates", "20240203"))
+    names = {
+        platform: {entry_name(r) for r in plan_recipes(kept, TABLE, BOOKWORM, platform)}
+        for platform in (Platform.LINUX_64, Platform.LINUX_AARCH64)
+    }
+    assert names == {
+        Platform.LINUX_64: {"linux-64/libgdal-core", "noarch/ca-certificates"},
+        Platform.LINUX_AARCH64: {"linux-aarch64/libgdal-core", "noarch/ca-certificates"},
+    }
+
+
+def test_every_platform_has_the_distributions_name_of_its_architecture_or_is_refused() -> None:
+    name, architecture = architecture_of(Platform.LINUX_AARCH64, TABLE)
+    assert (name, architecture.multiarch) == ("arm64", "aarch64-linux-gnu")
+    with pytest.raises(MachineError, match="no distro channel for osx-arm64") as caught:
+        architecture_of(Platform.OSX_ARM64, TABLE)
+    assert "linux-64, linux-aarch64" in str(caught.value)
 
 
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:

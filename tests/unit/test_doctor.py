@@ -7,20 +7,25 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
+from packaging.pylock import Pylock
 
 from geowheel import doctor as module
 from geowheel.doctor import doctor
 from geowheel.errors import ConfigError, LockError, MachineError
+from geowheel.native.build_lock import BuildLock
 from geowheel.project import Machine, Project
 
 from .hosts import RUNNING, make_console, make_interpreter, make_locks, make_project, write_host
 
 Checks = dict[str, dict[str, Any]]
+TO_FETCH = module._to_fetch
+"""The real one, which a healthy machine has not."""
 
 
 def refuse(error: Exception) -> Callable[..., NoReturn]:
@@ -39,7 +44,7 @@ def root(tmp_path: Path) -> Path:
 def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything, without asking it."""
     answers: dict[str, Any] = {
-        "find_toolchain": SimpleNamespace(describe=lambda: "g++ 99"),
+        "_toolchain": SimpleNamespace(describe=lambda: "g++ 99"),
         "find_pixi": None,
         "find_interpreter": make_interpreter(RUNNING),
         "locks_at_hand": make_locks(),
@@ -112,7 +117,7 @@ def test_a_broken_configuration_is_missing(root: Path) -> None:
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize(
-    ("name", "check"), [("find_toolchain", "compilers"), ("tool_path", "uv"), ("find_pixi", "pixi")]
+    ("name", "check"), [("_toolchain", "compilers"), ("tool_path", "uv"), ("find_pixi", "pixi")]
 )
 def test_what_is_missing_comes_with_its_command(
     root: Path, monkeypatch: pytest.MonkeyPatch, name: str, check: str
@@ -182,6 +187,38 @@ def test_without_a_lock_the_distribution_may_stand_in(
 def test_a_stale_lock_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "locks_at_hand", refuse(LockError("stale", fix="nox -s lock")))
     assert look(root, code=7)["locks"]["fix"] == "nox -s lock"
+
+
+def build_lock_for(python: str) -> BuildLock:
+    """GDAL's sdist, and a NumPy that only one Python has a wheel of."""
+    tag = "cp" + python.replace(".", "")
+    hashes = {"sha256": "0" * 64}
+    wheel = f"https://i.invalid/numpy-2.2.0-{tag}-{tag}-manylinux2014_x86_64.whl"
+    sdist = "https://i.invalid/gdal-3.10.2.tar.gz"
+    data = {
+        "lock-version": "1.0",
+        "created-by": "test",
+        "dependency-groups": ["bindings", "build", "test", "sdist"],
+        "packages": [
+            {"name": "gdal", "version": "3.10.2", "sdist": {"url": sdist, "hashes": hashes},
+             "marker": "'sdist' in dependency_groups"},
+            {"name": "numpy", "version": "2.2.0", "wheels": [{"url": wheel, "hashes": hashes}],
+             "marker": "'bindings' in dependency_groups"},
+        ],
+    }  # fmt: skip
+    return BuildLock(path=Path("pylock.geowheel.toml"), pylock=Pylock.from_dict(data))
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_configured_python_without_a_wheel_is_only_said(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = replace(make_locks(), build=build_lock_for(RUNNING))
+    monkeypatch.setattr(module, "locks_at_hand", lambda *_: locks)
+    monkeypatch.setattr(module, "_to_fetch", TO_FETCH)
+    found = look(root)["build lock"]
+    assert found["state"] == "warn" and "nox -s lock" in found["fix"]
+    assert "cp398-linux-64" in found["found"]
 
 
 @pytest.mark.usefixtures("healthy")

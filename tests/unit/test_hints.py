@@ -56,6 +56,24 @@ def test_who_is_not_root_needs_sudo() -> None:
     assert hints.install(Need.COMPILER, on=machine) == "sudo apt-get install -y gcc g++"
 
 
+def test_a_cross_compiler_is_named_as_debian_spells_it() -> None:
+    machine = linux(DEBIAN)
+    wanted = {"aarch64-linux-gnu": "aarch64-linux-gnu", "x86_64-linux-gnu": "x86-64-linux-gnu"}
+    for triplet, name in wanted.items():
+        command = hints.install(Need.CROSS_COMPILER, on=machine, triplet=triplet)
+        assert command == f"apt-get install -y g++-{name}"
+    said = hints.install(Need.CROSS_COMPILER, on=linux(FEDORA), triplet="aarch64-linux-gnu")
+    assert said == "install GCC for aarch64-linux-gnu with its C library, as aarch64-linux-gnu-g++"
+
+
+@pytest.mark.parametrize(
+    ("text", "package"),
+    [(DEBIAN, "qemu-user"), (FEDORA, "qemu-user"), (LEAP, "qemu-linux-user"), (ARCH, "qemu-user")],
+)
+def test_an_emulator_of_programs_is_no_emulator_of_machines(text: str, package: str) -> None:
+    assert hints.install(Need.EMULATOR, on=linux(text)).endswith(f" {package}")
+
+
 def test_macos_has_its_own_tools() -> None:
     machine = hints.machine(system="darwin")
 

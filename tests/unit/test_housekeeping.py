@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,24 @@ def test_clean_of_a_clean_checkout_does_nothing(
 ) -> None:
     found = clean(project, everything=everything, console=console)
     assert found == {"removed": [], "bytes": 0}
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_clean_claims_nothing_that_it_could_not_remove(
+    project: Project, console: Console, ledger: Ledger, everything: bool,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for number in (1, 2):
+        make_record(ledger, "build", SUBJECT, text=str(number), created=day(number))
+
+    def refuse(path: Path, *, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(PermissionError):
+        clean(project, everything=everything, console=console)
+    assert "removed" not in capsys.readouterr().err
 
 
 def test_what_goes_is_named_relative_to_the_root(

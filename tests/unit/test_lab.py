@@ -29,6 +29,7 @@ from geowheel.native.store import Store
 from geowheel.places import Layout
 from geowheel.process import Result as Ended
 from geowheel.stages import lab as stage
+from geowheel.targets import Platform
 
 from .hosts import make_interpreter, make_step
 
@@ -332,7 +333,7 @@ def make_inputs(root: Path, **changes: Any) -> stage.LabInputs:
             wheel=Artefact(path=root / "host.whl", sha256="ab" * 32),
             prefix=Made(folder=root / "prefix", content="c"), interpreter=make_interpreter(),
             requirements=(), neighbours=(), peers=(), lacking={}, layout=Layout.TOPLEVEL,
-            import_package="osgeo", seed=7, cases=(), bubblewrap=False,
+            platform=Platform.LINUX_64, import_package="osgeo", seed=7, cases=(), bubblewrap=False,
             bubblewrap_path=None, store=Store(folder=root / "store", mirrors=Mirrors()),
             environ={"PATH": "/usr/bin"},
         ),

@@ -15,6 +15,7 @@ from geowheel.native.pixi_lock import (
     check_satisfies,
     closure_of,
     native_stack,
+    oldest_macos,
     read_lock,
     records,
     write_lock,
@@ -251,3 +252,29 @@ def test_only_what_names_need_is_their_closure(conda_forge_lock: Path) -> None:
     names = [record.name.normalized for record in closure_of(["libgdal-core"], every)]
     assert "proj" in names and "libgdal-core" in names and "gdal" not in names
     assert closure_of(["no-such-package"], every) == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "depends", "expected"),
+    [
+        (Platform.OSX_ARM64, ("__osx >=11.0", "libz"), "11.0"),
+        (Platform.OSX_ARM64, ("libz >=1",), "11.0"),
+        (Platform.OSX_64, ("__osx >=10.9",), "10.13"),
+        (Platform.OSX_64, ("__osx >=10.13,<27", "__osx >=12.3"), "12.3"),
+        (Platform.LINUX_64, ("__glibc >=2.17",), None),
+        (Platform.WIN_64, (), None),
+    ],
+)
+def test_the_oldest_macos_is_what_the_packages_ask_for(
+    platform: Platform, depends: tuple[str, ...], expected: str | None
+) -> None:
+    package = Package(
+        name="libgdal-core", version="3", build="h0", subdir=platform, sha256="0" * 64, size=1,
+        url="https://c.invalid/x/libgdal-core-3-h0.conda", license=None, depends=depends,
+    )  # fmt: skip
+    found = NativeStack(platform=platform, packages=(package,), left_out=())
+    assert oldest_macos(found) == expected
+
+
+def test_the_real_stack_of_a_mac_asks_for_macos_11(conda_forge_lock: Path) -> None:
+    assert oldest_macos(stack(conda_forge_lock, Platform.OSX_ARM64)) == "11.0"

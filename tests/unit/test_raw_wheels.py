@@ -9,6 +9,7 @@ import pytest
 from geowheel.errors import BuildError, UsageError
 from geowheel.project import Project
 from geowheel.raw_wheels import request_for
+from geowheel.targets import Platform
 
 from .hosts import RUNNING, make_project
 
@@ -57,16 +58,38 @@ def test_a_python_that_is_not_configured(tmp_path: Path) -> None:
     ("platform", "cause"),
     [
         ("manylinux_2_28_x86_64", "it was repaired already"),
+        ("manylinux2014_x86_64", "it was repaired already"),
         ("musllinux_1_2_x86_64", "it was repaired already"),
         ("any", "made a pure wheel"),
-        ("linux_aarch64", "its platform tag is linux_aarch64, a raw wheel's is linux_x86_64"),
-        ("win_amd64", "its platform tag is win_amd64"),
+        ("linux_armv7l", "its platform tag is linux_armv7l, a raw wheel's is such as linux_x86"),
+        ("macosx_11_0_universal2", "its platform tag is macosx_11_0_universal2"),
+        ("win32", "its platform tag is win32"),
     ],
 )
 def test_other_platforms_are_refused(tmp_path: Path, platform: str, cause: str) -> None:
     with pytest.raises(UsageError) as caught:
         ask(make_project(tmp_path), f"x-1-{TAG}-{TAG}-{platform}.whl")
     assert cause in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tag", "platform"),
+    [
+        ("linux_x86_64", Platform.LINUX_64),
+        ("linux_aarch64", Platform.LINUX_AARCH64),
+        ("macosx_10_13_x86_64", Platform.OSX_64),
+        ("macosx_13_0_arm64", Platform.OSX_ARM64),
+        ("win_amd64", Platform.WIN_64),
+        ("win_arm64", Platform.WIN_ARM64),
+    ],
+)
+def test_the_wheels_own_tag_names_the_platform(
+    tmp_path: Path, tag: str, platform: Platform
+) -> None:
+    raw = tmp_path / f"x-1-{TAG}-{TAG}-{tag}.whl"
+    raw.write_bytes(b"wheel")
+    (target,) = request_for(make_project(tmp_path), raw, tmp_path).targets
+    assert target.platform is platform
 
 
 def test_a_wheel_that_is_not_there(tmp_path: Path) -> None:

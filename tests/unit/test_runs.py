@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from geowheel.pipeline import Finished, Planned
 from geowheel.project import Project
 from geowheel.runs import Request, run, show_plan
 from geowheel.stages import WHEEL, find, needed
-from geowheel.targets import Target
+from geowheel.targets import Platform, Target
 
 from .hosts import make_console, make_locks, make_project, make_record
 
@@ -124,7 +124,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         console=make_console(tmp_path),
     )
 
-    def tools(_: Project, targets: Sequence[Target], *__: object) -> dict[Target, Tools]:
+    def tools(
+        _: Project, targets: Sequence[Target], *__: object, **___: object
+    ) -> dict[Target, Tools]:
         return {target: Tools(interpreter=None, toolchain=None) for target in targets}
 
     def bring(_: object, context: Context, *__: object) -> Finished:
@@ -540,6 +542,17 @@ def test_the_plan_without_locks_says_that_solving_comes_first(
     assert {row["action"] for row in rows[1:]} == {"follows"}
     assert "conda-forge" in capsys.readouterr().err
     assert world.seen == []
+
+
+def test_the_plan_for_another_architecture_names_the_interpreter_that_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geowheel.runs.locks_at_hand", lambda *_: make_locks())
+    target = Target(python="3.98", platform=Platform.LINUX_AARCH64)
+    request = replace(world.request("3.98"), targets=(target,))
+    rows = show_plan(request, world.console)["plan"]
+    assert (rows[0]["stage"], rows[0]["action"]) == ("interpreter", "run")
+    assert {row["why"] for row in rows[1:]} == {"after interpreter"}
 
 
 def test_the_plan_shows_every_stage_and_the_floor(

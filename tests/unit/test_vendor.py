@@ -22,6 +22,7 @@ from geowheel.native.store import Store
 from geowheel.programs import patterns_of
 from geowheel.stages.fetch import download_wanted
 from geowheel.stages.vendor import COMMANDS, VendorInputs, run, with_bootstrap
+from geowheel.targets import Platform
 
 from .hosts import make_places, make_step
 
@@ -208,6 +209,7 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     place.write_bytes(data)
     made = make_places(import_package, **places)
     return VendorInputs(
+        platform=Platform.LINUX_64,
         prefix=Made(folder=root / "fetch" / "prefix", content=""),
         bindings=Made(folder=root / "modules", content=""),
         gdal_sdist=sdist, places=made, plugins=("libgdal-hdf5",),

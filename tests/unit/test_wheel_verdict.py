@@ -19,6 +19,7 @@ from geowheel.places import Layout
 from geowheel.process import Result
 from geowheel.stages import test as stage
 from geowheel.stages.contract import Outcome
+from geowheel.targets import Platform
 
 from .hosts import make_interpreter, make_package, make_step, result
 
@@ -91,6 +92,7 @@ class World:
             prefix.parent
         )
         given = stage.TestInputs(
+            platform=Platform.LINUX_64,
             wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
             interpreter=make_interpreter(), requirements=(),
             layout=Layout.TOPLEVEL, import_package="osgeo",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from geowheel.errors import MachineError
 from geowheel.native.wrappers import build_variables, reachable, with_programs, write_wrappers
+from geowheel.systems import linux
 
 PREFIX = "/usr/lib/placed"
 PC = f"prefix={PREFIX}\nName: libgdal\nLibs: -L{PREFIX}/lib -lgdal\n"
@@ -38,7 +41,7 @@ def test_no_wrapper_names_a_place(folder: Path) -> None:
 
 
 def test_the_variables_of_a_build(folder: Path) -> None:
-    found = build_variables(folder, "3.10.2")
+    found = build_variables(folder, "3.10.2", linux)
     assert found["GDAL_VERSION"] == "3.10.2"
     assert found["GDAL_CONFIG"] == str(folder / "wrappers/bin/gdal-config")
     assert found["CMAKE_PREFIX_PATH"] == str(folder / "prefix")
@@ -49,7 +52,7 @@ def test_the_variables_of_a_build(folder: Path) -> None:
 def test_a_stack_without_gdal_config(tmp_path: Path) -> None:
     (tmp_path / "prefix").mkdir()
     write_wrappers(tmp_path / "prefix", PREFIX)
-    found = build_variables(tmp_path, "3.10.2")
+    found = build_variables(tmp_path, "3.10.2", linux)
     assert "GDAL_CONFIG" not in found
     assert with_programs(found, "/bin") == "/bin"
 
@@ -66,6 +69,17 @@ def test_a_folder_with_spaces_is_reached_by_a_link(tmp_path: Path, name: str) ->
     assert " " not in str(link) and link.resolve() == tmp_path / name
     assert reachable(tmp_path / name, tmp_path / "cache") == link
     assert reachable(tmp_path / "c d", tmp_path / "cache") != link
+
+
+def test_a_link_that_is_used_again_counts_as_new(tmp_path: Path) -> None:
+    folder, then = tmp_path / "a b", time.time() - 1e7
+    folder.mkdir()
+    link = reachable(folder, tmp_path / "cache")
+    for path in (folder, link):
+        os.utime(path, (then, then), follow_symlinks=False)
+    reachable(folder, tmp_path / "cache")
+    assert time.time() - link.lstat().st_mtime < 3600
+    assert folder.stat().st_mtime == pytest.approx(then), "what it leads to is left alone"
 
 
 def test_a_cache_with_spaces_as_well_is_refused(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def find_package(facts: Facts, name: str) -> str:
     )
     for candidates in (configured, list(seen)):
         tops = [c for c in candidates if not any(c.startswith(f"{o}.") for o in candidates)]
-        fitting = [c for c in tops if _plain(c) == _plain(name)]
+        fitting = [c for c in tops if canonicalize_name(c) == canonicalize_name(name)]
         if len(fitting or tops) == 1:
             return (fitting or tops)[0]
     raise _unclear(facts, configured or list(seen))
@@ -203,10 +203,6 @@ def _unclear(facts: Facts, candidates: list[str]) -> UsageError:
         cause="none of them is named as the distribution is",
         fix=fix.replace("NAME", candidates[0]),
     )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _configured(facts: Facts) -> Iterable[str]:

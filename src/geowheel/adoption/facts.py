@@ -5,13 +5,13 @@ All reading happens here; what follows from it is decided in `planning`.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel.errors import ConfigError, LockError
+from geowheel.config import parse_toml
+from geowheel.errors import LockError
 from geowheel.native.manifest import Manifest, nearest_manifest
 from geowheel.native.pixi_lock import ALWAYS, read_lock, records
 from geowheel.places import Layout
@@ -88,7 +88,7 @@ def read_facts(folder: Path, *, version: str, running: str) -> Facts:
     """
     texts = {name: _text(folder / name) for name in _READ if (folder / name).is_file()}
     path = folder / PYPROJECT
-    pyproject = parse(texts[PYPROJECT], path) if PYPROJECT in texts else {}
+    pyproject = parse_toml(texts[PYPROJECT], path) if PYPROJECT in texts else {}
     manifest = nearest_manifest(folder)
     return Facts(
         folder=folder,
@@ -102,21 +102,6 @@ def read_facts(folder: Path, *, version: str, running: str) -> Facts:
         in_git=any((place / ".git").exists() for place in (folder, *folder.parents)),
         ignored=frozenset(_ignored(folder)),
     )
-
-
-def parse(text: str, path: Path) -> Mapping[str, Any]:
-    """A pyproject.toml, its tables known to be tables; raises ConfigError with the reason."""
-    try:
-        text.encode("utf-8")
-        data = tomllib.loads(text)
-    except UnicodeEncodeError:
-        raise ConfigError("not valid TOML: it is not UTF-8", where=str(path)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
-    for name in ("project", "build-system", "tool"):
-        if not isinstance(data.get(name, {}), Mapping):
-            raise ConfigError(f"{name} must be a table", where=str(path))
-    return data
 
 
 def _text(path: Path) -> str:

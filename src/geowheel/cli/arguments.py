@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from geowheel import __version__
+from geowheel.config import Bindings
 from geowheel.places import Layout
 from geowheel.stages import STAGES, WHEEL
+from geowheel.upgrade import EVERYTHING
 
 from . import commands
 from .command_help import EPILOG, SHELLS, Overview, with_examples
@@ -34,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     _stage_command(
         subparsers, "plan", "what `wheel` would run and why, running nothing", commands.plan
     )
+    _add(
+        subparsers,
+        "matrix",
+        "every target: how its wheel can be made here, and why not",
+        commands.matrix,
+    )
     repair = _add(
         subparsers,
         "repair-wheel",
@@ -42,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )
     repair.add_argument("raw", type=Path, metavar="RAW", help="the wheel as its backend made it")
     repair.add_argument("destination", type=Path, metavar="DEST", help="folder for the result")
+    _bindings_option(repair)
     variables = _add(
         subparsers, "env", "variables for a build against the native stack", commands.env
     )
@@ -51,9 +60,12 @@ def parser() -> argparse.ArgumentParser:
     _lock_command(subparsers)
     _init_command(subparsers)
     _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
-    _add(subparsers, "status", "what is built, and whether it is current", commands.status)
+    _add(subparsers, "status", "what was built here, and how long ago", commands.status)
     clean = _add(
-        subparsers, "clean", "remove what is not current from .geowheel/ and dist/", commands.clean
+        subparsers,
+        "clean",
+        "remove what newer runs replaced, and leftovers, from .geowheel/",
+        commands.clean,
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
     _machine_commands(subparsers)
@@ -73,7 +85,7 @@ def _lock_command(subparsers: Any) -> None:
         action="append",
         nargs="?",
         default=[],
-        const="*",
+        const=EVERYTHING,
         metavar="PKG",
         help="let go of the locked version of PKG, conda's or the build lock's; bare: of all",
     )
@@ -113,7 +125,7 @@ def _machine_commands(subparsers: Any) -> None:
         type=float,
         default=90,
         metavar="DAYS",
-        help="prune what was not used for so long (default: 90)",
+        help="prune what was not used for so long (default: %(default)s)",
     )
     sure = cache.add_mutually_exclusive_group()
     sure.add_argument("--yes", action="store_true", help="prune: remove it, not only say so")
@@ -201,7 +213,14 @@ def _stage_command(
         help="a configured version, or the path of an interpreter",
     )
     parser.add_argument("--all", action="store_true", help="every configured python")
-    parser.add_argument("--platform", help="conda subdir (default: this machine's)")
+    parser.add_argument(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="SUBDIR",
+        help="conda subdir such as osx-arm64 (default: this machine's); may be given several times",
+    )
+    _bindings_option(parser)
     parser.add_argument(
         "--verify",
         action="store_true",
@@ -213,6 +232,15 @@ def _stage_command(
         help="keep the folder of a stage that fails, and say how to enter it",
     )
     return parser
+
+
+def _bindings_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bindings",
+        type=Bindings,
+        choices=tuple(Bindings),
+        help="compile osgeo's modules, or take the channel's own (default: as configured)",
+    )
 
 
 def _lab_options(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine,
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "the whole way": ("wheel", "plan"),
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
-    "before": ("init", "doctor", "lock", "channel"),
+    "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
@@ -36,10 +36,15 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel wheel --all", "for every configured Python"),
         ("geowheel wheel --frozen", "in CI: from the committed lock or not at all"),
         ("geowheel wheel --channel distro", "from this distribution's own packages"),
+        ("geowheel wheel --platform win-64 --bindings prebuilt", "another platform's, assembled"),
     ),
     "build": (
         ("geowheel build --keep-work", "a failed stage's folder is kept, to look into"),
     ),
+    "fetch": (
+        ("geowheel fetch --platform osx-arm64 --platform win-64", "for other platforms"),
+    ),
+    "matrix": (("geowheel matrix --json", "the same for a program"),),
     "test": (
         ("geowheel test --python 3.13", "the repaired wheel of that Python"),
     ),

@@ -9,7 +9,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from geowheel.errors import MachineError, UsageError
 from geowheel.interpreters import ask_interpreter
 from geowheel.project import Project, open_project, this_machine
 from geowheel.stages import WHEEL, Scope, find
-from geowheel.targets import PYTHON_VERSION, Target, parse_platform
+from geowheel.targets import PYTHON_VERSION, Platform, Target, parse_platform
 
 _LATER: Final = ("repair", "size", "test", "lab")
 """Bare, these mean the targets already built here."""
@@ -41,6 +41,7 @@ class Call:
             machine=this_machine(self.environ),
             channel=self.options.channel,
             frozen=self.options.frozen,
+            bindings=getattr(self.options, "bindings", None),
         )
 
 
@@ -62,6 +63,12 @@ def plan(call: Call) -> dict[str, Any]:
     from geowheel.runs import show_plan
 
     return show_plan(_request(call, WHEEL), call.console)
+
+
+def matrix(call: Call) -> dict[str, Any]:
+    from geowheel.matrix import matrix
+
+    return matrix(call.project(), call.console)
 
 
 def repair_wheel(call: Call) -> dict[str, Any]:
@@ -135,7 +142,8 @@ def _ask() -> bool:
 def channel(call: Call) -> dict[str, Any]:
     from geowheel.native.locks import distro_channel
 
-    channel = distro_channel(call.project(), call.console, refresh=True)
+    project = call.project()
+    channel = distro_channel(project, project.machine.platform, call.console, refresh=True)
     call.console.line(f"use it with `-- --channel distro`, or from {channel.folder}")
     return {"name": channel.name, "folder": str(channel.folder)}
 
@@ -194,18 +202,18 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
     from geowheel.runs import Request
 
     project = call.project()
-    platform = parse_platform(call.options.platform) if call.options.platform else None
-    if platform is not None and platform is not project.machine.platform:
-        raise UsageError(
-            f"wheels for {platform} cannot be made on {project.machine.platform} yet",
-            fix="run this on a machine of that platform",
-        )
-    interpreter, pythons = _pythons(call, project, goals)
-    targets = tuple(dict.fromkeys(project.target(python, platform) for python in pythons))
+    asked = [parse_platform(name) for name in call.options.platform]
+    interpreter, pythons = _pythons(call, project)
+    targets = [] if pythons else _built(project, goals, asked)
+    targets = targets or [
+        project.target(python, platform)
+        for platform in asked or [project.machine.platform]
+        for python in pythons or _usual_pythons(project, goals)
+    ]
     return Request(
         project=project,
         goals=goals,
-        targets=targets,
+        targets=tuple(dict.fromkeys(targets)),
         interpreter=interpreter,
         verify=call.options.verify,
         keep_work=call.options.keep_work,
@@ -213,8 +221,8 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
     )
 
 
-def _pythons(call: Call, project: Project, goals: tuple[str, ...]) -> tuple[Path | None, list[str]]:
-    """The versions asked for, and the interpreter if one was named by path."""
+def _pythons(call: Call, project: Project) -> tuple[Path | None, list[str]]:
+    """The interpreter if one was named by path, and the versions asked for; bare: none."""
     named: list[str] = call.options.python
     if call.options.all:
         return None, list(project.config.pythons)
@@ -227,24 +235,34 @@ def _pythons(call: Call, project: Project, goals: tuple[str, ...]) -> tuple[Path
         if isinstance(answer, str):
             raise MachineError(answer, where=str(path), fix="name an interpreter: --python PATH")
         return path, versions or [answer.python]
-    if named:
-        return None, named
+    return None, named
+
+
+def _usual_pythons(project: Project, goals: tuple[str, ...]) -> list[str]:
+    """What a bare command means."""
+    configured = list(project.config.pythons)
     if goals == ("build",):
-        return None, list(project.config.pythons)
+        return configured
     running = "{}.{}".format(*sys.version_info)
-    if find(goals[0]).scope is Scope.PLATFORM:
-        return None, [running if running in project.config.pythons else project.config.pythons[0]]
-    built = _built(project) if set(goals) <= set(_LATER) and len(goals) == 1 else []
-    return None, built or [running]
+    if find(goals[0]).scope is Scope.PLATFORM and running not in configured:
+        return configured[:1]
+    return [running]
 
 
-def _built(project: Project) -> list[str]:
-    """The pythons of targets that have a raw wheel here."""
+def _built(project: Project, goals: tuple[str, ...], asked: Sequence[Platform]) -> list[Target]:
+    """For a later stage by its name: the targets that have a raw wheel here.
+
+    Of every platform, but for stages that run what is in the wheel.
+    """
     from geowheel.ledger import Ledger
 
+    if len(goals) != 1 or goals[0] not in _LATER:
+        return []
+    every = [project.machine.platform] if find(goals[0]).runs_wheel else list(Platform)
     ledger = Ledger(folder=project.work, host=project.host.name)
-    return [
-        python
+    targets = [
+        project.target(python, platform)
+        for platform in asked or every
         for python in project.config.pythons
-        if ledger.latest(str(Target(python=python, platform=project.machine.platform)), "build")
     ]
+    return [target for target in targets if ledger.latest(str(target), "build")]

@@ -13,6 +13,7 @@ from geowheel.console import Step
 from geowheel.digest import sha256_file
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
+from geowheel.native.pixi_lock import Package
 from geowheel.places import Places
 from geowheel.systems.contract import RepairedTree
 
@@ -39,6 +40,7 @@ def describe(
     fetched: Path,
     places: Places,
     sdist: Download,
+    prebuilt: Package | None,
     gate: LicenceGate,
     step: Step,
 ) -> Described:
@@ -52,7 +54,12 @@ def describe(
     manifest = read_native_manifest(fetched)
     host = Origin(name=subject.name, version=subject.version)
     origins = Origins(
-        places=places, manifest=manifest, sdist=sdist, host=host, bundled=repaired.bundled
+        places=places,
+        manifest=manifest,
+        sdist=sdist,
+        prebuilt=prebuilt,
+        host=host,
+        bundled=repaired.bundled,
     ).of(_members(tree))
     holders = {licence_holder(origin, manifest) for origin in origins.values()}
     packages = [package for package in holders if package is not None]

@@ -28,6 +28,7 @@ LOOK_UPS: Final[Mapping[str, str]] = {
     "etc/ssl": "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap",
 }
 """Of the native stack's own paths: what is asked before them."""
+_WINDOWS: Final = "Library/"  # below it lies what lies in the prefix itself elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ def prefix_strings(tree: Path, prefix_string: str) -> list[Found]:
 
 def overridden_by(text: str, prefix_string: str) -> str:
     """What is asked at run time before a path below the prefix; empty where nothing is known."""
-    below = text.partition(prefix_string)[2].lstrip("/")
+    below = text.partition(prefix_string)[2].lstrip("/").removeprefix(_WINDOWS)
     return next((words for start, words in LOOK_UPS.items() if below.startswith(start)), "")
 
 

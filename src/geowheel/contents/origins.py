@@ -6,18 +6,19 @@ the build.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from geowheel import __version__
+from geowheel import __version__, systems
 from geowheel.errors import BuildError, Fault
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import NativeManifest
-from geowheel.native.pixi_lock import GDAL, Package
+from geowheel.native.pixi_lock import BINDINGS, GDAL, Package
 from geowheel.places import Places
-from geowheel.systems import linux
 from geowheel.systems.contract import Bundled
+from geowheel.targets import Platform
 
 GEOWHEEL: Final = "geowheel"
 
@@ -49,6 +50,8 @@ class Origins:
     places: Places
     manifest: NativeManifest
     sdist: Download
+    prebuilt: Package | None
+    """The conda package of the bindings, where they are not compiled from the sdist."""
     host: Origin
     bundled: tuple[Bundled, ...]
 
@@ -74,18 +77,22 @@ class Origins:
 
     def _sources(self, members: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Path in the wheel and path in the prefix, of what was copied from there."""
-        libraries = {item.path: f"{linux.LIBRARIES}/{item.source}" for item in self.bundled}
+        layout = systems.of(Platform(self.manifest.platform)).LAYOUT
+        libraries = {
+            item.path: posixpath.normpath(f"{layout.libraries}/{item.source}")
+            for item in self.bundled
+        }
         folders = {
-            f"{self.places.gdal_data}/": f"{linux.GDAL_DATA}/",
-            f"{self.places.proj_data}/": f"{linux.PROJ_DATA}/",
-            f"{self.places.plugins}/": f"{linux.PLUGINS}/",
-            f"{self.places.programs}/": f"{linux.PROGRAMS}/",
+            f"{self.places.gdal_data}/": f"{layout.gdal_data}/",
+            f"{self.places.proj_data}/": f"{layout.proj_data}/",
+            f"{self.places.plugins}/": f"{layout.plugins}/",
+            f"{self.places.programs}/": f"{layout.programs}/",
         }
         for path in members:
             if path in libraries:
                 yield path, libraries[path]
             elif path == self.places.ca_bundle:
-                yield path, linux.CA_BUNDLE
+                yield path, layout.ca_bundle
             for folder, source in folders.items():
                 if path.startswith(folder):
                     yield path, source + path.removeprefix(folder)
@@ -95,6 +102,8 @@ class Origins:
         own = (places.bootstrap, places.bundle, places.launcher, *places.packages_between)
         if path in own:
             return Origin(name=GEOWHEEL, version=__version__)
+        if places.has_bindings and self.prebuilt and path.startswith(f"{places.package}/"):
+            return _conda(self.prebuilt)
         if places.has_bindings and path.startswith((f"{places.package}/", f"{places.utilities}/")):
             return Origin(name="GDAL bindings", version=self.sdist.version, sdist=self.sdist)
         return self.host
@@ -107,8 +116,9 @@ def _conda(package: Package) -> Origin:
 def licence_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
     """The conda package whose licence texts hold for an origin.
 
-    GDAL's sdist has no licence text of its own: libgdal-core's package brings GDAL's.
+    GDAL's sdist has no licence text of its own, and neither need the package of its bindings:
+    libgdal-core's package brings GDAL's.
     """
-    if origin.sdist is not None:
+    if origin.sdist is not None or (origin.package and origin.package.name == BINDINGS):
         return next(p.package for p in manifest.packages if p.package.name == GDAL)
     return origin.package

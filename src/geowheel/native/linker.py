@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -18,6 +18,7 @@ from typing import Any, Final
 from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.errors import IntegrityError
 from geowheel.native.pixi_lock import Package
+from geowheel.targets import Platform, System
 
 MANIFEST: Final = "native.json"
 LICENSES: Final = "licenses"
@@ -110,10 +111,22 @@ def place(
     placed = (job.place(entry) for entry in _entries(package, unpacked))
     files = (file for file in placed if file is not None)
     return PlacedPackage(
-        package=package,
+        package=package if package.license else _with_licence(package, unpacked),
         files=tuple(sorted(files, key=lambda f: f.path)),
         licenses=tuple(_keep_licences(package, unpacked, prefix.parent / LICENSES)),
     )
+
+
+def _with_licence(package: Package, unpacked: Path) -> Package:
+    """The package as it describes itself, where its lock has no licence: conda-lock.yml has none.
+
+    Without it the licence gate would let everything through.
+    """
+    try:
+        said = json.loads((unpacked / "info" / "index.json").read_text(encoding="utf-8"))
+        return replace(package, license=said.get("license") or None)
+    except (OSError, ValueError, AttributeError):
+        return package
 
 
 def _keep_licences(package: Package, unpacked: Path, goal: Path) -> Iterator[PlacedFile]:
@@ -141,6 +154,26 @@ def check_links(placed: Iterable[PlacedPackage], prefix: Path) -> None:
             if file.link is not None and not _inside(prefix / file.path, root):
                 raise IntegrityError(
                     f"{item.package}: the link {file.path} -> {file.link} leaves the prefix"
+                )
+
+
+def check_case(placed: Iterable[PlacedPackage], platform: Platform) -> None:
+    """Raises IntegrityError when two files of a prefix differ only by case.
+
+    On Windows and macOS they would be one file there, and two here: the same lock, another prefix.
+    """
+    if platform.system is System.LINUX:
+        return
+    seen: dict[str, tuple[Package, str]] = {}
+    for item in placed:
+        for file in item.files:
+            first, path = seen.setdefault(file.path.casefold(), (item.package, file.path))
+            if path != file.path:
+                raise IntegrityError(
+                    f"{item.package} brings {file.path}, {first} brings {path}: on {platform} "
+                    "these are one file",
+                    cause="file names of that system do not differ by case",
+                    fix="leave one of the two packages out in pixi.toml, or lock another build",
                 )
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from filelock import FileLock
-from rattler import LockChannel, RepoDataRecord
+from rattler import RepoDataRecord
 
 from geowheel.cache import touch
 from geowheel.config import Fallback
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
+from geowheel.native import conda_lock
 from geowheel.native.build_lock import (
     FILE_NAME,
     BuildLock,
@@ -43,7 +44,9 @@ from geowheel.native.pixi_lock import (
     Solved,
     check_channels,
     check_satisfies,
+    locked_channels,
     native_stack,
+    oldest_macos,
     read_lock,
     records,
     write_lock,
@@ -60,7 +63,7 @@ class Source:
     """Where the native stack comes from, for people and for the wheel's records."""
 
     committed: bool
-    """From the committed pixi.lock."""
+    """From the committed pixi.lock, or from conda-lock.yml in its place."""
     channels: tuple[str, ...]
     words: str
 
@@ -73,8 +76,9 @@ class Locks:
     build: BuildLock
     source: Source
     mirrors: Mirrors
+    channels: tuple[Channel, ...]
     path: Path
-    """The pixi.lock in use."""
+    """The lock in use: pixi.lock or conda-lock.yml."""
 
 
 def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
@@ -94,12 +98,24 @@ def committed_locks(project: Project, platform: Platform) -> Locks:
     native = _committed(replace(project, channel=None), platform)
     ready = None if native is None else _with_build_lock(project, native)
     if ready is None:
-        raise LockError(
-            "there is no lock",
-            where=str(project.manifest.lock_path),
-            fix="run `nox -s lock` and commit pixi.lock",
-        )
+        raise _no_lock(project)
     return ready
+
+
+def committed_stack(project: Project, platform: Platform) -> NativeStack:
+    """The native stack of the committed lock, with or without a build lock; raises LockError."""
+    native = _committed(replace(project, channel=None), platform)
+    if native is None:
+        raise _no_lock(project)
+    return native.stack
+
+
+def _no_lock(project: Project) -> LockError:
+    return LockError(
+        "there is no lock",
+        where=str(project.manifest.lock_path),
+        fix="run `nox -s lock` and commit pixi.lock",
+    )
 
 
 def _frozen(project: Project) -> LockError:
@@ -137,6 +153,7 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
                 solve_build_lock(
                     wanted,
                     _work_build_lock(project, wanted),
+                    macos={platform: macos_versions(project, native.stack)},
                     environ=project.machine.environ,
                     step=step,
                 )
@@ -158,27 +175,50 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
     )
 
 
+def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
+    """The macOS that the stack itself asks for, then the one that [tool.geowheel.floor] allows.
+
+    A wheel may ask for either, rather for the first. Empty for other systems.
+    """
+    oldest, allowed = oldest_macos(stack), project.config.floor.macos
+    if oldest is None:
+        return ()
+    return (oldest, allowed) if allowed else (oldest,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Native:
     stack: NativeStack
     source: Source
     mirrors: Mirrors
+    channels: tuple[Channel, ...]
     path: Path
 
 
 def _committed(project: Project, platform: Platform) -> _Native | None:
-    path = project.manifest.lock_path
-    if project.channel is not None or not path.is_file():
+    """What the committed pixi.lock says, or conda-lock.yml where there is no pixi.lock."""
+    path = project.manifest.committed_lock
+    if project.channel is not None or path is None:
         return None
+    if path == project.manifest.lock_path:
+        return _checked(project, platform, path, project.config.environment)
+    try:
+        return _checked(project, platform, path, conda_lock.ENVIRONMENT)
+    except LockError as error:
+        fix = "lock again with conda-lock; or remove the file and run `nox -s lock` for a pixi.lock"
+        raise LockError([replace(fault, fix=fix) for fault in error.faults]) from None
+
+
+def _checked(project: Project, platform: Platform, path: Path, environment: str) -> _Native:
+    """The native stack of a committed lock; raises LockError where it is not what is asked for."""
     spec = project.manifest.environment(project.config.environment, platform)
     lock = read_lock(path)
-    every = records(lock, spec.name, platform, path)
+    every = records(lock, environment, platform, path)
     if faults := check_satisfies(every, spec, path):
         raise LockError(faults)
     channels = configured_channels(spec.channels, project.manifest.path.parent)
-    locked = lock.environment(spec.name)
-    urls = [_url(channel).rstrip("/") + "/" for channel in locked.channels()] if locked else []
-    wanted = [channel.url for channel in channels]
+    urls = locked_channels(lock, environment)
+    wanted = tuple(channel.url for channel in channels)
     if urls != wanted:
         raise LockError(
             f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
@@ -199,6 +239,7 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
             words=f"{path.name}, locked from {', '.join(spec.channels)}",
         ),
         mirrors=read_mirrors(project.machine.environ).plus(channels),
+        channels=tuple(channels),
         path=path,
     )
 
@@ -212,7 +253,7 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
             Channel(name=c["name"], url=c["url"], folder=Path(c["folder"]) if c["folder"] else None)
             for c in said["channels"]
         )
-        if said["states"] != [channel.state() for channel in channels]:
+        if said["states"] != [channel.state(platform) for channel in channels]:
             return None  # the folder's index changed: what it offers now is not what was locked
         path = folder / "pixi.lock"
         every = records(read_lock(path), spec.name, platform, path)
@@ -224,6 +265,7 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
             committed=False, channels=tuple(c.name for c in channels), words=said["words"]
         ),
         mirrors=read_mirrors(project.machine.environ).plus(channels),
+        channels=tuple(channels),
         path=path,
     )
 
@@ -231,7 +273,7 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
 def _solve_native(project: Project, platform: Platform, console: Console) -> _Native:
     spec = project.manifest.environment(project.config.environment, platform)
     if project.channel is not None:
-        channel = chosen_channel(project, console)
+        channel = chosen_channel(project, platform, console)
         _solve_into_work(
             project, spec, (channel,), f"{channel.name}, not locked (--channel)", console
         )
@@ -242,7 +284,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
                 project,
                 spec,
                 channels,
-                f"{', '.join(spec.channels)}, solved now: no lock is committed",
+                f"{', '.join(spec.channels)}, not locked: no lock is committed",
                 console,
             )
         except ChannelError as error:
@@ -253,7 +295,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
                 f"no lock is committed and {', '.join(spec.channels)} cannot be reached: using "
                 'this distribution\'s own packages instead, as channel-fallback = "distro" allows'
             )
-            channel = distro_channel(project, console)
+            channel = distro_channel(project, platform, console)
             _solve_into_work(
                 project,
                 spec,
@@ -298,7 +340,7 @@ def _solve_into_work(
                 {"name": c.name, "url": c.url, "folder": str(c.folder) if c.folder else None}
                 for c in channels
             ],
-            "states": [channel.state() for channel in channels],
+            "states": [channel.state(spec.platform) for channel in channels],
         },
     )
 
@@ -316,24 +358,34 @@ def solved(
     )
 
 
-def chosen_channel(project: Project, console: Console) -> Channel:
+def chosen_channel(project: Project, platform: Platform, console: Console) -> Channel:
     """The channel of --channel or GEOWHEEL_CHANNEL, made first when it is the distro channel."""
     if project.channel == DISTRO:
-        return distro_channel(project, console)
+        return distro_channel(project, platform, console)
     return parse_channel(project.channel or "", project.root)
 
 
-def distro_channel(project: Project, console: Console, *, refresh: bool = False) -> Channel:
-    """The channel of this distribution's packages, made when it is not there (or refreshed)."""
-    from geowheel.native.distro import make_distro_channel, read_distribution  # only where needed
+def distro_channel(
+    project: Project, platform: Platform, console: Console, *, refresh: bool = False
+) -> Channel:
+    """The channel of this distribution's packages, made when it is not there (or refreshed).
 
-    name = f"distro-{read_distribution()}"
-    folder = project.machine.cache / "channels" / name
-    if refresh or not any(folder.glob("*/repodata.json")):
+    It has the platform; others are in it when they were asked for.
+    """
+    from geowheel.native import distro  # only where needed
+
+    distribution = distro.read_distribution()
+    name = distro.channel_name(distribution)
+    folder = distro.channel_folder(project.machine.cache, distribution)
+    if refresh or not (folder / platform / "repodata.json").is_file():
         with console.step(
-            "channel", f"{name}: conda packages from this distribution's own", logs="channel"
+            "channel",
+            f"{name}: conda packages for {platform} from this distribution's own",
+            logs="channel",
         ) as step:
-            made = make_distro_channel(folder, environ=project.machine.environ, step=step)
+            made = distro.make_distro_channel(
+                folder, platform=platform, environ=project.machine.environ, step=step
+            )
             step.say(f"{made.packages} packages, {made.converted} of them converted now")
     touch(folder)
     return folder_channel(folder, name)
@@ -358,16 +410,12 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
         )
     return Locks(
         stack=native.stack,
-        build=lock,
+        build=replace(lock, macos=macos_versions(project, native.stack)),
         source=native.source,
         mirrors=native.mirrors,
+        channels=native.channels,
         path=native.path,
     )
-
-
-def _url(channel: LockChannel) -> str:
-    """py-rattler shows a locked channel's URL only in its representation."""
-    return repr(channel).partition('"')[2].partition('"')[0]
 
 
 def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:

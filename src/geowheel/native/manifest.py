@@ -89,6 +89,17 @@ class Manifest:
         return self.path.parent / "pixi.lock"
 
     @property
+    def conda_lock_path(self) -> Path:
+        """Where conda-lock.yml is written, and looked for where there is no pixi.lock."""
+        return self.path.parent / "conda-lock.yml"
+
+    @property
+    def committed_lock(self) -> Path | None:
+        """The lock that a run uses: pixi.lock, else conda-lock.yml; None where there is neither."""
+        places = (self.lock_path, self.conda_lock_path)
+        return next((path for path in places if path.is_file()), None)
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """The workspace's channels, names or URLs, the first to ask first."""
         return _channels(self._workspace.get("channels", []))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from packaging.version import Version
 from rattler import (
     BuildString,
     LockChannel,
@@ -27,12 +28,16 @@ from rattler import (
 from rattler.exceptions import ParseCondaLockError
 
 from geowheel.errors import Fault, LockError
+from geowheel.native.channels import named_channel
 from geowheel.native.manifest import EnvironmentSpec
+from geowheel.systems.macos import OLDEST
 from geowheel.targets import Platform
 
 FORMAT: Final = 7
 """What py-rattler 0.28 writes; so does pixi since 0.68. Older ones cannot read it."""
 GDAL = "libgdal-core"
+BINDINGS: Final = "gdal"
+"""conda-forge's package of GDAL's Python bindings."""
 ALWAYS = (GDAL, "ca-certificates")
 
 
@@ -78,9 +83,26 @@ class NativeStack:
     """Names of the environment's other packages."""
 
     @property
+    def gdal(self) -> Package:
+        """libgdal itself."""
+        return next(package for package in self.packages if package.name == GDAL)
+
+    @property
     def gdal_version(self) -> str:
         """The one source of the GDAL version."""
-        return next(p.version for p in self.packages if p.name == GDAL)
+        return self.gdal.version
+
+
+def oldest_macos(stack: NativeStack) -> str | None:
+    """The oldest macOS that the native stack runs on: its newest `__osx >=VERSION`; None elsewhere.
+
+    At least what the platform's packages are built for by conda-forge.
+    """
+    if stack.platform not in OLDEST:
+        return None
+    needs = (need for package in stack.packages for need in package.depends)
+    found = (re.match(r"__osx\s*>=\s*(\d+(?:\.\d+)*)", need) for need in needs)
+    return max([OLDEST[stack.platform], *(match[1] for match in found if match)], key=Version)
 
 
 def read_lock(path: Path) -> LockFile:
@@ -117,6 +139,23 @@ def lock_format(path: Path) -> int | None:
         return None
     said = re.search(r"^version:\s*(\d+)\s*$", text, re.MULTILINE)
     return int(said[1]) if said else None
+
+
+def locked_channels(lock: LockFile, environment: str) -> tuple[str, ...]:
+    """The URLs of an environment's channels, with a slash at their end; empty for an unknown one.
+
+    conda-lock writes a channel's name where it was configured by one.
+    """
+    found = lock.environment(environment)
+    texts = [_text(channel) for channel in found.channels()] if found else []
+    return tuple(
+        text.rstrip("/") + "/" if "://" in text else named_channel(text).url for text in texts
+    )
+
+
+def _text(channel: LockChannel) -> str:
+    """py-rattler shows a locked channel's URL only in its representation."""
+    return repr(channel).partition('"')[2].partition('"')[0]
 
 
 def locked_names(lock: LockFile) -> dict[str, set[str]]:
@@ -206,7 +245,7 @@ def native_stack(
     kept = {record.name.normalized for record in closure}
     return NativeStack(
         platform=platform,
-        packages=tuple(sorted(map(_package, closure))),
+        packages=tuple(sorted(map(package_of, closure))),
         left_out=tuple(sorted(set(by_name) - kept)),
     )
 
@@ -372,7 +411,7 @@ def _incomplete(
     faults = []
     for record in closure:
         for need in record.depends:
-            name = _name_of(need)
+            name = name_of(need)
             if name.startswith("__"):
                 continue
             found = by_name.get(name)
@@ -389,7 +428,7 @@ def _incomplete(
     return faults
 
 
-def _name_of(need: str) -> str:
+def name_of(need: str) -> str:
     """`libfoo` of the dependency `libfoo >=1`, whatever follows the name."""
     return re.split(r"[\s=<>!~\[;]", need, maxsplit=1)[0].rpartition("::")[2].lower()
 
@@ -402,11 +441,17 @@ def _closure(roots: Iterable[str], by_name: Mapping[str, RepoDataRecord]) -> lis
         if name in seen or name not in by_name:  # not there: a virtual package such as __glibc
             continue
         seen[name] = by_name[name]
-        waiting += map(_name_of, by_name[name].depends)
+        waiting += map(name_of, by_name[name].depends)
     return list(seen.values())
 
 
-def _package(record: RepoDataRecord) -> Package:
+def find_package(packages: Iterable[Package], name: str) -> Package | None:
+    """The package of that name."""
+    return next((package for package in packages if package.name == name), None)
+
+
+def package_of(record: RepoDataRecord) -> Package:
+    """What of a record is needed."""
     return Package(
         name=record.name.normalized,
         version=str(record.version),

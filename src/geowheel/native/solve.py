@@ -34,6 +34,7 @@ from geowheel.credentials import LACKING, login, refused
 from geowheel.errors import ChannelError, LockError
 from geowheel.native.channels import Channel, Mirrors
 from geowheel.native.manifest import EnvironmentSpec
+from geowheel.targets import Platform
 
 _RETRIES: Final = 2
 _SETTLE: Final = 0.1  # seconds
@@ -93,9 +94,21 @@ def solve_environment(
             failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
             continue
         except SolverError as error:
+            if not wait_for_rattler(_offers(spec.platform, list(places.values()), cache)):
+                raise _no_platform(spec, channels) from None
             raise _unsolvable(spec, error) from None
         return [_with_channel_url(record, places) for record in found]
     raise _unreachable(channels, failures)
+
+
+def _no_platform(spec: EnvironmentSpec, channels: Sequence[Channel]) -> LockError:
+    """A channel without a folder for the platform looks to a solver as if it had no packages."""
+    return LockError(
+        f"{', '.join(channel.name for channel in channels)} has no packages for {spec.platform}",
+        where=f"environment {spec.name}",
+        cause=f"{spec.platform} is among the platforms of pixi.toml, and no channel serves it",
+        fix=f"take {spec.platform} out of platforms, or add a channel that has it",
+    )
 
 
 def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
@@ -140,6 +153,13 @@ async def _solve(
         virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
         channel_priority=ChannelPriority.Strict if strict else ChannelPriority.Disabled,
     )
+
+
+async def _offers(platform: Platform, places: Sequence[str], cache: Path) -> bool:
+    """Whether a channel has a package that is built for the platform, noarch ones apart."""
+    gateway = Gateway(cache_dir=cache, client=http_client(retries=_RETRIES))
+    channels = [RattlerChannel(place) for place in places]
+    return bool(await gateway.names(channels, [cast("SubdirLiteral", str(platform))]))
 
 
 def _virtual_package(text: str) -> GenericVirtualPackage:

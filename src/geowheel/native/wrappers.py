@@ -15,7 +15,7 @@ from typing import Final
 
 from geowheel.digest import digest
 from geowheel.errors import MachineError
-from geowheel.systems import linux
+from geowheel.systems.contract import SystemModule
 
 WRAPPERS: Final = "wrappers"
 _GDAL_CONFIG: Final = f"{WRAPPERS}/bin/gdal-config"
@@ -58,8 +58,12 @@ def reachable(folder: Path, cache: Path) -> Path:
         )
     link = cache / "links" / digest(os.fspath(folder))[:16]
     link.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):  # from an earlier run: it is named by where it leads
+    try:
         link.symlink_to(folder, target_is_directory=True)
+    except FileExistsError:  # from an earlier run: it is named by where it leads
+        with suppress(OSError):  # somebody else's: then it is not pruned by us either
+            # In use again: `cache prune` goes by the link's own time.
+            os.utime(link, follow_symlinks=False)
     return link
 
 
@@ -67,19 +71,18 @@ def _has_space(path: Path) -> bool:
     return any(letter.isspace() for letter in os.fspath(path))
 
 
-def build_variables(folder: Path, gdal_version: str) -> dict[str, str]:
+def build_variables(folder: Path, gdal_version: str, system: SystemModule) -> dict[str, str]:
     """Variables for a build against the prefix in `folder`, as `fetch` made it.
 
     GDAL_CONFIG and GDAL_VERSION are read by rasterio's, fiona's and pyogrio's setup.py;
     CMAKE_PREFIX_PATH by CMake, PKG_CONFIG_PATH by pkg-config and Meson.
     """
-    libraries = folder / "prefix" / linux.LIBRARIES
+    libraries = folder / "prefix" / system.LAYOUT.libraries
     found = {
         "GDAL_VERSION": gdal_version,
         "CMAKE_PREFIX_PATH": os.fspath(folder / "prefix"),
         "PKG_CONFIG_PATH": os.fspath(folder / _PKG_CONFIG),
-        # libgdal's own libraries, which programs that a build links to try something out need.
-        "LDFLAGS": f"-Wl,-rpath-link,{libraries}",
+        **system.link_variables(libraries),
     }
     if (folder / _GDAL_CONFIG).is_file():
         found["GDAL_CONFIG"] = os.fspath(folder / _GDAL_CONFIG)

@@ -139,6 +139,9 @@ def _set_up_gdal(gdal: ctypes.CDLL, paths: list[bytes], settings: dict[str, list
     gdal.OSRSetPROJSearchPaths(array)
 
 
+# geowheel: what the system needs
+
+
 @functools.lru_cache(maxsize=None)  # once: later settings of the user stay
 def configure() -> bool:
     """Point the bundled libraries to the bundled data; has to run before drivers register.
@@ -149,6 +152,7 @@ def configure() -> bool:
     if bundle is None:
         return False
     settings = _settings(bundle)
+    # geowheel: before loading
     gdal, proj = _library(bundle["gdal"]), _library(bundle["proj"])
     paths = _search_paths(proj, settings["PROJ_DATA"])
     _set_up_proj(proj, paths, settings["PROJ_CURL_CA_BUNDLE"])

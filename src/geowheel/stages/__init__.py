@@ -35,6 +35,8 @@ class Stage:
     """Its module has `check`, which looks again when the stage is asked for by name."""
     interpreter: bool = True
     """It runs the target's interpreter."""
+    runs_wheel: bool = False
+    """It runs what is in the wheel: nothing for a platform that this machine cannot run."""
 
 
 STAGES: Final = (
@@ -48,7 +50,7 @@ STAGES: Final = (
     ),
     Stage(
         name="bindings",
-        summary="compile osgeo's extension modules against the prefix",
+        summary="osgeo's extension modules: compiled against the prefix, or prebuilt",
         upstream=("fetch",),
     ),
     Stage(
@@ -82,6 +84,7 @@ STAGES: Final = (
         upstream=("fetch", "repair"),
         tools=("pip",),
         verdict=True,
+        runs_wheel=True,
     ),
     Stage(
         name="lab",
@@ -89,6 +92,7 @@ STAGES: Final = (
         upstream=("fetch", "repair"),
         tools=("pip",),
         verdict=True,
+        runs_wheel=True,
     ),
 )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from geowheel import systems
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.environments import isolated_environment
@@ -18,11 +19,15 @@ from geowheel.errors import BuildError, IntegrityError
 from geowheel.interpreters import Interpreter
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
+from geowheel.native.linker import place
+from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store
-from geowheel.systems import linux
+from geowheel.systems import compilers
+from geowheel.systems.contract import Toolchain
+from geowheel.targets import Platform, Target
 
 from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX, download_wanted
+from .fetch import PREFIX, download_wanted, extract_package, package_wanted
 
 MODULES = "modules"
 # A text in C that is the name of a module and nothing else.
@@ -31,57 +36,102 @@ ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrebuiltInputs(Inputs):
+    """The channel's own bindings."""
+
+    target: Target
+    package: Package
+    store: Store = ambient()
+
+
+@dataclass(frozen=True, kw_only=True)
 class BindingsInputs(Inputs):
     """Wrappers, headers and compilers; no file of the host."""
 
+    platform: Platform
     prefix: Made
     gdal_sdist: Download
     requirements: tuple[Download, ...]
     interpreter: Interpreter
-    toolchain: linux.Toolchain
-    flags: tuple[str, ...]
+    toolchain: Toolchain | None
+    """None where nothing is compiled."""
     import_package: str | None
     """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
     store: Store = ambient()
     environ: Mapping[str, str] = ambient()
 
 
-def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs:
-    """From the prefix, the build lock and the machine's compilers."""
+def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs | PrebuiltInputs:
+    """From the prefix, the build lock and the machine's compilers; or from the channel."""
+    if context.prebuilt is not None:
+        return PrebuiltInputs(target=context.target, package=context.prebuilt, store=context.store)
     fetch = upstream["fetch"]
     places = context.project.config.places
     return BindingsInputs(
+        platform=context.target.platform,
         prefix=fetch.made(PREFIX),
         gdal_sdist=context.locks.build.gdal_sdist,
         requirements=context.locks.build.requirements("bindings", context.target),
         interpreter=context.interpreter,
-        toolchain=context.toolchain,
-        flags=(*linux.COMPILE_FLAGS, *linux.CXX_FLAGS, *linux.LINK_FLAGS),
+        toolchain=context.tools.toolchain,
         import_package=places.import_package if places.has_bindings else None,
         store=context.store,
         environ=context.project.machine.environ,
     )
 
 
-def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
-    """Compile the wrappers side by side, link each into a module."""
+def run(inputs: BindingsInputs | PrebuiltInputs, folder: Path, step: Step) -> Outcome:
+    """Compile the wrappers side by side, link each into a module; or take the channel's own."""
     modules = folder / MODULES
     modules.mkdir()
-    if inputs.import_package is None:
+    if isinstance(inputs, PrebuiltInputs):
+        _take(inputs, folder / "work", modules, step)
+        return Outcome(facts={"prebuilt": str(inputs.package)})
+    if inputs.import_package is None or inputs.toolchain is None:
         step.say('none: layout = "none"')
-    else:
-        _compile(inputs, inputs.import_package, folder / "work", modules, step)
+        return Outcome()
+    _compile(inputs, inputs.toolchain, inputs.import_package, folder / "work", modules, step)
     return Outcome(
         facts={
             "compiler": inputs.toolchain.version,
-            "glibc": inputs.toolchain.libc,
+            "libc": inputs.toolchain.libc,
             "libstdcxx": inputs.toolchain.libstdcxx,
         }
     )
 
 
+def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None:
+    """osgeo from the channel's package: its modules and the Python that SWIG made with them."""
+    package = inputs.package
+    inputs.store.obtain([package_wanted(package)], step)
+    system = systems.of(inputs.target.platform)
+    unpacked, prefix = work / "unpacked", work / "prefix"
+    extract_package(inputs.store.path(package_wanted(package)), unpacked, package)
+    prefix.mkdir()
+    place(package, unpacked, prefix, prefix_string=system.LAYOUT.prefix_string, consume=True)
+    osgeo = prefix / system.site_packages(inputs.target) / "osgeo"
+    found = sorted(path for path in osgeo.glob("_*") if path.suffix in (".so", ".pyd"))
+    suffix = system.extension_suffix(inputs.target)
+    if not found or any(not path.name.endswith(suffix) for path in found):
+        names = ", ".join(path.name for path in found[:3]) or "no extension module"
+        raise BuildError(
+            f"{package} has {names} where bindings for {inputs.target} end with {suffix}",
+            where=package.url,
+            cause="the package is of another interpreter or platform than its record says",
+            fix="lock another build of it",
+        )
+    shutil.copytree(osgeo, modules, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pyc"))
+    step.say(f"{len(found)} modules of {package}, prebuilt")
+    shutil.rmtree(work)
+
+
 def _compile(
-    inputs: BindingsInputs, import_package: str, work: Path, modules: Path, step: Step
+    inputs: BindingsInputs,
+    toolchain: Toolchain,
+    import_package: str,
+    work: Path,
+    modules: Path,
+    step: Step,
 ) -> None:
     inputs.store.obtain(
         [download_wanted(d) for d in (inputs.gdal_sdist, *inputs.requirements)], step
@@ -102,12 +152,12 @@ def _compile(
     # SWIG keeps one type table a process under this name: one of our own, or classes of another
     # package's osgeo would be handed out (studied with two GDALs in one process).
     defines = [f"SWIG_TYPE_TABLE={type_table(import_package)}"]
-    step.say(f"{len(wrappers)} modules with {inputs.toolchain.describe()}")
+    step.say(f"{len(wrappers)} modules with {toolchain.describe()}")
     largest_first = sorted(wrappers, key=lambda path: -path.stat().st_size)
     with step.progress("compile", len(wrappers)) as advance:
 
         def make(wrapper: Path) -> None:
-            _module(wrapper, inputs, work, numpy, modules, defines, step)
+            _module(wrapper, inputs, toolchain, work, numpy, modules, defines, step)
             advance(1)
 
         step.side_by_side(make, largest_first)
@@ -176,6 +226,7 @@ def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:
 def _module(
     wrapper: Path,
     inputs: BindingsInputs,
+    toolchain: Toolchain,
     work: Path,
     numpy: Path,
     modules: Path,
@@ -183,14 +234,15 @@ def _module(
     step: Step,
 ) -> None:
     name = wrapper.name.partition("_wrap.")[0]
-    includes = [inputs.prefix.folder / linux.HEADERS, inputs.interpreter.include]
+    layout = systems.of(inputs.platform).LAYOUT
+    includes = [inputs.prefix.folder / layout.headers, inputs.interpreter.include]
     if name == ARRAY:
         includes.append(numpy)
     object_file = work / f"{name}.o"
     env = isolated_environment(inputs.environ)
     step.run(
-        linux.compile_command(
-            inputs.toolchain,
+        compilers.compile_command(
+            toolchain,
             wrapper,
             object_file,
             includes=includes,
@@ -201,6 +253,9 @@ def _module(
     )  # fmt: skip
     output = modules / f"_{name}{inputs.interpreter.extension_suffix}"
     step.run(
-        linux.link_command(inputs.toolchain, [object_file], output, prefix=inputs.prefix.folder),
+        compilers.link_command(
+            toolchain, [object_file], output,
+            libraries=inputs.prefix.folder / layout.link_libraries,
+        ),
         env=env, cwd=work,
     )  # fmt: skip

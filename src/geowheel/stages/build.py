@@ -8,13 +8,14 @@ by hand) gets it in the same way.
 from __future__ import annotations
 
 import filecmp
-import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from geowheel import systems
 from geowheel.backend import Backend, takes_version_from_git, version_from_git
+from geowheel.binary.formats import strangers
 from geowheel.binary.wheel import parse_filename, unpack_wheel, write_wheel
 from geowheel.config import BuildSystem
 from geowheel.console import Step
@@ -31,7 +32,9 @@ from geowheel.native.store import Store
 from geowheel.native.wrappers import build_variables, reachable, with_programs
 from geowheel.places import Places
 from geowheel.python_environments import make_environment
-from geowheel.systems import linux
+from geowheel.systems import compilers
+from geowheel.systems.contract import Toolchain
+from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
@@ -48,6 +51,7 @@ class RawWheelInputs(Inputs):
     commands: Mapping[str, str]
     places: Places
     interpreter_tag: str
+    platform: Platform
     platform_tag: str
     raw: Artefact
 
@@ -67,7 +71,9 @@ class BuildInputs(Inputs):
     requirements: tuple[Download, ...]
     interpreter: Interpreter
     prefix: Made
-    toolchain: linux.Toolchain
+    platform: Platform
+    toolchain: Toolchain | None
+    """None: the bindings are prebuilt, and the host compiles nothing."""
     gdal_version: str
     git: str
     store: Store = ambient()
@@ -80,11 +86,12 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | Ra
     project, target = context.project, context.target
     payload = upstream["vendor"].made(PAYLOAD)
     commands = upstream["vendor"].facts[COMMANDS]
-    platform_tag = f"linux_{target.platform.architecture}"
+    platform_tag = systems.of(target.platform).raw_platform_tag(target.platform)
     if context.raw is not None:
         return RawWheelInputs(
             payload=payload, commands=commands, places=project.config.places, raw=context.raw,
-            interpreter_tag=target.interpreter_tag, platform_tag=platform_tag,
+            interpreter_tag=target.interpreter_tag, platform=target.platform,
+            platform_tag=platform_tag,
         )  # fmt: skip
     environ = project.machine.environ
     system = project.host.build_system
@@ -99,7 +106,8 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | Ra
         requirements=context.locks.build.requirements("build", target),
         interpreter=context.interpreter,
         prefix=upstream["fetch"].made(PREFIX),
-        toolchain=context.toolchain,
+        platform=target.platform,
+        toolchain=context.tools.toolchain,
         gdal_version=context.locks.stack.gdal_version,
         git=git_description(project.folder, environ) if takes_version_from_git(system) else "",
         store=context.store,
@@ -117,6 +125,8 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     )
     tree = work / "tree"
     unpack_wheel(made, tree)
+    if faults := list(strangers(tree, inputs.platform)):
+        raise BuildError(faults)
     _check_host_package(inputs.places, tree, made)
     added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
     step.say(f"{made.name}, {added} files of the payload added")
@@ -150,6 +160,10 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
         inputs.interpreter, work / "environment", [inputs.store.path(w) for w in wanted],
         environ=inputs.environ, step=step,
     )  # fmt: skip
+    if inputs.interpreter.emulator:
+        from geowheel.native.emulated import wrap_programs  # only where needed
+
+        wrap_programs(work / "environment", inputs.interpreter)
     env = _environment(inputs, work, python)
     if inputs.git:
         env |= version_from_git(
@@ -170,9 +184,9 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
 def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str]:
     """What a backend that compiles needs to find GDAL, and to make the same bytes in any folder."""
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
-    variables = build_variables(native, inputs.gdal_version)
+    variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
     mapped = {work: "build", native: "native", inputs.interpreter.include: "python"}
-    flags = shlex.join([*linux.HOST_FLAGS, *linux.map_flags(mapped)])
+    compiling = compilers.backend_variables(inputs.toolchain, mapped) if inputs.toolchain else {}
     env = isolated_environment(inputs.environ, **variables)
     temporary = work / "temporary"
     temporary.mkdir()
@@ -182,12 +196,10 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
         "PATH": path,
         # scikit-build-core and meson-python build in a temporary folder: one of a mapped name.
         "TMPDIR": str(temporary),
-        "CC": str(inputs.toolchain.cc),
-        "CXX": str(inputs.toolchain.cxx),
-        "CFLAGS": flags,
-        "CXXFLAGS": flags,
-        # A build-id is a digest of what strip takes away later, paths in debug information too.
-        "LDFLAGS": f"{variables['LDFLAGS']} -Wl,--build-id=none",
+        **compiling,
+        "LDFLAGS": " ".join(
+            part["LDFLAGS"] for part in (variables, compiling) if "LDFLAGS" in part
+        ),
         GDAL_VERSION_VARIABLE: inputs.gdal_version,
     }
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 from rattler.package_streaming import extract
 
+from geowheel import systems
 from geowheel.cache import touch
 from geowheel.console import Step
 from geowheel.context import Context
@@ -27,6 +28,7 @@ from geowheel.native.linker import (
     NativeManifest,
     PlacedFile,
     PlacedPackage,
+    check_case,
     check_links,
     place,
     read_native_manifest,
@@ -35,7 +37,6 @@ from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store, Wanted, disk_fault, disk_faults
 from geowheel.native.wrappers import write_wrappers
 from geowheel.stages.contract import Inputs, Outcome, ambient
-from geowheel.systems import linux
 from geowheel.targets import Platform, Target
 
 PREFIX = "prefix"
@@ -47,8 +48,11 @@ class FetchInputs(Inputs):
 
     packages: tuple[Package, ...]
     requirements: tuple[Download, ...]
+    prebuilt: tuple[Package, ...] = ambient()
+    """Bindings, which are in no prefix: only put into the store."""
     prefix_string: str
-    platform: str
+    platform: Platform
+    machine: Platform = ambient()
     store: Store = ambient()
     cache: Path = ambient()
     environ: Mapping[str, str] = ambient()
@@ -70,8 +74,10 @@ def inputs(context: Context, _: Mapping[str, Record]) -> FetchInputs:
     return FetchInputs(
         packages=context.locks.stack.packages,
         requirements=tuple(sorted({build.gdal_sdist, *downloads})),
-        prefix_string=linux.PREFIX_STRING,
-        platform=str(context.target.platform),
+        prebuilt=(context.prebuilt,) if context.prebuilt else (),
+        prefix_string=systems.of(context.target.platform).LAYOUT.prefix_string,
+        platform=context.target.platform,
+        machine=context.project.machine.platform,
         store=context.store,
         cache=context.project.machine.cache,
         environ=context.project.machine.environ,
@@ -80,10 +86,12 @@ def inputs(context: Context, _: Mapping[str, Record]) -> FetchInputs:
 
 def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
     """Download, unpack, and place every file with its owner: the same prefix whoever downloads."""
-    requirements = [download_wanted(download) for download in inputs.requirements]
+    requirements = list(_beside_the_prefix(inputs))
     prefix = folder / PREFIX
     program = None
-    if pixi.can_reach(inputs.packages, inputs.store.mirrors):
+    if pixi.can_unpack(inputs.platform, inputs.machine) and pixi.can_reach(
+        inputs.packages, inputs.store.mirrors
+    ):
         program = pixi.find_pixi(inputs.environ, step)
     with disk_faults(folder):
         if program is not None:
@@ -93,8 +101,9 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
             inputs.store.obtain_sound([*map(package_wanted, inputs.packages), *requirements], step)
             placed = _place_from_store(inputs, prefix, step)
         check_links(placed, prefix)
+        check_case(placed, Platform(inputs.platform))
         manifest = NativeManifest(
-            platform=inputs.platform,
+            platform=str(inputs.platform),
             prefix_string=inputs.prefix_string,
             packages=tuple(placed),
         )
@@ -116,8 +125,14 @@ def check(inputs: FetchInputs, record: Record, step: Step) -> str | None:
     packages = list(map(package_wanted, inputs.packages))
     gone = set(inputs.store.missing(packages))
     stored = [wanted for wanted in packages if wanted not in gone]
-    inputs.store.obtain_sound([*stored, *map(download_wanted, inputs.requirements)], step)
+    inputs.store.obtain_sound([*stored, *_beside_the_prefix(inputs)], step)
     return None
+
+
+def _beside_the_prefix(inputs: FetchInputs) -> Iterator[Wanted]:
+    """What the other stages read in the store."""
+    yield from map(download_wanted, inputs.requirements)
+    yield from map(package_wanted, inputs.prebuilt)
 
 
 def _altered(folder: Path) -> str | None:
@@ -204,7 +219,7 @@ def _copy_from_pixi(
     placed = []
     with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
         unpacked = pixi.unpack(
-            program, inputs.packages, Platform(inputs.platform), Path(scratch),
+            program, inputs.packages, inputs.platform, Path(scratch),
             mirrors=inputs.store.mirrors, cache=cache, environ=inputs.environ, step=step,
         )  # fmt: skip
         for package in inputs.packages:
@@ -230,7 +245,7 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
 
         def unpack(package: Package) -> Path:
             goal = Path(scratch, package.sha256)
-            _extract(inputs.store.path(package_wanted(package)), goal, package)
+            extract_package(inputs.store.path(package_wanted(package)), goal, package)
             advance(1)
             return goal
 
@@ -250,7 +265,8 @@ def _place(
     return place(package, unpacked, prefix, prefix_string=inputs.prefix_string, consume=consume)
 
 
-def _extract(archive: Path, goal: Path, package: Package) -> None:
+def extract_package(archive: Path, goal: Path, package: Package) -> None:
+    """Unpack a conda package; raises IntegrityError naming it, MachineError for a full disk."""
     try:
         extract(archive, goal)
     except (RuntimeError, OSError, ValueError) as error:

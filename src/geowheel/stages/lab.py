@@ -13,6 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from geowheel import systems
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact
@@ -27,7 +28,7 @@ from geowheel.native.build_lock import LAB, Download
 from geowheel.native.store import Store
 from geowheel.places import Layout
 from geowheel.python_environments import make_environment, pip_install
-from geowheel.systems import linux
+from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
@@ -47,6 +48,7 @@ class LabInputs(Inputs):
     """The peers and all that they need."""
     peers: tuple[str, ...]
     lacking: Mapping[str, str]
+    platform: Platform
     layout: Layout
     import_package: str
     seed: int
@@ -64,7 +66,7 @@ class LabInputs(Inputs):
             lacking=self.lacking,
             server=any(download.name == SERVER for download in self.neighbours),
             bubblewrap=bubblewrap,
-            other_gdal=str(self.prefix.folder / linux.LIBRARIES),
+            other_gdal=str(self.prefix.folder / systems.of(self.platform).LAYOUT.libraries),
             seed=self.seed,
         )
         return select(every_case(offer), self.cases)
@@ -87,6 +89,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> LabInputs:
         neighbours=found,
         peers=peers,
         lacking=lacking,
+        platform=context.target.platform,
         layout=config.layout,
         import_package=config.import_package,
         # Other orders and other damage for each wheel, the same for the same wheel.

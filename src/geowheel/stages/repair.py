@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from geowheel import systems
 from geowheel.binary.wheel import write_wheel
 from geowheel.console import Step
 from geowheel.contents.description import describe
@@ -26,15 +27,13 @@ from geowheel.digest import Artefact
 from geowheel.errors import BuildError
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
+from geowheel.native.pixi_lock import Package
 from geowheel.places import Places
-from geowheel.systems import auditwheel_repair, linux
-from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
+from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest, SystemModule
 from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX
-
-ENTRY_LIBRARIES = {"gdal": "libgdal.so", "proj": "libproj.so"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,10 @@ class RepairInputs(Inputs):
     platform: Platform
     places: Places
     gdal_sdist: Download
-    newest_glibc: str | None
+    floor: tuple[str, str | None]
+    """What of the system counts, and the newest version of it that is allowed."""
+    prebuilt: Package | None
+    """The conda package that the bindings are from, where they are not compiled."""
     refuse: tuple[str, ...] | None
     """Patterns of licences; None: the usual ones."""
     accept: tuple[str, ...]
@@ -69,11 +71,14 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         platform=context.target.platform,
         places=config.places,
         gdal_sdist=context.locks.build.gdal_sdist,
-        newest_glibc=config.floor.glibc,
+        floor=config.floor.of(context.target.platform.system),
+        prebuilt=context.prebuilt,
         refuse=config.licenses.refuse,
         accept=config.licenses.accept,
         locked=context.locks.source.committed,
-        repair_tools=auditwheel_repair.tool_versions(context.project.machine.environ),
+        repair_tools=systems.of(context.target.platform).tool_versions(
+            context.target.platform, context.project.machine.environ
+        ),
         environ=context.project.machine.environ,
         machine=_machine(context),
     )
@@ -83,10 +88,14 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
     work = folder / "work"
     work.mkdir()
-    repaired = auditwheel_repair.repair(
+    system = systems.of(inputs.platform)
+    repaired = system.repair(
         RepairRequest(
             raw=inputs.raw.path,
-            library_folder=inputs.prefix.folder / linux.LIBRARIES,
+            library_folder=inputs.prefix.folder / system.LAYOUT.libraries,
+            more_folders=tuple(
+                inputs.prefix.folder / folder for folder in system.LAYOUT.more_libraries
+            ),
             plugins=inputs.places.plugins,
             folder=work,
             platform=inputs.platform,
@@ -94,22 +103,26 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
             environ=inputs.environ,
         )
     )
-    _write_bundle(repaired, inputs.places)
+    for note in repaired.notes:
+        step.console.warn(note)
+    _write_bundle(repaired, inputs.places, system)
     described = describe(
         repaired,
         fetched=inputs.prefix.folder.parent,
         places=inputs.places,
         sdist=inputs.gdal_sdist,
+        prebuilt=inputs.prebuilt,
         gate=LicenceGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )
-    forcing = auditwheel_repair.forcing(repaired, described.owners)
-    _check_floor(repaired, inputs.newest_glibc, forcing)
+    forcing = system.forcing(repaired, described.owners)
+    _check_floor(repaired, inputs.floor, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     check_leftovers(repaired.tree, repaired.binaries, described.own)
     check_leaks(repaired.tree, inputs.machine)
-    baked = prefix_strings(repaired.tree, linux.PREFIX_STRING)
-    for line in in_words(baked, linux.PREFIX_STRING):
+    prefix_string = system.LAYOUT.prefix_string
+    baked = prefix_strings(repaired.tree, prefix_string)
+    for line in in_words(baked, prefix_string):
         step.say(line)
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
@@ -125,7 +138,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
                 {
                     "path": found.path,
                     "text": found.text,
-                    "overridden": overridden_by(found.text, linux.PREFIX_STRING),
+                    "overridden": overridden_by(found.text, prefix_string),
                 }
                 for found in baked
             ],
@@ -158,18 +171,19 @@ def only_wheel(record: Record) -> Artefact:
     return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
 
 
-def _write_bundle(repaired: RepairedTree, places: Places) -> None:
+def _write_bundle(repaired: RepairedTree, places: Places, system: SystemModule) -> None:
     """Name the bundled libraries and data for the bootstrap, relative to the import package."""
+    entry_libraries = system.ENTRY_LIBRARIES
     found = {
         name: bundled.path
-        for name, start in ENTRY_LIBRARIES.items()
+        for name, start in entry_libraries.items()
         for bundled in repaired.bundled
         if bundled.soname.startswith(start)
     }
-    missing = sorted(set(ENTRY_LIBRARIES) - set(found))
+    missing = sorted(set(entry_libraries) - set(found))
     if missing:
         raise BuildError(
-            f"the wheel bundles no {' and no '.join(ENTRY_LIBRARIES[name] for name in missing)}",
+            f"the wheel bundles no {' and no '.join(entry_libraries[name] for name in missing)}",
             where=repaired.filename,
             cause="the bindings are not linked to the native stack's libgdal"
             if places.has_bindings
@@ -184,21 +198,25 @@ def _write_bundle(repaired: RepairedTree, places: Places) -> None:
         "proj_data": places.proj_data,
         "ca_bundle": places.ca_bundle,
         "plugins": places.plugins,
+        **system.bundle_extras(repaired, places.plugins),
     }
     relative = {name: posixpath.relpath(path, places.package) for name, path in found.items()}
     text = json.dumps(relative, indent=1, sort_keys=True) + "\n"
     (repaired.tree / places.bundle).write_text(text, encoding="utf-8")
 
 
-def _check_floor(repaired: RepairedTree, newest: str | None, forcing: Sequence[Forcing]) -> None:
+def _check_floor(
+    repaired: RepairedTree, allowed: tuple[str, str | None], forcing: Sequence[Forcing]
+) -> None:
+    name, newest = allowed
     if newest is None:
         return
     _, major, minor, *_ = repaired.platform_tag.split("_")
     if (int(major), int(minor)) > tuple(int(part) for part in newest.split(".")):
         reasons = "; ".join(f"{item.needs} by {', '.join(item.packages[:3])}" for item in forcing)
         raise BuildError(
-            f"the wheel is {repaired.platform_tag}, newer than the floor glibc {newest}",
+            f"the wheel is {repaired.platform_tag}, newer than the floor {name} {newest}",
             where=repaired.filename,
             cause=f"it needs {reasons}",
-            fix="lock packages built for an older system, or raise [tool.geowheel.floor] glibc",
+            fix=f"lock packages built for an older system, or raise [tool.geowheel.floor] {name}",
         )

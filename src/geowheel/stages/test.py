@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from geowheel import systems
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact, Tree
@@ -24,7 +25,7 @@ from geowheel.native.store import Store
 from geowheel.places import Layout
 from geowheel.process import Result, tail
 from geowheel.python_environments import make_environment, pip_install
-from geowheel.systems import linux
+from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted
@@ -36,6 +37,7 @@ class TestInputs(Inputs):
     """The wheel, what it must be able to do, and the host's own tests."""
 
     wheel: Artefact
+    platform: Platform
     interpreter: Interpreter
     requirements: tuple[Download, ...]
     layout: Layout
@@ -59,6 +61,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> TestInputs:
     environ = project.machine.environ
     return TestInputs(
         wheel=only_wheel(upstream["repair"]),
+        platform=context.target.platform,
         interpreter=context.interpreter,
         requirements=context.locks.build.requirements("test", context.target),
         layout=project.config.layout,
@@ -97,6 +100,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
     step.say(
         f"{good} of {len(probes)} probes passed"
         + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else "")
+        + (f", under {inputs.interpreter.emulator}" if inputs.interpreter.emulator else "")
     )
     manifest = read_native_manifest(inputs.prefix.folder.parent)
     offers = not_in_wheel(drivers, offered, manifest, inputs.left_out) if drivers else ()
@@ -104,6 +108,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         "sha256": inputs.wheel.sha256,
         "probes": probes,
         "host": host,
+        "emulator": inputs.interpreter.emulator,
         **facts(drivers, offers),
     }
     (folder / "test.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -147,10 +152,10 @@ def _drivers_of_stack(
 
     That is no fault of the wheel, which does not have what cannot be loaded there.
     """
-    prefix = inputs.prefix.folder
+    prefix, system = inputs.prefix.folder, systems.of(inputs.platform)
     asked = {
-        "library": str(prefix / linux.LIBRARIES / linux.GDAL_LIBRARY),
-        "plugins": str(prefix / linux.PLUGINS),
+        "library": str(system.gdal_library(prefix)),
+        "plugins": str(prefix / system.LAYOUT.plugins),
     }
     run = _run_script("driver_probes", asked, inputs, python, place, step)
     if run.report is None or run.result.returncode != 0:

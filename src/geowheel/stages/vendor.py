@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from geowheel import systems
 from geowheel.config import GRIDS
 from geowheel.console import Step
 from geowheel.context import Context
@@ -23,7 +24,9 @@ from geowheel.native.store import Store
 from geowheel.places import PACKAGE_INIT, Layout, Places
 from geowheel.private import make_private
 from geowheel.programs import chosen, commands_of, patterns_of, programs_of, scripts_of
-from geowheel.systems import linux
+from geowheel.systems.bootstrap import bootstrap_text
+from geowheel.systems.contract import PrefixLayout
+from geowheel.targets import Platform
 
 from .bindings import MODULES, unpack_sdist
 from .contract import Inputs, Outcome, ambient
@@ -38,6 +41,7 @@ COMMANDS = "commands"
 class VendorInputs(Inputs):
     """What is vendored, and where to."""
 
+    platform: Platform
     prefix: Made
     bindings: Made
     gdal_sdist: Download
@@ -55,6 +59,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
     fetch, bindings = upstream["fetch"], upstream["bindings"]
     config = context.project.config
     return VendorInputs(
+        platform=context.target.platform,
         prefix=fetch.made(PREFIX),
         bindings=bindings.made(MODULES),
         gdal_sdist=context.locks.build.gdal_sdist,
@@ -73,7 +78,8 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     (payload / places.package).mkdir(parents=True)
     manifest = read_native_manifest(inputs.prefix.folder.parent)
     scripts = _copy_osgeo(inputs, payload, folder / "work", step) if places.has_bindings else {}
-    _write_resource("bootstrap.py", payload / places.bootstrap)
+    bootstrap = bootstrap_text(inputs.platform.system)
+    (payload / places.bootstrap).write_text(bootstrap, encoding="utf-8")
     _copy_data(inputs, manifest, payload)
     plugins = _copy_plugins(inputs, manifest, payload / places.plugins)
     wanted = _copy_programs(inputs, manifest, scripts, payload)
@@ -99,10 +105,11 @@ def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> 
     inputs.store.obtain([download_wanted(inputs.gdal_sdist)], step)
     source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
     package = payload / places.package
-    shutil.copytree(source / "osgeo", package, dirs_exist_ok=True)
+    modules = inputs.bindings.folder
+    if not (modules / PACKAGE_INIT).is_file():  # prebuilt ones bring the Python made with them
+        shutil.copytree(source / "osgeo", package, dirs_exist_ok=True)
+    shutil.copytree(modules, package, dirs_exist_ok=True)
     shutil.copytree(source / "gdal-utils" / "osgeo_utils", payload / places.utilities)
-    for module in sorted(inputs.bindings.folder.iterdir()):
-        shutil.copy2(module, package / module.name)
     init = package / PACKAGE_INIT
     init.write_text(with_bootstrap(init.read_text(encoding="utf-8")), encoding="utf-8")
     scripts = scripts_of(source)
@@ -161,10 +168,10 @@ def with_bootstrap(source: str) -> str:
 
 
 def _copy_data(inputs: VendorInputs, manifest: NativeManifest, payload: Path) -> None:
-    prefix, places = inputs.prefix.folder, inputs.places
+    prefix, places, layout = inputs.prefix.folder, inputs.places, systems.of(inputs.platform).LAYOUT
     for goal, relative, probe in (
-        (places.gdal_data, linux.GDAL_DATA, "gdalvrt.xsd"),
-        (places.proj_data, linux.PROJ_DATA, "proj.db"),
+        (places.gdal_data, layout.gdal_data, "gdalvrt.xsd"),
+        (places.proj_data, layout.proj_data, "proj.db"),
     ):
         source = prefix / relative
         if not (source / probe).is_file():
@@ -175,26 +182,31 @@ def _copy_data(inputs: VendorInputs, manifest: NativeManifest, payload: Path) ->
             )
         shutil.copytree(source, payload / goal)
     if not inputs.grids:  # there all the same, where a channel's proj needs them
-        _remove_grids(manifest, payload, places)
-    if (prefix / linux.CA_BUNDLE).is_file():
+        _remove_grids(manifest, layout, payload, places)
+    if (prefix / layout.ca_bundle).is_file():
         goal_file = payload / places.ca_bundle
         goal_file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(prefix / linux.CA_BUNDLE, goal_file)
+        shutil.copyfile(prefix / layout.ca_bundle, goal_file)
 
 
-def _remove_grids(manifest: NativeManifest, payload: Path, places: Places) -> None:
+def _remove_grids(
+    manifest: NativeManifest, layout: PrefixLayout, payload: Path, places: Places
+) -> None:
     for path, owner in manifest.owners.items():
-        if owner.name == GRIDS and path.startswith(f"{linux.PROJ_DATA}/"):
-            relative = path.removeprefix(f"{linux.PROJ_DATA}/")
+        if owner.name == GRIDS and path.startswith(f"{layout.proj_data}/"):
+            relative = path.removeprefix(f"{layout.proj_data}/")
             (payload / places.proj_data / relative).unlink()
 
 
 def _copy_plugins(inputs: VendorInputs, manifest: NativeManifest, goal: Path) -> int:
     wanted = set(inputs.plugins) | {"libgdal-core"}
+    system = systems.of(inputs.platform)
     found = [
         path
         for path, owner in manifest.owners.items()
-        if path.startswith(linux.PLUGINS + "/") and owner.name in wanted and path.endswith(".so")
+        if path.startswith(f"{system.LAYOUT.plugins}/")
+        and owner.name in wanted
+        and system.is_plugin(path)
     ]
     for path in sorted(found):
         goal.mkdir(parents=True, exist_ok=True)

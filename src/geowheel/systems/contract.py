@@ -1,15 +1,23 @@
-"""What the modules of the systems answer with."""
+"""What a system is asked, and the values that it answers with.
+
+linux, macos and windows each have all of `SystemModule`; `geowheel.systems.of` leads to them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from geowheel.binary.loading import Binary
+from geowheel.digest import digest
 from geowheel.process import Result
-from geowheel.targets import Platform
+from geowheel.targets import Platform, Target
+
+UNIX_PREFIX: Final = "/usr/lib/geowheel-native-prefix"
+"""The fixed prefix string of Linux and macOS: only root can create a folder there, and on macOS
+nobody (System Integrity Protection)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +29,9 @@ class PrefixLayout:
     no unprivileged user can create."""
     libraries: str
     """Shared libraries that are loaded: `lib`, on Windows `Library/bin`."""
+    more_libraries: tuple[str, ...] = ()
+    """Folders with some libraries as well: on Windows `.`, where conda puts Visual C++'s runtime
+    beside python.exe."""
     link_libraries: str
     """What a linker is given: `lib`, on Windows `Library/lib`."""
     headers: str
@@ -30,6 +41,40 @@ class PrefixLayout:
     gdal_data: str
     proj_data: str
     ca_bundle: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolchain:
+    """The C and C++ compilers, and the runtimes that they link against."""
+
+    cc: Path
+    cxx: Path
+    version: str
+    """First line of what the C++ compiler says of its version."""
+    target: str
+    """`x86_64-linux-gnu`: what it compiles for."""
+    linker: str
+    libc: str
+    """`glibc 2.36`, `macOS SDK 14.2`: whose headers and symbols are used."""
+    libstdcxx: str
+    """Name of the C++ runtime that it links, its version included where there is one."""
+    compile_flags: tuple[str, ...]
+    """Of every object file of the bindings."""
+    link_flags: tuple[str, ...]
+    host_flags: tuple[str, ...]
+    """For what a host compiles itself. setuptools takes CFLAGS in place of the interpreter's own
+    flags, so they have to be whole: without them nothing would be optimised."""
+    host_link_flags: tuple[str, ...]
+
+    def digest(self) -> str:
+        """Of everything but where the programs lie."""
+        known = (self.version, self.target, self.linker, self.libc, self.libstdcxx)
+        flags = (self.compile_flags, self.link_flags, self.host_flags, self.host_link_flags)
+        return digest((known, flags))
+
+    def describe(self) -> str:
+        """One line for people."""
+        return ", ".join(filter(None, (self.version, self.libc, self.libstdcxx)))
 
 
 class Run(Protocol):
@@ -48,7 +93,7 @@ class Bundled:
     """The name by which the libraries' users ask for it, before the repair: `libgdal.so.32`,
     `libgdal.36.dylib`, `gdal.dll`."""
     source: str
-    """The file, relative to the library folder: `libgdal.so.32.3.6.2`."""
+    """The file, relative to the library folder: `libgdal.so.32.3.6.2`, `../../msvcp140.dll`."""
     path: str
     """The copy, relative to the wheel: `GDAL.libs/libgdal-1a2b3c4d.so.32.3.6.2`."""
 
@@ -60,6 +105,8 @@ class RepairRequest:
     raw: Path
     library_folder: Path
     """The native stack's libraries (`PrefixLayout.libraries` in the prefix)."""
+    more_folders: tuple[Path, ...] = ()
+    """Folders that hold some as well, searched after it (`PrefixLayout.more_libraries`)."""
     plugins: str
     """The folder of GDAL's plugins, relative to the wheel; it need not be there."""
     folder: Path
@@ -84,7 +131,7 @@ class RepairedTree:
     binaries: Mapping[str, Binary]
     """Every compiled file of the tree, by relative path, as it is after the repair."""
     notes: tuple[str, ...] = ()
-    """What the step says of it: that a tool is experimental, that something was left out."""
+    """What a person should know about the result, a line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +143,79 @@ class Forcing:
     packages: tuple[str, ...]
     """The packages of the files, sorted; files of no package by their path."""
     files: tuple[str, ...]
+
+
+class SystemModule(Protocol):
+    """The module of a system, `geowheel.systems.linux` and the like."""
+
+    @property
+    def LAYOUT(self) -> PrefixLayout: ...
+
+    @property
+    def ENTRY_LIBRARIES(self) -> Mapping[str, str]:
+        """`gdal` and `proj` to how the name of their library begins: `libgdal.so`."""
+        ...
+
+    def find_toolchain(self, platform: Platform, environ: Mapping[str, str]) -> Toolchain:
+        """The machine's compilers for a platform of this system, or those that CC and CXX name.
+
+        Raises MachineError when one is missing, or compiles for another platform.
+        """
+        ...
+
+    def link_variables(self, libraries: Path) -> dict[str, str]:
+        """More variables for a host's build that links libgdal, whose own needs lie there too."""
+        ...
+
+    def raw_platform_tag(self, platform: Platform) -> str:
+        """The platform tag of a wheel that was not repaired: `linux_x86_64`."""
+        ...
+
+    def is_raw_tag(self, platform: Platform, tag: str) -> bool:
+        """Whether a wheel with this platform tag may be one for the platform, not yet repaired."""
+        ...
+
+    def extension_suffix(self, target: Target) -> str:
+        """What CPython's own extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
+        ...
+
+    def site_packages(self, target: Target) -> str:
+        """Where conda's Python keeps packages, relative to the prefix."""
+        ...
+
+    def gdal_library(self, prefix: Path) -> Path:
+        """The file of libgdal in a prefix, as it would be loaded."""
+        ...
+
+    def is_plugin(self, file_name: str) -> bool:
+        """Whether GDAL would take a file of its plugin folder for a plugin."""
+        ...
+
+    def program_name(self, path: Path) -> str | None:
+        """By what name a person starts the program at `path`; None where that is no program."""
+        ...
+
+    def tool_versions(self, platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
+        """What a repair's bytes depend on besides its inputs, for its key."""
+        ...
+
+    def repair(self, request: RepairRequest) -> RepairedTree:
+        """Unpack the raw wheel and bundle what it needs from the library folder.
+
+        The result has one platform tag and the same bytes wherever it is made. Raises BuildError
+        when the wheel has no binary or one for another machine, when a library is not in the
+        library folder (also when this machine has it), and when the result is not closed;
+        IntegrityError for a damaged wheel; MachineError when a tool is missing.
+        """
+        ...
+
+    def bundle_extras(self, repaired: RepairedTree, plugins: str) -> Mapping[str, str]:
+        """What the system's bootstrap has to know besides the entry libraries: paths in the wheel.
+
+        `plugins` is the folder of GDAL's plugins in the wheel.
+        """
+        ...
+
+    def forcing(self, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
+        """What makes the oldest system that the wheel runs on no older; `owners` by path."""
+        ...

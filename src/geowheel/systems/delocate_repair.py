@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import platform
+import platform as this_mac
 import shutil
 import sys
 from collections.abc import Mapping
@@ -28,10 +28,18 @@ from geowheel.digest import sha256_file
 from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError, Fault, MachineError
 from geowheel.hints import Need, install, this_machine
-from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest, Run
+from geowheel.systems.contract import (
+    UNIX_PREFIX,
+    Bundled,
+    Forcing,
+    RepairedTree,
+    RepairRequest,
+    Run,
+)
+from geowheel.targets import Platform
 
 BUNDLE: Final = ".dylibs"
-PREFIX_LIBRARIES: Final = "/usr/lib/geowheel-native-prefix/lib"
+PREFIX_LIBRARIES: Final = f"{UNIX_PREFIX}/lib"
 """The library folder by the fixed prefix string, which the linker writes into install names too."""
 OLDEST: Final = {"arm64": (11, 0), "x86_64": (10, 9)}
 """What a tag says at least: the first macOS on Apple's processors, and the one before which no
@@ -46,7 +54,7 @@ _APPLE_TOOLS: Final = ("otool", "install_name_tool", "codesign")
 _UNIVERSAL: Final = {"universal2": ("arm64", "x86_64")}
 
 
-def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
+def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001
     """What a repair's bytes depend on besides its inputs, for its key.
 
     Raises MachineError when one of Apple's tools is missing on a Mac. What stands in /usr/bin there
@@ -56,7 +64,7 @@ def tool_versions(environ: Mapping[str, str]) -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in packages}
     versions["zlib"] = zlib_version()
     if _on_mac():
-        versions["macOS"] = platform.mac_ver()[0]
+        versions["macOS"] = this_mac.mac_ver()[0]
         env = isolated_environment(environ)
         versions |= {name: sha256_file(_apple_tool(name, env)) for name in _APPLE_TOOLS}
     return versions

@@ -1,43 +1,35 @@
-"""Linux: layout of a prefix, the toolchain, how extension modules are compiled and linked."""
+"""Linux: layout of a prefix, gcc, auditwheel."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from geowheel.digest import digest
-from geowheel.environments import isolated_environment
-from geowheel.errors import Fault, MachineError
+from geowheel.binary.elf import is_elf
+from geowheel.errors import MachineError
 from geowheel.hints import Need, install, this_machine
+from geowheel.targets import Platform, Target
 
-PREFIX_STRING: Final = "/usr/lib/geowheel-native-prefix"
-"""Written over conda's placeholders. Libraries may look there at run time, so it is a path that
-only root could create."""
+from . import compilers
+from .auditwheel_repair import forcing as forcing
+from .auditwheel_repair import repair as repair
+from .auditwheel_repair import tool_versions as tool_versions
+from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
 
-LIBRARIES: Final = "lib"
-GDAL_LIBRARY: Final = "libgdal.so"
-HEADERS: Final = "include"
-PLUGINS: Final = "lib/gdalplugins"
-PROGRAMS: Final = "bin"
-GDAL_DATA: Final = "share/gdal"
-PROJ_DATA: Final = "share/proj"
-CA_BUNDLE: Final = "ssl/cacert.pem"
-
-COMPILE_FLAGS: Final = (
-    "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
-    "-DNDEBUG", "-fwrapv", "-Wno-deprecated-declarations",
-)  # fmt: skip
-HOST_FLAGS: Final = (
-    "-O2", "-fwrapv", "-DNDEBUG", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
-)  # fmt: skip
-"""For what a host compiles itself. setuptools takes CFLAGS in place of the interpreter's own flags,
-so they have to be whole: without them nothing would be optimised."""
-CXX_FLAGS: Final = ("-std=c++17",)
+LAYOUT: Final = PrefixLayout(
+    prefix_string=UNIX_PREFIX,
+    libraries="lib",
+    link_libraries="lib",
+    headers="include",
+    plugins="lib/gdalplugins",
+    programs="bin",
+    gdal_data="share/gdal",
+    proj_data="share/proj",
+    ca_bundle="ssl/cacert.pem",
+)
+ENTRY_LIBRARIES: Final = {"gdal": "libgdal.so", "proj": "libproj.so"}
 LINK_FLAGS: Final = (
     "-shared", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,--as-needed", "-Wl,-z,noexecstack",
     "-Wl,--build-id=none", "-s",
@@ -46,103 +38,93 @@ LINK_FLAGS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Toolchain:
-    """The C and C++ compilers, and the runtimes that they link against."""
+def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
+    """gcc and g++, of the machine or those for the platform; or what CC and CXX name.
 
-    cc: Path
-    cxx: Path
-    version: str
-    """First line of `g++ --version`."""
-    target: str
-    """`x86_64-linux-gnu`: g++ -dumpmachine."""
-    linker: str
-    libc: str
-    """`2.36`: the glibc whose headers and symbols are used."""
-    libstdcxx: str
-    """Name of the libstdc++ file that g++ links, its version included."""
+    Raises MachineError when one is missing, or compiles for something else.
+    """
+    triplet = compilers.cross_triplet(platform)
+    prefix = f"{triplet}-" if triplet else ""
+    need = Need.CROSS_COMPILER if triplet else Need.COMPILER
+    get = install(need, on=this_machine(), triplet=triplet)
+    cc, cxx = compilers.find_compilers(
+        environ.get("CC", f"{prefix}gcc"), environ.get("CXX", f"{prefix}g++"), environ, fix=get
+    )
 
-    def digest(self) -> str:
-        """Of everything but where the programs lie."""
-        return digest((self.version, self.target, self.linker, self.libc, self.libstdcxx))
+    def ask(*arguments: str, text: str = "", of: Path = cxx) -> str:
+        return compilers.ask(of, *arguments, environ=environ, text=text)
 
-    def describe(self) -> str:
-        """One line for people."""
-        return f"{self.version}, glibc {self.libc}, {self.libstdcxx}"
-
-
-def find_toolchain(environ: Mapping[str, str]) -> Toolchain:
-    """The machine's gcc and g++ (or CC and CXX); raises MachineError when one is missing."""
-    cc, cxx = environ.get("CC", "gcc"), environ.get("CXX", "g++")
-    found = {name: shutil.which(name, path=environ.get("PATH")) for name in (cc, cxx)}
-    faults = [
-        Fault(
-            what=f"no C/C++ compiler: {name} is not on PATH",
-            cause="the bindings are compiled on this machine",
-            fix=install(Need.COMPILER, on=this_machine()),
-        )
-        for name, path in found.items()
-        if path is None
-    ]
-    if faults:
-        raise MachineError(faults[:1])
-    env = isolated_environment(environ)
-    gxx = Path(found[cxx] or "")
-
-    def ask(*arguments: str, text: str = "") -> str:
-        return subprocess.run(
-            [gxx, *arguments], env=env, input=text, capture_output=True, text=True, check=False,
-            timeout=30,
-        ).stdout  # fmt: skip
+    for compiler in (cc, cxx):
+        _check_target(ask("-dumpmachine", of=compiler).strip(), compiler, platform, fix=get)
 
     macros = ask("-x", "c++", "-E", "-dM", "-include", "features.h", "-", text="\n")
     defined = dict(re.findall(r"#define (__GLIBC__|__GLIBC_MINOR__) (\d+)", macros))
     if len(defined) < 2:
         raise MachineError(
-            f"{gxx} does not find glibc's headers",
+            f"{cxx} does not find glibc's headers",
             cause="the C library's development files are not installed, or this is musl",
-            fix=install(Need.COMPILER, on=this_machine()),
+            fix=get,
         )
     return Toolchain(
-        cc=Path(found[cc] or ""),
-        cxx=gxx,
-        version=(ask("--version").splitlines() or ["unknown compiler"])[0],
+        cc=cc,
+        cxx=cxx,
+        version=compilers.first_line(ask("--version"), "unknown compiler"),
         target=ask("-dumpmachine").strip(),
-        linker=(ask("-Wl,--version", "-shared").splitlines() or ["unknown linker"])[0],
-        libc=f"{defined['__GLIBC__']}.{defined['__GLIBC_MINOR__']}",
+        linker=compilers.first_line(ask("-Wl,--version", "-shared"), "unknown linker"),
+        libc=f"glibc {defined['__GLIBC__']}.{defined['__GLIBC_MINOR__']}",
         libstdcxx=Path(ask("-print-file-name=libstdc++.so").strip()).resolve().name,
+        compile_flags=compilers.COMPILE_FLAGS,
+        link_flags=LINK_FLAGS,
+        host_flags=compilers.HOST_FLAGS,
+        # A build-id is a digest of what strip takes away later, paths in debug information too.
+        host_link_flags=("-Wl,--build-id=none",),
     )
 
 
-def compile_command(
-    toolchain: Toolchain,
-    source: Path,
-    output: Path,
-    *,
-    includes: Sequence[Path],
-    defines: Sequence[str],
-    mapped: Mapping[Path, str],
-) -> list[str | Path]:
-    """The command for one object file; `mapped` paths are written as their names instead."""
-    is_cxx = source.suffix != ".c"
-    return [
-        toolchain.cxx if is_cxx else toolchain.cc,
-        *COMPILE_FLAGS,
-        *(CXX_FLAGS if is_cxx else ()),
-        *map_flags(mapped),
-        *(f"-D{define}" for define in defines),
-        *(part for path in includes for part in ("-isystem", path)),
-        "-c", source, "-o", output,
-    ]  # fmt: skip
+def _check_target(machine: str, compiler: Path, platform: Platform, *, fix: str) -> None:
+    if machine.partition("-")[0] != platform.architecture:
+        raise MachineError(
+            f"{compiler} compiles for {machine or 'nothing that it tells'}, not for {platform}",
+            cause="CC and CXX name it",
+            fix=f"unset them and `{fix}`, or have them name compilers for that platform",
+        )
 
 
-def map_flags(mapped: Mapping[Path, str]) -> list[str]:
-    """Compiler flags that write these folders' names instead of their paths into what is made."""
-    return [f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()]
+def link_variables(libraries: Path) -> dict[str, str]:
+    """libgdal's own libraries, which programs that a build links to try something out need."""
+    return {"LDFLAGS": f"-Wl,-rpath-link,{libraries}"}
 
 
-def link_command(
-    toolchain: Toolchain, objects: Sequence[Path], output: Path, *, prefix: Path
-) -> list[str | Path]:
-    """The command for one extension module against the prefix's libgdal."""
-    return [toolchain.cxx, *LINK_FLAGS, *objects, f"-L{prefix / LIBRARIES}", "-lgdal", "-o", output]
+def raw_platform_tag(platform: Platform) -> str:
+    return f"linux_{platform.architecture}"
+
+
+def is_raw_tag(platform: Platform, tag: str) -> bool:
+    return tag == raw_platform_tag(platform)
+
+
+def extension_suffix(target: Target) -> str:
+    """`EXT_SUFFIX` of a CPython that was configured for glibc."""
+    version = target.python.replace(".", "")
+    return f".cpython-{version}-{target.platform.architecture}-linux-gnu.so"
+
+
+def site_packages(target: Target) -> str:
+    return f"lib/python{target.python}/site-packages"
+
+
+def gdal_library(prefix: Path) -> Path:
+    return prefix / LAYOUT.libraries / "libgdal.so"
+
+
+def is_plugin(file_name: str) -> bool:
+    return file_name.endswith(".so")
+
+
+def program_name(path: Path) -> str | None:
+    return path.name if is_elf(path) else None
+
+
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}

@@ -1,0 +1,32 @@
+"""Which system a compiled file is for, by how it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from geowheel.binary.elf import is_elf
+from geowheel.binary.macho import is_macho
+from geowheel.binary.pe import is_pe
+from geowheel.errors import Fault
+from geowheel.targets import Platform, System
+
+
+def system_of(path: Path) -> System | None:
+    """The system whose loader takes the file; None where it is no compiled file."""
+    kinds = {System.LINUX: is_elf, System.MACOS: is_macho, System.WINDOWS: is_pe}
+    return next((system for system, fits in kinds.items() if fits(path)), None)
+
+
+def strangers(tree: Path, platform: Platform) -> Iterator[Fault]:
+    """Each compiled file below `tree` that is for another system than the platform's."""
+    for path in sorted(tree.rglob("*")):
+        system = system_of(path)
+        if system not in (None, platform.system):
+            yield Fault(
+                what=f"is compiled for {system}, and the wheel is for {platform}",
+                where=path.relative_to(tree).as_posix(),
+                cause="the host's build backend compiles for the machine that it runs on",
+                fix="build the wheel on a machine of that platform, there or here repaired with "
+                "`geowheel repair-wheel RAW DEST`",
+            )

@@ -1,0 +1,290 @@
+"""What the Windows loader sees in a PE file, as one frozen value.
+
+Names and layout follow Microsoft's PE format
+(https://learn.microsoft.com/en-us/windows/win32/debug/pe-format). pefile reads the headers, and
+only those: its walks over imports and exports swallow damage, so that half of a list looks like the
+whole of it, and go on through a damaged file for minutes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pefile  # type: ignore[import-untyped]
+
+from geowheel.errors import IntegrityError
+
+MAGIC: Final = b"MZ"
+LIMIT: Final = 1 << 12
+"""Libraries that one file imports: linkers stay far below, damage does not."""
+MOST_EXPORTS: Final = 1 << 18
+
+_SIGNATURE: Final = b"PE\0\0"
+_MOST_SECTIONS: Final = 96  # of an image; the loader takes no more
+_LONGEST_NAME: Final = 1 << 16
+_ARCHITECTURES: Final = {
+    "IMAGE_FILE_MACHINE_AMD64": "amd64",
+    "IMAGE_FILE_MACHINE_ARM64": "arm64",
+}
+# IMAGE_DLLCHARACTERISTICS_*.
+_HIGH_ENTROPY, _DYNAMIC_BASE, _NX, _GUARD = 0x20, 0x40, 0x100, 0x4000
+_IS_LIBRARY: Final = 0x2000  # IMAGE_FILE_DLL
+_EXPORT, _IMPORT, _SECURITY, _DELAYED = 0, 1, 4, 13  # data directories, by number
+# What pefile lets escape on damaged input, besides its own error.
+_DAMAGE: Final = (
+    pefile.PEFormatError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pe:
+    """One PE file, as far as loading it goes."""
+
+    machine: str
+    """`IMAGE_FILE_MACHINE_AMD64`: the header's machine by Microsoft's name."""
+    bits: int
+    library: bool
+    """Whether it is a DLL (or an extension module) and no program."""
+    needed: tuple[str, ...]
+    """The import table's libraries, as it spells them."""
+    delayed: tuple[str, ...]
+    """The delay-load import table's, which are loaded when the first function is called."""
+    exports: tuple[str, ...]
+    """The names that it exports, sorted."""
+    nx: bool
+    """Whether it says that its data is never executed (/NXCOMPAT)."""
+    dynamic_base: bool
+    """Whether it may be loaded anywhere (/DYNAMICBASE)."""
+    high_entropy: bool
+    """Whether it may be loaded above 4 GB (/HIGHENTROPYVA)."""
+    control_flow_guard: bool
+    """Whether it says that it checks its indirect calls (/GUARD:CF)."""
+    signed: bool
+    """Whether there is an Authenticode signature; that it is valid is not said."""
+    linker: tuple[int, int]
+    """Major and minor version of the linker: `(14, 44)` is Visual Studio 2022's."""
+    subsystem: tuple[int, int]
+    """The oldest Windows that it says it runs on: `(6, 0)` is Vista."""
+    symbols: bool
+    """Whether a COFF symbol table that no loader reads is left."""
+    debug: bool
+    """Whether DWARF sections are left."""
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The one that it is for: `amd64`; the machine's name where no platform has it."""
+        return (_ARCHITECTURES.get(self.machine, self.machine),)
+
+    @property
+    def leftovers(self) -> tuple[str, ...]:
+        """The parts that strip takes away."""
+        return (*[".debug_*"] * self.debug, *["COFF symbols"] * self.symbols)
+
+
+def is_pe(path: Path) -> bool:
+    """Whether `path` is a regular file that starts as PE files do; OSError if unreadable.
+
+    Every DOS program starts with the two letters, and so may a text: PE files have an offset and a
+    signature as well.
+    """
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or not head.startswith(MAGIC):
+            return False
+        file.seek(int.from_bytes(head[60:64], "little"))
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
+
+
+def read_pe(source: Path | bytes, *, name: str = "") -> Pe:
+    """The PE file at a path or in memory.
+
+    Raises IntegrityError, naming the file (or `name`), when it is damaged or no PE at all, and
+    OSError when it cannot be read.
+    """
+    shown = name or (os.fspath(source) if isinstance(source, Path) else "bytes")
+    with _opened(source) as data:
+        try:
+            return _read(data)
+        except _DAMAGE as error:
+            detail = str(error).strip("'\"") or type(error).__name__
+            raise IntegrityError(
+                f"damaged or no PE file ({detail})",
+                where=shown,
+                cause="the file was cut off or changed after it was linked",
+                fix="fetch or build it again",
+            ) from error
+
+
+def read_pes(tree: Path) -> dict[str, Pe]:
+    """Every PE file below `tree` by its relative path, in sorted order; links are not followed.
+
+    Raises what `read_pe` raises, at the first damaged file. What has a library's name counts as
+    one, whatever it starts with: delvewheel goes by the names.
+    """
+    paths = sorted(path for path in _files(tree) if _has_name(path) or is_pe(path))
+    return {path.relative_to(tree).as_posix(): read_pe(path) for path in paths}
+
+
+def _has_name(path: Path) -> bool:
+    return path.suffix.lower() in (".dll", ".pyd")
+
+
+def _files(tree: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                yield path
+
+
+@contextmanager
+def _opened(source: Path | bytes) -> Iterator[bytes | mmap.mmap]:
+    """The bytes, mapped rather than read: some libraries are larger than 100 MB."""
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            yield view
+
+
+def _read(data: bytes | mmap.mmap) -> Pe:
+    # Not closed: close() runs the garbage collector, and there is nothing to close.
+    image = _Image(pefile.PE(data=data, fast_load=True), data)
+    optional, header = image.optional, image.header
+    flags = optional.DllCharacteristics
+    return Pe(
+        machine=str(pefile.MACHINE_TYPE.get(header.Machine, f"machine {header.Machine:#x}")),
+        bits=64 if optional.Magic == pefile.OPTIONAL_HEADER_MAGIC_PE_PLUS else 32,
+        library=bool(header.Characteristics & _IS_LIBRARY),
+        needed=tuple(dict.fromkeys(image.imports())),
+        delayed=tuple(dict.fromkeys(image.delayed())),
+        exports=tuple(sorted(image.exports())),
+        nx=bool(flags & _NX),
+        dynamic_base=bool(flags & _DYNAMIC_BASE),
+        high_entropy=bool(flags & _HIGH_ENTROPY),
+        control_flow_guard=bool(flags & _GUARD),
+        signed=image.directory(_SECURITY) != (0, 0),
+        linker=(optional.MajorLinkerVersion, optional.MinorLinkerVersion),
+        subsystem=(optional.MajorSubsystemVersion, optional.MinorSubsystemVersion),
+        symbols=header.NumberOfSymbols > 0,
+        debug=any(name.startswith(".debug_") for name in image.section_names()),
+    )
+
+
+class _Image:
+    """A file as the loader maps it: every part is asked for by its relative virtual address."""
+
+    def __init__(self, pe: Any, data: bytes | mmap.mmap) -> None:
+        self.optional, self.header = pe.OPTIONAL_HEADER, pe.FILE_HEADER
+        self._sections, self._data = pe.sections, data
+        if pe.PE_TYPE is None:
+            raise pefile.PEFormatError("neither PE32 nor PE32+")
+        if not 0 < self.header.NumberOfSections <= _MOST_SECTIONS:
+            raise pefile.PEFormatError(f"{self.header.NumberOfSections} sections")
+        if len(self._sections) != self.header.NumberOfSections:
+            raise pefile.PEFormatError("the section table is cut off")
+        for section in self._sections:
+            if section.PointerToRawData + section.SizeOfRawData > len(data):
+                raise pefile.PEFormatError("a section is cut off")
+
+    def directory(self, number: int) -> tuple[int, int]:
+        """Address and size of a data directory; zeros where it has none."""
+        every = self.optional.DATA_DIRECTORY
+        if number >= len(every):
+            return 0, 0
+        return every[number].VirtualAddress, every[number].Size
+
+    def imports(self) -> Iterator[str]:
+        """The libraries of the import table: descriptors of 20 bytes, the name's address at 12."""
+        for fields in self._descriptors(_IMPORT, "<5I"):
+            yield self._library(fields[3])
+
+    def delayed(self) -> Iterator[str]:
+        """Those of the delay-load table: 32 bytes, attributes at 0, the name's address at 4."""
+        for attributes, address, *_ in self._descriptors(_DELAYED, "<8I"):
+            # Without the first attribute, which old 32-bit linkers did not set, it is absolute.
+            yield self._library(address if attributes & 1 else address - self.optional.ImageBase)
+
+    def exports(self) -> Iterator[str]:
+        """The names of the export table: their number at 24, the list's address at 32."""
+        address, size = self.directory(_EXPORT)
+        if not address or not size:
+            return
+        count, _, names = struct.unpack("<3I", self._bytes(address + 24, 12))
+        if count > MOST_EXPORTS:
+            raise pefile.PEFormatError(f"{count} exports")
+        for (name,) in struct.iter_unpack("<I", self._bytes(names, 4 * count) if count else b""):
+            yield self._text(name)
+
+    def section_names(self) -> Iterator[str]:
+        """Names longer than 8 bytes lie behind the symbol table: the section has `/OFFSET`."""
+        behind = self.header.PointerToSymbolTable + 18 * self.header.NumberOfSymbols
+        for section in self._sections:
+            name = section.Name.rstrip(b"\0")
+            if name.startswith(b"/") and name[1:].isdigit() and self.header.PointerToSymbolTable:
+                start = behind + int(name[1:])
+                name = bytes(self._data[start : start + 64]).partition(b"\0")[0]
+            yield name.decode("ascii", "replace")
+
+    def _descriptors(self, number: int, layout: str) -> Iterator[tuple[int, ...]]:
+        """The directory's records up to the one that is all zeros."""
+        address, _ = self.directory(number)
+        if not address:
+            return
+        size = struct.calcsize(layout)
+        for place in range(address, address + size * LIMIT, size):
+            fields = struct.unpack(layout, self._bytes(place, size))
+            if not any(fields):
+                return
+            yield fields
+        raise pefile.PEFormatError("the list of imported libraries does not end")
+
+    def _library(self, address: int) -> str:
+        name = self._text(address)
+        if not name or any(character in name for character in '/\\:*?"<>|'):
+            raise pefile.PEFormatError(f"imports a library named {name!r}")
+        return name
+
+    def _text(self, address: int) -> str:
+        start, end = self._span(address)
+        # Names of C++ templates are thousands of letters long; a section may have no NUL at all.
+        stop = self._data.find(b"\0", start, min(end, start + _LONGEST_NAME))
+        text = bytes(self._data[start : max(stop, start)])
+        if stop < 0 or not text.isascii() or not text.decode("ascii").isprintable():
+            raise pefile.PEFormatError(f"no name at {address:#x}")
+        return text.decode("ascii")
+
+    def _bytes(self, address: int, length: int) -> bytes:
+        start, end = self._span(address)
+        if start + length > end:
+            raise pefile.PEFormatError(f"less than {length} bytes at {address:#x}")
+        return bytes(self._data[start : start + length])
+
+    def _span(self, address: int) -> tuple[int, int]:
+        """The offset of an address, and that of the end of its section."""
+        for section in self._sections:
+            inside = address - section.VirtualAddress
+            if 0 <= inside < section.SizeOfRawData:
+                start = section.PointerToRawData
+                return start + inside, start + section.SizeOfRawData
+        raise pefile.PEFormatError(f"nothing at {address:#x}")

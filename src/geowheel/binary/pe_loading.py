@@ -1,0 +1,142 @@
+"""How the Windows loader finds libraries, for the walk in `geowheel.binary.closure`.
+
+Rules: https://learn.microsoft.com/en-us/windows/win32/dlls/dynamic-link-library-search-order.
+CPython loads an extension module with LOAD_LIBRARY_SEARCH_DEFAULT_DIRS and
+LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR: searched are the module's own folder, python.exe's, System32 and
+what os.add_dll_directory added, which in a wheel is the folder of the bundled libraries. A program
+has its own folder and PATH. GDAL loads a plugin with LoadLibrary, which searches neither the
+plugin's folder nor the added ones; but what is loaded already is taken by its bare name, so the
+bootstrap loads beforehand what plugins need. The same goes for what a library delay-loads.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from geowheel.binary.pe import Pe
+from geowheel.binary.system_libraries import system_libraries
+from geowheel.errors import Fault
+from geowheel.targets import System
+
+# API sets are names without a file, which the loader leads to Windows' own libraries
+# (https://learn.microsoft.com/en-us/windows/win32/apiindex/windows-apisets).
+_ALWAYS_THERE: Final = re.compile(r"(?:api|ext)-ms-.*\.dll|python3\d+t?\.dll")
+_NEVER_CALLED: Final = frozenset({("msvcp140.dll", "concrt140.dll")})
+"""Library and what it delay-loads, for Windows XP only: delvewheel leaves it out as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeLoader:
+    """The Windows loader, in a process that runs the wheel's bootstrap."""
+
+    title: str = "the Windows loader"
+    system: Collection[str] = field(default_factory=lambda: system_libraries(System.WINDOWS))
+    bundled: str = ""
+    """The folder of the bundled libraries; empty where there is none."""
+    preloaded: Collection[str] = frozenset()
+    """Paths of the libraries that the bootstrap loads beforehand."""
+    plugins: str = ""
+    """The folder of what is loaded by LoadLibrary."""
+
+    def key(self, path: str) -> str:
+        return path.lower()
+
+    def is_system(self, library: str) -> bool:
+        name = library.lower()
+        return name in self.system or _ALWAYS_THERE.fullmatch(name) is not None
+
+    def places(
+        self,
+        path: str,
+        binary: Pe,  # noqa: ARG002
+        library: str,
+        inherited: tuple[str, ...],  # noqa: ARG002
+    ) -> tuple[str, ...]:
+        """The preloaded library of that name; for what CPython loads, in the folders as well."""
+        by_name = tuple(p for p in self.preloaded if _is_named(p, library))
+        if self.plugins and posixpath.dirname(path).lower() == self.plugins.lower():
+            return by_name
+        folders = [posixpath.dirname(path) or "."]
+        if path.lower().endswith(".exe"):
+            return (f"{folders[0]}/{library}",)
+        folders += [self.bundled] * bool(self.bundled)
+        return (*by_name, *(f"{folder}/{library}" for folder in folders))
+
+    def passed_on(
+        self,
+        path: str,  # noqa: ARG002
+        binary: Pe,  # noqa: ARG002
+        inherited: tuple[str, ...],
+    ) -> tuple[str, ...]:
+        return inherited
+
+    def strays(self, path: str, binary: Pe) -> Iterator[tuple[str, Fault]]:  # noqa: ARG002
+        """None: a PE file names no folder."""
+        return iter(())
+
+
+def delayed_faults(binaries: Mapping[str, Pe], loader: PeLoader) -> list[Fault]:
+    """What would fail when a delay-loaded function is first called; sorted by file.
+
+    The helper that linkers put into a file calls LoadLibrary with the bare name
+    (https://learn.microsoft.com/en-us/cpp/build/reference/understanding-the-helper-function), so
+    that a library of the wheel has to be loaded by then.
+    """
+    loaded = {posixpath.basename(path).lower() for path in loader.preloaded}
+    return [
+        Fault(
+            what=f"loads {library} on its first use, which the wheel does not load beforehand",
+            where=path,
+            cause="it was not bundled, and not every machine has it",
+        )
+        for path, binary in sorted(binaries.items())
+        for library in needed_later(path, binary)
+        if not loader.is_system(library) and library.lower() not in loaded
+    ]
+
+
+def needed_later(path: str, binary: Pe) -> tuple[str, ...]:
+    """What a file delay-loads on a Windows of today; `path` may have delvewheel's name."""
+    name = original_name(posixpath.basename(path)).lower()
+    return tuple(item for item in binary.delayed if (name, item.lower()) not in _NEVER_CALLED)
+
+
+def original_name(name: str) -> str:
+    """A library's name before delvewheel renamed it: `gdal-<32 hexadecimal digits>.dll`."""
+    return re.sub(r"-[0-9a-f]{32}(?=\.[^.]*$)", "", name)
+
+
+def load_order(binaries: Mapping[str, Pe]) -> tuple[str, ...]:
+    """Paths of libraries of one folder, each after those that it needs, else by name.
+
+    Of libraries that need each other in a circle, the first by name comes last. What is
+    delay-loaded counts as needed.
+    """
+    paths = {posixpath.basename(path).lower(): path for path in binaries}
+    order: dict[str, None] = {}
+    begun: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name not in paths or name in begun:
+            return
+        begun.add(name)
+        binary = binaries[paths[name]]
+        for needed in _by_name((*binary.needed, *binary.delayed)):
+            visit(needed)
+        order[paths[name]] = None
+
+    for name in sorted(paths):
+        visit(name)
+    return tuple(order)
+
+
+def _by_name(libraries: Iterable[str]) -> list[str]:
+    return sorted(library.lower() for library in libraries)
+
+
+def _is_named(path: str, library: str) -> bool:
+    return posixpath.basename(path).lower() == library.lower()

@@ -1,0 +1,26 @@
+"""The bootstrap module as a wheel of one system carries it: no wheel has another system's code."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+from geowheel.targets import System
+
+_FUNCTIONS: Final = "# geowheel: what the system needs\n"
+_CALL: Final = "    # geowheel: before loading\n"
+_FRAGMENTS: Final = {System.WINDOWS: "bootstrap_windows.py"}
+
+
+def bootstrap_text(system: System) -> str:
+    """The text of `_geowheel.py`: `resources/bootstrap.py`, with the system's own functions."""
+    text = _resource("bootstrap.py")
+    if system not in _FRAGMENTS:
+        return text.replace(f"{_FUNCTIONS}\n\n", "").replace(_CALL, "")
+    functions = _resource(_FRAGMENTS[system]).partition(_FUNCTIONS)[2].strip("\n")
+    text = text.replace(_FUNCTIONS, f"{functions}\n")
+    return text.replace(_CALL, "    _before_loading(bundle)\n")
+
+
+def _resource(name: str) -> str:
+    return files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")

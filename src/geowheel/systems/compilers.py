@@ -1,0 +1,112 @@
+"""Compilers that take GCC's options: gcc itself and clang."""
+
+from __future__ import annotations
+
+import platform as python_platform
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from geowheel.environments import isolated_environment
+from geowheel.errors import MachineError
+from geowheel.hints import Need, install, this_machine
+from geowheel.systems.contract import Toolchain
+from geowheel.targets import Platform
+
+COMPILE_FLAGS: Final = (
+    "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
+    "-DNDEBUG", "-fwrapv", "-Wno-deprecated-declarations",
+)  # fmt: skip
+HOST_FLAGS: Final = (
+    "-O2", "-fwrapv", "-DNDEBUG", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
+)  # fmt: skip
+CXX_FLAGS: Final = ("-std=c++17",)
+
+
+def cross_triplet(platform: Platform, machine: str | None = None) -> str:
+    """How GNU's tools for a Linux platform are named where the machine's own are for another.
+
+    Empty on a machine of that platform's architecture (`machine`, as platform.machine() says it).
+    """
+    own = python_platform.machine() if machine is None else machine
+    return "" if own == platform.architecture else f"{platform.architecture}-linux-gnu"
+
+
+def find_compilers(
+    cc: str, cxx: str, environ: Mapping[str, str], *, fix: str = ""
+) -> tuple[Path, Path]:
+    """The programs of these names; raises MachineError for the first that is missing."""
+    found = {name: shutil.which(name, path=environ.get("PATH")) for name in (cc, cxx)}
+    for name, path in found.items():
+        if path is None:
+            raise MachineError(
+                f"no C/C++ compiler: {name} is not on PATH",
+                cause="the bindings are compiled on this machine",
+                fix=fix or install(Need.COMPILER, on=this_machine()),
+            )
+    return Path(found[cc] or ""), Path(found[cxx] or "")
+
+
+def ask(compiler: Path, *arguments: str, environ: Mapping[str, str], text: str = "") -> str:
+    """What a compiler prints; empty where it fails."""
+    return subprocess.run(
+        [compiler, *arguments], env=isolated_environment(environ), input=text, capture_output=True,
+        text=True, check=False, timeout=30,
+    ).stdout  # fmt: skip
+
+
+def first_line(output: str, otherwise: str) -> str:
+    return (output.splitlines() or [otherwise])[0]
+
+
+def compile_command(
+    toolchain: Toolchain,
+    source: Path,
+    output: Path,
+    *,
+    includes: Sequence[Path],
+    defines: Sequence[str],
+    mapped: Mapping[Path, str],
+) -> list[str | Path]:
+    """The command for one object file, in C or C++ by its source's name.
+
+    `mapped` paths are written as their names instead.
+    """
+    is_cxx = source.suffix != ".c"
+    return [
+        toolchain.cxx if is_cxx else toolchain.cc,
+        *toolchain.compile_flags,
+        *(CXX_FLAGS if is_cxx else ()),
+        *map_flags(mapped),
+        *(f"-D{define}" for define in defines),
+        *(part for path in includes for part in ("-isystem", path)),
+        "-c", source, "-o", output,
+    ]  # fmt: skip
+
+
+def map_flags(mapped: Mapping[Path, str]) -> list[str]:
+    """Compiler flags that write these folders' names instead of their paths into what is made."""
+    return [f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()]
+
+
+def link_command(
+    toolchain: Toolchain, objects: Sequence[Path], output: Path, *, libraries: Path
+) -> list[str | Path]:
+    """The command for one extension module against the libgdal in a folder."""
+    return [toolchain.cxx, *toolchain.link_flags, *objects, f"-L{libraries}", "-lgdal",
+            "-o", output]  # fmt: skip
+
+
+def backend_variables(toolchain: Toolchain, mapped: Mapping[Path, str]) -> dict[str, str]:
+    """CC, CXX and flags for what a host compiles itself."""
+    flags = shlex.join([*toolchain.host_flags, *map_flags(mapped)])
+    return {
+        "CC": str(toolchain.cc),
+        "CXX": str(toolchain.cxx),
+        "CFLAGS": flags,
+        "CXXFLAGS": flags,
+        "LDFLAGS": shlex.join(toolchain.host_link_flags),
+    }

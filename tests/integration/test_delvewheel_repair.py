@@ -1,0 +1,549 @@
+"""Real DLLs, compiled here, through the real delvewheel; run under wine where it is installed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pefile  # type: ignore[import-untyped]
+import pytest
+
+from geowheel.binary.pe import read_pe, read_pes
+from geowheel.binary.wheel import read_wheel, write_wheel
+from geowheel.errors import BuildError, GeowheelError, IntegrityError
+from geowheel.native.conda_package import PREFIX_PLACEHOLDER
+from geowheel.process import Result, Runner
+from geowheel.systems.contract import RepairedTree, RepairRequest, Run
+from geowheel.systems.delvewheel_repair import bundle_extras, repair, tool_versions
+from geowheel.targets import Platform
+
+from .windows_fixtures import (
+    ANSWER,
+    PLUGIN,
+    Source,
+    WindowsStack,
+    import_library,
+    link,
+    wheel_files,
+    write_raw,
+)
+
+PLUGINS = "osgeo/_plugins"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with a prefix and a raw wheel, and the repair to try on them."""
+
+    folder: Path
+    stack: WindowsStack
+    prefix: Path
+    raw: Path
+
+    @functools.cached_property
+    def repaired(self) -> RepairedTree:
+        return self.repair("work")
+
+    @property
+    def libraries(self) -> Path:
+        return self.prefix / "Library" / "bin"
+
+    def with_files(self, files: Mapping[str, bytes | None]) -> Bench:
+        """Another raw wheel, with these files added or, where None, left out."""
+        every = {**wheel_files(self.stack), **files}
+        kept = {path: data for path, data in every.items() if data is not None}
+        tag = self.raw.stem.partition("-1.0-")[2]
+        return replace(self, raw=write_raw(kept, self.folder / "again", tag=tag))
+
+    def linked(self, name: str, source: Source) -> bytes:
+        """A file linked for this platform with what the stack has."""
+        folder = self.folder / "linked"
+        if not folder.exists():
+            shutil.copytree(self.stack.folder, folder)
+        return link(self.stack.platform, folder, name, source).read_bytes()
+
+    def repair(
+        self, name: str, *, run: Run | None = None, plugins: str = PLUGINS, **environ: str
+    ) -> RepairedTree:
+        scratch = self.folder / name
+        return repair(
+            RepairRequest(
+                raw=self.raw,
+                library_folder=self.libraries,
+                more_folders=(self.prefix,),
+                plugins=plugins,
+                folder=scratch,
+                platform=self.stack.platform,
+                run=run or Runner(self.folder / "logs"),
+                environ={"PATH": os.environ["PATH"]} | environ,
+            )
+        )
+
+    def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
+        with pytest.raises(kind) as caught:
+            self.repair("refused", run=None, plugins=PLUGINS, **environ)
+        return str(caught.value)
+
+
+def make_bench(stack: WindowsStack, folder: Path) -> Bench:
+    tag = f"cp312-cp312-win_{stack.platform.architecture}"
+    raw = write_raw(wheel_files(stack), folder / "raw", tag=tag)
+    return Bench(folder=folder, stack=stack, prefix=stack.prefix(folder / "prefix"), raw=raw)
+
+
+@pytest.fixture(scope="module")
+def bench(
+    windows_stacks: Mapping[Platform, WindowsStack], tmp_path_factory: pytest.TempPathFactory
+) -> Bench:
+    """For x64; not to be changed."""
+    return make_bench(windows_stacks[Platform.WIN_64], tmp_path_factory.mktemp("windows"))
+
+
+@pytest.fixture
+def own(windows_stacks: Mapping[Platform, WindowsStack], tmp_path: Path) -> Bench:
+    """One to change."""
+    return make_bench(windows_stacks[Platform.WIN_64], tmp_path)
+
+
+# --- what comes out --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("platform", [Platform.WIN_64, Platform.WIN_ARM64])
+def test_one_tag_and_a_closed_wheel(
+    windows_stacks: Mapping[Platform, WindowsStack], tmp_path: Path, platform: Platform
+) -> None:
+    repaired = make_bench(windows_stacks[platform], tmp_path).repaired
+    assert repaired.platform_tag == f"win_{platform.architecture}"
+    assert repaired.filename == f"GDAL-1.0-cp312-cp312-{repaired.platform_tag}.whl"
+    made = write_wheel(repaired.tree, tmp_path, filename=repaired.filename)
+    assert read_wheel(made.path).tags == (f"cp312-cp312-{repaired.platform_tag}",)
+    assert {pe.architectures for pe in repaired.binaries.values()} == {(platform.architecture,)}
+    assert repaired.notes == ()
+
+
+def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
+    bundled = {item.soname: item for item in bench.repaired.bundled}
+    assert {name: item.source for name, item in bundled.items()} == {
+        "gdal.dll": "gdal.dll", "hdf5.dll": "hdf5.dll", "msvcp140.dll": "../../msvcp140.dll",
+        "proj_9.dll": "proj_9.dll", "sqlite3.dll": "sqlite3.dll",
+    }  # fmt: skip
+    assert [*bundled] == sorted(bundled)
+    for item in bundled.values():
+        stem = item.soname.removesuffix(".dll")
+        assert item.path.startswith(f"GDAL.libs/{stem}-")
+        exports = read_pe(bench.libraries / item.source).exports
+        assert read_pe(bench.repaired.tree / item.path).exports == exports
+    assert set(bench.repaired.binaries) == {
+        f"osgeo/{bench.stack.extension}", f"{PLUGINS}/{PLUGIN}", *(b.path for b in bundled.values())
+    }  # fmt: skip
+
+
+def test_visual_cpps_runtime_beside_gdal_comes_first(own: Bench) -> None:
+    """conda's vc14_runtime has every DLL in both places."""
+    shutil.copy(own.prefix / "msvcp140.dll", own.libraries)
+    sources = {item.soname: item.source for item in own.repaired.bundled}
+    assert sources["msvcp140.dll"] == "msvcp140.dll"
+
+
+def test_plugins_need_the_renamed_libraries_which_are_loaded_beforehand(bench: Bench) -> None:
+    paths = {item.soname: item.path for item in bench.repaired.bundled}
+    plugin = bench.repaired.binaries[f"{PLUGINS}/{PLUGIN}"]
+    assert {f"GDAL.libs/{name}" for name in plugin.needed} == {paths["gdal.dll"], paths["hdf5.dll"]}
+    extras = bundle_extras(bench.repaired, PLUGINS)
+    assert extras.pop("libraries") == "GDAL.libs"
+    assert sorted(extras) == [*extras] == [f"preload-00{number}" for number in range(5)]
+    order = [*extras.values()]
+    assert set(order) == set(paths.values())
+    for user, needed in (("hdf5", "sqlite3"), ("gdal", "proj_9"), ("proj_9", "msvcp140")):
+        assert order.index(paths[f"{needed}.dll"]) < order.index(paths[f"{user}.dll"])
+
+
+def test_without_plugins_nothing_is_loaded_beforehand(own: Bench) -> None:
+    bench = own.with_files({f"{PLUGINS}/{PLUGIN}": None})
+    assert "hdf5.dll" not in {item.soname for item in bench.repaired.bundled}
+    assert bundle_extras(bench.repaired, PLUGINS) == {"libraries": "GDAL.libs"}
+
+
+def test_what_is_loaded_on_first_use_is_bundled_and_loaded_beforehand(own: Bench) -> None:
+    hdf5 = own.linked("hdf5.dll", Source(text="API int hdf5_answer(void) { return 940; }"))
+    (own.libraries / "late.dll").write_bytes(hdf5.ljust(len(hdf5) + 512, b"\0"))
+    gdal = own.linked(
+        "gdal.dll",
+        Source(
+            text="API int gdal_answer(void) { return 36000; }"
+            "/* what /DELAYLOAD makes of a linker's input, by hand */"
+            "static const char name[] = \"late.dll\";"
+            "API const char *late(void) { return name; }",
+        ),
+    )  # fmt: skip
+    (own.libraries / "gdal.dll").write_bytes(with_delayed(gdal, b"late.dll"))
+    assert read_pe(own.libraries / "gdal.dll").delayed == ("late.dll",)
+    repaired = own.repaired
+    (late,) = (item.path for item in repaired.bundled if item.soname == "late.dll")
+    (path,) = (item.path for item in repaired.bundled if item.soname == "gdal.dll")
+    binary = read_pe(repaired.tree / path)
+    assert [f"GDAL.libs/{name}" for name in binary.delayed] == [late]
+    assert late in bundle_extras(repaired, PLUGINS).values()
+
+
+def with_delayed(data: bytes, name: bytes) -> bytes:
+    """The DLL with a delay-load table that names a library whose name it holds.
+
+    The table is written over the file's padding: zig's linker has no /DELAYLOAD for MinGW.
+    """
+    pe = pefile.PE(data=data, fast_load=True)
+    address = pe.get_rva_from_offset(data.index(name + b"\0"))
+    section = pe.get_section_by_rva(address)
+    inside = -(-section.Misc_VirtualSize // 8) * 8
+    table = section.VirtualAddress + inside
+    # A record and the zeros after it; then the one function's name, and the list that names it.
+    record = struct.pack("<8I", 1, address, table, table + 80, table + 80, 0, 0, 0)
+    text = record + bytes(32) + b"\0\0answer".ljust(16, b"\0") + struct.pack("<QQ", table + 64, 0)
+    assert inside + len(text) <= section.SizeOfRawData
+    pe.set_bytes_at_offset(section.PointerToRawData + inside, text)
+    directory = pe.OPTIONAL_HEADER.DATA_DIRECTORY[13]
+    directory.VirtualAddress, directory.Size = table, 64
+    section.Misc_VirtualSize = inside + len(text)
+    return bytes(pe.write())
+
+
+def test_same_bytes_in_another_folder_as_anybody(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / f"späce here{os.pathsep}and there"
+    there = Bench(folder, bench.stack, folder / "p", bench.raw)
+    shutil.copytree(bench.prefix, there.prefix)
+    before = os.umask(0o077)
+    try:
+        made = there.repair("elsewhere", TMPDIR=str(tmp_path), SOURCE_DATE_EPOCH="999999999")
+    finally:
+        os.umask(before)
+    assert contents(made.tree) == contents(bench.repaired.tree)
+    assert made.bundled == bench.repaired.bundled
+    assert bundle_extras(made, PLUGINS) == bundle_extras(bench.repaired, PLUGINS)
+    assert not any(str(tmp_path).encode() in data for data in contents(made.tree).values())
+
+
+def test_the_load_order_of_an_old_python_is_in_one_order(own: Bench) -> None:
+    raw = write_raw(wheel_files(own.stack), own.folder / "old", tag="cp39-cp39-win_amd64")
+    repaired = replace(own, raw=raw).repair("work")
+    (file,) = repaired.tree.glob("GDAL.libs/.load-order-*")
+    lines = file.read_text().splitlines()
+    assert lines == sorted(item.path.removeprefix("GDAL.libs/") for item in repaired.bundled)
+
+
+def contents(tree: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(tree).as_posix(): path.read_bytes()
+        for path in tree.rglob("*")
+        if path.is_file() and path.name != "RECORD"  # which is written anew with the wheel
+    }
+
+
+def test_two_distributions_have_libraries_of_their_own(bench: Bench, tmp_path: Path) -> None:
+    """Windows takes a loaded library for every other one of its name."""
+    raw = write_raw(wheel_files(bench.stack), tmp_path / "raw", name="Other_Host")
+    other = replace(bench, folder=tmp_path, raw=raw).repair("work")
+    names = [{item.path.rpartition("/")[2] for item in r.bundled} for r in (bench.repaired, other)]
+    assert not names[0] & names[1]
+
+
+def test_folders_of_data_stay_no_packages_and_packages_name_the_folder(own: Bench) -> None:
+    bench = own.with_files(
+        {"gdal_data/a.csv": b"", "company/terrain/__init__.py": b'"""Terrain."""\n',
+         "company/terrain/_fast.pyd": own.stack.data(own.stack.extension)}
+    )  # fmt: skip
+    tree = bench.repaired.tree
+    assert not (tree / "gdal_data" / "__init__.py").exists()
+    assert not (tree / "company" / "__init__.py").exists()
+    for package in ("company/terrain", "osgeo"):
+        text = (tree / package / "__init__.py").read_text()
+        assert "os.add_dll_directory" in text
+        assert "GDAL.libs" in text
+    text = (tree / "osgeo" / "__init__.py").read_text()
+    assert text.index("add_dll_directory") < text.index("_geowheel.configure()")
+
+
+def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: Bench) -> None:
+    inside = "terrain/_vendor/osgeo"
+    files = {
+        path.replace("osgeo/", f"{inside}/", 1): data
+        for path, data in wheel_files(own.stack).items()
+        if path.startswith("osgeo/")
+    }
+    fast = {
+        "terrain/__init__.py": b"from . import _fast\n",
+        "terrain/_vendor/__init__.py": b"",
+        "terrain/_fast.pyd": own.stack.data(own.stack.extension),
+    }
+    raw = write_raw({**files, **fast}, own.folder / "private", name="terrain")
+    repaired = replace(own, raw=raw).repair("work", plugins=f"{inside}/_plugins")
+    text = (repaired.tree / "terrain/__init__.py").read_text()
+    assert text.index("terrain.libs") < text.index("from . import _fast")
+    assert "delvewheel" not in (repaired.tree / inside / "__init__.py").read_text()
+    assert len(bundle_extras(repaired, f"{inside}/_plugins")) == 6
+
+
+def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) -> None:
+    before = (Path.cwd(), dict(os.environ), contents(bench.prefix))
+    replace(bench, folder=tmp_path).repair("work")
+    assert (Path.cwd(), dict(os.environ), contents(bench.prefix)) == before
+
+
+def test_the_tools_that_shape_the_bytes_are_known() -> None:
+    versions = tool_versions(Platform.WIN_64, os.environ)
+    assert set(versions) == {"delvewheel", "pefile", "zlib"}
+    assert versions["delvewheel"] == "1.13.2"
+
+
+# --- circles ---------------------------------------------------------------------------------
+
+
+def test_libraries_in_a_circle_are_bundled_and_one_keeps_its_name(own: Bench) -> None:
+    folder, platform = own.folder / "linked", own.stack.platform
+    shutil.copytree(own.stack.folder, folder)
+    import_library(platform, folder, "second.dll", ["second"])
+    first = Source(
+        text="FROM int second(void); API int proj_answer(void) { return second(); }"
+        "API int back(void) { return 1; }",
+        needs=("second.dll",),
+    )
+    link(platform, folder, "first.dll", first)
+    second = Source(
+        text="FROM int back(void); API int second(void) { return 41 + back(); }",
+        needs=("first.dll",),
+    )
+    for name, source in (
+        ("second.dll", second),
+        ("proj_9.dll", Source(text=first.text.replace("back", "b"), needs=("second.dll",))),
+    ):
+        link(platform, folder, name, source)
+    for name in ("first.dll", "second.dll", "proj_9.dll"):
+        shutil.copy(folder / name, own.libraries)
+    repaired = own.repaired
+    (note,) = repaired.notes
+    assert note.startswith("first.dll keeps its name")
+    paths = {item.soname: item.path for item in repaired.bundled}
+    assert paths["first.dll"] == "GDAL.libs/first.dll"
+    assert paths["second.dll"] != "GDAL.libs/second.dll"
+    assert "first.dll" in repaired.binaries[paths["second.dll"]].needed
+
+
+# --- what is refused -------------------------------------------------------------------------
+
+
+def test_a_library_that_is_not_in_the_stack_is_refused_with_its_users(own: Bench) -> None:
+    (own.libraries / "sqlite3.dll").unlink()
+    message = own.refused()
+    assert "sqlite3.dll, needed by hdf5.dll, proj_9.dll, is not in the native stack" in message
+    assert "pixi.toml" in message
+
+
+def test_a_library_of_the_machine_does_not_count(own: Bench, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    shutil.move(own.libraries / "hdf5.dll", tmp_path / "bin")
+    message = own.refused(PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert f"hdf5.dll, needed by {PLUGINS}/{PLUGIN}, is not in the native stack" in message
+
+
+def test_visual_cpps_runtime_has_to_be_there(own: Bench) -> None:
+    (own.prefix / "msvcp140.dll").unlink()
+    message = own.refused()
+    assert "msvcp140.dll, needed by gdal.dll, proj_9.dll, is not in the native stack" in message
+    assert "vc14_runtime" in message
+
+
+def test_a_link_out_of_the_stack_is_refused(own: Bench, tmp_path: Path) -> None:
+    outside = shutil.move(own.libraries / "hdf5.dll", tmp_path / "hdf5.dll")
+    (own.libraries / "hdf5.dll").symlink_to(outside)
+    assert f"hdf5.dll is a link to {outside}" in own.refused()
+
+
+def test_files_for_another_machine_are_refused(
+    own: Bench, windows_stacks: Mapping[Platform, WindowsStack]
+) -> None:
+    other = windows_stacks[Platform.WIN_ARM64]
+    message = own.with_files({f"{PLUGINS}/{PLUGIN}": other.data(PLUGIN)}).refused()
+    assert f"{PLUGINS}/{PLUGIN}: is for arm64, the wheel for win-64" in message
+    (own.libraries / "hdf5.dll").write_bytes(other.data("hdf5.dll"))
+    shutil.rmtree(own.folder / "refused")
+    message = own.refused()
+    assert "hdf5.dll: is for arm64, the wheel for win-64" in message
+    assert "another platform" in message
+
+
+def test_a_plugin_that_needs_what_nobody_has_is_refused(own: Bench) -> None:
+    import_library(own.stack.platform, own.stack.folder, "nowhere.dll", ["nowhere"])
+    source = Source(
+        text="FROM int nowhere(void); API int GDALRegister_X(void) { return nowhere(); }",
+        needs=("nowhere.dll",),
+    )
+    message = own.with_files({f"{PLUGINS}/gdal_X.dll": own.linked("gdal_X.dll", source)}).refused()
+    assert f"nowhere.dll, needed by {PLUGINS}/gdal_X.dll, is not in the native stack" in message
+
+
+def test_a_plugins_library_beside_it_is_refused(own: Bench) -> None:
+    """GDAL's LoadLibrary does not search the plugin's folder."""
+    message = own.with_files({f"{PLUGINS}/hdf5.dll": own.stack.data("hdf5.dll")}).refused()
+    assert f"{PLUGINS}/{PLUGIN}: needs hdf5.dll, which the Windows loader would not find" in message
+
+
+def test_a_repaired_wheel_is_refused(bench: Bench, tmp_path: Path) -> None:
+    repaired = bench.repaired
+    again = write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path
+    message = replace(bench, folder=tmp_path, raw=again).refused()
+    assert "was repaired before: it has GDAL-1.0.dist-info/DELVEWHEEL" in message
+
+
+def test_what_contradicts_a_wheel_for_windows_is_told_together(own: Bench) -> None:
+    raw = write_raw(
+        wheel_files(own.stack), own.folder / "pure", tag="py3-none-linux_x86_64", pure=True
+    )
+    message = replace(own, raw=raw).refused()
+    assert "Root-Is-Purelib: true" in message
+    assert "is tagged linux_x86_64, and win-64 is win_amd64" in message
+
+
+def test_a_wheel_without_compiled_files_is_refused(own: Bench) -> None:
+    raw = write_raw({"osgeo/__init__.py": b""}, own.folder / "empty")
+    assert "holds no compiled file" in replace(own, raw=raw).refused()
+
+
+def test_an_extension_module_outside_of_a_package_is_refused(own: Bench) -> None:
+    data = own.stack.data(own.stack.extension)
+    message = own.with_files({"_fast.pyd": data, "company/_fast.pyd": data}).refused()
+    assert message.count("is an extension module outside of a package") == 2
+
+
+def test_a_damaged_library_is_named(own: Bench) -> None:
+    data = own.stack.data("hdf5.dll")
+    (own.libraries / "hdf5.dll").write_bytes(data[: len(data) // 2])
+    assert "hdf5.dll: damaged or no PE file" in own.refused(IntegrityError)
+
+
+def test_a_library_without_room_for_longer_names_is_named(own: Bench) -> None:
+    data = own.stack.data("proj_9.dll")
+    pe = pefile.PE(data=data, fast_load=True)
+    for section in pe.sections:
+        section.Misc_VirtualSize = max(section.Misc_VirtualSize, section.SizeOfRawData)
+    (own.libraries / "proj_9.dll").write_bytes(bytes(pe.write()) + b"symbols")
+    message = own.refused()
+    assert "proj_9.dll: has no room for the new names of the libraries that it needs" in message
+    assert "the whole output is in" in message
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_other_than_one_wheel_is_a_named_error(own: Bench, count: int) -> None:
+    def run(argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path) -> Result:
+        result = Runner(own.folder / "logs")(argv, env=env, cwd=cwd)
+        (made,) = (own.folder / "odd" / "made").glob("*.whl")
+        for number in range(count):
+            shutil.copy(made, made.with_name(f"{number}.whl"))
+        made.unlink()
+        return result
+
+    with pytest.raises(BuildError, match=f"delvewheel made {count} wheels instead of one"):
+        own.repair("odd", run=run)
+
+
+# --- under wine ------------------------------------------------------------------------------
+
+LOADER = """
+FROM void *LoadLibraryExW(const unsigned short *, void *, unsigned);
+FROM void *GetProcAddress(void *, const char *), *AddDllDirectory(const unsigned short *);
+FROM unsigned GetLastError(void);
+FROM unsigned short *GetCommandLineW(void);
+FROM __attribute__((noreturn)) void ExitProcess(unsigned);
+FROM int WriteFile(void *, const void *, unsigned, unsigned *, void *);
+FROM void *GetStdHandle(unsigned);
+static unsigned short argument[1000];
+static const unsigned short *rest;
+static int next(void) {
+    int length = 0;
+    while (*rest == ' ') rest++;
+    while (*rest && *rest != ' ') argument[length++] = *rest++;
+    argument[length] = 0;
+    return length;
+}
+static void say(int number) {
+    char text[12]; int at = 12; unsigned written, left = number < 0 ? -number : number;
+    text[--at] = '\\n';
+    do text[--at] = '0' + left % 10; while (left /= 10);
+    if (number < 0) text[--at] = '-';
+    WriteFile(GetStdHandle(-11), text + at, 12 - at, &written, 0);
+}
+/* FOLDER PRELOAD... - GDAL PLUGIN EXTENSION, as the bootstrap, GDAL and CPython load them. */
+void wWinMainCRTStartup(void) {
+    rest = GetCommandLineW(); next(); next(); AddDllDirectory(argument);
+    while (next() && argument[0] != '-')
+        if (!LoadLibraryExW(argument, 0, 0x1100)) ExitProcess(2);
+    next();
+    void *gdal = LoadLibraryExW(argument, 0, 0x1100);
+    if (!gdal) { say(-(int)GetLastError()); ExitProcess(3); }
+    int (*plugin_answer)(const char *) =
+        (int (*)(const char *))GetProcAddress(gdal, "plugin_answer");
+    char plugin[1000]; next();
+    for (int i = 0; i < 1000; i++) plugin[i] = (char)argument[i];
+    say(plugin_answer(plugin));
+    next();
+    void *extension = LoadLibraryExW(argument, 0, 0x1100);
+    say(extension && GetProcAddress(extension, "PyInit__gdal") ? 1 : -(int)GetLastError());
+    ExitProcess(0);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The environment in which wine runs, with a Windows of its own."""
+    folders = [*os.environ["PATH"].split(os.pathsep), "/usr/lib/wine"]
+    found = shutil.which("wine64", path=os.pathsep.join(folders)) or shutil.which("wine")
+    if found is None:
+        pytest.skip("NOT RUN: no wine on this machine (Debian: apt-get install wine64)")
+    home = tmp_path_factory.mktemp("wine")
+    return {
+        "WINE": found, "PATH": os.environ["PATH"], "HOME": str(home),
+        "WINEPREFIX": str(home / "prefix"), "WINEDEBUG": "-all",
+        "WINEDLLOVERRIDES": "mscoree,mshtml=d",
+    }  # fmt: skip
+
+
+def test_windows_finds_everything(bench: Bench, wine: Mapping[str, str], tmp_path: Path) -> None:
+    """Debian's wine: the plugin answers through all libraries, and not without the bootstrap."""
+    repaired, folder = bench.repaired, tmp_path / "linked"
+    shutil.copytree(bench.stack.folder, folder)
+    platform = bench.stack.platform
+    kernel = (
+        "LoadLibraryExW", "GetProcAddress", "AddDllDirectory", "GetLastError", "GetCommandLineW",
+        "ExitProcess", "WriteFile", "GetStdHandle",
+    )  # fmt: skip
+    import_library(platform, folder, "kernel32.dll", kernel)
+    link(platform, folder, "load.exe", Source(text=LOADER, system=("kernel32.dll",)))
+    link(platform, folder, "python312.dll",
+         Source(text="API void *PyModule_Create2(void *d, int v) { return d; }"))  # fmt: skip
+    extras = bundle_extras(repaired, PLUGINS)
+    libraries = extras.pop("libraries")
+    (gdal,) = (item.path for item in repaired.bundled if item.soname == "gdal.dll")
+    after = ["-", *(f"Z:{repaired.tree / path}".replace("/", "\\") for path in (
+        gdal, f"{PLUGINS}/{PLUGIN}", f"osgeo/{bench.stack.extension}"))]  # fmt: skip
+    known = [f"Z:{repaired.tree / path}".replace("/", "\\") for path in extras.values()]
+    answers = []
+    for preload in (known, []):
+        where = f"Z:{repaired.tree / libraries}".replace("/", "\\")
+        command: list[str | Path] = [wine["WINE"], folder / "load.exe", where, *preload, *after]
+        done = subprocess.run(
+            command, env=dict(wine), cwd=folder, capture_output=True, text=True, check=False,
+            timeout=200,
+        )  # fmt: skip
+        answers.append(done.stdout.split())
+    assert answers == [[str(ANSWER), "1"], ["-126", "1"]]
+
+
+def test_the_stack_holds_a_placeholder(bench: Bench) -> None:
+    """For the tests that fetch it: a linker of a prefix has to write over it."""
+    assert PREFIX_PLACEHOLDER.encode() in bench.stack.data("proj_9.dll")
+    assert all(pe.leftovers == () for pe in read_pes(bench.prefix).values())

@@ -1,0 +1,145 @@
+"""linux-aarch64 on another machine: compiled there, its interpreter and wheel under qemu-user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geowheel import hints
+from geowheel.binary.elf import Elf, read_elves
+from geowheel.binary.wheel import unpack_wheel
+from geowheel.digest import sha256_file
+from geowheel.project import this_machine
+from geowheel.targets import Platform
+from tests.integration.project_copy import Built, ProjectCopy, not_passed
+
+ARM = "linux-aarch64"
+TOOLS = ("qemu-aarch64", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-strip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cross:
+    """A checkout in which things are made for linux-aarch64, by the distribution's CPython."""
+
+    project: ProjectCopy
+    python: str
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        return ("--platform", ARM, "--python", self.python)
+
+
+@pytest.fixture(scope="session")
+def cross(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Cross:
+    """Beside what was made for this machine, in the same cache; or NOT RUN."""
+    machine = hints.this_machine()
+    lacking = [name for name in TOOLS if shutil.which(name) is None]
+    if this_machine(os.environ).platform is not Platform.LINUX_64:
+        pytest.skip("NOT RUN: this machine is not linux-64")
+    if lacking:
+        pytest.skip(f"NOT RUN: {', '.join(lacking)} not on PATH")
+    if not machine.release.startswith("debian") or not machine.pythons:
+        pytest.skip(f"NOT RUN: the package sources of {machine.name} need not have arm64")
+    root = tmp_path_factory.mktemp("cross") / "checkout"
+    shutil.copytree(built.project.root, root, symlinks=True)
+    return Cross(project=replace(built.project, root=root), python=machine.pythons[0])
+
+
+@pytest.fixture(scope="session")
+def summary(cross: Cross) -> dict[str, Any]:
+    """Of the main job for linux-aarch64."""
+    (found,) = cross.project.json("wheel", *cross.where)["targets"]
+    return dict(found)
+
+
+def elves(wheel: Path, folder: Path) -> dict[str, Elf]:
+    unpack_wheel(wheel, folder)
+    return read_elves(folder)
+
+
+def only(folder: Path, *names: str) -> str:
+    """A PATH with nothing but these programs of the machine."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(shutil.which(name) or name)
+    return str(folder)
+
+
+def test_everything_that_the_machine_lacks_is_said_at_once(cross: Cross, tmp_path: Path) -> None:
+    result = cross.project.run("wheel", *cross.where, PATH=only(tmp_path / "bin", "git"))
+    assert result.returncode == 7, result.stderr
+    assert "aarch64-linux-gnu-gcc is not on PATH" in result.stderr
+    assert "g++-aarch64-linux-gnu" in result.stderr
+    assert "no qemu-aarch64 and no qemu-aarch64-static" in result.stderr
+    assert "qemu-user" in result.stderr
+
+
+def test_a_compiler_for_another_machine_is_refused(cross: Cross) -> None:
+    result = cross.project.run("bindings", *cross.where, CC="gcc", CXX="g++")
+    assert result.returncode == 7, result.stderr
+    assert f"compiles for x86_64-linux-gnu, not for {ARM}" in result.stderr
+
+
+def test_the_machines_own_interpreter_is_none_for_it(cross: Cross) -> None:
+    python = shutil.which(f"python{cross.python}") or ""
+    if not python:
+        pytest.skip(f"NOT RUN: no python{cross.python} on PATH")
+    result = cross.project.run("bindings", "--platform", ARM, "--python", python)
+    assert result.returncode == 7, result.stderr
+    assert f"for x86_64, and one for {ARM} is wanted" in result.stderr
+
+
+def test_a_python_that_the_distribution_lacks_is_refused(cross: Cross) -> None:
+    other = next(python for python in ("3.12", "3.13") if python != cross.python)
+    result = cross.project.run("bindings", "--platform", ARM, "--python", other)
+    assert result.returncode == 7, result.stderr
+    assert f"has CPython {cross.python} for {ARM}, not " in result.stderr
+
+
+def test_the_wheel_passes_its_tests_under_qemu(summary: dict[str, Any]) -> None:
+    assert Path(summary["wheel"]).name.endswith("_aarch64.whl")
+    assert "-manylinux_2_" in Path(summary["wheel"]).name
+    assert not_passed(summary) == []
+    names = {probe["name"] for probe in summary["probes"] if probe["passed"]}
+    assert {"version is the locked one", "numpy arrays", "driver GTiff", "driver netCDF"} <= names
+    assert summary["emulator"].startswith("qemu-aarch64 ")
+    assert all(stage["passed"] for stage in summary["stages"].values())
+
+
+def test_every_binary_in_it_is_for_arm(summary: dict[str, Any], tmp_path: Path) -> None:
+    found = elves(Path(summary["wheel"]), tmp_path / "wheel")
+    assert {elf.architectures for elf in found.values()} == {("aarch64",)}
+    assert [path for path in found if path.endswith("-aarch64-linux-gnu.so")]
+    assert not [path for path, elf in found.items() if elf.symbols or elf.debug], "stripped"
+
+
+def test_what_was_made_for_this_machine_stays(
+    built: Built, cross: Cross, summary: dict[str, Any]
+) -> None:
+    (channel,) = (built.project.cache / "channels").glob("distro-*[!k]")
+    assert {path.name for path in channel.iterdir() if path.is_dir()} == {
+        "linux-64", ARM, "noarch"
+    }  # fmt: skip
+    assert sha256_file(cross.project.root / "dist" / built.wheel.name) == built.summary["sha256"]
+    assert Path(summary["wheel"]).parent == cross.project.root / "dist"
+    for where in ((), cross.where):
+        rows = cross.project.json("plan", *where)["plan"]
+        assert {row["action"] for row in rows} == {"cached"}, rows
+
+
+@pytest.mark.parametrize("name", ["cymini", "skbmini"])
+def test_a_host_with_extensions_of_its_own(
+    cross: Cross, summary: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    """setuptools with Cython; CMake and ninja, programs of the architecture themselves."""
+    assert summary["error"] is None
+    host = replace(cross.project, host=f"tests/data/hosts/{name}")
+    host.json("build", *cross.where)
+    (raw,) = host.root.glob(f".geowheel/*-{ARM}/build/*/{name}-*.whl")
+    own = {path for path, elf in elves(raw, tmp_path / name).items() if elf.bits == 64}
+    assert [path for path in own if path.startswith(f"{name}/") and path.endswith(".so")]

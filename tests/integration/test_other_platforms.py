@@ -1,0 +1,263 @@
+"""Wheels for platforms that this machine is not: fetch, assemble, repair and check, on hosts/gdal.
+
+Nothing of what is made can run here. What its loader would find is checked by the closure, and
+here once more by independent readers of the wheel and of its binaries.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import installer.utils
+import pefile  # type: ignore[import-untyped]
+import pytest
+from installer.sources import WheelFile
+from macholib.MachO import MachO  # type: ignore[import-untyped]
+
+from geowheel.binary.macho_signature import signature_faults
+from geowheel.targets import Platform
+
+from .foreign_channels import write_channel
+from .project_copy import ProjectCopy, copy_repository
+from .windows_fixtures import write_raw
+
+pytestmark = [pytest.mark.integration, pytest.mark.cross, pytest.mark.pypi]
+
+ASSEMBLE = ("wheel", "--python", "3.12", "--bindings", "prebuilt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """A wheel for another platform, and what it was made in."""
+
+    project: ProjectCopy
+    channel: Path
+    platform: str
+    wheel: Path
+    said: str
+
+    def members(self) -> dict[str, bytes]:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
+    def bundle(self) -> Mapping[str, str]:
+        """What the bootstrap reads."""
+        data: Mapping[str, str] = json.loads(self.members()["osgeo/_geowheel.json"])
+        return data
+
+    def run(self, *arguments: str, channel: Path | None = None) -> str:
+        """A command that must fail; what it said."""
+        result = self.project.run(
+            *arguments, "--platform", self.platform, "--channel", str(channel or self.channel)
+        )
+        assert result.returncode != 0, result.stderr
+        return result.stderr
+
+
+def assemble(root: Path, channel: Path, platform: str, cache: Path) -> Foreign:
+    project = ProjectCopy(root=root, cache=cache)
+    copy_repository(root)
+    result = project.run(*ASSEMBLE, "--platform", platform, "--channel", str(channel))
+    assert result.returncode == 0, result.stderr
+    (wheel,) = (root / "dist").glob("*.whl")
+    return Foreign(
+        project=project, channel=channel, platform=platform, wheel=wheel, said=result.stderr
+    )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Foreign:
+    base = tmp_path_factory.mktemp("windows")
+    channel = write_channel(base / "channel", Platform.WIN_64)
+    return assemble(base / "project", channel, "win-64", cache)
+
+
+@pytest.fixture(scope="module")
+def macos(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Foreign:
+    base = tmp_path_factory.mktemp("macos")
+    channel = write_channel(base / "channel", Platform.OSX_ARM64)
+    return assemble(base / "project", channel, "osx-arm64", cache)
+
+
+# ---------------------------------------------------------------------------- Windows
+
+
+def test_one_wheel_for_windows_comes_out(windows: Foreign) -> None:
+    assert windows.wheel.name == "gdal-3.10.3-cp312-cp312-win_amd64.whl"
+    assert "test: not run, linux-64 cannot run what is made for win-64" in windows.said
+    assert "not from a committed lock, so not for release" in windows.said
+    with WheelFile.open(windows.wheel) as source:
+        source.validate_record()
+        tag = installer.utils.parse_metadata_file(source.read_dist_info("WHEEL")).get("Tag")
+        assert tag == "cp312-cp312-win_amd64"
+
+
+def test_every_import_of_windows_binaries_is_in_the_wheel(windows: Foreign) -> None:
+    members = windows.members()
+    binaries = {name: data for name, data in members.items() if name.endswith((".dll", ".pyd"))}
+    there = {name.rpartition("/")[2].lower() for name in binaries}
+    systems = {"kernel32.dll", "vcruntime140.dll", "python312.dll"}
+    for name, data in binaries.items():
+        read = pefile.PE(data=data)
+        assert pefile.MACHINE_TYPE[read.FILE_HEADER.Machine] == "IMAGE_FILE_MACHINE_AMD64", name
+        imports = {
+            entry.dll.decode().lower() for entry in getattr(read, "DIRECTORY_ENTRY_IMPORT", ())
+        }
+        assert imports <= there | systems, name
+    assert sum(name.startswith("gdal.libs/") for name in binaries) == 5
+    assert sum(name.startswith("osgeo/_plugins/") for name in binaries) == 3
+    assert "osgeo/_gdal.cp312-win_amd64.pyd" in binaries
+
+
+def test_the_bootstrap_of_windows_has_its_own_part(windows: Foreign) -> None:
+    members, bundle = windows.members(), windows.bundle()
+    assert b"add_dll_directory" in members["osgeo/_geowheel.py"]
+    assert bundle["libraries"] == "../gdal.libs"
+    inside = {Path("osgeo", path).as_posix() for path in bundle.values()}
+    assert all(path.startswith(("osgeo/../gdal.libs", "osgeo/_")) for path in inside)
+    # What plugins need, in an order in which each comes after what it needs.
+    loaded = [path.rpartition("/")[2] for name, path in sorted(bundle.items())
+              if name.startswith("preload-")]  # fmt: skip
+    assert [name.partition("-")[0] for name in loaded if "hdf5" in name or "sqlite3" in name] == [
+        "sqlite3", "hdf5",
+    ]  # fmt: skip
+
+
+def test_every_file_has_its_origin(windows: Foreign) -> None:
+    name = "gdal-3.10.3.dist-info/sboms/geowheel.cdx.json"
+    sbom = json.loads(windows.members()[name])
+    names = {component["name"] for component in sbom["components"]}
+    assert {"gdal", "libgdal-core", "proj", "vc14_runtime", "libgdal-hdf4"} <= names
+
+
+def test_a_second_checkout_makes_the_same_bytes(
+    windows: Foreign, tmp_path: Path, cache: Path
+) -> None:
+    again = assemble(tmp_path / "elsewhere", windows.channel, "win-64", cache)
+    assert again.wheel.read_bytes() == windows.wheel.read_bytes()
+    result = again.project.run(
+        *ASSEMBLE, "--platform", "win-64", "--channel", str(windows.channel), "--verify"
+    )
+    assert "nothing to do" in result.stderr
+
+
+def test_what_cannot_run_here_is_not_tested_by_name(windows: Foreign) -> None:
+    said = windows.run("test", "--python", "3.12", "--bindings", "prebuilt")
+    assert "linux-64 cannot run what is made for win-64" in said
+
+
+def test_bindings_for_windows_are_not_compiled_here(windows: Foreign) -> None:
+    said = windows.run("wheel", "--python", "3.12", "--bindings", "compiled")
+    assert "bindings for win-64 cannot be compiled yet" in said
+    assert "--bindings prebuilt" in said
+
+
+def test_a_channel_without_bindings_for_the_interpreter(windows: Foreign) -> None:
+    said = windows.run("wheel", "--python", "3.13", "--bindings", "prebuilt")
+    assert "python 3.13.*" in said
+
+
+def test_repair_takes_what_is_built_for_every_platform(windows: Foreign) -> None:
+    result = windows.project.run(
+        "repair", "--bindings", "prebuilt", "--channel", str(windows.channel)
+    )
+    assert result.returncode == 0, result.stderr
+    assert "cp312-win-64" in result.stderr
+    assert [path.name for path in (windows.project.root / "dist").iterdir()] == [windows.wheel.name]
+
+
+def raw_wheel(folder: Path, files: Mapping[str, bytes]) -> Path:
+    return write_raw({"gdal_host/__init__.py": b"", **files}, folder, name="gdal")
+
+
+def test_a_wheel_for_windows_from_elsewhere(windows: Foreign, tmp_path: Path) -> None:
+    """Its own tag names delvewheel."""
+    result = windows.project.run(
+        "repair-wheel", str(raw_wheel(tmp_path, {})), str(tmp_path / "out"),
+        "--bindings", "prebuilt", "--channel", str(windows.channel),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [
+        "gdal-1.0-cp312-cp312-win_amd64.whl"
+    ]
+
+
+def test_a_module_compiled_for_this_machine_has_no_place_in_it(
+    windows: Foreign, tmp_path: Path
+) -> None:
+    raw = raw_wheel(tmp_path, {"gdal_host/_fast.pyd": b"\x7fELF" + bytes(60)})
+    result = windows.project.run(
+        "repair-wheel", str(raw), str(tmp_path / "out"),
+        "--bindings", "prebuilt", "--channel", str(windows.channel),
+    )  # fmt: skip
+    assert result.returncode == 8, result.stderr
+    assert "gdal_host/_fast.pyd" in result.stderr
+    assert "is compiled for linux, and the wheel is for win-64" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------------------- macOS
+
+
+def test_one_wheel_for_macos_comes_out(macos: Foreign) -> None:
+    assert macos.wheel.name == "gdal-3.10.3-cp312-cp312-macosx_11_0_arm64.whl"
+    assert "experimental: not repaired on a Mac" in macos.said
+    assert "test: not run, linux-64 cannot run what is made for osx-arm64" in macos.said
+    with WheelFile.open(macos.wheel) as source:
+        source.validate_record()
+        tag = installer.utils.parse_metadata_file(source.read_dist_info("WHEEL")).get("Tag")
+        assert tag == "cp312-cp312-macosx_11_0_arm64"
+
+
+def test_every_need_of_macos_binaries_is_in_the_wheel_and_signed(
+    macos: Foreign, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(macos.wheel) as archive:
+        archive.extractall(tmp_path)
+    paths = [path for path in sorted(tmp_path.rglob("*")) if path.suffix in (".dylib", ".so")]
+    assert len(paths) == 4 + 3 + 1
+    for path in paths:
+        (header,) = MachO(str(path)).headers
+        needed = [
+            text.rstrip(b"\0").decode()
+            for load, _, text in header.commands
+            if load.get_cmd_name() == "LC_LOAD_DYLIB"
+        ]
+        for name in needed:
+            inside = (path.parent / name.removeprefix("@loader_path/")).resolve()
+            assert name.startswith("/usr/lib/libSystem") or inside in paths, (path, name)
+        assert signature_faults(path) == ()
+        assert str(macos.project.root).encode() not in path.read_bytes()
+
+
+def test_a_second_checkout_makes_the_same_bytes_for_macos(
+    macos: Foreign, tmp_path: Path, cache: Path
+) -> None:
+    again = assemble(tmp_path / "elsewhere", macos.channel, "osx-arm64", cache)
+    assert again.wheel.read_bytes() == macos.wheel.read_bytes()
+
+
+def test_bindings_for_macos_are_not_compiled_here(macos: Foreign) -> None:
+    said = macos.run("wheel", "--python", "3.12", "--bindings", "compiled")
+    assert "no compiler for osx-arm64" in said
+    assert "--bindings prebuilt" in said
+
+
+def test_a_newer_macos_than_the_floor_is_refused(macos: Foreign, tmp_path: Path) -> None:
+    project = ProjectCopy(root=tmp_path / "project", cache=macos.project.cache)
+    copy_repository(project.root)
+    config = project.root / "hosts/gdal/pyproject.toml"
+    config.write_text(config.read_text() + '\n[tool.geowheel.floor]\nmacos = "10.15"\n')
+    result = project.run(*ASSEMBLE, "--platform", "osx-arm64", "--channel", str(macos.channel))
+    assert result.returncode == 8, result.stderr
+    assert "newer than the floor macos 10.15" in result.stderr
+    assert not list(project.root.glob("dist/*"))

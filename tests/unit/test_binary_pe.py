@@ -1,0 +1,219 @@
+"""PE files crafted byte by byte."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.binary.pe import is_pe, read_pe, read_pes
+from geowheel.errors import IntegrityError
+
+AMD64, ARM64, I386 = 0x8664, 0xAA64, 0x14C
+HIGH_ENTROPY, DYNAMIC_BASE, NX, GUARD = 0x20, 0x40, 0x100, 0x4000
+DATA = 0x1000  # address of the one section
+NT = 0x80  # offset of the PE header
+HEADERS = 0x400
+
+
+class Data:
+    """The section's content, which grows."""
+
+    def __init__(self) -> None:
+        self.bytes = b""
+
+    def add(self, data: bytes) -> int:
+        """Its address."""
+        address = DATA + len(self.bytes)
+        self.bytes += data
+        return address
+
+    def text(self, text: str) -> int:
+        return self.add(text.encode() + b"\0")
+
+
+def make_pe(
+    *,
+    imports: tuple[str, ...] = (),
+    delayed: tuple[str, ...] = (),
+    exports: tuple[str, ...] = (),
+    flags: int = HIGH_ENTROPY | DYNAMIC_BASE | NX,
+    machine: int = AMD64,
+    section: bytes = b".rdata",
+    symbols: int = 0,
+    signed: bool = False,
+    bits: int = 64,
+    end: bytes = bytes(20),
+) -> bytes:
+    """A DLL with these tables and nothing to run; `end` closes the import table."""
+    data = Data()
+    directories = [(0, 0)] * 16
+    if exports:
+        names = data.add(struct.pack(f"<{len(exports)}I", *map(data.text, exports)))
+        directories[0] = (data.add(struct.pack("<10I", *[0] * 6, len(exports), 0, names, 0)), 40)
+    if imports:
+        rows = [struct.pack("<5I", 1, 0, 0, data.text(name), 1) for name in imports]
+        directories[1] = (data.add(b"".join(rows) + end), 20)
+    if delayed:
+        rows = [struct.pack("<8I", 1, data.text(name), *[1] * 6) for name in delayed]
+        directories[13] = (data.add(b"".join(rows) + bytes(32)), 32)
+    if signed:
+        directories[4] = (HEADERS, 8)
+    raw = data.bytes.ljust(-(-len(data.bytes) // 512) * 512 or 512, b"\0")
+    wide = "Q" if bits == 64 else "I"
+    optional = struct.pack(
+        f"<HBBIIIII{'' if bits == 64 else 'I'}{wide}IIHHHHHHIIIIHH{wide * 4}II",
+        0x20B if bits == 64 else 0x10B, 14, 44, 0, len(raw), 0, 0, DATA,
+        *[] if bits == 64 else [0],
+        0x180000000 if bits == 64 else 0x10000000,
+        0x1000, 512, 6, 0, 0, 0, 6, 1, 0, 0x3000, HEADERS, 0, 2, flags, 0, 0, 0, 0, 0, 16,
+    ) + b"".join(struct.pack("<II", *row) for row in directories)  # fmt: skip
+    at = HEADERS + len(raw) if symbols else 0
+    table = bytes(18 * symbols) + struct.pack("<I", 30) + b".debug_info\0" if symbols else b""
+    header = struct.pack("<HHIIIHH", machine, 1, 0, at, symbols, len(optional), 0x2022)
+    row = section.ljust(8, b"\0") + struct.pack(
+        "<IIIIIIHHI", len(raw), DATA, len(raw), HEADERS, 0, 0, 0, 0, 0x40000040
+    )
+    dos = b"MZ" + bytes(58) + struct.pack("<I", NT)
+    start = dos.ljust(NT, b"\0") + b"PE\0\0" + header + optional + row
+    return start.ljust(HEADERS, b"\0") + raw + table
+
+
+FULL = make_pe(
+    imports=("gdal.dll", "KERNEL32.dll", "api-ms-win-crt-heap-l1-1-0.dll"),
+    delayed=("dbghelp.dll",),
+    exports=("PyInit__gdal", "GDALVersionInfo"),
+    flags=HIGH_ENTROPY | DYNAMIC_BASE | NX | GUARD,
+    signed=True,
+    symbols=2,
+    section=b"/4",
+)
+
+
+def test_everything_is_read() -> None:
+    pe = read_pe(FULL)
+    assert (pe.machine, pe.bits, pe.architectures) == ("IMAGE_FILE_MACHINE_AMD64", 64, ("amd64",))
+    assert pe.needed == ("gdal.dll", "KERNEL32.dll", "api-ms-win-crt-heap-l1-1-0.dll")
+    assert pe.delayed == ("dbghelp.dll",)
+    assert pe.exports == ("GDALVersionInfo", "PyInit__gdal")
+    assert (pe.nx, pe.dynamic_base, pe.high_entropy, pe.control_flow_guard) == (True,) * 4
+    assert (pe.library, pe.signed, pe.symbols, pe.debug) == (True,) * 4
+    assert pe.leftovers == (".debug_*", "COFF symbols")
+    assert (pe.linker, pe.subsystem) == ((14, 44), (6, 1))
+
+
+def test_a_plain_library_has_nothing_special() -> None:
+    pe = read_pe(make_pe(flags=0))
+    assert (pe.needed, pe.delayed, pe.exports, pe.leftovers) == ((), (), (), ())
+    assert not (pe.nx or pe.dynamic_base or pe.high_entropy or pe.control_flow_guard or pe.signed)
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture"),
+    [(AMD64, "amd64"), (ARM64, "arm64"), (I386, "IMAGE_FILE_MACHINE_I386"),
+     (0x1234, "machine 0x1234")],
+)  # fmt: skip
+def test_machines_are_named_as_platforms_are_where_one_is(machine: int, architecture: str) -> None:
+    assert read_pe(make_pe(machine=machine)).architectures == (architecture,)
+
+
+def test_a_file_of_32_bits_is_read_as_well() -> None:
+    pe = read_pe(make_pe(machine=I386, bits=32, imports=("kernel32.dll",), exports=("a",)))
+    assert (pe.bits, pe.needed, pe.exports) == (32, ("kernel32.dll",), ("a",))
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9_+.-]{1,40}\.dll", fullmatch=True)
+
+
+@given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
+def test_what_was_linked_is_read(
+    imports: list[str], delayed: list[str], exports: list[str]
+) -> None:
+    pe = read_pe(make_pe(imports=(*imports,), delayed=(*delayed,), exports=(*exports,)))
+    assert (pe.needed, pe.delayed) == (tuple(imports), tuple(delayed))
+    assert pe.exports == tuple(sorted(exports))
+
+
+def test_names_of_templates_are_long() -> None:
+    name = "?" + "$basic_string@DU" * 250 + "@@"
+    assert read_pe(make_pe(exports=(name,))).exports == (name,)
+    with pytest.raises(IntegrityError, match="no name at"):
+        read_pe(make_pe(exports=("x" * 70_000,)))
+
+
+def test_a_tree_is_read_in_order_without_links_and_other_files(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "two.pyd").write_bytes(FULL)
+    (tmp_path / "a.DLL").write_bytes(make_pe())
+    (tmp_path / "program").write_bytes(make_pe())
+    (tmp_path / "link.dll").symlink_to("a.DLL")
+    (tmp_path / "text.py").write_text("MZ" + " " * 80)
+    assert list(read_pes(tmp_path)) == ["a.DLL", "b/two.pyd", "program"]
+    assert not is_pe(tmp_path / "text.py")
+    assert not is_pe(tmp_path / "b")
+
+
+def test_a_text_with_a_librarys_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "gdal.dll").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(IntegrityError, match=r"gdal\.dll: damaged or no PE file"):
+        read_pes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"MZ", b"PK\3\4", FULL[:100], FULL[:300], FULL[: HEADERS + 511], make_pe()[:-1]]
+)
+def test_what_is_no_pe_is_named(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.dll"
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="broken") as caught:
+        read_pe(path)
+    assert caught.value.faults[0].fix
+    with pytest.raises(IntegrityError, match="a name of its own"):
+        read_pe(data, name="a name of its own")
+
+
+@pytest.mark.parametrize("name", ["", "..\\evil.dll", "C:x.dll", "gdal\x01.dll", "gdäl.dll", "*"])
+def test_a_name_that_no_library_has_is_damage(name: str) -> None:
+    with pytest.raises(IntegrityError):
+        read_pe(make_pe(imports=(name,)))
+
+
+def test_a_table_without_an_end_is_refused_soon() -> None:
+    """One record again and again, as far as anybody would read."""
+    name = struct.pack("<5I", 1, 0, 0, DATA, 1)
+    endless = make_pe(imports=("a.dll",), end=name * 2_000_000)
+    begun = time.perf_counter()
+    with pytest.raises(IntegrityError, match="does not end"):
+        read_pe(endless)
+    assert time.perf_counter() - begun < 5
+
+
+def test_more_exports_than_can_be_are_refused() -> None:
+    damaged = bytearray(make_pe(exports=("a", "b")))
+    at = damaged.index(struct.pack("<II", 2, 0), HEADERS)
+    damaged[at : at + 4] = b"\xff\xff\xff\xff"
+    with pytest.raises(IntegrityError, match="exports"):
+        read_pe(bytes(damaged))
+
+
+def test_damage_raises_nothing_else() -> None:
+    """Flipped bits and cuts: a value or an IntegrityError, whatever they hit."""
+    random_ = random.Random(20200101)
+    refused = 0
+    for _ in range(300):  # each refusal has pefile collect garbage
+        data = bytearray(FULL)
+        for _ in range(random_.randint(1, 8)):
+            # Mostly where something is: the headers' end and the section's are empty.
+            span = random_.choice((0x1A0, len(data)))
+            data[random_.randrange(span)] ^= 1 << random_.randrange(8)
+        cut = random_.randrange(len(data)) if random_.random() < 0.3 else len(data)
+        try:
+            read_pe(bytes(data[:cut]))
+        except IntegrityError:
+            refused += 1
+    assert refused > 60

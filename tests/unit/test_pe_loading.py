@@ -1,0 +1,146 @@
+"""What the Windows loader finds in a wheel, and in which order libraries are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.binary.closure import closure_faults
+from geowheel.binary.pe import Pe
+from geowheel.binary.pe_loading import PeLoader, delayed_faults, load_order, original_name
+
+LIBS = "GDAL.libs"
+PLUGINS = "osgeo/_plugins"
+
+
+def pe(*needed: str, delayed: tuple[str, ...] = (), machine: str = "AMD64") -> Pe:
+    return Pe(
+        machine=f"IMAGE_FILE_MACHINE_{machine}", bits=64, library=True, needed=needed,
+        delayed=delayed, exports=(), nx=True, dynamic_base=True, high_entropy=True,
+        control_flow_guard=False, signed=False, linker=(14, 44), subsystem=(6, 0), symbols=False,
+        debug=False,
+    )  # fmt: skip
+
+
+CLOSED = {
+    "osgeo/_gdal.cp312-win_amd64.pyd": pe("GDAL-1.dll", "python312.dll", "VCRUNTIME140.dll"),
+    "osgeo/_plugins/gdal_X.dll": pe("gdal-1.dll", "x-3.dll", "KERNEL32.dll"),
+    "GDAL.libs/gdal-1.dll": pe("proj-2.dll", "msvcp140-4.dll", "WS2_32.dll"),
+    "GDAL.libs/proj-2.dll": pe("api-ms-win-crt-heap-l1-1-0.dll", "ext-ms-win-x-l1-1-0.dll"),
+    "GDAL.libs/x-3.dll": pe("proj-2.dll"),
+    "GDAL.libs/msvcp140-4.dll": pe("ucrtbase.dll"),
+}
+PRELOADED = tuple(path for path in CLOSED if path.startswith(LIBS))
+
+
+def faults(
+    binaries: Mapping[str, Pe], preloaded: tuple[str, ...] = PRELOADED, bundled: str = LIBS
+) -> list[str]:
+    loader = PeLoader(bundled=bundled, preloaded=preloaded, plugins=PLUGINS)
+    return [str(fault) for fault in closure_faults(binaries, loader)]
+
+
+def test_a_closed_wheel_passes_whatever_the_case() -> None:
+    assert faults(CLOSED) == []
+
+
+def test_a_library_that_nobody_provides_is_named() -> None:
+    (text,) = faults({**CLOSED, "GDAL.libs/x-3.dll": pe("sqlite3.dll")})
+    assert "GDAL.libs/x-3.dll: needs sqlite3.dll, which the wheel does not provide" in text
+
+
+@pytest.mark.parametrize("name", ["msvcp140.dll", "mfc42.dll", "icuuc.dll", "vcomp140.dll"])
+def test_what_some_machines_lack_is_not_windows_own(name: str) -> None:
+    assert not PeLoader().is_system(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["KERNEL32.dll", "WINSPOOL.DRV", "python3.dll", "python312.dll", "python313t.dll",
+     "vcruntime140_1.dll", "API-MS-WIN-CORE-PATH-L1-1-0.DLL"],
+)  # fmt: skip
+def test_what_every_machine_has_is_known(name: str) -> None:
+    assert PeLoader().is_system(name)
+
+
+def test_a_plugins_library_has_to_be_loaded_beforehand() -> None:
+    """LoadLibrary searches neither the plugin's own folder nor those that Python added."""
+    (text,) = faults(CLOSED, tuple(p for p in PRELOADED if "x-3" not in p))
+    assert "gdal_X.dll: needs x-3.dll, which the Windows loader would not find" in text
+    assert "searched is no folder" in text
+    beside = {**CLOSED, "osgeo/_plugins/x-5.dll": pe()}
+    beside["osgeo/_plugins/gdal_X.dll"] = pe("x-5.dll")
+    assert "x-5.dll, which the Windows loader would not find" in "".join(faults(beside))
+
+
+def test_an_extension_finds_what_lies_beside_it_and_what_is_bundled() -> None:
+    binaries = {**CLOSED, "osgeo/own.dll": pe()}
+    binaries["osgeo/_gdal.cp312-win_amd64.pyd"] = pe("own.dll", "gdal-1.dll")
+    assert faults(binaries) == []
+    binaries["terrain/_fast.pyd"] = pe("own.dll")
+    (text,) = faults(binaries)
+    assert "it is osgeo/own.dll, but searched is terrain, GDAL.libs" in text
+
+
+def test_a_program_finds_nothing_but_what_lies_beside_it() -> None:
+    """Python's added folders are those of Python's own process."""
+    (text,) = faults({**CLOSED, "osgeo/tool.exe": pe("gdal-1.dll")}, ())[-1:]
+    assert "tool.exe: needs gdal-1.dll, which the Windows loader would not find" in text
+
+
+def test_a_library_for_another_machine_is_named() -> None:
+    (text,) = faults({**CLOSED, "GDAL.libs/msvcp140-4.dll": pe(machine="ARM64")})
+    assert "needs GDAL.libs/msvcp140-4.dll, which is for another machine (arm64, not amd64)" in text
+
+
+def test_what_is_loaded_on_first_use_has_to_be_there_by_then() -> None:
+    binaries = {
+        "GDAL.libs/a-1.dll": pe(delayed=("b-2.dll", "dbghelp.dll")),
+        "GDAL.libs/b-2.dll": pe(),
+    }
+    (fault,) = delayed_faults(binaries, PeLoader(bundled=LIBS))
+    assert fault.what.startswith("loads b-2.dll on its first use")
+    loader = PeLoader(bundled=LIBS, preloaded=("GDAL.libs/b-2.dll",))
+    assert delayed_faults(binaries, loader) == []
+
+
+def test_what_visual_cpps_runtime_would_load_on_windows_xp_only_is_left_out() -> None:
+    name = f"GDAL.libs/msvcp140-{'0a' * 16}.dll"
+    assert delayed_faults({name: pe(delayed=("concrt140.dll",))}, PeLoader()) == []
+    assert delayed_faults({"x.dll": pe(delayed=("concrt140.dll",))}, PeLoader()) != []
+
+
+def test_names_are_known_after_delvewheel_renamed_them() -> None:
+    assert original_name(f"libcurl-x64-{'0f' * 16}.dll") == "libcurl-x64.dll"
+    assert original_name("libcurl-x64.dll") == "libcurl-x64.dll"
+
+
+def test_libraries_come_after_those_that_they_need() -> None:
+    binaries = {path: binary for path, binary in CLOSED.items() if path.startswith(LIBS)}
+    assert load_order(binaries) == (
+        "GDAL.libs/msvcp140-4.dll", "GDAL.libs/proj-2.dll", "GDAL.libs/gdal-1.dll",
+        "GDAL.libs/x-3.dll",
+    )  # fmt: skip
+
+
+def test_a_circle_is_cut_at_its_first_name() -> None:
+    binaries = {"l/b.dll": pe("c.dll"), "l/c.dll": pe("A.dll"), "l/a.dll": pe("b.dll")}
+    assert load_order(binaries) == ("l/c.dll", "l/b.dll", "l/a.dll")
+
+
+@given(st.dictionaries(st.integers(0, 12), st.sets(st.integers(0, 12)), max_size=13))
+def test_every_library_is_loaded_once_and_in_order(graph: dict[int, set[int]]) -> None:
+    """Each needs only smaller ones, so there are no circles."""
+    binaries = {
+        f"l/{name:02}.dll": pe(*(f"{other:02}.DLL" for other in needed if other < name))
+        for name, needed in graph.items()
+    }
+    order = load_order(binaries)
+    assert sorted(order) == sorted(binaries)
+    for path, binary in binaries.items():
+        for needed in binary.needed:
+            if (place := f"l/{needed.lower()}") in binaries:
+                assert order.index(place) < order.index(path)
