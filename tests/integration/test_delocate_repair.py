@@ -46,12 +46,16 @@ from .macos_fixtures import (
     raw_wheel_tree,
     write_macos_channel,
 )
+from .zig import zig
 
 pytestmark = [pytest.mark.integration, pytest.mark.cross]
 
 EXT = f"osgeo/{EXTENSION}"
 PLUG = f"osgeo/_plugins/{PLUGIN}"
 LIBGDAL = f"libgdal.36.{GDAL}.dylib"
+ON_MAC = sys.platform == "darwin"
+NOTES = () if ON_MAC else (EXPERIMENTAL,)
+OFF_A_MAC = pytest.mark.skipif(ON_MAC, reason="about the tools in Apple's place")
 PLATFORMS = {"arm64": Platform.OSX_ARM64, "x86_64": Platform.OSX_64}
 
 
@@ -144,7 +148,7 @@ def test_one_tag_by_what_the_files_need_and_a_closed_wheel(bench: Bench, tmp_pat
     assert repaired.filename == f"Pkg-1.0-cp312-cp312-{repaired.platform_tag}.whl"
     wheel = read_wheel(write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path)
     assert wheel.tags == (f"cp312-cp312-{repaired.platform_tag}",)
-    assert repaired.notes == (EXPERIMENTAL,)
+    assert repaired.notes == NOTES
 
 
 def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
@@ -276,14 +280,37 @@ def test_from_packages_of_a_channel_to_a_wheel(platform: Platform, tmp_path: Pat
 
 
 def test_libraries_that_the_wheel_brings_itself_stay(arm: Bench) -> None:
-    own = compile_macho(arm.tree / "osgeo/lib/libown.dylib", "int own(void) { return 1; }")
+    """Found by the extension's own search path, which counts for what its libraries need too."""
+    folder = arm.tree / "osgeo/lib"
+    deep = compile_macho(folder / "libdeep.dylib", "int deep(void) { return 1; }")
+    own = compile_macho(folder / "libown.dylib", "int deep(void); int own(void) { return deep(); }",
+                        deep)  # fmt: skip
     arm.extension(arm.lib / "libgdal.36.dylib", own,
                   rpaths=("@loader_path/lib", "/opt/python-of-the-builder/lib"))  # fmt: skip
     repaired = arm.repair("work")
-    extension = read_machos(repaired.tree)[EXT]
-    assert "@loader_path/lib/libown.dylib" in extension.needed
-    assert extension.rpaths == ("@loader_path/lib",)
+    binaries = read_machos(repaired.tree)
+    assert "@loader_path/lib/libown.dylib" in binaries[EXT].needed
+    assert "@loader_path/libdeep.dylib" in binaries["osgeo/lib/libown.dylib"].needed
+    assert binaries[EXT].rpaths == ("@loader_path/lib",)
     assert b"python-of-the-builder" not in (repaired.tree / EXT).read_bytes()
+
+
+def test_a_program_loads_the_wheels_libraries(arm: Bench) -> None:
+    program = arm.tree / "osgeo/_programs/ask"
+    program.parent.mkdir()
+    zig(
+        "cc", "-target", "aarch64-macos.11.0", "-O1", "-g0", "-o", program, "-xc", "-", "-xnone",
+        arm.lib / "libgdal.36.dylib", "-Wl,-rpath,@loader_path/../lib",
+        "-Wl,-headerpad_max_install_names",
+        text="int gdal_answer(void); int main(void) { return gdal_answer(); }",
+    )  # fmt: skip
+    repaired = arm.repair("work")
+    made = repaired.tree / "osgeo/_programs/ask"
+    (part,) = read_macho(made).slices
+    assert (part.file_type, part.pie, part.rpaths) == ("execute", True, ())
+    assert part.libraries[0].path == f"@loader_path/../../Pkg.dylibs/{LIBGDAL}"
+    assert signature_faults(made) == ()
+    assert made.stat().st_mode & 0o777 == 0o755
 
 
 def test_no_path_of_the_machine_stays(arm: Bench) -> None:
@@ -327,7 +354,8 @@ def test_a_newer_deployment_target_shows_in_the_tag_and_is_explained(arm: Bench)
     path = "Pkg.dylibs/libhdf5.310.5.dylib"
     (forced,) = forcing(repaired, {path: "hdf5"})
     assert (forced.needs, forced.packages, forced.files) == ("macOS 13.3", ("hdf5",), (path,))
-    assert repaired.notes[1:] == (
+    assert repaired.notes == (
+        *NOTES,
         "tagged macosx_13_0_arm64, but needs macOS 13.3: a tag cannot say it",
     )
 
@@ -340,7 +368,7 @@ def test_a_weak_library_may_be_missing_and_is_bundled_where_it_is_not(arm: Bench
     repaired = arm.repair("work")
     extension = read_machos(repaired.tree)[EXT]
     assert extension.weak == ("@rpath/libaway.dylib", "@loader_path/../Pkg.dylibs/libcrs.3.1.dylib")
-    assert f"@rpath/libaway.dylib, which {EXT} can do without" in repaired.notes[1]
+    assert f"@rpath/libaway.dylib, which {EXT} can do without" in repaired.notes[-1]
 
 
 def test_a_fat_file_is_repaired_where_its_libraries_are_fat(
@@ -407,6 +435,7 @@ def write_apple_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "calls"
 
 
+@OFF_A_MAC
 def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     arm.extension(arm.lib / "libgdal.36.dylib", rpaths=("/opt/builder/lib",))
     elsewhere = arm.repair("elsewhere")
@@ -421,6 +450,7 @@ def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.Monke
     )
 
 
+@OFF_A_MAC
 @pytest.mark.parametrize("name", ["install_name_tool", "codesign"])
 def test_a_tool_of_apples_that_fails_is_named(
     arm: Bench, monkeypatch: pytest.MonkeyPatch, name: str
@@ -432,6 +462,7 @@ def test_a_tool_of_apples_that_fails_is_named(
     assert "no way" in message
 
 
+@OFF_A_MAC
 def test_a_mac_without_its_command_line_tools(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
     (folder / "codesign").unlink()
@@ -576,6 +607,13 @@ def test_a_wheel_that_was_repaired_before(arm: Bench) -> None:
         arm.repair_wheel(raw, "twice")
 
 
+def test_a_file_that_an_installer_moves(arm: Bench) -> None:
+    goal = arm.tree / f"Pkg-1.0.data/platlib/{PLUGIN}"
+    goal.parent.mkdir(parents=True)
+    (arm.tree / PLUG).rename(goal)
+    assert f"Pkg-1.0.data/platlib/{PLUGIN}: would not find its libraries" in arm.refused()
+
+
 def test_a_pure_wheel_with_compiled_files(arm: Bench) -> None:
     assert "Root-Is-Purelib" in arm.refused(pure=True)
 
@@ -592,6 +630,7 @@ def test_a_damaged_library_of_the_stack_is_named(arm: Bench) -> None:
     assert "libcrs.3.1.dylib: damaged or no Mach-O file" in arm.refused(GeowheelError)
 
 
+@OFF_A_MAC
 def test_the_tools_that_shape_the_bytes_are_known() -> None:
     versions = tool_versions(Platform.OSX_ARM64, os.environ)
     assert versions["delocate"] == "0.13.0"

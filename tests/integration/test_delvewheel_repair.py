@@ -68,14 +68,16 @@ class Bench:
             shutil.copytree(self.stack.folder, folder)
         return link(self.stack.platform, folder, name, source).read_bytes()
 
-    def repair(self, name: str, *, run: Run | None = None, **environ: str) -> RepairedTree:
+    def repair(
+        self, name: str, *, run: Run | None = None, plugins: str = PLUGINS, **environ: str
+    ) -> RepairedTree:
         scratch = self.folder / name
         return repair(
             RepairRequest(
                 raw=self.raw,
                 library_folder=self.libraries,
                 more_folders=(self.prefix,),
-                plugins=PLUGINS,
+                plugins=plugins,
                 folder=scratch,
                 platform=self.stack.platform,
                 run=run or Runner(self.folder / "logs"),
@@ -85,7 +87,7 @@ class Bench:
 
     def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
         with pytest.raises(kind) as caught:
-            self.repair("refused", run=None, **environ)
+            self.repair("refused", run=None, plugins=PLUGINS, **environ)
         return str(caught.value)
 
 
@@ -264,6 +266,26 @@ def test_folders_of_data_stay_no_packages_and_packages_name_the_folder(own: Benc
         assert "GDAL.libs" in text
     text = (tree / "osgeo" / "__init__.py").read_text()
     assert text.index("add_dll_directory") < text.index("_geowheel.configure()")
+
+
+def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: Bench) -> None:
+    inside = "terrain/_vendor/osgeo"
+    files = {
+        path.replace("osgeo/", f"{inside}/", 1): data
+        for path, data in wheel_files(own.stack).items()
+        if path.startswith("osgeo/")
+    }
+    fast = {
+        "terrain/__init__.py": b"from . import _fast\n",
+        "terrain/_vendor/__init__.py": b"",
+        "terrain/_fast.pyd": own.stack.data(own.stack.extension),
+    }
+    raw = write_raw({**files, **fast}, own.folder / "private", name="terrain")
+    repaired = replace(own, raw=raw).repair("work", plugins=f"{inside}/_plugins")
+    text = (repaired.tree / "terrain/__init__.py").read_text()
+    assert text.index("terrain.libs") < text.index("from . import _fast")
+    assert "delvewheel" not in (repaired.tree / inside / "__init__.py").read_text()
+    assert len(bundle_extras(repaired, f"{inside}/_plugins")) == 6
 
 
 def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,12 @@ def refusal(*, genuine: bool = False) -> str:
     return "\n".join(map(str, caught.value.faults))
 
 
-@pytest.mark.parametrize("genuine", [False, True])
+OFF_A_MAC = pytest.mark.skipif(
+    sys.platform == "darwin", reason="repairwheel is not installed there"
+)
+
+
+@pytest.mark.parametrize("genuine", [pytest.param(False, marks=OFF_A_MAC), True])
 def test_the_pinned_releases_have_what_is_replaced(genuine: bool) -> None:
     _delocate._check_releases(request(genuine=genuine))
 
@@ -50,6 +56,17 @@ def test_another_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "repairwheel" not in refusal(genuine=True), "a Mac has Apple's tools"
 
 
+def test_a_missing_tool_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "repairwheel":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return _delocate.DELOCATE
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert "repairwheel (no release) is installed, 0.8.0 is needed" in refusal()
+
+
+@OFF_A_MAC
 @pytest.mark.parametrize(
     ("module", "name"),
     [

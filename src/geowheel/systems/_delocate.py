@@ -124,28 +124,34 @@ def _repair(request: Request) -> dict[str, object]:
 
 def _check_releases(request: Request) -> None:
     wanted = {"delocate": DELOCATE} | ({} if request.genuine else {"repairwheel": REPAIRWHEEL})
-    faults = [
+    if faults := [
         Fault(
             what=f"{name} {found} is installed, {release} is needed",
             cause="its inside changes between releases",
             fix="install geowheel with its pinned tools",
         )
         for name, release in wanted.items()
-        if (found := importlib.metadata.version(name)) != release
-    ]
-    parts = [*_ADAPTED, (_tools(request.genuine), _CHANGERS)]
-    faults += [
+        if (found := _installed(name)) != release
+    ]:
+        raise _RefusedError(faults)
+    if faults := [
         Fault(
             what=f"{module.__name__} has no {name}, which is to be replaced or called",
             cause="it was changed after it was installed",
             fix="install geowheel with its pinned tools",
         )
-        for module, names in parts
+        for module, names in (*_ADAPTED, (_tools(request.genuine), _CHANGERS))
         for name in names
         if not callable(getattr(module, name, None))
-    ]
-    if faults:
+    ]:
         raise _RefusedError(faults)
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "(no release)"
 
 
 def _tools(genuine: bool) -> Any:
@@ -179,11 +185,22 @@ class _Libraries:
         self._weak: dict[str, set[str]] = {}
 
     def walk(self) -> None:
-        """Follow every file of the wheel, and what it loads; a ring ends where it began."""
-        waiting: deque[tuple[Path, tuple[Path, ...]]] = deque(
-            (self._tree / path, ()) for path in read_machos(self._tree)
-        )
-        visited = set()
+        """Follow every file of the wheel, and what it loads; a ring ends where it began.
+
+        From those that no other file of the wheel needs, as `geowheel.binary.closure` does: their
+        search paths count for what they load.
+        """
+        machos = read_machos(self._tree)
+        needed = {posixpath.basename(name) for macho in machos.values() for name in macho.libraries}
+        visited: set[tuple[Path, tuple[Path, ...]]] = set()
+        for is_needed in (False, True):
+            for path in machos:
+                place = self._tree / path
+                if (place.name in needed) is is_needed and place not in {p for p, _ in visited}:
+                    self._visit(place, visited)
+
+    def _visit(self, path: Path, visited: set[tuple[Path, tuple[Path, ...]]]) -> None:
+        waiting: deque[tuple[Path, tuple[Path, ...]]] = deque([(path, ())])
         while waiting:
             step = waiting.popleft()
             if step not in visited:

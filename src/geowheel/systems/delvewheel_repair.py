@@ -202,6 +202,7 @@ class _Needs:
     """The libraries of the native stack that a wheel needs, by their names in lower case."""
 
     files: dict[str, Path] = field(default_factory=dict)
+    binaries: dict[str, Pe] = field(default_factory=dict)
     graph: dict[str, set[str]] = field(default_factory=dict)
     """Library to those that it needs."""
     own: frozenset[str]
@@ -250,8 +251,8 @@ def _find_needs(raw: Mapping[str, Pe], request: RepairRequest) -> _Needs:
         for name in sorted(wanted):
             users.setdefault(name, []).append(user)
             if name not in needs.files and (file := stack.files.get(name)):
-                needs.files[name] = file
-                waiting.append((name, read_pe(file)))
+                needs.files[name], needs.binaries[name] = file, read_pe(file)
+                waiting.append((name, needs.binaries[name]))
     faults = [
         *_missing(users, needs, request),
         *_foreign(needs, request.platform),
@@ -306,12 +307,11 @@ def _missing(
 
 
 def _foreign(needs: _Needs, platform: Platform) -> Iterator[Fault]:
-    for _, file in sorted(needs.files.items()):
-        (architecture,) = read_pe(file).architectures
-        if architecture != platform.architecture:
+    for name, binary in sorted(needs.binaries.items()):
+        if binary.architectures != (platform.architecture,):
             yield Fault(
-                what=f"is for {architecture}, the wheel for {platform}",
-                where=str(file),
+                what=f"is for {binary.architectures[0]}, the wheel for {platform}",
+                where=str(needs.files[name]),
                 cause="the lock has a package of another platform",
             )
 
