@@ -84,3 +84,11 @@ def benchmark_import(session: nox.Session) -> None:
     """what the bootstrap adds to the import of osgeo (needs a wheel in dist/)"""
     script = str(HERE / "benchmarks" / "import.py")
     session.run(str(environment()), script, *session.posargs, external=True)
+
+
+@nox.session(python=False, default=False)
+def benchmark_fetch(session: nox.Session) -> None:
+    """what fetch takes for five platforms from a warm store, on a channel made for it"""
+    script = str(HERE / "benchmarks" / "fetch.py")
+    sources = {"PYTHONPATH": str(HERE / "src")}
+    session.run(str(environment("development")), script, external=True, env=sources)

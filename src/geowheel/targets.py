@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from .errors import UsageError
 
@@ -46,6 +47,10 @@ class Platform(enum.StrEnum):
             Platform.WIN_64: "amd64",
             Platform.WIN_ARM64: "arm64",
         }[self]
+
+
+OLDEST_MACOS: Final = {Platform.OSX_64: "10.13", Platform.OSX_ARM64: "11.0"}
+"""What conda-forge builds for, its own MACOSX_DEPLOYMENT_TARGET: `__osx >=` in its packages."""
 
 
 def parse_platform(text: str) -> Platform:

@@ -159,10 +159,14 @@ def write_index(root: Path) -> None:
     files: dict[str, list[Path]] = {}
     place = root / "files"
     place.mkdir(parents=True)
-    linux, macos = "manylinux_2_17_x86_64", "macosx_11_0_arm64"
+    macos = "macosx_11_0_arm64"
+    platforms = (
+        "manylinux_2_17_x86_64", "manylinux_2_17_aarch64", macos, "macosx_14_0_arm64",
+        "macosx_10_13_x86_64", "macosx_14_0_x86_64", "win_amd64",
+    )  # fmt: skip
     for version in ("2.1.0", "2.2.0"):
         for tag in (TAG, "cp399"):
-            for platform in (linux, macos):
+            for platform in platforms:
                 files.setdefault("numpy", []).append(
                     _wheel(place, "numpy", version, f"{tag}-{tag}-{platform}")
                 )

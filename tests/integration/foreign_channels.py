@@ -7,37 +7,49 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from geowheel.targets import Platform
 
-from .fixture_channel import GDAL, Sample, write_samples
-from .windows_fixtures import PLUGIN, WindowsStack, compile_stack, windows_samples
+from . import macos_fixtures, windows_fixtures
+from .fixture_channel import GDAL, Sample, index, write_sample, write_samples
+from .macos_fixtures import write_macos_channel
+from .windows_fixtures import compile_stack, windows_samples
 
 MORE_PLUGINS: Final = {"libgdal-hdf4": "gdal_HDF4", "libgdal-netcdf": "gdal_netCDF"}
 """What hosts/gdal names beside libgdal-hdf5: the same plugin under other names."""
 
 
-def write_windows_channel(channel: Path, scratch: Path) -> Path:
-    """Write and index a channel for win-64; returns it."""
-    stack = compile_stack(Platform.WIN_64, scratch / "windows")
-    samples = [*windows_samples(stack), *_more_windows_plugins(stack)]
-    write_samples(channel, samples, (Platform.WIN_64,))
+def write_channel(channel: Path, platform: Platform) -> Path:
+    """Write and index the packages of a platform; returns the channel."""
+    with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
+        if platform is Platform.WIN_64:
+            stack = compile_stack(platform, Path(scratch))
+            plugin = stack.data(windows_fixtures.PLUGIN)
+            more = list(_more_plugins(plugin, "Library/lib/gdalplugins", ".dll", "hdf5"))
+            write_samples(channel, [*windows_samples(stack), *more], (platform,))
+            return channel
+        write_macos_channel(channel, Path(scratch), platform=platform)
+        made = Path(scratch, "prefix", "lib", "gdalplugins", macos_fixtures.PLUGIN).read_bytes()
+        for sample in _more_plugins(made, "lib/gdalplugins", ".dylib", "libgdal-hdf5"):
+            write_sample(channel, sample, platform)
+    index(channel)
     return channel
 
 
-def _more_windows_plugins(stack: WindowsStack) -> Iterator[Sample]:
+def _more_plugins(data: bytes, folder: str, suffix: str, needs: str) -> Iterator[Sample]:
     for package, stem in MORE_PLUGINS.items():
         yield Sample(
             name=package,
             version=GDAL,
-            depends=(f"libgdal-core {GDAL}.*", "hdf5"),
-            files={f"Library/lib/gdalplugins/{stem}.dll": stack.data(PLUGIN)},
+            depends=(f"libgdal-core {GDAL}.*", needs),
+            files={f"{folder}/{stem}{suffix}": data},
         )
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]).absolute()
-    write_windows_channel(folder, folder.with_name(f".{folder.name}-made"))
+    for platform in (Platform.WIN_64, Platform.OSX_ARM64):
+        write_channel(Path(sys.argv[1]).absolute(), platform)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rattler.package_streaming import extract
+
 from geowheel.binary.wheel import write_wheel
 from geowheel.native.conda_package import (
     PREFIX_PLACEHOLDER,
@@ -25,6 +27,8 @@ from geowheel.native.conda_package import (
     read_payload,
     write_package,
 )
+from geowheel.native.linker import place
+from geowheel.native.pixi_lock import Package
 from geowheel.targets import Platform
 
 from .fixture_channel import index
@@ -229,7 +233,8 @@ _PARTS: Final = (
     _Part(name="gdal", version=GDAL, build="py312h0_0", patterns=(f"{SITE_PACKAGES}/**/*",),
           depends=(f"libgdal-core {GDAL}.*", "python >=3.12,<3.13.0a0", "python_abi 3.12.* *_cp312",
                    "numpy >=1.23,<3")),
-    _Part(name="ca-certificates", version="2026.1", patterns=("ssl/*",), noarch=True),
+    _Part(name="ca-certificates", version="2026.1", patterns=("ssl/*",), noarch=True,
+          depends=("__unix",)),
     # What `gdal` depends on, and no wheel takes anything from.
     _Part(name="python", version="3.12.13", patterns=("bin/python3.12",),
           build="h0_0_cpython"),
@@ -313,3 +318,17 @@ def _write_part(part: _Part, prefix: Path, tree: Path, channel: Path, platform: 
     )  # fmt: skip
     payload = read_payload(tree, with_placeholder=part.with_placeholder)
     write_package(payload, metadata, folder)
+
+
+def place_channel(channel: Path, scratch: Path, prefix: Path, *, prefix_string: str) -> Path:
+    """Unpack every package of a channel and place it, as `fetch` does what a lock names."""
+    for path in sorted(channel.glob("*/*.conda")):
+        name, version, build = path.name.removesuffix(".conda").rsplit("-", 2)
+        package = Package(
+            name=name, version=version, build=build, subdir=path.parent.name,
+            url=f"https://channel.invalid/{path.parent.name}/{path.name}", sha256="0" * 64,
+            size=None, license="MIT", depends=(),
+        )  # fmt: skip
+        extract(path, scratch / name)
+        place(package, scratch / name, prefix, prefix_string=prefix_string, consume=False)
+    return prefix

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from geowheel.binary.macho import Signature, read_macho, read_machos
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.binary.wheel import read_wheel, write_wheel
-from geowheel.errors import BuildError, GeowheelError
+from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
 from geowheel.native.linker import replace_prefix
 from geowheel.process import Runner
+from geowheel.systems import delocate_repair
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.delocate_repair import (
     EXPERIMENTAL,
@@ -40,14 +42,20 @@ from .macos_fixtures import (
     make_stacks,
     make_weak,
     pack,
+    place_channel,
     raw_wheel_tree,
+    write_macos_channel,
 )
+from .zig import zig
 
 pytestmark = [pytest.mark.integration, pytest.mark.cross]
 
 EXT = f"osgeo/{EXTENSION}"
 PLUG = f"osgeo/_plugins/{PLUGIN}"
 LIBGDAL = f"libgdal.36.{GDAL}.dylib"
+ON_MAC = sys.platform == "darwin"
+NOTES = () if ON_MAC else (EXPERIMENTAL,)
+OFF_A_MAC = pytest.mark.skipif(ON_MAC, reason="about the tools in Apple's place")
 PLATFORMS = {"arm64": Platform.OSX_ARM64, "x86_64": Platform.OSX_64}
 
 
@@ -140,7 +148,7 @@ def test_one_tag_by_what_the_files_need_and_a_closed_wheel(bench: Bench, tmp_pat
     assert repaired.filename == f"Pkg-1.0-cp312-cp312-{repaired.platform_tag}.whl"
     wheel = read_wheel(write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path)
     assert wheel.tags == (f"cp312-cp312-{repaired.platform_tag}",)
-    assert repaired.notes == (EXPERIMENTAL,)
+    assert repaired.notes == NOTES
 
 
 def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
@@ -250,15 +258,59 @@ def test_the_fixed_prefix_string_leads_into_the_stack(tmp_path: Path) -> None:
     assert b"native-prefix/share/gdal" in (repaired.tree / f"Pkg.dylibs/{LIBGDAL}").read_bytes()
 
 
+@pytest.mark.parametrize("platform", PLATFORMS.values())
+def test_from_packages_of_a_channel_to_a_wheel(platform: Platform, tmp_path: Path) -> None:
+    channel = write_macos_channel(tmp_path / "conda-forge", tmp_path / "made", platform=platform)
+    prefix = place_channel(
+        channel, tmp_path / "unpacked", tmp_path / "prefix",
+        prefix_string=PREFIX_LIBRARIES.removesuffix("/lib"),
+    )  # fmt: skip
+    bench = Bench(
+        folder=tmp_path, lib=prefix / "lib", architecture=platform.architecture,
+        tag=f"macosx_11_0_{platform.architecture}",
+    )  # fmt: skip
+    raw_wheel_tree(bench.tree, bench.lib)
+    repaired = bench.repaired
+    assert {item.soname for item in repaired.bundled} == {
+        "libcrs.3.dylib", "libgdal.36.dylib", "libhdf5.310.dylib", "libproj.25.dylib",
+    }  # fmt: skip
+    for path in repaired.binaries:
+        assert signature_faults(repaired.tree / path) == ()
+        assert PREFIX_PLACEHOLDER[:40].encode() not in (repaired.tree / path).read_bytes()
+
+
 def test_libraries_that_the_wheel_brings_itself_stay(arm: Bench) -> None:
-    own = compile_macho(arm.tree / "osgeo/lib/libown.dylib", "int own(void) { return 1; }")
+    """Found by the extension's own search path, which counts for what its libraries need too."""
+    folder = arm.tree / "osgeo/lib"
+    deep = compile_macho(folder / "libdeep.dylib", "int deep(void) { return 1; }")
+    own = compile_macho(folder / "libown.dylib", "int deep(void); int own(void) { return deep(); }",
+                        deep)  # fmt: skip
     arm.extension(arm.lib / "libgdal.36.dylib", own,
                   rpaths=("@loader_path/lib", "/opt/python-of-the-builder/lib"))  # fmt: skip
     repaired = arm.repair("work")
-    extension = read_machos(repaired.tree)[EXT]
-    assert "@loader_path/lib/libown.dylib" in extension.needed
-    assert extension.rpaths == ("@loader_path/lib",)
+    binaries = read_machos(repaired.tree)
+    assert "@loader_path/lib/libown.dylib" in binaries[EXT].needed
+    assert "@loader_path/libdeep.dylib" in binaries["osgeo/lib/libown.dylib"].needed
+    assert binaries[EXT].rpaths == ("@loader_path/lib",)
     assert b"python-of-the-builder" not in (repaired.tree / EXT).read_bytes()
+
+
+def test_a_program_loads_the_wheels_libraries(arm: Bench) -> None:
+    program = arm.tree / "osgeo/_programs/ask"
+    program.parent.mkdir()
+    zig(
+        "cc", "-target", "aarch64-macos.11.0", "-O1", "-g0", "-o", program, "-xc", "-", "-xnone",
+        arm.lib / "libgdal.36.dylib", "-Wl,-rpath,@loader_path/../lib",
+        "-Wl,-headerpad_max_install_names",
+        text="int gdal_answer(void); int main(void) { return gdal_answer(); }",
+    )  # fmt: skip
+    repaired = arm.repair("work")
+    made = repaired.tree / "osgeo/_programs/ask"
+    (part,) = read_macho(made).slices
+    assert (part.file_type, part.pie, part.rpaths) == ("execute", True, ())
+    assert part.libraries[0].path == f"@loader_path/../../Pkg.dylibs/{LIBGDAL}"
+    assert signature_faults(made) == ()
+    assert made.stat().st_mode & 0o777 == 0o755
 
 
 def test_no_path_of_the_machine_stays(arm: Bench) -> None:
@@ -302,7 +354,8 @@ def test_a_newer_deployment_target_shows_in_the_tag_and_is_explained(arm: Bench)
     path = "Pkg.dylibs/libhdf5.310.5.dylib"
     (forced,) = forcing(repaired, {path: "hdf5"})
     assert (forced.needs, forced.packages, forced.files) == ("macOS 13.3", ("hdf5",), (path,))
-    assert repaired.notes[1:] == (
+    assert repaired.notes == (
+        *NOTES,
         "tagged macosx_13_0_arm64, but needs macOS 13.3: a tag cannot say it",
     )
 
@@ -315,7 +368,7 @@ def test_a_weak_library_may_be_missing_and_is_bundled_where_it_is_not(arm: Bench
     repaired = arm.repair("work")
     extension = read_machos(repaired.tree)[EXT]
     assert extension.weak == ("@rpath/libaway.dylib", "@loader_path/../Pkg.dylibs/libcrs.3.1.dylib")
-    assert f"@rpath/libaway.dylib, which {EXT} can do without" in repaired.notes[1]
+    assert f"@rpath/libaway.dylib, which {EXT} can do without" in repaired.notes[-1]
 
 
 def test_a_fat_file_is_repaired_where_its_libraries_are_fat(
@@ -337,6 +390,85 @@ def test_a_fat_file_is_repaired_where_its_libraries_are_fat(
     for name, macho in read_machos(repaired.tree).items():
         assert macho.architectures == ("x86_64", "arm64")
         assert signature_faults(repaired.tree / name) == ()
+
+
+# Apple's programs as delocate calls them, with repairwheel's functions inside: no Mac is here, but
+# the way to its tools can be walked. It fails on any other call.
+APPLE_TOOL = """#!{python}
+import sys
+from pathlib import Path
+from repairwheel.macos import machotools
+
+name, arguments = Path(sys.argv[0]).name, sys.argv[1:-1]
+file = sys.argv[-1]
+with open(Path(sys.argv[0]).with_name("calls"), "a") as calls:
+    print(name, *arguments, file=calls)
+match name, arguments:
+    case "otool", ["-arch", "all", "-m", "-L"]:
+        print(f"{{file}}:")
+        ids = list(machotools._get_install_ids(file).values())
+        for text in [*ids, *machotools._get_install_names(file)[""]]:
+            print(f"\t{{text}} (compatibility version 1.0.0, current version 1.0.0)")
+    case "otool", ["-arch", "all", "-m", "-D"]:
+        print(f"{{file}}:", *machotools._get_install_ids(file).values(), sep="\\n")
+    case "install_name_tool", ["-change", old, new]:
+        machotools.set_install_name(file, old, new, ad_hoc_sign=False)
+    case "install_name_tool", ["-id", new]:
+        machotools.set_install_id(file, new, ad_hoc_sign=False)
+    case "install_name_tool", ["-delete_rpath", rpath]:
+        machotools._delete_rpaths(file, [rpath], ad_hoc_sign=False)
+    case "codesign", ["--force", "--sign", "-"]:
+        machotools.replace_signature(file, "-")
+    case _:
+        sys.exit(f"unexpected: {{sys.argv}}")
+"""
+
+
+def write_apple_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder.mkdir()
+    for name in ("otool", "install_name_tool", "codesign"):
+        path = folder / name
+        path.write_text(APPLE_TOOL.format(python=sys.executable))
+        path.chmod(0o755)
+    monkeypatch.setattr(delocate_repair, "_on_mac", lambda: True)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder / "calls"
+
+
+@OFF_A_MAC
+def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm.extension(arm.lib / "libgdal.36.dylib", rpaths=("/opt/builder/lib",))
+    elsewhere = arm.repair("elsewhere")
+    calls = write_apple_tools(arm.folder / "apple", monkeypatch)
+    repaired = arm.repair("work")
+    assert repaired.notes == ()
+    assert contents(repaired.tree) == contents(elsewhere.tree)
+    assert calls.read_text().count("codesign --force --sign -\n") == len(repaired.binaries)
+    assert "-delete_rpath /opt/builder/lib" in calls.read_text()
+    assert {"otool", "install_name_tool", "codesign"} < set(
+        tool_versions(Platform.OSX_ARM64, os.environ)
+    )
+
+
+@OFF_A_MAC
+@pytest.mark.parametrize("name", ["install_name_tool", "codesign"])
+def test_a_tool_of_apples_that_fails_is_named(
+    arm: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
+    (folder / name).write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
+    message = arm.refused()
+    assert f"{EXTENSION}: cannot be changed:" in message
+    assert "no way" in message
+
+
+@OFF_A_MAC
+def test_a_mac_without_its_command_line_tools(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
+    (folder / "codesign").unlink()
+    assert "codesign was not found" in arm.refused(MachineError)
+    with pytest.raises(MachineError, match="codesign"):
+        tool_versions(Platform.OSX_ARM64, os.environ)
 
 
 # --- what is refused -------------------------------------------------------------------------
@@ -475,6 +607,13 @@ def test_a_wheel_that_was_repaired_before(arm: Bench) -> None:
         arm.repair_wheel(raw, "twice")
 
 
+def test_a_file_that_an_installer_moves(arm: Bench) -> None:
+    goal = arm.tree / f"Pkg-1.0.data/platlib/{PLUGIN}"
+    goal.parent.mkdir(parents=True)
+    (arm.tree / PLUG).rename(goal)
+    assert f"Pkg-1.0.data/platlib/{PLUGIN}: would not find its libraries" in arm.refused()
+
+
 def test_a_pure_wheel_with_compiled_files(arm: Bench) -> None:
     assert "Root-Is-Purelib" in arm.refused(pure=True)
 
@@ -491,6 +630,7 @@ def test_a_damaged_library_of_the_stack_is_named(arm: Bench) -> None:
     assert "libcrs.3.1.dylib: damaged or no Mach-O file" in arm.refused(GeowheelError)
 
 
+@OFF_A_MAC
 def test_the_tools_that_shape_the_bytes_are_known() -> None:
     versions = tool_versions(Platform.OSX_ARM64, os.environ)
     assert versions["delocate"] == "0.13.0"

@@ -7,7 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from geowheel.binary.pe import read_pe, read_pes
 from geowheel.binary.wheel import read_wheel, write_wheel
 from geowheel.errors import BuildError, GeowheelError, IntegrityError
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
-from geowheel.process import Runner
-from geowheel.systems.contract import RepairedTree, RepairRequest
+from geowheel.process import Result, Runner
+from geowheel.systems.contract import RepairedTree, RepairRequest, Run
 from geowheel.systems.delvewheel_repair import bundle_extras, repair, tool_versions
 from geowheel.targets import Platform
 
@@ -68,24 +68,26 @@ class Bench:
             shutil.copytree(self.stack.folder, folder)
         return link(self.stack.platform, folder, name, source).read_bytes()
 
-    def repair(self, name: str, **environ: str) -> RepairedTree:
+    def repair(
+        self, name: str, *, run: Run | None = None, plugins: str = PLUGINS, **environ: str
+    ) -> RepairedTree:
         scratch = self.folder / name
         return repair(
             RepairRequest(
                 raw=self.raw,
                 library_folder=self.libraries,
                 more_folders=(self.prefix,),
-                plugins=PLUGINS,
+                plugins=plugins,
                 folder=scratch,
                 platform=self.stack.platform,
-                run=Runner(self.folder / "logs"),
+                run=run or Runner(self.folder / "logs"),
                 environ={"PATH": os.environ["PATH"]} | environ,
             )
         )
 
     def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
         with pytest.raises(kind) as caught:
-            self.repair("refused", **environ)
+            self.repair("refused", run=None, plugins=PLUGINS, **environ)
         return str(caught.value)
 
 
@@ -266,6 +268,26 @@ def test_folders_of_data_stay_no_packages_and_packages_name_the_folder(own: Benc
     assert text.index("add_dll_directory") < text.index("_geowheel.configure()")
 
 
+def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: Bench) -> None:
+    inside = "terrain/_vendor/osgeo"
+    files = {
+        path.replace("osgeo/", f"{inside}/", 1): data
+        for path, data in wheel_files(own.stack).items()
+        if path.startswith("osgeo/")
+    }
+    fast = {
+        "terrain/__init__.py": b"from . import _fast\n",
+        "terrain/_vendor/__init__.py": b"",
+        "terrain/_fast.pyd": own.stack.data(own.stack.extension),
+    }
+    raw = write_raw({**files, **fast}, own.folder / "private", name="terrain")
+    repaired = replace(own, raw=raw).repair("work", plugins=f"{inside}/_plugins")
+    text = (repaired.tree / "terrain/__init__.py").read_text()
+    assert text.index("terrain.libs") < text.index("from . import _fast")
+    assert "delvewheel" not in (repaired.tree / inside / "__init__.py").read_text()
+    assert len(bundle_extras(repaired, f"{inside}/_plugins")) == 6
+
+
 def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) -> None:
     before = (Path.cwd(), dict(os.environ), contents(bench.prefix))
     replace(bench, folder=tmp_path).repair("work")
@@ -401,6 +423,31 @@ def test_a_damaged_library_is_named(own: Bench) -> None:
     data = own.stack.data("hdf5.dll")
     (own.libraries / "hdf5.dll").write_bytes(data[: len(data) // 2])
     assert "hdf5.dll: damaged or no PE file" in own.refused(IntegrityError)
+
+
+def test_a_library_without_room_for_longer_names_is_named(own: Bench) -> None:
+    data = own.stack.data("proj_9.dll")
+    pe = pefile.PE(data=data, fast_load=True)
+    for section in pe.sections:
+        section.Misc_VirtualSize = max(section.Misc_VirtualSize, section.SizeOfRawData)
+    (own.libraries / "proj_9.dll").write_bytes(bytes(pe.write()) + b"symbols")
+    message = own.refused()
+    assert "proj_9.dll: has no room for the new names of the libraries that it needs" in message
+    assert "the whole output is in" in message
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_other_than_one_wheel_is_a_named_error(own: Bench, count: int) -> None:
+    def run(argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path) -> Result:
+        result = Runner(own.folder / "logs")(argv, env=env, cwd=cwd)
+        (made,) = (own.folder / "odd" / "made").glob("*.whl")
+        for number in range(count):
+            shutil.copy(made, made.with_name(f"{number}.whl"))
+        made.unlink()
+        return result
+
+    with pytest.raises(BuildError, match=f"delvewheel made {count} wheels instead of one"):
+        own.repair("odd", run=run)
 
 
 # --- under wine ------------------------------------------------------------------------------

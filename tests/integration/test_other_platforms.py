@@ -16,8 +16,12 @@ import installer.utils
 import pefile  # type: ignore[import-untyped]
 import pytest
 from installer.sources import WheelFile
+from macholib.MachO import MachO  # type: ignore[import-untyped]
 
-from .foreign_channels import write_windows_channel
+from geowheel.binary.macho_signature import signature_faults
+from geowheel.targets import Platform
+
+from .foreign_channels import write_channel
 from .project_copy import ProjectCopy, copy_repository
 from .windows_fixtures import write_raw
 
@@ -73,8 +77,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Foreign:
     base = tmp_path_factory.mktemp("windows")
-    channel = write_windows_channel(base / "channel", base / "scratch")
+    channel = write_channel(base / "channel", Platform.WIN_64)
     return assemble(base / "project", channel, "win-64", cache)
+
+
+@pytest.fixture(scope="module")
+def macos(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Foreign:
+    base = tmp_path_factory.mktemp("macos")
+    channel = write_channel(base / "channel", Platform.OSX_ARM64)
+    return assemble(base / "project", channel, "osx-arm64", cache)
 
 
 # ---------------------------------------------------------------------------- Windows
@@ -192,3 +203,61 @@ def test_a_module_compiled_for_this_machine_has_no_place_in_it(
     assert "gdal_host/_fast.pyd" in result.stderr
     assert "is compiled for linux, and the wheel is for win-64" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------------------- macOS
+
+
+def test_one_wheel_for_macos_comes_out(macos: Foreign) -> None:
+    assert macos.wheel.name == "gdal-3.10.3-cp312-cp312-macosx_11_0_arm64.whl"
+    assert "experimental: not repaired on a Mac" in macos.said
+    assert "test: not run, linux-64 cannot run what is made for osx-arm64" in macos.said
+    with WheelFile.open(macos.wheel) as source:
+        source.validate_record()
+        tag = installer.utils.parse_metadata_file(source.read_dist_info("WHEEL")).get("Tag")
+        assert tag == "cp312-cp312-macosx_11_0_arm64"
+
+
+def test_every_need_of_macos_binaries_is_in_the_wheel_and_signed(
+    macos: Foreign, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(macos.wheel) as archive:
+        archive.extractall(tmp_path)
+    paths = [path for path in sorted(tmp_path.rglob("*")) if path.suffix in (".dylib", ".so")]
+    assert len(paths) == 4 + 3 + 1
+    for path in paths:
+        (header,) = MachO(str(path)).headers
+        needed = [
+            text.rstrip(b"\0").decode()
+            for load, _, text in header.commands
+            if load.get_cmd_name() == "LC_LOAD_DYLIB"
+        ]
+        for name in needed:
+            inside = (path.parent / name.removeprefix("@loader_path/")).resolve()
+            assert name.startswith("/usr/lib/libSystem") or inside in paths, (path, name)
+        assert signature_faults(path) == ()
+        assert str(macos.project.root).encode() not in path.read_bytes()
+
+
+def test_a_second_checkout_makes_the_same_bytes_for_macos(
+    macos: Foreign, tmp_path: Path, cache: Path
+) -> None:
+    again = assemble(tmp_path / "elsewhere", macos.channel, "osx-arm64", cache)
+    assert again.wheel.read_bytes() == macos.wheel.read_bytes()
+
+
+def test_bindings_for_macos_are_not_compiled_here(macos: Foreign) -> None:
+    said = macos.run("wheel", "--python", "3.12", "--bindings", "compiled")
+    assert "no compiler for osx-arm64" in said
+    assert "--bindings prebuilt" in said
+
+
+def test_a_newer_macos_than_the_floor_is_refused(macos: Foreign, tmp_path: Path) -> None:
+    project = ProjectCopy(root=tmp_path / "project", cache=macos.project.cache)
+    copy_repository(project.root)
+    config = project.root / "hosts/gdal/pyproject.toml"
+    config.write_text(config.read_text() + '\n[tool.geowheel.floor]\nmacos = "10.15"\n')
+    result = project.run(*ASSEMBLE, "--platform", "osx-arm64", "--channel", str(macos.channel))
+    assert result.returncode == 8, result.stderr
+    assert "newer than the floor macos 10.15" in result.stderr
+    assert not list(project.root.glob("dist/*"))

@@ -139,6 +139,13 @@ def test_what_was_linked_is_read(
     assert pe.exports == tuple(sorted(exports))
 
 
+def test_names_of_templates_are_long() -> None:
+    name = "?" + "$basic_string@DU" * 250 + "@@"
+    assert read_pe(make_pe(exports=(name,))).exports == (name,)
+    with pytest.raises(IntegrityError, match="no name at"):
+        read_pe(make_pe(exports=("x" * 70_000,)))
+
+
 def test_a_tree_is_read_in_order_without_links_and_other_files(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "two.pyd").write_bytes(FULL)

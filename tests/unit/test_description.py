@@ -132,6 +132,17 @@ def test_a_library_that_no_package_owns_ends_the_build() -> None:
     assert "lib/libx.so.1" in str(caught.value)
 
 
+def test_a_library_beside_the_library_folder_has_its_own_path() -> None:
+    """Visual C++'s runtime lies at the prefix's root, not in Library/bin."""
+    planted = Bundled(soname="x.dll", source="../x.dll", path="host.libs/x-0.dll")
+    found = Origins(
+        places=PRIVATE, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(planted,)
+    )
+    with pytest.raises(BuildError) as caught:
+        found.of([planted.path])
+    assert caught.value.faults[0].where == "x.dll"
+
+
 def test_a_plugin_and_a_data_file_that_no_package_owns_end_it_as_well() -> None:
     planted = [f"{PRIVATE.plugins}/gdal_X.so", f"{PRIVATE.proj_data}/mine.gsb"]
     with pytest.raises(BuildError) as caught:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from geowheel.digest import sha256_bytes
 from geowheel.errors import IntegrityError
 from geowheel.native.linker import (
     NativeManifest,
+    PlacedFile,
     PlacedPackage,
+    check_case,
     check_links,
     place,
     read_native_manifest,
     replace_prefix,
 )
 from geowheel.native.pixi_lock import Package
+from geowheel.targets import Platform
 
 PLACEHOLDER = "/opt/placehold_placehold_placehold"
 PREFIX = "/usr/lib/native"
@@ -68,6 +71,28 @@ def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
     with pytest.raises(ValueError, match="longer than the placeholder"):
         replace_prefix(b"/p/lib\0", "/p", PREFIX, binary=True)
     assert replace_prefix(b"/p/lib", "/p", PREFIX, binary=False) == b"/usr/lib/native/lib"
+
+
+# ---------------------------------------------------------------------------- by case
+
+
+def placed(name: str, *paths: str) -> PlacedPackage:
+    files = tuple(PlacedFile(path=path, sha256="0" * 64, size=1) for path in paths)
+    return PlacedPackage(package=package(name), files=files)
+
+
+@pytest.mark.parametrize("platform", [Platform.WIN_64, Platform.OSX_64, Platform.OSX_ARM64])
+def test_names_that_differ_only_by_case_are_refused(platform: Platform) -> None:
+    items = [placed("a", "Library/bin/A.dll", "x"), placed("b", "Library/BIN/a.dll")]
+    with pytest.raises(IntegrityError) as caught:
+        check_case(items, platform)
+    (fault,) = caught.value.faults
+    assert fault.what == (
+        "b 1.0 h0 brings Library/BIN/a.dll, a 1.0 h0 brings Library/bin/A.dll: "
+        f"on {platform} these are one file"
+    )
+    check_case([placed("a", "Library/bin/A.dll"), placed("b", "Library/bin/B.dll")], platform)
+    check_case(items, Platform.LINUX_64)
 
 
 # ---------------------------------------------------------------------------- placing
@@ -142,6 +167,30 @@ def test_licence_texts_are_kept_beside_the_prefix(workshop: Workshop, folder: st
     kept = workshop.folder / "licenses" / "a"
     assert {path.name for path in kept.iterdir()} == {name}
     assert (kept / name).read_bytes() == b"terms"
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ('{"license": "MIT"}', "MIT"),
+        ('{"license": ""}', None),
+        ("{}", None),
+        ("[]", None),
+        ("not json", None),
+        (None, None),
+    ],
+)
+def test_a_licence_that_the_lock_lacks_is_the_packages_own(
+    workshop: Workshop, index: str | None, expected: str | None
+) -> None:
+    tree = workshop.unpack("a", {"lib/a": b"x"})
+    if index is not None:
+        (tree / "info" / "index.json").write_text(index)
+    assert workshop.place("a").package == replace(package("a"), license=expected)
+    if expected:
+        named = replace(package("a"), license="ISC")
+        found = place(named, tree, workshop.prefix, prefix_string=PREFIX, consume=False)
+        assert found.package.license == "ISC"
 
 
 @pytest.mark.parametrize("consume", [True, False])

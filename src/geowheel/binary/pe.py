@@ -28,7 +28,7 @@ MOST_EXPORTS: Final = 1 << 18
 
 _SIGNATURE: Final = b"PE\0\0"
 _MOST_SECTIONS: Final = 96  # of an image; the loader takes no more
-_LONGEST_NAME: Final = 512
+_LONGEST_NAME: Final = 1 << 16
 _ARCHITECTURES: Final = {
     "IMAGE_FILE_MACHINE_AMD64": "amd64",
     "IMAGE_FILE_MACHINE_ARM64": "arm64",
@@ -243,7 +243,7 @@ class _Image:
             name = section.Name.rstrip(b"\0")
             if name.startswith(b"/") and name[1:].isdigit() and self.header.PointerToSymbolTable:
                 start = behind + int(name[1:])
-                name = bytes(self._data[start : start + _LONGEST_NAME]).partition(b"\0")[0]
+                name = bytes(self._data[start : start + 64]).partition(b"\0")[0]
             yield name.decode("ascii", "replace")
 
     def _descriptors(self, number: int, layout: str) -> Iterator[tuple[int, ...]]:
@@ -266,19 +266,25 @@ class _Image:
         return name
 
     def _text(self, address: int) -> str:
-        text, end, _ = self._bytes(address, _LONGEST_NAME, short=True).partition(b"\0")
-        if not end or not text.isascii() or not text.decode("ascii").isprintable():
+        start, end = self._span(address)
+        # Names of C++ templates are thousands of letters long; a section may have no NUL at all.
+        stop = self._data.find(b"\0", start, min(end, start + _LONGEST_NAME))
+        text = bytes(self._data[start : max(stop, start)])
+        if stop < 0 or not text.isascii() or not text.decode("ascii").isprintable():
             raise pefile.PEFormatError(f"no name at {address:#x}")
         return text.decode("ascii")
 
-    def _bytes(self, address: int, length: int, *, short: bool = False) -> bytes:
-        """What lies at an address, from one section; `short`: less where the section ends."""
+    def _bytes(self, address: int, length: int) -> bytes:
+        start, end = self._span(address)
+        if start + length > end:
+            raise pefile.PEFormatError(f"less than {length} bytes at {address:#x}")
+        return bytes(self._data[start : start + length])
+
+    def _span(self, address: int) -> tuple[int, int]:
+        """The offset of an address, and that of the end of its section."""
         for section in self._sections:
             inside = address - section.VirtualAddress
             if 0 <= inside < section.SizeOfRawData:
-                end = inside + length
-                if end > section.SizeOfRawData and not short:
-                    break
                 start = section.PointerToRawData
-                return bytes(self._data[start + inside : start + min(end, section.SizeOfRawData)])
+                return start + inside, start + section.SizeOfRawData
         raise pefile.PEFormatError(f"nothing at {address:#x}")

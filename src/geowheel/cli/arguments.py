@@ -75,7 +75,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _lock_command(subparsers: Any) -> None:
-    lock = _add(subparsers, "lock", "solve and write pixi.lock and the build lock", commands.lock)
+    lock = _add(
+        subparsers,
+        "lock",
+        "solve and write pixi.lock, conda-lock.yml and the build lock",
+        commands.lock,
+    )
     lock.add_argument(
         "--check",
         action="store_true",

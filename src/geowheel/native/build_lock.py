@@ -30,8 +30,7 @@ from geowheel.credentials import LACKING, refused
 from geowheel.digest import digest
 from geowheel.environments import tool_environment, tool_path
 from geowheel.errors import ChannelError, Fault, LockError
-from geowheel.systems.macos import OLDEST
-from geowheel.targets import Platform, System, Target
+from geowheel.targets import OLDEST_MACOS, Platform, System, Target
 
 FILE_NAME: Final = "pylock.geowheel.toml"
 GROUPS: Final = ("bindings", "build", "test")
@@ -264,7 +263,7 @@ def _versions(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, 
     """The versions of macOS that a wheel of a group may ask for, the wanted one first."""
     if group not in INTO_WHEEL:
         return (TESTING_MACOS,)
-    return macos or (OLDEST.get(target.platform, ""),)
+    return macos or (OLDEST_MACOS.get(target.platform, ""),)
 
 
 def target_tags(target: Target, *, macos: Sequence[str] = ()) -> list[Tag]:
@@ -280,7 +279,7 @@ def target_tags(target: Target, *, macos: Sequence[str] = ()) -> list[Tag]:
         old = [f"{name}_{machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")]
         choices = [[*glibcs, *old, f"linux_{machine}"]]
     elif target.platform.system is System.MACOS:
-        versions = map(Version, macos or (OLDEST[target.platform],))
+        versions = map(Version, macos or (OLDEST_MACOS[target.platform],))
         choices = [list(mac_platforms((v.major, v.minor), machine)) for v in versions]
     else:
         choices = [[f"win_{machine}"]]

@@ -22,7 +22,7 @@ from geowheel.environments import tool_environment
 from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
 from geowheel.native.channels import Mirrors
 from geowheel.native.pixi_lock import Package, write_packages
-from geowheel.targets import Platform
+from geowheel.targets import Platform, System
 from geowheel.upgrade import Upgrade
 
 OLDEST: Final = Version("0.68")
@@ -187,10 +187,18 @@ def unpack(
     )
     places = {p: cache / "pkgs" / f"{p.name}-{p.version}-{p.build}" for p in packages}
     missing = [p for p, place in places.items() if not (place / "info" / "paths.json").is_file()]
-    # A foreign macOS environment fails at codesign after everything was unpacked: not our concern.
     if missing:
         raise _explain(result.stderr, result.log, missing)
     return places
+
+
+def can_unpack(platform: Platform, machine: Platform) -> bool:
+    """Whether pixi gets as far as unpacking everything.
+
+    It links while it unpacks, and ends at the first Mach-O with a placeholder where there is no
+    codesign (0.77: some packages were unpacked by then, some not).
+    """
+    return platform.system is not System.MACOS or machine.system is System.MACOS
 
 
 def can_reach(packages: Sequence[Package], mirrors: Mirrors) -> bool:

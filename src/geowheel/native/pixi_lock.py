@@ -30,8 +30,7 @@ from rattler.exceptions import ParseCondaLockError
 from geowheel.errors import Fault, LockError
 from geowheel.native.channels import named_channel
 from geowheel.native.manifest import EnvironmentSpec
-from geowheel.systems.macos import OLDEST
-from geowheel.targets import Platform
+from geowheel.targets import OLDEST_MACOS, Platform
 
 FORMAT: Final = 7
 """What py-rattler 0.28 writes; so does pixi since 0.68. Older ones cannot read it."""
@@ -98,11 +97,11 @@ def oldest_macos(stack: NativeStack) -> str | None:
 
     At least what the platform's packages are built for by conda-forge.
     """
-    if stack.platform not in OLDEST:
+    if stack.platform not in OLDEST_MACOS:
         return None
     needs = (need for package in stack.packages for need in package.depends)
     found = (re.match(r"__osx\s*>=\s*(\d+(?:\.\d+)*)", need) for need in needs)
-    return max([OLDEST[stack.platform], *(match[1] for match in found if match)], key=Version)
+    return max([OLDEST_MACOS[stack.platform], *(match[1] for match in found if match)], key=Version)
 
 
 def read_lock(path: Path) -> LockFile:

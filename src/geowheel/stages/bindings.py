@@ -24,7 +24,7 @@ from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
-from geowheel.targets import Target
+from geowheel.targets import Platform, Target
 
 from .contract import Inputs, Outcome, ambient
 from .fetch import PREFIX, download_wanted, extract_package, package_wanted
@@ -36,63 +36,73 @@ ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrebuiltInputs(Inputs):
+    """The channel's own bindings."""
+
+    target: Target
+    package: Package
+    store: Store = ambient()
+
+
+@dataclass(frozen=True, kw_only=True)
 class BindingsInputs(Inputs):
     """Wrappers, headers and compilers; no file of the host."""
 
-    target: Target
+    platform: Platform
     prefix: Made
     gdal_sdist: Download
     requirements: tuple[Download, ...]
     interpreter: Interpreter
     toolchain: Toolchain | None
-    """None: they are prebuilt."""
-    prebuilt: Package | None
+    """None where nothing is compiled."""
     import_package: str | None
     """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
     store: Store = ambient()
     environ: Mapping[str, str] = ambient()
 
 
-def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs:
-    """From the prefix, the build lock and the machine's compilers."""
+def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs | PrebuiltInputs:
+    """From the prefix, the build lock and the machine's compilers; or from the channel."""
+    if context.prebuilt is not None:
+        return PrebuiltInputs(target=context.target, package=context.prebuilt, store=context.store)
     fetch = upstream["fetch"]
     places = context.project.config.places
     return BindingsInputs(
-        target=context.target,
+        platform=context.target.platform,
         prefix=fetch.made(PREFIX),
         gdal_sdist=context.locks.build.gdal_sdist,
         requirements=context.locks.build.requirements("bindings", context.target),
         interpreter=context.interpreter,
         toolchain=context.tools.toolchain,
-        prebuilt=context.prebuilt,
         import_package=places.import_package if places.has_bindings else None,
         store=context.store,
         environ=context.project.machine.environ,
     )
 
 
-def run(inputs: BindingsInputs, folder: Path, step: Step) -> Outcome:
+def run(inputs: BindingsInputs | PrebuiltInputs, folder: Path, step: Step) -> Outcome:
     """Compile the wrappers side by side, link each into a module; or take the channel's own."""
     modules = folder / MODULES
     modules.mkdir()
-    facts = {}
-    if inputs.import_package is None:
+    if isinstance(inputs, PrebuiltInputs):
+        _take(inputs, folder / "work", modules, step)
+        return Outcome(facts={"prebuilt": str(inputs.package)})
+    if inputs.import_package is None or inputs.toolchain is None:
         step.say('none: layout = "none"')
-    elif inputs.prebuilt is not None:
-        _take(inputs.prebuilt, inputs, folder / "work", modules, step)
-        facts = {"prebuilt": str(inputs.prebuilt)}
-    elif inputs.toolchain is not None:
-        _compile(inputs, inputs.toolchain, inputs.import_package, folder / "work", modules, step)
-        facts = {
+        return Outcome()
+    _compile(inputs, inputs.toolchain, inputs.import_package, folder / "work", modules, step)
+    return Outcome(
+        facts={
             "compiler": inputs.toolchain.version,
             "libc": inputs.toolchain.libc,
             "libstdcxx": inputs.toolchain.libstdcxx,
         }
-    return Outcome(facts=facts)
+    )
 
 
-def _take(package: Package, inputs: BindingsInputs, work: Path, modules: Path, step: Step) -> None:
+def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None:
     """osgeo from the channel's package: its modules and the Python that SWIG made with them."""
+    package = inputs.package
     inputs.store.obtain([package_wanted(package)], step)
     system = systems.of(inputs.target.platform)
     unpacked, prefix = work / "unpacked", work / "prefix"
@@ -224,7 +234,7 @@ def _module(
     step: Step,
 ) -> None:
     name = wrapper.name.partition("_wrap.")[0]
-    layout = systems.of(inputs.target.platform).LAYOUT
+    layout = systems.of(inputs.platform).LAYOUT
     includes = [inputs.prefix.folder / layout.headers, inputs.interpreter.include]
     if name == ARRAY:
         includes.append(numpy)

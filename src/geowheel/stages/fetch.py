@@ -52,6 +52,7 @@ class FetchInputs(Inputs):
     """Bindings, which are in no prefix: only put into the store."""
     prefix_string: str
     platform: Platform
+    machine: Platform = ambient()
     store: Store = ambient()
     cache: Path = ambient()
     environ: Mapping[str, str] = ambient()
@@ -76,6 +77,7 @@ def inputs(context: Context, _: Mapping[str, Record]) -> FetchInputs:
         prebuilt=(context.prebuilt,) if context.prebuilt else (),
         prefix_string=systems.of(context.target.platform).LAYOUT.prefix_string,
         platform=context.target.platform,
+        machine=context.project.machine.platform,
         store=context.store,
         cache=context.project.machine.cache,
         environ=context.project.machine.environ,
@@ -87,7 +89,9 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
     requirements = list(_beside_the_prefix(inputs))
     prefix = folder / PREFIX
     program = None
-    if pixi.can_reach(inputs.packages, inputs.store.mirrors):
+    if pixi.can_unpack(inputs.platform, inputs.machine) and pixi.can_reach(
+        inputs.packages, inputs.store.mirrors
+    ):
         program = pixi.find_pixi(inputs.environ, step)
     with disk_faults(folder):
         if program is not None:

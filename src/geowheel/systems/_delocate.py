@@ -26,7 +26,7 @@ import struct
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -124,28 +124,34 @@ def _repair(request: Request) -> dict[str, object]:
 
 def _check_releases(request: Request) -> None:
     wanted = {"delocate": DELOCATE} | ({} if request.genuine else {"repairwheel": REPAIRWHEEL})
-    faults = [
+    if faults := [
         Fault(
             what=f"{name} {found} is installed, {release} is needed",
             cause="its inside changes between releases",
             fix="install geowheel with its pinned tools",
         )
         for name, release in wanted.items()
-        if (found := importlib.metadata.version(name)) != release
-    ]
-    parts = [*_ADAPTED, (_tools(request.genuine), _CHANGERS)]
-    faults += [
+        if (found := _installed(name)) != release
+    ]:
+        raise _RefusedError(faults)
+    if faults := [
         Fault(
             what=f"{module.__name__} has no {name}, which is to be replaced or called",
             cause="it was changed after it was installed",
             fix="install geowheel with its pinned tools",
         )
-        for module, names in parts
+        for module, names in (*_ADAPTED, (_tools(request.genuine), _CHANGERS))
         for name in names
         if not callable(getattr(module, name, None))
-    ]
-    if faults:
+    ]:
         raise _RefusedError(faults)
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "(no release)"
 
 
 def _tools(genuine: bool) -> Any:
@@ -179,11 +185,22 @@ class _Libraries:
         self._weak: dict[str, set[str]] = {}
 
     def walk(self) -> None:
-        """Follow every file of the wheel, and what it loads; a ring ends where it began."""
-        waiting: deque[tuple[Path, tuple[Path, ...]]] = deque(
-            (self._tree / path, ()) for path in read_machos(self._tree)
-        )
-        visited = set()
+        """Follow every file of the wheel, and what it loads; a ring ends where it began.
+
+        From those that no other file of the wheel needs, as `geowheel.binary.closure` does: their
+        search paths count for what they load.
+        """
+        machos = read_machos(self._tree)
+        needed = {posixpath.basename(name) for macho in machos.values() for name in macho.libraries}
+        visited: set[tuple[Path, tuple[Path, ...]]] = set()
+        for is_needed in (False, True):
+            for path in machos:
+                place = self._tree / path
+                if (place.name in needed) is is_needed and place not in {p for p, _ in visited}:
+                    self._visit(place, visited)
+
+    def _visit(self, path: Path, visited: set[tuple[Path, tuple[Path, ...]]]) -> None:
+        waiting: deque[tuple[Path, tuple[Path, ...]]] = deque([(path, ())])
         while waiting:
             step = waiting.popleft()
             if step not in visited:
@@ -469,7 +486,8 @@ def _change(plan: _Plan, machos: Mapping[str, MachO], request: Request) -> None:
     paths.sort(key=lambda path: (-path.stat().st_size, path))
     changes = [plan.of(path) for path in paths]
     genuine = [request.genuine] * len(paths)
-    with ProcessPoolExecutor(request.threads) as pool:
+    # Threads: Apple's tools are processes of their own, and hashing lets go of the interpreter.
+    with ThreadPoolExecutor(request.threads) as pool:
         done = pool.map(_change_file, paths, changes, genuine)
         faults = [fault for several in done for fault in several]
     if faults:

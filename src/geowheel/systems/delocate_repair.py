@@ -50,7 +50,7 @@ EXPERIMENTAL: Final = (
 )
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-_APPLE_TOOLS: Final = ("install_name_tool", "codesign")
+_APPLE_TOOLS: Final = ("otool", "install_name_tool", "codesign")
 _UNIVERSAL: Final = {"universal2": ("arm64", "x86_64")}
 
 
@@ -76,16 +76,18 @@ def repair(request: RepairRequest) -> RepairedTree:
     The result has one platform tag, the oldest macOS that every file runs on, and the same bytes
     wherever it is made (by Apple's tools, or by those in their place).
 
-    Raises BuildError when the wheel has no Mach-O file, one that is not for the platform, was
-    repaired before or calls itself pure; when a library is not in the library folder (also when
-    this machine has it), is for another machine, or has no room in its header; or when the result
-    is not closed. IntegrityError for a damaged wheel; MachineError when a tool is missing.
+    Raises BuildError when the wheel has no Mach-O file, one that is not for the platform or that an
+    installer moves, was repaired before or calls itself pure; when a library is not in the library
+    folder (also when this machine has it), is for another machine, or has no room in its header; or
+    when the result is not closed. IntegrityError for a damaged wheel; MachineError when a tool is
+    missing.
     """
     raw, folder = request.raw, request.folder
     wheel = unpack_wheel(raw, tree := folder / "tree")
     machos = read_machos(tree)
     _check_machine(machos, raw.name, request.platform.architecture)
     _check_unrepaired(machos, raw.name)
+    _check_places(machos)
     if wheel.pure:
         raise BuildError(
             "holds compiled files but says Root-Is-Purelib: true",
@@ -245,6 +247,21 @@ def _check_unrepaired(machos: Mapping[str, MachO], name: str) -> None:
             cause="it is a wheel from dist/, or the host's build repairs by itself",
             fix="give it the raw wheel, or leave delocate out of the host's build",
         )
+
+
+def _check_places(machos: Mapping[str, MachO]) -> None:
+    """Raise BuildError for files that an installer moves: their libraries stay where they are."""
+    if faults := [
+        Fault(
+            what="would not find its libraries: what is in a .data folder is installed elsewhere",
+            where=path,
+            cause="the build backend packed it as a script or as data",
+            fix="have it packed beside the Python modules",
+        )
+        for path in machos
+        if path.partition("/")[0].endswith(".data")
+    ]:
+        raise BuildError(faults)
 
 
 def _apple_tool(name: str, env: Mapping[str, str]) -> Path:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import posixpath
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -201,6 +202,7 @@ class _Needs:
     """The libraries of the native stack that a wheel needs, by their names in lower case."""
 
     files: dict[str, Path] = field(default_factory=dict)
+    binaries: dict[str, Pe] = field(default_factory=dict)
     graph: dict[str, set[str]] = field(default_factory=dict)
     """Library to those that it needs."""
     own: frozenset[str]
@@ -249,8 +251,8 @@ def _find_needs(raw: Mapping[str, Pe], request: RepairRequest) -> _Needs:
         for name in sorted(wanted):
             users.setdefault(name, []).append(user)
             if name not in needs.files and (file := stack.files.get(name)):
-                needs.files[name] = file
-                waiting.append((name, read_pe(file)))
+                needs.files[name], needs.binaries[name] = file, read_pe(file)
+                waiting.append((name, needs.binaries[name]))
     faults = [
         *_missing(users, needs, request),
         *_foreign(needs, request.platform),
@@ -305,12 +307,11 @@ def _missing(
 
 
 def _foreign(needs: _Needs, platform: Platform) -> Iterator[Fault]:
-    for _, file in sorted(needs.files.items()):
-        (architecture,) = read_pe(file).architectures
-        if architecture != platform.architecture:
+    for name, binary in sorted(needs.binaries.items()):
+        if binary.architectures != (platform.architecture,):
             yield Fault(
-                what=f"is for {architecture}, the wheel for {platform}",
-                where=str(file),
+                what=f"is for {binary.architectures[0]}, the wheel for {platform}",
+                where=str(needs.files[name]),
                 cause="the lock has a package of another platform",
             )
 
@@ -350,13 +351,31 @@ def _run_delvewheel(
         "--test", "no_compress",  # the wheel is packed again later on, in our own way
         "--wheel-dir", goal.resolve(), request.raw.resolve(),
     ]  # fmt: skip
-    request.run(command, env=env, cwd=here)
+    try:
+        request.run(command, env=env, cwd=here)
+    except BuildError as error:
+        raise _explained(error) from error
     wheels = sorted(goal.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(
             f"delvewheel made {len(wheels)} wheels instead of one", where=request.raw.name
         )
     return wheels[0]
+
+
+def _explained(error: BuildError) -> BuildError:
+    """The same, or what it comes to for a library that cannot be changed."""
+    found = re.search(r"Unable to rename the dependencies of\s+(\S+)\s+because", str(error))
+    if found is None:
+        return error
+    return BuildError(
+        "has no room for the new names of the libraries that it needs",
+        where=found[1],
+        cause="it has data behind its last section, mostly a symbol table, so that no section can "
+        "be added",
+        fix="report it to the package's maintainers: `strip` would remove it; "
+        f"{error.faults[0].fix}",
+    )
 
 
 def _joined(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from geowheel.binary.macho import is_macho
 from geowheel.errors import MachineError
-from geowheel.targets import Platform, Target
+from geowheel.targets import OLDEST_MACOS, Platform, Target
 
 from . import compilers
 from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
@@ -30,7 +30,7 @@ LAYOUT: Final = PrefixLayout(
     ca_bundle="ssl/cacert.pem",
 )
 ENTRY_LIBRARIES: Final = {"gdal": "libgdal.", "proj": "libproj."}
-OLDEST: Final = {Platform.OSX_64: "10.13", Platform.OSX_ARM64: "11.0"}
+OLDEST: Final = OLDEST_MACOS
 """What the bindings are compiled for: conda-forge's own MACOSX_DEPLOYMENT_TARGET."""
 
 
