@@ -5,6 +5,8 @@ What the user's shell holds must not reach a compiler, a build backend or a test
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,12 +51,11 @@ def tool_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]
 
 def tool_path(name: str) -> Path:
     """A program of the tool environment; raises MachineError when it is not installed there."""
-    suffix = ".exe" if sys.platform == "win32" else ""
-    path = Path(sys.executable).with_name(name + suffix)
-    if not path.is_file():
+    found = shutil.which(name, path=os.fspath(Path(sys.executable).parent))
+    if found is None:
         raise MachineError(
             f"{name} is not installed beside {sys.executable}",
             cause="the tool environment is incomplete",
             fix="run through `python3 ci/nox.py`, or install geowheel with its dependencies",
         )
-    return path
+    return Path(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -85,5 +87,5 @@ def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:
 
 def python_of(folder: Path) -> Path:
     """The interpreter of a virtual environment."""
-    windows = sys.platform == "win32"
-    return folder / ("Scripts/python.exe" if windows else "bin/python")
+    programs = sysconfig.get_path("scripts", "venv", vars={"base": os.fspath(folder)})
+    return Path(programs, f"python{sysconfig.get_config_var('EXE') or ''}")

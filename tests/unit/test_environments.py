@@ -98,7 +98,7 @@ def test_a_tool_lies_beside_the_interpreter(
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     name = "uv.exe" if sys.platform == "win32" else "uv"
-    (tmp_path / name).touch()
+    (tmp_path / name).touch(0o755)
     assert tool_path("uv") == tmp_path / name
 
 
