@@ -52,21 +52,37 @@ def make_environment(
             env=env,
             cwd=folder.parent,
         )
+        _let_programs_run(interpreter, folder)
     return python
 
 
 def pip_install(
-    python: Path, wheel: Path, *, environ: Mapping[str, str], step: Step, cwd: Path
+    interpreter: Interpreter,
+    folder: Path,
+    wheel: Path,
+    *,
+    environ: Mapping[str, str],
+    step: Step,
 ) -> None:
     """`pip install --no-deps WHEEL` into an environment, by pip itself, as a user would.
 
     Raises BuildError, naming the log, when pip refuses the wheel.
     """
     step.run(
-        [sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-deps",
-         "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet", wheel],
-        env=isolated_environment(environ), cwd=cwd,
+        [sys.executable, "-m", "pip", "--isolated", "--python", python_of(folder), "install",
+         "--no-deps", "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet",
+         wheel],
+        env=isolated_environment(environ), cwd=folder.parent,
     )  # fmt: skip
+    _let_programs_run(interpreter, folder)
+
+
+def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:
+    """Where an emulator runs the interpreter, it has to run cmake and gdalinfo as well."""
+    if interpreter.emulator:
+        from .native.emulated import wrap_programs  # only where needed
+
+        wrap_programs(folder, interpreter)
 
 
 def python_of(folder: Path) -> Path:

@@ -507,6 +507,16 @@ def test_a_host_that_does_not_allow_it_gets_no_fallback(fallback: Fallback) -> N
     refused(fallback.run(), 5, "cannot read http://127.0.0.1:1/channel")
 
 
+def test_a_platform_that_no_distribution_has_gets_no_fallback(fallback: Fallback) -> None:
+    fallback.project.write(
+        channel="http://127.0.0.1:1/channel",
+        extra='channel-fallback = "distro"',
+        platforms=("linux-64", "osx-arm64"),
+    )
+    result = fallback.run("--platform", "osx-arm64")
+    refused(result, 5, "cannot read http://127.0.0.1:1/channel")
+
+
 def test_a_folder_channel_that_is_indexed_again_is_solved_again(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:

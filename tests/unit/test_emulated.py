@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,14 @@ from geowheel.native.emulated import (
     find_emulator,
     keep_links_inside,
     refuse_other_pythons,
+    wrap_programs,
 )
 from geowheel.targets import Platform, is_emulated
+
+from .hosts import make_interpreter
+from .test_binary_elf import make_elf
+
+PT_INTERP = 3
 
 ARM64 = load_table().architectures["arm64"]
 BOOKWORM = hints.machine(
@@ -115,6 +122,34 @@ def test_links_of_packages_lead_into_their_root(tmp_path: Path) -> None:
     assert str(absolute.readlink()) == "../../../etc/python3.11/site.py"
     assert str(relative.readlink()) == "b"
     assert str((tmp_path / "usr/x").readlink()) == "../nowhere/at all"
+
+
+def test_programs_in_an_environment_get_launchers_and_nothing_else_does(tmp_path: Path) -> None:
+    interpreter = replace(
+        make_interpreter("3.11"), executable=Path("/cache/root/usr/bin/python3.11"),
+        machine="aarch64", emulator="qemu-aarch64 7.2.22",
+    )  # fmt: skip
+    elf = make_elf(segments=((PT_INTERP, 4),), machine=183)
+    for name in ("bin/ninja", "lib/cmake"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(elf)
+    library, script = tmp_path / "lib/gdal.so", program(tmp_path / "bin/pytest", "#!python\n")
+    library.write_bytes(make_elf(machine=183))
+    (tmp_path / "bin/link").symlink_to("ninja")
+    for _ in range(2):
+        wrap_programs(tmp_path, interpreter)
+        found = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+        assert found == {
+            "bin/ninja", "bin/ninja-aarch64", "lib/cmake", "lib/cmake-aarch64", "lib/gdal.so",
+            "bin/pytest", "bin/link",
+        }  # fmt: skip
+    assert (tmp_path / "bin/ninja-aarch64").read_bytes() == elf
+    *_, line = (tmp_path / "bin/link").read_text().splitlines()
+    assert shlex.split(line) == [
+        "exec", "/cache/root/emulate", "$0", str(tmp_path / "bin/ninja-aarch64"), "$@"
+    ]  # fmt: skip
+    assert (tmp_path / "bin/ninja").stat().st_mode & 0o111
+    assert script.read_text() == "#!python\n"
 
 
 def test_the_emulator_is_on_path_or_the_error_says_how_to_get_it(tmp_path: Path) -> None:

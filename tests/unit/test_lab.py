@@ -84,6 +84,7 @@ def test_the_lab_has_work_for_every_peer() -> None:
     [
         (replace(EVERYTHING, server=False), "https", NO_SERVER),
         (replace(EVERYTHING, bubblewrap=False), "slim root", NO_BUBBLEWRAP),
+        (replace(EVERYTHING, emulated=True), "slim root", "an emulator runs this interpreter"),
         (replace(EVERYTHING, bindings=False), "coexistence", NO_OSGEO),
     ],
 )
@@ -348,7 +349,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
         return folder / "bin" / "python"
 
-    def install(_: Path, wheel: Path, **__: object) -> None:
+    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
         wheels.append(wheel)
 
     monkeypatch.setattr(stage, "make_environment", make_environment)

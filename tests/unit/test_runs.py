@@ -89,12 +89,16 @@ class World:
         )  # fmt: skip
 
     def tested(
-        self, *probes: dict[str, Any], host: dict[str, Any] | None = None, passed: bool = True
+        self,
+        *probes: dict[str, Any],
+        host: dict[str, Any] | None = None,
+        passed: bool = True,
+        emulator: str = "",
     ) -> Record:
         return make_record(
             self.ledger, "test", "cp398-linux-64", passed=passed,
             facts={
-                "sha256": "ab" * 32, "probes": list(probes), "host": host,
+                "sha256": "ab" * 32, "probes": list(probes), "host": host, "emulator": emulator,
                 "drivers": [{"name": "GTiff", "kinds": ["raster"], "plugin": ""}],
                 "not_in_wheel": [
                     {"package": "libgdal-kea", "drivers": ["KEA"], "in_stack": False}
@@ -490,6 +494,15 @@ def test_a_wheel_that_failed_its_tests_is_in_dist_and_said_to_have_failed(
         world.run("3.98")
     assert list(in_dist(world)) == [WHEEL_NAME]
     assert "FAILED" in capsys.readouterr().err
+
+
+def test_a_wheel_that_an_emulator_has_run_is_said_to_be(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends("3.98", world.repaired(), world.tested(PASSED, emulator="qemu-aarch64 7.2.22"))
+    (summary,) = world.run("3.98")["targets"]
+    assert summary["emulator"] == "qemu-aarch64 7.2.22"
+    assert "under qemu-aarch64 7.2.22" in capsys.readouterr().err
 
 
 def test_verdicts_that_were_not_asked_for_are_said_to_be(

@@ -116,7 +116,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
         return folder / "bin" / "python"
 
-    def install(_: Path, wheel: Path, **__: object) -> None:
+    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
         world.installed.append(wheel)
 
     monkeypatch.setattr(stage, "make_environment", make_environment)

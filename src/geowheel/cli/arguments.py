@@ -59,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     )
     _lock_command(subparsers)
     _init_command(subparsers)
-    _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
+    channel = _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
+    _platform_option(channel)
     _add(subparsers, "status", "what was built here, and how long ago", commands.status)
     clean = _add(
         subparsers,
@@ -218,13 +219,7 @@ def _stage_command(
         help="a configured version, or the path of an interpreter",
     )
     parser.add_argument("--all", action="store_true", help="every configured python")
-    parser.add_argument(
-        "--platform",
-        action="append",
-        default=[],
-        metavar="SUBDIR",
-        help="conda subdir such as osx-arm64 (default: this machine's); may be given several times",
-    )
+    _platform_option(parser)
     _bindings_option(parser)
     parser.add_argument(
         "--verify",
@@ -237,6 +232,16 @@ def _stage_command(
         help="keep the folder of a stage that fails, and say how to enter it",
     )
     return parser
+
+
+def _platform_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="SUBDIR",
+        help="conda subdir such as osx-arm64 (default: this machine's); may be given several times",
+    )
 
 
 def _bindings_option(parser: argparse.ArgumentParser) -> None:

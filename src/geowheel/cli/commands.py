@@ -143,7 +143,9 @@ def channel(call: Call) -> dict[str, Any]:
     from geowheel.native.locks import distro_channel
 
     project = call.project()
-    channel = distro_channel(project, project.machine.platform, call.console, refresh=True)
+    platforms = [parse_platform(name) for name in call.options.platform]
+    for platform in platforms or [project.machine.platform]:
+        channel = distro_channel(project, platform, call.console, refresh=True)
     call.console.line(f"use it with `-- --channel distro`, or from {channel.folder}")
     return {"name": channel.name, "folder": str(channel.folder)}
 

@@ -79,6 +79,8 @@ class Offer:
     """Peers that cannot be installed, with the reason."""
     server: bool = True
     bubblewrap: bool = True
+    emulated: bool = False
+    """An emulator runs the target's interpreter."""
     other_gdal: str | None = None
     """The folder of the prefix's libraries: another GDAL for LD_LIBRARY_PATH."""
     seed: int = 0

@@ -260,19 +260,20 @@ def keep_links_inside(root: Path) -> None:
 def wrap_programs(folder: Path, interpreter: Interpreter) -> None:
     """Put a launcher in the place of each program in an environment of an emulated interpreter.
 
-    A build backend starts cmake and ninja, which PyPI has as wheels.
+    A build backend starts cmake and ninja, which PyPI has as wheels; a wheel has gdalinfo. What has
+    a launcher stays as it is.
     """
-    emulate = interpreter.executable.parents[2] / EMULATE
+    emulate, mark = interpreter.executable.parents[2] / EMULATE, f"-{interpreter.machine}"
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and _is_program(path):
-            program = path.with_name(f"{path.name}-{interpreter.machine}")
+        if not path.name.endswith(mark) and _is_program(path):
+            program = path.with_name(path.name + mark)
             path.rename(program)
             _write_script(path, launcher_text(emulate, program))
 
 
 def _is_program(path: Path) -> bool:
     """Whether it is an ELF file that names who loads it: no library, and nothing static."""
-    if not is_elf(path):
+    if path.is_symlink() or not is_elf(path):
         return False
     with path.open("rb") as file:
         return any(True for _ in ELFFile(file).iter_segments("PT_INTERP"))

@@ -53,7 +53,7 @@ from geowheel.native.pixi_lock import (
 )
 from geowheel.native.solve import solve_environment
 from geowheel.project import Project
-from geowheel.targets import Platform
+from geowheel.targets import Platform, System
 
 SOURCE: Final = "source.json"
 
@@ -288,7 +288,8 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> _Na
                 console,
             )
         except ChannelError as error:
-            if project.config.channel_fallback is not Fallback.DISTRO:
+            falls_back = project.config.channel_fallback is Fallback.DISTRO
+            if not falls_back or platform.system is not System.LINUX:
                 raise
             console.warn(error.faults[0].what)
             console.warn(

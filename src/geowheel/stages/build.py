@@ -160,10 +160,6 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
         inputs.interpreter, work / "environment", [inputs.store.path(w) for w in wanted],
         environ=inputs.environ, step=step,
     )  # fmt: skip
-    if inputs.interpreter.emulator:
-        from geowheel.native.emulated import wrap_programs  # only where needed
-
-        wrap_programs(work / "environment", inputs.interpreter)
     env = _environment(inputs, work, python)
     if inputs.git:
         env |= version_from_git(

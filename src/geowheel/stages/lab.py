@@ -66,6 +66,7 @@ class LabInputs(Inputs):
             lacking=self.lacking,
             server=any(download.name == SERVER for download in self.neighbours),
             bubblewrap=bubblewrap,
+            emulated=bool(self.interpreter.emulator),
             other_gdal=str(self.prefix.folder / systems.of(self.platform).LAYOUT.libraries),
             seed=self.seed,
         )
@@ -153,7 +154,9 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Lab:
         inputs.interpreter, place / "clean", [inputs.store.path(w) for w in clean],
         environ=inputs.environ, step=step,
     )  # fmt: skip
-    pip_install(python, inputs.wheel.path, environ=inputs.environ, step=step, cwd=place)
+    pip_install(
+        inputs.interpreter, place / "clean", inputs.wheel.path, environ=inputs.environ, step=step
+    )
     peers = None
     if neighbours:
         peers = make_environment(

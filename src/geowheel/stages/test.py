@@ -88,7 +88,10 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
             inputs.interpreter, place / "environment", [inputs.store.path(w) for w in wanted],
             environ=inputs.environ, step=step,
         )  # fmt: skip
-        pip_install(python, inputs.wheel.path, environ=inputs.environ, step=step, cwd=place)
+        pip_install(
+            inputs.interpreter, place / "environment", inputs.wheel.path,
+            environ=inputs.environ, step=step,
+        )  # fmt: skip
         probes = _probe(inputs, python, place, step)
         rows, drivers = _probe_drivers(inputs, python, place, step)
         probes += rows
