@@ -68,7 +68,11 @@ def _rows(versions: Iterable[str]) -> Iterator[_Row]:
     def row(name: str, summary: str, *arguments: str) -> _Row:
         return _Row(name=name, summary=summary, arguments=arguments)
 
-    yield row("lock", "solve; write pixi.lock and the build lock (-- --check for CI)", "lock")
+    yield row(
+        "lock",
+        "solve; write pixi.lock, conda-lock.yml and the build lock (-- --check for CI)",
+        "lock",
+    )
     yield row("doctor", "what this machine lacks for a wheel, and what to install", "doctor")
     yield row("cache", "the user's cache: -- list, or -- prune what is old", "cache")
     yield row("channel", "make or refresh the channel of this distribution's packages", "channel")

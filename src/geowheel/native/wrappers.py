@@ -20,7 +20,7 @@ from geowheel.systems.contract import SystemModule
 WRAPPERS: Final = "wrappers"
 _GDAL_CONFIG: Final = f"{WRAPPERS}/bin/gdal-config"
 _PKG_CONFIG: Final = f"{WRAPPERS}/lib/pkgconfig"
-_PACKAGE_FOLDERS: Final = ("share/pkgconfig", "lib/pkgconfig")
+_PACKAGE_FOLDERS: Final = ("share/pkgconfig", "lib/pkgconfig", "Library/lib/pkgconfig")
 # https://people.freedesktop.org/~dbn/pkg-config-guide.html: the folder of the .pc file itself.
 _PREFIX_IN_PC: Final = "${pcfiledir}/../../../prefix"
 

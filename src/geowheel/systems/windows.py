@@ -16,8 +16,8 @@ from .delvewheel_repair import repair as repair
 from .delvewheel_repair import tool_versions as tool_versions
 
 LAYOUT: Final = PrefixLayout(
-    # Only administrators can create a folder there.
-    prefix_string="C:/Windows/geowheel-native-prefix",
+    # Only administrators can create a folder there. Short, as the placeholders of Windows are.
+    prefix_string="C:/Windows/geowheel",
     libraries="Library/bin",
     # Visual C++'s runtime lies beside python.exe.
     more_libraries=(".",),
