@@ -25,6 +25,7 @@ from elftools.elf.elffile import ELFFile
 from geowheel.binary.elf import is_elf
 from geowheel.cache import touch
 from geowheel.console import Step
+from geowheel.digest import sha256_file
 from geowheel.environments import isolated_environment
 from geowheel.errors import MachineError
 from geowheel.hints import Machine, Need, install, this_machine
@@ -69,8 +70,9 @@ class Emulated:
 
     @property
     def name(self) -> str:
-        """`debian-12-linux-aarch64-python3.11`"""
-        return f"{self.distribution}-{self.platform}-python{self.python}"
+        """`debian-12-linux-aarch64-python3.11-1a2b3c4d`: what this file does is a part of it."""
+        made_by = sha256_file(Path(__file__))[:8]
+        return f"{self.distribution}-{self.platform}-python{self.python}-{made_by}"
 
     @property
     def title(self) -> str:
