@@ -30,7 +30,7 @@ from .windows_fixtures import (
     write_windows_channel,
 )
 
-PREFIX_STRING = "C:/Windows/geowheel-native-prefix"
+PREFIX_STRING = "C:/Windows/geowheel"
 LIMIT = 10  # seconds
 MEGABYTES = 50
 
