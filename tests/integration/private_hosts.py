@@ -12,6 +12,7 @@ import venv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from platform import machine
 from typing import Any
 
 from tests.integration.another_build import write_another_build
@@ -70,7 +71,7 @@ def install(built: Built, private: PrivateHosts, folder: Path) -> Installed:
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     tag = f"cp{PYTHON.replace('.', '')}"
-    (numpy,) = built.project.cache.glob(f"store/??/*/numpy-*-{tag}-{tag}-*.whl")
+    (numpy,) = built.project.cache.glob(f"store/??/*/numpy-*-{tag}-{tag}-*_{machine()}.whl")
     wheels = [numpy, built.wheel, private.made_by_terrain["wheel"], private.made_by_atlas["wheel"]]
     subprocess.run(
         [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", *wheels], check=True

@@ -49,7 +49,7 @@ class ProjectCopy:
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=1000,  # pytest's own limit comes first, but for what says that it takes longer
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

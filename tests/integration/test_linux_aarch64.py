@@ -18,6 +18,8 @@ from geowheel.project import this_machine
 from geowheel.targets import Platform
 from tests.integration.project_copy import Built, ProjectCopy, not_passed
 
+pytestmark = pytest.mark.timeout(1200)  # an emulator runs the wheel's tests
+
 ARM = "linux-aarch64"
 TOOLS = ("qemu-aarch64", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-strip")
 
@@ -41,6 +43,8 @@ def cross(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Cross:
     lacking = [name for name in TOOLS if shutil.which(name) is None]
     if this_machine(os.environ).platform is not Platform.LINUX_64:
         pytest.skip("NOT RUN: this machine is not linux-64")
+    if lacking and os.environ.get("CI"):
+        pytest.fail(f"{', '.join(lacking)} not on PATH, and CI has to have them")
     if lacking:
         pytest.skip(f"NOT RUN: {', '.join(lacking)} not on PATH")
     if not machine.release.startswith("debian") or not machine.pythons:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from platform import machine
 from typing import Any
 
 import pytest
@@ -110,7 +111,7 @@ def in_user(folder: Path) -> Commands:
 def numpy_of(project: ProjectCopy) -> Path:
     """The wheel of NumPy that the host was tested with."""
     tag = f"cp{PYTHON.replace('.', '')}"
-    (found,) = project.cache.glob(f"store/??/*/numpy-*-{tag}-{tag}-*.whl")
+    (found,) = project.cache.glob(f"store/??/*/numpy-*-{tag}-{tag}-*_{machine()}.whl")
     return found
 
 
