@@ -153,6 +153,7 @@ def row_of(place: Place) -> Row:
     return row
 
 
+@pytest.mark.timeout(900)
 def test_pip_picks_what_the_table_says_on_every_system(wheels: Path, tmp_path: Path) -> None:
     """`pip download --platform ...`, which takes the platforms that we say a system has."""
     places = chosen_places()
