@@ -31,3 +31,9 @@ def clean(_: Context, host: str = "hosts/gdal", everything: bool = False) -> Non
     """Remove outputs that a newer run superseded."""
     extra = ["--all"] if everything else []
     _geowheel("clean", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(help={"host": "folder of the host project"})
+def coverage(_: Context, host: str = "hosts/gdal") -> None:
+    """Which wheel pip picks on which system, or why none and what to do."""
+    _geowheel("coverage", "--root", str(HERE), "--host", host)

@@ -29,7 +29,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
     collection = Collection.from_module(tasks)
-    assert {"status", "clean"} <= set(collection.task_names)
+    assert {"status", "clean", "coverage"} <= set(collection.task_names)
     for name in collection.task_names:
         assert (collection[name].__doc__ or "").strip(), name
 
@@ -39,6 +39,7 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
     [
         ("status", {}, ["status"]),
         ("clean", {}, ["clean"]),
+        ("coverage", {}, ["coverage"]),
         ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
     ],
 )

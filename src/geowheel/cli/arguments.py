@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     channel = _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
     _platform_option(channel)
     _add(subparsers, "status", "what was built here, and how long ago", commands.status)
+    _coverage_command(subparsers)
     clean = _add(
         subparsers,
         "clean",
@@ -99,6 +101,34 @@ def _lock_command(subparsers: Any) -> None:
         "--upgrade-format",
         action="store_true",
         help="let pixi.lock be written in a newer format, which an older pixi cannot read",
+    )
+
+
+def _coverage_command(subparsers: Any) -> None:
+    coverage = _add(
+        subparsers,
+        "coverage",
+        "which wheel pip picks on which system, or why none",
+        commands.coverage,
+    )
+    coverage.add_argument(
+        "names",
+        nargs="*",
+        metavar="WHEEL",
+        help="names of wheels, which need not exist (default: the host's in dist/)",
+    )
+    coverage.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only systems with that text in their name; may be given several times",
+    )
+    coverage.add_argument(
+        "--date",
+        type=datetime.date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="mark systems that are out of support on that day (default: today)",
     )
 
 

@@ -25,6 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
+    "for a release": ("coverage",),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -53,6 +54,11 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel lock --upgrade libgdal-core", "the newest libgdal-core that fits"),
         ("geowheel lock --upgrade", "the newest of everything"),
         ("geowheel lock --check", "in CI: compare, write nothing"),
+    ),
+    "coverage": (
+        ("geowheel coverage", "of the wheels in dist/"),
+        ("geowheel coverage --system debian --json", "the same for a program, of some systems"),
+        ("geowheel coverage gdal-3.12-cp312-cp312-manylinux_2_28_x86_64.whl", "of a planned one"),
     ),
     "cache": (
         ("geowheel cache list", "what is kept, how large it is, when it was last used"),

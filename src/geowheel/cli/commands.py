@@ -6,6 +6,7 @@ Those modules are imported when they are needed: `geowheel --help` waits for non
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import shlex
 import sys
@@ -160,6 +161,15 @@ def clean(call: Call) -> dict[str, Any]:
     from geowheel.housekeeping import clean
 
     return clean(call.project(), everything=call.options.all, console=call.console)
+
+
+def coverage(call: Call) -> dict[str, Any]:
+    from geowheel.release.coverage import coverage, names_of, show
+    from geowheel.release.user_systems import load_user_systems
+
+    systems = load_user_systems().named(call.options.system)
+    rows = coverage(call.options.names or names_of(call.project()), systems)
+    return show(rows, call.options.date or datetime.date.today(), call.console)
 
 
 def doctor(call: Call) -> dict[str, Any]:

@@ -1,0 +1,287 @@
+"""What `coverage` says, against real pips: of today for every system, old ones on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform as python_platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from geowheel.errors import GeowheelError
+from geowheel.interpreters import find_interpreter, running_interpreter
+from geowheel.release.coverage import Row, coverage
+from geowheel.release.obstacles import Obstacle
+from geowheel.release.user_systems import (
+    Base,
+    Family,
+    Interpreter,
+    Place,
+    UserSystem,
+    UserSystems,
+    load_user_systems,
+    platforms,
+)
+from geowheel.release.wheel_names import Wheel, parse_names
+
+pytestmark = pytest.mark.integration
+
+TABLE = load_user_systems()
+MACHINE = python_platform.machine()
+LINUX = sys.platform == "linux"
+
+# Names of every kind, none for every system.
+NAMES = (
+    *(f"gdal-3.12.1-cp{v}-cp{v}-manylinux_2_28_x86_64.whl" for v in (39, 311, 312, 313)),
+    *(f"gdal-3.12.1-cp{v}-cp{v}-manylinux_2_36_x86_64.whl" for v in (310, 312, 314)),
+    "gdal-3.12.1-2-cp313-cp313-manylinux_2_28_x86_64.whl",
+    "gdal-3.12.1-10-cp313-cp313-manylinux_2_28_x86_64.whl",
+    "gdal-3.12.0-cp36-cp36m-manylinux1_x86_64.manylinux_2_5_x86_64.whl",
+    "gdal-3.12.0-cp39-abi3-manylinux_2_17_aarch64.manylinux2014_aarch64.whl",
+    "gdal-3.12.1-cp314-cp314-manylinux_2_36_aarch64.whl",
+    "gdal-3.13.0rc1-cp312-cp312-manylinux_2_28_x86_64.whl",
+    "gdal-3.13.0rc1-cp311-cp311-musllinux_1_2_aarch64.whl",
+    "gdal-3.12.1-cp312-cp312-musllinux_1_2_x86_64.whl",
+    "gdal-3.12.1-cp312-cp312-macosx_10_13_universal2.whl",
+    "gdal-3.12.1-cp313-cp313-macosx_14_0_arm64.whl",
+    "gdal-3.12.1-cp314-cp314-macosx_11_0_arm64.whl",
+    "gdal-3.12.1-cp311-cp311-macosx_10_9_x86_64.whl",
+    "gdal-3.12.1-cp312-cp312-win_amd64.whl",
+    "gdal-3.12.1-cp314-cp314-win_arm64.whl",
+    "gdal-3.12.1-cp313-cp313t-manylinux_2_28_x86_64.whl",
+)
+
+
+def write_wheel(folder: Path, name: str) -> None:
+    """A wheel of that name with nothing but metadata."""
+    (wheel,) = parse_names([name])
+    info = f"{wheel.project}-{wheel.version}.dist-info"
+    tags = "".join(f"Tag: {tag}\n" for tag in sorted(map(str, wheel.tags)))
+    files = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {wheel.project}\nVersion: {wheel.version}\n",
+        "WHEEL": f"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\n{tags}",
+        "RECORD": "".join(f"{info}/{file},,\n" for file in ("METADATA", "WHEEL", "RECORD")),
+    }
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for file, text in files.items():
+            archive.writestr(f"{info}/{file}", text)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheels")
+    for name in NAMES:
+        write_wheel(folder, name)
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pip:
+    """A pip, run by an interpreter, that sees nothing but a folder of wheels."""
+
+    interpreter: str
+    path: str | None = None
+    """The folder of another pip than the interpreter's own."""
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
+        program = [f"{self.path}/pip"] if self.path else ["-m", "pip"]
+        return subprocess.run(
+            [self.interpreter, *program, "--isolated", "--disable-pip-version-check", *arguments],
+            env={**own, "PIP_CONFIG_FILE": os.devnull}, capture_output=True, text=True, check=False,
+            timeout=120,
+        )  # fmt: skip
+
+    def picks(self, wheels: Path, to: Path, options: Sequence[str] = ()) -> str | None:
+        """The file that `pip download` takes; None when it says that nothing matches."""
+        to.mkdir(parents=True)
+        result = self.run(
+            "download", "gdal", "--no-index", "--find-links", str(wheels), "--no-deps",
+            "--only-binary=:all:", "--no-cache-dir", "--dest", str(to), *options,
+        )  # fmt: skip
+        if result.returncode:
+            assert "No matching distribution found for gdal" in result.stderr, result.stderr
+            return None
+        (found,) = to.iterdir()
+        return found.name
+
+    def tags(self) -> list[str]:
+        """What `pip debug` says that it accepts on this machine, best first."""
+        result = self.run("debug", "--verbose")
+        assert result.returncode == 0, result.stderr
+        _, _, text = result.stdout.partition("Compatible tags: ")
+        return [line.strip() for line in text.splitlines()[1:] if line.startswith("  ")]
+
+
+TODAY = Pip(interpreter=sys.executable)
+
+
+def options_of(place: Place) -> list[str]:
+    """pip's own options for a foreign system: it takes platforms literally, so all are named."""
+    python = place.interpreter.python.replace(".", "")
+    abi = f"cp{python}m" if python in ("36", "37") else f"cp{python}"
+    own = (f for f in platforms(place.system.base, place.architecture))
+    known = (f for f in own if TABLE.known(f, place.interpreter.pip))
+    return [
+        "--implementation", "cp", "--python-version", python, "--abi", abi,
+        *(option for name in known for option in ("--platform", name)),
+    ]  # fmt: skip
+
+
+def chosen_places() -> list[Place]:
+    """Every system and architecture, one interpreter each, in turn; what is alike only once."""
+    found: dict[tuple[Base, str, str, str], Place] = {}
+    for number, system in enumerate(TABLE.systems):
+        interpreter = system.interpreters[number % len(system.interpreters)]
+        for architecture in system.architectures:
+            place = Place(system=system, architecture=architecture, interpreter=interpreter)
+            key = (system.base, architecture, interpreter.python, interpreter.pip)
+            found.setdefault(key, place)
+    return list(found.values())
+
+
+def row_of(place: Place) -> Row:
+    rows = coverage(NAMES, TABLE.named([place.system.name]))
+    wanted = (place.system.name, place.architecture, place.interpreter.python)
+    (row,) = (row for row in rows if (row.system, row.architecture, row.python) == wanted)
+    return row
+
+
+@pytest.mark.timeout(900)
+def test_pip_picks_what_the_table_says_on_every_system(wheels: Path, tmp_path: Path) -> None:
+    """`pip download --platform ...`, which takes the platforms that we say a system has."""
+    places = chosen_places()
+    assert len({place.system.name for place in places}) >= 40
+
+    def ask(numbered: tuple[int, Place]) -> str | None:
+        number, place = numbered
+        return TODAY.picks(wheels, tmp_path / str(number), options_of(place))
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        answers = list(pool.map(ask, enumerate(places)))
+    wrong = [
+        (place.system.name, place.architecture, place.interpreter.python, row.wheel, answer)
+        for place, answer in zip(places, answers, strict=True)
+        if (row := row_of(place)).wheel != answer
+    ]
+    assert wrong == []
+    assert len(set(answers)) >= 10, "the names are too alike to tell systems apart"
+    assert None in answers
+
+
+# ------------------------------------------------------------------ this machine, and old pips
+
+
+def this_place(python: str, pip: str) -> Place:
+    """This machine, as the table would describe it."""
+    family, version = python_platform.libc_ver()
+    assert family == "glibc"
+    major, minor = map(int, version.split(".")[:2])
+    interpreter = Interpreter(python=python, pip=pip)
+    system = UserSystem(
+        name="this machine", group="ours", base=Base(family=Family.GLIBC, version=(major, minor)),
+        architectures=(MACHINE,), interpreters=(interpreter,), end_of_life=None, source="itself",
+    )  # fmt: skip
+    return Place(system=system, architecture=MACHINE, interpreter=interpreter)
+
+
+@pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
+def test_the_tags_of_this_machine_are_pips_own_in_its_order() -> None:
+    python = f"3.{sys.version_info.minor}"
+    version = TODAY.run("--version").stdout.split()[1]
+    assert [str(tag) for tag in TABLE.accepted(this_place(python, version))] == TODAY.tags()
+
+
+def old_interpreter() -> str:
+    """A CPython 3.8 or 3.9: pip 20 runs on none that is newer."""
+    for python in ("3.9", "3.8"):
+        try:
+            found = find_interpreter(python, environ=os.environ, running=running_interpreter())
+        except GeowheelError:
+            continue
+        return str(found.executable)
+    pytest.skip("needs a CPython 3.8 or 3.9, which an old pip runs on")
+
+
+@pytest.fixture(scope="session")
+def old_pips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with old pips, unpacked, from the configured index."""
+    folder = tmp_path_factory.mktemp("pips")
+    for version in ("20.0.2", "20.2.4", "20.3", "21.1.3", "21.2"):
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder),
+             f"pip=={version}"],
+            check=True, capture_output=True, timeout=300,
+        )  # fmt: skip
+    for wheel in folder.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder / wheel.name.split("-")[1])
+    return folder
+
+
+def local_names(python: str) -> Iterator[str]:
+    tag = f"cp{python.replace('.', '')}"
+    for platform in ("manylinux_2_28", "manylinux_2_17"):
+        yield f"gdal-3.12.1-{tag}-{tag}-{platform}_{MACHINE}.whl"
+
+
+@pytest.mark.pypi
+@pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
+@pytest.mark.parametrize("version", ["20.0.2", "20.2.4", "20.3", "21.2"])
+def test_an_old_pip_knows_the_tags_that_we_say(old_pips: Path, version: str) -> None:
+    interpreter = old_interpreter()
+    pip = Pip(interpreter=interpreter, path=str(old_pips / version))
+    python = pip.run("--version").stdout.rpartition("python ")[2].rstrip(")\n")
+    expected = {str(tag) for tag in TABLE.accepted(this_place(python, version))}
+    assert set(pip.tags()) == expected
+
+
+@pytest.mark.pypi
+@pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
+@pytest.mark.parametrize(("version", "found"), [("20.2.4", False), ("20.3", True)])
+def test_a_pip_that_is_too_old_finds_nothing_and_the_next_one_does(
+    old_pips: Path, tmp_path: Path, version: str, found: bool
+) -> None:
+    pip = Pip(interpreter=old_interpreter(), path=str(old_pips / version))
+    python = pip.run("--version").stdout.rpartition("python ")[2].rstrip(")\n")
+    names = list(local_names(python))
+    (tmp_path / "wheels").mkdir()
+    for name in names:
+        write_wheel(tmp_path / "wheels", name)
+    place = this_place(python, version)
+    table = UserSystems(systems=(place.system,), first_pip=TABLE.first_pip)
+    (row,) = coverage(names, table)
+    assert pip.picks(tmp_path / "wheels", tmp_path / "to") == row.wheel
+    assert (row.wheel == names[0]) is found
+    assert [reason.obstacle for reason in row.reasons] == ([] if found else [Obstacle.PIP])
+
+
+@pytest.mark.pypi
+@pytest.mark.parametrize(("version", "found"), [("20.2.4", False), ("20.3", True)])
+def test_the_first_pip_for_macos_11(
+    old_pips: Path, tmp_path: Path, version: str, found: bool
+) -> None:
+    """Older ones count on from 10: macOS 12 is no successor of 11 to them."""
+    pip = Pip(interpreter=old_interpreter(), path=str(old_pips / version))
+    name = "gdal-3.12.1-cp39-cp39-macosx_11_0_arm64.whl"
+    write_wheel(tmp_path, name)
+    options = ["--platform", "macosx_12_0_arm64", "--python-version", "39", "--abi", "cp39"]
+    picked = pip.picks(tmp_path, tmp_path / "to", [*options, "--implementation", "cp"])
+    assert picked == (name if found else None)
+
+
+@pytest.mark.pypi
+@pytest.mark.parametrize(("version", "found"), [("21.1.3", False), ("21.2", True)])
+def test_the_first_pip_for_musl(old_pips: Path, version: str, found: bool) -> None:
+    assert (old_pips / version / "pip/_vendor/packaging/_musllinux.py").is_file() is found
+
+
+def test_a_name_is_read_as_pip_reads_it(wheels: Path) -> None:
+    assert len(parse_names(NAMES)) == len(NAMES) == len(list(wheels.iterdir()))
+    assert all(isinstance(wheel, Wheel) for wheel in parse_names(NAMES))
