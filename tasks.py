@@ -31,3 +31,25 @@ def clean(_: Context, host: str = "hosts/gdal", everything: bool = False) -> Non
     """Remove outputs that a newer run superseded."""
     extra = ["--all"] if everything else []
     _geowheel("clean", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(
+    help={
+        "host": "folder of the host project; `.`: geowheel itself, as a pure wheel",
+        "index": "index to publish to: a name or a URL",
+        "dry_run": "everything but tag and upload, with the exact list",
+        "push": "push the tag, at the end",
+    }
+)
+def release(
+    _: Context,
+    host: str = "hosts/gdal",
+    index: str = "",
+    dry_run: bool = False,
+    push: bool = False,
+) -> None:
+    """Publish a version: checks, tag, upload; goes on where it stopped."""
+    extra = ["--index", index] if index else []
+    extra += ["--dry-run"] if dry_run else []
+    extra += ["--push"] if push else []
+    _geowheel("release", "--root", str(HERE), "--host", host, *extra)

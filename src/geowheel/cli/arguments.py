@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         commands.clean,
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+    _release_command(subparsers)
     _machine_commands(subparsers)
     with_examples(subparsers)
     return made
@@ -100,6 +101,24 @@ def _lock_command(subparsers: Any) -> None:
         action="store_true",
         help="let pixi.lock be written in a newer format, which an older pixi cannot read",
     )
+
+
+def _release_command(subparsers: Any) -> None:
+    release = _add(
+        subparsers,
+        "release",
+        "publish this version: check, tag, upload what is not there yet",
+        commands.release,
+    )
+    release.add_argument(
+        "--index",
+        metavar="NAME|URL",
+        help="pypi, testpypi, a section of ~/.pypirc or an upload URL (default: as configured)",
+    )
+    release.add_argument(
+        "--dry-run", action="store_true", help="everything but tag and upload; the exact list"
+    )
+    release.add_argument("--push", action="store_true", help="push the tag, at the end")
 
 
 def _machine_commands(subparsers: Any) -> None:

@@ -162,6 +162,16 @@ def clean(call: Call) -> dict[str, Any]:
     return clean(call.project(), everything=call.options.all, console=call.console)
 
 
+def release(call: Call) -> dict[str, Any]:
+    from geowheel.release.act import Wish, release
+    from geowheel.release.subject import open_subject
+
+    options = call.options
+    subject = open_subject(root=call.root, host=options.host, machine=this_machine(call.environ))
+    wish = Wish(index=options.index, dry_run=options.dry_run, push=options.push)
+    return release(subject, wish, call.console)
+
+
 def doctor(call: Call) -> dict[str, Any]:
     from geowheel.doctor import doctor
 
