@@ -112,7 +112,7 @@ def _commands(path: Path, expected: Expected) -> Iterator[list[str]]:
         str(tool_path("pydistcheck")),
         "--ignore", _OWN,
         "--max-allowed-files", str(_MEMBERS),
-        "--max-allowed-size-compressed", f"{expected.limit_mb:g}MB",
+        "--max-allowed-size-compressed", f"{int(expected.limit_mb * 1e6)}B",
         "--max-allowed-size-uncompressed", _INSTALLED,
         str(path),
     ]  # fmt: skip
