@@ -57,7 +57,7 @@ def _controlled(app: Callable[..., Iterable[bytes]], control: Path) -> Callable[
 
 
 def _serve(folder: str, port: str, control: str, user: str, password: str) -> None:
-    import pypiserver
+    import pypiserver  # type: ignore[import-untyped]
 
     app = pypiserver.app(
         roots=[Path(folder)],

@@ -235,8 +235,10 @@ def plant(releasable: Releasable) -> list[Path]:
             {wheel.name: wheel.read_bytes()}, wheel=wheel.name, sha256=sha256,
         )  # fmt: skip
         for stage in ("size", "test", "lab"):
-            about = {"sha256": sha256, "whole": True, "installed": 1000}
-            _record(ledger, stage, str(target), {"wheel": sha256}, **about)
+            _record(
+                ledger, stage, str(target), {"wheel": sha256},
+                sha256=sha256, whole=True, installed=1000,
+            )  # fmt: skip
         wheels.append(wheel)
     return wheels
 
