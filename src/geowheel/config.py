@@ -54,6 +54,15 @@ class Bindings(enum.StrEnum):
     """From the channel's package `gdal`: for platforms that nothing here compiles for."""
 
 
+class Follows(enum.StrEnum):
+    """Whose version the host's wheels have."""
+
+    OWN = "own"
+    """The host's own, in the one place where its build backend reads it."""
+    GDAL = "gdal"
+    """GDAL's, handed to the build backend as GEOWHEEL_HOST_VERSION."""
+
+
 def _doc(text: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
     """What a field means, and what its text (or each of its texts) has to look like as a whole."""
     return {"doc": text, "pattern": pattern}
@@ -184,6 +193,33 @@ class Lab:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Release:
+    """`[tool.geowheel.release]`: what is released, and how it is called."""
+
+    version: Follows = field(
+        default=Follows.OWN,
+        metadata=_doc("whose version the wheels have: the host's own, or GDAL's"),
+    )
+    post: int = field(
+        default=0,
+        metadata=_doc(
+            'with version = "gdal": number of the rebuild of the same GDAL, 1 for 3.12.1.post1; '
+            "`invoke bump --post` raises it"
+        ),
+    )
+    changelog: str = field(
+        default="CHANGELOG.md",
+        metadata=_doc("the changelog, from the host's folder, as keepachangelog.com has it"),
+    )
+
+    def following(self, gdal_version: str) -> str:
+        """The version of wheels that carry this GDAL: `3.12.1.post1`; empty for the host's own."""
+        if self.version is Follows.OWN:
+            return ""
+        return f"{gdal_version}.post{self.post}" if self.post else gdal_version
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """`[tool.geowheel]`: everything about the wheel."""
 
@@ -241,6 +277,7 @@ class Config:
     )
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
     lab: Lab = field(default_factory=Lab, metadata=_doc("the test lab"))
+    release: Release = field(default_factory=Release, metadata=_doc("what is released"))
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:
@@ -413,6 +450,8 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
                 f"{destination!r} is no folder below a package of the wheel",
                 'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
             )
+    if config.release.post < 0 or (config.release.post and config.release.version is Follows.OWN):
+        fault("release.post", 'is a number from 0, of version = "gdal"')
     places = config.places
     if f"{places.gdal_data}/".startswith(f"{places.proj_data}/") or (
         f"{places.proj_data}/".startswith(f"{places.gdal_data}/")
