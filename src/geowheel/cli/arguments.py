@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         commands.clean,
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+    _release_commands(subparsers)
     _machine_commands(subparsers)
     with_examples(subparsers)
     return made
@@ -100,6 +102,34 @@ def _lock_command(subparsers: Any) -> None:
         action="store_true",
         help="let pixi.lock be written in a newer format, which an older pixi cannot read",
     )
+
+
+def _release_commands(subparsers: Any) -> None:
+    """What leads from wheels to a release."""
+    bump = _add(
+        subparsers,
+        "bump",
+        "a new version, in its one source and in the changelog",
+        commands.bump,
+    )
+    which = bump.add_mutually_exclusive_group()
+    which.add_argument(
+        "version",
+        nargs="?",
+        metavar="VERSION",
+        help="the new version (default: what the source says, or GDAL's version where it follows)",
+    )
+    for part in ("major", "minor", "patch", "post"):
+        which.add_argument(
+            f"--{part}", dest="part", action="store_const", const=part, help=f"the next {part}"
+        )
+    bump.add_argument(
+        "--date",
+        type=datetime.date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="of the changelog's entry (default: today)",
+    )
+    bump.add_argument("--dry-run", action="store_true", help="only show what would change")
 
 
 def _machine_commands(subparsers: Any) -> None:
