@@ -1,4 +1,7 @@
-"""Tasks for people: `invoke status`, `invoke clean`. Work that CI does as well is in noxfile.py."""
+"""Tasks for people: `invoke status`, `invoke bump` and the like.
+
+Work that CI does as well is in noxfile.py.
+"""
 
 from __future__ import annotations
 
@@ -53,3 +56,32 @@ def release(
     extra += ["--dry-run"] if dry_run else []
     extra += ["--push"] if push else []
     _geowheel("release", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(
+    help={
+        "host": "folder of the project: hosts/gdal, or . for geowheel itself",
+        "version": "the new version; or one of the next four",
+        "date": "of the changelog's entry, YYYY-MM-DD (default: today)",
+        "dry_run": "only show what would change",
+    }
+)
+def bump(
+    _: Context,
+    host: str = "hosts/gdal",
+    version: str = "",
+    major: bool = False,
+    minor: bool = False,
+    patch: bool = False,
+    post: bool = False,
+    date: str = "",
+    dry_run: bool = False,
+) -> None:
+    """A new version, in its one source and in the changelog."""
+    flags = {"major": major, "minor": minor, "patch": patch, "post": post, "dry-run": dry_run}
+    extra = [f"--{name}" for name, asked in flags.items() if asked]
+    if date:
+        extra += ["--date", date]
+    if version:
+        extra.append(version)
+    _geowheel("bump", "--root", str(HERE), "--host", host, *extra)

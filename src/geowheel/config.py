@@ -56,6 +56,15 @@ class Bindings(enum.StrEnum):
     """From the channel's package `gdal`: for platforms that nothing here compiles for."""
 
 
+class Follows(enum.StrEnum):
+    """Whose version the host's wheels have."""
+
+    OWN = "own"
+    """The host's own, in the one place where its build backend reads it."""
+    GDAL = "gdal"
+    """GDAL's, handed to the build backend as GEOWHEEL_HOST_VERSION."""
+
+
 def _doc(text: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
     """What a field means, and what its text (or each of its texts) has to look like as a whole."""
     return {"doc": text, "pattern": pattern}
@@ -187,8 +196,19 @@ class Lab:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """`[tool.geowheel.release]`: what `invoke release` asks for; alone in a pure project."""
+    """`[tool.geowheel.release]`: what is released, where to and when; alone in a pure project."""
 
+    version: Follows = field(
+        default=Follows.OWN,
+        metadata=_doc("whose version the wheels have: the host's own, or GDAL's"),
+    )
+    post: int = field(
+        default=0,
+        metadata=_doc(
+            'with version = "gdal": number of the rebuild of the same GDAL, 1 for 3.12.1.post1; '
+            "`invoke bump --post` raises it"
+        ),
+    )
     index: str | None = field(
         default=None,
         metadata=_doc(
@@ -215,7 +235,7 @@ class Release:
     )
     changelog: str = field(
         default="CHANGELOG.md",
-        metadata=_doc("the changelog: beside the host's pyproject.toml, else in the root"),
+        metadata=_doc("the changelog, from the host's folder, as keepachangelog.com has it"),
     )
     platforms: tuple[str, ...] | None = field(
         default=None,
@@ -246,6 +266,12 @@ class Release:
         default=100.0,
         metadata=_doc("largest file that the index takes, in decimal megabytes; PyPI's is 100 MiB"),
     )
+
+    def following(self, gdal_version: str) -> str:
+        """The version of wheels that carry this GDAL: `3.12.1.post1`; empty for the host's own."""
+        if self.version is Follows.OWN:
+            return ""
+        return f"{gdal_version}.post{self.post}" if self.post else gdal_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,7 +332,7 @@ class Config:
     )
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
     lab: Lab = field(default_factory=Lab, metadata=_doc("the test lab"))
-    release: Release = field(default_factory=Release, metadata=_doc("releases"))
+    release: Release = field(default_factory=Release, metadata=_doc("what is released"))
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:
@@ -517,6 +543,8 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
                 f"{destination!r} is no folder below a package of the wheel",
                 'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
             )
+    if config.release.post < 0 or (config.release.post and config.release.version is Follows.OWN):
+        fault("release.post", 'is a number from 0, of version = "gdal"')
     places = config.places
     if f"{places.gdal_data}/".startswith(f"{places.proj_data}/") or (
         f"{places.proj_data}/".startswith(f"{places.gdal_data}/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         commands.clean,
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
-    _release_command(subparsers)
+    _release_commands(subparsers)
     _machine_commands(subparsers)
     with_examples(subparsers)
     return made
@@ -103,7 +104,32 @@ def _lock_command(subparsers: Any) -> None:
     )
 
 
-def _release_command(subparsers: Any) -> None:
+def _release_commands(subparsers: Any) -> None:
+    """What leads from wheels to a release."""
+    bump = _add(
+        subparsers,
+        "bump",
+        "a new version, in its one source and in the changelog",
+        commands.bump,
+    )
+    which = bump.add_mutually_exclusive_group()
+    which.add_argument(
+        "version",
+        nargs="?",
+        metavar="VERSION",
+        help="the new version (default: what the source says, or GDAL's version where it follows)",
+    )
+    for part in ("major", "minor", "patch", "post"):
+        which.add_argument(
+            f"--{part}", dest="part", action="store_const", const=part, help=f"the next {part}"
+        )
+    bump.add_argument(
+        "--date",
+        type=datetime.date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="of the changelog's entry (default: today)",
+    )
+    bump.add_argument("--dry-run", action="store_true", help="only show what would change")
     release = _add(
         subparsers,
         "release",

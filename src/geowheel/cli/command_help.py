@@ -25,7 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
-    "to an index": ("release",),
+    "towards a release": ("bump", "release"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -59,6 +59,10 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel cache list", "what is kept, how large it is, when it was last used"),
         ("geowheel cache prune", "what would go: not used for 90 days"),
         ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
+    ),
+    "bump": (
+        ("geowheel bump --minor --dry-run", "what would change for the next minor version"),
+        ("geowheel bump 1.2.0 --date 2026-11-21", "this version, of that day"),
     ),
     "release": (
         ("geowheel release --dry-run", "every check, and what would be published; no upload"),

@@ -6,6 +6,7 @@ Those modules are imported when they are needed: `geowheel --help` waits for non
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import shlex
 import sys
@@ -160,6 +161,20 @@ def clean(call: Call) -> dict[str, Any]:
     from geowheel.housekeeping import clean
 
     return clean(call.project(), everything=call.options.all, console=call.console)
+
+
+def bump(call: Call) -> dict[str, Any]:
+    from geowheel.release.bump import Part, Wish, bump, what_is_released
+
+    options = call.options
+    wish = Wish(
+        version=options.version,
+        part=Part(options.part) if options.part else None,
+        date=options.date or datetime.date.today(),
+        only_show=options.dry_run,
+    )
+    folder = (call.root / options.host).resolve()
+    return bump(what_is_released(folder, call.environ, call.project), wish, call.console)
 
 
 def release(call: Call) -> dict[str, Any]:

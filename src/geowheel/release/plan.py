@@ -131,15 +131,16 @@ def _steps(world: World, files: Sequence[File]) -> Iterator[Step]:
 
 
 def _version_faults(world: World) -> Iterator[Fault]:
-    if world.version == NO_VERSION:
+    yield from world.said.faults
+    if world.version == NO_VERSION and not world.said.faults:
         versions = sorted({wheel.version for wheel in world.wheels})
         yield Fault(
             what="the version of the release is not known",
             where=world.where,
             cause=f"the wheels are of {', '.join(versions)}"
             if versions
-            else "pyproject.toml does not say it, and there is no wheel that does",
-            fix="build the wheels of all targets anew" if versions else "build the wheels first",
+            else "its source does not say it yet: HEAD has no tag of one, or GDAL is not locked",
+            fix="`invoke bump` says what comes next",
         )
 
 
@@ -183,26 +184,13 @@ def _git_faults(world: World) -> Iterator[Fault]:
 
 
 def _changelog_faults(world: World) -> Iterator[Fault]:
-    noted, version = world.noted, world.version
-    fix = "`invoke bump` writes version and changelog"
-    if not noted.there:
+    said = world.said
+    if world.version != NO_VERSION and not said.entry and not said.faults:
         yield Fault(
-            what="there is no changelog",
-            where=str(noted.path),
-            fix=f"{fix}, or name it: [tool.geowheel.release] changelog",
-        )
-    elif version != NO_VERSION and not noted.entry:
-        yield Fault(
-            what=f"the changelog has no entry for {version}",
-            where=str(noted.path),
+            what=f"the changelog has no entry for {world.version}",
+            where=str(said.changelog),
             cause="what is new is still below [Unreleased], or was not written down",
-            fix=fix,
-        )
-    elif noted.entry and not noted.dated:
-        yield Fault(
-            what=f"the changelog's entry for {version} has no date",
-            where=str(noted.path),
-            fix=f"write the heading as `## [{version}] - YYYY-MM-DD`, or let {fix}",
+            fix="`invoke bump` moves it to the version",
         )
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
@@ -14,11 +11,6 @@ from geowheel.config import Release, is_pure, read_toml, release_from
 from geowheel.errors import ConfigError
 from geowheel.ledger import Ledger
 from geowheel.project import CHANNEL_VARIABLE, Machine, Project, open_project
-
-# As hatchling finds it (hatchling.version.core.DEFAULT_PATTERN), in one line of a Python file.
-_IN_CODE: Final = re.compile(
-    r"""(?m)^(?:__version__|VERSION)(?:\s*:\s*str)?\s*=\s*["']v?(.+?)["']"""
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +23,6 @@ class Subject:
     """Holds .geowheel/ and dist/."""
     settings: Release
     machine: Machine
-    stated_version: str | None
-    """What pyproject.toml says or points to; None where the build decides."""
     project: Project | None
     """None: a pure project, whose one wheel needs no GDAL."""
 
@@ -54,10 +44,12 @@ class Subject:
         return self.project is None or self.settings.sdist
 
     @property
+    def pyproject(self) -> Path:
+        return self.folder / "pyproject.toml"
+
+    @property
     def changelog(self) -> Path:
-        """Beside pyproject.toml, else in the root: a host of several may share the root's."""
-        own = self.folder / self.settings.changelog
-        return own if own.is_file() else self.root / self.settings.changelog
+        return self.folder / self.settings.changelog
 
     def tag(self, version: str, repository: Path | None) -> str:
         """The name of a version's tag; hosts below the repository's root have their name in it."""
@@ -92,7 +84,6 @@ def open_subject(*, root: Path, host: Path, machine: Machine) -> Subject:
         root=root,
         settings=settings,
         machine=machine,
-        stated_version=_stated_version(data, path.parent),
         project=project,
     )
 
@@ -100,16 +91,3 @@ def open_subject(*, root: Path, host: Path, machine: Machine) -> Subject:
 def _without_channel(machine: Machine) -> Machine:
     kept = {name: value for name, value in machine.environ.items() if name != CHANNEL_VARIABLE}
     return replace(machine, environ=kept)
-
-
-# To be replaced by geowheel.release.versions.version_of.
-def _stated_version(data: Mapping[str, Any], folder: Path) -> str | None:
-    """[project] version, or that of the file that hatchling reads; None where neither says it."""
-    version = data.get("project", {}).get("version")
-    if isinstance(version, str):
-        return version
-    path = data.get("tool", {}).get("hatch", {}).get("version", {}).get("path")
-    if not isinstance(path, str) or not (folder / path).is_file():
-        return None
-    found = _IN_CODE.search((folder / path).read_text(encoding="utf-8"))
-    return found[1] if found else None

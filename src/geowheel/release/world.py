@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from geowheel.binary.wheel import parse_filename
 from geowheel.config import Release
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
-from geowheel.host_files import host_files
+from geowheel.host_files import git_tags, host_files
 from geowheel.ledger import Ledger, Record
 from geowheel.native.channels import configured_channels
 from geowheel.native.locks import committed_locks
@@ -22,13 +22,14 @@ from geowheel.native.pixi_lock import NativeStack
 from geowheel.project import Project
 from geowheel.targets import Platform, Target, parse_platform
 
-from .changelogs import Noted, read_noted
+from .changelog import read_changelog
 from .checks import check_tools
 from .files import File
 from .git import Git, commit_of_tag, read_git
 from .index import Index, digest_of, find_index, published
 from .journal import Journal, every_built, read_journal
 from .subject import Subject
+from .versions import Origin, version_source, versions_of_tags
 
 NO_VERSION: Final = ""
 SUMS: Final = "SHA256SUMS"
@@ -47,6 +48,19 @@ class Verdict:
     """False: some of the lab's cases only."""
     installed: int = 0
     """Of `size`: bytes once installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the project's own files say of the release."""
+
+    version: str
+    """Empty where nothing says it."""
+    changelog: Path
+    entry: bool = False
+    """The changelog has an entry of that version, and the entry says something."""
+    faults: tuple[Fault, ...] = ()
+    """Why version or changelog cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +124,11 @@ class World:
     pure: bool
     publishes_sdist: bool
     settings: Release
-    version: str
-    """Empty where neither pyproject.toml nor a wheel says one."""
+    said: Said
     tag: str
     git: Git | None
     tagged: str | None
     """The commit that the tag of this version is on."""
-    noted: Noted
     targets: tuple[Target, ...]
     wheels: tuple[Repaired, ...]
     locks: tuple[Lock, ...]
@@ -130,6 +142,11 @@ class World:
     """Digest of what checks files: a check that another tool passed counts no more."""
     wheel_budget_mb: float = 0.0
     installed_budget_mb: float = 0.0
+
+    @property
+    def version(self) -> str:
+        """Empty where nothing says it."""
+        return self.said.version
 
     def in_dist(self, filename: str) -> File | None:
         """The file of that name in dist/."""
@@ -147,26 +164,24 @@ def read_world(subject: Subject, asked_index: str | None) -> World:
     targets = () if project is None else _targets(project, subject.settings)
     locks, stacks = _locks(project, subject.settings, targets)
     wheels = () if project is None else tuple(_wheels(project, subject.ledger, targets, stacks))
-    version = _version(subject, wheels)
-    tag = subject.tag(version, git.root if git else None)
-    journal = read_journal(subject.work, canonicalize_name(subject.name), version)
+    said = _said(subject, stacks, wheels)
+    tag = subject.tag(said.version, git.root if git else None)
     dist = tuple(_dist(subject))
     return World(
         name=subject.name,
-        where=str(subject.folder / "pyproject.toml"),
+        where=str(subject.pyproject),
         pure=project is None,
         publishes_sdist=subject.publishes_sdist,
         settings=subject.settings,
-        version=version,
+        said=said,
         tag=tag,
         git=git,
-        tagged=commit_of_tag(subject.folder, tag, environ) if version else None,
-        noted=read_noted(subject.changelog, version),
+        tagged=commit_of_tag(subject.folder, tag, environ) if said.version else None,
         targets=targets,
         wheels=wheels,
         locks=locks,
         dist=dist,
-        journal=journal,
+        journal=read_journal(subject.work, canonicalize_name(subject.name), said.version),
         on_index=_on_index(subject, asked_index, [item.file for item in dist]),
         sums=_text(subject.dist / SUMS),
         tools=digest(check_tools()),
@@ -191,14 +206,46 @@ def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
     )
 
 
-def _version(subject: Subject, wheels: Sequence[Repaired]) -> str:
-    """What pyproject.toml says, else what all wheels agree on; in its normal form."""
-    versions = {wheel.version for wheel in wheels}
-    text = subject.stated_version or (versions.pop() if len(versions) == 1 else NO_VERSION)
+def _said(
+    subject: Subject, stacks: Mapping[Platform, NativeStack], wheels: Sequence[Repaired]
+) -> Said:
+    faults: list[Fault] = []
+    version = NO_VERSION
     try:
-        return str(Version(text))
-    except InvalidVersion:
-        return NO_VERSION
+        version = _version(subject, stacks) or _agreed(wheels)
+    except GeowheelError as error:
+        faults += error.faults
+    entry = None
+    try:
+        changelog = read_changelog(subject.changelog)
+        entry = changelog.entry(version) if version else None
+    except GeowheelError as error:
+        faults += error.faults
+    return Said(
+        version=version,
+        changelog=subject.changelog,
+        entry=entry is not None and not entry.is_empty,
+        faults=tuple(faults),
+    )
+
+
+def _version(subject: Subject, stacks: Mapping[Platform, NativeStack]) -> str:
+    """What the one source of the version says, in its normal form; empty where it cannot yet."""
+    source = version_source(subject.pyproject, subject.settings)
+    if source.version is not None:
+        return str(Version(source.version))
+    if source.origin is Origin.GDAL:
+        found = {stack.gdal_version for stack in stacks.values()}
+        gdal = found.pop() if len(found) == 1 else NO_VERSION
+        return str(Version(subject.settings.following(gdal) or gdal)) if gdal else NO_VERSION
+    tags = versions_of_tags(git_tags(subject.folder, subject.machine.environ, at_head=True))
+    return str(max(tags)) if tags else NO_VERSION
+
+
+def _agreed(wheels: Sequence[Repaired]) -> str:
+    """The version that all wheels have; empty where there are none, or of several versions."""
+    versions = {wheel.version for wheel in wheels}
+    return versions.pop() if len(versions) == 1 else NO_VERSION
 
 
 # --- locks -----------------------------------------------------------------------------------
