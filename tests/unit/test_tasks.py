@@ -46,6 +46,12 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
         ),
         ("bump", {"minor": True}, ["bump", "--minor"]),
         ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
+        ("release", {"host": "."}, ["release"]),
+        (
+            "release",
+            {"index": "testpypi", "dry_run": True, "push": True},
+            ["release", "--index", "testpypi", "--dry-run", "--push"],
+        ),
     ],
 )
 def test_a_task_becomes_geowheel(

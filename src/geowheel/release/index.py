@@ -268,7 +268,7 @@ def _sections(environ: Mapping[str, str]) -> dict[str, tuple[str, tuple[str, str
     except (OSError, ValueError, RuntimeError, configparser.Error):
         return {}  # twine says what is wrong with it, without what is in it
     found: dict[str, tuple[str, tuple[str, str] | None]] = {}
-    for name in parser.get("distutils", "index-servers", fallback="").split():
+    for name in parser.get("distutils", "index-servers", fallback="pypi testpypi").split():
         if not parser.has_section(name):
             continue
         url = parser.get(name, "repository", fallback=_KNOWN.get(name, ("",))[0])
