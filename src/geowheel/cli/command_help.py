@@ -25,7 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
-    "towards a release": ("bump",),
+    "towards a release": ("bump", "export", "collect"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -64,6 +64,8 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel bump --minor --dry-run", "what would change for the next minor version"),
         ("geowheel bump 1.2.0 --date 2026-11-21", "this version, of that day"),
     ),
+    "export": (("geowheel export dist/export", "every wheel that is built here"),),
+    "collect": (("geowheel collect artifacts", "of every folder in it that was exported"),),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (
         ("geowheel schema --pyproject > .pyproject.schema.json", "for an editor: see the docs"),
