@@ -85,3 +85,14 @@ def bump(
     if version:
         extra.append(version)
     _geowheel("bump", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(
+    help={
+        "folder": "what `geowheel export` wrote, or a folder of such folders",
+        "host": "folder of the host project",
+    }
+)
+def collect(_: Context, folder: str, host: str = "hosts/gdal") -> None:
+    """Check what other machines exported, and take it over."""
+    _geowheel("collect", "--root", str(HERE), "--host", host, folder)

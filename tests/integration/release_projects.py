@@ -204,6 +204,7 @@ class Planted:
 
 def planted_host(locked: Sandbox) -> Planted:
     """Of a sandbox with committed locks; what is planted is what the stages would have recorded."""
+    locked.edit("pyproject.toml", 'name = "host"\n', 'name = "host"\nversion = "1.0"\n')
     (locked.root / "CHANGELOG.md").write_text(CHANGELOG, encoding="utf-8")
     (locked.root / ".gitignore").write_text(IGNORED, encoding="utf-8")
     made = Releasable(root=locked.root, home=locked.home)

@@ -44,6 +44,7 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
             {"version": "1.2.0", "dry_run": True, "date": "2026-11-21", "host": "."},
             ["bump", "1.2.0", "--dry-run", "--date", "2026-11-21"],
         ),
+        ("collect", {"folder": "artifacts"}, ["collect", "artifacts"]),
         ("bump", {"minor": True}, ["bump", "--minor"]),
         ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
         ("release", {"host": "."}, ["release"]),

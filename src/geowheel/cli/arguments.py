@@ -130,6 +130,26 @@ def _release_commands(subparsers: Any) -> None:
         help="of the changelog's entry (default: today)",
     )
     bump.add_argument("--dry-run", action="store_true", help="only show what would change")
+    export = _stage_command(
+        subparsers,
+        "export",
+        "what is built here, with its records, for another machine's `collect`",
+        commands.export,
+    )
+    export.add_argument("folder", type=Path, metavar="DIR", help="a new folder for it")
+    collect = _add(
+        subparsers,
+        "collect",
+        "check what other machines exported, and take it over",
+        commands.collect,
+    )
+    collect.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="what `export` wrote, or a folder of such folders",
+    )
     release = _add(
         subparsers,
         "release",

@@ -25,7 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
-    "towards a release": ("bump", "release"),
+    "towards a release": ("bump", "export", "collect", "release"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -64,6 +64,8 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel bump --minor --dry-run", "what would change for the next minor version"),
         ("geowheel bump 1.2.0 --date 2026-11-21", "this version, of that day"),
     ),
+    "export": (("geowheel export dist/export", "every wheel that is built here"),),
+    "collect": (("geowheel collect artifacts", "of every folder in it that was exported"),),
     "release": (
         ("geowheel release --dry-run", "every check, and what would be published; no upload"),
         ("geowheel release --index testpypi", "to another index than the configured one"),

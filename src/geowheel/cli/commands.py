@@ -177,6 +177,20 @@ def bump(call: Call) -> dict[str, Any]:
     return bump(what_is_released(folder, call.environ, call.project), wish, call.console)
 
 
+def export(call: Call) -> dict[str, Any]:
+    from geowheel.release.exports import export
+
+    request = _request(call, ("repair",))
+    return export(request, call.options.folder.absolute(), call.console)
+
+
+def collect(call: Call) -> dict[str, Any]:
+    from geowheel.release.collect import collect
+
+    folders = [folder.absolute() for folder in call.options.folders]
+    return collect(call.project(), folders, call.console)
+
+
 def release(call: Call) -> dict[str, Any]:
     from geowheel.release.act import Wish, release
     from geowheel.release.subject import open_subject

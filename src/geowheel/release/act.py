@@ -24,7 +24,7 @@ from .journal import Journal, Uploaded
 from .plan import Kind, Plan, decide
 from .subject import Subject
 from .upload import there, upload
-from .world import SUMS, World, path_of, read_world
+from .world import NO_VERSION, SUMS, World, path_of, read_world
 
 _TOOLS: Final = "twine, check-wheel-contents, pydistcheck and us"
 
@@ -104,7 +104,7 @@ def _check(
         require_tools()
     except MachineError as error:
         return list(error.faults), journal
-    if not waiting:
+    if not waiting or world.version == NO_VERSION:
         return [], journal
     expected = Expected(name=world.name, version=world.version, limit_mb=world.settings.limit_mb)
     environ = subject.machine.environ

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -17,13 +17,15 @@ from geowheel.errors import Fault, GeowheelError
 from geowheel.host_files import git_tags, host_files
 from geowheel.ledger import Ledger, Record
 from geowheel.native.channels import configured_channels
-from geowheel.native.locks import committed_locks
-from geowheel.native.pixi_lock import NativeStack
+from geowheel.native.locks import Locks, committed_locks
+from geowheel.pipeline import SOURCES_COMPONENT
 from geowheel.project import Project
 from geowheel.targets import Platform, Target, parse_platform
 
 from .changelog import read_changelog
 from .checks import check_tools
+from .collect import COLLECTED, MADE_FROM, made_from
+from .exports import state_of
 from .files import File
 from .git import Git, commit_of_tag, read_git
 from .index import Index, digest_of, find_index, published
@@ -33,8 +35,6 @@ from .versions import Origin, version_source, versions_of_tags
 
 NO_VERSION: Final = ""
 SUMS: Final = "SHA256SUMS"
-TOOLKIT: Final = "geowheel's own sources"
-"""The component of every key that names the toolkit, in `geowheel.pipeline`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,9 +162,9 @@ def read_world(subject: Subject, asked_index: str | None) -> World:
     environ = subject.machine.environ
     project, git = subject.project, read_git(subject.folder, environ)
     targets = () if project is None else _targets(project, subject.settings)
-    locks, stacks = _locks(project, subject.settings, targets)
-    wheels = () if project is None else tuple(_wheels(project, subject.ledger, targets, stacks))
-    said = _said(subject, stacks, wheels)
+    locks, usable = _locks(project, subject.settings, targets)
+    wheels = () if project is None else tuple(_wheels(project, subject.ledger, targets, usable))
+    said = _said(subject, usable, wheels)
     tag = subject.tag(said.version, git.root if git else None)
     dist = tuple(_dist(subject))
     return World(
@@ -206,13 +206,11 @@ def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
     )
 
 
-def _said(
-    subject: Subject, stacks: Mapping[Platform, NativeStack], wheels: Sequence[Repaired]
-) -> Said:
+def _said(subject: Subject, locks: Mapping[Platform, Locks], wheels: Sequence[Repaired]) -> Said:
     faults: list[Fault] = []
     version = NO_VERSION
     try:
-        version = _version(subject, stacks) or _agreed(wheels)
+        version = _version(subject, locks) or _agreed(wheels)
     except GeowheelError as error:
         faults += error.faults
     entry = None
@@ -229,13 +227,13 @@ def _said(
     )
 
 
-def _version(subject: Subject, stacks: Mapping[Platform, NativeStack]) -> str:
+def _version(subject: Subject, locks: Mapping[Platform, Locks]) -> str:
     """What the one source of the version says, in its normal form; empty where it cannot yet."""
     source = version_source(subject.pyproject, subject.settings)
     if source.version is not None:
         return str(Version(source.version))
     if source.origin is Origin.GDAL:
-        found = {stack.gdal_version for stack in stacks.values()}
+        found = {usable.stack.gdal_version for usable in locks.values()}
         gdal = found.pop() if len(found) == 1 else NO_VERSION
         return str(Version(subject.settings.following(gdal) or gdal)) if gdal else NO_VERSION
     tags = versions_of_tags(git_tags(subject.folder, subject.machine.environ, at_head=True))
@@ -253,23 +251,23 @@ def _agreed(wheels: Sequence[Repaired]) -> str:
 
 def _locks(
     project: Project | None, settings: Release, targets: Sequence[Target]
-) -> tuple[tuple[Lock, ...], dict[Platform, NativeStack]]:
-    """The committed locks of each platform, and the native stacks of those that can be used."""
+) -> tuple[tuple[Lock, ...], dict[Platform, Locks]]:
+    """What is wrong with the committed locks of each platform, and those that can be used."""
     found: list[Lock] = []
-    stacks: dict[Platform, NativeStack] = {}
+    usable: dict[Platform, Locks] = {}
     for platform in dict.fromkeys(target.platform for target in targets):
         if project is None:
             continue
         try:
-            stack = committed_locks(project, platform).stack
+            locks = committed_locks(project, platform)
             allowed = _allowed(project, settings, platform)
         except GeowheelError as error:
             found.append(Lock(platform=platform, faults=error.faults))
             continue
-        stacks[platform] = stack
-        used = {package.channel_url for package in stack.packages}
+        usable[platform] = locks
+        used = {package.channel_url for package in locks.stack.packages}
         found.append(Lock(platform=platform, strange_channels=tuple(sorted(used - allowed))))
-    return tuple(found), stacks
+    return tuple(found), usable
 
 
 def _allowed(project: Project, settings: Release, platform: Platform) -> set[str]:
@@ -283,13 +281,60 @@ def _allowed(project: Project, settings: Release, platform: Platform) -> set[str
 # --- the ledger ------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Now:
+    """What wheels would be made from now."""
+
+    ledger: Ledger
+    locks: Mapping[Platform, Locks]
+    files: str
+    """Digest of the host's files, as `build` has it in its key."""
+    elsewhere: Mapping[str, Any]
+    """The same and the locks, as `collect` keeps them."""
+
+    def has_stack(self, repair: Record) -> bool:
+        """Whether the prefix that was bundled from holds the packages that the lock names."""
+        _, _, platform = repair.subject.partition("-")
+        if platform not in self.locks:
+            return False
+        if (there := _made_from(repair)) is not None:
+            return bool(there["locks"].get(platform) == self.elsewhere["locks"].get(platform))
+        wanted = digest(self.locks[Platform(platform)].stack.packages)
+        return any(
+            fetch.components.get("packages") == wanted
+            for fetch in self.ledger.records("fetch", platform)
+            if fetch.content == repair.components.get("prefix")
+        )
+
+    def has_files(self, repair: Record) -> bool:
+        """Whether the raw wheel that was repaired is one that was built from the host's files."""
+        if (there := _made_from(repair)) is not None:
+            return bool(there["files"] == self.elsewhere["files"])
+        return any(
+            build.components.get("host files") == self.files
+            for build in self.ledger.records("build", repair.subject)
+            if any(output.sha256 == repair.components.get("raw") for output in build.outputs)
+        )
+
+
+def _made_from(record: Record) -> Mapping[str, Any] | None:
+    """Of a record that was collected: what its wheel was made from there."""
+    found = record.facts.get(COLLECTED, {}).get(MADE_FROM)
+    return found if isinstance(found, Mapping) and {"files", "locks"} <= set(found) else None
+
+
 def _wheels(
     project: Project,
     ledger: Ledger,
     targets: Sequence[Target],
-    stacks: Mapping[Platform, NativeStack],
+    locks: Mapping[Platform, Locks],
 ) -> Iterator[Repaired]:
-    files = digest(host_files(project.folder, project.machine.environ))
+    now = _Now(
+        ledger=ledger,
+        locks=locks,
+        files=digest(host_files(project.folder, project.machine.environ)),
+        elsewhere=made_from(state_of(project, locks, ())),
+    )
     for target in targets:
         record = ledger.latest(str(target), "repair")
         if record is None:
@@ -301,32 +346,11 @@ def _wheels(
             sha256=str(record.facts["sha256"]),
             version=parse_filename(filename)[1],
             locked=record.components.get("locked") == digest(True),
-            of_lock=_is_of_stack(record, ledger, stacks.get(target.platform)),
-            of_files=_is_of_files(record, ledger, files),
-            toolkit=record.components.get(TOOLKIT, ""),
+            of_lock=now.has_stack(record),
+            of_files=now.has_files(record),
+            toolkit=record.components.get(SOURCES_COMPONENT, ""),
             verdicts=tuple(_verdicts(ledger, target)),
         )
-
-
-def _is_of_stack(repair: Record, ledger: Ledger, stack: NativeStack | None) -> bool:
-    """Whether the prefix that was bundled from holds the packages that the lock names."""
-    if stack is None:
-        return False
-    wanted = digest(stack.packages)
-    return any(
-        fetch.components.get("packages") == wanted
-        for fetch in ledger.records("fetch", str(stack.platform))
-        if fetch.content == repair.components.get("prefix")
-    )
-
-
-def _is_of_files(repair: Record, ledger: Ledger, files: str) -> bool:
-    """Whether the raw wheel that was repaired is one that was built from these files."""
-    return any(
-        build.components.get("host files") == files
-        for build in ledger.records("build", repair.subject)
-        if any(output.sha256 == repair.components.get("raw") for output in build.outputs)
-    )
 
 
 def _verdicts(ledger: Ledger, target: Target) -> Iterator[Verdict]:
