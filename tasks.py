@@ -1,4 +1,7 @@
-"""Tasks for people: `invoke status`, `invoke clean`. Work that CI does as well is in noxfile.py."""
+"""Tasks for people: `invoke status`, `invoke bump` and the like.
+
+Work that CI does as well is in noxfile.py.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +40,65 @@ def clean(_: Context, host: str = "hosts/gdal", everything: bool = False) -> Non
 def coverage(_: Context, host: str = "hosts/gdal") -> None:
     """Which wheel pip picks on which system, or why none and what to do."""
     _geowheel("coverage", "--root", str(HERE), "--host", host)
+
+
+@task(
+    help={
+        "host": "folder of the host project; `.`: geowheel itself, as a pure wheel",
+        "index": "index to publish to: a name or a URL",
+        "dry_run": "everything but tag and upload, with the exact list",
+        "push": "push the tag, at the end",
+    }
+)
+def release(
+    _: Context,
+    host: str = "hosts/gdal",
+    index: str = "",
+    dry_run: bool = False,
+    push: bool = False,
+) -> None:
+    """Publish a version: checks, tag, upload; goes on where it stopped."""
+    extra = ["--index", index] if index else []
+    extra += ["--dry-run"] if dry_run else []
+    extra += ["--push"] if push else []
+    _geowheel("release", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(
+    help={
+        "host": "folder of the project: hosts/gdal, or . for geowheel itself",
+        "version": "the new version; or one of the next four",
+        "date": "of the changelog's entry, YYYY-MM-DD (default: today)",
+        "dry_run": "only show what would change",
+    }
+)
+def bump(
+    _: Context,
+    host: str = "hosts/gdal",
+    version: str = "",
+    major: bool = False,
+    minor: bool = False,
+    patch: bool = False,
+    post: bool = False,
+    date: str = "",
+    dry_run: bool = False,
+) -> None:
+    """A new version, in its one source and in the changelog."""
+    flags = {"major": major, "minor": minor, "patch": patch, "post": post, "dry-run": dry_run}
+    extra = [f"--{name}" for name, asked in flags.items() if asked]
+    if date:
+        extra += ["--date", date]
+    if version:
+        extra.append(version)
+    _geowheel("bump", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(
+    help={
+        "folder": "what `geowheel export` wrote, or a folder of such folders",
+        "host": "folder of the host project",
+    }
+)
+def collect(_: Context, folder: str, host: str = "hosts/gdal") -> None:
+    """Check what other machines exported, and take it over."""
+    _geowheel("collect", "--root", str(HERE), "--host", host, folder)

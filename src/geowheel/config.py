@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -25,7 +25,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from .errors import ConfigError, Fault
 from .lab.cases import PEERS
 from .places import Layout, Places
-from .targets import PYTHON_VERSION, System
+from .targets import PYTHON_VERSION, Platform, System
 
 TABLE = "tool.geowheel"
 GRIDS = "proj-data"
@@ -33,6 +33,8 @@ GRIDS = "proj-data"
 SYSTEM_VERSION = re.compile(r"\d+\.\d+")
 # Below a folder of the wheel: nothing else belongs at the top of site-packages.
 _DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
+VERDICTS: Final = ("size", "test", "lab")
+"""Stages that judge a repaired wheel."""
 T = TypeVar("T")
 
 
@@ -52,6 +54,15 @@ class Bindings(enum.StrEnum):
     """From GDAL's own sdist, here, for each interpreter."""
     PREBUILT = "prebuilt"
     """From the channel's package `gdal`: for platforms that nothing here compiles for."""
+
+
+class Follows(enum.StrEnum):
+    """Whose version the host's wheels have."""
+
+    OWN = "own"
+    """The host's own, in the one place where its build backend reads it."""
+    GDAL = "gdal"
+    """GDAL's, handed to the build backend as GEOWHEEL_HOST_VERSION."""
 
 
 def _doc(text: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
@@ -184,6 +195,86 @@ class Lab:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Release:
+    """`[tool.geowheel.release]`: what is released, where to and when; alone in a pure project."""
+
+    version: Follows = field(
+        default=Follows.OWN,
+        metadata=_doc("whose version the wheels have: the host's own, or GDAL's"),
+    )
+    post: int = field(
+        default=0,
+        metadata=_doc(
+            'with version = "gdal": number of the rebuild of the same GDAL, 1 for 3.12.1.post1; '
+            "`invoke bump --post` raises it"
+        ),
+    )
+    index: str | None = field(
+        default=None,
+        metadata=_doc(
+            "index to publish to: `pypi`, `testpypi`, a section of ~/.pypirc or the URL that takes "
+            "uploads; --index overrides it"
+        ),
+    )
+    simple: str | None = field(
+        default=None,
+        metadata=_doc(
+            "URL of that index's simple API, where it is neither PyPI's nor the upload URL's "
+            "folder simple/"
+        ),
+    )
+    branch: str = field(
+        default="main", metadata=_doc("branch that releases are made from, the default branch")
+    )
+    tag: str | None = field(
+        default=None,
+        metadata=_doc(
+            'name of a release\'s tag, with `{version}` in it (default: "v{version}"; for a host '
+            "below the repository's root its name and a hyphen before that)"
+        ),
+    )
+    changelog: str = field(
+        default="CHANGELOG.md",
+        metadata=_doc("the changelog, from the host's folder, as keepachangelog.com has it"),
+    )
+    platforms: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_doc(
+            'platforms that each release has wheels for, such as ["linux-64", "osx-arm64"] '
+            "(default: that of the machine that releases)"
+        ),
+    )
+    channels: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_doc(
+            "channels that packages of a published wheel may be locked from (default: all that "
+            "pixi.toml names)"
+        ),
+    )
+    verdicts: tuple[str, ...] = field(
+        default=VERDICTS,
+        metadata=_doc("verdicts without which no wheel is published: any of size, test, lab"),
+    )
+    sdist: bool = field(
+        default=False,
+        metadata=_doc(
+            "whether an sdist is published as well: without the payload, so only where the host is "
+            "of use without it (a pure project always publishes one)"
+        ),
+    )
+    limit_mb: float = field(
+        default=100.0,
+        metadata=_doc("largest file that the index takes, in decimal megabytes; PyPI's is 100 MiB"),
+    )
+
+    def following(self, gdal_version: str) -> str:
+        """The version of wheels that carry this GDAL: `3.12.1.post1`; empty for the host's own."""
+        if self.version is Follows.OWN:
+            return ""
+        return f"{gdal_version}.post{self.post}" if self.post else gdal_version
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """`[tool.geowheel]`: everything about the wheel."""
 
@@ -241,6 +332,7 @@ class Config:
     )
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
     lab: Lab = field(default_factory=Lab, metadata=_doc("the test lab"))
+    release: Release = field(default_factory=Release, metadata=_doc("what is released"))
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:
@@ -353,6 +445,44 @@ def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
     )
 
 
+def is_pure(data: Mapping[str, Any]) -> bool:
+    """Whether a parsed pyproject.toml asks geowheel for no GDAL: at most for its own release."""
+    table = data.get("tool", {}).get("geowheel", {})
+    return isinstance(table, Mapping) and set(table) <= {"release"}
+
+
+def release_from(data: Mapping[str, Any], path: Path) -> Release:
+    """`[tool.geowheel.release]` of a pure project; raises ConfigError with every fault at once."""
+    faults: list[Fault] = []
+    table = data.get("tool", {}).get("geowheel", {}).get("release", {})
+    release = _Reader(path=path, faults=faults).table(Release, table, f"{TABLE}.release")
+    if release is not None:
+        faults += _check_release(release, path)
+    if faults or release is None:
+        raise ConfigError(faults)
+    return release
+
+
+def _check_release(release: Release, path: Path) -> list[Fault]:
+    """What is wrong with `[tool.geowheel.release]`."""
+    found: list[tuple[str, str, str]] = []
+    for key, values, known in (
+        ("platforms", release.platforms or (), tuple(Platform)),
+        ("verdicts", release.verdicts, VERDICTS),
+    ):
+        found += [
+            (key, f"{value!r} is none that is known", f"use some of {', '.join(known)}")
+            for value in values
+            if value not in known
+        ]
+    if release.tag is not None and "{version}" not in release.tag:
+        found.append(("tag", f"{release.tag!r} has no {{version}}", 'such as "v{version}"'))
+    return [
+        Fault(what=f"[{TABLE}.release] {key}: {what}", where=str(path), fix=fix)
+        for key, what, fix in found
+    ]
+
+
 def _unreadable(requires: object, path: Path) -> list[Fault]:
     if not isinstance(requires, list):
         return [Fault(what="[build-system] requires must be a list of strings", where=str(path))]
@@ -413,12 +543,14 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
                 f"{destination!r} is no folder below a package of the wheel",
                 'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
             )
+    if config.release.post < 0 or (config.release.post and config.release.version is Follows.OWN):
+        fault("release.post", 'is a number from 0, of version = "gdal"')
     places = config.places
     if f"{places.gdal_data}/".startswith(f"{places.proj_data}/") or (
         f"{places.proj_data}/".startswith(f"{places.gdal_data}/")
     ):
         fault("data", f"gdal and proj would share {places.gdal_data}", "name two folders")
-    return faults
+    return [*faults, *_check_release(config.release, path)]
 
 
 def allows(specifiers: SpecifierSet, python: str) -> bool:

@@ -102,3 +102,9 @@ class WheelTestError(GeowheelError):
     """A repaired wheel failed a probe or the host's tests."""
 
     exit_code = 10
+
+
+class ReleaseError(GeowheelError):
+    """A release is blocked: each fault is one reason."""
+
+    exit_code = 11

@@ -81,6 +81,8 @@ def _rows(versions: Iterable[str]) -> Iterator[_Row]:
     yield row("wheel", "the main job: fetch to test, for the running interpreter", "wheel")
     yield row("plan", "what `wheel` would run and why, running nothing", "plan")
     yield row("matrix", "every target: how its wheel can be made here, and why not", "matrix")
+    yield row("export", "what is built here, for another machine: -- DIR", "export")
+    yield row("collect", "check what other machines exported, and take it over: -- DIR", "collect")
     for version in versions:
         for stage in STAGES:
             if stage.scope is Scope.TARGET and stage.name not in {"repair", "size"}:

@@ -20,6 +20,8 @@ from .stages import Scope, Stage, needed
 from .stages.contract import Inputs, StageModule, load
 from .targets import Target
 
+SOURCES_COMPONENT: Final = "geowheel's own sources"
+"""The name of `toolkit_digest` among the components of every key."""
 SOURCES: Final = ("*.py", "*.toml", "*.json", "*.sh")
 
 
@@ -117,7 +119,7 @@ def _prepare(
     module = load(stage)
     inputs = module.inputs(context, {name: done[name] for name in stage.upstream})
     components = inputs.components() | {
-        "geowheel's own sources": toolkit_digest(),
+        SOURCES_COMPONENT: toolkit_digest(),
         "tools": digest({name: version(name) for name in stage.tools}),
     }
     return (

@@ -219,7 +219,7 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
     if (record := finished.records.get("repair")) is not None:
         _hand_over(request, record)
         if request.destination is None:
-            _retire(request, record, console)
+            retire(request.project, request.ledger, record, console)
     if finished.error is not None and len(request.targets) > 1:  # else the end says it
         console.line(str(finished.error), style="red")
     return finished
@@ -280,13 +280,13 @@ def _hand_over(request: Request, record: Record) -> None:
         part.replace(goal)
 
 
-def _retire(request: Request, current: Record, console: Console) -> None:
+def retire(project: Project, ledger: Ledger, current: Record, console: Console) -> None:
     """Take wheels of the same target out of dist/ that an earlier run put there.
 
     Only what a record of ours names by its bytes: anything else in dist/ is somebody else's.
     """
-    for record in request.ledger.records("repair", current.subject):
-        wheel = request.project.dist / str(record.facts["wheel"])
+    for record in ledger.records("repair", current.subject):
+        wheel = project.dist / str(record.facts["wheel"])
         if wheel.name == current.facts["wheel"] or not wheel.is_file():
             continue
         if sha256_file(wheel) == record.facts["sha256"]:

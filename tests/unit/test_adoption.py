@@ -11,10 +11,10 @@ import pytest
 
 from geowheel.adoption import facts as facts_module
 from geowheel.adoption.facts import read_facts
-from geowheel.adoption.planning import Change
-from geowheel.adoption.writing import shown, write
+from geowheel.adoption.showing import shown
 from geowheel.cli import main
 from geowheel.config import read_host
+from geowheel.edits import Change, write
 from geowheel.errors import ConfigError, UsageError
 from geowheel.places import Layout
 
@@ -272,7 +272,7 @@ def test_modes_and_links_stay(tmp_path: Path) -> None:
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "real.txt").chmod(0o640)
     (tmp_path / "old.txt").symlink_to("real.txt")
-    write([EDIT], tmp_path)
+    write([EDIT], tmp_path, command="geowheel init")
     assert (tmp_path / "old.txt").is_symlink()
     assert (tmp_path / "real.txt").read_text() == EDIT.after
     assert (tmp_path / "real.txt").stat().st_mode & 0o777 == 0o640
@@ -294,7 +294,11 @@ def test_all_or_nothing(tmp_path: Path, fails_at: int, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(OSError, match="No space left"):
-        write([EDIT, NEW, Change(path="c.txt", before=None, after="")], tmp_path)
+        write(
+            [EDIT, NEW, Change(path="c.txt", before=None, after="")],
+            tmp_path,
+            command="geowheel init",
+        )
     assert everything(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == ["old.txt"]
 
@@ -303,5 +307,5 @@ def test_all_or_nothing(tmp_path: Path, fails_at: int, monkeypatch: pytest.Monke
 def test_a_file_that_changed_meanwhile_is_not_written_over(tmp_path: Path, change: Change) -> None:
     (tmp_path / "old.txt").write_text("edited")
     with pytest.raises(UsageError, match="changed while"):
-        write([NEW, change], tmp_path)
+        write([NEW, change], tmp_path, command="geowheel init")
     assert everything(tmp_path) == {"old.txt": b"edited"}

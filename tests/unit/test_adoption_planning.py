@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from geowheel.adoption import templates
 from geowheel.adoption.detection import find_pythons
 from geowheel.adoption.facts import Facts, Pixi, PixiEnvironment, Wishes
-from geowheel.adoption.planning import Change, Plan, appended, plan
+from geowheel.adoption.planning import Plan, appended, plan
 from geowheel.config import Config, host_from
+from geowheel.edits import Change
 from geowheel.errors import ConfigError, UsageError
 from geowheel.native.pixi import OLDEST
 from geowheel.places import Layout

@@ -105,6 +105,7 @@ class World:
         backend: str = "hatchling.build",
         locked: Sequence[str] = (),
         python: str = "3.12",
+        host_version: str = "",
     ) -> Outcome:
         downloads = tuple(
             Download(name=name, version="1", file_name=f"{name}.whl", url="", sha256=name)
@@ -122,7 +123,7 @@ class World:
             requirements=downloads, interpreter=make_interpreter(python),
             prefix=Made(folder=self.root / "fetch" / "prefix", content=""), toolchain=TOOLCHAIN,
             platform=Platform.LINUX_64, gdal_version="3.10.2", git="", store=store,
-            cache=self.root / "cache",
+            host_version=host_version, cache=self.root / "cache",
             environ={"PATH": "/usr/bin", "CC": "/opt/cc", "CFLAGS": "-O3"},
         )  # fmt: skip
         self.made.mkdir()
@@ -187,6 +188,20 @@ def test_the_backend_gets_an_isolated_environment_and_the_version_of_gdal(world:
         assert env["CFLAGS"].startswith("-O2 "), "setuptools takes it in place of all flags"
         assert "-DNDEBUG" in env["CFLAGS"]
         assert "SETUPTOOLS_SCM_PRETEND_VERSION" not in env
+
+
+def test_a_host_that_follows_gdal_is_told_its_version(world: World) -> None:
+    world.backend.version = "3.10.2.post1"
+    assert world.build(host_version="3.10.2.post1").facts["version"] == "3.10.2.post1"
+    for _, _, env in world.backend.calls:
+        assert env["GEOWHEEL_HOST_VERSION"] == "3.10.2.post1"
+
+
+def test_a_backend_that_does_not_listen_is_a_build_error(world: World) -> None:
+    with pytest.raises(BuildError, match=r"has version 1\.0 instead of 3\.10\.2\.post1") as caught:
+        world.build(host_version="3.10.2.post1")
+    assert "GEOWHEEL_HOST_VERSION" in str(caught.value)
+    assert all("GEOWHEEL_HOST_VERSION" in env for _, _, env in world.backend.calls)
 
 
 def test_a_backend_that_compiles_finds_gdal_and_writes_no_path(world: World) -> None:

@@ -1,7 +1,7 @@
 """`geowheel init`: what a project lacks for a wheel with GDAL inside; shown, asked about, written.
 
 Facts are read (`facts`), a plan is made of them (`detection`, `planning`, `templates`: pure), shown
-and written (`writing`). Existing files are only ever appended to.
+(`showing`) and written. Existing files are only ever appended to.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 
 from geowheel import __version__
 from geowheel.console import Console
+from geowheel.edits import write
 from geowheel.errors import UsageError
 
 from .facts import Wishes, read_facts
 from .planning import Plan, plan
-from .writing import show, write
+from .showing import show
 
 __all__ = ["Wishes", "adopt"]
 
@@ -52,7 +53,7 @@ def adopt(
         console.line("nothing was written")
         return _summary(made, written=False)
     else:
-        write(made.changes, folder)
+        write(made.changes, folder, command="geowheel init")
         console.line(f"written: {', '.join(change.path for change in made.changes)}", style="green")
     console.line()
     console.line("next:")

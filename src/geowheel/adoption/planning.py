@@ -10,6 +10,7 @@ from keyword import iskeyword
 from typing import Any, Final
 
 from geowheel.config import host_from
+from geowheel.edits import Change
 from geowheel.errors import ConfigError, UsageError
 from geowheel.places import Layout
 
@@ -31,17 +32,6 @@ At the top of {package}/__init__.py, before an extension module of the project i
     else:
         configure()"""
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One file that is to be written; what is there already is the beginning of what will be."""
-
-    path: str
-    """Below the project's folder, with slashes."""
-    before: str | None
-    """None: there is no such file."""
-    after: str
 
 
 @dataclass(frozen=True, kw_only=True)

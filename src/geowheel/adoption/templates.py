@@ -128,9 +128,10 @@ def new_gdal_pyproject(name: str, table: str) -> str:
         f'[project]\nname = {toml_string(name)}\ndynamic = ["version"]\n'
         'requires-python = ">=3.11"\n\n'
         "# The version is the locked libgdal's: geowheel hands it over.\n"
-        '[tool.hatch.version]\nsource = "env"\nvariable = "GEOWHEEL_GDAL_VERSION"\n\n'
+        '[tool.hatch.version]\nsource = "env"\nvariable = "GEOWHEEL_HOST_VERSION"\n\n'
         "# There is nothing here for hatchling to pack: geowheel adds GDAL.\n"
         f"[tool.hatch.build.targets.wheel]\nbypass-selection = true\n\n{table}\n"
+        '[tool.geowheel.release]\nversion = "gdal"\n\n'
         f'{_PROBED_WITH_NUMPY}[tool.geowheel.test]\nrequires = ["numpy>=2"]\n'
     )
 

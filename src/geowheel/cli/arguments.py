@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         commands.clean,
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+    _release_commands(subparsers)
     _machine_commands(subparsers)
     with_examples(subparsers)
     return made
@@ -130,6 +131,69 @@ def _coverage_command(subparsers: Any) -> None:
         metavar="YYYY-MM-DD",
         help="mark systems that are out of support on that day (default: today)",
     )
+
+
+def _release_commands(subparsers: Any) -> None:
+    """What leads from wheels to a release."""
+    bump = _add(
+        subparsers,
+        "bump",
+        "a new version, in its one source and in the changelog",
+        commands.bump,
+    )
+    which = bump.add_mutually_exclusive_group()
+    which.add_argument(
+        "version",
+        nargs="?",
+        metavar="VERSION",
+        help="the new version (default: what the source says, or GDAL's version where it follows)",
+    )
+    for part in ("major", "minor", "patch", "post"):
+        which.add_argument(
+            f"--{part}", dest="part", action="store_const", const=part, help=f"the next {part}"
+        )
+    bump.add_argument(
+        "--date",
+        type=datetime.date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="of the changelog's entry (default: today)",
+    )
+    bump.add_argument("--dry-run", action="store_true", help="only show what would change")
+    export = _stage_command(
+        subparsers,
+        "export",
+        "what is built here, with its records, for another machine's `collect`",
+        commands.export,
+    )
+    export.add_argument("folder", type=Path, metavar="DIR", help="a new folder for it")
+    collect = _add(
+        subparsers,
+        "collect",
+        "check what other machines exported, and take it over",
+        commands.collect,
+    )
+    collect.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="what `export` wrote, or a folder of such folders",
+    )
+    release = _add(
+        subparsers,
+        "release",
+        "publish this version: check, tag, upload what is not there yet",
+        commands.release,
+    )
+    release.add_argument(
+        "--index",
+        metavar="NAME|URL",
+        help="pypi, testpypi, a section of ~/.pypirc or an upload URL (default: as configured)",
+    )
+    release.add_argument(
+        "--dry-run", action="store_true", help="everything but tag and upload; the exact list"
+    )
+    release.add_argument("--push", action="store_true", help="push the tag, at the end")
 
 
 def _machine_commands(subparsers: Any) -> None:

@@ -17,7 +17,7 @@ examples:
   geowheel COMMAND --help     the options of one command
 
 exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine, 8 build, 9 size,
-10 test, 130 interrupted
+10 test, 11 release, 130 interrupted
 """
 
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -25,7 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
-    "for a release": ("coverage",),
+    "towards a release": ("bump", "export", "collect", "coverage", "release"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -64,6 +64,17 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel cache list", "what is kept, how large it is, when it was last used"),
         ("geowheel cache prune", "what would go: not used for 90 days"),
         ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
+    ),
+    "bump": (
+        ("geowheel bump --minor --dry-run", "what would change for the next minor version"),
+        ("geowheel bump 1.2.0 --date 2026-11-21", "this version, of that day"),
+    ),
+    "export": (("geowheel export dist/export", "every wheel that is built here"),),
+    "collect": (("geowheel collect artifacts", "of every folder in it that was exported"),),
+    "release": (
+        ("geowheel release --dry-run", "every check, and what would be published; no upload"),
+        ("geowheel release --index testpypi", "to another index than the configured one"),
+        ("geowheel release --push", "the tag is pushed as well, else only said how"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (

@@ -172,6 +172,44 @@ def coverage(call: Call) -> dict[str, Any]:
     return show(rows, call.options.date or datetime.date.today(), call.console)
 
 
+def bump(call: Call) -> dict[str, Any]:
+    from geowheel.release.bump import Part, Wish, bump, what_is_released
+
+    options = call.options
+    wish = Wish(
+        version=options.version,
+        part=Part(options.part) if options.part else None,
+        date=options.date or datetime.date.today(),
+        only_show=options.dry_run,
+    )
+    folder = (call.root / options.host).resolve()
+    return bump(what_is_released(folder, call.environ, call.project), wish, call.console)
+
+
+def export(call: Call) -> dict[str, Any]:
+    from geowheel.release.exports import export
+
+    request = _request(call, ("repair",))
+    return export(request, call.options.folder.absolute(), call.console)
+
+
+def collect(call: Call) -> dict[str, Any]:
+    from geowheel.release.collect import collect
+
+    folders = [folder.absolute() for folder in call.options.folders]
+    return collect(call.project(), folders, call.console)
+
+
+def release(call: Call) -> dict[str, Any]:
+    from geowheel.release.act import Wish, release
+    from geowheel.release.subject import open_subject
+
+    options = call.options
+    subject = open_subject(root=call.root, host=options.host, machine=this_machine(call.environ))
+    wish = Wish(index=options.index, dry_run=options.dry_run, push=options.push)
+    return release(subject, wish, call.console)
+
+
 def doctor(call: Call) -> dict[str, Any]:
     from geowheel.doctor import doctor
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.version import Version
+
 from geowheel import systems
 from geowheel.backend import Backend, takes_version_from_git, version_from_git
 from geowheel.binary.formats import strangers
@@ -41,6 +43,8 @@ from .fetch import PREFIX, download_wanted
 from .vendor import COMMANDS, PAYLOAD
 
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
+HOST_VERSION_VARIABLE = "GEOWHEEL_HOST_VERSION"
+"""The version that the wheel is to have, where it follows GDAL's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,8 @@ class BuildInputs(Inputs):
     toolchain: Toolchain | None
     """None: the bindings are prebuilt, and the host compiles nothing."""
     gdal_version: str
+    host_version: str
+    """The version that the backend is told; empty where the host has one of its own."""
     git: str
     store: Store = ambient()
     cache: Path = ambient()
@@ -109,6 +115,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | Ra
         platform=target.platform,
         toolchain=context.tools.toolchain,
         gdal_version=context.locks.stack.gdal_version,
+        host_version=project.config.release.following(context.locks.stack.gdal_version),
         git=git_description(project.folder, environ) if takes_version_from_git(system) else "",
         store=context.store,
         cache=project.machine.cache,
@@ -174,7 +181,22 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
         checkout=inputs.host_files.root,
         step=step,
     )
-    return backend.build_wheel(staged, work / "made")
+    made = backend.build_wheel(staged, work / "made")
+    _check_version(inputs, made)
+    return made
+
+
+def _check_version(inputs: BuildInputs, made: Path) -> None:
+    version = parse_filename(made.name)[1]
+    if inputs.host_version and Version(version) != Version(inputs.host_version):
+        raise BuildError(
+            f"the wheel has version {version} instead of {inputs.host_version}",
+            where=made.name,
+            cause='[tool.geowheel.release] version = "gdal", and the build backend does not read '
+            f"{HOST_VERSION_VARIABLE}",
+            fix='with hatchling: source = "env", variable = "GEOWHEEL_HOST_VERSION" in '
+            '[tool.hatch.version]; or version = "own"',
+        )
 
 
 def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str]:
@@ -197,6 +219,7 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
             part["LDFLAGS"] for part in (variables, compiling) if "LDFLAGS" in part
         ),
         GDAL_VERSION_VARIABLE: inputs.gdal_version,
+        **({HOST_VERSION_VARIABLE: inputs.host_version} if inputs.host_version else {}),
     }
 
 

@@ -1,53 +1,36 @@
-"""Show what is planned; write it all, or nothing."""
+"""Files of a project that a command writes for a person: all of them, or none."""
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from geowheel.console import Console
-from geowheel.errors import UsageError
-
-from .planning import Change, Plan
+from .errors import UsageError
 
 
-def show(plan: Plan, folder: Path, console: Console) -> None:
-    """New files whole, edits as a unified diff, then the notes."""
-    for change in plan.changes:
-        for line in shown(change, folder):
-            console.line(line)
-    for note in plan.notes:
-        console.line()
-        console.line(note)
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One file that is to be written."""
+
+    path: str
+    """Below the folder that all changes are about, with slashes."""
+    before: str | None
+    """None: there is no such file."""
+    after: str
 
 
-def shown(change: Change, folder: Path) -> Iterator[str]:
-    """The lines that show one change."""
-    yield ""
-    if change.before is None:
-        yield f"new file {folder / change.path}"
-        yield from (f"  {line}".rstrip() for line in change.after.splitlines())
-        return
-    yield f"appended to {folder / change.path}"
-    lines = difflib.unified_diff(
-        change.before.splitlines(), change.after.splitlines(),
-        f"{change.path} now", f"{change.path} then", lineterm="", n=2,
-    )  # fmt: skip
-    yield from (f"  {line}".rstrip() for line in lines)
-
-
-def write(changes: Sequence[Change], folder: Path) -> None:
-    """Write all changes; when one fails, everything is as it was.
+def write(changes: Sequence[Change], folder: Path, *, command: str) -> None:
+    """Write all changes; when one fails, everything is as it was. `command` is for messages.
 
     Raises UsageError when a file is no longer what the plan was made from, and OSError as it comes.
     """
     for change in changes:
-        _check_unchanged(folder / change.path, change)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".geowheel-init-") as name:
+        _check_unchanged(folder / change.path, change, command)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".geowheel-edit-") as name:
         scratch = Path(name)
         # All content is on this disk before the first file changes: a full one is met here.
         for number, change in enumerate(changes):
@@ -60,15 +43,15 @@ def write(changes: Sequence[Change], folder: Path) -> None:
             undo.pop_all()
 
 
-def _check_unchanged(path: Path, change: Change) -> None:
+def _check_unchanged(path: Path, change: Change, command: str) -> None:
     there = path.is_symlink() or path.exists()
     if there != (change.before is not None) or (
         there and path.read_bytes() != _bytes(change.before)
     ):
         raise UsageError(
-            "the file changed while `geowheel init` was looking at it; nothing was written",
+            f"the file changed while `{command}` was looking at it; nothing was written",
             where=str(path),
-            fix="run `geowheel init` again",
+            fix=f"run `{command}` again",
         )
 
 

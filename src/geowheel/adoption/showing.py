@@ -1,0 +1,37 @@
+"""Show what is planned."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from geowheel.console import Console
+from geowheel.edits import Change
+
+from .planning import Plan
+
+
+def show(plan: Plan, folder: Path, console: Console) -> None:
+    """New files whole, edits as a unified diff, then the notes."""
+    for change in plan.changes:
+        for line in shown(change, folder):
+            console.line(line)
+    for note in plan.notes:
+        console.line()
+        console.line(note)
+
+
+def shown(change: Change, folder: Path) -> Iterator[str]:
+    """The lines that show one change."""
+    yield ""
+    if change.before is None:
+        yield f"new file {folder / change.path}"
+        yield from (f"  {line}".rstrip() for line in change.after.splitlines())
+        return
+    yield f"appended to {folder / change.path}"
+    lines = difflib.unified_diff(
+        change.before.splitlines(), change.after.splitlines(),
+        f"{change.path} now", f"{change.path} then", lineterm="", n=2,
+    )  # fmt: skip
+    yield from (f"  {line}".rstrip() for line in lines)

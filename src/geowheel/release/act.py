@@ -1,0 +1,221 @@
+"""`release`: reads the world, decides, and does what is left of the plan."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+from packaging.utils import canonicalize_name
+
+from geowheel.console import Console, Step, megabytes
+from geowheel.errors import Fault, MachineError, ReleaseError
+
+from .building import build
+from .checks import Expected, findings, require_tools
+from .files import File, sums_of, write_whole
+from .git import git_environment, git_program, make_tag, push_command
+from .index import Index
+from .journal import Journal, Uploaded
+from .plan import Kind, Plan, decide
+from .subject import Subject
+from .upload import there, upload
+from .world import NO_VERSION, SUMS, World, path_of, read_world
+
+_TOOLS: Final = "twine, check-wheel-contents, pydistcheck and us"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the command line asks for."""
+
+    index: str | None = None
+    dry_run: bool = False
+    push: bool = False
+
+
+def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
+    """Publish what is not published yet; what was, or would be, published as plain values.
+
+    Raises ReleaseError with every reason against it; ChannelError when the index fails,
+    BuildError when a tool does. What was done stays done, and is not done again.
+    """
+    with _one_at_a_time(subject, console):
+        world, plan = _decide(subject, wish, console)
+        found, journal = _check(subject, world, plan, console)
+        faults = [*plan.blockers, *found]
+        _show(world, plan, console)
+        if faults:
+            raise ReleaseError(faults)
+        write_whole(subject.dist / SUMS, sums_of(plan.files))
+        if plan.published:
+            console.line(f"{world.name} {world.version} is published: nothing to do")
+        elif wish.dry_run:
+            console.line("this was a dry run: no tag was made, nothing was uploaded")
+        else:
+            _publish(subject, world, plan, journal, console)
+        if not wish.dry_run and (wish.push or not plan.published):
+            _push(subject, world, console, push=wish.push)
+        return _summary(world, plan, published=not wish.dry_run)
+
+
+@contextmanager
+def _one_at_a_time(subject: Subject, console: Console) -> Iterator[None]:
+    """Two runs at once would upload the same file: the second waits, then finds it done."""
+    subject.work.mkdir(parents=True, exist_ok=True)
+    guard = FileLock(subject.work / f"{canonicalize_name(subject.name)}.lock")
+    try:
+        guard.acquire(blocking=False)
+    except Timeout:
+        console.line("waiting for another run that releases it")
+        guard.acquire()
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+def _decide(subject: Subject, wish: Wish, console: Console) -> tuple[World, Plan]:
+    """World and plan, read again after what has to be made was made."""
+    world = read_world(subject, wish.index)
+    plan = decide(world)
+    if plan.blockers or not plan.builds or world.git is None:
+        return world, plan
+    console.header(f"{world.name} {world.version}")
+    (wanted,) = plan.of(Kind.BUILD)
+    with console.step("build", wanted.title, logs="release/build") as step:
+        built = build(subject, world.version, world.git.head, step)
+    world.journal.with_built(built)
+    world = read_world(subject, wish.index)
+    return world, decide(world)
+
+
+def _check(
+    subject: Subject, world: World, plan: Plan, console: Console
+) -> tuple[list[Fault], Journal]:
+    """What is wrong with files that are there; what passes is not checked again."""
+    waiting = [step.file for step in plan.of(Kind.CHECK) if step.file and not step.done]
+    journal = world.journal
+    try:
+        require_tools()
+    except MachineError as error:
+        return list(error.faults), journal
+    if not waiting or world.version == NO_VERSION:
+        return [], journal
+    expected = Expected(name=world.name, version=world.version, limit_mb=world.settings.limit_mb)
+    environ = subject.machine.environ
+    with (
+        console.step("check", f"{len(waiting)} files, by {_TOOLS}", logs="release/check") as step,
+        step.progress("check", len(waiting)) as advance,
+    ):
+
+        def look(file: File) -> list[Fault]:
+            found = findings(path_of(subject, file), expected, environ=environ, step=step)
+            advance(1)
+            return found
+
+        every = step.side_by_side(look, waiting)
+    for file, faults in zip(waiting, every, strict=True):
+        if not faults:
+            journal = journal.with_checked(file.key(world.tools))
+    return [fault for faults in every for fault in faults], journal
+
+
+def _publish(
+    subject: Subject, world: World, plan: Plan, journal: Journal, console: Console
+) -> None:
+    """Tag, then upload file by file; the journal is written after each."""
+    if world.git is None or world.on_index is None:
+        raise MachineError("a release without git or index cannot have been decided")
+    (tag,) = plan.of(Kind.TAG)
+    if not tag.done:
+        with console.step("tag", world.tag, logs="release/tag") as step:
+            make_tag(
+                subject.folder, world.tag, f"{world.name} {world.version}", step=step,
+                environ=subject.machine.environ,
+            )  # fmt: skip
+        journal = journal.with_tag(world.git.head)
+    waiting = [step.file for step in plan.of(Kind.UPLOAD) if step.file and not step.done]
+    index = world.on_index.index
+    for number, file in enumerate(waiting, 1):
+        words = f"{number} of {len(waiting)}: {file.filename}, {megabytes(file.size)}"
+        with console.step("upload", words, logs="release/upload") as step:
+            _upload(subject, index, file, step)
+        journal = journal.with_uploaded(
+            Uploaded(filename=file.filename, sha256=file.sha256, index=index.name, time=_now())
+        )
+    console.line(f"{world.name} {world.version} is published on {index.name}", style="green")
+
+
+def _upload(subject: Subject, index: Index, file: File, step: Step) -> None:
+    """One file, unless it got there since the world was read: by a run that died, or another."""
+    environ = subject.machine.environ
+    if there(index, subject.name, file, environ):
+        step.say("is there already")
+        return
+    upload(index, subject.name, file, path_of(subject, file), environ=environ, step=step)
+
+
+def _push(subject: Subject, world: World, console: Console, *, push: bool) -> None:
+    """The command that makes the tag known, run only where it was asked for."""
+    command = push_command(world.tag)
+    if not push:
+        console.line(f"the tag is local; to push it: {shlex.join(command)}")
+        return
+    environ = subject.machine.environ
+    with console.step("push", world.tag, logs="release/push") as step:
+        step.run(
+            [git_program(environ), *command[1:]],
+            env=git_environment(environ), cwd=subject.folder,
+        )  # fmt: skip
+
+
+def _show(world: World, plan: Plan, console: Console) -> None:
+    """The exact list of what is, or would be, published."""
+    if not plan.files:
+        return
+    index = "no index" if world.on_index is None else world.on_index.index.name
+    console.table(
+        f"{world.name} {world.version}, tag {world.tag}, to {index}",
+        ["file", "size", "sha256", "there"],
+        [
+            [step.title, _size(step.file), step.file.sha256, "yes" if step.done else "no"]
+            for step in plan.of(Kind.UPLOAD)
+            if step.file
+        ],
+    )
+
+
+def _size(file: File) -> str:
+    """In kilobytes below a megabyte: a pure wheel is small."""
+    return megabytes(file.size) if file.size >= 1e6 else f"{file.size / 1e3:.1f} kB"
+
+
+def _summary(world: World, plan: Plan, *, published: bool) -> dict[str, Any]:
+    index = None if world.on_index is None else world.on_index.index
+    return {
+        "name": world.name,
+        "version": world.version,
+        "tag": world.tag,
+        "index": None if index is None else index.name,
+        "simple": None if index is None else index.simple,
+        "published": published or plan.published,
+        "files": [
+            {
+                "filename": step.file.filename,
+                "size": step.file.size,
+                "sha256": step.file.sha256,
+                "there_before": step.done,
+            }
+            for step in plan.of(Kind.UPLOAD)
+            if step.file
+        ],
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

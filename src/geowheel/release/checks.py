@@ -1,0 +1,205 @@
+"""What is looked at before a file is published: by the tools of the extra `release`, and by us.
+
+twine, check-wheel-contents and pydistcheck run as they are, with settings for wheels that bundle
+libraries; what they cannot know of such wheels is looked at here.
+"""
+
+from __future__ import annotations
+
+import email.parser
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+from packaging.version import InvalidVersion, Version
+
+from geowheel.binary.wheel import unpack_wheel
+from geowheel.console import Step
+from geowheel.environments import tool_environment, tool_path
+from geowheel.errors import Fault, GeowheelError, MachineError
+from geowheel.process import tail
+
+from .tags import tag_faults
+
+TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck")
+_TIMEOUT: Final = 600
+
+# A folder of bundled libraries (NAME.libs, NAME.dylibs) is no package and holds "modules" that are
+# none (W004), and it is one more entry at the top level (W009).
+_BUNDLING: Final = "W004,W009"
+# Debug sections are looked for by our own reader, for each system's format: pydistcheck starts up
+# to 14 programs for each library, half a minute for one wheel.
+_OWN: Final = "compiled-objects-have-debug-symbols"
+_MEMBERS: Final = 10_000  # GDAL's and PROJ's data are files by the hundred
+_INSTALLED: Final = "4GB"  # the budget is the stage `size`'s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a file has to be of."""
+
+    name: str
+    version: str
+    limit_mb: float
+    """The largest file that the index takes."""
+
+
+def check_tools() -> dict[str, str]:
+    """The tools and their versions; empty text for one that is not installed."""
+    return {name: _version(name) for name in (*TOOLS, "geowheel")}
+
+
+def require_tools() -> None:
+    """Raise MachineError, naming the extra, when one of the tools is not there."""
+    if missing := [name for name in TOOLS if not _version(name)]:
+        raise MachineError(
+            f"not installed: {', '.join(missing)}",
+            cause="they are in geowheel's extra `release`",
+            fix='pip install "geowheel[release]", or run through `python3 ci/invoke.py release`',
+        )
+
+
+def findings(
+    path: Path, expected: Expected, *, environ: Mapping[str, str], step: Step
+) -> list[Fault]:
+    """Everything that is wrong with a file that is to be published; none: it may be.
+
+    Raises MachineError when a tool is not installed.
+    """
+    require_tools()
+    with step.elsewhere("check") as scratch:
+        by_tools = list(_tool_faults(path, expected, environ, scratch, step))
+        if path.name.endswith(".whl"):
+            return by_tools + list(_wheel_faults(path, expected, scratch / "wheel"))
+        return by_tools + list(_sdist_faults(path, expected))
+
+
+# --- by tools ----------------------------------------------------------------------------------
+
+
+def _tool_faults(
+    path: Path, expected: Expected, environ: Mapping[str, str], scratch: Path, step: Step
+) -> Iterator[Fault]:
+    # In an empty folder: none of them may find a configuration of somebody else's.
+    place = scratch / "empty"
+    place.mkdir()
+    for argv in _commands(path, expected):
+        name = Path(argv[0]).name
+        result = step.run(
+            argv, env=tool_environment(environ, NO_COLOR="1"), cwd=place, check=False,
+            timeout=_TIMEOUT,
+        )  # fmt: skip
+        if result.returncode != 0:
+            said = tail((result.stdout + result.stderr).strip()) or "  no output"
+            yield Fault(
+                what=f"{name} does not accept it:\n{said}",
+                where=path.name,
+                fix=f"the whole output is in {result.log}",
+            )
+
+
+def _commands(path: Path, expected: Expected) -> Iterator[list[str]]:
+    yield [str(tool_path("twine")), "check", "--strict", str(path)]
+    if path.name.endswith(".whl"):
+        bundles = [] if path.name.endswith("-any.whl") else ["--ignore", _BUNDLING]
+        yield [str(tool_path("check-wheel-contents")), "--no-config", *bundles, str(path)]
+    yield [
+        str(tool_path("pydistcheck")),
+        "--ignore", _OWN,
+        "--max-allowed-files", str(_MEMBERS),
+        "--max-allowed-size-compressed", f"{int(expected.limit_mb * 1e6)}B",
+        "--max-allowed-size-uncompressed", _INSTALLED,
+        str(path),
+    ]  # fmt: skip
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+# --- by us -------------------------------------------------------------------------------------
+
+
+def _wheel_faults(path: Path, expected: Expected, tree: Path) -> Iterator[Fault]:
+    """RECORD against every byte, names and versions, tags against content, metadata."""
+    tree.mkdir()
+    try:
+        wheel = unpack_wheel(path, tree)
+        yield from _identity_faults(path.name, wheel.name, wheel.version, expected)
+        yield from _metadata_faults(path.name, wheel.metadata)
+        yield from tag_faults(wheel, tree)
+    except GeowheelError as error:
+        yield from error.faults
+
+
+def _sdist_faults(path: Path, expected: Expected) -> Iterator[Fault]:
+    try:
+        name, stated = parse_sdist_filename(path.name)
+        text, strays = _read_sdist(path)
+    except (InvalidSdistFilename, tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
+        yield Fault(what=f"cannot be read as an sdist: {error}", where=path.name)
+        return
+    yield from _identity_faults(path.name, name, str(stated), expected)
+    if strays:
+        yield Fault(
+            what=f"has members outside its one folder: {', '.join(strays[:3])}",
+            where=path.name,
+            cause="an sdist is one folder NAME-VERSION (PEP 625, PEP 721)",
+        )
+    if text is None:
+        yield Fault(what="has no PKG-INFO", where=path.name)
+        return
+    found = email.parser.Parser().parsestr(text, headersonly=True)
+    yield from _identity_faults(
+        path.name, canonicalize_name(found["Name"] or ""), found["Version"] or "", expected
+    )
+    yield from _metadata_faults(path.name, text)
+
+
+def _read_sdist(path: Path) -> tuple[str | None, list[str]]:
+    """The text of PKG-INFO, if there is one, and the members that lie where none may."""
+    folder = path.name.removesuffix(".tar.gz")
+    text, strays = None, []
+    with tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            place = PurePosixPath(member.name)
+            if place.is_absolute() or ".." in place.parts or place.parts[:1] != (folder,):
+                strays.append(member.name)
+            stream = archive.extractfile(member) if member.isfile() else None
+            if stream is not None and place.parts == (folder, "PKG-INFO"):
+                text = stream.read().decode("utf-8")
+    return text, strays
+
+
+def _identity_faults(where: str, name: str, stated: str, expected: Expected) -> Iterator[Fault]:
+    if canonicalize_name(name) != canonicalize_name(expected.name):
+        yield Fault(what=f"is of {name}, the release is of {expected.name}", where=where)
+    try:
+        same = Version(stated) == Version(expected.version)
+    except InvalidVersion:
+        same = False
+    if not same:
+        yield Fault(
+            what=f"is of version {stated}, the release is {expected.version}",
+            where=where,
+            cause="the version was changed after it was made",
+            fix="make it anew",
+        )
+
+
+def _metadata_faults(where: str, text: str) -> Iterator[Fault]:
+    found: Message = email.parser.Parser().parsestr(text)
+    if not found["Requires-Python"]:
+        yield Fault(
+            what="its metadata has no Requires-Python: pip would take it for any Python",
+            where=where,
+            fix="set requires-python in [project]",
+        )

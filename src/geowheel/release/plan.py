@@ -1,0 +1,398 @@
+"""What a release would do, decided from the world alone: all that blocks it, and the steps."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from geowheel.console import megabytes
+from geowheel.errors import Fault
+
+from .files import File, sums_of
+from .journal import Built
+from .world import NO_VERSION, SUMS, Lock, OnIndex, Repaired, Verdict, World
+
+_SHOWN = 5  # of a list in one message
+
+
+class Kind(enum.StrEnum):
+    """The kinds of steps, in their order."""
+
+    BUILD = "build"
+    """The files that are made here: an sdist, and the wheel of a pure project."""
+    CHECK = "check"
+    TAG = "tag"
+    SUMS = "sums"
+    """dist/SHA256SUMS."""
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One thing to do, or done already."""
+
+    kind: Kind
+    title: str
+    done: bool
+    file: File | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Why nothing may be published, or what is to be done for it."""
+
+    blockers: tuple[Fault, ...]
+    steps: tuple[Step, ...]
+
+    def of(self, kind: Kind) -> tuple[Step, ...]:
+        """The steps of one kind."""
+        return tuple(step for step in self.steps if step.kind is kind)
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All files of the release that are there, in the order of their upload."""
+        return tuple(step.file for step in self.of(Kind.UPLOAD) if step.file is not None)
+
+    @property
+    def builds(self) -> bool:
+        """Whether something has to be made before the files are known."""
+        return any(not step.done for step in self.of(Kind.BUILD))
+
+    @property
+    def published(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.blockers and all(step.done for step in self.steps)
+
+
+def decide(world: World) -> Plan:
+    """The plan; reads nothing but `world`."""
+    files = _files(world)
+    blockers = (
+        *_version_faults(world),
+        *_git_faults(world),
+        *_changelog_faults(world),
+        *_lock_faults(world.locks),
+        *_wheel_faults(world),
+        *_dist_faults(world),
+        *_size_faults(world, files),
+        *_index_faults(world.on_index, files),
+    )
+    return Plan(blockers=blockers, steps=tuple(_steps(world, files)))
+
+
+# --- steps -----------------------------------------------------------------------------------
+
+
+def _files(world: World) -> tuple[File, ...]:
+    """What this release publishes, as far as it lies in dist/; wheels first.
+
+    An sdist comes last: pip never finds it alone, and never builds where a wheel was to come.
+    """
+    named = [(wheel.filename, wheel.sha256) for wheel in world.wheels]
+    named += [(built.filename, built.sha256) for built in _built(world)]
+    found = {
+        file.filename: file
+        for filename, sha256 in named
+        if (file := world.in_dist(filename)) is not None and file.sha256 == sha256
+    }
+    return tuple(sorted(found.values(), key=lambda file: (not file.is_wheel, file.filename)))
+
+
+def _built(world: World) -> tuple[Built, ...]:
+    """What an earlier run made from this commit."""
+    head = world.git.head if world.git else ""
+    return tuple(built for built in world.journal.built if built.commit == head)
+
+
+def _steps(world: World, files: Sequence[File]) -> Iterator[Step]:
+    there = {} if world.on_index is None else world.on_index.files
+    if world.pure or world.publishes_sdist:
+        titles = "wheel and sdist" if world.pure else "sdist, and a wheel from it"
+        built = _built(world)
+        whole = bool(built) and all(
+            (file := world.in_dist(item.filename)) is not None and file.sha256 == item.sha256
+            for item in built
+        )
+        yield Step(kind=Kind.BUILD, title=titles, done=whole)
+    for file in files:
+        checked = file.key(world.tools) in world.journal.checked
+        yield Step(kind=Kind.CHECK, title=file.filename, done=checked, file=file)
+    head = world.git.head if world.git else None
+    yield Step(kind=Kind.TAG, title=world.tag, done=head is not None and world.tagged == head)
+    yield Step(kind=Kind.SUMS, title=f"dist/{SUMS}", done=world.sums == sums_of(files))
+    for file in files:
+        done = there.get(file.filename) == file.sha256
+        yield Step(kind=Kind.UPLOAD, title=file.filename, done=done, file=file)
+
+
+# --- what blocks a release ------------------------------------------------------------------------
+
+
+def _version_faults(world: World) -> Iterator[Fault]:
+    yield from world.said.faults
+    if world.version == NO_VERSION and not world.said.faults:
+        versions = sorted({wheel.version for wheel in world.wheels})
+        yield Fault(
+            what="the version of the release is not known",
+            where=world.where,
+            cause=f"the wheels are of {', '.join(versions)}"
+            if versions
+            else "its source does not say it yet: HEAD has no tag of one, or GDAL is not locked",
+            fix="`invoke bump` says what comes next",
+        )
+
+
+def _git_faults(world: World) -> Iterator[Fault]:
+    git, branch = world.git, world.settings.branch
+    if git is None:
+        yield Fault(
+            what="there is no git checkout with a commit",
+            where=world.where,
+            cause="a release is of a commit, which its tag names",
+            fix="release from a clone",
+        )
+        return
+    if git.changes:
+        more = f" and {len(git.changes) - _SHOWN} more" if len(git.changes) > _SHOWN else ""
+        yield Fault(
+            what=f"the checkout has changes: {', '.join(git.changes[:_SHOWN])}{more}",
+            where=str(git.root),
+            cause="what is published would not be what the tag names",
+            fix="commit them, put them aside (`git stash -u`), or list them in .gitignore",
+        )
+    if not git.is_on(branch):
+        yield Fault(
+            what=f"HEAD is on {git.branch}, releases are made from {branch}"
+            if git.branch
+            else f"HEAD is a commit that is not known to be on {branch}",
+            where=str(git.root),
+            cause="" if git.branch else "a shallow clone does not know the branches of a commit",
+            fix=f"`git switch {branch}`, or set [tool.geowheel.release] branch"
+            if git.branch
+            else "fetch the whole history (actions/checkout: fetch-depth: 0)",
+        )
+    if world.tagged is not None and world.tagged != git.head:
+        yield Fault(
+            what=f"the tag {world.tag} is on another commit: {world.tagged[:12]}, "
+            f"HEAD is {git.head[:12]}",
+            where=str(git.root),
+            cause=f"{world.version} was released already, or the tag was put there by hand",
+            fix=f"`invoke bump` for a new version, or go back to it: `git checkout {world.tag}`",
+        )
+
+
+def _changelog_faults(world: World) -> Iterator[Fault]:
+    said = world.said
+    if world.version != NO_VERSION and not said.entry and not said.faults:
+        yield Fault(
+            what=f"the changelog has no entry for {world.version}",
+            where=str(said.changelog),
+            cause="what is new is still below [Unreleased], or was not written down",
+            fix="`invoke bump` moves it to the version",
+        )
+
+
+def _lock_faults(locks: Sequence[Lock]) -> Iterator[Fault]:
+    seen: set[Fault] = set()
+    for lock in locks:
+        for fault in lock.faults:  # a file that is not there is the same for each platform
+            if fault not in seen:
+                seen.add(fault)
+                yield fault
+        if lock.strange_channels:
+            yield Fault(
+                what=f"packages are locked from {', '.join(lock.strange_channels)}, which releases "
+                "do not allow",
+                where=str(lock.platform),
+                cause="[tool.geowheel.release] channels does not name it",
+                fix="lock without that channel, or allow it",
+            )
+
+
+def _wheel_faults(world: World) -> Iterator[Fault]:
+    by_target = {wheel.target: wheel for wheel in world.wheels}
+    for target in world.targets:
+        wheel = by_target.get(target)
+        if wheel is None:
+            yield Fault(
+                what="there is no wheel of this target",
+                where=str(target),
+                cause="it is configured (pythons, [tool.geowheel.release] platforms) but was never "
+                "repaired here",
+                fix=f"nox -s wheel-{target.python}, or `invoke collect DIR` where another machine "
+                "made it",
+            )
+            continue
+        yield from _source_faults(wheel)
+        yield from _file_faults(wheel, world)
+        for stage in world.settings.verdicts:
+            yield from _verdict_faults(wheel, stage)
+        yield from _budget_faults(wheel, world)
+    yield from _mixture_faults(world.wheels)
+
+
+def _source_faults(wheel: Repaired) -> Iterator[Fault]:
+    where, again = wheel.filename, f"nox -s wheel-{wheel.target.python}"
+    if not wheel.locked:
+        yield Fault(
+            what="its native stack is not from a committed lock",
+            where=where,
+            cause="no lock was committed when it was made, or --channel asked for another source",
+            fix=f"`nox -s lock` where the channel can be reached, commit pixi.lock, then {again}",
+        )
+    elif not wheel.of_lock:
+        yield Fault(
+            what="its native stack is not the one that is locked now",
+            where=where,
+            cause="the lock was changed after the wheel was made, or cannot be used",
+            fix=again,
+        )
+    if not wheel.of_files:
+        yield Fault(
+            what="it was not built from the host's files as they are now",
+            where=where,
+            cause="files of the host, pyproject.toml among them, were changed after the build; or "
+            "its raw wheel was made elsewhere",
+            fix=again,
+        )
+
+
+def _file_faults(wheel: Repaired, world: World) -> Iterator[Fault]:
+    again = f"nox -s repair-{wheel.target.python}"
+    file = world.in_dist(wheel.filename)
+    if file is None or file.sha256 != wheel.sha256:
+        yield Fault(
+            what="is not in dist/" if file is None else "has other bytes in dist/ than its record",
+            where=wheel.filename,
+            cause=f"the ledger has sha256 {wheel.sha256[:12]}",
+            fix=f"{again} puts it there",
+        )
+    if world.version != NO_VERSION and wheel.version != world.version:
+        yield Fault(
+            what=f"is of version {wheel.version}, the release is {world.version}",
+            where=wheel.filename,
+            cause="the version was changed after the wheel was made",
+            fix=f"nox -s wheel-{wheel.target.python}",
+        )
+
+
+def _verdict_faults(wheel: Repaired, stage: str) -> Iterator[Fault]:
+    every = [verdict for verdict in wheel.verdicts if verdict.stage == stage]
+    about = [verdict for verdict in every if verdict.sha256 == wheel.sha256]
+    found = _what_is_wrong(stage, every, about)
+    if found is not None:
+        yield Fault(
+            what=f"{stage}: {found}",
+            where=f"{wheel.target}, sha256 {wheel.sha256[:12]}",
+            fix=f"nox -s {stage}-{wheel.target.python} on a machine of {wheel.target.platform}",
+        )
+
+
+def _what_is_wrong(stage: str, every: Sequence[Verdict], about: Sequence[Verdict]) -> str | None:
+    """Of a stage's verdicts, newest first; None: the wheel passed."""
+    if not every:
+        return "there is no verdict"
+    if not about:
+        return f"its verdict is about other bytes, sha256 {every[0].sha256[:12]}"
+    if not about[0].passed:
+        return "the verdict is that it failed"
+    whole = next((verdict for verdict in about if verdict.whole), None)
+    if whole is None:
+        return "only some of the cases were run, which is no verdict on the wheel"
+    return None if whole.passed else f"the last whole {stage} failed"
+
+
+def _budget_faults(wheel: Repaired, world: World) -> Iterator[Fault]:
+    """Against the budget as it is now: it may be smaller than the one that `size` knew."""
+    file = world.in_dist(wheel.filename)
+    installed = next(
+        (v.installed for v in wheel.verdicts if v.stage == "size" and v.sha256 == wheel.sha256), 0
+    )
+    for what, size, budget in (
+        ("wheel file", file.size if file else 0, world.wheel_budget_mb),
+        ("installed size", installed, world.installed_budget_mb),
+    ):
+        if size > budget * 1e6:
+            yield Fault(
+                what=f"{what} {megabytes(size)} is over the budget of {budget:g} MB",
+                where=wheel.filename,
+                cause="`nox -s size` says what fills it",
+                fix="leave something out, or raise [tool.geowheel.budget]",
+            )
+
+
+def _mixture_faults(wheels: Sequence[Repaired]) -> Iterator[Fault]:
+    if len({wheel.toolkit for wheel in wheels}) > 1:
+        kinds = Counter(wheel.toolkit[:12] for wheel in wheels)
+        yield Fault(
+            what="the wheels were made by different versions of geowheel: "
+            + ", ".join(f"{number} by {name}" for name, number in kinds.most_common()),
+            where=", ".join(str(wheel.target) for wheel in wheels),
+            fix="make all of them with one",
+        )
+    names: dict[str, str] = {}
+    for wheel in wheels:
+        if names.setdefault(wheel.filename, wheel.sha256) != wheel.sha256:
+            yield Fault(
+                what="two targets made wheels of this name with other bytes",
+                where=wheel.filename,
+                cause="a wheel of the stable ABI is one for several pythons",
+                fix="configure one python for it",
+            )
+
+
+def _dist_faults(world: World) -> Iterator[Fault]:
+    for item in world.dist:
+        if not item.recorded and not _has_other_bytes(world, item.file):
+            yield Fault(
+                what="no record names it: nobody knows how it was made",
+                where=f"dist/{item.file.filename}",
+                cause="it was put there by hand, by another tool, or its record was removed",
+                fix="take it out of dist/; `invoke collect DIR` for what other machines made",
+            )
+
+
+def _has_other_bytes(world: World, file: File) -> bool:
+    """Whether a wheel of the release has this name: said of the wheel already."""
+    return any(wheel.filename == file.filename for wheel in world.wheels)
+
+
+def _size_faults(world: World, files: Sequence[File]) -> Iterator[Fault]:
+    limit = world.settings.limit_mb
+    for file in files:
+        if file.size > limit * 1e6:
+            yield Fault(
+                what=f"{megabytes(file.size)} is more than the {limit:g} MB that the index takes",
+                where=file.filename,
+                cause="PyPI takes 100 MiB, unless a project was granted more",
+                fix="leave something out ([tool.geowheel] plugins, exclude); where the index was "
+                "asked and takes more, set [tool.geowheel.release] limit-mb",
+            )
+
+
+def _index_faults(on_index: OnIndex | None, files: Sequence[File]) -> Iterator[Fault]:
+    if on_index is None:
+        yield Fault(
+            what="no index is named",
+            cause="nothing is published to an index that nobody asked for",
+            fix='give --index, or set [tool.geowheel.release] index = "pypi"',
+        )
+        return
+    yield from on_index.faults
+    for file in files:
+        there = on_index.files.get(file.filename, file.sha256)
+        if there != file.sha256:
+            yield other_bytes(file, there, on_index.index.name)
+
+
+def other_bytes(file: File, there: str, index: str) -> Fault:
+    """That the index has a file of this name with other bytes."""
+    return Fault(
+        what=f"{index} has a file of this name with other bytes: sha256 {there[:12]}, "
+        f"here {file.sha256[:12]}",
+        where=file.filename,
+        cause="it was published from another build; an index never takes a name twice",
+        fix="publish those bytes, or a new version: `invoke bump`",
+    )

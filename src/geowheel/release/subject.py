@@ -1,0 +1,93 @@
+"""What is released: one distribution, of a host that carries GDAL or of a pure project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from geowheel.config import Release, is_pure, read_toml, release_from
+from geowheel.errors import ConfigError
+from geowheel.ledger import Ledger
+from geowheel.project import CHANNEL_VARIABLE, Machine, Project, open_project
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One distribution, its folder and what its release asks for."""
+
+    name: str
+    folder: Path
+    root: Path
+    """Holds .geowheel/ and dist/."""
+    settings: Release
+    machine: Machine
+    project: Project | None
+    """None: a pure project, whose one wheel needs no GDAL."""
+
+    @property
+    def dist(self) -> Path:
+        return self.root / "dist"
+
+    @property
+    def work(self) -> Path:
+        """The folder of journals, builds and logs of releases."""
+        return self.root / ".geowheel" / "release"
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(folder=self.root / ".geowheel", host=self.name)
+
+    @property
+    def publishes_sdist(self) -> bool:
+        return self.project is None or self.settings.sdist
+
+    @property
+    def pyproject(self) -> Path:
+        return self.folder / "pyproject.toml"
+
+    @property
+    def changelog(self) -> Path:
+        return self.folder / self.settings.changelog
+
+    def tag(self, version: str, repository: Path | None) -> str:
+        """The name of a version's tag; hosts below the repository's root have their name in it."""
+        if self.settings.tag is not None:
+            return self.settings.tag.replace("{version}", version)
+        below = repository is not None and repository != self.folder
+        return f"{canonicalize_name(self.name)}-v{version}" if below else f"v{version}"
+
+
+def open_subject(*, root: Path, host: Path, machine: Machine) -> Subject:
+    """Read what is to be released; raises ConfigError with every fault.
+
+    A project whose [tool.geowheel] is missing, or says nothing but `release`, is a pure one:
+    geowheel itself is.
+    """
+    root = root.resolve()
+    path = (root / host).resolve() / "pyproject.toml"
+    data = read_toml(path)
+    project = None
+    if is_pure(data):
+        settings = release_from(data, path)
+    else:
+        # --channel and GEOWHEEL_CHANNEL have no say in what is released.
+        project = open_project(root=root, host=host, machine=_without_channel(machine))
+        settings = project.config.release
+    name = data.get("project", {}).get("name")
+    if not isinstance(name, str):
+        raise ConfigError("[project] has no name", where=str(path))
+    return Subject(
+        name=name,
+        folder=path.parent,
+        root=root,
+        settings=settings,
+        machine=machine,
+        project=project,
+    )
+
+
+def _without_channel(machine: Machine) -> Machine:
+    kept = {name: value for name, value in machine.environ.items() if name != CHANNEL_VARIABLE}
+    return replace(machine, environ=kept)

@@ -1,0 +1,112 @@
+"""Uploads with twine, file by file: never twice, and never over other bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from geowheel.console import Step
+from geowheel.environments import tool_environment, tool_path
+from geowheel.errors import BuildError, ChannelError, GeowheelError, ReleaseError
+from geowheel.process import Result, tail
+
+from .files import File
+from .index import Index, digest_of, published
+from .plan import other_bytes
+
+_TIMEOUT: Final = 3600
+# What twine and keyring read of a user's own: names of variables, and how some begin. The place of
+# the upload is said by us alone, never by TWINE_REPOSITORY_URL.
+_OURS: Final = ("TWINE_REPOSITORY", "TWINE_REPOSITORY_URL", "TWINE_NON_INTERACTIVE")
+_PREFIXES: Final = ("TWINE_", "KEYRING_", "PYTHON_KEYRING_", "ACTIONS_ID_TOKEN_")
+_NAMES: Final = (
+    "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "DISPLAY", "GITHUB_ACTIONS",
+    "GITLAB_CI", "CIRCLECI", "BUILDKITE", "APPDATA", "LOCALAPPDATA", "USERPROFILE",
+    "PYPI_ID_TOKEN", "TESTPYPI_ID_TOKEN", "CURL_CA_BUNDLE",
+)  # fmt: skip
+
+
+def there(index: Index, project: str, file: File, environ: Mapping[str, str]) -> bool:
+    """Whether the index has the file. Raises ReleaseError when it has other bytes by that name.
+
+    Raises ChannelError when the index cannot be asked.
+    """
+    found = published(index, project, environ).get(file.filename)
+    if found is None:
+        return False
+    sha256 = digest_of(index, found, environ)
+    if sha256 != file.sha256:
+        raise ReleaseError([other_bytes(file, sha256, index.name)])
+    return True
+
+
+def upload(
+    index: Index, project: str, file: File, path: Path, *, environ: Mapping[str, str], step: Step
+) -> None:
+    """Publish one file that the index does not have.
+
+    What counts is what the index has afterwards: an answer that got lost is no failure. Raises
+    ReleaseError or ChannelError when the file is not there, with the reason.
+    """
+    place = ["--repository", index.section] if index.section else ["--repository-url", index.upload]
+    result = step.run(
+        [tool_path("twine"), "upload", "--non-interactive", "--disable-progress-bar", *place, path],
+        env=twine_environment(index, environ), cwd=path.parent, check=False, timeout=_TIMEOUT,
+    )  # fmt: skip
+    if result.returncode == 0:
+        return
+    failure = _failure(index, file, result)
+    try:
+        if there(index, project, file, environ):
+            step.say(f"{file.filename}: is there, though twine says otherwise")
+            return
+    except ChannelError:  # what twine says of it comes first
+        raise failure from None
+    raise failure
+
+
+def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str]:
+    """Proxies and certificates, and the variables by which twine and keyring find credentials."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if (name in _NAMES or name.startswith(_PREFIXES)) and name not in _OURS
+    }
+    if index.user is not None:  # also where they were a part of the URL
+        kept |= {"TWINE_USERNAME": index.user[0], "TWINE_PASSWORD": index.user[1]}
+    return tool_environment(environ, **kept, NO_COLOR="1", PYTHONUNBUFFERED="1")
+
+
+def _failure(index: Index, file: File, result: Result) -> GeowheelError:
+    """What twine's words mean."""
+    said = (result.stdout + result.stderr).strip()
+    # twine sets what matters at the end, in a box or not.
+    words = " ".join(said.replace("│", " ").split())
+    if "401" in words or "403" in words or "Credential" in words or "trusted publishing" in words:
+        return ChannelError(
+            f"the index refuses to take it:\n{tail(said, 6)}",
+            where=f"{file.filename} to {index.name}",
+            cause="the credentials are missing, wrong, or not allowed to publish this project",
+            fix="TWINE_USERNAME and TWINE_PASSWORD (for PyPI: __token__ and a token), a section in "
+            "~/.pypirc, or a keyring; then again: it goes on where it stopped",
+        )
+    if "already exist" in words or " 409 " in words:
+        return ReleaseError(
+            f"the index has a file of this name, but does not show it:\n{tail(said, 6)}",
+            where=f"{file.filename} to {index.name}",
+            cause="it was deleted there, whose names stay taken, or its pages are out of date",
+            fix="run it again in some minutes, or release a new version: `invoke bump`",
+        )
+    if "Connection" in words or "Max retries" in words or "HTTPError: 5" in words:
+        return ChannelError(
+            f"the index went away:\n{tail(said, 6)}",
+            where=f"{file.filename} to {index.name}",
+            cause="the server or the network failed in the middle of it",
+            fix="run it again: it goes on with this file, nothing is published twice",
+        )
+    return BuildError(
+        f"twine failed with exit code {result.returncode}:\n{tail(said)}",
+        where=f"{file.filename} to {index.name}",
+        fix=f"the whole output is in {result.log}",
+    )

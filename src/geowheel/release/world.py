@@ -1,0 +1,401 @@
+"""The world that a release is decided from, read once into one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from geowheel.binary.wheel import parse_filename
+from geowheel.config import Release
+from geowheel.digest import digest, sha256_file
+from geowheel.errors import Fault, GeowheelError
+from geowheel.host_files import git_tags, host_files
+from geowheel.ledger import Ledger, Record
+from geowheel.native.channels import configured_channels
+from geowheel.native.locks import Locks, committed_locks
+from geowheel.pipeline import SOURCES_COMPONENT
+from geowheel.project import Project
+from geowheel.targets import Platform, Target, parse_platform
+
+from .changelog import read_changelog
+from .checks import check_tools
+from .collect import COLLECTED, MADE_FROM, made_from
+from .exports import state_of
+from .files import File
+from .git import Git, commit_of_tag, read_git
+from .index import Index, digest_of, find_index, published
+from .journal import Journal, every_built, read_journal
+from .subject import Subject
+from .versions import Origin, version_source, versions_of_tags
+
+NO_VERSION: Final = ""
+SUMS: Final = "SHA256SUMS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a stage found about one wheel."""
+
+    stage: str
+    sha256: str
+    passed: bool
+    whole: bool = True
+    """False: some of the lab's cases only."""
+    installed: int = 0
+    """Of `size`: bytes once installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the project's own files say of the release."""
+
+    version: str
+    """Empty where nothing says it."""
+    changelog: Path
+    entry: bool = False
+    """The changelog has an entry of that version, and the entry says something."""
+    faults: tuple[Fault, ...] = ()
+    """Why version or changelog cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repaired:
+    """The newest repaired wheel of a target, as the ledger has it."""
+
+    target: Target
+    filename: str
+    sha256: str
+    version: str
+    locked: bool
+    """Its native stack is from a committed lock."""
+    of_lock: bool
+    """That lock holds the very packages that are locked now."""
+    of_files: bool
+    """The host's files, its configuration among them, are those it was built from."""
+    toolkit: str
+    """Digest of the geowheel that repaired it."""
+    verdicts: tuple[Verdict, ...]
+    """Newest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """The committed locks of one platform."""
+
+    platform: Platform
+    faults: tuple[Fault, ...] = ()
+    """Why they cannot be used."""
+    strange_channels: tuple[str, ...] = ()
+    """Those it takes packages from and that releases do not allow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InDist:
+    """A wheel or sdist in dist/."""
+
+    file: File
+    recorded: bool
+    """A record of any host of this root, or the journal of a release, names its bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnIndex:
+    """What the index has of this version."""
+
+    index: Index
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Digest by file name: of those that this release has as well."""
+    faults: tuple[Fault, ...] = ()
+    """Why it could not be asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Everything that `geowheel.release.plan.decide` may know."""
+
+    name: str
+    where: str
+    """pyproject.toml, for messages."""
+    pure: bool
+    publishes_sdist: bool
+    settings: Release
+    said: Said
+    tag: str
+    git: Git | None
+    tagged: str | None
+    """The commit that the tag of this version is on."""
+    targets: tuple[Target, ...]
+    wheels: tuple[Repaired, ...]
+    locks: tuple[Lock, ...]
+    dist: tuple[InDist, ...]
+    journal: Journal
+    on_index: OnIndex | None
+    """None: no index was named."""
+    sums: str = ""
+    """What dist/SHA256SUMS says."""
+    tools: str = ""
+    """Digest of what checks files: a check that another tool passed counts no more."""
+    wheel_budget_mb: float = 0.0
+    installed_budget_mb: float = 0.0
+
+    @property
+    def version(self) -> str:
+        """Empty where nothing says it."""
+        return self.said.version
+
+    def in_dist(self, filename: str) -> File | None:
+        """The file of that name in dist/."""
+        return next((item.file for item in self.dist if item.file.filename == filename), None)
+
+
+def read_world(subject: Subject, asked_index: str | None) -> World:
+    """The world as it is; changes nothing.
+
+    What cannot be read is a part of it, as faults. Raises UsageError for an index that nobody
+    knows, ConfigError when the configuration changed since the subject was opened.
+    """
+    environ = subject.machine.environ
+    project, git = subject.project, read_git(subject.folder, environ)
+    targets = () if project is None else _targets(project, subject.settings)
+    locks, usable = _locks(project, subject.settings, targets)
+    wheels = () if project is None else tuple(_wheels(project, subject.ledger, targets, usable))
+    said = _said(subject, usable, wheels)
+    tag = subject.tag(said.version, git.root if git else None)
+    dist = tuple(_dist(subject))
+    return World(
+        name=subject.name,
+        where=str(subject.pyproject),
+        pure=project is None,
+        publishes_sdist=subject.publishes_sdist,
+        settings=subject.settings,
+        said=said,
+        tag=tag,
+        git=git,
+        tagged=commit_of_tag(subject.folder, tag, environ) if said.version else None,
+        targets=targets,
+        wheels=wheels,
+        locks=locks,
+        dist=dist,
+        journal=read_journal(subject.work, canonicalize_name(subject.name), said.version),
+        on_index=_on_index(subject, asked_index, [item.file for item in dist]),
+        sums=_text(subject.dist / SUMS),
+        tools=digest(check_tools()),
+        wheel_budget_mb=0.0 if project is None else project.wheel_budget_mb,
+        installed_budget_mb=0.0 if project is None else project.config.budget.installed_mb,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
+    platforms = [parse_platform(name) for name in settings.platforms or ()]
+    return tuple(
+        project.target(python, platform)
+        for platform in platforms or [project.machine.platform]
+        for python in project.config.pythons
+    )
+
+
+def _said(subject: Subject, locks: Mapping[Platform, Locks], wheels: Sequence[Repaired]) -> Said:
+    faults: list[Fault] = []
+    version = NO_VERSION
+    try:
+        version = _version(subject, locks) or _agreed(wheels)
+    except GeowheelError as error:
+        faults += error.faults
+    entry = None
+    try:
+        changelog = read_changelog(subject.changelog)
+        entry = changelog.entry(version) if version else None
+    except GeowheelError as error:
+        faults += error.faults
+    return Said(
+        version=version,
+        changelog=subject.changelog,
+        entry=entry is not None and not entry.is_empty,
+        faults=tuple(faults),
+    )
+
+
+def _version(subject: Subject, locks: Mapping[Platform, Locks]) -> str:
+    """What the one source of the version says, in its normal form; empty where it cannot yet."""
+    source = version_source(subject.pyproject, subject.settings)
+    if source.version is not None:
+        return str(Version(source.version))
+    if source.origin is Origin.GDAL:
+        found = {usable.stack.gdal_version for usable in locks.values()}
+        gdal = found.pop() if len(found) == 1 else NO_VERSION
+        return str(Version(subject.settings.following(gdal) or gdal)) if gdal else NO_VERSION
+    tags = versions_of_tags(git_tags(subject.folder, subject.machine.environ, at_head=True))
+    return str(max(tags)) if tags else NO_VERSION
+
+
+def _agreed(wheels: Sequence[Repaired]) -> str:
+    """The version that all wheels have; empty where there are none, or of several versions."""
+    versions = {wheel.version for wheel in wheels}
+    return versions.pop() if len(versions) == 1 else NO_VERSION
+
+
+# --- locks -----------------------------------------------------------------------------------
+
+
+def _locks(
+    project: Project | None, settings: Release, targets: Sequence[Target]
+) -> tuple[tuple[Lock, ...], dict[Platform, Locks]]:
+    """What is wrong with the committed locks of each platform, and those that can be used."""
+    found: list[Lock] = []
+    usable: dict[Platform, Locks] = {}
+    for platform in dict.fromkeys(target.platform for target in targets):
+        if project is None:
+            continue
+        try:
+            locks = committed_locks(project, platform)
+            allowed = _allowed(project, settings, platform)
+        except GeowheelError as error:
+            found.append(Lock(platform=platform, faults=error.faults))
+            continue
+        usable[platform] = locks
+        used = {package.channel_url for package in locks.stack.packages}
+        found.append(Lock(platform=platform, strange_channels=tuple(sorted(used - allowed))))
+    return tuple(found), usable
+
+
+def _allowed(project: Project, settings: Release, platform: Platform) -> set[str]:
+    """URLs of the channels that releases allow: those of the manifest, or some of them."""
+    spec = project.manifest.environment(project.config.environment, platform)
+    names = spec.channels if settings.channels is None else settings.channels
+    channels = configured_channels(names, project.manifest.path.parent)
+    return {f"{channel.url.rstrip('/')}/" for channel in channels}
+
+
+# --- the ledger ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Now:
+    """What wheels would be made from now."""
+
+    ledger: Ledger
+    locks: Mapping[Platform, Locks]
+    files: str
+    """Digest of the host's files, as `build` has it in its key."""
+    elsewhere: Mapping[str, Any]
+    """The same and the locks, as `collect` keeps them."""
+
+    def has_stack(self, repair: Record) -> bool:
+        """Whether the prefix that was bundled from holds the packages that the lock names."""
+        _, _, platform = repair.subject.partition("-")
+        if platform not in self.locks:
+            return False
+        if (there := _made_from(repair)) is not None:
+            return bool(there["locks"].get(platform) == self.elsewhere["locks"].get(platform))
+        wanted = digest(self.locks[Platform(platform)].stack.packages)
+        return any(
+            fetch.components.get("packages") == wanted
+            for fetch in self.ledger.records("fetch", platform)
+            if fetch.content == repair.components.get("prefix")
+        )
+
+    def has_files(self, repair: Record) -> bool:
+        """Whether the raw wheel that was repaired is one that was built from the host's files."""
+        if (there := _made_from(repair)) is not None:
+            return bool(there["files"] == self.elsewhere["files"])
+        return any(
+            build.components.get("host files") == self.files
+            for build in self.ledger.records("build", repair.subject)
+            if any(output.sha256 == repair.components.get("raw") for output in build.outputs)
+        )
+
+
+def _made_from(record: Record) -> Mapping[str, Any] | None:
+    """Of a record that was collected: what its wheel was made from there."""
+    found = record.facts.get(COLLECTED, {}).get(MADE_FROM)
+    return found if isinstance(found, Mapping) and {"files", "locks"} <= set(found) else None
+
+
+def _wheels(
+    project: Project,
+    ledger: Ledger,
+    targets: Sequence[Target],
+    locks: Mapping[Platform, Locks],
+) -> Iterator[Repaired]:
+    now = _Now(
+        ledger=ledger,
+        locks=locks,
+        files=digest(host_files(project.folder, project.machine.environ)),
+        elsewhere=made_from(state_of(project, locks, ())),
+    )
+    for target in targets:
+        record = ledger.latest(str(target), "repair")
+        if record is None:
+            continue
+        filename = str(record.facts["wheel"])
+        yield Repaired(
+            target=target,
+            filename=filename,
+            sha256=str(record.facts["sha256"]),
+            version=parse_filename(filename)[1],
+            locked=record.components.get("locked") == digest(True),
+            of_lock=now.has_stack(record),
+            of_files=now.has_files(record),
+            toolkit=record.components.get(SOURCES_COMPONENT, ""),
+            verdicts=tuple(_verdicts(ledger, target)),
+        )
+
+
+def _verdicts(ledger: Ledger, target: Target) -> Iterator[Verdict]:
+    for stage in ("size", "test", "lab"):
+        for record in ledger.records(stage, str(target)):
+            yield Verdict(
+                stage=stage,
+                sha256=str(record.facts.get("sha256", "")),
+                passed=record.passed,
+                whole=bool(record.facts.get("whole", True)),
+                installed=int(record.facts.get("installed", 0)),
+            )
+
+
+# --- dist/ and the index ------------------------------------------------------------------------
+
+
+def _dist(subject: Subject) -> Iterator[InDist]:
+    known = {str(record.facts["sha256"]) for record in subject.ledger.of_every_host("repair")}
+    known |= every_built(subject.work)
+    for path in sorted([*subject.dist.glob("*.whl"), *subject.dist.glob("*.tar.gz")]):
+        sha256 = sha256_file(path)
+        file = File(filename=path.name, sha256=sha256, size=path.stat().st_size)
+        yield InDist(file=file, recorded=sha256 in known)
+
+
+def _on_index(subject: Subject, asked: str | None, files: Sequence[File]) -> OnIndex | None:
+    environ = subject.machine.environ
+    name = asked or subject.settings.index
+    if name is None:
+        return None
+    # Another index than the configured one has its simple API elsewhere.
+    simple = subject.settings.simple if asked in (None, subject.settings.index) else None
+    index = find_index(name, simple, environ)
+    try:
+        there = published(index, subject.name, environ)
+        names = [file.filename for file in files if file.filename in there]
+        return OnIndex(
+            index=index,
+            files={name: digest_of(index, there[name], environ) for name in names},
+        )
+    except GeowheelError as error:
+        return OnIndex(index=index, faults=error.faults)
+
+
+def path_of(subject: Subject, file: File) -> Path:
+    """Where a file of the release lies."""
+    return subject.dist / file.filename

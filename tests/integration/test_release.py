@@ -1,0 +1,288 @@
+"""Releases to a real index: pypiserver on loopback, with the genuine tools in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.fixture_channel import Sandbox
+from tests.integration.pypi_server import PASSWORD, PypiServer
+from tests.integration.release_projects import Planted, Releasable, planted_host, pure_project
+
+BLOCKED, INDEX_FAILED = 11, 5
+TIDY = ["tidy_project-1.0-py3-none-any.whl", "tidy_project-1.0.tar.gz"]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[PypiServer]:
+    made = PypiServer(folder=tmp_path / "packages", control=tmp_path / "control")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def pure(tmp_path: Path) -> Releasable:
+    return pure_project(tmp_path / "tidy", tmp_path / "home")
+
+
+@pytest.fixture
+def host(locked: Sandbox) -> Planted:
+    return planted_host(locked)
+
+
+def install(index: PypiServer, name: str, folder: Path) -> None:
+    """As a user does; `folder` is where it goes."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir", "--quiet",
+         "--no-deps", "--disable-pip-version-check", "--index-url", f"{index.url}/simple",
+         "--target", folder, name],
+        check=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_published_then_nothing_to_do(pure: Releasable, index: PypiServer, tmp_path: Path) -> None:
+    first = pure.release("--index", index.url, "--json")
+    assert first.code == 0, first.err
+    assert list(index.files()) == TIDY
+    assert index.files() == pure.dist()
+    assert pure.git("rev-list", "-n1", "v1.0") == pure.git("rev-parse", "HEAD")
+    assert "git push origin refs/tags/v1.0" in first.err
+    summary = json.loads(first.out)
+    assert [file["filename"] for file in summary["files"]] == TIDY
+    before = {path.name: path.stat().st_mtime_ns for path in index.folder.iterdir()}
+    again = pure.release("--index", index.url)
+    assert again.code == 0, again.err
+    assert "nothing to do" in again.err
+    assert before == {path.name: path.stat().st_mtime_ns for path in index.folder.iterdir()}
+    install(index, "tidy-project==1.0", tmp_path / "site")
+    assert (tmp_path / "site" / "tidy.py").read_text() == "TIDY = True\n"
+
+
+def test_a_dry_run_neither_tags_nor_uploads(pure: Releasable, index: PypiServer) -> None:
+    ended = pure.release("--index", index.url, "--dry-run", "--json")
+    assert ended.code == 0, ended.err
+    assert index.files() == {}
+    assert pure.git("tag") == ""
+    summary = json.loads(ended.out)
+    assert not summary["published"] and summary["index"] == index.url
+    sums = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=pure.root / "dist", capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert [line.split(":")[0] for line in sums.stdout.splitlines()] == TIDY
+    for file in summary["files"]:
+        assert file["sha256"] in ended.err and file["filename"] in ended.err
+
+
+def test_every_reason_at_once_in_a_dirty_clone(pure: Releasable) -> None:
+    (pure.root / "new.py").write_text("")
+    (pure.root / "CHANGELOG.md").write_text("# Changelog\n")
+    (pure.root / "dist").mkdir()
+    (pure.root / "dist" / "stranger-1.0-py3-none-any.whl").write_bytes(b"")
+    pure.git("switch", "--quiet", "--create", "side")
+    ended = pure.release("--dry-run")
+    assert ended.code == BLOCKED
+    for text in (
+        "new.py", "HEAD is on side", "no entry for 1.0", "dist/stranger-1.0-py3-none-any.whl",
+        "no index is named",
+    ):  # fmt: skip
+        assert text in ended.flat
+    assert list(pure.dist()) == ["stranger-1.0-py3-none-any.whl"]
+
+
+def test_killed_in_an_upload_then_the_rest_and_none_twice(
+    pure: Releasable, index: PypiServer
+) -> None:
+    (index.control / "hold-2").touch()
+    with pure.start("--index", index.url) as process:
+        index.wait("held")
+        process.send_signal(signal.SIGKILL)
+    assert list(index.files()) == TIDY[:1]
+    first = (index.folder / TIDY[0]).stat().st_mtime_ns
+    built = pure.dist()
+    index.stop()  # the upload that was held never arrives
+    (index.control / "hold-2").unlink()
+    index.start()
+    again = pure.release("--index", index.url)
+    assert again.code == 0, again.err
+    assert f"1 of 1: {TIDY[1]}" in again.err
+    assert index.files() == built == pure.dist()
+    assert (index.folder / TIDY[0]).stat().st_mtime_ns == first
+
+
+def test_killed_while_the_upload_goes_on_without_us(pure: Releasable, index: PypiServer) -> None:
+    (index.control / "hold-1").touch()
+    with pure.start("--index", index.url) as process:
+        index.wait("held")
+        process.send_signal(signal.SIGKILL)
+    (index.control / "hold-1").unlink()  # twine, which we started, is still there
+    again = pure.release("--index", index.url)
+    assert again.code == 0, again.err
+    assert index.files() == pure.dist()
+
+
+def test_a_server_that_dies_in_the_middle(pure: Releasable, index: PypiServer) -> None:
+    (index.control / "die-2").touch()
+    ended = pure.release("--index", index.url)
+    assert ended.code == INDEX_FAILED, ended.err
+    assert "nothing is published twice" in ended.flat
+    assert list(index.files()) == TIDY[:1]
+    index.start()
+    again = pure.release("--index", index.url)
+    assert again.code == 0, again.err
+    assert index.files() == pure.dist()
+
+
+def test_an_answer_that_got_lost_is_found_on_the_index(pure: Releasable, index: PypiServer) -> None:
+    (index.control / "lose-2").touch()
+    assert pure.release("--index", index.url).code == INDEX_FAILED
+    assert index.files() == pure.dist()
+    index.start()
+    again = pure.release("--index", index.url)
+    assert again.code == 0, again.err
+    assert "nothing to do" in again.err
+
+
+def test_wrong_credentials_are_said_and_never_shown(pure: Releasable, index: PypiServer) -> None:
+    wrong = "not-the-password-7"
+    ended = pure.release("--index", index.url, TWINE_PASSWORD=wrong)
+    assert ended.code == INDEX_FAILED
+    assert "credentials are missing, wrong" in ended.flat
+    assert wrong not in ended.err + ended.out + pure.said()
+    assert index.files() == {}
+    again = pure.release("--index", index.url)
+    assert again.code == 0, again.err
+    assert PASSWORD not in again.err + pure.said()
+
+
+def test_credentials_in_a_url_or_in_pypirc(pure: Releasable, index: PypiServer) -> None:
+    nobody = {"TWINE_USERNAME": "", "TWINE_PASSWORD": ""}
+    (pure.home / ".pypirc").write_text(
+        "[distutils]\nindex-servers = ours\n"
+        f"[ours]\nrepository = {index.url}\nusername = releaser\npassword = {PASSWORD}\n"
+    )
+    ended = pure.release("--index", "ours", **nobody)
+    assert ended.code == 0, ended.err
+    (pure.home / ".pypirc").unlink()
+    for path in index.folder.iterdir():
+        path.unlink()
+    with_user = index.url.replace("http://", f"http://releaser:{PASSWORD}@")
+    ended = pure.release("--index", with_user, **nobody)
+    assert ended.code == 0, ended.err
+    assert index.files() == pure.dist()
+    assert PASSWORD not in ended.err + pure.said()
+
+
+def test_the_same_file_is_there_already(pure: Releasable, index: PypiServer) -> None:
+    assert pure.release("--index", index.url, "--dry-run").code == 0
+    shutil.copy(pure.root / "dist" / TIDY[0], index.folder)
+    ended = pure.release("--index", index.url)
+    assert ended.code == 0, ended.err
+    assert f"1 of 1: {TIDY[1]}" in ended.err
+
+
+def test_a_file_of_that_name_with_other_bytes_blocks(pure: Releasable, index: PypiServer) -> None:
+    (index.folder / TIDY[0]).write_bytes(b"something else")
+    ended = pure.release("--index", index.url)
+    assert ended.code == BLOCKED
+    assert "has a file of this name with other bytes" in ended.flat
+    assert list(index.files()) == TIDY[:1]
+    assert pure.git("tag") == ""
+
+
+def test_an_index_out_of_reach_blocks_before_anything(pure: Releasable, index: PypiServer) -> None:
+    index.stop()
+    ended = pure.release("--index", index.url)
+    assert ended.code == BLOCKED
+    assert "cannot be reached" in ended.flat
+    assert pure.git("tag") == ""
+
+
+def test_a_new_commit_is_another_version(pure: Releasable, index: PypiServer) -> None:
+    assert pure.release("--index", index.url).code == 0
+    (pure.root / "tidy.py").write_text("TIDY = False\n")
+    pure.commit()
+    ended = pure.release("--index", index.url)
+    assert ended.code == BLOCKED
+    assert "the tag v1.0 is on another commit" in ended.flat
+
+
+def test_the_tag_is_pushed_where_that_is_asked_for(
+    pure: Releasable, index: PypiServer, tmp_path: Path
+) -> None:
+    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "remote"], check=True)
+    pure.git("remote", "add", "origin", str(tmp_path / "remote"))
+    ended = pure.release("--index", index.url, "--push")
+    assert ended.code == 0, ended.err
+    assert "refs/tags/v1.0" in pure.git("ls-remote", "origin")
+
+
+def test_a_host_with_a_committed_lock(host: Planted, index: PypiServer, tmp_path: Path) -> None:
+    started = time.monotonic()
+    ended = host.project.release("--index", index.url)
+    assert ended.code == 0, ended.err
+    assert time.monotonic() - started < 60
+    assert list(index.files()) == [wheel.name for wheel in host.wheels]
+    install(index, "host==1.0", tmp_path / "site")
+    assert (tmp_path / "site" / "host" / "__init__.py").is_file()
+    again = host.project.release("--index", index.url)
+    assert "nothing to do" in again.err
+
+
+def test_what_is_wrong_with_a_host_is_said_together(host: Planted, index: PypiServer) -> None:
+    project = host.project
+    for name in ("pixi.lock", "conda-lock.yml"):
+        (project.root / name).unlink()
+    project.commit()
+    ended = project.release("--index", index.url, "--dry-run")
+    assert ended.code == BLOCKED
+    assert "there is no lock" in ended.flat
+    assert "not built from the host's files as they are now" in ended.flat
+    assert "its native stack is not the one that is locked now" in ended.flat
+
+
+def test_a_lock_that_satisfies_its_manifest_no_more(host: Planted, index: PypiServer) -> None:
+    manifest = host.project.root / "pixi.toml"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('libgdal-core = "*"', 'libgdal-core = ">=99"'))
+    host.project.commit()
+    ended = host.project.release("--index", index.url, "--dry-run")
+    assert ended.code == BLOCKED
+    assert "libgdal-core" in ended.flat
+
+
+def test_a_channel_that_releases_do_not_allow(host: Planted, index: PypiServer) -> None:
+    pyproject = host.project.root / "pyproject.toml"
+    with pyproject.open("a") as file:
+        file.write('[tool.geowheel.release]\nchannels = ["conda-forge"]\n')
+    host.project.commit()
+    ended = host.project.release("--index", index.url, "--dry-run")
+    assert ended.code == BLOCKED
+    assert "which releases do not allow" in ended.flat
+    assert "stack is not" not in ended.flat
+
+
+def test_missing_tools_are_named_with_their_extra(pure: Releasable, index: PypiServer) -> None:
+    without = pure.root.parent / "without"
+    without.mkdir()
+    # Nothing of them can be imported, as in an environment without the extra.
+    (without / "sitecustomize.py").write_text(
+        "import importlib.metadata as m\nreal = m.version\n"
+        "def version(name):\n"
+        "    if name == 'twine':\n        raise m.PackageNotFoundError(name)\n"
+        "    return real(name)\nm.version = version\n"
+    )
+    path = f"{without}:{pure.environ['PYTHONPATH']}"
+    ended = pure.release("--index", index.url, PYTHONPATH=path)
+    assert ended.code == BLOCKED
+    assert "geowheel[release]" in ended.flat
+    assert index.files() == {}
