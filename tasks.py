@@ -31,3 +31,10 @@ def clean(_: Context, host: str = "hosts/gdal", everything: bool = False) -> Non
     """Remove outputs that a newer run superseded."""
     extra = ["--all"] if everything else []
     _geowheel("clean", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(help={"host": "folder of the host project", "against": "report.json of the last release"})
+def report(_: Context, host: str = "hosts/gdal", against: str = "") -> None:
+    """One HTML page of the wheels in dist/: dist/report.html."""
+    extra = ["--against", against] if against else []
+    _geowheel("report", "--root", str(HERE), "--host", host, *extra)

@@ -62,6 +62,18 @@ def parser() -> argparse.ArgumentParser:
     channel = _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
     _platform_option(channel)
     _add(subparsers, "status", "what was built here, and how long ago", commands.status)
+    report = _add(
+        subparsers,
+        "report",
+        "one HTML page of the wheels in dist/: dist/report.html",
+        commands.report,
+    )
+    report.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="report.json of the release to compare with (default: the last one in dist/)",
+    )
     clean = _add(
         subparsers,
         "clean",

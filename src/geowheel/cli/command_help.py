@@ -25,7 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
-    "around": ("status", "clean", "cache"),
+    "around": ("status", "report", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
 _OTHERS: Final = "more"
@@ -58,6 +58,10 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel cache list", "what is kept, how large it is, when it was last used"),
         ("geowheel cache prune", "what would go: not used for 90 days"),
         ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
+    ),
+    "report": (
+        ("geowheel report", "dist/report.html, and the same facts as dist/report.json"),
+        ("geowheel report --against old/report.json", "sizes compared with that release"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (
