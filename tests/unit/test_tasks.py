@@ -40,6 +40,8 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
         ("status", {}, ["status"]),
         ("clean", {}, ["clean"]),
         ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
+        ("report", {}, ["report"]),
+        ("report", {"against": "old.json"}, ["report", "--against", "old.json"]),
     ],
 )
 def test_a_task_becomes_geowheel(

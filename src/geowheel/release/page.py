@@ -280,7 +280,7 @@ def _fills(report: Report) -> tuple[str, str, Markup]:
     options = [
         tag("option", wheel.target, value=number) for number, wheel in enumerate(report.wheels)
     ]
-    choice = tag("label", tag("span", "Wheel"), tag("select", options, id="wheel"))
+    choice = tag("label", "Wheel", for_="wheel"), tag("select", options, id="wheel")
     measures = tag(
         "fieldset",
         tag("legend", "Count", class_="hidden"),
@@ -302,8 +302,8 @@ def _fills(report: Report) -> tuple[str, str, Markup]:
         ),
         tag("p", "Every package is an area of its size. Click one, or move with the arrow keys.",
             id="treemap-help", class_="small script"),
-        tag("noscript", tag("p", "The map is drawn by the page's script, which does not run here; "
-                            "the sizes are in the table of packages.")),
+        tag("p", "The map is drawn by the page's script, which does not run here; the sizes are in "
+            "the table of packages.", class_="unscripted"),
     )  # fmt: skip
 
 

@@ -155,25 +155,34 @@
     if (more > 0) panel.append(make("p", `and ${more} smaller ones`, "small"));
   }
 
-  /* The nearest tile in a direction: what lies straight ahead counts more than what is beside. */
-  function neighbour(from, dx, dy) {
-    const middle = (tile) => [tile.x + tile.width / 2, tile.y + tile.height / 2];
-    const [x, y] = middle(from);
-    let best = null;
-    view.tiles.forEach((tile, index) => {
-      const [tx, ty] = middle(tile);
-      const ahead = (tx - x) * dx + (ty - y) * dy;
-      const aside = Math.abs((tx - x) * dy) + Math.abs((ty - y) * dx);
-      const distance = ahead + 2 * aside;
-      if (tile !== from && ahead > 0.5 && (!best || distance < best.distance)) {
-        best = { index, distance };
-      }
-    });
-    return best && best.index;
+  /* How far `tile` lies ahead of `from`, on the line through its middle or beside it; null where it
+     is not ahead. `start` and `across` name the sides: of the direction, and of what crosses it. */
+  function distance(from, tile, [start, length], [across, breadth], forward) {
+    const gap = forward
+      ? tile[start] - (from[start] + from[length])
+      : from[start] - (tile[start] + tile[length]);
+    if (gap < -1) return null;
+    const middle = from[across] + from[breadth] / 2;
+    const beside = Math.max(tile[across] - middle, middle - (tile[across] + tile[breadth]), 0);
+    return gap + 3 * beside;
+  }
+
+  function neighbour(from, horizontal, forward) {
+    const along = ["x", "width"];
+    const down = ["y", "height"];
+    const sides = horizontal ? [along, down] : [down, along];
+    const found = view.tiles
+      .map((tile, index) => ({ index, far: distance(from, tile, ...sides, forward) }))
+      .filter((item) => item.far !== null && view.tiles[item.index] !== from)
+      .sort((a, b) => a.far - b.far);
+    return found.length ? found[0].index : null;
   }
 
   function onKey(event) {
-    const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const steps = {
+      ArrowLeft: [true, false], ArrowRight: [true, true],
+      ArrowUp: [false, false], ArrowDown: [false, true],
+    };
     const ends = { Home: 0, End: view.tiles.length - 1 };
     let index = null;
     if (event.key in steps) index = neighbour(view.tiles[view.chosen], ...steps[event.key]);
