@@ -272,6 +272,7 @@ def test_a_real_wheel_is_reported(built: Built, chromium: Browser) -> None:
     assert largest["package"] == seen.text("#detail h3")
     assert seen.page.locator(".tile").count() == len(size["packages"])
     assert "not from a committed lock" in seen.text("#source")
+    assert seen.page.locator("#package-list thead th").count() == 4, "one wheel has them all"
     stages = seen.page.locator("table.timings tbody td").all_inner_texts()
     assert stages.count("–") == 1, "only the lab was not run"
     assert seen.problems == [] and seen.requests == [Path(found["page"]).as_uri()]

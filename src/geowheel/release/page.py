@@ -18,7 +18,7 @@ from typing import Any, Final
 from geowheel.console import megabytes, seconds
 
 from .markup import Markup, inline_json, join, tag
-from .report import Finding, Report, State, Verdict, WheelReport, open_points
+from .report import Finding, Report, State, Verdict, WheelReport, by_platform, open_points
 
 _MARKS: Final[Mapping[State, str]] = {
     State.PASSED: "✓",
@@ -124,13 +124,22 @@ def _cells(columns: Sequence[str], row: Sequence[object]) -> list[Markup]:
     ]
 
 
-def _badge(state: State, what: str = "") -> Markup:
+def _badge(state: State, what: str = "", more: str = "") -> Markup:
     """A verdict as a sign and in words: never by its colour alone."""
     kind = state.name.lower().replace("_", "-")
     word = {State.FAILED: "FAILED", State.NOT_RUN: "NOT RUN"}.get(state, str(state))
-    text = f"{what} {word}".strip()
-    return tag("span", tag("span", _MARKS[state], aria_hidden="true"), f" {text}",
-               class_=f"badge {kind}")  # fmt: skip
+    mark = tag("span", _MARKS[state], aria_hidden="true")
+    return tag("span", mark, f" {what} {word}{more}".replace("  ", " "), class_=f"badge {kind}")
+
+
+def _badges(wheel: WheelReport) -> Markup:
+    """Every verdict on a wheel; a pass says as well what had no part in it."""
+    return _list([_badge(v.state, v.stage, _reserve(v)) for v in wheel.verdicts], "badges")
+
+
+def _reserve(verdict: Verdict) -> str:
+    not_run = f", {len(verdict.not_run)} not run" if verdict.not_run else ""
+    return not_run + (", emulated" if verdict.emulator else "")
 
 
 def _bar(amount: float, limit: float) -> Markup:
@@ -156,10 +165,16 @@ def _code(text: str, css: str | None = None) -> Markup:
     return tag("code", pieces, class_=css)
 
 
-def _where(targets: Sequence[str], report: Report) -> str:
+def _where(targets: Sequence[str], report: Report) -> Markup:
     """In which wheels something is, as short as can be."""
-    everywhere = len(targets) == len(report.wheels)
-    return "all" if everywhere and len(targets) > 1 else ", ".join(targets)
+    if len(targets) == len(report.wheels):
+        return tag("span", "all", class_="small everywhere")
+    every = by_platform(wheel.target for wheel in report.wheels)
+    words = [
+        platform if names == every[platform] else f"{platform} ({', '.join(names)})"
+        for platform, names in by_platform(targets).items()
+    ]
+    return tag("span", ", ".join(words), class_="small")
 
 
 def _list(items: Iterable[object], css: str | None = None) -> Markup:
@@ -247,7 +262,7 @@ def _wheel_row(wheel: WheelReport) -> list[object]:
         _against_budget(wheel.compressed, wheel.wheel_mb),
         _against_budget(wheel.inside.installed, wheel.installed_mb),
         _since(wheel),
-        _list([_badge(v.state, v.stage) for v in wheel.verdicts], "badges"),
+        _badges(wheel),
     ]
 
 
@@ -318,7 +333,7 @@ def _verdicts(report: Report) -> tuple[str, str, Markup]:
 
 
 def _verdicts_of(wheel: WheelReport) -> Markup:
-    badges = _list([_badge(v.state, v.stage) for v in wheel.verdicts], "badges")
+    badges = _badges(wheel)
     good = all(verdict.state is State.PASSED for verdict in wheel.verdicts)
     return tag(
         "details",
@@ -369,18 +384,25 @@ def _groups(verdict: Verdict) -> Markup:
 
 def _floors(report: Report) -> tuple[str, str, Markup]:
     rows = [
-        [
-            tag("span", wheel.target, class_="target"),
-            _code(wheel.tag),
-            forced.needs if forced else "nothing that is known",
-            ", ".join(forced.packages) if forced else "",
-        ]
+        [tag("span", wheel.target, class_="target"), _code(wheel.tag), _forced(wheel)]
         for wheel in report.wheels
-        for forced in (wheel.floor or (None,))
     ]
     lead = "The oldest system that each wheel runs on, and the packages that make it no older."
-    columns = ("wheel", "platform tag", "needs", "forced by")
+    columns = ("wheel", "platform tag", "needs, and what forces it")
     return _section("floors", "Floors", _table("Floors", columns, rows, class_="stack"), lead=lead)
+
+
+def _forced(wheel: WheelReport) -> Markup:
+    if not wheel.floor:
+        return tag("span", "nothing that is known", class_="small")
+    return _list(
+        [
+            join(tag("strong", forced.needs), " ",
+                 tag("span", ", ".join(forced.packages), title=", ".join(forced.files)))
+            for forced in wheel.floor
+        ],
+        "plain",
+    )  # fmt: skip
 
 
 def _coverage(report: Report) -> tuple[str, str, Markup] | None:
@@ -408,7 +430,7 @@ def _drivers(report: Report) -> tuple[str, str, Markup]:
     unknown = [wheel.target for wheel in report.wheels if not wheel.drivers]
     listed = [w for w in report.wheels if w.drivers]
     items = [
-        _driver(*key, "" if len(targets) == len(listed) else ", ".join(targets))
+        _driver(*key, None if len(targets) == len(listed) else _where(targets, report))
         for key, targets in sorted(found.items(), key=lambda item: item[0][0].lower())
     ]
     note = f"Not known, since no test ran: {', '.join(unknown)}" if unknown else None
@@ -427,13 +449,13 @@ def _plugin(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
 
 
-def _driver(name: str, kinds: tuple[str, ...], plugin: str, where: str) -> Markup:
+def _driver(name: str, kinds: tuple[str, ...], plugin: str, where: Markup | None) -> Markup:
     return tag(
         "li",
         tag("span", name, class_="name"),
         [tag("span", kind, class_=f"tag {_css(kind)}") for kind in kinds or ("other",)],
         tag("span", f"plugin {plugin}", class_="small") if plugin else None,
-        tag("span", where, class_="small") if where else None,
+        where,
         data_kinds=" ".join(map(_css, kinds)),
     )
 
@@ -467,7 +489,7 @@ def _offers(report: Report) -> Markup | None:
             found.setdefault(str(offer), []).append(wheel.target)
     if not found:
         return None
-    rows = [join(text, " ", tag("span", _where(targets, report), class_="small"))
+    rows = [join(text, " ", _where(targets, report))
             for text, targets in sorted(found.items())]  # fmt: skip
     title = tag("h3", "What the native stack offers beyond them")
     return tag("div", title, _list(rows, "plain"), class_="offers")
@@ -478,14 +500,16 @@ def _packages(report: Report) -> tuple[str, str, Markup]:
     for wheel in report.wheels:
         for item in dict.fromkeys((c.name, c.version, c.licence) for c in wheel.inside.components):
             found.setdefault(item, []).append(wheel)
+    nothing = tag("span", "none stated", class_="small")
     rows = [
-        [name, version, licence or _stated(False), _largest_part(name, wheels),
+        [name, version, licence or nothing, _largest_part(name, wheels),
          _where([wheel.target for wheel in wheels], report)]
-        for (name, version, licence), wheels in found.items()
+        for (name, version, licence), wheels in sorted(found.items(), key=_by_name)
     ]  # fmt: skip
-    rows.sort(key=lambda row: str(row[0]).lower())
     without = [wheel.target for wheel in report.wheels if not wheel.inside.components]
-    columns = ("package", "version", "licence", "in the wheel", "wheels")
+    columns = ["package", "version", "licence", "in the wheel", "wheels"]
+    if len(report.wheels) == 1:  # which has them all
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     return _section(
         "packages",
         "Packages and licences",
@@ -501,8 +525,8 @@ def _packages(report: Report) -> tuple[str, str, Markup]:
     )  # fmt: skip
 
 
-def _stated(known: bool) -> Markup:
-    return tag("span", "" if known else "none stated", class_="small")
+def _by_name(item: tuple[tuple[str, str, str], object]) -> tuple[str, tuple[str, str, str]]:
+    return item[0][0].lower(), item[0]
 
 
 def _largest_part(name: str, wheels: Iterable[WheelReport]) -> str:
@@ -518,7 +542,7 @@ def _licences(found: Iterable[tuple[str, str, str]]) -> Markup:
         tag("li", tag("span", name), " ", tag("strong", number))
         for name, number in sorted(count.items(), key=lambda item: (-item[1], item[0]))
     ]
-    title = tag("summary", f"{len(count)} licences, counted by package")
+    title = tag("summary", f"{len(count)} licence expressions, counted by package")
     return tag("details", title, tag("ul", rows, class_="chips"), class_="licences")
 
 

@@ -248,8 +248,18 @@ def open_points(report: Report) -> tuple[str, ...]:
     if len(report.versions) > 1:
         points.append(f"wheels of several versions: {', '.join(report.versions)}")
     if report.missing:
-        points.append(f"configured, but not in dist/: {', '.join(report.missing)}")
+        missing = (f"{key} ({', '.join(n)})" for key, n in by_platform(report.missing).items())
+        points.append(f"configured, but not in dist/: {', '.join(missing)}")
     return tuple(points)
+
+
+def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
+    """The interpreters of each platform, in the order of the targets."""
+    groups: dict[str, list[str]] = {}
+    for target in targets:
+        interpreter, _, platform = target.partition("-")
+        groups.setdefault(platform or target, []).append(interpreter)
+    return groups
 
 
 def _points(wheel: WheelReport) -> Iterable[str]:
