@@ -440,7 +440,7 @@ def _drivers(report: Report) -> tuple[str, str, Markup]:
         None if note is None else tag("p", note, class_="lead"),
         tag("div", _filter("driver-filter", "Filter drivers", "driver-list"), _kinds_of_drivers(),
             tag("output", id="driver-count", for_="driver-filter"), class_="controls script"),
-        tag("ul", items, id="driver-list", class_="drivers"),
+        tag("ul", items, id="driver-list", class_="drivers", tabindex="0", aria_label="Drivers"),
         _offers(report),
     )  # fmt: skip
 
