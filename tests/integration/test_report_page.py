@@ -74,7 +74,25 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         good.project.dist / "host-1.0-cp311-cp311-musllinux_1_2_x86_64.whl",
         (*CONTENTS, type(CONTENTS[0])(name=hostile, version="1", licence=hostile, files={"a": 9})),
     )
-    coverage = [Coverage(system="Alpine 3.20", wheel="", reason="use conda")]
+    coverage = [
+        Coverage(
+            system="Debian 13",
+            base="glibc 2.41",
+            architecture="x86_64",
+            python="3.98",
+            until="2028-08-09",
+            wheel=good.wheel.name,
+        ),
+        Coverage(
+            system="Debian 13",
+            base="glibc 2.41",
+            architecture="x86_64",
+            python="3.97",
+            until="2028-08-09",
+            reason="no wheel for this Python",
+        ),
+        Coverage(system="Alpine 3.20", reason="musl", remedies=("use conda",)),
+    ]
     report(good.project, make_console(root), coverage=coverage)
     return good.project.dist / "report.html"
 
@@ -112,6 +130,17 @@ def test_verdicts_are_said_plainly(chromium: Browser, written: Path) -> None:
     assert "NO RECORD" in rows["cp311-linux-64"] and "lab NOT RUN" in rows["cp311-linux-64"]
     assert "cp399-linux-64: lab FAILED" in seen.text(".notice")
     assert seen.page.get_by_text("read it all the same").is_visible()
+
+
+def test_coverage_says_what_each_system_gets(chromium: Browser, written: Path) -> None:
+    seen = look(chromium, written)
+    debian, alpine = seen.page.locator("#coverage tbody tr").all()
+    assert debian.locator(".badge").inner_text() == "✓ 3.98"
+    assert "3.97 no wheel for this Python" in debian.inner_text()
+    assert "until 2028-08-09" in debian.inner_text()
+    assert alpine.locator(".badge").count() == 0
+    assert "1 of 2 systems" in seen.text("#coverage .lead")
+    assert "use conda" in seen.text("#coverage")
 
 
 def test_the_treemap_covers_its_area_and_overlaps_nowhere(chromium: Browser, written: Path) -> None:

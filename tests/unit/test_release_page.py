@@ -64,7 +64,12 @@ def report_of(text: str) -> Report:
     )  # fmt: skip
     return Report(
         host=text, geowheel=text, wheels=(wheel,), missing=(text,),
-        coverage=(Coverage(system=text, wheel=text, reason=text),),
+        coverage=(
+            Coverage(system=text, base=text, architecture=text, python=text, until=text,
+                     wheel=text),
+            Coverage(system=text, base=text, architecture=text, python=text, until=text,
+                     reason=text, remedies=(text,)),
+        ),
     )  # fmt: skip
 
 

@@ -271,9 +271,8 @@ def test_coverage_is_kept_as_it_is_given(planted: Planted) -> None:
     row = Coverage(system="Alpine 3.20", wheel="", reason="musl")
     made = read_report(planted.project, coverage=[row])
     assert made.coverage == (row,)
-    assert json.loads(to_json(made))["coverage"] == [
-        {"system": "Alpine 3.20", "wheel": "", "reason": "musl"}
-    ]
+    (written,) = json.loads(to_json(made))["coverage"]
+    assert (written["system"], written["wheel"], written["reason"]) == ("Alpine 3.20", "", "musl")
 
 
 def test_a_target_takes_its_own_comparison(planted: Planted) -> None:

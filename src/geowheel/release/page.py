@@ -18,7 +18,7 @@ from typing import Any, Final
 from geowheel.console import megabytes, seconds
 
 from .markup import Markup, inline_json, join, tag
-from .report import Finding, Report, State, Verdict, WheelReport, by_platform, open_points
+from .report import Coverage, Finding, Report, State, Verdict, WheelReport, by_platform, open_points
 
 _MARKS: Final[Mapping[State, str]] = {
     State.PASSED: "✓",
@@ -406,19 +406,54 @@ def _forced(wheel: WheelReport) -> Markup:
 
 
 def _coverage(report: Report) -> tuple[str, str, Markup] | None:
+    """A row for each system and architecture: its interpreters with a wheel, and those without."""
     if report.coverage is None:
         return None
+    groups: dict[tuple[str, str, str, str], list[Coverage]] = {}
+    for row in report.coverage:
+        key = (row.system, row.base, row.until, row.architecture)
+        groups.setdefault(key, []).append(row)
     rows = [
-        [
-            row.system,
-            _code(row.wheel) if row.wheel else tag("span", "○ none", class_="badge not-run"),
-            row.reason,
-        ]
-        for row in report.coverage
+        [_system(*key), architecture, _with_wheel(group), _without_wheel(group)]
+        for (*key, architecture), group in groups.items()
     ]
-    table = _table("Coverage", ("system", "wheel", "why"), rows, class_="stack")
-    lead = f"Which wheel pip picks on {len(rows)} systems."
-    return _section("coverage", "Coverage", table, lead=lead)
+    remedies = dict.fromkeys(text for row in report.coverage for text in row.remedies)
+    served = {row.system for row in report.coverage if row.wheel}
+    number = len({row.system for row in report.coverage})
+    columns = ("system", "architecture", "a wheel for", "none for")
+    table = _table("Coverage", columns, rows, class_="stack")
+    box = tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="Coverage")
+    todo = [tag("h3", "What to do where there is none"), _list(remedies, "plain")]
+    lead = f"Which wheel pip picks where: {len(served)} of {number} systems get one."
+    return _section("coverage", "Coverage", box, todo if remedies else None, lead=lead)
+
+
+def _system(name: str, base: str, until: str) -> Markup:
+    more = ", ".join(filter(None, (base, f"until {until}" if until else "")))
+    return join(tag("span", name, class_="target"), " ", tag("span", more, class_="small"))
+
+
+def _with_wheel(rows: Iterable[Coverage]) -> list[Markup]:
+    """The interpreters, each with the file that it gets."""
+    return [
+        tag("span", "✓ ", row.python or "any", class_="badge passed", title=row.wheel)
+        for row in rows
+        if row.wheel
+    ]
+
+
+def _without_wheel(rows: Iterable[Coverage]) -> Markup | None:
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if not row.wheel:
+            reasons.setdefault(row.reason, []).append(row.python)
+    if not reasons:
+        return None
+    lines = [
+        join(tag("strong", "○ ", ", ".join(pythons)), f" {reason}")
+        for reason, pythons in reasons.items()
+    ]
+    return _list(lines, "plain")
 
 
 def _drivers(report: Report) -> tuple[str, str, Markup]:

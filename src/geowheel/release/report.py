@@ -147,12 +147,19 @@ class WheelReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """A row of the coverage table: the wheel that pip picks on a system, or why it picks none."""
+    """The wheel that pip picks on a system for one of its interpreters, or why it picks none."""
 
     system: str
-    wheel: str
+    base: str = ""
+    """What it has: `glibc 2.36`."""
+    architecture: str = ""
+    python: str = ""
+    until: str = ""
+    """The day when its support ends, where that is known."""
+    wheel: str = ""
     """Empty where pip finds none."""
     reason: str = ""
+    remedies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
