@@ -102,3 +102,10 @@ def bump(
 def collect(_: Context, folder: str, host: str = "hosts/gdal") -> None:
     """Check what other machines exported, and take it over."""
     _geowheel("collect", "--root", str(HERE), "--host", host, folder)
+
+
+@task(help={"host": "folder of the host project", "against": "report.json of the last release"})
+def report(_: Context, host: str = "hosts/gdal", against: str = "") -> None:
+    """One HTML page of the wheels in dist/: dist/report.html."""
+    extra = ["--against", against] if against else []
+    _geowheel("report", "--root", str(HERE), "--host", host, *extra)

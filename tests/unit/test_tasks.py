@@ -54,6 +54,8 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
             {"index": "testpypi", "dry_run": True, "push": True},
             ["release", "--index", "testpypi", "--dry-run", "--push"],
         ),
+        ("report", {}, ["report"]),
+        ("report", {"against": "old.json"}, ["report", "--against", "old.json"]),
     ],
 )
 def test_a_task_becomes_geowheel(

@@ -63,7 +63,6 @@ def parser() -> argparse.ArgumentParser:
     channel = _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
     _platform_option(channel)
     _add(subparsers, "status", "what was built here, and how long ago", commands.status)
-    _coverage_command(subparsers)
     clean = _add(
         subparsers,
         "clean",
@@ -133,8 +132,25 @@ def _coverage_command(subparsers: Any) -> None:
     )
 
 
+def _report_command(subparsers: Any) -> None:
+    report = _add(
+        subparsers,
+        "report",
+        "one HTML page of the wheels in dist/: dist/report.html",
+        commands.report,
+    )
+    report.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="report.json of the release to compare with (default: the last one in dist/)",
+    )
+
+
 def _release_commands(subparsers: Any) -> None:
     """What leads from wheels to a release."""
+    _coverage_command(subparsers)
+    _report_command(subparsers)
     bump = _add(
         subparsers,
         "bump",

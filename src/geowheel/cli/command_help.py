@@ -25,7 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
-    "towards a release": ("bump", "export", "collect", "coverage", "release"),
+    "towards a release": ("bump", "export", "collect", "coverage", "report", "release"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -75,6 +75,10 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel release --dry-run", "every check, and what would be published; no upload"),
         ("geowheel release --index testpypi", "to another index than the configured one"),
         ("geowheel release --push", "the tag is pushed as well, else only said how"),
+    ),
+    "report": (
+        ("geowheel report", "dist/report.html, and the same facts as dist/report.json"),
+        ("geowheel report --against old/report.json", "sizes compared with that release"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (

@@ -157,6 +157,14 @@ def status(call: Call) -> dict[str, Any]:
     return status(call.project(), call.console)
 
 
+def report(call: Call) -> dict[str, Any]:
+    from geowheel.release.report import report
+
+    against = call.options.against
+    path = None if against is None else against.absolute()
+    return report(call.project(), call.console, against=path)
+
+
 def clean(call: Call) -> dict[str, Any]:
     from geowheel.housekeeping import clean
 

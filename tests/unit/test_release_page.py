@@ -1,0 +1,175 @@
+"""The page: what it holds, and that no data can become a part of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.drivers import Driver, Offer
+from geowheel.release.inside import Component, Cost, File, Inside, Part
+from geowheel.release.markup import Markup, inline_json, join, tag
+from geowheel.release.page import render
+from geowheel.release.report import (
+    Before,
+    Coverage,
+    Finding,
+    Forced,
+    Group,
+    Report,
+    State,
+    Timing,
+    Verdict,
+    WheelReport,
+)
+
+HOSTILE = (
+    "</script><script>alert(1)</script>", "</style>", "\"'><img src=x onerror=alert(1)>", "<!--",
+    "]]>", "&lt;", "$title", "${x}", "\u2028", "a\0b", "javascript:alert(1)", "`${alert(1)}`",
+)  # fmt: skip
+
+
+def report_of(text: str) -> Report:
+    """A report in which every text is this one."""
+    inside = Inside(
+        installed=3,
+        parts=(Part(name=text, version=text, kind=text, packed=2, size=3, files=2,
+                    largest=(File(path=text, packed=1, size=2),)),),
+        kinds=(Cost(name=text, packed=2, size=3),),
+        components=(Component(name=text, version=text, licence=text, source=text),),
+        problem=text,
+    )  # fmt: skip
+    finding = Finding(group=text, name=text, detail=text)
+    verdicts = tuple(
+        Verdict(stage=text, state=state, words=text, failed=(finding,), not_run=(finding,),
+                emulator=text,
+                groups=(Group(name=text, passed=1, failed=0, not_run=0, seconds=1.0),))
+        for state in State
+    )  # fmt: skip
+    wheel = WheelReport(
+        file=text, sha256=text, version=text, target=text, tag=text, recorded=True, locked=False,
+        made=text, compressed=2, wheel_mb=1.0, installed_mb=1.0, inside=inside, verdicts=verdicts,
+        timings=(Timing(stage=text, seconds=1.0),),
+        floor=(Forced(needs=text, packages=(text,), files=(text,)),),
+        drivers=(Driver(name=text, kinds=(text,), plugin=text),),
+        offers=(Offer(package=text, drivers=(text,), in_stack=False),),
+        without_licence=(text,),
+        before=Before(version=text, compressed=1, installed=1),
+    )  # fmt: skip
+    return Report(
+        host=text, geowheel=text, wheels=(wheel,), missing=(text,),
+        coverage=(
+            Coverage(system=text, base=text, architecture=text, python=text, until=text,
+                     wheel=text),
+            Coverage(system=text, base=text, architecture=text, python=text, until=text,
+                     reason=text, remedies=(text,)),
+        ),
+    )  # fmt: skip
+
+
+class Skeleton(html.parser.HTMLParser):
+    """The elements and attribute names of a page, without any text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.shape: list[tuple[Any, ...]] = []
+        self.scripts: list[str] = []
+        self._script = False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        if name != "wbr":  # there are as many as a name has joints
+            self.shape.append((name, *sorted(key for key, _ in attributes)))
+        self._script = name == "script"
+
+    def handle_endtag(self, name: str) -> None:
+        self.shape.append(("end", name))
+        self._script = False
+
+    def handle_comment(self, data: str) -> None:
+        self.shape.append(("comment", data))
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts.append(data)
+
+
+PLAIN = Skeleton(render(report_of("plain")))
+
+
+def check(text: str) -> None:
+    """The page has the elements of a harmless one, and its facts are the text again.
+
+    Letters around it keep it from being empty, which some elements are left out for.
+    """
+    text = f"x{text}y"
+    found = Skeleton(render(report_of(text)))
+    assert found.shape == PLAIN.shape
+    facts, script = found.scripts
+    assert json.loads(facts)["wheels"][0]["parts"][0]["name"] == text
+    assert script == PLAIN.scripts[1]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_known_trick_becomes_markup(text: str) -> None:
+    check(text)
+
+
+@given(
+    st.lists(st.sampled_from([*HOSTILE, "<", ">", '"', "'", "&", "/", "=", "x"]), min_size=1).map(
+        "".join
+    )
+)
+def test_no_text_becomes_markup(text: str) -> None:
+    check(text)
+
+
+@given(st.text())
+def test_inline_json_is_the_data_again_and_ends_no_element(text: str) -> None:
+    written = inline_json({"a": [text]})
+    assert json.loads(written) == {"a": [text]}
+    assert not set("<>&") & set(written)
+    assert written.isascii()
+
+
+@given(st.text(), st.text())
+def test_elements_escape_text_and_attributes(text: str, value: str) -> None:
+    made = tag("p", text, title=value)
+    parsed = Skeleton(made)
+    assert parsed.shape == [("p", "title"), ("end", "p")]
+
+
+def test_elements_and_their_attributes() -> None:
+    assert tag("p", "a", ["b", None], 1, class_="c", data_label="d", hidden=True, id=None) == (
+        '<p class="c" data-label="d" hidden>ab1</p>'
+    )
+    assert tag("input", type="radio", name="n", checked=False) == '<input type="radio" name="n">'
+    assert join(Markup("<b>"), "<b>") == "<b>&lt;b&gt;"
+    with pytest.raises(TypeError, match="Path has no place in HTML"):
+        join(Path())
+
+
+def test_the_page_asks_for_nothing() -> None:
+    page = render(report_of("plain"))
+    for sign in ("http:", "https:", "//", "@import", "url(", "fetch(", "XMLHttp", '<link rel="s'):
+        assert sign not in page.replace("// ", ""), sign
+    assert "default-src 'none'" in page
+
+
+def test_without_coverage_there_is_no_such_section() -> None:
+    made = dataclasses.replace(report_of("plain"), coverage=None)
+    assert 'id="coverage"' not in render(made)
+    assert 'id="coverage"' in render(report_of("plain"))
+
+
+def test_states_are_said_in_words() -> None:
+    page = render(report_of("plain"))
+    for words in ("FAILED", "NOT RUN", "some cases only", "passed", "not from a committed lock"):
+        assert words in page

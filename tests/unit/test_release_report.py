@@ -1,0 +1,288 @@
+"""The facts of a report, from planted records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from geowheel.errors import UsageError
+from geowheel.ledger import read_record
+from geowheel.release.report import (
+    Before,
+    Coverage,
+    Report,
+    State,
+    WheelReport,
+    open_points,
+    read_report,
+    read_wheels,
+    report,
+    to_json,
+)
+from geowheel.stages import STAGES
+
+from .hosts import make_console, make_project, make_record
+from .releases import CASES, CHANNEL, CONTENTS, Planted, make_wheel, plant
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Planted:
+    return plant(tmp_path)
+
+
+def only(planted: Planted) -> WheelReport:
+    (wheel,) = read_report(planted.project).wheels
+    return wheel
+
+
+def whole(planted: Planted) -> None:
+    """Every verdict, and all of them good."""
+    planted.size()
+    planted.test()
+    planted.lab(CASES[:2])
+
+
+def test_without_a_wheel_the_next_command_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no wheel of host(.|\n)*nox -s wheel-3\."):
+        read_report(make_project(tmp_path))
+    assert not (tmp_path / "dist").exists()
+
+
+def test_wheels_of_other_hosts_are_not_reported(planted: Planted) -> None:
+    make_wheel(planted.project.dist / "other-1.0-cp398-cp398-manylinux_2_35_x86_64.whl")
+    (planted.project.dist / "no wheel's name.whl").write_bytes(b"")
+    assert only(planted).file == planted.wheel.name
+
+
+def test_a_wheel_with_every_verdict_passed(planted: Planted) -> None:
+    whole(planted)
+    wheel = only(planted)
+    assert {v.stage: v.state for v in wheel.verdicts} == {
+        "size": State.PASSED, "test": State.PASSED, "lab": State.PASSED,
+    }  # fmt: skip
+    assert (wheel.recorded, wheel.locked, wheel.target) == (True, True, "cp398-linux-64")
+    assert (wheel.tag, wheel.version) == ("manylinux_2_35_x86_64", "1.0")
+    assert wheel.compressed == planted.wheel.stat().st_size
+    assert (wheel.wheel_mb, wheel.installed_mb) == (2.0, 6.0)
+    assert [point for point in open_points(read_report(planted.project)) if "cp398" in point] == []
+
+
+def test_a_verdict_that_nobody_ran_is_not_a_pass(planted: Planted) -> None:
+    planted.size()
+    wheel = only(planted)
+    assert wheel.verdict("test").state is State.NOT_RUN
+    assert wheel.verdict("lab").state is State.NOT_RUN
+    assert wheel.verdict("lab").words == "nox -s lab-3.98, on linux-64"
+    assert "cp398-linux-64: test NOT RUN" in open_points(read_report(planted.project))
+    assert wheel.drivers == ()
+
+
+def test_a_verdict_about_other_bytes_is_none(planted: Planted) -> None:
+    whole(planted)
+    make_wheel(planted.wheel, salt="rebuilt")
+    wheel = only(planted)
+    assert not wheel.recorded and wheel.locked is None
+    assert {verdict.state for verdict in wheel.verdicts} == {State.NOT_RUN}
+    (point,) = (p for p in open_points(read_report(planted.project)) if wheel.file in p)
+    assert "no record is about it" in point
+
+
+def test_what_failed_and_what_was_not_run_is_named(planted: Planted) -> None:
+    planted.size(budget=0.5)
+    planted.test(passed=False)
+    planted.lab()
+    wheel = only(planted)
+    assert {verdict.state for verdict in wheel.verdicts} == {State.FAILED}
+    assert [f.name for f in wheel.verdict("test").failed] == ["proj.db"]
+    assert [f.name for f in wheel.verdict("test").not_run] == ["driver HDF4"]
+    assert [f.detail for f in wheel.verdict("lab").failed] == ["read it all the same"]
+    assert [f.name for f in wheel.verdict("lab").not_run] == ["ours, fiona"]
+    assert [(g.name, g.passed, g.failed, g.not_run) for g in wheel.verdict("lab").groups] == [
+        ("coexistence", 1, 0, 1), ("https", 0, 1, 0),
+    ]  # fmt: skip
+    assert wheel.verdict("size").failed[0].name == "wheel file is over the budget"
+
+
+def test_a_lab_of_some_cases_is_no_pass_and_hides_no_whole_one(planted: Planted) -> None:
+    planted.lab(CASES[:1], whole=False)
+    assert only(planted).verdict("lab").state is State.PARTIAL
+    assert "cp398-linux-64: lab NOT RUN (some cases only)" in open_points(
+        read_report(planted.project)
+    )
+    planted.lab()
+    assert only(planted).verdict("lab").state is State.FAILED
+
+
+def test_a_stack_without_a_committed_lock_is_an_open_point(tmp_path: Path) -> None:
+    planted = plant(tmp_path, locked=False)
+    assert only(planted).locked is False
+    assert any("not from a committed lock" in p for p in open_points(read_report(planted.project)))
+
+
+def test_configured_targets_without_a_wheel_are_named(planted: Planted) -> None:
+    missing = read_report(planted.project).missing
+    assert "cp399-linux-64" in missing and "cp398-linux-64" not in missing
+
+
+def test_what_fills_the_wheel_adds_up(planted: Planted) -> None:
+    inside = only(planted).inside
+    parts = {part.name: part for part in inside.parts}
+    assert sum(part.size for part in inside.parts) == inside.installed
+    assert sum(kind.size for kind in inside.kinds) == inside.installed
+    assert parts["libgdal-core"].size == 661_000
+    assert (parts["libgdal-core"].version, parts["libgdal-core"].files) == ("3.10.2", 2)
+    assert parts["libgdal-core"].kind == "libraries" and parts["proj"].kind == "PROJ data"
+    assert parts["GDAL bindings"].version == "3.10.2"
+    assert inside.parts[0].name == "libgdal-core"
+
+
+def test_the_sbom_gives_licences_and_sources(planted: Planted) -> None:
+    components = {item.name: item for item in only(planted).inside.components}
+    assert len(components) == len(CONTENTS)
+    assert components["geos"].licence == "LGPL-2.1-or-later"
+    assert components["geos"].source == CHANNEL
+    assert components["GDAL bindings"].licence == ""
+    assert only(planted).without_licence == ("liba",)
+
+
+def test_a_wheel_without_a_record_is_filled_by_its_own_sbom(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    make_wheel(project.dist / "host-1.0-cp312-abi3-macosx_11_0_arm64.whl")
+    make_wheel(project.dist / "host-1.0-cp312-cp312-win_amd64.whl", sbom=False)
+    (project.dist / "host-1.0-py3-none-any.whl").write_bytes(b"not a wheel at all")
+    mac, windows, broken = read_report(project).wheels
+    assert mac.target == "cp312-osx-arm64" and mac.inside.parts[0].name == "libgdal-core"
+    assert windows.target == "cp312-win-64"
+    assert [part.name for part in windows.inside.parts] == ["of no package"]
+    assert broken.inside.problem and not broken.inside.parts
+
+
+def test_timings_follow_what_the_wheel_was_made_from(planted: Planted) -> None:
+    planted.size()
+    other = {"other.whl": b"other"}
+    make_record(planted.ledger, "build", planted.subject, text="other", files=other)
+    taken = {timing.stage: timing.seconds for timing in only(planted).timings}
+    assert list(taken) == [stage.name for stage in STAGES]
+    assert (taken["build"], taken["repair"], taken["size"]) == (8.0, 12.0, 3.5)
+    assert taken["fetch"] is None and taken["lab"] is None
+
+
+def test_floor_and_what_forces_it(planted: Planted) -> None:
+    (forced,) = only(planted).floor
+    assert (forced.needs, forced.packages) == ("GLIBC_2.35", ("libgdal-core", "proj"))
+
+
+# --- compared with the last release ----------------------------------------------------------
+
+
+def write(planted: Planted, against: Path | None = None) -> None:
+    report(planted.project, make_console(planted.project.root), against=against)
+
+
+def released(planted: Planted) -> Report:
+    """What a report that is written now says."""
+    write(planted)
+    data = json.loads((planted.project.dist / "report.json").read_text())
+    assert data["host"] == "host"
+    return read_report(planted.project)
+
+
+def test_the_last_release_is_compared_with_and_stays_so(tmp_path: Path) -> None:
+    old = plant(tmp_path, version="1.0", contents=CONTENTS[:3])
+    write(old)
+    size = old.wheel.stat().st_size
+    old.wheel.unlink()
+    new = plant(tmp_path, version="1.1", project=old.project)
+    pages = []
+    for _ in range(3):
+        write(new)
+        ((target, _, before),) = read_wheels(new.project.dist / "report.json", host="host")
+        assert target == "cp398-linux-64"
+        assert before is not None and (before.version, before.compressed) == ("1.0", size)
+        pages.append((new.project.dist / "report.html").read_bytes())
+    assert len(set(pages)) == 1
+    assert b"from 1.0" in pages[0]
+
+
+def test_the_same_release_again_is_nothing_to_compare_with(planted: Planted) -> None:
+    for _ in range(2):
+        write(planted)
+    ((_, _, before),) = read_wheels(planted.project.dist / "report.json", host="host")
+    assert before is None
+
+
+def test_a_named_report_is_compared_with_whatever_its_version(
+    planted: Planted, tmp_path: Path
+) -> None:
+    write(planted)
+    saved = (planted.project.dist / "report.json").rename(tmp_path / "saved.json")
+    write(planted, against=saved)
+    ((_, now, before),) = read_wheels(planted.project.dist / "report.json", host="host")
+    assert before == now
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "no report.json"),
+        ("[]", "no report.json"),
+        ('{"format": 1, "host": "host", "wheels": [{}]}', "no report.json"),
+        ('{"format": 99, "host": "host"}', "another format"),
+        ('{"format": 1, "host": "other"}', "is of other, not of host"),
+        (None, "No such file"),
+    ],
+)
+def test_what_cannot_be_compared_with_is_said(
+    planted: Planted, tmp_path: Path, text: str | None, said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = tmp_path / "old.json"
+    if text is not None:
+        path.write_text(text)
+        (planted.project.dist / "report.json").write_text(text)
+        write(planted)
+        assert said in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UsageError, match=said):
+        write(planted, against=path)
+
+
+def test_the_same_records_give_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
+    texts = []
+    for name in ("one", "another folder"):
+        (tmp_path / name).mkdir()
+        planted = plant(tmp_path / name)
+        whole(planted)
+        write(planted)
+        dist = planted.project.dist
+        texts.append([(dist / file).read_bytes() for file in ("report.html", "report.json")])
+    assert texts[0] == texts[1]
+
+
+def test_the_summary_names_what_is_open(planted: Planted, tmp_path: Path) -> None:
+    found = report(planted.project, make_console(tmp_path))
+    assert Path(found["page"]).is_file() and Path(found["facts"]).is_file()
+    assert "cp398-linux-64: lab NOT RUN" in found["open"]
+    assert not list(planted.project.dist.glob(".*"))
+
+
+def test_coverage_is_kept_as_it_is_given(planted: Planted) -> None:
+    row = Coverage(system="Alpine 3.20", wheel="", reason="musl")
+    made = read_report(planted.project, coverage=[row])
+    assert made.coverage == (row,)
+    (written,) = json.loads(to_json(made))["coverage"]
+    assert (written["system"], written["wheel"], written["reason"]) == ("Alpine 3.20", "", "musl")
+
+
+def test_a_target_takes_its_own_comparison(planted: Planted) -> None:
+    earlier = {"cp398-linux-64": Before(version="0.9", compressed=1, installed=2), "x": None}
+    (wheel,) = read_report(planted.project, earlier={k: v for k, v in earlier.items() if v}).wheels
+    assert wheel.before == earlier["cp398-linux-64"]
+
+
+def test_a_record_of_the_build_that_is_gone_is_no_timing(planted: Planted) -> None:
+    for record in planted.ledger.records("build"):
+        (record.folder / "record.json").unlink()
+        assert read_record(record.folder) is None
+    assert {t.stage: t.seconds for t in only(planted).timings}["build"] is None
