@@ -192,7 +192,7 @@ def test_another_wheel_and_another_measure(chromium: Browser, written: Path) -> 
     choose_wheel(seen, "cp399-linux-64")
     assert seen.page.locator(".tile").count() == 8
     assert "PROJ data 310 kB" in " ".join(seen.text("#kinds").split())
-    seen.page.locator('input[name="measure"][value="size"]').check(force=True)
+    seen.page.locator('input[name="measure"][value="size"]').check()
     assert seen.page.locator(".tile").count() == 8
     assert seen.problems == []
 
@@ -211,7 +211,7 @@ def test_drivers_and_packages_are_filtered(chromium: Browser, written: Path) -> 
     assert shown.count() == 5
     seen.page.get_by_label("Filter drivers").fill("g")
     assert shown.all_inner_texts() == ["GeoJSON", "GPKG", "GTiff"]
-    seen.page.locator('input[name="kind"][value="raster"]').check(force=True)
+    seen.page.locator('input[name="kind"][value="raster"]').check()
     assert shown.all_inner_texts() == ["GPKG", "GTiff"]
     assert seen.text("#driver-count") == "2 of 5 drivers"
     seen.page.get_by_label("Filter packages or licences").fill("zlib")
@@ -282,7 +282,7 @@ def test_it_prints(chromium: Browser, written: Path) -> None:
     assert not seen.page.locator("nav").is_visible()
     clipped = "(e) => e.scrollHeight > e.clientHeight + 1"
     assert not seen.page.locator("#driver-list").evaluate(clipped)
-    assert not seen.page.locator(".scroll").evaluate(clipped)
+    assert not any(box.evaluate(clipped) for box in seen.page.locator(".scroll").all())
     assert len(seen.page.pdf()) > 10_000
 
 

@@ -269,8 +269,8 @@ def _wheel_row(wheel: WheelReport) -> list[object]:
 def _against_budget(size: int, budget: float) -> Markup:
     over = tag("strong", " OVER BUDGET", class_="over") if size > budget * 1e6 else None
     amount = tag("span", _amount(size), class_="amount")
-    of = tag("span", f" of {budget:g} MB", class_="small")
-    return join(tag("span", amount, of, over), _bar(size, budget * 1e6))
+    of = tag("span", f"of {budget:g} MB", class_="small")
+    return join(tag("span", amount, " ", of, over), _bar(size, budget * 1e6))
 
 
 def _since(wheel: WheelReport) -> Markup:
