@@ -158,11 +158,11 @@ def status(call: Call) -> dict[str, Any]:
 
 
 def report(call: Call) -> dict[str, Any]:
-    from geowheel.release.report import report
+    from geowheel.release.report import covered, report
 
-    against = call.options.against
+    against, project = call.options.against, call.project()
     path = None if against is None else against.absolute()
-    return report(call.project(), call.console, against=path)
+    return report(project, call.console, against=path, coverage=covered(project))
 
 
 def clean(call: Call) -> dict[str, Any]:

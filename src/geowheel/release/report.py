@@ -184,6 +184,26 @@ class Report:
         return max((wheel.made for wheel in self.wheels), default="")[:10]
 
 
+def covered(project: Project) -> tuple[Coverage, ...]:
+    """What `geowheel coverage` finds for the wheels in dist/, as the page shows it."""
+    from .coverage import coverage, names_of
+    from .user_systems import load_user_systems
+
+    return tuple(
+        Coverage(
+            system=row.system,
+            base=row.base,
+            architecture=row.architecture,
+            python=row.python,
+            until=str(row.end_of_life or ""),
+            wheel=row.wheel or "",
+            reason="; ".join(reason.what for reason in row.reasons),
+            remedies=tuple(reason.fix for reason in row.reasons),
+        )
+        for row in coverage(names_of(project), load_user_systems())
+    )
+
+
 def report(
     project: Project,
     console: Console,
