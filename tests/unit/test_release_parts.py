@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.config import is_pure, read_toml
-from geowheel.errors import ChannelError, ConfigError, ReleaseError, UsageError
+from geowheel.errors import BuildError, ChannelError, ConfigError, ReleaseError, UsageError
 from geowheel.process import Result
 from geowheel.project import Machine
 from geowheel.release import index as index_module
@@ -178,6 +178,8 @@ def test_other_bytes_by_the_same_name_are_an_error(monkeypatch: pytest.MonkeyPat
         ("HTTPError: 400 Bad Request File already exists", ReleaseError, "does not show it"),
         ("ConnectionError: Connection aborted.", ChannelError, "nothing is published twice"),
         ("HTTPError: 502 Bad Gateway", ChannelError, "went away"),
+        ("NonInteractive: Credential not found for password.", ChannelError, "are missing"),
+        ("InvalidDistribution: host-403-401.whl", BuildError, "twine failed with exit code 1"),
     ],
 )
 def test_what_twine_says_has_a_meaning(said: str, kind: type[Exception], text: str) -> None:
