@@ -20,6 +20,7 @@ _TIMEOUT: Final = 3600
 _SHOWN: Final = 6  # lines of twine's
 _STATUS: Final = re.compile(r"HTTPError: (\d{3})\b")
 _NO_CREDENTIALS: Final = re.compile(r"Credential not found|[Tt]rusted publishing (?:failed|error)")
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")  # twine's log has them wherever it goes
 _AWAY: Final = re.compile(r"Connection|Max retries|Timeout|RemoteDisconnected|SSLError")
 # What twine and keyring read of a user's own: names of variables, and how some begin. The place of
 # the upload is said by us alone, never by TWINE_REPOSITORY_URL.
@@ -80,12 +81,12 @@ def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str
     }
     if index.user is not None:  # also where they were a part of the URL
         kept |= {"TWINE_USERNAME": index.user[0], "TWINE_PASSWORD": index.user[1]}
-    return tool_environment(environ, **kept, NO_COLOR="1", PYTHONUNBUFFERED="1")
+    return tool_environment(environ, **kept, NO_COLOR="1")
 
 
 def _failure(index: Index, file: File, result: Result) -> GeowheelError:
     """What twine's words mean."""
-    said = (result.stdout + result.stderr).strip()
+    said = _COLOURS.sub("", result.stdout + result.stderr).strip()
     words = " ".join(said.replace("│", " ").split())  # twine may wrap them, and frame them
     found = _STATUS.search(words)
     status = int(found[1]) if found else 0
