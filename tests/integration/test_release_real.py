@@ -1,4 +1,4 @@
-"""The real GDAL wheel from a committed lock, published, installed from the index, and probed."""
+"""geowheel itself, and the real GDAL wheel from a committed lock: published, installed, used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.python_environments import python_of
-from tests.integration.project_copy import PYTHON, ProjectCopy
+from tests.integration.project_copy import PYTHON, ProjectCopy, copy_repository
 from tests.integration.pypi_server import PASSWORD, USER, PypiServer
 
 IDENTITY = {
@@ -52,12 +52,18 @@ def releasable(second: ProjectCopy) -> ProjectCopy:
     made = ProjectCopy(root=second.root, cache=second.cache)  # without --channel
     assert done(made.run("lock"))
     assert done(made.run("bump"))
+    commit(made)
+    return made
+
+
+def commit(project: ProjectCopy) -> None:
+    """All of it, as the one commit of main."""
     for arguments in (
-        ["switch", "--quiet", "--orphan", "main"], ["add", "--all"],
+        ["checkout", "--quiet", "-B", "main"], ["add", "--all"],
         ["commit", "--quiet", "--message", "All of it"],
     ):  # fmt: skip
-        subprocess.run(["git", *arguments], cwd=made.root, check=True, env=made.environ | IDENTITY)
-    return made
+        environ = project.environ | IDENTITY
+        subprocess.run(["git", *arguments], cwd=project.root, check=True, env=environ)
 
 
 def edit(path: Path, pattern: str, new: str) -> None:
@@ -104,3 +110,22 @@ def test_built_from_a_lock_published_installed_and_probed(
     probes = json.loads(report.read_text())
     assert len(probes) > 5
     assert [probe for probe in probes if probe["passed"] is False] == []
+
+
+@pytest.mark.pypi
+def test_geowheel_itself_is_a_pure_wheel(index: PypiServer, tmp_path: Path) -> None:
+    root = tmp_path / "geowheel"
+    copy_repository(root)
+    project = ProjectCopy(root=root, cache=tmp_path / "cache", host=".")
+    assert done(project.run("bump", "9.0.0"))
+    commit(project)
+    assert done(project.run("release", "--index", index.url, **CREDENTIALS, **IDENTITY))
+    assert list(index.files()) == ["geowheel-9.0.0-py3-none-any.whl", "geowheel-9.0.0.tar.gz"]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--isolated", "install", "--quiet", "--no-cache-dir",
+         "--no-deps", "--disable-pip-version-check", "--index-url", f"{index.url}/simple",
+         "--target", tmp_path / "site", "geowheel==9.0.0"],
+        check=True,
+    )  # fmt: skip
+    text = (tmp_path / "site" / "geowheel" / "__init__.py").read_text()
+    assert '__version__ = "9.0.0"' in text
