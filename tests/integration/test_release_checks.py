@@ -56,7 +56,7 @@ def wheel(
 
 def sdist(folder: Path, *, pkg_info: str | None = METADATA, stray: str = "") -> Path:
     path = folder / "my_host-1.0.tar.gz"
-    files = {"my_host-1.0/pyproject.toml": "[project]\n"}
+    files = {"my_host-1.0/pyproject.toml": "[project]\n", "my_host-1.0/.gitignore": "dist\n"}
     files |= {"my_host-1.0/PKG-INFO": pkg_info} if pkg_info is not None else {}
     files |= {stray: "x"} if stray else {}
     with tarfile.open(path, "w:gz") as archive:
@@ -150,5 +150,7 @@ def test_a_byte_that_record_does_not_know(tmp_path: Path, look: Callable[..., li
 def test_sdists(tmp_path: Path, look: Callable[..., list[str]]) -> None:
     assert "has no PKG-INFO" in "\n".join(look(sdist(tmp_path, pkg_info=None)))
     assert "members outside" in "\n".join(look(sdist(tmp_path, stray="../evil.py")))
+    secret = sdist(tmp_path, stray="my_host-1.0/.pypirc")
+    assert "unexpected file 'my_host-1.0/.pypirc'" in "\n".join(look(secret))
     (tmp_path / "my_host-1.0.tar.gz").write_bytes(b"no archive")
     assert "cannot be read as an sdist" in "\n".join(look(tmp_path / "my_host-1.0.tar.gz"))

@@ -193,7 +193,7 @@ def test_an_export_replaces_an_older_one_and_nothing_else(machine: Make) -> None
     (here.root / "mine" / "a.txt").write_text("a")
     with pytest.raises(UsageError, match="something else lies there"):
         export(here.request, here.root / "mine", make_console(here.root))
-    assert list((here.root / "dist").glob(".export-*")) == []
+    assert list((here.root / "dist").glob(".geowheel-export-*")) == []
 
 
 def test_what_is_stale_or_failed_stays(machine: Make) -> None:
@@ -480,6 +480,7 @@ def test_one_that_was_killed_is_finished_by_the_same_one(
     def killed(moves: Sequence[tuple[Path, Path]]) -> None:
         for new, goal in moves[:2]:
             new.replace(goal)
+        (here.project.work / ".collect-left").mkdir()  # as kill -9 leaves it
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -487,6 +488,7 @@ def test_one_that_was_killed_is_finished_by_the_same_one(
         with pytest.raises(KeyboardInterrupt):
             here.collect(folder)
     assert here.collect(folder)["changed"]
+    assert list(here.project.work.glob(".collect-*")) == []
     assert all(here.ledger.latest(SUBJECT, stage) for stage in ("repair", "size", "test"))
     assert read_record(here.ledger.records("test")[0].folder)
 

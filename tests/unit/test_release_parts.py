@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.config import is_pure, read_toml
-from geowheel.errors import ChannelError, ConfigError, ReleaseError, UsageError
+from geowheel.errors import BuildError, ChannelError, ConfigError, ReleaseError, UsageError
 from geowheel.process import Result
 from geowheel.project import Machine
 from geowheel.release import index as index_module
@@ -178,13 +178,19 @@ def test_other_bytes_by_the_same_name_are_an_error(monkeypatch: pytest.MonkeyPat
         ("HTTPError: 400 Bad Request File already exists", ReleaseError, "does not show it"),
         ("ConnectionError: Connection aborted.", ChannelError, "nothing is published twice"),
         ("HTTPError: 502 Bad Gateway", ChannelError, "went away"),
+        (
+            "\x1b[31mERROR \x1b[0m NonInteractive: Credential not found for password.",
+            ChannelError,
+            "are missing",
+        ),
+        ("InvalidDistribution: host-403-401.whl", BuildError, "twine failed with exit code 1"),
     ],
 )
 def test_what_twine_says_has_a_meaning(said: str, kind: type[Exception], text: str) -> None:
     result = Result(argv=(), returncode=1, stdout="", stderr=said, log=Path("log"))
     failure = _failure(INDEX, FILE, result)
     assert type(failure) is kind
-    assert text in str(failure)
+    assert text in str(failure) and "\x1b" not in str(failure)
 
 
 # --- what is released

@@ -36,6 +36,8 @@ _BUNDLING: Final = "W004,W009"
 # to 14 programs for each library, half a minute for one wheel.
 _OWN: Final = "compiled-objects-have-debug-symbols"
 _MEMBERS: Final = 10_000  # GDAL's and PROJ's data are files by the hundred
+# hatchling puts .gitignore into every sdist; other files of a checkout say too much about a person.
+_NOT_IN_SDISTS: Final = ("!*/.DS_Store", "!*/.env", "!*/.netrc", "!*/.pypirc", "!*/.travis.yml")
 _INSTALLED: Final = "4GB"  # the budget is the stage `size`'s
 
 
@@ -108,8 +110,10 @@ def _commands(path: Path, expected: Expected) -> Iterator[list[str]]:
     if path.name.endswith(".whl"):
         bundles = [] if path.name.endswith("-any.whl") else ["--ignore", _BUNDLING]
         yield [str(tool_path("check-wheel-contents")), "--no-config", *bundles, str(path)]
+    names = () if path.name.endswith(".whl") else _NOT_IN_SDISTS
     yield [
         str(tool_path("pydistcheck")),
+        *(part for name in names for part in ("--expected-files", name)),
         "--ignore", _OWN,
         "--max-allowed-files", str(_MEMBERS),
         "--max-allowed-size-compressed", f"{int(expected.limit_mb * 1e6)}B",

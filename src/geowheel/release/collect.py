@@ -17,10 +17,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from filelock import FileLock
+
 from geowheel.console import Console
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
-from geowheel.ledger import KEY_LENGTH, RECORD, Ledger, Output, Record, read_record
+from geowheel.ledger import KEY_LENGTH, RECORD, Entry, Ledger, Output, Record, read_record
 from geowheel.native.locks import Locks, locks_at_hand
 from geowheel.pipeline import SOURCES_COMPONENT, toolkit_digest
 from geowheel.project import Project
@@ -342,7 +344,7 @@ def _is_there(project: Project, ledger: Ledger, items: Sequence[Item]) -> bool:
     """Whether an earlier run took all of it over, and nothing newer came since."""
     newest: dict[tuple[str, str], Item] = {}
     for item in items:
-        there = read_record(_folder(ledger, item))
+        there = _entry(ledger, item).record
         if there is None or not _same(there, item.record):
             return False
         newest[item.record.subject, item.record.stage] = item
@@ -368,9 +370,9 @@ def _same(there: Record, record: Record) -> bool:
     )
 
 
-def _folder(ledger: Ledger, item: Item) -> Path:
-    subject, stage, key = item.place
-    return ledger.place(subject, stage) / key
+def _entry(ledger: Ledger, item: Item) -> Entry:
+    record = item.record
+    return ledger.entry(find(record.stage), record.subject, record.components, record.trees)
 
 
 def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Console) -> None:
@@ -378,19 +380,20 @@ def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Con
     now = datetime.datetime.now(datetime.UTC)
     project.work.mkdir(exist_ok=True)
     project.dist.mkdir(exist_ok=True)
-    with (
-        ExitStack() as held,
-        tempfile.TemporaryDirectory(dir=project.work, prefix=".collect-") as scratch,
-    ):
+    with ExitStack() as held:
+        held.enter_context(FileLock(project.work / "collect.lock"))
+        for left in project.work.glob(".collect-*"):  # of one that was killed
+            shutil.rmtree(left)
+        scratch = held.enter_context(
+            tempfile.TemporaryDirectory(dir=project.work, prefix=".collect-")
+        )
         moves: list[tuple[Path, Path]] = []
         for number, item in enumerate(items):
-            entry = ledger.entry(find(item.record.stage), item.record.subject,
-                                 item.record.components, item.record.trees)  # fmt: skip
-            held.enter_context(entry.lock(console))  # no run is at it
+            held.enter_context(_entry(ledger, item).lock(console))  # no run is at it
             # One after the other: the newest of a stage is the one that counts.
             created = now + datetime.timedelta(microseconds=number)
             new = Path(scratch, f"{number}.new")
-            moves.append((_stage(item, new, created), _folder(ledger, item)))
+            moves.append((_stage(item, new, created), _entry(ledger, item).folder))
             if item.record.stage == "repair":
                 wheel = Path(scratch, f"{number}.whl")
                 shutil.copyfile(new / str(item.record.facts["wheel"]), wheel)

@@ -308,7 +308,7 @@ def _check_free(folder: Path) -> None:
 def _write(described: Mapping[str, Any], items: Sequence[_Item], folder: Path) -> None:
     """All of it beside its place first, then one rename."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".geowheel-export-") as scratch:
         new = Path(scratch, "new")
         (new / WHEELS).mkdir(parents=True)
         for item in items:

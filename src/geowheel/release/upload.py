@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,11 @@ from .index import Index, digest_of, published
 from .plan import other_bytes
 
 _TIMEOUT: Final = 3600
+_SHOWN: Final = 6  # lines of twine's
+_STATUS: Final = re.compile(r"HTTPError: (\d{3})\b")
+_NO_CREDENTIALS: Final = re.compile(r"Credential not found|[Tt]rusted publishing (?:failed|error)")
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")  # twine's log has them wherever it goes
+_AWAY: Final = re.compile(r"Connection|Max retries|Timeout|RemoteDisconnected|SSLError")
 # What twine and keyring read of a user's own: names of variables, and how some begin. The place of
 # the upload is said by us alone, never by TWINE_REPOSITORY_URL.
 _OURS: Final = ("TWINE_REPOSITORY", "TWINE_REPOSITORY_URL", "TWINE_NON_INTERACTIVE")
@@ -75,38 +81,40 @@ def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str
     }
     if index.user is not None:  # also where they were a part of the URL
         kept |= {"TWINE_USERNAME": index.user[0], "TWINE_PASSWORD": index.user[1]}
-    return tool_environment(environ, **kept, NO_COLOR="1", PYTHONUNBUFFERED="1")
+    return tool_environment(environ, **kept, NO_COLOR="1")
 
 
 def _failure(index: Index, file: File, result: Result) -> GeowheelError:
     """What twine's words mean."""
-    said = (result.stdout + result.stderr).strip()
-    # twine sets what matters at the end, in a box or not.
-    words = " ".join(said.replace("│", " ").split())
-    if "401" in words or "403" in words or "Credential" in words or "trusted publishing" in words:
+    said = _COLOURS.sub("", result.stdout + result.stderr).strip()
+    words = " ".join(said.replace("│", " ").split())  # twine may wrap them, and frame them
+    found = _STATUS.search(words)
+    status = int(found[1]) if found else 0
+    where = f"{file.filename} to {index.name}"
+    if status in (401, 403) or _NO_CREDENTIALS.search(words):
         return ChannelError(
-            f"the index refuses to take it:\n{tail(said, 6)}",
-            where=f"{file.filename} to {index.name}",
+            f"the index refuses to take it:\n{tail(said, _SHOWN)}",
+            where=where,
             cause="the credentials are missing, wrong, or not allowed to publish this project",
             fix="TWINE_USERNAME and TWINE_PASSWORD (for PyPI: __token__ and a token), a section in "
             "~/.pypirc, or a keyring; then again: it goes on where it stopped",
         )
-    if "already exist" in words or " 409 " in words:
+    if status == 409 or (status == 400 and "already exist" in words):
         return ReleaseError(
-            f"the index has a file of this name, but does not show it:\n{tail(said, 6)}",
-            where=f"{file.filename} to {index.name}",
+            f"the index has a file of this name, but does not show it:\n{tail(said, _SHOWN)}",
+            where=where,
             cause="it was deleted there, whose names stay taken, or its pages are out of date",
             fix="run it again in some minutes, or release a new version: `invoke bump`",
         )
-    if "Connection" in words or "Max retries" in words or "HTTPError: 5" in words:
+    if status >= 500 or _AWAY.search(words):
         return ChannelError(
-            f"the index went away:\n{tail(said, 6)}",
-            where=f"{file.filename} to {index.name}",
+            f"the index went away:\n{tail(said, _SHOWN)}",
+            where=where,
             cause="the server or the network failed in the middle of it",
             fix="run it again: it goes on with this file, nothing is published twice",
         )
     return BuildError(
         f"twine failed with exit code {result.returncode}:\n{tail(said)}",
-        where=f"{file.filename} to {index.name}",
+        where=where,
         fix=f"the whole output is in {result.log}",
     )

@@ -1,0 +1,131 @@
+"""geowheel itself, and the real GDAL wheel from a committed lock: published, installed, used."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from geowheel.python_environments import python_of
+from tests.integration.project_copy import PYTHON, ProjectCopy, copy_repository
+from tests.integration.pypi_server import PASSWORD, USER, PypiServer
+
+IDENTITY = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Ada"), ("EMAIL", "ada@example.invalid"))
+}
+CREDENTIALS = {"TWINE_USERNAME": USER, "TWINE_PASSWORD": PASSWORD}
+SETTINGS = """
+[tool.geowheel.licenses]
+refuse = []
+"""
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[PypiServer]:
+    made = PypiServer(folder=tmp_path / "packages", control=tmp_path / "control")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def releasable(second: ProjectCopy) -> ProjectCopy:
+    """A checkout whose lock is of the distro channel's folder, with version and changelog."""
+    (channel,) = (second.cache / "channels").glob("*[!k]")  # not its .work
+    edit(
+        second.root / "pixi.toml", r"channels = \[.*\]", f"channels = {json.dumps([str(channel)])}"
+    )
+    edit(second.root / "pixi.toml", r"platforms = \[.*\]", 'platforms = ["linux-64"]')
+    host = second.root / "hosts" / "gdal" / "pyproject.toml"
+    edit(host, r"pythons = \[.*\]", f'pythons = ["{PYTHON}"]')
+    table = "[tool.geowheel.release]\n"
+    edit(host, re.escape(table), f'{table}verdicts = ["size", "test"]\n')
+    host.write_text(host.read_text() + SETTINGS)
+    made = ProjectCopy(root=second.root, cache=second.cache)  # without --channel
+    assert done(made.run("lock"))
+    assert done(made.run("bump"))
+    commit(made)
+    return made
+
+
+def commit(project: ProjectCopy) -> None:
+    """All of it, as the one commit of main."""
+    for arguments in (
+        ["checkout", "--quiet", "-B", "main"], ["add", "--all"],
+        ["commit", "--quiet", "--message", "All of it"],
+    ):  # fmt: skip
+        environ = project.environ | IDENTITY
+        subprocess.run(["git", *arguments], cwd=project.root, check=True, env=environ)
+
+
+def edit(path: Path, pattern: str, new: str) -> None:
+    text, number = re.subn(pattern, lambda _: new, path.read_text())
+    assert number == 1, pattern
+    path.write_text(text)
+
+
+def done(ended: subprocess.CompletedProcess[str]) -> bool:
+    assert ended.returncode == 0, ended.stderr
+    return True
+
+
+def test_built_from_a_lock_published_installed_and_probed(
+    releasable: ProjectCopy, index: PypiServer, tmp_path: Path
+) -> None:
+    early = releasable.run("release", "--index", index.url, "--dry-run")
+    assert early.returncode == 11
+    assert "its native stack is not from a committed lock" in early.stderr
+    assert done(releasable.run("wheel", "--python", PYTHON))
+    ended = releasable.run("release", "--index", index.url, **CREDENTIALS, **IDENTITY)
+    assert done(ended)
+    (wheel,) = index.files()
+    assert index.files() == {wheel: (releasable.root / "dist" / wheel).read_bytes()}
+    version = wheel.split("-")[1]
+    tag = ["git", "tag", "--points-at", "HEAD"]
+    assert (
+        subprocess.check_output(tag, cwd=releasable.root, text=True).strip() == f"gdal-v{version}"
+    )
+    assert "nothing to do" in releasable.run("release", "--index", index.url).stderr
+
+    venv = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    python = python_of(venv)
+    subprocess.run(
+        [python, "-m", "pip", "--isolated", "install", "--quiet", "--no-cache-dir",
+         "--disable-pip-version-check", "--index-url", f"{index.url}/simple", f"GDAL=={version}"],
+        check=True,
+    )  # fmt: skip
+    script, report = tmp_path / "probes.py", tmp_path / "report.json"
+    script.write_text(files("geowheel.resources").joinpath("probes.py").read_text())
+    asked = {"layout": "toplevel", "package": "osgeo", "version": version}
+    subprocess.run([python, "-I", script, json.dumps(asked), report], check=True, cwd=tmp_path)
+    probes = json.loads(report.read_text())
+    assert len(probes) > 5
+    assert [probe for probe in probes if probe["passed"] is False] == []
+
+
+@pytest.mark.pypi
+def test_geowheel_itself_is_a_pure_wheel(index: PypiServer, tmp_path: Path) -> None:
+    root = tmp_path / "geowheel"
+    copy_repository(root)
+    project = ProjectCopy(root=root, cache=tmp_path / "cache", host=".")
+    assert done(project.run("bump", "9.0.0"))
+    commit(project)
+    assert done(project.run("release", "--index", index.url, **CREDENTIALS, **IDENTITY))
+    assert list(index.files()) == ["geowheel-9.0.0-py3-none-any.whl", "geowheel-9.0.0.tar.gz"]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--isolated", "install", "--quiet", "--no-cache-dir",
+         "--no-deps", "--disable-pip-version-check", "--index-url", f"{index.url}/simple",
+         "--target", tmp_path / "site", "geowheel==9.0.0"],
+        check=True,
+    )  # fmt: skip
+    text = (tmp_path / "site" / "geowheel" / "__init__.py").read_text()
+    assert '__version__ = "9.0.0"' in text
