@@ -309,6 +309,27 @@ def test_a_failed_verdict_is_not_hidden_by_one_that_passed(machine: Make) -> Non
     assert summary["targets"][0]["verdicts"]["test"] is False
 
 
+def test_what_was_made_here_since_is_replaced_again(machine: Make) -> None:
+    there, here = machine("a").built(), machine("c")
+    folder = there.export()
+    here.collect(folder)
+    here.verdict("test", text="again")
+    assert not here.collect(folder)["changed"], "a newer verdict about the same bytes may stay"
+    record = here.wheel(text="the same bytes from elsewhere")
+    assert here.collect(folder)["changed"]
+    latest = here.ledger.latest(SUBJECT, "repair")
+    assert latest is not None and latest.key != record.key
+
+
+def test_what_failed_here_is_not_hidden_by_what_passed_there(machine: Make) -> None:
+    there, here = machine("a").built(), machine("c").built()
+    here.verdict("test", passed=False, text="here")
+    words = here.refuses(there.export())
+    assert "test passed there and failed here, about the same bytes" in words
+    here.verdict("test", text="here")
+    assert here.collect(there.root / "dist" / "export")["changed"]
+
+
 # ---------------------------------------------------------------------------- planted faults
 
 

@@ -302,7 +302,24 @@ def _against_mixture(
                 where=f"{item.record.subject}, in {item.root}",
                 fix="collect the wheel that it is about as well",
             )
+        elif item.record.passed and _failed_here(ledger, item):
+            yield Fault(
+                what=f"{item.record.stage} passed there and failed here, about the same bytes",
+                where=f"{item.record.subject}, in {item.root}",
+                fix=f"look into what failed here, and run `geowheel {item.record.stage}` again",
+            )
     yield from _missing(ledger, items, wheels, verdicts)
+
+
+def _failed_here(ledger: Ledger, item: Item) -> bool:
+    """Whether this machine's own newest verdict about the same wheel is that it is not good."""
+    own = ledger.latest(item.record.subject, item.record.stage)
+    return (
+        own is not None
+        and not own.passed
+        and own.facts.get("sha256") == item.sha256
+        and COLLECTED not in own.facts
+    )
 
 
 def _missing(
@@ -342,14 +359,15 @@ def _in_order(items: Sequence[Item]) -> list[Item]:
 
 def _is_there(project: Project, ledger: Ledger, items: Sequence[Item]) -> bool:
     """Whether an earlier run took all of it over, and nothing newer came since."""
-    newest: dict[tuple[str, str], Item] = {}
+    newest: dict[str, Item] = {}
     for item in items:
         there = _entry(ledger, item).record
         if there is None or not _same(there, item.record):
             return False
-        newest[item.record.subject, item.record.stage] = item
-    for (subject, stage), item in newest.items():
-        latest = ledger.latest(subject, stage)
+        if item.record.stage == "repair":  # of verdicts about the same bytes any may be newer
+            newest[item.record.subject] = item
+    for subject, item in newest.items():
+        latest = ledger.latest(subject, "repair")
         if latest is None or latest.key != item.record.key:
             return False
     wheels = [item for item in items if item.record.stage == "repair"]
