@@ -30,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
     for stage in STAGES:
         goals = commands.run_goals((stage.name,))
         of_stage = _stage_command(subparsers, stage.name, stage.summary, goals)
+        if stage.verdict:
+            _verdict_options(of_stage)
         if stage.name == "lab":
             _lab_options(of_stage)
     _stage_command(subparsers, "wheel", "everything: fetch to test", commands.run_goals(WHEEL))
@@ -210,7 +212,7 @@ def _stage_command(
     subparsers: Any, name: str, summary: str, run: Callable[[Call], dict[str, Any]]
 ) -> argparse.ArgumentParser:
     parser = _add(subparsers, name, summary, run)
-    parser.set_defaults(command=name, case=[], seed=None)
+    parser.set_defaults(command=name, case=[], seed=None, wheel=None, index=None)
     parser.add_argument(
         "--python",
         action="append",
@@ -250,6 +252,20 @@ def _bindings_option(parser: argparse.ArgumentParser) -> None:
         type=Bindings,
         choices=tuple(Bindings),
         help="compile osgeo's modules, or take the channel's own (default: as configured)",
+    )
+
+
+def _verdict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wheel",
+        type=Path,
+        metavar="FILE|DIR",
+        help="judge this repaired wheel, or the one that lies there, and make none",
+    )
+    parser.add_argument(
+        "--index",
+        metavar="URL",
+        help="with --wheel: let pip take the same bytes from this package index first",
     )
 
 

@@ -47,6 +47,7 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "matrix": (("geowheel matrix --json", "the same for a program"),),
     "test": (
         ("geowheel test --python 3.13", "the repaired wheel of that Python"),
+        ("geowheel test --wheel dist", "wheels that another machine made"),
     ),
     "lock": (
         ("geowheel lock", "what is locked stays, where it still fits"),
