@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         commands.clean,
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
+    _ci_commands(subparsers)
     _machine_commands(subparsers)
     with_examples(subparsers)
     return made
@@ -101,6 +102,30 @@ def _lock_command(subparsers: Any) -> None:
         "--upgrade-format",
         action="store_true",
         help="let pixi.lock be written in a newer format, which an older pixi cannot read",
+    )
+
+
+def _ci_commands(subparsers: Any) -> None:
+    """What is about continuous integration."""
+    workflow = _add(
+        subparsers,
+        "workflow",
+        "write the workflow of GitHub Actions from the configuration",
+        commands.workflow,
+    )
+    workflow.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 3 and the difference when it is not current",
+    )
+    pins = _add(
+        subparsers, "pins", "what the workflow and this machine use, and from where", commands.pins
+    )
+    pins.add_argument(
+        "--update", action="store_true", help="ask git for the commits of the actions' versions"
+    )
+    pins.add_argument(
+        "--upgrade", action="store_true", help="the same, of the newest release of each action"
     )
 
 

@@ -25,6 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
+    "for continuous integration": ("workflow", "pins"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -59,6 +60,13 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel cache list", "what is kept, how large it is, when it was last used"),
         ("geowheel cache prune", "what would go: not used for 90 days"),
         ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
+    ),
+    "workflow": (
+        ("geowheel workflow --check", "in CI: whether it is what would be generated"),
+    ),
+    "pins": (
+        ("geowheel pins --update", "commits of the actions, where GitHub can be reached"),
+        ("geowheel pins --upgrade", "the newest release of each action, with its commit"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (

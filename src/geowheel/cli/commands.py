@@ -184,6 +184,20 @@ def cache(call: Call) -> dict[str, Any]:
     )
 
 
+def workflow(call: Call) -> dict[str, Any]:
+    from geowheel.release.workflow import workflow
+
+    return workflow(call.project(), check=call.options.check, console=call.console)
+
+
+def pins(call: Call) -> dict[str, Any]:
+    from geowheel.release.pins import show, update
+
+    if call.options.update or call.options.upgrade:
+        return update(call.project(), newest=call.options.upgrade, console=call.console)
+    return show(call.project(), call.console)
+
+
 def schema(call: Call) -> dict[str, Any]:
     from geowheel.schema import pyproject_schema, tool_schema
 
