@@ -39,6 +39,9 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
     [
         ("status", {}, ["status"]),
         ("clean", {}, ["clean"]),
+        ("ci", {}, ["workflow"]),
+        ("ci", {"check": True}, ["workflow", "--check"]),
+        ("pins", {"update": True}, ["pins", "--update"]),
         ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
     ],
 )
