@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-_PLAIN: Final = re.compile(r"[A-Za-z$./][\w$./+=(){}@-]*( [\w$./+=(){}@&|!<>*-]+)*")
+_PLAIN: Final = re.compile(r"[A-Za-z$./][\w$./+=(){}@-]*( [\w$./+=(){}@&|!<>*-]+)*", re.ASCII)
+_LINES: Final = re.compile(r"(?:[!-~][ -~]*\n)+")
 # What YAML 1.1 takes for a boolean or nothing.
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
@@ -44,7 +45,7 @@ def _entry(start: str, value: Value) -> list[str]:
     """A key or a hyphen, and what belongs to it."""
     if isinstance(value, Noted):
         return [f"{start} {_scalar(value.value)}" + (f"  # {value.note}" if value.note else "")]
-    if isinstance(value, str) and "\n" in value:
+    if isinstance(value, str) and _LINES.fullmatch(value):
         return [f"{start} |", *_indented(value.rstrip("\n").split("\n"))]
     if isinstance(value, str | bool | int):
         return [f"{start} {_scalar(value)}"]
@@ -63,8 +64,8 @@ def _listed(item: Value) -> list[str]:
     return [f"- {first}", *_indented(others)]
 
 
-def _indented(lines: object) -> list[str]:
-    return [f"  {line}" if line else "" for line in lines]  # type: ignore[attr-defined]
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" if line else "" for line in lines]
 
 
 def _scalar(value: object) -> str:
@@ -74,10 +75,15 @@ def _scalar(value: object) -> str:
         return str(value)
     text = str(value)
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else _quoted(text)
 
 
 def _item(value: object) -> str:
     """In a flow sequence, brackets and commas mean something."""
     text = _scalar(value)
-    return json.dumps(str(value)) if re.search(r"[{}\[\],]", text) else text
+    bare = not text.startswith('"')
+    return _quoted(text) if bare and re.search(r"[{}\[\],]", text) else text
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
