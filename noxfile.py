@@ -53,9 +53,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
-    """ruff's checks and formatting"""
+    """ruff's checks and formatting; the workflow is what would be generated"""
     development(session, "ruff", "check", str(HERE))
     development(session, "ruff", "format", "--check", str(HERE))
+    arguments = ["workflow", "--check", "--quiet", "--root", str(HERE), "--host", "hosts/gdal"]
+    session.run(
+        str(environment("development")), "-m", "geowheel", *arguments, external=True,
+        env={"PYTHONPATH": str(HERE / "src")},
+    )  # fmt: skip
 
 
 @nox.session(python=False)

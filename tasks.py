@@ -29,6 +29,20 @@ def status(_: Context, host: str = "hosts/gdal") -> None:
     _geowheel("status", "--root", str(HERE), "--host", host)
 
 
+@task(help={"host": "folder of the host project", "check": "only compare it"})
+def ci(_: Context, host: str = "hosts/gdal", check: bool = False) -> None:
+    """Write the workflow of GitHub Actions from the configuration."""
+    extra = ["--check"] if check else []
+    _geowheel("workflow", "--root", str(HERE), "--host", host, *extra)
+
+
+@task(help={"host": "folder of the host project", "update": "ask git for the actions' commits"})
+def pins(_: Context, host: str = "hosts/gdal", update: bool = False) -> None:
+    """What the workflow and this machine use, and where each was taken from."""
+    extra = ["--update"] if update else []
+    _geowheel("pins", "--root", str(HERE), "--host", host, *extra)
+
+
 @task(help={"host": "folder of the host project", "everything": "remove .geowheel/ and dist/"})
 def clean(_: Context, host: str = "hosts/gdal", everything: bool = False) -> None:
     """Remove outputs that a newer run superseded."""

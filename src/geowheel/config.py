@@ -241,7 +241,7 @@ class Release:
         default=None,
         metadata=_doc(
             'platforms that each release has wheels for, such as ["linux-64", "osx-arm64"] '
-            "(default: that of the machine that releases)"
+            "(default: that of the machine that releases; in the generated workflow the manifest's)"
         ),
     )
     channels: tuple[str, ...] | None = field(
@@ -272,6 +272,49 @@ class Release:
         if self.version is Follows.OWN:
             return ""
         return f"{gdal_version}.post{self.post}" if self.post else gdal_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """`[tool.geowheel.workflow]`: what `geowheel workflow` writes for GitHub Actions."""
+
+    file: str = field(
+        default="wheels.yml",
+        metadata=_doc("name of the file in .github/workflows", re.compile(r"[\w-][\w.-]*\.ya?ml")),
+    )
+    nox: tuple[str, ...] = field(
+        default=("pipx", "run", "--spec", "nox=={nox}", "nox"),
+        metadata=_doc(
+            "how a step runs nox: `{nox}` is the pinned version of nox, `{python}` the interpreter"
+        ),
+    )
+    prefix: str = field(
+        default="", metadata=_doc("what the noxfile puts before the sessions' names")
+    )
+    checks: tuple[str, ...] = field(
+        default=(),
+        metadata=_doc("sessions of the noxfile's own that have to pass before a release"),
+    )
+    branches: tuple[str, ...] = field(
+        default=("main",),
+        metadata=_doc("branches whose pushes run it, beside pull requests and tags"),
+    )
+    pins: str = field(
+        default="ci/pins.toml",
+        metadata=_doc("file of the project's own pins (without it: those that geowheel came with)"),
+    )
+    upload: str = field(
+        default="https://upload.pypi.org/legacy/",
+        metadata=_doc("where the release is uploaded to, as a trusted publisher"),
+    )
+    staging_upload: str = field(
+        default="https://test.pypi.org/legacy/",
+        metadata=_doc("where it is uploaded to before that"),
+    )
+    staging_index: str = field(
+        default="https://test.pypi.org/simple/",
+        metadata=_doc("where pip then gets the wheels for the probes"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +376,9 @@ class Config:
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
     lab: Lab = field(default_factory=Lab, metadata=_doc("the test lab"))
     release: Release = field(default_factory=Release, metadata=_doc("what is released"))
+    workflow: Workflow = field(
+        default_factory=Workflow, metadata=_doc("the generated workflow of GitHub Actions")
+    )
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:

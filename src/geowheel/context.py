@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from .digest import Artefact
 from .errors import Fault, MachineError
 from .interpreters import Interpreter, check_platform, find_interpreter, running_interpreter
 from .lab.cases import WHOLE, Choice
+from .ledger import Record
 from .native.locks import Locks
 from .native.pixi_lock import Package
 from .native.store import Store
@@ -44,6 +45,13 @@ class Context:
     """A raw wheel that was made elsewhere, in the place of what the host's backend would make."""
     lab: Choice = WHOLE
     """Which cases of the lab, with which seed."""
+    repaired: Record | None = None
+    """Of a repaired wheel that was made elsewhere, in the place of what `repair` would make."""
+
+    @property
+    def done(self) -> dict[str, Record]:
+        """Records of stages that do not run: what they would make was given."""
+        return {} if self.repaired is None else {"repair": self.repaired}
 
     @property
     def runs_wheels(self) -> bool:
@@ -78,14 +86,17 @@ def find_tools(
     console: Console,
     *,
     make: bool = True,
+    given: Collection[str] = (),
 ) -> dict[Target, Tools]:
     """What the machine has for every target, before any work starts.
+
+    Of stages whose result is `given`, nothing is needed.
 
     An interpreter of another architecture is unpacked into the user's cache, when `make` allows
     it; else a target that needs one that is not there has none. Raises MachineError with all that
     is missing at once.
     """
-    stages = needed(goals)
+    stages = needed(goals, given)
     faults: list[Fault] = []
     compiled = project.bindings is Bindings.COMPILED
     toolchains: dict[Platform, Toolchain] = {}

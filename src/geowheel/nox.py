@@ -81,8 +81,12 @@ def _rows(versions: Iterable[str]) -> Iterator[_Row]:
     yield row("wheel", "the main job: fetch to test, for the running interpreter", "wheel")
     yield row("plan", "what `wheel` would run and why, running nothing", "plan")
     yield row("matrix", "every target: how its wheel can be made here, and why not", "matrix")
-    yield row("export", "what is built here, for another machine: -- DIR", "export")
-    yield row("collect", "check what other machines exported, and take it over: -- DIR", "collect")
+    yield row("workflow", "the workflow of GitHub Actions, from the configuration", "workflow")
+    yield row("export", "what was made here, for another machine: -- DIR", "export")
+    yield row("collect", "what other machines made, checked, into dist/: -- DIR...", "collect")
+    yield row(
+        "release", "publish dist/ (-- --dry-run: what would be, and what is missing)", "release"
+    )
     for version in versions:
         for stage in STAGES:
             if stage.scope is Scope.TARGET and stage.name not in {"repair", "size"}:

@@ -55,9 +55,9 @@ def bring_up_to_date(
     An error of a stage ends the target and is part of the result; what was done stays done.
     """
     started = time.monotonic()
-    done: dict[str, Record] = {}
+    done = context.done
     try:
-        for stage in needed(goals):
+        for stage in needed(goals, done):
             module, entry, inputs = _prepare(stage, context, ledger, done)
             with entry.lock(console):
                 done[stage.name] = _ensure(
@@ -76,9 +76,9 @@ def bring_up_to_date(
 
 def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned]:
     """What `bring_up_to_date` would do; runs nothing, writes nothing."""
-    done: dict[str, Record] = {}
+    done = context.done
     planned: list[Planned] = []
-    for stage in needed(goals):
+    for stage in needed(goals, context.done):
         subject = subject_of(stage, context.target)
         waiting = [name for name in stage.upstream if name not in done]
         if waiting:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from .console import Console
 from .context import Context, Tools, find_tools
 from .digest import Artefact, sha256_file
 from .errors import GeowheelError, IntegrityError, MachineError
+from .given_wheels import record_of, take_from_index
 from .lab.cases import WHOLE, Choice
 from .ledger import Ledger, Record
 from .namesakes import refuse_namesakes
@@ -47,6 +48,15 @@ class Request:
     """Where the repaired wheel goes, when not to dist/."""
     lab: Choice = WHOLE
     """Which cases of the lab, with which seed."""
+    given: Mapping[Target, Artefact] = field(default_factory=dict)
+    """Repaired wheels that were made elsewhere, to be judged."""
+    index: str | None = None
+    """The package index from which pip has to get the given wheels first."""
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        """Names of the stages whose result is given."""
+        return ("repair",) if self.given else ()
 
     @property
     def wheels(self) -> Path:
@@ -70,6 +80,8 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     Goes on with the next target after one failed. Raises at the end what failed, of the first
     kind that occurred: GeowheelError's own, SizeError or WheelTestError for failed verdicts.
     """
+    if request.index is not None:
+        request = replace(request, given=_from_index(request, request.index, console))
     contexts = _contexts(request, console)
     finished = [_run_target(request, context, console) for context in contexts]
     summary = {"targets": [summary_of(request.wheels, item) for item in finished]}
@@ -101,8 +113,9 @@ def show_plan(request: Request, console: Console) -> dict[str, Any]:
     """What `run` would do for every target, running nothing."""
     refuse_namesakes(request.project, request.ledger)
     tools = find_tools(
-        request.project, request.targets, request.goals, request.interpreter, console, make=False
-    )
+        request.project, request.targets, request.goals, request.interpreter, console,
+        make=False, given=request.done,
+    )  # fmt: skip
     rows: list[dict[str, str]] = []
     for target in request.targets:
         locks = locks_at_hand(request.project, target.platform)
@@ -179,23 +192,44 @@ def _plan_with_locks(
 def _contexts(request: Request, console: Console) -> list[Context]:
     refuse_namesakes(request.project, request.ledger)
     tools = find_tools(
-        request.project, request.targets, request.goals, request.interpreter, console
-    )
+        request.project, request.targets, request.goals, request.interpreter, console,
+        given=request.done,
+    )  # fmt: skip
     locks: dict[Platform, Locks] = {}
     for target in request.targets:
         if target.platform not in locks:
             locks[target.platform] = resolve(request.project, target.platform, console)
     prebuilt: dict[Target, Package | None] = dict.fromkeys(request.targets)
-    if wants_prebuilt(request.project):
+    if not request.given and wants_prebuilt(request.project):
         for target in request.targets:
             prebuilt[target] = resolve_prebuilt(
                 request.project, target, locks[target.platform], console
             )
     return [
         Context(project=request.project, target=target, locks=locks[target.platform],
-                tools=tools[target], prebuilt=prebuilt[target], raw=request.raw, lab=request.lab)
+                tools=tools[target], prebuilt=prebuilt[target], raw=request.raw, lab=request.lab,
+                repaired=_repaired(request, target))
         for target in request.targets
     ]  # fmt: skip
+
+
+def _from_index(request: Request, index: str, console: Console) -> dict[Target, Artefact]:
+    """The given wheels as pip got them from a package index; raises as `take_from_index` does."""
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console,
+        given=request.done,
+    )  # fmt: skip
+    with console.step("index", index, logs="index") as step:
+        return {
+            target: take_from_index(wheel, index, tools[target].interpreter, request.project, step)
+            for target, wheel in request.given.items()
+        }
+
+
+def _repaired(request: Request, target: Target) -> Record | None:
+    if target not in request.given:
+        return None
+    return record_of(request.given[target], target, request.ledger)
 
 
 def _run_target(request: Request, context: Context, console: Console) -> Finished:

@@ -23,7 +23,7 @@ from .hosts import write_host
 ROOT = Path(__file__).parents[2]
 BARE = {
     "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab",
-    "wheel", "plan", "matrix", "doctor", "cache", "export", "collect",
+    "wheel", "plan", "matrix", "doctor", "cache", "workflow", "export", "collect", "release",
 }  # fmt: skip
 VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel")
 

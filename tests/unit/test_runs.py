@@ -518,7 +518,7 @@ def test_verdicts_that_were_not_asked_for_are_said_to_be(
 def test_what_the_machine_lacks_is_said_before_anything_runs(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lacking(*_: object) -> dict[Target, Tools]:
+    def lacking(*_: object, **__: object) -> dict[Target, Tools]:
         raise MachineError("no compiler")
 
     monkeypatch.setattr("geowheel.runs.find_tools", lacking)

@@ -47,6 +47,9 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
         ),
         ("collect", {"folder": "artifacts"}, ["collect", "artifacts"]),
         ("bump", {"minor": True}, ["bump", "--minor"]),
+        ("ci", {}, ["workflow"]),
+        ("ci", {"check": True}, ["workflow", "--check"]),
+        ("pins", {"update": True}, ["pins", "--update"]),
         ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
         ("release", {"host": "."}, ["release"]),
         (

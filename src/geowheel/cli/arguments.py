@@ -31,6 +31,8 @@ def parser() -> argparse.ArgumentParser:
     for stage in STAGES:
         goals = commands.run_goals((stage.name,))
         of_stage = _stage_command(subparsers, stage.name, stage.summary, goals)
+        if stage.verdict:
+            _verdict_options(of_stage)
         if stage.name == "lab":
             _lab_options(of_stage)
     _stage_command(subparsers, "wheel", "everything: fetch to test", commands.run_goals(WHEEL))
@@ -71,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     clean.add_argument("--all", action="store_true", help="remove .geowheel/ and dist/ whole")
     _release_commands(subparsers)
+    _ci_commands(subparsers)
     _machine_commands(subparsers)
     with_examples(subparsers)
     return made
@@ -212,6 +215,30 @@ def _release_commands(subparsers: Any) -> None:
     release.add_argument("--push", action="store_true", help="push the tag, at the end")
 
 
+def _ci_commands(subparsers: Any) -> None:
+    """What is about continuous integration."""
+    workflow = _add(
+        subparsers,
+        "workflow",
+        "write the workflow of GitHub Actions from the configuration",
+        commands.workflow,
+    )
+    workflow.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 3 and the difference when it is not current",
+    )
+    pins = _add(
+        subparsers, "pins", "what the workflow and this machine use, and from where", commands.pins
+    )
+    pins.add_argument(
+        "--update", action="store_true", help="ask git for the commits of the actions' versions"
+    )
+    pins.add_argument(
+        "--upgrade", action="store_true", help="the same, of the newest release of each action"
+    )
+
+
 def _machine_commands(subparsers: Any) -> None:
     """What is about the machine, the editor and the shell more than about one project."""
     schema = _standalone(
@@ -320,7 +347,7 @@ def _stage_command(
     subparsers: Any, name: str, summary: str, run: Callable[[Call], dict[str, Any]]
 ) -> argparse.ArgumentParser:
     parser = _add(subparsers, name, summary, run)
-    parser.set_defaults(command=name, case=[], seed=None)
+    parser.set_defaults(command=name, case=[], seed=None, wheel=None, index=None)
     parser.add_argument(
         "--python",
         action="append",
@@ -360,6 +387,20 @@ def _bindings_option(parser: argparse.ArgumentParser) -> None:
         type=Bindings,
         choices=tuple(Bindings),
         help="compile osgeo's modules, or take the channel's own (default: as configured)",
+    )
+
+
+def _verdict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wheel",
+        type=Path,
+        metavar="FILE|DIR",
+        help="judge this repaired wheel, or the one that lies there, and make none",
+    )
+    parser.add_argument(
+        "--index",
+        metavar="URL",
+        help="with --wheel: let pip take the same bytes from this package index first",
     )
 
 

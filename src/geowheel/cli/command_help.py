@@ -26,6 +26,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
     "towards a release": ("bump", "export", "collect", "coverage", "report", "release"),
+    "for continuous integration": ("workflow", "pins"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
 }
@@ -48,6 +49,7 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "matrix": (("geowheel matrix --json", "the same for a program"),),
     "test": (
         ("geowheel test --python 3.13", "the repaired wheel of that Python"),
+        ("geowheel test --wheel dist", "wheels that another machine made"),
     ),
     "lock": (
         ("geowheel lock", "what is locked stays, where it still fits"),
@@ -79,6 +81,13 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "report": (
         ("geowheel report", "dist/report.html, and the same facts as dist/report.json"),
         ("geowheel report --against old/report.json", "sizes compared with that release"),
+    ),
+    "workflow": (
+        ("geowheel workflow --check", "in CI: whether it is what would be generated"),
+    ),
+    "pins": (
+        ("geowheel pins --update", "commits of the actions, where GitHub can be reached"),
+        ("geowheel pins --upgrade", "the newest release of each action, with its commit"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.console import Console
+from geowheel.digest import Artefact
 from geowheel.errors import MachineError, UsageError
 from geowheel.interpreters import ask_interpreter
 from geowheel.project import Project, open_project, this_machine
@@ -239,6 +240,20 @@ def cache(call: Call) -> dict[str, Any]:
     )
 
 
+def workflow(call: Call) -> dict[str, Any]:
+    from geowheel.release.workflow import workflow
+
+    return workflow(call.project(), check=call.options.check, console=call.console)
+
+
+def pins(call: Call) -> dict[str, Any]:
+    from geowheel.release.pins import show, update
+
+    if call.options.update or call.options.upgrade:
+        return update(call.project(), newest=call.options.upgrade, console=call.console)
+    return show(call.project(), call.console)
+
+
 def schema(call: Call) -> dict[str, Any]:
     from geowheel.schema import pyproject_schema, tool_schema
 
@@ -262,7 +277,8 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
     project = call.project()
     asked = [parse_platform(name) for name in call.options.platform]
     interpreter, pythons = _pythons(call, project)
-    targets = [] if pythons else _built(project, goals, asked)
+    given = _given(call, project, pythons, asked)
+    targets = list(given) if given or pythons else _built(project, goals, asked)
     targets = targets or [
         project.target(python, platform)
         for platform in asked or [project.machine.platform]
@@ -276,7 +292,25 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
         verify=call.options.verify,
         keep_work=call.options.keep_work,
         lab=Choice(cases=tuple(call.options.case), seed=call.options.seed),
+        given=given,
+        index=call.options.index,
+        # A wheel that was given stays where it is.
+        destination=next((wheel.path.parent for wheel in given.values()), None),
     )
+
+
+def _given(
+    call: Call, project: Project, pythons: Sequence[str], platforms: Sequence[Platform]
+) -> dict[Target, Artefact]:
+    """The repaired wheels that --wheel names; empty without it."""
+    from geowheel.given_wheels import find_given
+
+    if call.options.wheel is not None:
+        place = (call.root / call.options.wheel).resolve()
+        return find_given(project, place, pythons, platforms)
+    if call.options.index is not None:
+        raise UsageError("--index is about a wheel that is given", fix="name it with --wheel FILE")
+    return {}
 
 
 def _pythons(call: Call, project: Project) -> tuple[Path | None, list[str]]:

@@ -7,7 +7,7 @@ A stage is one row below and one module `geowheel.stages.<name>` with two functi
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,13 +105,16 @@ def find(name: str) -> Stage:
     return {stage.name: stage for stage in STAGES}[name]
 
 
-def needed(goals: Iterable[str]) -> tuple[Stage, ...]:
-    """The goals and all that is upstream of them, in the table's order."""
+def needed(goals: Iterable[str], given: Collection[str] = ()) -> tuple[Stage, ...]:
+    """The goals and all that is upstream of them, in the table's order.
+
+    Stages whose result is `given` are left out, and what only they need.
+    """
     wanted: set[str] = set()
     waiting = list(goals)
     while waiting:
         name = waiting.pop()
-        if name not in wanted:
+        if name not in wanted and name not in given:
             wanted.add(name)
             waiting += find(name).upstream
     return tuple(stage for stage in STAGES if stage.name in wanted)

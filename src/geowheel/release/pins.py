@@ -1,0 +1,351 @@
+"""Pins: the versions, commits and digests that the generated workflow and a laptop both use.
+
+They are facts with a source, in one file: the project's own, or the one that geowheel came with.
+`geowheel pins` shows them and says which are by a name alone; `geowheel pins --update` asks git for
+the commits.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from packaging.version import InvalidVersion, Version
+
+from geowheel.adoption.templates import toml_string
+from geowheel.config import Bindings
+from geowheel.console import Console, Step
+from geowheel.environments import tool_environment
+from geowheel.errors import ChannelError, ConfigError, Fault, IntegrityError, MachineError
+from geowheel.native.pixi import find_pixi
+from geowheel.project import Project
+from geowheel.targets import Platform, parse_platform
+
+SHIPPED: Final = "pins.toml"
+HOME: Final = "https://github.com"
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_PATIENCE: Final = 60  # seconds for one answer of a git server
+_HEADER: Final = """\
+# What continuous integration and a laptop both use, each with where its version, commit or digest
+# was taken from. `geowheel pins` shows it; `geowheel pins --update` resolves commits and writes it.
+# Nothing here is from memory: what no source was at hand for has no commit and no digest.
+"""
+
+
+Name = TypeVar("Name", bound=str)
+Pin = TypeVar("Pin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A program by its version."""
+
+    version: str
+    source: str
+
+    @property
+    def exact(self) -> str:
+        """What nobody can change afterwards; a version number is none."""
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """An action of GitHub's: `owner/name`, the tag of its release, and the tag's commit."""
+
+    version: str
+    commit: str = ""
+    source: str
+
+    @property
+    def exact(self) -> str:
+        return self.commit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A container image: its tag, and the digest of what the tag meant."""
+
+    version: str
+    digest: str = ""
+    source: str
+
+    @property
+    def exact(self) -> str:
+        return self.digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runner:
+    """Where wheels of a platform are made and tested."""
+
+    os: str
+    """The runner image, as `runs-on` names it."""
+    container: str = ""
+    """The image in which wheels are made, for an old libc; they are tested outside of it."""
+    bindings: str = ""
+    """How bindings come about there, where nothing there compiles them."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pins:
+    """All pins of a project."""
+
+    path: Path
+    """Where they were read from."""
+    tools: Mapping[str, Tool]
+    actions: Mapping[str, Action]
+    images: Mapping[str, Image]
+    runners: Mapping[Platform, Runner]
+
+    def uses(self, action: str) -> tuple[str, str]:
+        """How a step names an action, and the version to say beside it (empty: it is in the name).
+
+        Raises ConfigError for an action that has no pin.
+        """
+        pin = self._find("actions", self.actions, action)
+        return (f"{action}@{pin.commit or pin.version}", pin.version if pin.commit else "")
+
+    def image(self, name: str) -> str:
+        """How a job names a container image; raises ConfigError where it has no pin."""
+        pin = self._find("images", self.images, name)
+        return f"{name}@{pin.digest}" if pin.digest else f"{name}:{pin.version}"
+
+    def tool(self, name: str) -> str:
+        """A tool's version; raises ConfigError where it has no pin."""
+        return self._find("tools", self.tools, name).version
+
+    def runner(self, platform: Platform) -> Runner:
+        """Raises ConfigError where the platform has none."""
+        return self._find("runners", self.runners, platform)
+
+    def _find(self, table: str, pins: Mapping[Name, Pin], name: Name) -> Pin:
+        if name not in pins:
+            raise ConfigError(
+                f"[{table}] has no pin of {name}",
+                where=str(self.path),
+                fix=f'add [{table}."{name}"] with a version and its source, then run '
+                "`geowheel pins --update`",
+            )
+        return pins[name]
+
+
+def pins_of(project: Project) -> Pins:
+    """The project's own pins where it has some, else those that geowheel came with.
+
+    Raises ConfigError as `parse_pins` does.
+    """
+    own = project.root / project.config.workflow.pins
+    if own.is_file():
+        return parse_pins(own.read_text(encoding="utf-8"), own)
+    text = files("geowheel.resources").joinpath(SHIPPED).read_text(encoding="utf-8")
+    return parse_pins(text, Path(SHIPPED))
+
+
+def parse_pins(text: str, path: Path) -> Pins:
+    """The pins in a file's text; raises ConfigError with everything that is wrong with them."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    faults: list[Fault] = []
+    found: dict[str, dict[str, Any]] = {}
+    for table, kind in (
+        ("tools", Tool),
+        ("actions", Action),
+        ("images", Image),
+        ("runners", Runner),
+    ):
+        found[table] = {}
+        for name, values in data.pop(table, {}).items():
+            try:
+                found[table][name] = kind(**values)
+            except TypeError:
+                keys = ", ".join(field.name for field in fields(kind))
+                what = f"[{table}] {name}: the keys are {keys}"
+                faults.append(Fault(what=what, where=str(path)))
+    faults += [Fault(what=f"unknown table [{name}]", where=str(path)) for name in data]
+    faults += [Fault(what=what, where=str(path)) for what in _misshapen(found)]
+    if faults:
+        raise ConfigError(faults)
+    runners = {parse_platform(name): pin for name, pin in found.pop("runners").items()}
+    return Pins(path=path, runners=runners, **found)
+
+
+def _misshapen(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, action in found["actions"].items():
+        if action.commit and not _COMMIT.fullmatch(action.commit):
+            yield f"[actions] {name}: {action.commit!r} is no commit of 40 hexadecimal digits"
+    for name, image in found["images"].items():
+        if image.digest and not _DIGEST.fullmatch(image.digest):
+            yield f"[images] {name}: {image.digest!r} is no digest sha256:..."
+    for name, runner in found["runners"].items():
+        if runner.bindings not in ("", *Bindings):
+            yield f"[runners] {name}: bindings is one of {', '.join(Bindings)}"
+        if runner.container and runner.container not in found["images"]:
+            yield f"[runners] {name}: [images] has no pin of {runner.container}"
+    for table, pins in found.items():
+        for name, pin in pins.items():
+            if not pin.source:
+                yield f"[{table}] {name}: it has no source"
+
+
+def render(pins: Pins) -> str:
+    """The file's text: always the same for the same pins."""
+    blocks = [_HEADER]
+    for table in ("tools", "actions", "images", "runners"):
+        for name, pin in getattr(pins, table).items():
+            key = name if re.fullmatch(r"[\w-]+", name) else toml_string(name)
+            lines = [f"{k} = {toml_string(value)}" for k, value in asdict(pin).items() if value]
+            blocks.append("\n".join([f"[{table}.{key}]", *lines]) + "\n")
+    return "\n".join(blocks)
+
+
+def show(project: Project, console: Console) -> dict[str, Any]:
+    """A table of the pins and of what is at hand on this machine; the same as plain values."""
+    pins = pins_of(project)
+    with console.quiet_step("pins") as step:
+        here = dict(_here(project, step))
+    rows = [
+        {"kind": kind, "name": str(name), "version": pin.version, "exact": pin.exact,
+         "source": pin.source, "here": here.get(name, "")}
+        for kind, table in (("tool", pins.tools), ("action", pins.actions), ("image", pins.images))
+        for name, pin in table.items()
+    ]  # fmt: skip
+    console.header(f"pins of {pins.path}")
+    for row in rows:
+        console.line(f"{row['name']} {_beside(row)}: by {_by(row)}")
+        console.line(f"    {row['source']}", style="dim")
+    loose = [row["name"] for row in rows if row["kind"] != "tool" and not row["exact"]]
+    if loose:
+        console.warn(
+            f"only by the name of a version, which its owner can move: {', '.join(loose)}; "
+            "`geowheel pins --update` resolves commits where git can reach their repositories"
+        )
+    return {"pins": rows, "loose": loose, "path": str(pins.path)}
+
+
+def _beside(row: Mapping[str, str]) -> str:
+    here, version = row["here"], row["version"]
+    fits = here == version or here.startswith(f"{version}.")
+    return version if not here or fits else f"{version} (here {here})"
+
+
+def _by(row: Mapping[str, str]) -> str:
+    if not row["exact"]:
+        return "version"
+    kind = "digest" if row["kind"] == "image" else "commit"
+    return f"{kind} {row['exact'].removeprefix('sha256:')[:12]}"
+
+
+def _here(project: Project, step: Step) -> Iterator[tuple[str, str]]:
+    """Versions of the tools on this machine, of those that are here."""
+    yield "python", "{}.{}.{}".format(*sys.version_info)
+    with suppress(importlib.metadata.PackageNotFoundError):
+        yield "nox", importlib.metadata.version("nox")
+    try:
+        pixi = find_pixi(project.machine.environ, step)
+    except MachineError:  # GEOWHEEL_PIXI names something else: said where pixi is needed
+        return
+    if pixi is not None:
+        yield "pixi", str(pixi.version)
+
+
+def update(project: Project, *, newest: bool, console: Console) -> dict[str, Any]:
+    """Resolve the commit of every action's version with `git ls-remote`, and write the pins.
+
+    With `newest`, the newest release first. Digests of images stay as they are: git knows none.
+    Raises ChannelError for a repository that cannot be asked; IntegrityError for a version that one
+    does not have, or whose tag names another commit than the pinned one. Nothing is written then.
+    """
+    pins = pins_of(project)
+    faults: list[Fault] = []
+    actions: dict[str, Action] = {}
+    with console.step("pins", f"{len(pins.actions)} actions at {HOME}") as step:
+        for name, pin in pins.actions.items():
+            tags = remote_tags(f"{HOME}/{name}", project, step)
+            version = _newest(tags, pin.version) if newest else pin.version
+            faults += _objections(name, pin, version, tags)
+            url = f"{HOME}/{name}"
+            actions[name] = replace(pin, version=version, commit=tags.get(version, pin.commit))
+            if actions[name] != pin:
+                source = f"refs/tags/{version} of {url}, by git ls-remote"
+                actions[name] = replace(actions[name], source=source)
+    if faults:
+        raise IntegrityError(faults)
+    resolved = replace(pins, actions=actions)
+    goal = project.root / project.config.workflow.pins
+    changed = [name for name, pin in actions.items() if pin != pins.actions[name]]
+    if changed:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        goal.write_text(render(resolved), encoding="utf-8")
+    console.line(f"{goal}: {', '.join(changed) or 'nothing changed'}")
+    return {"changed": changed, "path": str(goal)}
+
+
+def _objections(name: str, pin: Action, version: str, tags: Mapping[str, str]) -> list[Fault]:
+    if version not in tags:
+        what = f"{name} has no tag {version}"
+        return [Fault(what=what, fix="name a release of it in the pins")]
+    if pin.commit and version == pin.version and tags[version] != pin.commit:
+        return [
+            Fault(
+                what=f"{name} {version} is commit {tags[version]}, and the pin says {pin.commit}",
+                cause="somebody moved the tag, or the pin was taken from a wrong source",
+                fix="find out which; remove the commit from the pins to have it resolved anew",
+            )
+        ]
+    return []
+
+
+def remote_tags(url: str, project: Project, step: Step) -> dict[str, str]:
+    """Commit of every tag of a git repository; raises ChannelError with what git said."""
+    try:
+        result = step.run(
+            ["git", "ls-remote", "--tags", url],
+            env=tool_environment(project.machine.environ, GIT_TERMINAL_PROMPT="0"),
+            cwd=project.root, check=False, timeout=_PATIENCE,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise MachineError("git is not on PATH", fix="install git") from None
+    if result.returncode != 0:
+        raise ChannelError(
+            f"git cannot read its tags: {result.stderr.strip()}",
+            where=url,
+            cause="no route to it from here",
+            fix="run it where it can be reached; the pins stay as they are",
+        )
+    return parse_tags(result.stdout)
+
+
+def parse_tags(text: str) -> dict[str, str]:
+    """Tag to commit, from `git ls-remote --tags`; an annotated tag's is in its line with `^{}`."""
+    tags: dict[str, str] = {}
+    for line in text.splitlines():
+        commit, _, name = line.partition("\trefs/tags/")
+        if name.endswith("^{}") or name not in tags:
+            tags[name.removesuffix("^{}")] = commit
+    return tags
+
+
+def _newest(tags: Mapping[str, str], otherwise: str) -> str:
+    """The tag of the newest full release, `v1.2.3`: `v1` moves with every release."""
+    releases: dict[Version, str] = {}
+    for tag in tags:
+        try:
+            version = Version(tag)
+        except InvalidVersion:
+            continue
+        if len(version.release) == 3 and not version.is_prerelease:
+            releases[version] = tag
+    return releases[max(releases)] if releases else otherwise
