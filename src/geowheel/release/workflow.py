@@ -252,11 +252,12 @@ class _Writer:
     def collect(self) -> Job:
         """One release of what all jobs made, and what stands against it."""
         needs = ["checks", *(["sdist"] if self.facts.sdist else []), "test"]
+        tried = self._nox("release", "--dry-run", "--index", self.facts.workflow.upload)
         return self._job("collect", [
             *self._sources(history=True), self._setup_python(self.pins.tool("python")),
             self._cached("collect"),
             self._download("tested-*", _DOWNLOADED), self._nox("collect", f"{_DOWNLOADED}/*"),
-            {"if": _ON_A_TAG, **self._nox("release", "--dry-run")},
+            {"if": _ON_A_TAG, **tried},
             self._upload("release", "dist/*.whl\ndist/*.tar.gz\n"),
         ], needs=needs)  # fmt: skip
 
