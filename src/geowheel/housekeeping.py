@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
@@ -14,24 +15,44 @@ from .kept import remove_kept
 from .ledger import Ledger, Record, read_record
 from .project import Project
 from .stages import STAGES, Scope
+from .targets import Target
+
+if TYPE_CHECKING:
+    from .release.states import State
+
+_TOWARDS_A_RELEASE: Final = ("target", "wheel", "repair", "size", "test", "lab", "released")
 
 
-def status(project: Project, console: Console) -> dict[str, Any]:
-    """What each target has reached, and what lies in dist/."""
+def status(
+    project: Project, console: Console, states: Mapping[Target, State] | None = None
+) -> dict[str, Any]:
+    """What each target has reached, and what lies in dist/.
+
+    `states` says where targets stand on the way to a release; without it only this machine's are
+    shown.
+    """
     ledger = Ledger(folder=project.work, host=project.host.name)
     rows = []
-    for python in project.config.pythons:
-        target = project.target(python)
+    for target in states or [project.target(python) for python in project.config.pythons]:
         cells = []
         for stage in STAGES:
             subject = str(target.platform if stage.scope is Scope.PLATFORM else target)
             record = ledger.latest(subject, stage.name)
             cells.append("-" if record is None else _word(record))
+        if states:
+            cells += [states[target].wheel, states[target].released]
         rows.append([str(target), *cells])
+    names = [
+        "target",
+        *(stage.name for stage in STAGES),
+        *(["wheel", "released"] if states else []),
+    ]
+    # All of them do not fit a terminal: what comes before a wheel is told by the wheel.
+    shown = _TOWARDS_A_RELEASE if states else names
     console.table(
         f"{project.host.name}: newest record of each stage, and its age",
-        ["target", *(stage.name for stage in STAGES)],
-        rows,
+        shown,
+        [[row[names.index(name)] for name in shown] for row in rows],
     )
     wheels = _dist(project, ledger)
     console.table(

@@ -64,7 +64,12 @@ def parser() -> argparse.ArgumentParser:
     _init_command(subparsers)
     channel = _add(subparsers, "channel", "make or refresh the distro channel", commands.channel)
     _platform_option(channel)
-    _add(subparsers, "status", "what was built here, and how long ago", commands.status)
+    _add(
+        subparsers,
+        "status",
+        "what is released, built, missing, stale",
+        commands.status,
+    )
     clean = _add(
         subparsers,
         "clean",

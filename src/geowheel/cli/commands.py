@@ -154,8 +154,10 @@ def channel(call: Call) -> dict[str, Any]:
 
 def status(call: Call) -> dict[str, Any]:
     from geowheel.housekeeping import status
+    from geowheel.release.states import states
 
-    return status(call.project(), call.console)
+    project = call.project()
+    return status(project, call.console, states(project))
 
 
 def report(call: Call) -> dict[str, Any]:
