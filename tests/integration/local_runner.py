@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel.cli.arguments import parser
-
 _EXPRESSION: Final = re.compile(r"\$\{\{ matrix\.(\w+) \}\}")
 _SESSION: Final = re.compile(r" -s ([a-z]+)")
 _HERE: Final = {
@@ -95,11 +93,6 @@ class LocalRunner:
         session = match[1] if match else ""
         if session in self.reasons:
             return Ran(job=job, step=command, code=None, said=self.reasons[session])
-        if session not in commands():
-            _stand_in(session, command.split(), checkout)
-            return Ran(
-                job=job, step=command, code=None, said="not a command yet: files were copied"
-            )
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", command],
             cwd=checkout, env={**self.environ, "PYTHONPATH": str(checkout / "src")},
@@ -132,22 +125,6 @@ class LocalRunner:
         else:
             for path in kept.glob(settings["pattern"]):
                 shutil.copytree(path, checkout / settings["path"] / path.name)
-
-
-def commands() -> set[str]:
-    """geowheel's commands."""
-    (choices,) = (a.choices for a in parser()._actions if isinstance(a.choices, dict))
-    return set(choices)
-
-
-def _stand_in(session: str, words: list[str], checkout: Path) -> None:
-    """What `export` and `collect` do for one wheel, where they are not there."""
-    if session == "export":
-        shutil.copytree(checkout / "dist", checkout / words[-1])
-    elif session == "collect":
-        (checkout / "dist").mkdir()
-        for wheel in checkout.glob(f"{words[-1]}/**/*.whl"):
-            shutil.copy(wheel, checkout / "dist")
 
 
 def write_interpreters(folder: Path, *names: str) -> Path:
