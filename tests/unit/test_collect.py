@@ -23,8 +23,8 @@ from geowheel.pipeline import SOURCES_COMPONENT, Planned, toolkit_digest
 from geowheel.project import Project
 from geowheel.release import collect as collecting
 from geowheel.release import exports
-from geowheel.release.collect import COLLECTED, collect
-from geowheel.release.exports import export
+from geowheel.release.collect import collect
+from geowheel.release.exports import COLLECTED, export
 from geowheel.runs import Request
 from geowheel.stages import find
 from geowheel.stages.contract import Outcome

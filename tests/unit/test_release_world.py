@@ -17,7 +17,8 @@ from geowheel.host_files import host_files
 from geowheel.ledger import Ledger, Record
 from geowheel.project import Machine
 from geowheel.release import world as world_module
-from geowheel.release.collect import COLLECTED, MADE_FROM
+from geowheel.release.collect import MADE_FROM
+from geowheel.release.exports import COLLECTED
 from geowheel.release.subject import Subject, open_subject
 from geowheel.release.world import Repaired, World, read_world
 from geowheel.stages import find

@@ -32,6 +32,7 @@ from geowheel.stages.repair import only_wheel
 from geowheel.targets import Platform
 
 from .exports import (
+    COLLECTED,
     DESCRIPTION,
     HANDED_OVER,
     LEDGER,
@@ -43,8 +44,6 @@ from .exports import (
     state_of,
 )
 
-COLLECTED: Final = "collected"
-"""The fact of a record that was taken over: where it is from, and when it was made."""
 MADE_FROM: Final = "made_from"
 """In that fact: digests of the host's files and, by platform, of the locks; for `release`."""
 _SHOWN: Final = 3

@@ -17,7 +17,7 @@ import platform as python_platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,8 @@ DESCRIPTION: Final = "export.json"
 WHEELS: Final = "dist"
 LEDGER: Final = "ledger"
 VERDICTS: Final = tuple(stage.name for stage in STAGES if stage.verdict)
+COLLECTED: Final = "collected"
+"""The fact of a record that was taken over: where it is from, and when it was made."""
 HANDED_OVER: Final = ("repair", *VERDICTS)
 """The stages whose records leave the machine."""
 FAILED: Final = "failed the last time"  # as `Entry.stale` says it
@@ -228,10 +230,14 @@ def _contexts(request: Request, console: Console) -> list[Context]:
 def _item(request: Request, context: Context) -> _Item | list[Fault]:
     """What is there of one target, or why it cannot be handed over."""
     verdicts = [name for name in VERDICTS if context.runs_wheels or not find(name).runs_wheel]
+    target = context.target
+    made = request.ledger.latest(str(target), "repair")
+    if made is not None and COLLECTED in made.facts:
+        # Another machine's wheel, which was checked when it was taken over: what made it is there.
+        context = replace(context, repaired=made)
     planned = {
         item.stage.name: item for item in plan(["repair", *verdicts], context, request.ledger)
     }
-    target = context.target
     stale = [item for item in planned.values() if not item.stage.verdict and item.record is None]
     if stale:
         return [_fault(target, stale[0], "the wheel is not of what lies here now")]
@@ -239,6 +245,7 @@ def _item(request: Request, context: Context) -> _Item | list[Fault]:
     if failed:
         return [_fault(target, item, "the wheel is not good") for item in failed]
     records = {name: item.record for name, item in planned.items() if item.record is not None}
+    records |= context.done
     return _Item(
         target=target,
         wheel=records["repair"],

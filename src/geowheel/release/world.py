@@ -24,8 +24,8 @@ from geowheel.targets import Platform, Target, parse_platform
 
 from .changelog import read_changelog
 from .checks import check_tools
-from .collect import COLLECTED, MADE_FROM, made_from
-from .exports import state_of
+from .collect import MADE_FROM, made_from
+from .exports import COLLECTED, state_of
 from .files import File
 from .git import Git, commit_of_tag, read_git
 from .index import Index, digest_of, find_index, published
