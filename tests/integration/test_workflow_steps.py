@@ -110,7 +110,7 @@ def test_every_step_passes_or_is_named_with_its_reason(played: Played) -> None:
     assert [step.job for step in played.runner.ran][-1] == "publish"
     left = {(step.job, step.step) for step in played.runner.ran if step.code is None}
     assert all(step.said for step in played.runner.ran if step.code is None)
-    assert not {job for job, step in left if " -s wheel" in step or " -s test" in step}
+    assert not {job for job, step in left if " -s wheel" in step or " -s test-" in step}
 
 
 def test_the_wheel_is_made_from_the_lock(played: Played) -> None:
@@ -124,7 +124,7 @@ def test_the_very_wheel_is_tested_elsewhere(played: Played) -> None:
     assert made.read_bytes() == tested.read_bytes()
     for session in ("size", "test-"):
         said = played.said("test", session)
-        assert "bindings" not in said and "repair " not in said
+        assert not re.search(r"(?m)^  (bindings|vendor|build|repair) ", said)
     subject = next((played.runner.work / "test" / ".geowheel").glob("cp*"))
     assert (
         {"size", "test"} <= {path.name for path in subject.iterdir()} <= {"size", "test", "repair"}
