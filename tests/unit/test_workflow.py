@@ -71,24 +71,21 @@ def test_the_committed_one_is_what_would_be_generated(facts: Facts, pins: Pins) 
     check(committed)
 
 
-@pytest.mark.parametrize("sdist", [False, True])
 @pytest.mark.parametrize("nox", [("{python}", "ci/nox.py"), Workflow().nox])
 @pytest.mark.parametrize("platforms", [(Platform.OSX_ARM64,), tuple(Platform)])
 @pytest.mark.parametrize("pythons", [("3.9", "3.12"), ("3.14",)])
 def test_every_kind_of_project_gets_a_valid_one(
     facts: Facts,
     pins: Pins,
-    sdist: bool,
     nox: tuple[str, ...],
     platforms: tuple[Platform, ...],
     pythons: tuple[str, ...],
 ) -> None:
     own = replace(facts.workflow, nox=nox, checks=())
-    made = replace(facts, sdist=sdist, workflow=own, platforms=platforms, pythons=pythons)
+    made = replace(facts, workflow=own, platforms=platforms, pythons=pythons)
     text = generate(made, pins)
     check(text)
     assert "{python}" not in text and "{nox}" not in text
-    assert ("sdist" in read(text)["jobs"]) is sdist
 
 
 def test_what_does_work_is_a_session(facts: Facts, pins: Pins) -> None:
@@ -119,7 +116,7 @@ def test_runners_and_interpreters_are_the_axes(facts: Facts, pins: Pins) -> None
 
 
 def test_every_job_ends_by_itself_and_may_do_little(facts: Facts, pins: Pins) -> None:
-    data = read(generate(replace(facts, sdist=True), pins))
+    data = read(generate(facts, pins))
     assert data["permissions"] == {"contents": "read"}
     for name, job in data["jobs"].items():
         assert job["timeout-minutes"] <= 120
@@ -140,7 +137,7 @@ def test_nothing_of_ours_runs_beside_a_token(facts: Facts, pins: Pins) -> None:
 
 
 def test_a_release_passes_every_job_before_it_is_published(facts: Facts, pins: Pins) -> None:
-    jobs = read(generate(replace(facts, sdist=True), pins))["jobs"]
+    jobs = read(generate(facts, pins))["jobs"]
     seen, waiting = set(), ["publish"]
     while waiting:
         name = waiting.pop()
@@ -163,7 +160,7 @@ def test_caches_are_of_the_lock(facts: Facts, pins: Pins) -> None:
 def test_artefacts_are_downloaded_under_the_names_of_the_upload(facts: Facts, pins: Pins) -> None:
     uploaded: set[str] = set()
     downloaded: set[str] = set()
-    for _, step in steps(read(generate(replace(facts, sdist=True), pins))):
+    for _, step in steps(read(generate(facts, pins))):
         names = uploaded if "upload-artifact" in step.get("uses", "") else downloaded
         if "-artifact@" in step.get("uses", ""):
             names.add(step["with"].get("name") or step["with"]["pattern"])

@@ -34,7 +34,7 @@ OLDEST_PYTHON: Final = (3, 11)
 # Of each job, in minutes. A wheel takes one of two cores about a minute, its lab ten; the rest is
 # for runners that are slower, and for the first run, which has no cache.
 _TIMEOUTS: Final = {
-    "checks": 120, "sdist": 20, "build": 60, "test": 90, "collect": 20,
+    "checks": 120, "build": 60, "test": 90, "collect": 20,
     "staging": 15, "probes": 45, "publish": 15,
 }  # fmt: skip
 _UPLOADED: Final = ".geowheel/upload"
@@ -57,7 +57,6 @@ class Facts:
     """How bindings come about, on platforms where it is said."""
     locks: tuple[str, ...]
     """Paths of the locks, and of what pins the tools."""
-    sdist: bool
     workflow: Workflow
 
     @property
@@ -98,7 +97,6 @@ def facts_of(project: Project, pins: Pins, console: Console) -> Facts:
         platforms=tuple(platforms),
         bindings=bindings,
         locks=_locks(project),
-        sdist=config.release.sdist,
         workflow=config.workflow,
     )
 
@@ -195,7 +193,6 @@ class _Writer:
         to = self.facts.workflow
         return {
             "checks": self.checks(),
-            **({"sdist": self.sdist()} if self.facts.sdist else {}),
             "build": self.build(),
             "test": self.test(),
             "collect": self.collect(),
@@ -217,13 +214,6 @@ class _Writer:
             self._cached("checks"),
             *(self._nox(name) for name in self.facts.workflow.checks),
             self._nox("lock", "--check"),
-        ])  # fmt: skip
-
-    def sdist(self) -> Job:
-        """The sdist, where the host publishes one."""
-        return self._job("sdist", [
-            *self._sources(), self._setup_python(self.pins.tool("python")), self._cached("sdist"),
-            self._nox("sdist"), self._nox("export", _UPLOADED), self._upload("tested-sdist"),
         ])  # fmt: skip
 
     def build(self) -> Job:
@@ -250,8 +240,10 @@ class _Writer:
         ], needs=["build"], matrix=True)  # fmt: skip
 
     def collect(self) -> Job:
-        """One release of what all jobs made, and what stands against it."""
-        needs = ["checks", *(["sdist"] if self.facts.sdist else []), "test"]
+        """One release of what all jobs made, and what stands against it.
+
+        A host that publishes an sdist (`release.sdist`) gets it made there, as on a laptop.
+        """
         tried = self._nox("release", "--dry-run", "--index", self.facts.workflow.upload)
         return self._job("collect", [
             *self._sources(history=True), self._setup_python(self.pins.tool("python")),
@@ -259,7 +251,7 @@ class _Writer:
             self._download("tested-*", _DOWNLOADED), self._nox("collect", f"{_DOWNLOADED}/*"),
             {"if": _ON_A_TAG, **tried},
             self._upload("release", "dist/*.whl\ndist/*.tar.gz\n"),
-        ], needs=needs)  # fmt: skip
+        ], needs=["checks", "test"])  # fmt: skip
 
     def probes(self) -> Job:
         """What pip gets from the staging index, in the place of what lies in dist/."""
