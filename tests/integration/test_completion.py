@@ -46,7 +46,9 @@ def tab(script: Path, *words: str) -> list[str]:
 
 def test_commands_options_choices_and_folders(script: Path) -> None:
     assert tab(script, "geowheel", "wh") == ["wheel"]
-    assert sorted(tab(script, "geowheel", "c")) == ["cache", "channel", "clean", "completion"]
+    assert sorted(tab(script, "geowheel", "c")) == [
+        "cache", "channel", "clean", "collect", "completion", "coverage",
+    ]  # fmt: skip
     assert "--python" in tab(script, "geowheel", "wheel", "--p")
     assert tab(script, "geowheel", "completion", "b") == ["bash"]
     (script.parent / "hosts").mkdir()
