@@ -20,7 +20,7 @@ DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop would be in the way of other modules' own
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium. Without one this fails: a page that nobody looked at is not tested."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
