@@ -31,13 +31,18 @@ class Machines:
 def machines(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Machines:
     base = tmp_path_factory.mktemp("machines")
     cache, extra = built.project.cache, built.project.extra
-    second = ProjectCopy(root=base / "a second folder", cache=cache, extra=extra)
-    shutil.copytree(built.project.root, second.root, symlinks=True)
+    first, second = (
+        ProjectCopy(root=base / name, cache=cache, extra=extra)
+        for name in ("a first folder", "a second folder")
+    )
+    for project in (first, second):
+        shutil.copytree(built.project.root, project.root, symlinks=True)
+        project.forget("lab")  # other tests may have run some of it there
     for stage in ("build", "repair", "size", "test"):
         second.forget(stage)
     shutil.rmtree(second.root / "dist")
     second.json("wheel", "--python", PYTHON)
-    for project, name in ((built.project, "one"), (second, "other")):
+    for project, name in ((first, "one"), (second, "other")):
         project.json("export", "--python", PYTHON, str(base / name))
     third = ProjectCopy(root=base / "third", cache=cache, extra=extra)
     third.root.mkdir()
