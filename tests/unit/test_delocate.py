@@ -10,6 +10,7 @@ import pytest
 
 from geowheel.binary.macho import read_macho
 from geowheel.systems import _delocate, delocate_repair
+from geowheel.systems.children import RefusedError
 from geowheel.systems.contract import RepairedTree
 
 from .macho_files import (
@@ -33,7 +34,7 @@ def request(*, genuine: bool = False) -> _delocate.Request:
 
 
 def refusal(*, genuine: bool = False) -> str:
-    with pytest.raises(_delocate._RefusedError) as caught:
+    with pytest.raises(RefusedError) as caught:
         _delocate._check_releases(request(genuine=genuine))
     return "\n".join(map(str, caught.value.faults))
 

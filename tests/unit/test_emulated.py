@@ -126,7 +126,7 @@ def test_links_of_packages_lead_into_their_root(tmp_path: Path) -> None:
 
 def test_programs_in_an_environment_get_launchers_and_nothing_else_does(tmp_path: Path) -> None:
     interpreter = replace(
-        make_interpreter("3.11"), executable=Path("/cache/root/usr/bin/python3.11"),
+        make_interpreter("3.11"), executable=Path("/packages/usr/bin/python3.11"),
         machine="aarch64", emulator="qemu-aarch64 7.2.22",
     )  # fmt: skip
     elf = make_elf(segments=((PT_INTERP, 4),), machine=183)
@@ -146,7 +146,7 @@ def test_programs_in_an_environment_get_launchers_and_nothing_else_does(tmp_path
     assert (tmp_path / "bin/ninja-aarch64").read_bytes() == elf
     *_, line = (tmp_path / "bin/link").read_text().splitlines()
     assert shlex.split(line) == [
-        "exec", "/cache/root/emulate", "$0", str(tmp_path / "bin/ninja-aarch64"), "$@"
+        "exec", "/packages/emulate", "$0", str(tmp_path / "bin/ninja-aarch64"), "$@"
     ]  # fmt: skip
     assert (tmp_path / "bin/ninja").stat().st_mode & 0o111
     assert script.read_text() == "#!python\n"

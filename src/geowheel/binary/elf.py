@@ -9,15 +9,12 @@ versioning (https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-
 from __future__ import annotations
 
 import enum
-import io
 import itertools
-import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
@@ -26,7 +23,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import Section
 
-from geowheel.errors import IntegrityError
+from geowheel.binary.reading import damaged, opened, regular_files, shown_name
 
 MAGIC: Final = b"\x7fELF"
 LIMIT: Final = 1 << 12
@@ -112,18 +109,12 @@ def read_elf(source: Path | bytes, *, name: str = "") -> Elf:
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no ELF at all, and
     OSError when it cannot be read.
     """
-    shown = name or (os.fspath(source) if isinstance(source, Path) else "bytes")
-    with _opened(source) as stream:
+    shown = shown_name(source, name)
+    with opened(source) as stream:
         try:
             return _read(ELFFile(stream))
         except _DAMAGE as error:
-            detail = str(error) or type(error).__name__
-            raise IntegrityError(
-                f"damaged or no ELF file ({detail})",
-                where=shown,
-                cause="the file was cut off or changed after it was linked",
-                fix="fetch or build it again",
-            ) from error
+            raise damaged("ELF", shown, error) from error
 
 
 def read_elves(tree: Path) -> dict[str, Elf]:
@@ -131,25 +122,8 @@ def read_elves(tree: Path) -> dict[str, Elf]:
 
     Raises what `read_elf` raises, at the first damaged file.
     """
-    paths = sorted(path for path in _files(tree) if is_elf(path))
+    paths = sorted(path for path in regular_files(tree) if is_elf(path))
     return {path.relative_to(tree).as_posix(): read_elf(path) for path in paths}
-
-
-def _files(tree: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                yield path
-
-
-@contextmanager
-def _opened(source: Path | bytes) -> Iterator[IO[bytes]]:
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-        return
-    with source.open("rb") as file:
-        yield file
 
 
 def _read(elf: ELFFile) -> Elf:

@@ -8,18 +8,16 @@ a damaged file says. What a signature holds is in `geowheel.binary.macho_signatu
 from __future__ import annotations
 
 import enum
-import io
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 from macholib import mach_o  # type: ignore[import-untyped]
 
-from geowheel.errors import IntegrityError
+from geowheel.binary.reading import damaged, opened, regular_files, shown_name
 
 LIMIT: Final = 1 << 12
 """Load commands or sections of one slice: linkers stay far below, damage does not."""
@@ -248,22 +246,12 @@ def read_macho(source: Path | bytes, *, name: str = "") -> MachO:
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no Mach-O at all, and
     OSError when it cannot be read.
     """
-    shown = name or (os.fspath(source) if isinstance(source, Path) else "bytes")
+    shown = shown_name(source, name)
     with opened(source) as stream:
         try:
             return _read(stream)
         except _DAMAGE as error:
-            raise damaged(shown, error) from error
-
-
-def damaged(name: str, error: Exception) -> IntegrityError:
-    """The error for a file that cannot be what it says it is."""
-    return IntegrityError(
-        f"damaged or no Mach-O file ({str(error) or type(error).__name__})",
-        where=name,
-        cause="the file was cut off or changed after it was linked",
-        fix="fetch or build it again",
-    )
+            raise damaged("Mach-O", shown, error) from error
 
 
 def read_machos(tree: Path) -> dict[str, MachO]:
@@ -271,26 +259,8 @@ def read_machos(tree: Path) -> dict[str, MachO]:
 
     Raises what `read_macho` raises, at the first damaged file.
     """
-    paths = sorted(path for path in _files(tree) if is_macho(path))
+    paths = sorted(path for path in regular_files(tree) if is_macho(path))
     return {path.relative_to(tree).as_posix(): read_macho(path) for path in paths}
-
-
-def _files(tree: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                yield path
-
-
-@contextmanager
-def opened(source: Path | bytes) -> Iterator[IO[bytes]]:
-    """A stream over a file or over bytes."""
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-        return
-    with source.open("rb") as file:
-        yield file
 
 
 # --- reading ---------------------------------------------------------------------------------

@@ -8,14 +8,14 @@ hardened programs), so a file that was changed has to be signed anew. Structures
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.binary.macho import Slice, damaged, read_macho
+from geowheel.binary.macho import Slice, read_macho
+from geowheel.binary.reading import damaged, shown_name
 from geowheel.errors import Fault
 
 _SUPERBLOB: Final = 0xFADE0CC0
@@ -38,7 +38,7 @@ def signature_faults(source: Path | bytes, *, name: str = "") -> tuple[Fault, ..
 
     Raises what `read_macho` raises.
     """
-    shown = name or (os.fspath(source) if isinstance(source, Path) else "bytes")
+    shown = shown_name(source, name)
     macho = read_macho(source, name=shown)
     data = memoryview(source.read_bytes() if isinstance(source, Path) else source)
     faults = []
@@ -46,7 +46,7 @@ def signature_faults(source: Path | bytes, *, name: str = "") -> tuple[Fault, ..
         try:
             wrong = list(_wrong(part, data[part.offset : part.offset + part.size]))
         except (struct.error, LookupError, ValueError) as error:
-            raise damaged(shown, error) from error
+            raise damaged("Mach-O", shown, error) from error
         faults += [
             Fault(what=f"{part.architecture}: {what}", where=shown, cause=_CAUSE, fix=_FIX)
             for what in wrong

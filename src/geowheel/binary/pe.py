@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pefile  # type: ignore[import-untyped]
 
-from geowheel.errors import IntegrityError
+from geowheel.binary.reading import damaged, regular_files, shown_name
 
 MAGIC: Final = b"MZ"
 LIMIT: Final = 1 << 12
@@ -117,18 +117,12 @@ def read_pe(source: Path | bytes, *, name: str = "") -> Pe:
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no PE at all, and
     OSError when it cannot be read.
     """
-    shown = name or (os.fspath(source) if isinstance(source, Path) else "bytes")
+    shown = shown_name(source, name)
     with _opened(source) as data:
         try:
             return _read(data)
         except _DAMAGE as error:
-            detail = str(error).strip("'\"") or type(error).__name__
-            raise IntegrityError(
-                f"damaged or no PE file ({detail})",
-                where=shown,
-                cause="the file was cut off or changed after it was linked",
-                fix="fetch or build it again",
-            ) from error
+            raise damaged("PE", shown, error) from error
 
 
 def read_pes(tree: Path) -> dict[str, Pe]:
@@ -137,20 +131,12 @@ def read_pes(tree: Path) -> dict[str, Pe]:
     Raises what `read_pe` raises, at the first damaged file. What has a library's name counts as
     one, whatever it starts with: delvewheel goes by the names.
     """
-    paths = sorted(path for path in _files(tree) if _has_name(path) or is_pe(path))
+    paths = sorted(path for path in regular_files(tree) if _has_name(path) or is_pe(path))
     return {path.relative_to(tree).as_posix(): read_pe(path) for path in paths}
 
 
 def _has_name(path: Path) -> bool:
     return path.suffix.lower() in (".dll", ".pyd")
-
-
-def _files(tree: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                yield path
 
 
 @contextmanager

@@ -50,6 +50,7 @@ from geowheel.binary.elf import Elf, read_elf, read_elves
 from geowheel.binary.elf_loading import is_inside
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import Fault, GeowheelError
+from geowheel.systems.children import RefusedError
 from geowheel.targets import System
 
 AUDITWHEEL: Final = "6.8.2"
@@ -70,18 +71,12 @@ class Request:
     threads: int
 
 
-class _RefusedError(Exception):
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        super().__init__()
-        self.faults = tuple(faults)
-
-
 def main(argument: str) -> int:
     """Answer the request in the file `argument`; 0, unless a tool failed unexpectedly."""
     request = Request(**json.loads(Path(argument).read_text(encoding="utf-8")))
     try:
         answer = _repair(request)
-    except (_RefusedError, GeowheelError) as refusal:
+    except (RefusedError, GeowheelError) as refusal:
         answer = {"faults": [asdict(fault) for fault in refusal.faults]}
     except AuditwheelError as error:
         answer = {"faults": [asdict(Fault(what=str(error), where=request.filename))]}
@@ -107,10 +102,10 @@ def _repair(request: Request) -> dict[str, object]:
     )
     policy = abi.overall_policy
     if policy == abi.policies.linux:
-        raise _RefusedError([_no_policy(abi, request.filename)])
+        raise RefusedError([_no_policy(abi, request.filename)])
     libraries = _bundled(abi.full_external_refs, policy.name)
     if faults := list(_library_faults(libraries, elves, Path(request.library_folder))):
-        raise _RefusedError(faults)
+        raise RefusedError(faults)
     auditwheel.repair.repair_wheel(
         abi,
         Path(request.filename),
@@ -134,7 +129,7 @@ def _repair(request: Request) -> dict[str, object]:
 def _check_release() -> None:
     found = importlib.metadata.version("auditwheel")
     if found != AUDITWHEEL:
-        raise _RefusedError(
+        raise RefusedError(
             [
                 Fault(
                     what=f"auditwheel {found} is installed, {AUDITWHEEL} is needed",
@@ -420,7 +415,7 @@ class _Patcher(ElfPatcher):  # type: ignore[misc]
 def _call(tool: str, *arguments: str | Path) -> None:
     done = subprocess.run((tool, *arguments), capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise _RefusedError(
+        raise RefusedError(
             [
                 Fault(
                     what=f"{Path(tool).name} failed: {done.stderr.strip()}",

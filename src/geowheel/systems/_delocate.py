@@ -39,6 +39,7 @@ from geowheel.binary.macho import Kind, MachO, Slice, is_macho, read_macho, read
 from geowheel.binary.macho_loading import LOADER_PATH, RPATH, DyldLoader, folder_in_tree
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.errors import Fault, GeowheelError
+from geowheel.systems.children import RefusedError
 
 DELOCATE: Final = "0.13.0"
 REPAIRWHEEL: Final = "0.8.0"
@@ -79,18 +80,12 @@ class Request:
     threads: int
 
 
-class _RefusedError(Exception):
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        super().__init__()
-        self.faults = tuple(faults)
-
-
 def main(argument: str) -> int:
     """Answer the request in the file `argument`; 0, unless a tool failed unexpectedly."""
     request = Request(**json.loads(Path(argument).read_text(encoding="utf-8")))
     try:
         answer = _repair(request)
-    except (_RefusedError, GeowheelError) as refusal:
+    except (RefusedError, GeowheelError) as refusal:
         answer = {"faults": [asdict(fault) for fault in refusal.faults]}
     except delocate.libsana.DelocationError as error:
         answer = {"faults": [asdict(Fault(what=f"delocate: {error}"))]}
@@ -103,7 +98,7 @@ def _repair(request: Request) -> dict[str, object]:
     libraries = _Libraries(request)
     libraries.walk()
     if faults := list(libraries.faults()):
-        raise _RefusedError(faults)
+        raise RefusedError(faults)
     plan = _Plan()
     _adapt(libraries, plan)
     folder = Path(request.tree, request.bundle)
@@ -117,7 +112,7 @@ def _repair(request: Request) -> dict[str, object]:
     machos = read_machos(Path(request.tree))
     plan.clean(machos, Path(request.tree))
     if faults := list(plan.room_faults(machos, Path(request.tree))):
-        raise _RefusedError(faults)
+        raise RefusedError(faults)
     _change(plan, machos, request)
     return {"bundled": libraries.bundled(), "notes": libraries.notes()}
 
@@ -133,7 +128,7 @@ def _check_releases(request: Request) -> None:
         for name, release in wanted.items()
         if (found := _installed(name)) != release
     ]:
-        raise _RefusedError(faults)
+        raise RefusedError(faults)
     if faults := [
         Fault(
             what=f"{module.__name__} has no {name}, which is to be replaced or called",
@@ -144,7 +139,7 @@ def _check_releases(request: Request) -> None:
         for name in names
         if not callable(getattr(module, name, None))
     ]:
-        raise _RefusedError(faults)
+        raise RefusedError(faults)
 
 
 def _installed(name: str) -> str:
@@ -491,7 +486,7 @@ def _change(plan: _Plan, machos: Mapping[str, MachO], request: Request) -> None:
         done = pool.map(_change_file, paths, changes, genuine)
         faults = [fault for several in done for fault in several]
     if faults:
-        raise _RefusedError(faults)
+        raise RefusedError(faults)
 
 
 def _is_signed(macho: MachO) -> bool:

@@ -7,13 +7,11 @@ library comes from the native stack, never from the machine that builds.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from geowheel.binary.closure import check_closure
 from geowheel.binary.elf import Elf, read_elves
@@ -24,7 +22,8 @@ from geowheel.digest import sha256_file
 from geowheel.environments import isolated_environment, tool_path
 from geowheel.errors import BuildError, Fault, MachineError
 from geowheel.hints import Need, install, this_machine
-from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest, Run
+from geowheel.systems.children import ask
+from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest
 from geowheel.targets import Platform
 
 from . import compilers
@@ -68,7 +67,8 @@ def repair(request: RepairRequest) -> RepairedTree:
             fix="have the backend make a platform wheel (for hatchling: pure_python = false)",
         )
     env = isolated_environment(request.environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
-    answer = _ask(
+    answer = ask(
+        "geowheel.systems._auditwheel",
         {
             "tree": os.fspath(tree.resolve()),
             "filename": raw.name,
@@ -80,6 +80,7 @@ def repair(request: RepairRequest) -> RepairedTree:
             "threads": os.cpu_count() or 1,
         },
         folder=folder,
+        cwd=folder / "tree",
         run=request.run,
         env=env,
     )
@@ -105,19 +106,6 @@ def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing,
         )
         for requirement in floor(elves, owners)
     )
-
-
-def _ask(
-    request: Mapping[str, object], *, folder: Path, run: Run, env: Mapping[str, str]
-) -> dict[str, Any]:
-    file = folder / "request.json"
-    file.write_text(json.dumps(request, indent=2), encoding="utf-8")
-    command = (sys.executable, "-P", "-m", "geowheel.systems._auditwheel", file.resolve())
-    result = run(command, env=env, cwd=folder / "tree")
-    answer: dict[str, Any] = json.loads(result.stdout)
-    if "faults" in answer:
-        raise BuildError([Fault(**fault) for fault in answer["faults"]])
-    return answer
 
 
 def _check_machine(elves: Mapping[str, Elf], name: str, platform: Platform) -> None:

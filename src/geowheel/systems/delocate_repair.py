@@ -11,14 +11,13 @@ distributions with a libgdal of one name never get each other's.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform as this_mac
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from geowheel.binary.closure import check_closure
 from geowheel.binary.macho import MachO, read_machos
@@ -28,13 +27,13 @@ from geowheel.digest import sha256_file
 from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError, Fault, MachineError
 from geowheel.hints import Need, install, this_machine
+from geowheel.systems.children import ask
 from geowheel.systems.contract import (
     UNIX_PREFIX,
     Bundled,
     Forcing,
     RepairedTree,
     RepairRequest,
-    Run,
 )
 from geowheel.targets import Platform
 
@@ -100,7 +99,8 @@ def repair(request: RepairRequest) -> RepairedTree:
         for name in _APPLE_TOOLS:
             _apple_tool(name, env)
     bundle = raw.name.partition("-")[0] + BUNDLE
-    answer = _ask(
+    answer = ask(
+        "geowheel.systems._delocate",
         {
             "tree": os.fspath(tree.resolve()),
             "bundle": bundle,
@@ -110,6 +110,7 @@ def repair(request: RepairRequest) -> RepairedTree:
             "threads": os.cpu_count() or 1,
         },
         folder=folder,
+        cwd=folder,
         run=request.run,
         env=env,
     )
@@ -157,19 +158,6 @@ def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing,
 
 def _on_mac() -> bool:
     return sys.platform == "darwin"
-
-
-def _ask(
-    request: Mapping[str, object], *, folder: Path, run: Run, env: Mapping[str, str]
-) -> dict[str, Any]:
-    file = folder / "request.json"
-    file.write_text(json.dumps(request, indent=2), encoding="utf-8")
-    command = (sys.executable, "-P", "-m", "geowheel.systems._delocate", file.resolve())
-    result = run(command, env=env, cwd=folder)
-    answer: dict[str, Any] = json.loads(result.stdout)
-    if "faults" in answer:
-        raise BuildError([Fault(**fault) for fault in answer["faults"]])
-    return answer
 
 
 # --- refusals --------------------------------------------------------------------------------
