@@ -5,6 +5,8 @@ from __future__ import annotations
 import lzma
 import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ BY_FIXTURE = {
     "clean_environment": "pypi",
     "peers_environment": "pypi",
     "distro_channel": "distro",
-    "built": "distro",
+    "built_once": "distro",
     "cross": "emulated",
     "pixi_cli": "pixi",
     "toolkit": "pypi",
@@ -35,14 +37,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The main job from nothing: empty cache and work folder, this Python, the distro channel."""
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The main job from nothing: empty cache and work folder, this Python, the distro channel.
+
+    Not to be changed: every module has a copy of it, `built`.
+    """
     root = tmp_path_factory.mktemp("first")
     copy_repository(root)
     cache = tmp_path_factory.mktemp("cache")
     project = ProjectCopy(root=root, cache=cache, extra={"GEOWHEEL_CHANNEL": "distro"})
     (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
     return Built(project=project, summary=summary)
+
+
+@pytest.fixture(scope="module")
+def built(built_once: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """A module's own copy of it, in the same cache: what its tests leave there meets no other's."""
+    root = tmp_path_factory.mktemp("built") / "project"
+    shutil.copytree(built_once.project.root, root, symlinks=True)
+    yield replace(built_once, project=replace(built_once.project, root=root))
+    shutil.rmtree(root)
 
 
 @pytest.fixture

@@ -77,17 +77,17 @@ def locked(locked_once: Sandbox, sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture(scope="session")
-def private_hosts(built: Built, tmp_path_factory: pytest.TempPathFactory) -> PrivateHosts:
+def private_hosts(built_once: Built, tmp_path_factory: pytest.TempPathFactory) -> PrivateHosts:
     """hosts/terrain and a second private host with another GDAL build, both made by geowheel."""
-    return make_private_hosts(built, tmp_path_factory.mktemp("private"))
+    return make_private_hosts(built_once, tmp_path_factory.mktemp("private"))
 
 
 @pytest.fixture(scope="session")
 def three_hosts(
-    built: Built, private_hosts: PrivateHosts, tmp_path_factory: pytest.TempPathFactory
+    built_once: Built, private_hosts: PrivateHosts, tmp_path_factory: pytest.TempPathFactory
 ) -> Installed:
     """Their wheels and that of hosts/gdal in one environment."""
-    return install(built, private_hosts, tmp_path_factory.mktemp("three"))
+    return install(built_once, private_hosts, tmp_path_factory.mktemp("three"))
 
 
 @pytest.fixture(scope="session")

@@ -116,4 +116,4 @@ class Built:
 
     @property
     def wheel(self) -> Path:
-        return Path(self.summary["wheel"])
+        return self.project.root / "dist" / Path(self.summary["wheel"]).name

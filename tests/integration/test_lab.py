@@ -78,12 +78,12 @@ def install(folder: Path, wheel: Path, *requirements: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def clean_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(tmp_path_factory.mktemp("clean") / "env", built.wheel, "numpy", "trustme")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def peers_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(tmp_path_factory.mktemp("peers") / "env", built.wheel, *PEERS, "numpy")
 

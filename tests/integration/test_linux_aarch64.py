@@ -36,7 +36,7 @@ class Cross:
         return ("--platform", ARM, "--python", self.python)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cross(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Cross:
     """Beside what was made for this machine, in the same cache; or NOT RUN."""
     machine = hints.this_machine()
@@ -54,7 +54,7 @@ def cross(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Cross:
     return Cross(project=replace(built.project, root=root), python=machine.pythons[0])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def summary(cross: Cross) -> dict[str, Any]:
     """Of the main job for linux-aarch64."""
     (found,) = cross.project.json("wheel", *cross.where)["targets"]

@@ -37,7 +37,6 @@ def machines(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Machines
     )
     for project in (first, second):
         shutil.copytree(built.project.root, project.root, symlinks=True)
-        project.forget("lab")  # other tests may have run some of it there
     for stage in ("build", "repair", "size", "test"):
         second.forget(stage)
     shutil.rmtree(second.root / "dist")

@@ -118,7 +118,7 @@ def numpy_of(project: ProjectCopy) -> Path:
 WAYS = {"venv": in_venv, "target": in_target, "user": in_user}
 
 
-@pytest.fixture(scope="session", params=sorted(WAYS))
+@pytest.fixture(scope="module", params=sorted(WAYS))
 def commands(
     built: Built, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Commands:

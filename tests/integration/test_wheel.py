@@ -232,7 +232,7 @@ print({name: globals()[name]() for name in names} | {"again": globals()[names[0]
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def user_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a user has: a venv, plain pip, the wheel and its neighbours from the index."""
     folder = tmp_path_factory.mktemp("user")

@@ -126,9 +126,7 @@ def test_the_very_wheel_is_tested_elsewhere(played: Played) -> None:
         said = played.said("test", session)
         assert not re.search(r"(?m)^  (bindings|vendor|build|repair) ", said)
     subject = next((played.runner.work / "test" / ".geowheel").glob("cp*"))
-    assert (
-        {"size", "test"} <= {path.name for path in subject.iterdir()} <= {"size", "test", "repair"}
-    )
+    assert {"size", "test"} <= {p.name for p in subject.iterdir()} <= {"size", "test", "repair"}
 
 
 def test_the_probes_are_of_what_the_staging_index_gives(played: Played) -> None:
