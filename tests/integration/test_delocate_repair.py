@@ -16,7 +16,7 @@ from geowheel.binary.macho_signature import signature_faults
 from geowheel.binary.wheel import read_wheel, write_wheel
 from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
-from geowheel.native.linker import replace_prefix
+from geowheel.native.linker import replace_in_binary
 from geowheel.process import Runner
 from geowheel.systems import delocate_repair
 from geowheel.systems.contract import RepairedTree, RepairRequest
@@ -243,8 +243,9 @@ def test_the_fixed_prefix_string_leads_into_the_stack(tmp_path: Path) -> None:
     for path in [*lib.rglob("*.dylib"), *bench.tree.rglob("*.so"), *bench.tree.rglob("*.dylib")]:
         if not path.is_symlink():
             prefix = PREFIX_LIBRARIES.removesuffix("/lib")
-            data = path.read_bytes()
-            path.write_bytes(replace_prefix(data, PREFIX_PLACEHOLDER, prefix, binary=True))
+            data = bytearray(path.read_bytes())
+            replace_in_binary(data, PREFIX_PLACEHOLDER, prefix)
+            path.write_bytes(data)
     assert f"{PREFIX_LIBRARIES}/libold.1.dylib" in read_macho(bench.tree / EXT).needed
     assert read_macho(bench.tree / PLUG).rpaths == ("@loader_path/../", PREFIX_LIBRARIES)
     assert signature_faults(lib / LIBGDAL)

@@ -21,7 +21,8 @@ from geowheel.native.linker import (
     place,
     read_digests,
     read_native_manifest,
-    replace_prefix,
+    replace_in_binary,
+    replace_in_text,
 )
 from geowheel.native.pixi_lock import Package
 from geowheel.targets import Platform
@@ -42,7 +43,8 @@ def test_a_binary_keeps_its_length_and_every_c_string_is_right(
     strings: list[bytes], terminated: bool
 ) -> None:
     data = b"\0".join(strings) + (b"\0" if terminated else b"")
-    result = replace_prefix(data, PLACEHOLDER, PREFIX, binary=True)
+    result = bytearray(data)
+    assert replace_in_binary(result, PLACEHOLDER, PREFIX) == (PLACEHOLDER.encode() in data)
     assert len(result) == len(data)
     # Each string begins where it began, with its own text, and padding is nothing but NUL.
     offset = 0
@@ -55,23 +57,23 @@ def test_a_binary_keeps_its_length_and_every_c_string_is_right(
 
 @given(data=st.binary(max_size=200))
 def test_bytes_without_a_placeholder_stay_as_they_are(data: bytes) -> None:
-    for binary in (True, False):
-        assert replace_prefix(data, PLACEHOLDER, PREFIX, binary=binary) is data or (
-            replace_prefix(data, PLACEHOLDER, PREFIX, binary=binary) == data
-        )
+    assert replace_in_text(data, PLACEHOLDER, PREFIX) == data
+    result = bytearray(data)
+    assert not replace_in_binary(result, PLACEHOLDER, PREFIX)
+    assert result == data
 
 
 @given(parts=st.lists(words, min_size=1, max_size=5))
 def test_a_text_gets_the_prefix_wherever_the_placeholder_was(parts: list[bytes]) -> None:
     text = PLACEHOLDER.encode().join(parts)
     expected = PREFIX.encode().join(parts)
-    assert replace_prefix(text, PLACEHOLDER, PREFIX, binary=False) == expected
+    assert replace_in_text(text, PLACEHOLDER, PREFIX) == expected
 
 
 def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
     with pytest.raises(ValueError, match="longer than the placeholder"):
-        replace_prefix(b"/p/lib\0", "/p", PREFIX, binary=True)
-    assert replace_prefix(b"/p/lib", "/p", PREFIX, binary=False) == b"/usr/lib/native/lib"
+        replace_in_binary(bytearray(b"/p/lib\0"), "/p", PREFIX)
+    assert replace_in_text(b"/p/lib", "/p", PREFIX) == b"/usr/lib/native/lib"
 
 
 # ---------------------------------------------------------------------------- by case
@@ -227,8 +229,33 @@ def test_files_are_placed_with_digest_mode_and_prefix(
         assert file.sha256 == sha256_bytes(data)
         assert file.size == (len(data) if file.link is None else 0)
     assert (tree / "data").exists() is not consume
-    assert (tree / "bin/run").read_bytes() == script  # a cache is never edited
+    for path in tree.rglob("lib/*.so"):  # a cache is never edited
+        assert consume or path.is_symlink() or path.read_bytes() == library
+    assert consume or (tree / "bin/run").read_bytes() == script
     assert (workshop.prefix / "data").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("holders", [("lib/a.so",), ("lib/a.so", "lib/b.so")])
+def test_one_file_under_two_names_becomes_two(workshop: Workshop, holders: tuple[str, ...]) -> None:
+    library = b"\x7fELF\0" + PLACEHOLDER.encode() + b"/share\0"
+    names = ("lib/a.so", "lib/b.so")
+    holder = {"prefix_placeholder": PLACEHOLDER, "file_mode": "binary"}
+    entries = [entry(name, library, **(holder if name in holders else {})) for name in names]
+    tree = workshop.unpack("a", {"lib/a.so": library}, entries=entries)
+    (tree / "lib/b.so").hardlink_to(tree / "lib/a.so")
+    placed = workshop.place("a", consume=True, hashed=True)
+    for file in placed.files:
+        path = workshop.prefix / file.path
+        assert (PLACEHOLDER.encode() in path.read_bytes()) == (file.path not in holders)
+        assert file.sha256 == sha256_bytes(path.read_bytes())
+        assert path.stat().st_nlink == 1
+    assert not list(workshop.folder.glob(".placing"))
+
+
+def test_an_empty_file_may_be_said_to_hold_the_placeholder(workshop: Workshop) -> None:
+    more = {"prefix_placeholder": PLACEHOLDER, "file_mode": "binary"}
+    workshop.unpack("a", {"x": b""}, entries=[entry("x", b"", **more)])
+    assert workshop.place("a").files[0].size == 0
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "", "."])

@@ -8,7 +8,9 @@ writes the fixed prefix string over placeholders, and hard-links nothing.
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -256,43 +258,62 @@ class _Job:
     def _file(
         self, relative: str, entry: Mapping[str, Any], source: Path, goal: Path
     ) -> PlacedFile | None:
-        actual = self.digests.get(relative)
         # Nobody else writes what is consumed, so what was hashed need not be read again.
-        moved = self.consume and actual is not None and not entry.get("prefix_placeholder")
-        data = b"" if moved else self._read(relative, source)
-        actual = actual or sha256_bytes(data)
-        if actual != entry.get("sha256", actual):
+        original = self.digests.get(relative) or self._digest(relative, source)
+        if original != entry.get("sha256", original):
             raise IntegrityError(
-                f"{self.package}: {relative} has sha256 {actual}, "
+                f"{self.package}: {relative} has sha256 {original}, "
                 f"its own manifest says {entry['sha256']}",
                 cause="the unpacked package was changed, or it was built wrongly",
                 fix="run fetch again; if it stays, report it to the channel",
             )
-        patched = self._patched(relative, entry, data)
-        sha256 = actual if patched is data else sha256_bytes(patched)
+        status = source.stat()
+        mode = 0o755 if status.st_mode & 0o100 else 0o644
+        # A package may hold one file under two names: what is done to one is not done to the other.
+        own = self.consume and status.st_nlink == 1
+        file = source if own else self._copy(source)
+        if not own or stat.S_IMODE(status.st_mode) != mode:
+            file.chmod(mode)
+        sha256 = self._with_prefix(relative, entry, file) or original
+        size = file.stat().st_size
         if os.path.lexists(goal):
             if goal.is_symlink() or not goal.is_file() or sha256_file(goal) != sha256:
                 raise self._clash(relative)
+            file.unlink()
             return None
-        status = source.stat()
-        mode = 0o755 if status.st_mode & 0o100 else 0o644
-        if self.consume and patched is data:
-            source.replace(goal)
-        else:
-            goal.write_bytes(patched)
-        if patched is not data or not self.consume or stat.S_IMODE(status.st_mode) != mode:
-            goal.chmod(mode)
-        size = status.st_size if moved else len(patched)
+        file.replace(goal)
         return PlacedFile(path=relative, sha256=sha256, size=size)
 
-    def _patched(self, relative: str, entry: Mapping[str, Any], data: bytes) -> bytes:
-        """With the prefix string for the placeholder; `data` itself where there is none."""
+    def _digest(self, relative: str, source: Path) -> str:
+        try:
+            return sha256_file(source)
+        except OSError as error:
+            raise IntegrityError(
+                f"{self.package}: {relative} cannot be read: {error.strerror}",
+                cause="its own manifest names a file that it does not hold",
+                fix="run fetch again; if it stays, report it to the channel",
+            ) from None
+
+    def _copy(self, source: Path) -> Path:
+        """A copy beside the prefix, to be moved there."""
+        return Path(shutil.copyfile(source, self.prefix.with_name(".placing")))
+
+    def _with_prefix(self, relative: str, entry: Mapping[str, Any], file: Path) -> str | None:
+        """Write the prefix string over the placeholder; the new sha256, None where it is not in it.
+
+        A binary file is changed where it lies: libraries are large, and few of their pages change.
+        """
         placeholder = entry.get("prefix_placeholder")
         if not placeholder:
-            return data
-        binary = entry.get("file_mode") == "binary"
+            return None
         try:
-            return replace_prefix(data, str(placeholder), self.prefix_string, binary=binary)
+            if entry.get("file_mode") == "binary":
+                changed = _replace_in_binary_file(file, str(placeholder), self.prefix_string)
+                return sha256_file(file) if changed else None
+            data = file.read_bytes()
+            text = replace_in_text(data, str(placeholder), self.prefix_string)
+            file.write_bytes(text)
+            return sha256_bytes(text)
         except ValueError as error:
             raise IntegrityError(
                 f"{self.package}: {relative}: {error}",
@@ -316,16 +337,6 @@ class _Job:
             return None
         goal.symlink_to(link)
         return PlacedFile(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
-
-    def _read(self, relative: str, source: Path) -> bytes:
-        try:
-            return source.read_bytes()
-        except OSError as error:
-            raise IntegrityError(
-                f"{self.package}: {relative} cannot be read: {error.strerror}",
-                cause="its own manifest names a file that it does not hold",
-                fix="run fetch again; if it stays, report it to the channel",
-            ) from None
 
     def _check_folder(self, folder: Path, root: Path, relative: str) -> None:
         if folder in self.safe:
@@ -363,22 +374,31 @@ def _inside(path: Path, root: Path) -> bool:
         return False
 
 
-def replace_prefix(data: bytes, placeholder: str, prefix: str, *, binary: bool) -> bytes:
-    """`data` with the placeholder replaced, as conda does: a binary file keeps its length.
+def replace_in_text(data: bytes, placeholder: str, prefix: str) -> bytes:
+    """A text with `prefix` wherever the placeholder was; its length changes."""
+    return data.replace(placeholder.encode(), prefix.encode())
 
-    In a binary file each C string that holds the placeholder is padded with NUL bytes at its end.
-    Raises ValueError when `prefix` is longer than the placeholder there.
+
+def replace_in_binary(data: bytearray | mmap.mmap, placeholder: str, prefix: str) -> bool:
+    """Write `prefix` over the placeholder, as conda does; whether it was there.
+
+    Each C string that holds the placeholder is padded with NUL bytes at its end, so that all else
+    stays where it is. Raises ValueError when `prefix` is longer than the placeholder.
     """
     old, new = placeholder.encode(), prefix.encode()
-    if not binary:
-        return data.replace(old, new)
     if len(new) > len(old):
         raise ValueError(f"the prefix {prefix!r} is longer than the placeholder")
-    pieces, start = [], 0
+    start = 0
     while (found := data.find(old, start)) >= 0:
         end = data.find(b"\0", found)
-        end = len(data) if end < 0 else end
-        text = data[found:end].replace(old, new)
-        pieces += [data[start:found], text, b"\0" * (end - found - len(text))]
-        start = end
-    return b"".join([*pieces, data[start:]]) if pieces else data
+        start = end = len(data) if end < 0 else end
+        string = bytes(data[found:end])
+        data[found:end] = string.replace(old, new).ljust(len(string), b"\0")
+    return start > 0
+
+
+def _replace_in_binary_file(path: Path, placeholder: str, prefix: str) -> bool:
+    if path.stat().st_size == 0:
+        return False  # which cannot be mapped
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        return replace_in_binary(data, placeholder, prefix)
