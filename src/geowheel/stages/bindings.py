@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from rattler import Client
+
 from geowheel import systems
 from geowheel.console import Step
 from geowheel.context import Context
@@ -106,7 +108,7 @@ def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None
     inputs.store.obtain([package_wanted(package)], step)
     system = systems.of(inputs.target.platform)
     unpacked, prefix = work / "unpacked", work / "prefix"
-    extract_package(inputs.store.path(package_wanted(package)), unpacked, package)
+    extract_package(inputs.store.path(package_wanted(package)), unpacked, package, Client())
     prefix.mkdir()
     place(package, unpacked, prefix, prefix_string=system.LAYOUT.prefix_string, consume=True)
     osgeo = prefix / system.site_packages(inputs.target) / "osgeo"

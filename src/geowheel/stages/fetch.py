@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from rattler.package_streaming import extract
+from rattler import Client
+from rattler.package_streaming import download_and_extract
 
 from geowheel import systems
 from geowheel.cache import touch
@@ -35,6 +36,7 @@ from geowheel.native.linker import (
     read_native_manifest,
 )
 from geowheel.native.pixi_lock import Package
+from geowheel.native.solve import wait_for_rattler
 from geowheel.native.store import Store, Wanted, disk_fault, disk_faults
 from geowheel.native.wrappers import write_wrappers
 from geowheel.stages.contract import Inputs, Outcome, ambient
@@ -242,6 +244,7 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
     """Unpack side by side; place in the order of names, so that a clash is always the same."""
     step.say(f"placing {len(inputs.packages)} packages, GDAL {_gdal_version(inputs)} among them")
     prefix.mkdir()
+    client = Client()
     with (
         tempfile.TemporaryDirectory(dir=prefix.parent, prefix="unpacked-") as scratch,
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
@@ -250,7 +253,7 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
 
         def unpack(package: Package) -> tuple[Path, dict[str, str]]:
             goal = Path(scratch, package.sha256)
-            extract_package(inputs.store.path(package_wanted(package)), goal, package)
+            extract_package(inputs.store.path(package_wanted(package)), goal, package, client)
             digests = read_digests(goal)
             advance(1)
             return goal, digests
@@ -273,10 +276,14 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def extract_package(archive: Path, goal: Path, package: Package) -> None:
-    """Unpack a conda package; raises IntegrityError naming it, MachineError for a full disk."""
+def extract_package(archive: Path, goal: Path, package: Package, client: Client) -> None:
+    """Unpack a conda package; raises IntegrityError naming it, MachineError for a full disk.
+
+    As if it were downloaded: py-rattler's `extract` keeps Python's lock while it works, and so
+    neither a second package nor the linker would get on.
+    """
     try:
-        extract(archive, goal)
+        wait_for_rattler(download_and_extract(client, archive.resolve().as_uri(), goal))
     except (RuntimeError, OSError, ValueError) as error:
         # py-rattler gives the system's error as text only.
         number = re.search(r"os error (\d+)", str(error))
