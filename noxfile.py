@@ -48,7 +48,10 @@ sessions(host="hosts/gdal", root=HERE, python=environment)
 @nox.session(python=False, default=False)
 def tests(session: nox.Session) -> None:
     """the toolkit's own tests (-- -m 'not integration' for the fast ones)"""
-    development(session, "pytest")
+    # Two at a time: much of what a test does is waiting, for an index or for one slow tool. Each
+    # module stays in one worker, in the order of their names: the long ones come first.
+    workers = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    development(session, "pytest", *workers)
 
 
 @nox.session(python=False)
@@ -74,7 +77,7 @@ def docs(session: nox.Session) -> None:
     """renew the key table of docs/configuration.md from the configuration's source"""
     table = str(HERE / "docs" / "configuration.md")
     sources = {"PYTHONPATH": str(HERE / "src")}
-    session.run(str(environment()), "-m", "geowheel.schema", table, external=True, env=sources)
+    session.run(str(environment()), "-m", "geowheel.host.schema", table, external=True, env=sources)
 
 
 @nox.session(python=False, default=False)
@@ -95,5 +98,13 @@ def benchmark_import(session: nox.Session) -> None:
 def benchmark_fetch(session: nox.Session) -> None:
     """what fetch takes for five platforms from a warm store, on a channel made for it"""
     script = str(HERE / "benchmarks" / "fetch.py")
+    sources = {"PYTHONPATH": str(HERE / "src")}
+    session.run(str(environment("development")), script, external=True, env=sources)
+
+
+@nox.session(python=False, default=False)
+def benchmark_repair(session: nox.Session) -> None:
+    """what repairing large wheels for macOS and Windows takes here"""
+    script = str(HERE / "benchmarks" / "repair.py")
     sources = {"PYTHONPATH": str(HERE / "src")}
     session.run(str(environment("development")), script, external=True, env=sources)

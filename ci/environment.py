@@ -311,8 +311,8 @@ def _check_machine() -> None:
 
 
 def _hints() -> Any:
-    """geowheel.hints, which is not importable yet: loaded by its place."""
-    return load("geowheel_hints", REPOSITORY / "src" / "geowheel" / "hints.py")
+    """geowheel.machine.hints, which is not importable yet: loaded by its place."""
+    return load("geowheel_hints", REPOSITORY / "src" / "geowheel" / "machine" / "hints.py")
 
 
 def load(name: str, path: Path) -> ModuleType:

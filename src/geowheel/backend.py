@@ -16,10 +16,11 @@ from pyproject_hooks import (
     UnsupportedOperation,
 )
 
-from .config import BuildSystem
+from geowheel.host.pyproject import BuildSystem
+from geowheel.machine.interpreters import Interpreter
+
 from .console import Step
 from .errors import BuildError
-from .interpreters import Interpreter
 
 # Requirements that say that the version comes from git, and the module that prints it. It is run in
 # the checkout, since a staged copy has no history, and its answer handed over in this variable

@@ -20,10 +20,11 @@ import rich.console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from geowheel.machine.process import Result, Runner
+
 from .credentials import redact
 from .errors import GeowheelError
 from .kept import PREFIX, Kept
-from .process import Result, Runner
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

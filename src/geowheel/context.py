@@ -6,18 +6,24 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from geowheel.host.config import Bindings
+from geowheel.host.project import Project
+from geowheel.machine.interpreters import (
+    Interpreter,
+    check_platform,
+    find_interpreter,
+    running_interpreter,
+)
+
 from . import systems
-from .config import Bindings
 from .console import Console
 from .digest import Artefact
 from .errors import Fault, MachineError
-from .interpreters import Interpreter, check_platform, find_interpreter, running_interpreter
 from .lab.cases import WHOLE, Choice
 from .ledger import Record
 from .native.locks import Locks
 from .native.pixi_lock import Package
 from .native.store import Store
-from .project import Project
 from .stages import needed
 from .systems.contract import Toolchain
 from .targets import Platform, Target, is_emulated

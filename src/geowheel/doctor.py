@@ -19,13 +19,16 @@ from typing import Any, Final
 
 from packaging.requirements import Requirement
 
-from . import __version__, hints, systems
-from .config import read_toml
+from geowheel import __version__, systems
+from geowheel.host.project import Machine, Project
+from geowheel.host.pyproject import read_toml
+from geowheel.machine import hints
+from geowheel.machine.environments import tool_environment, tool_path
+from geowheel.machine.interpreters import find_interpreter, running_interpreter
+
 from .console import Console, Step
 from .credentials import login, refused
-from .environments import tool_environment, tool_path
 from .errors import ConfigError, Fault, GeowheelError, LockError, MachineError
-from .interpreters import find_interpreter, running_interpreter
 from .ledger import Ledger
 from .native.apt import require_tools
 from .native.build_lock import GROUPS
@@ -35,7 +38,6 @@ from .native.locks import Locks, locks_at_hand
 from .native.pixi import OLDEST, find_pixi
 from .native.reach import PATIENCE, unreachable
 from .native.store import Store
-from .project import Machine, Project
 from .stages.fetch import download_wanted, package_wanted
 from .systems.contract import Toolchain
 from .targets import Platform, System

@@ -17,15 +17,16 @@ from typing import Any, Final
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from geowheel.host.project import Project
+from geowheel.machine.environments import tool_environment
+from geowheel.machine.interpreters import Interpreter
+from geowheel.machine.process import tail
+
 from .console import Step
 from .credentials import redact
 from .digest import Artefact, sha256_file
-from .environments import tool_environment
 from .errors import ChannelError, IntegrityError, UsageError
-from .interpreters import Interpreter
 from .ledger import Ledger, Output, Record
-from .process import tail
-from .project import Project
 from .targets import PYTHON_VERSION, Platform, System, Target
 
 _SBOM: Final = ".dist-info/sboms/geowheel.cdx.json"

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
+from geowheel.host.project import Project
+
 from .console import Console, megabytes
 from .digest import sha256_file
 from .kept import remove_kept
 from .ledger import Ledger, Record, read_record
-from .project import Project
 from .stages import STAGES, Scope
 from .targets import Target
 

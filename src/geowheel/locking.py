@@ -18,6 +18,7 @@ from rattler import LockFile, RepoDataRecord
 from geowheel.console import Console, Step
 from geowheel.digest import digest
 from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, UsageError
+from geowheel.host.project import Project
 from geowheel.native import conda_lock, pixi
 from geowheel.native.build_lock import (
     BINDINGS,
@@ -56,7 +57,6 @@ from geowheel.native.pixi_lock import (
     write_lock,
 )
 from geowheel.native.solve import solve_environment
-from geowheel.project import Project
 from geowheel.targets import Platform
 from geowheel.upgrade import Upgrade, choose
 

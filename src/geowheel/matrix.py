@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from geowheel.host.config import Bindings
+from geowheel.host.project import Project
+from geowheel.machine.interpreters import find_interpreter, running_interpreter
+
 from . import systems
-from .config import Bindings
 from .console import Console
 from .errors import GeowheelError
-from .interpreters import find_interpreter, running_interpreter
 from .native.locks import locks_at_hand
 from .native.prebuilt import prebuilt_at_hand, wants_prebuilt
-from .project import Project
 from .targets import Platform, Target, is_emulated
 
 

@@ -13,11 +13,12 @@ from typing import Final
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
+from geowheel.host.project import Project
+
 from . import systems
 from .binary.wheel import parse_filename
 from .digest import Artefact, sha256_file
 from .errors import UsageError
-from .project import Project
 from .runs import Request
 from .targets import Platform
 

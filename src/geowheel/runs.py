@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from geowheel.host.namesakes import refuse_namesakes
+from geowheel.host.project import Project
+
 from . import systems
 from .console import Console
 from .context import Context, Tools, find_tools
@@ -19,13 +22,11 @@ from .errors import GeowheelError, IntegrityError, MachineError
 from .given_wheels import record_of, take_from_index
 from .lab.cases import WHOLE, Choice
 from .ledger import Ledger, Record
-from .namesakes import refuse_namesakes
 from .native.locks import Locks, locks_at_hand, resolve
 from .native.pixi_lock import Package
 from .native.prebuilt import prebuilt_at_hand, resolve_prebuilt, wants_prebuilt
 from .native.wrappers import build_variables, reachable
 from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
-from .project import Project
 from .stages import find, needed
 from .stages.repair import only_wheel
 from .summary import failure_of, floor_words, show_lab, show_table, summary_of

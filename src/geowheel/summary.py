@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from geowheel.host.project import Project
+from geowheel.payload.drivers import words
+
 from .console import Console, megabytes, seconds
-from .drivers import words
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
 from .ledger import Record
 from .pipeline import Finished
-from .project import Project
 from .stages.repair import only_wheel
 
 _SHOWN: Final = 12  # rows of a table; size.json in the work folder has all

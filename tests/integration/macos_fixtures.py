@@ -9,6 +9,7 @@ lib/python3.12/site-packages. Each file does a little arithmetic, so that a Mac 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -20,7 +21,7 @@ from typing import Final
 
 from rattler.package_streaming import extract
 
-from geowheel.binary.wheel import write_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.native.conda_package import (
     PREFIX_PLACEHOLDER,
     PackageMetadata,
@@ -167,6 +168,24 @@ def make_weak(path: Path, name: str) -> None:
     at = data.index(name.encode() + b"\0") - 24
     assert struct.unpack_from("<I", data, at) == (0xC,)
     path.write_bytes(data[:at] + struct.pack("<I", 0x80000018) + data[at + 4 :])
+
+
+def make_large(lib: Path, tree: Path, blob: Path, megabytes: int) -> None:
+    """40 libraries in a chain below the wheel's extension, whose data does not compress."""
+    blob.write_bytes(os.urandom(megabytes * 1_000_000 // 40))
+    before: tuple[Path, ...] = ()
+    for number in range(40):
+        calls = f"int large{number - 1}(void);" if before else ""
+        source = f"""
+__asm__(".const_data\\n.globl _data{number}\\n_data{number}:\\n.incbin \\"{blob}\\"\\n.text\\n");
+extern const char data{number}[];
+{calls}
+int large{number}(void) {{ return data{number}[0]{f" + large{number - 1}()" if before else ""}; }}
+"""
+        before = (make_library(lib, f"liblarge{number:02}", "1.0", source, *before),)
+    more = EXTENSION_SOURCE + "int large39(void); int more(void) { return large39(); }"
+    gdal = lib / "libgdal.36.dylib"
+    compile_macho(tree / "osgeo" / EXTENSION, more, gdal, *before)
 
 
 # --- raw wheels --------------------------------------------------------------------------------

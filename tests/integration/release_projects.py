@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geowheel.binary.wheel import write_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.console import Console
 from geowheel.digest import digest, sha256_file
-from geowheel.host_files import host_files
+from geowheel.host.files import host_files
+from geowheel.host.project import open_project, this_machine
 from geowheel.ledger import Ledger, Record
 from geowheel.native.locks import committed_locks
-from geowheel.project import open_project, this_machine
 from geowheel.stages import find
 from geowheel.stages.contract import Outcome
 from tests.integration.fixture_channel import SOURCES, Sandbox

@@ -17,10 +17,11 @@ from elftools.elf.elffile import ELFFile
 
 from geowheel.binary.elf import read_elf, read_elves
 from geowheel.binary.floor import floor
-from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
+from geowheel.binary.wheel import read_wheel, unpack_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.errors import BuildError, GeowheelError, MachineError
-from geowheel.process import Runner
-from geowheel.project import this_machine
+from geowheel.host.project import this_machine
+from geowheel.machine.process import Runner
 from geowheel.systems.auditwheel_repair import repair, tool_versions
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.targets import Platform

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import GeowheelError
-from geowheel.interpreters import find_interpreter, running_interpreter
+from geowheel.machine.interpreters import find_interpreter, running_interpreter
 from geowheel.release.coverage import Row, coverage
 from geowheel.release.obstacles import Obstacle
 from geowheel.release.user_systems import (

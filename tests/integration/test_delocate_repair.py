@@ -13,11 +13,12 @@ import pytest
 
 from geowheel.binary.macho import Signature, read_macho, read_machos
 from geowheel.binary.macho_signature import signature_faults
-from geowheel.binary.wheel import read_wheel, write_wheel
+from geowheel.binary.wheel import read_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.errors import BuildError, GeowheelError, MachineError
+from geowheel.machine.process import Runner
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
 from geowheel.native.linker import replace_in_binary
-from geowheel.process import Runner
 from geowheel.systems import delocate_repair
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.delocate_repair import (

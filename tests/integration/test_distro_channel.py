@@ -21,9 +21,9 @@ from rattler.package_streaming import extract
 
 from geowheel.console import Console
 from geowheel.errors import ChannelError
+from geowheel.host.project import this_machine
 from geowheel.native.conversion import read_dynamic
 from geowheel.native.distro import RUNTIMES, DistroChannel, make_distro_channel
-from geowheel.project import this_machine
 from geowheel.targets import Platform
 
 pytestmark = [pytest.mark.integration, pytest.mark.distro]
@@ -251,7 +251,7 @@ def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path, channel: DistroCh
     code = (
         "import os, sys; from pathlib import Path; from geowheel.console import Console\n"
         "from geowheel.native.distro import make_distro_channel\n"
-        "from geowheel.project import this_machine\n"
+        "from geowheel.host.project import this_machine\n"
         "folder = Path(sys.argv[1])\n"
         "with Console(logs=folder.with_name('logs'), quiet=True).step('channel', '') as step:\n"
         "    platform = this_machine(os.environ).platform\n"

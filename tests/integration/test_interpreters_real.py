@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from geowheel import interpreters
 from geowheel.errors import MachineError
-from geowheel.interpreters import (
+from geowheel.machine import interpreters
+from geowheel.machine.interpreters import (
     SUPPORTED,
     Interpreter,
     ask_interpreter,

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from geowheel import hints
 from geowheel.binary.elf import Elf, read_elves
 from geowheel.binary.wheel import unpack_wheel
 from geowheel.digest import sha256_file
-from geowheel.project import this_machine
+from geowheel.host.project import this_machine
+from geowheel.machine import hints
 from geowheel.targets import Platform
 from tests.integration.project_copy import Built, ProjectCopy, not_passed
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import BuildError
-from geowheel.process import TAIL, Runner
+from geowheel.machine.process import TAIL, Runner
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 

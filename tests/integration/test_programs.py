@@ -21,7 +21,7 @@ import pytest
 from geowheel.binary.elf import read_elf
 from geowheel.binary.wheel import read_wheel
 from geowheel.contents.leftovers import KINDS
-from geowheel.entry_points import console_scripts
+from geowheel.host.entry_points import console_scripts
 from tests.integration.private_hosts import Installed, PrivateHosts
 from tests.integration.project_copy import PYTHON, Built, ProjectCopy
 

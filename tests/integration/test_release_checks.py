@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.wheel import write_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.console import Console
 from geowheel.release.checks import Expected, findings
 from tests.integration.fixture_channel import TAG

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.python_environments import python_of
+from geowheel.machine.python_environments import python_of
 from tests.integration.project_copy import PYTHON, ProjectCopy, copy_repository
 from tests.integration.pypi_server import PASSWORD, USER, PypiServer
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from geowheel.release.report import Coverage, report
+from geowheel.release.report.values import Coverage
+from geowheel.release.report.writing import report
 from tests.integration.project_copy import TARGET, Built
 from tests.unit.hosts import make_console
 from tests.unit.releases import CASES, CONTENTS, make_wheel, plant

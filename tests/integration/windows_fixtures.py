@@ -7,14 +7,18 @@ KERNEL32.dll and VCRUNTIME140.dll are there on every machine with CPython, MSVCP
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.binary.wheel import write_wheel
+from geowheel.binary.wheel_writing import write_wheel
+from geowheel.machine.process import Runner
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
+from geowheel.systems.contract import RepairedTree, RepairRequest
+from geowheel.systems.delvewheel_repair import repair
 from geowheel.targets import Platform
 
 from .fixture_channel import GDAL, Sample, write_samples
@@ -222,6 +226,63 @@ def write_raw(
 
 
 # ---------------------------------------------------------------------------- packages
+
+
+def large_wheel(
+    stack: WindowsStack, prefix: Path, scratch: Path, megabytes: int
+) -> dict[str, bytes]:
+    """A wheel's files, 12 roots over 40 libraries in a chain, whose data does not compress."""
+    folder = _large_stack(stack, prefix, scratch, megabytes)
+    large = WindowsStack(platform=stack.platform, folder=folder)
+    files = wheel_files(large)
+    for number in range(5):
+        files[f"osgeo/_plugins/gdal_{number}.dll"] = large.data(PLUGIN)
+        files[f"osgeo/_more{number}.pyd"] = large.data(large.extension)
+    return files
+
+
+def _large_stack(stack: WindowsStack, prefix: Path, scratch: Path, megabytes: int) -> Path:
+    """The linked files again, gdal.dll with 40 more libraries that come into the prefix."""
+    folder = scratch / "large"
+    folder.mkdir()
+    for path in stack.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    blob = folder / "blob"
+    blob.write_bytes(os.urandom(megabytes * 1_000_000 // 40))
+    before: tuple[str, ...] = ()
+    for number in range(40):
+        name = f"large{number:02}.dll"
+        text = f"""
+__asm__(".section .rdata\\n.global data\\ndata:\\n.incbin \\"{blob}\\"\\n.text\\n");
+extern const char data[];
+{f"FROM int large{number - 1}(void);" if before else ""}
+API int large{number}(void) {{ return data[0]{f" + large{number - 1}()" if before else ""}; }}
+"""
+        link(stack.platform, folder, name, Source(text=text, needs=before))
+        (prefix / "Library/bin" / name).write_bytes((folder / name).read_bytes())
+        before = (name,)
+    gdal = SOURCES["gdal.dll"]
+    more = "FROM int large39(void); API int more(void) { return large39(); }"
+    source = Source(text=gdal.text + more, needs=(*gdal.needs, *before), system=gdal.system)
+    link(stack.platform, folder, "gdal.dll", source)
+    (prefix / "Library/bin/gdal.dll").write_bytes((folder / "gdal.dll").read_bytes())
+    return folder
+
+
+def repair_raw(raw: Path, prefix: Path, folder: Path) -> RepairedTree:
+    """What the stage does with a raw wheel of the fixtures, in `folder`."""
+    return repair(
+        RepairRequest(
+            raw=raw,
+            library_folder=prefix / "Library" / "bin",
+            more_folders=(prefix,),
+            plugins="osgeo/_plugins",
+            folder=folder / "work",
+            platform=Platform.WIN_64,
+            run=Runner(folder / "logs"),
+            environ={"PATH": os.environ["PATH"]},
+        )
+    )
 
 
 def windows_samples(stack: WindowsStack, *, gdal: str = GDAL) -> list[Sample]:

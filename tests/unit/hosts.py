@@ -12,15 +12,15 @@ from typing import Any, cast
 
 from geowheel.console import Console, Step
 from geowheel.context import Context, Tools
-from geowheel.interpreters import Interpreter
+from geowheel.host.places import Layout, Places
+from geowheel.host.project import Machine, Project, open_project
 from geowheel.ledger import RECORD, Ledger, Record, read_record
+from geowheel.machine.interpreters import Interpreter
+from geowheel.machine.process import Result, Runner
 from geowheel.native.build_lock import BuildLock
 from geowheel.native.channels import Mirrors
 from geowheel.native.locks import Locks, Source
 from geowheel.native.pixi_lock import NativeStack, Package
-from geowheel.places import Layout, Places
-from geowheel.process import Result, Runner
-from geowheel.project import Machine, Project, open_project
 from geowheel.stages import find
 from geowheel.stages.contract import Outcome
 from geowheel.targets import Platform

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from geowheel.digest import digest, sha256_file
+from geowheel.host.project import Project
 from geowheel.ledger import Ledger, Record, read_record
-from geowheel.project import Project
 
 from .hosts import make_project, make_record, rewrite
 

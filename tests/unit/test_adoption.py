@@ -13,10 +13,10 @@ from geowheel.adoption import facts as facts_module
 from geowheel.adoption.facts import read_facts
 from geowheel.adoption.showing import shown
 from geowheel.cli import main
-from geowheel.config import read_host
-from geowheel.edits import Change, write
 from geowheel.errors import ConfigError, UsageError
-from geowheel.places import Layout
+from geowheel.host.edits import Change, write
+from geowheel.host.places import Layout
+from geowheel.host.pyproject import read_host
 
 PYPROJECT = """\
 [build-system]

@@ -16,11 +16,12 @@ from geowheel.adoption import templates
 from geowheel.adoption.detection import find_pythons
 from geowheel.adoption.facts import Facts, Pixi, PixiEnvironment, Wishes
 from geowheel.adoption.planning import Plan, appended, plan
-from geowheel.config import Config, host_from
-from geowheel.edits import Change
 from geowheel.errors import ConfigError, UsageError
+from geowheel.host.config import Config
+from geowheel.host.edits import Change
+from geowheel.host.places import Layout
+from geowheel.host.pyproject import host_from
 from geowheel.native.pixi import OLDEST
-from geowheel.places import Layout
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path("/srv/project")

@@ -20,16 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geowheel import __version__
-from geowheel.binary import wheel as wheel_module
-from geowheel.binary.wheel import (
-    CHUNK,
-    parse_filename,
-    read_wheel,
-    repack,
-    unpack_wheel,
-    with_platform,
-    write_wheel,
-)
+from geowheel.binary import wheel_writing
+from geowheel.binary.wheel import parse_filename, read_wheel, unpack_wheel, with_platform
+from geowheel.binary.wheel_writing import CHUNK, repack, write_wheel
 from geowheel.errors import BuildError, GeowheelError, IntegrityError
 
 FILENAME = "Some_Pkg-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"
@@ -169,7 +162,7 @@ def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
 
 
 def test_memory_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheel_module, "_AHEAD", CHUNK)
+    monkeypatch.setattr(wheel_writing, "_AHEAD", CHUNK)
     files = {f"pkg/{number}": noise(CHUNK // 2) for number in range(12)}
     tree = make_tree(tmp_path / "tree", files)
     bounded = write_wheel(tree, tmp_path / "a", filename=FILENAME)

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from geowheel.binary.wheel import read_wheel, unpack_wheel, write_wheel
-from geowheel.config import BuildSystem
+from geowheel.binary.wheel import read_wheel, unpack_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.digest import Artefact, read_tree
 from geowheel.errors import BuildError
+from geowheel.host.pyproject import BuildSystem
 from geowheel.ledger import Made
+from geowheel.machine.process import Result
 from geowheel.native.build_lock import Download
 from geowheel.native.channels import Mirrors
 from geowheel.native.store import Store
-from geowheel.process import Result
 from geowheel.stages.build import BuildInputs, RawWheelInputs, run
 from geowheel.stages.contract import Outcome
 from geowheel.systems.contract import Toolchain

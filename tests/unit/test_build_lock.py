@@ -17,6 +17,7 @@ from packaging.tags import Tag, parse_tag
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
+from geowheel.machine.process import Result
 from geowheel.native import build_lock
 from geowheel.native.build_lock import (
     BuildLock,
@@ -26,7 +27,6 @@ from geowheel.native.build_lock import (
     solve_build_lock,
     target_tags,
 )
-from geowheel.process import Result
 from geowheel.targets import Platform, Target
 
 LINUX = Target(python="3.12", platform=Platform.LINUX_64)

@@ -11,9 +11,9 @@ import pytest
 from packaging.version import Version
 
 from geowheel.cli import main
-from geowheel.config import read_host
 from geowheel.errors import ConfigError, GeowheelError, LockError, UsageError
-from geowheel.project import Machine, open_project
+from geowheel.host.project import Machine, open_project
+from geowheel.host.pyproject import read_host
 from geowheel.release import bump as module
 from geowheel.release.bump import Part, Released, Wish, bump, raised, what_is_released
 from geowheel.release.changelog import read_changelog

@@ -13,9 +13,9 @@ from geowheel import errors
 from geowheel.cli import main
 from geowheel.console import Console
 from geowheel.errors import BuildError, Fault, GeowheelError
-from geowheel.interpreters import Interpreter
 from geowheel.lab.cases import Choice
 from geowheel.ledger import Ledger
+from geowheel.machine.interpreters import Interpreter
 from geowheel.runs import Request
 from geowheel.stages import STAGES, WHEEL
 from geowheel.targets import Platform
@@ -34,8 +34,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host on a Linux machine, without any of geowheel's variables."""
     for name in ("GEOWHEEL_CACHE", "GEOWHEEL_CHANNEL", "WHEEL_SIZE_BUDGET_MB"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("geowheel.project.python_platform.system", lambda: "Linux")
-    monkeypatch.setattr("geowheel.project.python_platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("geowheel.host.project.python_platform.system", lambda: "Linux")
+    monkeypatch.setattr("geowheel.host.project.python_platform.machine", lambda: "x86_64")
     return write_host(tmp_path / "root")
 
 

@@ -16,11 +16,11 @@ from geowheel.cli import main
 from geowheel.context import Tools
 from geowheel.digest import digest, sha256_bytes
 from geowheel.errors import BuildError, GeowheelError, IntegrityError, LockError, UsageError
+from geowheel.host.project import Project
 from geowheel.housekeeping import clean, status
 from geowheel.ledger import RECORD, Ledger, Record, read_record
 from geowheel.native.locks import Locks
 from geowheel.pipeline import SOURCES_COMPONENT, Planned, toolkit_digest
-from geowheel.project import Project
 from geowheel.release import collect as collecting
 from geowheel.release import exports
 from geowheel.release.collect import collect

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.config import Config, Fallback, read_host
 from geowheel.errors import ConfigError
+from geowheel.host.config import Config, Fallback
+from geowheel.host.pyproject import read_host
 
 MINIMAL = """
 [project]

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from geowheel import context as context_module
-from geowheel.config import Bindings
 from geowheel.context import Tools, find_tools
 from geowheel.errors import MachineError
-from geowheel.interpreters import Interpreter, check_platform
+from geowheel.host.config import Bindings
+from geowheel.host.project import Project
+from geowheel.machine.interpreters import Interpreter, check_platform
 from geowheel.native import emulated as emulated_module
 from geowheel.native.debian import Distribution
 from geowheel.native.emulated import Emulated
-from geowheel.project import Project
 from geowheel.systems import auditwheel_repair, compilers, linux
 from geowheel.targets import Platform, Target
 

@@ -25,10 +25,10 @@ from geowheel.contents.licences import (
 from geowheel.contents.origins import Origin, Origins
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
+from geowheel.host.places import Places
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.pixi_lock import Package, native_stack, read_lock, records
-from geowheel.places import Places
 from geowheel.systems.contract import Bundled, RepairedTree
 from geowheel.targets import Platform
 

@@ -18,8 +18,8 @@ from packaging.pylock import Pylock
 from geowheel import doctor as module
 from geowheel.doctor import doctor
 from geowheel.errors import ConfigError, LockError, MachineError
+from geowheel.host.project import Machine, Project
 from geowheel.native.build_lock import BuildLock
-from geowheel.project import Machine, Project
 
 from .hosts import RUNNING, make_console, make_interpreter, make_locks, make_project, write_host
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from geowheel.drivers import Driver, Offer, not_in_wheel, plugin_packages, words
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
+from geowheel.payload.drivers import Driver, Offer, not_in_wheel, plugin_packages, words
 from geowheel.resources import driver_probes
 from geowheel.resources.driver_probes import COMMON, Problem, Raster, Report, Vector
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from geowheel import hints
 from geowheel.errors import MachineError
+from geowheel.machine import hints
 from geowheel.native.debian import Distribution, load_table
 from geowheel.native.emulated import (
     EMULATE,

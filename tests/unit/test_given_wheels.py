@@ -13,8 +13,8 @@ from geowheel.cli import main
 from geowheel.digest import Artefact, sha256_file
 from geowheel.errors import IntegrityError, UsageError
 from geowheel.given_wheels import find_given, record_of
+from geowheel.host.project import Project
 from geowheel.ledger import Ledger
-from geowheel.project import Project
 from geowheel.runs import Request
 from geowheel.stages import needed
 from geowheel.stages.repair import only_wheel
@@ -155,8 +155,8 @@ def ask(project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> R
         return {}
 
     monkeypatch.setattr("geowheel.runs.run", run)
-    monkeypatch.setattr("geowheel.project.python_platform.system", lambda: "Linux")
-    monkeypatch.setattr("geowheel.project.python_platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("geowheel.host.project.python_platform.system", lambda: "Linux")
+    monkeypatch.setattr("geowheel.host.project.python_platform.machine", lambda: "x86_64")
     assert main([*arguments, "--root", str(project.root)]) == 0
     return seen[0]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from geowheel import hints
-from geowheel.hints import Machine, Manager, Need
+from geowheel.machine import hints
+from geowheel.machine.hints import Machine, Manager, Need
 
 DEBIAN = """\
 PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from geowheel import host_files
 from geowheel.digest import digest, read_tree
+from geowheel.host import files as host_files
 
 from .hosts import NO_TOOLS
 

@@ -10,9 +10,9 @@ import pytest
 
 from geowheel.console import Console
 from geowheel.digest import sha256_bytes
+from geowheel.host.project import Project
 from geowheel.housekeeping import clean, status
 from geowheel.ledger import Ledger
-from geowheel.project import Project
 from geowheel.stages import STAGES
 
 from .hosts import PYTHONS, make_console, make_project, make_record

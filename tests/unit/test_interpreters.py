@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from geowheel import hints, interpreters
 from geowheel.errors import MachineError, UsageError
-from geowheel.interpreters import Interpreter, find_interpreter, parse_answer, places
+from geowheel.machine import hints, interpreters
+from geowheel.machine.interpreters import Interpreter, find_interpreter, parse_answer, places
 
 FINE = Interpreter(
     executable=Path("/opt/python/bin/python3.12"),

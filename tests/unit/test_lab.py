@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from geowheel.digest import Artefact
 from geowheel.errors import UsageError
+from geowheel.host.places import Layout
 from geowheel.lab import running
 from geowheel.lab.cases import PEERS, Case, Choice, Judge, Offer, select
 from geowheel.lab.coexistence import RANDOM_ORDERS, SHORTEST, orders
@@ -24,10 +25,9 @@ from geowheel.lab.judging import Crash, End, Result, Verdict, judge
 from geowheel.lab.running import Lab, run_cases
 from geowheel.lab.scripts import damage, libraries, slim
 from geowheel.ledger import Made
+from geowheel.machine.process import Result as Ended
 from geowheel.native.channels import Mirrors
 from geowheel.native.store import Store
-from geowheel.places import Layout
-from geowheel.process import Result as Ended
 from geowheel.stages import lab as stage
 from geowheel.targets import Platform
 

@@ -10,9 +10,9 @@ import pytest
 
 from geowheel import matrix as module
 from geowheel.errors import MachineError
+from geowheel.host.project import Project
 from geowheel.matrix import Row, Way, look
 from geowheel.native import emulated
-from geowheel.project import Project
 from geowheel.systems import linux, macos
 from geowheel.targets import Platform, Target
 

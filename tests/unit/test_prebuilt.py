@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rattler import BuildString, PackageRecord, RepoDataRecord
 
-from geowheel.config import Bindings
 from geowheel.errors import LockError, UsageError
+from geowheel.host.config import Bindings
 from geowheel.native.locks import Locks
 from geowheel.native.pixi_lock import NativeStack, Solved, package_of, write_lock
 from geowheel.native.prebuilt import environment_of, prebuilt_at_hand, wants_prebuilt

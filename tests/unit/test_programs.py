@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from geowheel.programs import chosen, scripts_of
+from geowheel.payload.programs import chosen, scripts_of
 
 SOURCE = files("geowheel.resources").joinpath("programs.py").read_text(encoding="utf-8")
 BOOTSTRAP = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import BuildError, UsageError
-from geowheel.project import Project
+from geowheel.host.project import Project
 from geowheel.raw_wheels import request_for
 from geowheel.targets import Platform
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.drivers import Driver, Offer
+from geowheel.payload.drivers import Driver, Offer
 from geowheel.release.inside import Component, Cost, File, Inside, Part
-from geowheel.release.markup import Markup, inline_json, join, tag
-from geowheel.release.page import render
-from geowheel.release.report import (
+from geowheel.release.report.markup import Markup, inline_json, join, tag
+from geowheel.release.report.page import render
+from geowheel.release.report.values import (
     Before,
     Coverage,
     Finding,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.config import is_pure, read_toml
 from geowheel.errors import BuildError, ChannelError, ConfigError, ReleaseError, UsageError
-from geowheel.process import Result
-from geowheel.project import Machine
+from geowheel.host.project import Machine
+from geowheel.host.pyproject import is_pure, read_toml
+from geowheel.machine.process import Result
 from geowheel.release import index as index_module
 from geowheel.release.files import File, sums_of
 from geowheel.release.git import Git

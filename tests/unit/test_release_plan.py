@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from geowheel.config import Release
 from geowheel.errors import Fault
+from geowheel.host.config import Release
 from geowheel.release.files import File, sums_of
 from geowheel.release.git import Git
 from geowheel.release.index import Index

@@ -9,18 +9,18 @@ import pytest
 
 from geowheel.errors import UsageError
 from geowheel.ledger import read_record
-from geowheel.release.report import (
+from geowheel.release.report.earlier import read_wheels
+from geowheel.release.report.reading import read_report
+from geowheel.release.report.values import (
     Before,
     Coverage,
     Report,
     State,
     WheelReport,
     open_points,
-    read_report,
-    read_wheels,
-    report,
     to_json,
 )
+from geowheel.release.report.writing import report
 from geowheel.stages import STAGES
 
 from .hosts import make_console, make_project, make_record

@@ -13,9 +13,9 @@ import pytest
 
 from geowheel.digest import digest, sha256_bytes
 from geowheel.errors import ChannelError, LockError
-from geowheel.host_files import host_files
+from geowheel.host.files import host_files
+from geowheel.host.project import Machine
 from geowheel.ledger import Ledger, Record
-from geowheel.project import Machine
 from geowheel.release import world as world_module
 from geowheel.release.collect import MADE_FROM
 from geowheel.release.exports import COLLECTED

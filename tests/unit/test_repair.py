@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import BuildError
+from geowheel.host.places import Places
 from geowheel.ledger import Ledger
-from geowheel.places import Places
 from geowheel.stages import repair
 from geowheel.stages.repair import only_wheel
 from geowheel.systems import linux

@@ -24,9 +24,9 @@ from geowheel.errors import (
     SizeError,
     WheelTestError,
 )
+from geowheel.host.project import Project
 from geowheel.ledger import Ledger, Record
 from geowheel.pipeline import Finished, Planned
-from geowheel.project import Project
 from geowheel.runs import Request, run, show_plan
 from geowheel.stages import WHEEL, find, needed
 from geowheel.targets import Platform, Target

@@ -17,12 +17,13 @@ from validate_pyproject.errors import ValidationError
 from validate_pyproject.plugins import PluginWrapper
 from validate_pyproject.types import Schema
 
-from geowheel import schema
 from geowheel.cli import main
-from geowheel.config import Config, Fallback, read_host
 from geowheel.errors import ConfigError
-from geowheel.places import Layout
-from geowheel.schema import enum_docs, key_table, tool_schema, with_key_table
+from geowheel.host import schema
+from geowheel.host.config import Config, Fallback
+from geowheel.host.places import Layout
+from geowheel.host.pyproject import read_host
+from geowheel.host.schema import enum_docs, key_table, tool_schema, with_key_table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "configuration.md"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.wheel import write_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.context import Context
 from geowheel.ledger import Ledger
 from geowheel.stages.contract import Outcome

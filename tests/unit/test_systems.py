@@ -16,7 +16,7 @@ from geowheel.systems.contract import SystemModule
 from geowheel.targets import Platform, System, Target
 
 SOURCES = Path(geowheel.__file__).parent
-DETECTION = {"hints.py", "interpreters.py", "project.py", "native/distro.py"}
+DETECTION = {"machine/hints.py", "machine/interpreters.py", "host/project.py", "native/distro.py"}
 """They look at the machine; what runs at a user's, or in a target's interpreter, lies elsewhere."""
 ELSEWHERE = ("systems/", "resources/", "lab/scripts/")
 

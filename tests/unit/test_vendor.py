@@ -19,7 +19,7 @@ from geowheel.native.channels import Mirrors
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store
-from geowheel.programs import patterns_of
+from geowheel.payload.programs import patterns_of
 from geowheel.stages.fetch import download_wanted
 from geowheel.stages.vendor import COMMANDS, VendorInputs, run, with_bootstrap
 from geowheel.targets import Platform

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from geowheel.config import Follows, Release
 from geowheel.errors import ConfigError
+from geowheel.host.config import Follows, Release
 from geowheel.release import versions
 from geowheel.release.versions import (
     Origin,

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from geowheel.digest import Artefact, read_tree
+from geowheel.host.places import Layout
 from geowheel.ledger import Made
+from geowheel.machine.process import Result
 from geowheel.native.channels import Mirrors
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.store import Store
-from geowheel.places import Layout
-from geowheel.process import Result
 from geowheel.stages import test as stage
 from geowheel.stages.contract import Outcome
 from geowheel.targets import Platform

@@ -17,9 +17,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from geowheel.cli.arguments import parser as make_parser
-from geowheel.config import Workflow
 from geowheel.errors import ConfigError, UsageError
-from geowheel.project import Machine, Project, open_project
+from geowheel.host.config import Workflow
+from geowheel.host.project import Machine, Project, open_project
 from geowheel.release.pins import Pins, pins_of
 from geowheel.release.workflow import Facts, facts_of, generate, workflow
 from geowheel.targets import Platform

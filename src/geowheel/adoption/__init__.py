@@ -13,8 +13,8 @@ from typing import Any
 
 from geowheel import __version__
 from geowheel.console import Console
-from geowheel.edits import write
 from geowheel.errors import UsageError
+from geowheel.host.edits import write
 
 from .facts import Wishes, read_facts
 from .planning import Plan, plan

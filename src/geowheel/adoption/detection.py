@@ -16,9 +16,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from geowheel.config import allows
 from geowheel.errors import ConfigError, UsageError
-from geowheel.places import Layout
+from geowheel.host.places import Layout
+from geowheel.host.pyproject import allows
 
 from .facts import PYPROJECT, ROOTS, Facts, Wishes
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel.config import parse_toml
 from geowheel.errors import LockError
+from geowheel.host.places import Layout
+from geowheel.host.pyproject import parse_toml
 from geowheel.native.manifest import Manifest, nearest_manifest
 from geowheel.native.pixi_lock import ALWAYS, read_lock, records
-from geowheel.places import Layout
 
 PYPROJECT: Final = "pyproject.toml"
 NOXFILE: Final = "noxfile.py"

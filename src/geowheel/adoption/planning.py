@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any, Final
 
-from geowheel.config import host_from
-from geowheel.edits import Change
 from geowheel.errors import ConfigError, UsageError
-from geowheel.places import Layout
+from geowheel.host.edits import Change
+from geowheel.host.places import Layout
+from geowheel.host.pyproject import host_from
 
 from . import templates
 from .detection import BUILDABLE, Host, detect

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geowheel.console import Console
-from geowheel.edits import Change
+from geowheel.host.edits import Change
 
 from .planning import Plan
 

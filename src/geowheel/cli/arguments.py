@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from geowheel import __version__
-from geowheel.config import Bindings
-from geowheel.places import Layout
+from geowheel.host.config import Bindings
+from geowheel.host.places import Layout
 from geowheel.stages import STAGES, WHEEL
 from geowheel.upgrade import EVERYTHING
 

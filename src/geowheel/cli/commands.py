@@ -18,8 +18,8 @@ from typing import Any, Final
 from geowheel.console import Console
 from geowheel.digest import Artefact
 from geowheel.errors import MachineError, UsageError
-from geowheel.interpreters import ask_interpreter
-from geowheel.project import Project, open_project, this_machine
+from geowheel.host.project import Project, open_project, this_machine
+from geowheel.machine.interpreters import ask_interpreter
 from geowheel.stages import WHEEL, Scope, find
 from geowheel.targets import PYTHON_VERSION, Platform, Target, parse_platform
 
@@ -161,7 +161,7 @@ def status(call: Call) -> dict[str, Any]:
 
 
 def report(call: Call) -> dict[str, Any]:
-    from geowheel.release.report import covered, report
+    from geowheel.release.report.writing import covered, report
 
     against, project = call.options.against, call.project()
     path = None if against is None else against.absolute()
@@ -257,7 +257,7 @@ def pins(call: Call) -> dict[str, Any]:
 
 
 def schema(call: Call) -> dict[str, Any]:
-    from geowheel.schema import pyproject_schema, tool_schema
+    from geowheel.host.schema import pyproject_schema, tool_schema
 
     schema = pyproject_schema() if call.options.pyproject else tool_schema()
     write_json(schema)

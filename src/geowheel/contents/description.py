@@ -11,10 +11,10 @@ from pathlib import Path
 from geowheel.binary.wheel import parse_filename
 from geowheel.console import Step
 from geowheel.digest import sha256_file
+from geowheel.host.places import Places
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
 from geowheel.native.pixi_lock import Package
-from geowheel.places import Places
 from geowheel.systems.contract import RepairedTree
 
 from .licences import LicenceGate, Texts, add_licence_texts

@@ -23,7 +23,7 @@ from packageurl import PackageURL
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from geowheel.digest import digest
-from geowheel.environments import EPOCH
+from geowheel.machine.environments import EPOCH
 
 from .origins import Origin
 

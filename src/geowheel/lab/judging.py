@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from geowheel.process import tail
+from geowheel.machine.process import tail
 
 from .cases import Case, Judge
 

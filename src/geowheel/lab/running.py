@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.console import Step
-from geowheel.environments import isolated_environment
+from geowheel.machine.environments import isolated_environment
 
 from .cases import Case, Judge
 from .judging import Crash, End, Verdict, judge

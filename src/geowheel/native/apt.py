@@ -20,8 +20,8 @@ from typing import Final
 from geowheel.console import Step, megabytes
 from geowheel.digest import sha256_file
 from geowheel.errors import ChannelError, IntegrityError, MachineError
+from geowheel.machine.process import Result, tail
 from geowheel.native.debian import Deb, parse_debs, parse_print_uris
-from geowheel.process import Result, tail
 
 UPDATE_TIMEOUT: Final = 600.0
 """Seconds. apt itself gives up on a dead mirror after two minutes."""

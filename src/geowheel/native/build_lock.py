@@ -28,8 +28,8 @@ from packaging.version import Version
 from geowheel.console import Step
 from geowheel.credentials import LACKING, refused
 from geowheel.digest import digest
-from geowheel.environments import tool_environment, tool_path
 from geowheel.errors import ChannelError, Fault, LockError
+from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.targets import OLDEST_MACOS, Platform, System, Target
 
 FILE_NAME: Final = "pylock.geowheel.toml"

@@ -26,10 +26,10 @@ from geowheel.binary.elf import is_elf
 from geowheel.cache import touch
 from geowheel.console import Step
 from geowheel.digest import sha256_file
-from geowheel.environments import isolated_environment
 from geowheel.errors import MachineError
-from geowheel.hints import Machine, Need, install, this_machine
-from geowheel.interpreters import Interpreter, find_interpreter
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.hints import Machine, Need, install, this_machine
+from geowheel.machine.interpreters import Interpreter, find_interpreter
 from geowheel.native.apt import Apt, open_apt, require_tools, update_or_keep
 from geowheel.native.debian import Architecture, Deb, Distribution, Table, load_table
 from geowheel.native.distro import (

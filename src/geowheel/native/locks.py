@@ -17,10 +17,11 @@ from filelock import FileLock
 from rattler import RepoDataRecord
 
 from geowheel.cache import touch
-from geowheel.config import Fallback
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
+from geowheel.host.config import Fallback
+from geowheel.host.project import Project
 from geowheel.native import conda_lock
 from geowheel.native.build_lock import (
     FILE_NAME,
@@ -52,7 +53,6 @@ from geowheel.native.pixi_lock import (
     write_lock,
 )
 from geowheel.native.solve import solve_environment
-from geowheel.project import Project
 from geowheel.targets import Platform, System
 
 SOURCE: Final = "source.json"

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from packaging.version import InvalidVersion, Version
 
-from geowheel.config import read_toml
 from geowheel.errors import ConfigError
+from geowheel.host.pyproject import read_toml
 from geowheel.targets import Platform, System, parse_platform
 
 # What pixi assumes of a platform unless the manifest says otherwise; the same values stand in the

@@ -18,8 +18,8 @@ from packaging.version import Version
 
 from geowheel.console import Step
 from geowheel.credentials import LACKING, login, refused
-from geowheel.environments import tool_environment
 from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
+from geowheel.machine.environments import tool_environment
 from geowheel.native.channels import Mirrors
 from geowheel.native.pixi_lock import Package, write_packages
 from geowheel.targets import Platform, System

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from rattler import RepoDataRecord
 
-from geowheel.config import Bindings
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import LockError, UsageError
+from geowheel.host.config import Bindings
+from geowheel.host.places import Layout
+from geowheel.host.project import Project
 from geowheel.native.channels import Channel
 from geowheel.native.conda_lock import FILE_NAME as CONDA_LOCK
 from geowheel.native.locks import Locks, solved
@@ -31,8 +33,6 @@ from geowheel.native.pixi_lock import (
     write_lock,
 )
 from geowheel.native.solve import solve_environment
-from geowheel.places import Layout
-from geowheel.project import Project
 from geowheel.targets import Target
 
 

@@ -6,6 +6,6 @@ on where an earlier run stopped (`journal`). `subject` is what is released; `ind
 `checks` looks into artefacts, `building` makes sdists and pure wheels, `upload` calls twine.
 
 Beside them: `changelog` and `versions` (also of `bump`), `exports` and `collect` (artefacts of
-other machines), `workflow` and `pins` (generated CI), `report` and `page` (one page), `coverage`
+other machines), `workflow` and `pins` (generated CI), `report/` (one page), `coverage`
 (which wheel pip picks where).
 """

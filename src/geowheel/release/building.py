@@ -12,9 +12,9 @@ from pathlib import Path
 
 from geowheel.console import Step
 from geowheel.digest import sha256_file
-from geowheel.environments import EPOCH, tool_environment, tool_path
 from geowheel.errors import BuildError
-from geowheel.host_files import host_files, stage
+from geowheel.host.files import host_files, stage
+from geowheel.machine.environments import EPOCH, tool_environment, tool_path
 
 from .journal import Built
 from .subject import Subject

@@ -17,13 +17,14 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from geowheel.config import TABLE, Release, is_pure, read_toml, release_from
 from geowheel.console import Console
-from geowheel.edits import Change, write
 from geowheel.errors import ConfigError, GeowheelError, LockError, UsageError
-from geowheel.host_files import git_changed, git_tags
+from geowheel.host.config import TABLE, Release
+from geowheel.host.edits import Change, write
+from geowheel.host.files import git_changed, git_tags
+from geowheel.host.project import Project
+from geowheel.host.pyproject import is_pure, read_toml, release_from
 from geowheel.native.locks import locks_at_hand
-from geowheel.project import Project
 
 from .changelog import Changelog, read_changelog, released
 from .versions import Origin, VersionSource, version_source, versions_of_tags, with_version

@@ -20,9 +20,9 @@ from packaging.version import InvalidVersion, Version
 
 from geowheel.binary.wheel import unpack_wheel
 from geowheel.console import Step
-from geowheel.environments import tool_environment, tool_path
 from geowheel.errors import Fault, GeowheelError, MachineError
-from geowheel.process import tail
+from geowheel.machine.environments import tool_environment, tool_path
+from geowheel.machine.process import tail
 
 from .tags import tag_faults
 

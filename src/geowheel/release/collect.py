@@ -22,10 +22,10 @@ from filelock import FileLock
 from geowheel.console import Console
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
+from geowheel.host.project import Project
 from geowheel.ledger import KEY_LENGTH, RECORD, Entry, Ledger, Output, Record, read_record
 from geowheel.native.locks import Locks, locks_at_hand
 from geowheel.pipeline import SOURCES_COMPONENT, toolkit_digest
-from geowheel.project import Project
 from geowheel.runs import retire
 from geowheel.stages import WHEEL, find
 from geowheel.stages.repair import only_wheel

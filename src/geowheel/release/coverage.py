@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from geowheel.console import Console
 from geowheel.errors import UsageError
-from geowheel.project import Project
+from geowheel.host.project import Project
 
 from .obstacles import Reason, reasons
 from .user_systems import Family, Place, UserSystems

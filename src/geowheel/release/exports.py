@@ -26,12 +26,12 @@ from geowheel.console import Console
 from geowheel.context import Context, Tools, find_tools
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageError
-from geowheel.host_files import git_description, host_files
+from geowheel.host.files import git_description, host_files
+from geowheel.host.project import Project
 from geowheel.ledger import RECORD, Record
 from geowheel.native.locks import Locks, locks_at_hand
 from geowheel.native.prebuilt import prebuilt_at_hand, wants_prebuilt
 from geowheel.pipeline import Planned, plan, toolkit_digest
-from geowheel.project import Project
 from geowheel.runs import Request
 from geowheel.stages import STAGES, find
 from geowheel.stages.contract import load

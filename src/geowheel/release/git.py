@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.console import Step
-from geowheel.environments import isolated_environment, tool_environment
 from geowheel.errors import MachineError
+from geowheel.machine.environments import isolated_environment, tool_environment
 
 # What git needs beside the basics to sign a tag and to reach a remote.
 _AGENTS: Final = (

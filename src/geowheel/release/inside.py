@@ -16,7 +16,7 @@ from typing import Any, Final
 from packageurl import PackageURL
 
 from geowheel.contents.sbom import FILE_NAME, FOLDER
-from geowheel.places import Places
+from geowheel.host.places import Places
 from geowheel.stages.size import UNKNOWN, kind_of
 
 _SHOWN: Final = 6  # of a package's files, the largest

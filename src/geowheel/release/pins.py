@@ -21,12 +21,12 @@ from typing import Any, Final, TypeVar
 from packaging.version import InvalidVersion, Version
 
 from geowheel.adoption.templates import toml_string
-from geowheel.config import Bindings
 from geowheel.console import Console, Step
-from geowheel.environments import tool_environment
 from geowheel.errors import ChannelError, ConfigError, Fault, IntegrityError, MachineError
+from geowheel.host.config import Bindings
+from geowheel.host.project import Project
+from geowheel.machine.environments import tool_environment
 from geowheel.native.pixi import find_pixi
-from geowheel.project import Project
 from geowheel.targets import Platform, parse_platform
 
 SHIPPED: Final = "pins.toml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from geowheel.errors import GeowheelError
-from geowheel.project import Project
+from geowheel.host.project import Project
 from geowheel.targets import Target
 
 from .subject import Subject

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from geowheel.config import Release, is_pure, read_toml, release_from
 from geowheel.errors import ConfigError
+from geowheel.host.config import Release
+from geowheel.host.project import CHANNEL_VARIABLE, Machine, Project, open_project
+from geowheel.host.pyproject import is_pure, read_toml, release_from
 from geowheel.ledger import Ledger
-from geowheel.project import CHANNEL_VARIABLE, Machine, Project, open_project
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.console import Step
-from geowheel.environments import tool_environment, tool_path
 from geowheel.errors import BuildError, ChannelError, GeowheelError, ReleaseError
-from geowheel.process import Result, tail
+from geowheel.machine.environments import tool_environment, tool_path
+from geowheel.machine.process import Result, tail
 
 from .files import File
 from .index import Index, digest_of, published

@@ -18,11 +18,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from geowheel.config import Follows, Release, parse_toml
-from geowheel.edits import Change
 from geowheel.errors import ConfigError
-from geowheel.host_files import git_tags
-from geowheel.project import Project
+from geowheel.host.config import Follows, Release
+from geowheel.host.edits import Change
+from geowheel.host.files import git_tags
+from geowheel.host.project import Project
+from geowheel.host.pyproject import parse_toml
 from geowheel.stages.build import GDAL_VERSION_VARIABLE, HOST_VERSION_VARIABLE
 
 # hatchling's own, for `source = "regex"` without a pattern:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from geowheel.config import Bindings, Workflow
 from geowheel.console import Console
 from geowheel.errors import ConfigError, UsageError
+from geowheel.host.config import Bindings, Workflow
+from geowheel.host.places import Layout
+from geowheel.host.project import Project
 from geowheel.native.build_lock import FILE_NAME as BUILD_LOCK
-from geowheel.places import Layout
-from geowheel.project import Project
 from geowheel.targets import Platform, parse_platform
 
 from .pins import Pins, pins_of

@@ -11,15 +11,15 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from geowheel.binary.wheel import parse_filename
-from geowheel.config import Release
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
-from geowheel.host_files import git_tags, host_files
+from geowheel.host.config import Release
+from geowheel.host.files import git_tags, host_files
+from geowheel.host.project import Project
 from geowheel.ledger import Ledger, Record
 from geowheel.native.channels import configured_channels
 from geowheel.native.locks import Locks, committed_locks
 from geowheel.pipeline import SOURCES_COMPONENT
-from geowheel.project import Project
 from geowheel.targets import Platform, Target, parse_platform
 
 from .changelog import read_changelog

@@ -16,10 +16,10 @@ from rattler import Client
 from geowheel import systems
 from geowheel.console import Step
 from geowheel.context import Context
-from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError, IntegrityError
-from geowheel.interpreters import Interpreter
 from geowheel.ledger import Made, Record
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.interpreters import Interpreter
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import place
 from geowheel.native.pixi_lock import Package

@@ -18,22 +18,23 @@ from packaging.version import Version
 from geowheel import systems
 from geowheel.backend import Backend, takes_version_from_git, version_from_git
 from geowheel.binary.formats import strangers
-from geowheel.binary.wheel import parse_filename, unpack_wheel, write_wheel
-from geowheel.config import BuildSystem
+from geowheel.binary.wheel import parse_filename, unpack_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact, Tree
-from geowheel.entry_points import add_commands
-from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError
-from geowheel.host_files import git_description, host_files, stage
-from geowheel.interpreters import Interpreter
+from geowheel.host.entry_points import add_commands
+from geowheel.host.files import git_description, host_files, stage
+from geowheel.host.places import Places
+from geowheel.host.pyproject import BuildSystem
 from geowheel.ledger import Made, Record
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.interpreters import Interpreter
+from geowheel.machine.python_environments import make_environment
 from geowheel.native.build_lock import Download
 from geowheel.native.store import Store
 from geowheel.native.wrappers import build_variables, reachable, with_programs
-from geowheel.places import Places
-from geowheel.python_environments import make_environment
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform

@@ -17,17 +17,17 @@ from geowheel import systems
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact
-from geowheel.environments import isolated_environment
-from geowheel.interpreters import Interpreter
+from geowheel.host.places import Layout
 from geowheel.lab.cases import SERVER, Case, Choice, Offer, select
 from geowheel.lab.groups import every_case
 from geowheel.lab.judging import Result, Verdict
 from geowheel.lab.running import Lab, run_cases
 from geowheel.ledger import Made, Record
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.interpreters import Interpreter
+from geowheel.machine.python_environments import make_environment, pip_install
 from geowheel.native.build_lock import LAB, Download
 from geowheel.native.store import Store
-from geowheel.places import Layout
-from geowheel.python_environments import make_environment, pip_install
 from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from geowheel import systems
-from geowheel.binary.wheel import write_wheel
+from geowheel.binary.wheel_writing import write_wheel
 from geowheel.console import Step
 from geowheel.contents.description import describe
 from geowheel.contents.leaks import (
@@ -25,10 +25,10 @@ from geowheel.contents.licences import LicenceGate
 from geowheel.context import Context
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
+from geowheel.host.places import Places
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.pixi_lock import Package
-from geowheel.places import Places
 from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest, SystemModule
 from geowheel.targets import Platform
 

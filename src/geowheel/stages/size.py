@@ -12,8 +12,8 @@ from geowheel.binary.wheel import Member, read_wheel
 from geowheel.console import Step, megabytes
 from geowheel.context import Context
 from geowheel.digest import Artefact
+from geowheel.host.places import Places
 from geowheel.ledger import Record
-from geowheel.places import Places
 
 from .contract import Inputs, Outcome
 from .repair import only_wheel

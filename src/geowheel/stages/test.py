@@ -14,17 +14,17 @@ from geowheel import systems
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.digest import Artefact, Tree
-from geowheel.drivers import Driver, facts, not_in_wheel, plugin_packages, read_drivers
-from geowheel.environments import isolated_environment
-from geowheel.host_files import host_files, stage
-from geowheel.interpreters import Interpreter
+from geowheel.host.files import host_files, stage
+from geowheel.host.places import Layout
 from geowheel.ledger import Made, Record
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.interpreters import Interpreter
+from geowheel.machine.process import Result, tail
+from geowheel.machine.python_environments import make_environment, pip_install
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
 from geowheel.native.store import Store
-from geowheel.places import Layout
-from geowheel.process import Result, tail
-from geowheel.python_environments import make_environment, pip_install
+from geowheel.payload.drivers import Driver, facts, not_in_wheel, plugin_packages, read_drivers
 from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient

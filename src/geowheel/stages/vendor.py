@@ -13,17 +13,17 @@ from importlib.resources import files
 from pathlib import Path
 
 from geowheel import systems
-from geowheel.config import GRIDS
 from geowheel.console import Step
 from geowheel.context import Context
 from geowheel.errors import BuildError
+from geowheel.host.config import GRIDS
+from geowheel.host.places import PACKAGE_INIT, Layout, Places
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import NativeManifest, read_native_manifest
 from geowheel.native.store import Store
-from geowheel.places import PACKAGE_INIT, Layout, Places
-from geowheel.private import make_private
-from geowheel.programs import chosen, commands_of, patterns_of, programs_of, scripts_of
+from geowheel.payload.private import make_private
+from geowheel.payload.programs import chosen, commands_of, patterns_of, programs_of, scripts_of
 from geowheel.systems.bootstrap import bootstrap_text
 from geowheel.systems.contract import PrefixLayout
 from geowheel.targets import Platform

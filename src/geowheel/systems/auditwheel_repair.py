@@ -17,11 +17,12 @@ from geowheel.binary.closure import check_closure
 from geowheel.binary.elf import Elf, read_elves
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
-from geowheel.binary.wheel import unpack_wheel, with_platform, zlib_version
+from geowheel.binary.wheel import unpack_wheel, with_platform
+from geowheel.binary.wheel_writing import zlib_version
 from geowheel.digest import sha256_file
-from geowheel.environments import isolated_environment, tool_path
 from geowheel.errors import BuildError, Fault, MachineError
-from geowheel.hints import Need, install, this_machine
+from geowheel.machine.environments import isolated_environment, tool_path
+from geowheel.machine.hints import Need, install, this_machine
 from geowheel.systems.children import ask
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest
 from geowheel.targets import Platform

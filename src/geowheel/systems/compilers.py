@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from geowheel.environments import isolated_environment
 from geowheel.errors import MachineError
-from geowheel.hints import Need, install, this_machine
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.hints import Need, install, this_machine
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from geowheel.binary.loading import Binary
 from geowheel.digest import digest
-from geowheel.process import Result
+from geowheel.machine.process import Result
 from geowheel.targets import Platform, Target
 
 UNIX_PREFIX: Final = "/usr/lib/geowheel-native-prefix"

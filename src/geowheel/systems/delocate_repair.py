@@ -22,11 +22,12 @@ from typing import Final
 from geowheel.binary.closure import check_closure
 from geowheel.binary.macho import MachO, read_machos
 from geowheel.binary.macho_loading import DyldLoader
-from geowheel.binary.wheel import parse_filename, unpack_wheel, with_platform, zlib_version
+from geowheel.binary.wheel import parse_filename, unpack_wheel, with_platform
+from geowheel.binary.wheel_writing import zlib_version
 from geowheel.digest import sha256_file
-from geowheel.environments import isolated_environment
 from geowheel.errors import BuildError, Fault, MachineError
-from geowheel.hints import Need, install, this_machine
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.hints import Need, install, this_machine
 from geowheel.systems.children import ask
 from geowheel.systems.contract import (
     UNIX_PREFIX,

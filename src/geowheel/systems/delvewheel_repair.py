@@ -34,10 +34,11 @@ from geowheel.binary.pe_loading import (
     original_name,
 )
 from geowheel.binary.system_libraries import system_libraries
-from geowheel.binary.wheel import Wheel, parse_filename, unpack_wheel, zlib_version
-from geowheel.environments import isolated_environment
+from geowheel.binary.wheel import Wheel, parse_filename, unpack_wheel
+from geowheel.binary.wheel_writing import zlib_version
 from geowheel.errors import BuildError, Fault
-from geowheel.places import PACKAGE_INIT
+from geowheel.host.places import PACKAGE_INIT
+from geowheel.machine.environments import isolated_environment
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest
 from geowheel.targets import Platform, System
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from geowheel.binary.elf import is_elf
 from geowheel.errors import MachineError
-from geowheel.hints import Need, install, this_machine
+from geowheel.machine.hints import Need, install, this_machine
 from geowheel.targets import Platform, Target
 
 from . import compilers

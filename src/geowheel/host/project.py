@@ -10,10 +10,12 @@ from pathlib import Path
 
 import platformdirs
 
-from .config import Bindings, Config, HostFile, read_host
-from .errors import MachineError, UsageError
-from .native.manifest import Manifest, find_manifest
-from .targets import Platform, Target
+from geowheel.errors import MachineError, UsageError
+from geowheel.native.manifest import Manifest, find_manifest
+from geowheel.targets import Platform, Target
+
+from .config import Bindings, Config
+from .pyproject import HostFile, read_host
 
 CACHE_VARIABLE = "GEOWHEEL_CACHE"
 CHANNEL_VARIABLE = "GEOWHEEL_CHANNEL"

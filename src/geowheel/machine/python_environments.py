@@ -8,7 +8,8 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .console import Step
+from geowheel.console import Step
+
 from .environments import isolated_environment, tool_path
 from .interpreters import Interpreter
 
@@ -80,7 +81,7 @@ def pip_install(
 def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:
     """Where an emulator runs the interpreter, it has to run cmake and gdalinfo as well."""
     if interpreter.emulator:
-        from .native.emulated import wrap_programs  # only where needed
+        from geowheel.native.emulated import wrap_programs  # only where needed
 
         wrap_programs(folder, interpreter)
 

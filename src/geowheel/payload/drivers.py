@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, Final
 
-from . import systems
-from .native.linker import NativeManifest
-from .native.pixi_lock import GDAL
-from .targets import Platform
+from geowheel import systems
+from geowheel.native.linker import NativeManifest
+from geowheel.native.pixi_lock import GDAL
+from geowheel.targets import Platform
 
 PLUGIN_PACKAGES: Final = "libgdal-"
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from . import hints
-from .digest import digest
-from .errors import Fault, MachineError, UsageError
-from .targets import PYTHON_VERSION, Platform, System
+from geowheel.digest import digest
+from geowheel.errors import Fault, MachineError, UsageError
+from geowheel.machine import hints
+from geowheel.targets import PYTHON_VERSION, Platform, System
 
 SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """The CPython versions that wheels can be made for."""

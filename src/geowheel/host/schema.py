@@ -1,9 +1,9 @@
 """The configuration as JSON Schema for editors, and as the key table of docs/configuration.md.
 
-Both come from the dataclasses of `geowheel.config` alone. Draft 7, as the JSON Schema Store and
-validate-pyproject want it for the table of a tool.
+Both come from the dataclasses of `geowheel.host.config` alone. Draft 7, as the JSON Schema Store
+and validate-pyproject want it for the table of a tool.
 
-`python -m geowheel.schema FILE` renews the key table in FILE.
+`python -m geowheel.host.schema FILE` renews the key table in FILE.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from dataclasses import Field, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from geowheel.errors import ConfigError
+
 from .config import TABLE, Config
-from .errors import ConfigError
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 IDENTITY: Final = "urn:geowheel:tool-geowheel"
 """A name, no place: nothing is ever fetched from it."""
 EVERY_OTHER_TABLE: Final = "https://json.schemastore.org/pyproject.json"
-BEGIN: Final = "<!-- keys: written by `nox -s docs` from src/geowheel/config.py; edit that -->"
+BEGIN: Final = "<!-- keys: written by `nox -s docs` from src/geowheel/host/config.py; edit that -->"
 END: Final = "<!-- end of keys -->"
 
 _SIMPLE: Final[Mapping[type, str]] = {

@@ -7,10 +7,11 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from .config import read_toml
-from .errors import ConfigError
-from .ledger import Ledger
+from geowheel.errors import ConfigError
+from geowheel.ledger import Ledger
+
 from .project import Project
+from .pyproject import read_toml
 
 _OF_ONE_HOST: Final = ("build", "repair")
 """Stages that only the host itself runs; what comes before may be another host's work."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from .errors import BuildError, Fault
+from geowheel.errors import BuildError, Fault
 
 PACKAGES: Final = ("osgeo", "osgeo_utils")
 # Asked for by these names when an import from the package failed: another GDAL's, at the top level.

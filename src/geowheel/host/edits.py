@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import UsageError
+from geowheel.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)

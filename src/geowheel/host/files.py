@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .digest import Tree, read_tree
-from .environments import isolated_environment
+from geowheel.digest import Tree, read_tree
+from geowheel.machine.environments import isolated_environment
 
 # What no build needs, where git does not say what is ignored.
 _LEFT_OUT = frozenset(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from .errors import MachineError
+from geowheel.errors import MachineError
 
 EPOCH: Final = 1577836800
 """2020-01-01T00:00:00Z, the time of everything that is made: a constant, as reproducible builds

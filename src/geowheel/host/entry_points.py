@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from .errors import BuildError, Fault
+from geowheel.errors import BuildError, Fault
 
 FILE_NAME: Final = "entry_points.txt"
 CONSOLE: Final = "console_scripts"

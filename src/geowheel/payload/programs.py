@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from . import systems
-from .entry_points import console_scripts
-from .errors import BuildError, Fault
-from .native.linker import NativeManifest
-from .places import Layout, Places
-from .targets import Platform
+from geowheel import systems
+from geowheel.errors import BuildError, Fault
+from geowheel.host.entry_points import console_scripts
+from geowheel.host.places import Layout, Places
+from geowheel.native.linker import NativeManifest
+from geowheel.targets import Platform
 
 ALL: Final = ("*",)
 _OWNERS: Final = "libgdal"

@@ -1,0 +1,1 @@
+"""What goes into a wheel beside the bindings: a private osgeo, programs, drivers' plugins."""

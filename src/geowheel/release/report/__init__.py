@@ -1,0 +1,1 @@
+"""The report of a release: what is known of its wheels, read, and written as a page."""

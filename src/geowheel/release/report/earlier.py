@@ -1,0 +1,89 @@
+"""The last release's report, which sizes are compared with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from geowheel.binary.wheel import parse_filename
+from geowheel.console import Console
+from geowheel.errors import BuildError, UsageError
+from geowheel.host.project import Project
+
+from .values import FORMAT, Before
+
+FACTS: Final = "report.json"
+
+
+def is_ours(path: Path, project: Project) -> bool:
+    """Whether a wheel's name is the host's: dist/ may hold those of several."""
+    try:
+        name, *_ = parse_filename(path.name)
+    except BuildError:
+        return False
+    return name == canonicalize_name(project.host.name)
+
+
+def earlier_wheels(project: Project, against: Path | None, console: Console) -> dict[str, Before]:
+    """The wheels of the last release by target: of `against`, else of dist/'s own last report.
+
+    A report that was written again for the same release keeps what it was compared with.
+    """
+    if against is not None:
+        return {
+            target: before for target, before, _ in read_wheels(against, host=project.host.name)
+        }
+    path = project.dist / FACTS
+    if not path.exists():
+        return {}
+    now = {version for _, version, _ in names_in_dist(project)}
+    try:
+        rows = read_wheels(path, host=project.host.name)
+    except UsageError as error:
+        console.warn(f"not compared with the last report: {error}")
+        return {}
+    chosen = {target: kept if before.version in now else before for target, before, kept in rows}
+    return {target: before for target, before in chosen.items() if before is not None}
+
+
+def names_in_dist(project: Project) -> list[tuple[str, str, str]]:
+    """Name, version and build tag of the host's wheels in dist/."""
+    return [
+        parse_filename(path.name)[:3]
+        for path in sorted(project.dist.glob("*.whl"))
+        if is_ours(path, project)
+    ]
+
+
+def read_wheels(path: Path, *, host: str) -> list[tuple[str, Before, Before | None]]:
+    """Target, sizes and what they were compared with, of a report.json.
+
+    Raises UsageError when it cannot be read, or is another host's.
+    """
+    fix = "name a report.json that `geowheel report` wrote for an earlier release"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise UsageError("a report.json of another format", where=str(path), fix=fix)
+        if data["host"] != host:
+            what = f"this report is of {data['host']}, not of {host}"
+            raise UsageError(what, where=str(path), fix=fix)
+        return [
+            (
+                str(row["target"]),
+                Before(
+                    version=str(row["version"]),
+                    compressed=int(row["compressed"]),
+                    installed=int(row["inside"]["installed"]),
+                ),
+                Before(**row["before"]) if row["before"] else None,
+            )
+            for row in data["wheels"]
+        ]
+    except OSError as error:
+        raise UsageError(error.strerror or str(error), where=str(path), fix=fix) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"no report.json: {error!r}", where=str(path), fix=fix) from None

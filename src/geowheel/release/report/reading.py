@@ -1,0 +1,122 @@
+"""What the ledger and dist/ know of a release's wheels, read into one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.tags import Tag, parse_tag
+
+from geowheel import __version__
+from geowheel.binary.wheel import parse_filename
+from geowheel.digest import digest, sha256_file
+from geowheel.errors import UsageError
+from geowheel.host.project import Project
+from geowheel.ledger import Ledger
+from geowheel.payload.drivers import Offer, read_drivers
+from geowheel.release.inside import look_inside
+from geowheel.targets import Platform, System
+
+from .earlier import is_ours
+from .values import Before, Coverage, Forced, Report, WheelReport
+from .verdicts import VERDICTS, about, timings_of, verdict_on
+
+
+def read_report(
+    project: Project,
+    *,
+    earlier: Mapping[str, Before] | None = None,
+    coverage: Sequence[Coverage] | None = None,
+) -> Report:
+    """The facts, from the ledger and dist/; raises UsageError when there is no wheel in dist/."""
+    paths = [p for p in sorted(project.dist.glob("*.whl")) if is_ours(p, project)]
+    if not paths:
+        raise UsageError(
+            f"there is no wheel of {project.host.name} to report on",
+            where=str(project.dist),
+            cause="nothing was built here yet, or dist/ was emptied",
+            fix=f"make one: nox -s wheel-{project.config.pythons[0]}",
+        )
+    ledger = Ledger(folder=project.work, host=project.host.name)
+    wheels = [_wheel(path, project, ledger, earlier or {}) for path in paths]
+    configured = [
+        str(project.target(python, platform))
+        for platform in project.manifest.platforms_of(project.config.environment)
+        for python in project.config.pythons
+    ]
+    there = {wheel.target for wheel in wheels}
+    return Report(
+        host=project.host.name,
+        geowheel=__version__,
+        wheels=tuple(wheels),
+        missing=tuple(target for target in configured if target not in there),
+        coverage=None if coverage is None else tuple(coverage),
+    )
+
+
+def _wheel(
+    path: Path, project: Project, ledger: Ledger, earlier: Mapping[str, Before]
+) -> WheelReport:
+    sha256 = sha256_file(path)
+    repair = next((r for r in ledger.records("repair") if r.facts.get("sha256") == sha256), None)
+    facts: Mapping[str, Any] = {} if repair is None else repair.facts
+    _, version, _, tags = parse_filename(path.name)
+    target = _target_of(tags) if repair is None else repair.subject
+    size = about(ledger, "size", sha256)
+    test = about(ledger, "test", sha256)
+    found: Mapping[str, Any] = {} if test is None else test.facts
+    budget: Mapping[str, Any] = {} if size is None else size.facts
+    return WheelReport(
+        file=path.name,
+        sha256=sha256,
+        version=version,
+        target=target,
+        tag=", ".join(dict.fromkeys(tag.split("-", 2)[2] for tag in tags)),
+        recorded=repair is not None,
+        locked=None if repair is None else repair.components.get("locked") == digest(True),
+        made="" if repair is None else repair.created,
+        compressed=path.stat().st_size,
+        wheel_mb=float(budget.get("wheel_mb", project.wheel_budget_mb)),
+        installed_mb=float(budget.get("installed_mb", project.config.budget.installed_mb)),
+        inside=look_inside(path, facts.get("owners", {}), project.config.places),
+        verdicts=tuple(
+            verdict_on(stage, about(ledger, stage, sha256), target) for stage in VERDICTS
+        ),
+        timings=timings_of(ledger, repair, sha256),
+        floor=tuple(
+            Forced(needs=f["needs"], packages=tuple(f["packages"]), files=tuple(f["files"]))
+            for f in facts.get("floor", [])
+        ),
+        drivers=read_drivers(found.get("drivers", [])),
+        offers=tuple(
+            Offer(**{**offer, "drivers": tuple(offer["drivers"])})
+            for offer in found.get("not_in_wheel", [])
+        ),
+        without_licence=tuple(facts.get("licences", {}).get("without", [])),
+        before=earlier.get(target),
+    )
+
+
+def _target_of(tags: Sequence[str]) -> str:
+    """`cp312-linux-64` from the tags in a wheel's name, or the first tag where it says no more."""
+    tag = next(iter(sorted(parse_tag(tags[0]), key=str)))
+    platform = _platform_of(tag)
+    return tags[0] if platform is None else f"{tag.interpreter}-{platform}"
+
+
+def _platform_of(tag: Tag) -> Platform | None:
+    begins = {
+        System.LINUX: ("linux", "manylinux", "musllinux"),
+        System.MACOS: ("macosx",),
+        System.WINDOWS: ("win_",),
+    }
+    return next(
+        (
+            platform
+            for platform in Platform
+            if tag.platform.startswith(begins[platform.system])
+            and tag.platform.endswith(f"_{platform.architecture}")
+        ),
+        None,
+    )

@@ -1,0 +1,203 @@
+"""What is known of a release's wheels, as one frozen value."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from geowheel.payload.drivers import Driver, Offer
+from geowheel.release.inside import Inside
+
+FORMAT: Final = 1
+"""Of report.json; another number is not compared with."""
+
+
+class State(enum.StrEnum):
+    """What is known of one verdict on one wheel."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    PARTIAL = "some cases only"
+    """A lab of some cases is no verdict on the wheel."""
+    NOT_RUN = "not run"
+    """No record is about these bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A probe, a case or a budget that failed or did not run."""
+
+    group: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The lab's cases of one group, counted."""
+
+    name: str
+    passed: int
+    failed: int
+    not_run: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a stage found about the very bytes of a wheel."""
+
+    stage: str
+    state: State
+    words: str
+    """The count behind it, or what to do for one that was not run."""
+    failed: tuple[Finding, ...] = ()
+    not_run: tuple[Finding, ...] = ()
+    groups: tuple[Group, ...] = ()
+    emulator: str = ""
+    """What ran it where no machine of that kind did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long a stage took; None where its record is gone."""
+
+    stage: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forced:
+    """The newest of the system that a wheel needs, and what makes it so."""
+
+    needs: str
+    packages: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """The wheel of the same target in the last release."""
+
+    version: str
+    compressed: int
+    installed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelReport:
+    """Everything about one wheel of dist/."""
+
+    file: str
+    sha256: str
+    version: str
+    target: str
+    """`cp312-linux-64`; of a wheel without a record, what its name says."""
+    tag: str
+    recorded: bool
+    """Whether a record of this checkout's ledger is about these bytes."""
+    locked: bool | None
+    """Whether its native stack is from a committed lock; None: unknown."""
+    made: str
+    """When, as its record says."""
+    compressed: int
+    wheel_mb: float
+    installed_mb: float
+    inside: Inside
+    verdicts: tuple[Verdict, ...]
+    timings: tuple[Timing, ...]
+    floor: tuple[Forced, ...]
+    drivers: tuple[Driver, ...]
+    offers: tuple[Offer, ...]
+    without_licence: tuple[str, ...]
+    """Bundled packages of which no licence text was found."""
+    before: Before | None
+
+    def verdict(self, stage: str) -> Verdict:
+        """The verdict of one stage."""
+        return next(verdict for verdict in self.verdicts if verdict.stage == stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """The wheel that pip picks on a system for one of its interpreters, or why it picks none."""
+
+    system: str
+    base: str = ""
+    """What it has: `glibc 2.36`."""
+    architecture: str = ""
+    python: str = ""
+    until: str = ""
+    """The day when its support ends, where that is known."""
+    wheel: str = ""
+    """Empty where pip finds none."""
+    reason: str = ""
+    remedies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that the page shows."""
+
+    host: str
+    geowheel: str
+    wheels: tuple[WheelReport, ...]
+    missing: tuple[str, ...]
+    """Targets that are configured, but have no wheel in dist/."""
+    coverage: tuple[Coverage, ...] | None
+    """None: nobody asked which wheel is picked where."""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(wheel.version for wheel in self.wheels))
+
+    @property
+    def date(self) -> str:
+        """The day of the newest wheel; nothing where no record names one."""
+        return max((wheel.made for wheel in self.wheels), default="")[:10]
+
+
+def to_json(report: Report) -> str:
+    """The same facts for programs."""
+    data = {"format": FORMAT, "open": list(open_points(report)), **asdict(report)}
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+
+def open_points(report: Report) -> tuple[str, ...]:
+    """What a reader has to know before anything else; nothing where all is well."""
+    points = [point for wheel in report.wheels for point in _points(wheel)]
+    if len(report.versions) > 1:
+        points.append(f"wheels of several versions: {', '.join(report.versions)}")
+    if report.missing:
+        missing = (f"{key} ({', '.join(n)})" for key, n in by_platform(report.missing).items())
+        points.append(f"configured, but not in dist/: {', '.join(missing)}")
+    return tuple(points)
+
+
+def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
+    """The interpreters of each platform, in the order of the targets."""
+    groups: dict[str, list[str]] = {}
+    for target in targets:
+        interpreter, _, platform = target.partition("-")
+        groups.setdefault(platform or target, []).append(interpreter)
+    return groups
+
+
+def _points(wheel: WheelReport) -> Iterable[str]:
+    if wheel.inside.problem:
+        yield f"{wheel.file}: cannot be read ({wheel.inside.problem})"
+    if not wheel.recorded:
+        yield f"{wheel.file}: no record is about it; it was made elsewhere, or changed"
+        return
+    for verdict in wheel.verdicts:
+        if verdict.state is State.FAILED:
+            yield f"{wheel.target}: {verdict.stage} FAILED"
+        elif verdict.state is not State.PASSED:
+            yield f"{wheel.target}: {verdict.stage} NOT RUN" + (
+                f" ({verdict.state})" if verdict.state is State.PARTIAL else ""
+            )
+    if not wheel.locked:
+        yield f"{wheel.target}: its native stack is not from a committed lock"

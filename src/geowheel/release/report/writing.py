@@ -1,0 +1,75 @@
+"""`geowheel report`: dist/report.html for people, dist/report.json for programs.
+
+The report of the next release compares sizes with report.json. The same records give the same
+bytes: every date in it is a record's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from geowheel.console import Console, megabytes
+from geowheel.host.project import Project
+
+from .earlier import FACTS, earlier_wheels
+from .page import render
+from .reading import read_report
+from .values import Coverage, open_points, to_json
+
+PAGE: Final = "report.html"
+
+
+def covered(project: Project) -> tuple[Coverage, ...]:
+    """What `geowheel coverage` finds for the wheels in dist/, as the page shows it."""
+    from geowheel.release.coverage import coverage, names_of
+    from geowheel.release.user_systems import load_user_systems
+
+    return tuple(
+        Coverage(
+            system=row.system,
+            base=row.base,
+            architecture=row.architecture,
+            python=row.python,
+            until=str(row.end_of_life or ""),
+            wheel=row.wheel or "",
+            reason="; ".join(reason.what for reason in row.reasons),
+            remedies=tuple(reason.fix for reason in row.reasons),
+        )
+        for row in coverage(names_of(project), load_user_systems())
+    )
+
+
+def report(
+    project: Project,
+    console: Console,
+    *,
+    against: Path | None = None,
+    coverage: Sequence[Coverage] | None = None,
+) -> dict[str, Any]:
+    """Write dist/report.html and dist/report.json; where they are, as plain values."""
+    made = read_report(
+        project, earlier=earlier_wheels(project, against, console), coverage=coverage
+    )
+    texts = {FACTS: to_json(made), PAGE: render(made)}
+    for name, text in texts.items():
+        _write(project.dist / name, text)
+    for wheel in made.wheels:
+        states = ", ".join(f"{verdict.stage} {verdict.state}" for verdict in wheel.verdicts)
+        unknown = "" if wheel.recorded else "; NO RECORD names it"
+        console.line(f"{wheel.file}: {megabytes(wheel.compressed)}, {states}{unknown}")
+    console.line(f"open {project.dist / PAGE} in a browser")
+    return {
+        "page": str(project.dist / PAGE),
+        "facts": str(project.dist / FACTS),
+        "wheels": [wheel.file for wheel in made.wheels],
+        "open": list(open_points(made)),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """One rename: nobody reads half a page."""
+    partial = path.with_name(f".{path.name}.new")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
