@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.made_once import SEVERAL, made_once
 from tests.integration.project_copy import PYTHON, Built, ProjectCopy, copy_repository
 
 TESTS = Path(__file__).parent
@@ -40,13 +41,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def built_once(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The main job from nothing: empty cache and work folder, this Python, the distro channel.
 
-    Not to be changed: every module has a copy of it, `built`.
+    Not to be changed: every module has a copy of it, `built`. Where tests run in several workers,
+    one of them makes it, and each has a cache of its own.
     """
-    root = tmp_path_factory.mktemp("first")
-    copy_repository(root)
-    cache = tmp_path_factory.mktemp("cache")
-    project = ProjectCopy(root=root, cache=cache, extra={"GEOWHEEL_CHANNEL": "distro"})
-    (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
+    extra = {"GEOWHEEL_CHANNEL": "distro"}
+
+    def make(folder: Path) -> object:
+        project = ProjectCopy(root=folder / "project", cache=folder / "cache", extra=extra)
+        copy_repository(project.root)
+        return project.json("wheel", "--python", PYTHON)["targets"][0]
+
+    folder, summary = made_once(tmp_path_factory, "built", make)
+    cache = folder / "cache"
+    if SEVERAL in os.environ:
+        cache = shutil.copytree(cache, tmp_path_factory.mktemp("cache") / "own", symlinks=True)
+    project = ProjectCopy(root=folder / "project", cache=cache, extra=extra)
     return Built(project=project, summary=summary)
 
 

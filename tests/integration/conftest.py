@@ -10,7 +10,14 @@ import pytest
 
 from geowheel.targets import Platform
 from tests.integration.fixture_channel import Sandbox, Server, stack, write_index, write_samples
-from tests.integration.private_hosts import Installed, PrivateHosts, install, make_private_hosts
+from tests.integration.made_once import made_once
+from tests.integration.private_hosts import (
+    Installed,
+    PrivateHosts,
+    install,
+    make_private_hosts,
+    private_hosts_of,
+)
 from tests.integration.project_copy import Built
 from tests.integration.windows_fixtures import WindowsStack, compile_stacks
 
@@ -79,7 +86,12 @@ def locked(locked_once: Sandbox, sandbox: Sandbox) -> Sandbox:
 @pytest.fixture(scope="session")
 def private_hosts(built_once: Built, tmp_path_factory: pytest.TempPathFactory) -> PrivateHosts:
     """hosts/terrain and a second private host with another GDAL build, both made by geowheel."""
-    return make_private_hosts(built_once, tmp_path_factory.mktemp("private"))
+    folder, made = made_once(
+        tmp_path_factory, "private", lambda folder: make_private_hosts(built_once, folder)
+    )
+    root = tmp_path_factory.mktemp("private") / "project"
+    shutil.copytree(folder / "project", root, symlinks=True)
+    return private_hosts_of(built_once, folder, root, made)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.integration.another_build import write_another_build
 from tests.integration.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy
 
 ATLAS = REPOSITORY / "tests" / "data" / "atlas"
+ANOTHER_BUILD = "another-build"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +46,30 @@ class Installed:
         )  # fmt: skip
 
 
-def make_private_hosts(built: Built, folder: Path) -> PrivateHosts:
-    """Both wheels, each tested by geowheel itself; what `built` fetched is not fetched again."""
+def make_private_hosts(built: Built, folder: Path) -> dict[str, Any]:
+    """What was made of each host in `folder`/project; what `built` fetched is not fetched again."""
     root = folder / "project"
     shutil.copytree(built.project.root, root, symlinks=True)
     add_atlas(root, "hosts/atlas")
     (distro,) = built.project.cache.glob("channels/distro-*[0-9]")
-    channel = write_another_build(distro, folder / "another-build", folder / "scratch")
-    terrain = replace(built.project, root=root, host="hosts/terrain")
-    from_channel: Mapping[str, str] = {**built.project.extra, "GEOWHEEL_CHANNEL": str(channel)}
-    atlas = replace(built.project, root=root, host="hosts/atlas", extra=from_channel)
-    made = [host.json("wheel", "--python", PYTHON)["targets"][0] for host in (terrain, atlas)]
+    write_another_build(distro, folder / ANOTHER_BUILD, folder / "scratch")
+    hosts = private_hosts_of(built, folder, root, {"terrain": {}, "atlas": {}})
+    return {
+        "terrain": hosts.terrain.json("wheel", "--python", PYTHON)["targets"][0],
+        "atlas": hosts.atlas.json("wheel", "--python", PYTHON)["targets"][0],
+    }
+
+
+def private_hosts_of(
+    built: Built, folder: Path, root: Path, made: Mapping[str, dict[str, Any]]
+) -> PrivateHosts:
+    """The hosts in the checkout `root`, with the channel in `folder`."""
+    extra = {**built.project.extra, "GEOWHEEL_CHANNEL": str(folder / ANOTHER_BUILD)}
     return PrivateHosts(
-        terrain=terrain, atlas=atlas, made_by_terrain=made[0], made_by_atlas=made[1]
+        terrain=replace(built.project, root=root, host="hosts/terrain"),
+        atlas=replace(built.project, root=root, host="hosts/atlas", extra=extra),
+        made_by_terrain=made["terrain"],
+        made_by_atlas=made["atlas"],
     )
 
 
