@@ -22,7 +22,7 @@ from geowheel.ledger import Ledger, Record
 from geowheel.native.locks import committed_locks
 from geowheel.stages import find
 from geowheel.stages.contract import Outcome
-from tests.integration.fixture_channel import SOURCES, Sandbox
+from tests.integration.fixture_channel import SOURCES, Result, Sandbox
 from tests.integration.pypi_server import PASSWORD, USER
 
 PURE = """\
@@ -98,19 +98,6 @@ IGNORED = "/.geowheel/\n/dist/\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a command ended and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def flat(self) -> str:
-        return " ".join(self.err.split())
-
-
-@dataclass(frozen=True, kw_only=True)
 class Releasable:
     """A checkout with a clean tree on main, and a way to run geowheel there as a user does."""
 
@@ -149,10 +136,10 @@ class Releasable:
             stderr=subprocess.PIPE,
         )
 
-    def release(self, *arguments: str, **environ: str) -> Ended:
+    def release(self, *arguments: str, **environ: str) -> Result:
         with self.start(*arguments, **environ) as process:
             out, err = process.communicate(timeout=200)
-        return Ended(code=process.returncode, out=out, err=err)
+        return Result(code=process.returncode, out=out, err=err)
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(

@@ -43,6 +43,20 @@ class PrefixLayout:
     ca_bundle: str
 
 
+UNIX_LAYOUT: Final = PrefixLayout(
+    prefix_string=UNIX_PREFIX,
+    libraries="lib",
+    link_libraries="lib",
+    headers="include",
+    plugins="lib/gdalplugins",
+    programs="bin",
+    gdal_data="share/gdal",
+    proj_data="share/proj",
+    ca_bundle="ssl/cacert.pem",
+)
+"""Of conda packages for Linux and for macOS alike."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Toolchain:
     """The C and C++ compilers, and the runtimes that they link against."""

@@ -16,19 +16,9 @@ from . import compilers
 from .auditwheel_repair import forcing as forcing
 from .auditwheel_repair import repair as repair
 from .auditwheel_repair import tool_versions as tool_versions
-from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
+from .contract import UNIX_LAYOUT, RepairedTree, Toolchain
 
-LAYOUT: Final = PrefixLayout(
-    prefix_string=UNIX_PREFIX,
-    libraries="lib",
-    link_libraries="lib",
-    headers="include",
-    plugins="lib/gdalplugins",
-    programs="bin",
-    gdal_data="share/gdal",
-    proj_data="share/proj",
-    ca_bundle="ssl/cacert.pem",
-)
+LAYOUT: Final = UNIX_LAYOUT
 ENTRY_LIBRARIES: Final = {"gdal": "libgdal.so", "proj": "libproj.so"}
 LINK_FLAGS: Final = (
     "-shared", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,--as-needed", "-Wl,-z,noexecstack",

@@ -13,22 +13,12 @@ from geowheel.errors import MachineError
 from geowheel.targets import OLDEST_MACOS, Platform, Target
 
 from . import compilers
-from .contract import UNIX_PREFIX, PrefixLayout, RepairedTree, Toolchain
+from .contract import UNIX_LAYOUT, RepairedTree, Toolchain
 from .delocate_repair import forcing as forcing
 from .delocate_repair import repair as repair
 from .delocate_repair import tool_versions as tool_versions
 
-LAYOUT: Final = PrefixLayout(
-    prefix_string=UNIX_PREFIX,
-    libraries="lib",
-    link_libraries="lib",
-    headers="include",
-    plugins="lib/gdalplugins",
-    programs="bin",
-    gdal_data="share/gdal",
-    proj_data="share/proj",
-    ca_bundle="ssl/cacert.pem",
-)
+LAYOUT: Final = UNIX_LAYOUT
 ENTRY_LIBRARIES: Final = {"gdal": "libgdal.", "proj": "libproj."}
 OLDEST: Final = OLDEST_MACOS
 """What the bindings are compiled for: conda-forge's own MACOSX_DEPLOYMENT_TARGET."""
