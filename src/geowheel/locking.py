@@ -235,7 +235,7 @@ def _refuse_other_channel(project: Project) -> None:
         where=str(manifest.path),
         cause="--channel or GEOWHEEL_CHANNEL is set; it is for runs without a lock",
         fix="write the channel into the manifest; or give a mirror of its channel with "
-        f"GEOWHEEL_MIRRORS=URL=PLACE; or run `fetch -- --channel {project.channel}` without a lock",
+        f"GEOWHEEL_MIRRORS=URL=PLACE; or use --channel {project.channel} without a lock",
     )
 
 

@@ -310,7 +310,7 @@ def _hand_over(request: Request, record: Record) -> None:
                 f"the repaired wheel has sha256 {actual}, its record says {wheel.sha256}",
                 where=str(wheel.path),
                 cause="the work folder was changed, or the disk is failing",
-                fix="run it again with `-- --verify`, which makes it anew",
+                fix="run it again with --verify (after `--` with nox), which makes it anew",
             )
         part.replace(goal)
 

@@ -148,7 +148,9 @@ def channel(call: Call) -> dict[str, Any]:
     platforms = [parse_platform(name) for name in call.options.platform]
     for platform in platforms or [project.machine.platform]:
         channel = distro_channel(project, platform, call.console, refresh=True)
-    call.console.line(f"use it with `-- --channel distro`, or from {channel.folder}")
+    call.console.line(
+        f"use it with --channel distro (after `--` with nox), or from {channel.folder}"
+    )
     return {"name": channel.name, "folder": str(channel.folder)}
 
 
