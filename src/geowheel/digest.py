@@ -35,6 +35,7 @@ def sha256_file(path: Path) -> str:
 def digest(value: object) -> str:
     """The digest of a value made of frozen dataclasses, tuples, mappings, strings and numbers.
 
+    Equal values have one digest: a field that is not compared has no part in it.
     A Path is refused with TypeError: where something lies is not what it is.
     """
     if isinstance(value, Digestible):
@@ -50,7 +51,8 @@ def _plain(value: object) -> object:
     if isinstance(value, Digestible):
         return {"digest": value.digest()}
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = (f for f in dataclasses.fields(value) if f.compare)
+        return {f.name: _plain(getattr(value, f.name)) for f in fields}
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("a mapping whose keys are not text has no place in a key")

@@ -192,6 +192,19 @@ def test_a_group_takes_its_own_and_the_best_wheel_of_the_target(tmp_path: Path) 
     assert lock.solved_from == "x"
 
 
+def test_a_file_with_and_without_its_size_is_one_file(tmp_path: Path) -> None:
+    # An index said the size of the same file in the one answer and not in the other.
+    lock = write(
+        tmp_path,
+        package("pluggy", wheel("pluggy"), marker=group("build")),
+        package(
+            "pluggy", wheel("pluggy", size=7), marker=f"python_version > '3' and {group('test')}"
+        ),
+    )
+    both = {download for name in ("build", "test") for download in lock.requirements(name, LINUX)}
+    assert [download.name for download in sorted(both)] == ["pluggy"]
+
+
 ACCELERATE = {
     ARM_MAC: ("macosx_11_0_arm64", "macosx_14_0_arm64"),
     INTEL_MAC: ("macosx_10_13_x86_64", "macosx_14_0_x86_64"),

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote
@@ -82,8 +82,9 @@ class Download:
     file_name: str
     url: str
     sha256: str
-    size: int | None = None
-    """In bytes, where the index says it."""
+    size: int | None = field(default=None, compare=False)
+    """In bytes, where the index says it: an index may say it in one answer and not in the next,
+    so the same file can stand in a lock with and without."""
 
 
 @dataclass(frozen=True, kw_only=True)
