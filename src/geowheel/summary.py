@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.host.project import Project
-from geowheel.payload.drivers import words
+from geowheel.payload.drivers import package_of, words
 
 from .console import Console, megabytes, seconds
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
@@ -236,12 +236,25 @@ def _lab_faults(lab: Record | None) -> list[Fault]:
     ] or [Fault(what="lab: no case could be run", where=lab.subject)]
 
 
+def _remedy(probe: Mapping[str, Any]) -> str:
+    """What to do about a driver that is not there; nothing where a table does not tell."""
+    driver = str(probe["name"]).removeprefix("driver ")
+    package = package_of(driver) if str(probe["detail"]).startswith("not in this libgdal") else None
+    if package is None:
+        return ""
+    return f"conda-forge has it in {package}: add that to pixi.toml, and to plugins here"
+
+
 def _test_faults(test: Record | None) -> list[Fault]:
     if test is None or test.passed:
         return []
     where = f"{test.subject}, sha256 {test.facts['sha256'][:12]}"
     faults = [
-        Fault(what=f"probe failed: {probe['name']}\n{probe['detail'].rstrip()}", where=where)
+        Fault(
+            what=f"probe failed: {probe['name']}\n{probe['detail'].rstrip()}",
+            where=where,
+            fix=_remedy(probe),
+        )
         for probe in test.facts["probes"]
         if probe["passed"] is False
     ]

@@ -19,8 +19,13 @@ from .fixture_channel import GDAL, Sample, index, write_sample, write_samples
 from .macos_fixtures import write_macos_channel
 from .windows_fixtures import compile_stack, windows_samples
 
-MORE_PLUGINS: Final = {"libgdal-hdf4": "gdal_HDF4", "libgdal-netcdf": "gdal_netCDF"}
+MORE_PLUGINS: Final = {
+    "libgdal-grib": "gdal_GRIB",
+    "libgdal-hdf4": "gdal_HDF4",
+    "libgdal-netcdf": "gdal_netCDF",
+}
 """What hosts/gdal names beside libgdal-hdf5: the same plugin under other names."""
+PLUGINS: Final = 1 + len(MORE_PLUGINS)
 
 
 def write_channel(channel: Path, platform: Platform) -> Path:

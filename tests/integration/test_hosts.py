@@ -23,7 +23,8 @@ name = "some-host"
 requires-python = ">=3.11"
 [tool.geowheel]
 pythons = ["{python}"]
-plugins = ["libgdal-hdf4", "libgdal-hdf5", "libgdal-netcdf"]  # as hosts/gdal: the same prefix
+# As hosts/gdal, so that the prefix is the same.
+plugins = ["libgdal-grib", "libgdal-hdf4", "libgdal-hdf5", "libgdal-netcdf"]
 {extra}
 """
 # No package of its own: the payload is all that such a wheel has.

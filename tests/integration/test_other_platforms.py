@@ -21,7 +21,7 @@ from macholib.MachO import MachO  # type: ignore[import-untyped]
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.targets import Platform
 
-from .foreign_channels import write_channel
+from .foreign_channels import PLUGINS, write_channel
 from .project_copy import ProjectCopy, copy_repository
 from .windows_fixtures import write_raw
 
@@ -114,7 +114,7 @@ def test_every_import_of_windows_binaries_is_in_the_wheel(windows: Foreign) -> N
         }
         assert imports <= there | systems, name
     assert sum(name.startswith("gdal.libs/") for name in binaries) == 5
-    assert sum(name.startswith("osgeo/_plugins/") for name in binaries) == 3
+    assert sum(name.startswith("osgeo/_plugins/") for name in binaries) == PLUGINS
     assert "osgeo/_gdal.cp312-win_amd64.pyd" in binaries
 
 
@@ -224,7 +224,7 @@ def test_every_need_of_macos_binaries_is_in_the_wheel_and_signed(
     with zipfile.ZipFile(macos.wheel) as archive:
         archive.extractall(tmp_path)
     paths = [path for path in sorted(tmp_path.rglob("*")) if path.suffix in (".dylib", ".so")]
-    assert len(paths) == 4 + 3 + 1
+    assert len(paths) == 4 + PLUGINS + 1
     for path in paths:
         (header,) = MachO(str(path)).headers
         needed = [

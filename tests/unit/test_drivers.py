@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tomllib
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,22 @@ from typing import Any
 
 import pytest
 
+from geowheel.host.pyproject import read_host
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
-from geowheel.payload.drivers import Driver, Offer, not_in_wheel, plugin_packages, words
+from geowheel.payload.drivers import (
+    Driver,
+    Offer,
+    not_in_wheel,
+    package_of,
+    plugin_packages,
+    words,
+)
 from geowheel.resources import driver_probes
 from geowheel.resources.driver_probes import COMMON, Problem, Raster, Report, Vector
 
 from .hosts import make_package
 
+ROOT = Path(__file__).resolve().parents[2]
 GTIFF = Driver(name="GTiff", kinds=("raster",))
 TOY = Driver(name="TOY", kinds=("raster",), plugin="gdal_TOY.so")
 GTIFF_FACTS = {"name": "GTiff", "kinds": ["raster"], "plugin": ""}
@@ -60,6 +70,16 @@ def test_a_package_whose_driver_is_built_in_adds_nothing() -> None:
 def test_plugin_packages_are_known_by_their_names() -> None:
     names = ["proj", "libgdal-core", "libgdal-pdf", "libgdal", "libgdal-hdf4"]
     assert plugin_packages(names) == ("libgdal-hdf4", "libgdal-pdf")
+
+
+@pytest.mark.parametrize("host", ["gdal", "terrain"])
+def test_the_hosts_of_this_repository_name_the_plugins_of_their_drivers(host: str) -> None:
+    # Debian's libgdal has them built in, conda-forge's does not: no run here would tell.
+    config = read_host(ROOT / "hosts" / host).config
+    needed = {package for driver in config.drivers if (package := package_of(driver))}
+    assert needed <= set(config.plugins)
+    dependencies = tomllib.loads((ROOT / "pixi.toml").read_text("utf-8"))["dependencies"]
+    assert set(config.plugins) <= set(dependencies)
 
 
 def test_the_line_at_the_end_of_a_run() -> None:

@@ -446,6 +446,20 @@ def test_a_failed_probe_is_a_test_error_with_its_detail(world: World) -> None:
     assert len(caught.value.faults) == 1
 
 
+@pytest.mark.parametrize(
+    ("driver", "remedy"), [("GRIB", "conda-forge has it in libgdal-grib"), ("NoSuchDriver", "")]
+)
+def test_the_package_of_a_driver_that_is_not_there_is_named(
+    world: World, driver: str, remedy: str
+) -> None:
+    gone = {"name": f"driver {driver}", "passed": False, "detail": "not in this libgdal, but named"}
+    world.ends("3.98", world.repaired(), world.tested(PASSED, gone, passed=False))
+    with pytest.raises(WheelTestError) as caught:
+        world.run("3.98")
+    (fault,) = caught.value.faults
+    assert fault.fix.startswith(remedy) and bool(fault.fix) == bool(remedy)
+
+
 def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

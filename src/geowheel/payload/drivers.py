@@ -105,6 +105,11 @@ def words(drivers: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, An
     return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, beyond))}"
 
 
+def package_of(driver: str) -> str | None:
+    """conda-forge's package that has a driver as a plugin; None where libgdal-core may have it."""
+    return next((name for name, there in _known_packages().items() if driver in there), None)
+
+
 def _known_packages() -> dict[str, tuple[str, ...]]:
     text = files("geowheel.resources").joinpath("plugins.toml").read_text(encoding="utf-8")
     return {name: tuple(drivers) for name, drivers in tomllib.loads(text)["drivers"].items()}
