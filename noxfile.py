@@ -49,7 +49,7 @@ sessions(host="hosts/gdal", root=HERE, python=environment)
 def tests(session: nox.Session) -> None:
     """the toolkit's own tests (-- -m 'not integration' for the fast ones)"""
     # Two at a time: much of what a test does is waiting, for an index or for one slow tool. Each
-    # module stays in one worker, in the order of their names: the long ones come first.
+    # module stays in one worker, and the long ones, tests/integration, come before tests/unit.
     workers = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     development(session, "pytest", *workers)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from geowheel.host.project import Project
 from geowheel.payload.drivers import package_of, words
+from geowheel.resources.driver_probes import NAMED_BUT_GONE
 
 from .console import Console, megabytes, seconds
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
@@ -239,7 +240,7 @@ def _lab_faults(lab: Record | None) -> list[Fault]:
 def _remedy(probe: Mapping[str, Any]) -> str:
     """What to do about a driver that is not there; nothing where a table does not tell."""
     driver = str(probe["name"]).removeprefix("driver ")
-    package = package_of(driver) if str(probe["detail"]).startswith("not in this libgdal") else None
+    package = package_of(driver) if probe["detail"] == NAMED_BUT_GONE else None
     if package is None:
         return ""
     return f"conda-forge has it in {package}: add that to pixi.toml, and to plugins here"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ def made_once(
     base = factory.getbasetemp()
     folder = (base.parent if SEVERAL in os.environ else base) / f"once-{name}"
     written = folder / "made.json"
-    folder.mkdir(exist_ok=True)
-    with FileLock(folder / ".lock"):
-        if not written.exists():
+    with FileLock(f"{folder}.lock"):
+        if not written.exists():  # or another worker failed half-way
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
             written.write_text(json.dumps(make(folder)), encoding="utf-8")
     return folder, json.loads(written.read_text(encoding="utf-8"))

@@ -53,10 +53,10 @@ def make_private_hosts(built: Built, folder: Path) -> dict[str, Any]:
     add_atlas(root, "hosts/atlas")
     (distro,) = built.project.cache.glob("channels/distro-*[0-9]")
     write_another_build(distro, folder / ANOTHER_BUILD, folder / "scratch")
-    hosts = private_hosts_of(built, folder, root, {"terrain": {}, "atlas": {}})
+    hosts = _projects(built, folder, root)
     return {
-        "terrain": hosts.terrain.json("wheel", "--python", PYTHON)["targets"][0],
-        "atlas": hosts.atlas.json("wheel", "--python", PYTHON)["targets"][0],
+        name: project.json("wheel", "--python", PYTHON)["targets"][0]
+        for name, project in hosts.items()
     }
 
 
@@ -64,13 +64,21 @@ def private_hosts_of(
     built: Built, folder: Path, root: Path, made: Mapping[str, dict[str, Any]]
 ) -> PrivateHosts:
     """The hosts in the checkout `root`, with the channel in `folder`."""
-    extra = {**built.project.extra, "GEOWHEEL_CHANNEL": str(folder / ANOTHER_BUILD)}
+    hosts = _projects(built, folder, root)
     return PrivateHosts(
-        terrain=replace(built.project, root=root, host="hosts/terrain"),
-        atlas=replace(built.project, root=root, host="hosts/atlas", extra=extra),
+        terrain=hosts["terrain"],
+        atlas=hosts["atlas"],
         made_by_terrain=made["terrain"],
         made_by_atlas=made["atlas"],
     )
+
+
+def _projects(built: Built, folder: Path, root: Path) -> dict[str, ProjectCopy]:
+    extra = {**built.project.extra, "GEOWHEEL_CHANNEL": str(folder / ANOTHER_BUILD)}
+    return {
+        "terrain": replace(built.project, root=root, host="hosts/terrain"),
+        "atlas": replace(built.project, root=root, host="hosts/atlas", extra=extra),
+    }
 
 
 def add_atlas(root: Path, place: str) -> Path:

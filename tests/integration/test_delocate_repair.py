@@ -244,9 +244,7 @@ def test_the_fixed_prefix_string_leads_into_the_stack(tmp_path: Path) -> None:
     for path in [*lib.rglob("*.dylib"), *bench.tree.rglob("*.so"), *bench.tree.rglob("*.dylib")]:
         if not path.is_symlink():
             prefix = PREFIX_LIBRARIES.removesuffix("/lib")
-            data = bytearray(path.read_bytes())
-            replace_in_binary(data, PREFIX_PLACEHOLDER, prefix)
-            path.write_bytes(data)
+            replace_in_binary(path, PREFIX_PLACEHOLDER, prefix)
     assert f"{PREFIX_LIBRARIES}/libold.1.dylib" in read_macho(bench.tree / EXT).needed
     assert read_macho(bench.tree / PLUG).rpaths == ("@loader_path/../", PREFIX_LIBRARIES)
     assert signature_faults(lib / LIBGDAL)

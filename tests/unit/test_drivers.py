@@ -127,7 +127,7 @@ def test_each_driver_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "driver Foo": False,
     }  # fmt: skip
     assert "differ by up to 9" in rows["driver PNG"]["detail"]
-    assert "[tool.geowheel] drivers names it" in rows["driver JPEG"]["detail"]
+    assert rows["driver JPEG"]["detail"] == driver_probes.NAMED_BUT_GONE
     assert rows["driver GPKG"]["detail"] == "not run: not in this libgdal"
 
 

@@ -27,6 +27,7 @@ from geowheel.errors import (
 from geowheel.host.project import Project
 from geowheel.ledger import Ledger, Record
 from geowheel.pipeline import Finished, Planned
+from geowheel.resources.driver_probes import NAMED_BUT_GONE
 from geowheel.runs import Request, run, show_plan
 from geowheel.stages import WHEEL, find, needed
 from geowheel.targets import Platform, Target
@@ -452,7 +453,7 @@ def test_a_failed_probe_is_a_test_error_with_its_detail(world: World) -> None:
 def test_the_package_of_a_driver_that_is_not_there_is_named(
     world: World, driver: str, remedy: str
 ) -> None:
-    gone = {"name": f"driver {driver}", "passed": False, "detail": "not in this libgdal, but named"}
+    gone = {"name": f"driver {driver}", "passed": False, "detail": NAMED_BUT_GONE}
     world.ends("3.98", world.repaired(), world.tested(PASSED, gone, passed=False))
     with pytest.raises(WheelTestError) as caught:
         world.run("3.98")

@@ -308,7 +308,7 @@ class _Job:
             return None
         try:
             if entry.get("file_mode") == "binary":
-                changed = _replace_in_binary_file(file, str(placeholder), self.prefix_string)
+                changed = replace_in_binary(file, str(placeholder), self.prefix_string)
                 return sha256_file(file) if changed else None
             data = file.read_bytes()
             text = replace_in_text(data, str(placeholder), self.prefix_string)
@@ -379,26 +379,37 @@ def replace_in_text(data: bytes, placeholder: str, prefix: str) -> bytes:
     return data.replace(placeholder.encode(), prefix.encode())
 
 
-def replace_in_binary(data: bytearray | mmap.mmap, placeholder: str, prefix: str) -> bool:
-    """Write `prefix` over the placeholder, as conda does; whether it was there.
+def prefixed_strings(
+    data: bytes | mmap.mmap, placeholder: str, prefix: str
+) -> Iterator[tuple[int, bytes]]:
+    """The C strings that hold the placeholder: offset, and what conda writes there instead.
 
-    Each C string that holds the placeholder is padded with NUL bytes at its end, so that all else
-    stays where it is. Raises ValueError when `prefix` is longer than the placeholder.
+    Each is padded with NUL bytes at its end, so that all else stays where it is. Raises ValueError
+    when `prefix` is longer than the placeholder.
     """
     old, new = placeholder.encode(), prefix.encode()
     if len(new) > len(old):
         raise ValueError(f"the prefix {prefix!r} is longer than the placeholder")
-    start = 0
-    while (found := data.find(old, start)) >= 0:
+    end = 0
+    while (found := data.find(old, end)) >= 0:
         end = data.find(b"\0", found)
-        start = end = len(data) if end < 0 else end
-        string = bytes(data[found:end])
-        data[found:end] = string.replace(old, new).ljust(len(string), b"\0")
-    return start > 0
+        end = len(data) if end < 0 else end
+        string = data[found:end]
+        yield found, string.replace(old, new).ljust(len(string), b"\0")
 
 
-def _replace_in_binary_file(path: Path, placeholder: str, prefix: str) -> bool:
+def replace_in_binary(path: Path, placeholder: str, prefix: str) -> bool:
+    """Write `prefix` over the placeholder in a file, where it lies; whether it was there.
+
+    Raises what `prefixed_strings` does, and OSError. Mapped for reading only: a write to mapped
+    pages that finds the disk full would end the process.
+    """
     if path.stat().st_size == 0:
         return False  # which cannot be mapped
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
-        return replace_in_binary(data, placeholder, prefix)
+    with path.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            strings = list(prefixed_strings(data, placeholder, prefix))
+        for offset, string in strings:
+            file.seek(offset)
+            file.write(string)
+    return bool(strings)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 SIZE = 16
+NAMED_BUT_GONE = "not in this libgdal, but [tool.geowheel] drivers names it"
 GEOGRAPHIC = (
     'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
     'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433],AUTHORITY["EPSG","4326"]]'
@@ -527,7 +528,7 @@ def probe_drivers(gdal: Gdal, named: list[str], folder: Path, report: Report) ->
     for name, probe, there in wanted(gdal, named):
         row = f"driver {name}"
         if not there and name in named:
-            report.row(row, False, "not in this libgdal, but [tool.geowheel] drivers names it")
+            report.row(row, False, NAMED_BUT_GONE)
         elif not there:
             report.row(row, None, "not run: not in this libgdal")
         elif probe is None:
