@@ -1,4 +1,4 @@
-"""Tasks for people: `invoke status`, `invoke bump` and the like.
+"""Tasks for people: `invoke status`, `invoke release` and the like.
 
 Work that CI does as well is in noxfile.py.
 """
@@ -36,11 +36,10 @@ def ci(_: Context, host: str = "hosts/gdal", check: bool = False) -> None:
     _geowheel("workflow", "--root", str(HERE), "--host", host, *extra)
 
 
-@task(help={"host": "folder of the host project", "update": "ask git for the actions' commits"})
-def pins(_: Context, host: str = "hosts/gdal", update: bool = False) -> None:
+@task(help={"host": "folder of the host project"})
+def pins(_: Context, host: str = "hosts/gdal") -> None:
     """What the workflow and this machine use, and where each was taken from."""
-    extra = ["--update"] if update else []
-    _geowheel("pins", "--root", str(HERE), "--host", host, *extra)
+    _geowheel("pins", "--root", str(HERE), "--host", host)
 
 
 @task(help={"host": "folder of the host project", "everything": "remove .geowheel/ and dist/"})
@@ -76,35 +75,6 @@ def release(
     extra += ["--dry-run"] if dry_run else []
     extra += ["--push"] if push else []
     _geowheel("release", "--root", str(HERE), "--host", host, *extra)
-
-
-@task(
-    help={
-        "host": "folder of the project: hosts/gdal, or . for geowheel itself",
-        "version": "the new version; or one of the next four",
-        "date": "of the changelog's entry, YYYY-MM-DD (default: today)",
-        "dry_run": "only show what would change",
-    }
-)
-def bump(
-    _: Context,
-    host: str = "hosts/gdal",
-    version: str = "",
-    major: bool = False,
-    minor: bool = False,
-    patch: bool = False,
-    post: bool = False,
-    date: str = "",
-    dry_run: bool = False,
-) -> None:
-    """A new version, in its one source and in the changelog."""
-    flags = {"major": major, "minor": minor, "patch": patch, "post": post, "dry-run": dry_run}
-    extra = [f"--{name}" for name, asked in flags.items() if asked]
-    if date:
-        extra += ["--date", date]
-    if version:
-        extra.append(version)
-    _geowheel("bump", "--root", str(HERE), "--host", host, *extra)
 
 
 @task(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,22 +162,3 @@ def test_what_was_edited_since_is_not_exported(second: ProjectCopy) -> None:
     assert result.returncode == 8
     assert "build would run again: changed: host files (README.md)" in result.stderr
     assert not (second.root / "dist" / "export").exists()
-
-
-def test_a_version_is_bumped_committed_and_built(built: Built, second: ProjectCopy) -> None:
-    host = second.root / "hosts/gdal"
-    first = second.json("bump")
-    assert first["version"] == built.wheel.name.split("-")[1]
-    changelog = host / "CHANGELOG.md"
-    changelog.write_text(
-        changelog.read_text().replace("## [Unreleased]\n", "## [Unreleased]\n\n### Fixed\n\n- A.\n")
-    )
-    author = ["-c", "user.name=A", "-c", "user.email=a@example.invalid"]
-    subprocess.run(["git", *author, "commit", "-qam", "x"], cwd=second.root, check=True)
-    assert second.json("bump", "--post")["version"] == f"{first['version']}.post1"
-    shown = second.run("bump", "--post", "--dry-run")
-    assert shown.returncode == 3 and "nothing is unreleased" in shown.stderr
-    (summary,) = second.json("repair", "--python", PYTHON)["targets"]
-    assert Path(summary["wheel"]).name.split("-")[1] == f"{first['version']}.post1"
-    committed = second.run("bump", "9.9")
-    assert committed.returncode == 2 and "the version follows GDAL's" in committed.stderr

@@ -92,7 +92,7 @@ def test_every_reason_at_once_in_a_dirty_clone(pure: Releasable) -> None:
     ended = pure.release("--dry-run")
     assert ended.code == BLOCKED
     for text in (
-        "new.py", "HEAD is on side", "no entry for 1.0", "dist/stranger-1.0-py3-none-any.whl",
+        "new.py", "HEAD is on side", "no section for 1.0", "dist/stranger-1.0-py3-none-any.whl",
         "no index is named",
     ):  # fmt: skip
         assert text in ended.flat

@@ -210,7 +210,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     "command", [*(stage.name for stage in STAGES), "wheel", "plan", "lock", "channel", "status",
-                "clean", "doctor", "cache", "init", "bump", "export", "collect"],
+                "clean", "doctor", "cache", "init", "export", "collect"],
 )  # fmt: skip
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -34,21 +34,21 @@ def machine(tmp_path: Path, **environ: str) -> Machine:
 
 
 def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
-    journal = read_journal(tmp_path, "my-host", "1.0")
+    journal = read_journal(tmp_path, "my-host", "c0ffee")
     assert not journal.path.exists()
-    built = (Built(filename="a.whl", sha256="a" * 64, commit="c" * 40),)
+    built = (Built(filename="a.whl", sha256="a" * 64),)
     done = Uploaded(filename="a.whl", sha256="a" * 64, index="ours", time="2026-11-21T10:00:00")
     made = journal.with_built(built).with_checked("k").with_tag("c" * 40).with_uploaded(done)
-    assert read_journal(tmp_path, "my-host", "1.0") == made
+    assert read_journal(tmp_path, "my-host", "c0ffee") == made
     assert every_built(tmp_path) == {"a" * 64}
-    assert [path.name for path in tmp_path.iterdir()] == ["my-host-1.0.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["my-host-c0ffee.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 2}'])
 def test_a_journal_that_cannot_be_read_is_empty(tmp_path: Path, text: str) -> None:
-    journal = read_journal(tmp_path, "host", "1.0").with_checked("k")
+    journal = read_journal(tmp_path, "host", "c0ffee").with_checked("k")
     journal.path.write_text(text)
-    assert read_journal(tmp_path, "host", "1.0") == replace(journal, checked=())
+    assert read_journal(tmp_path, "host", "c0ffee") == replace(journal, checked=())
 
 
 def test_sums_are_what_sha256sum_reads() -> None:

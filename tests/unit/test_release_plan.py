@@ -67,7 +67,7 @@ def world(**changes: Any) -> World:
         tag="v1.0", git=git(), tagged=None, targets=TARGETS,
         wheels=tuple(map(repaired, TARGETS)), locks=(Lock(platform=Platform.LINUX_64),),
         dist=tuple(InDist(file=file_of(target), recorded=True) for target in TARGETS),
-        journal=Journal(path=Path("journal.json"), name="host", version="1.0"),
+        journal=Journal(path=Path("journal.json"), name="host", commit=HEAD),
         on_index=OnIndex(index=INDEX), wheel_budget_mb=100, installed_budget_mb=400, tools="tools",
     )  # fmt: skip
     return replace(made, **changes)
@@ -117,12 +117,12 @@ PLANTED: dict[str, tuple[dict[str, Any], str]] = {
     "branch": ({"git": git(branch="side")}, "HEAD is on side, releases are made from main"),
     "detached": ({"git": git(branch="", contained_in=("side",))}, "not known to be on main"),
     "tag": ({"tagged": OTHER}, "the tag v1.0 is on another commit: bbbbbbbbbbbb"),
-    "version": ({"said": Said(version="", changelog=Path("C"))}, "version of the release is not"),
+    "version": (first_wheel(version="2.0"), "version of the release is not known"),
     "said": (
         {"said": Said(version="1.0", changelog=Path("C"), faults=(Fault(what="no changelog"),))},
         "no changelog",
     ),
-    "changelog": ({"said": Said(version="1.0", changelog=Path("C"))}, "no entry for 1.0"),
+    "changelog": ({"said": Said(version="1.0", changelog=Path("C"))}, "no section for 1.0"),
     "lock": (
         {"locks": (Lock(platform=Platform.LINUX_64, faults=(Fault(what="the lock is stale"),)),)},
         "the lock is stale",
@@ -258,12 +258,11 @@ def test_nothing_to_do_when_all_is_done() -> None:
 
 @pytest.fixture
 def pure() -> Callable[..., World]:
-    def pure(*, commit: str, there: bool = True) -> World:
+    def pure(*, built_here: bool = True, there: bool = True) -> World:
         names = ("tidy-1.0-py3-none-any.whl", "tidy-1.0.tar.gz")
         files = [File(filename=n, sha256=n[-3:], size=10) for n in reversed(names)]
-        built = tuple(
-            Built(filename=file.filename, sha256=file.sha256, commit=commit) for file in files
-        )
+        built = tuple(Built(filename=file.filename, sha256=file.sha256) for file in files)
+        built = built if built_here else ()
         return world(
             pure=True, publishes_sdist=True, targets=(), wheels=(), locks=(),
             journal=replace(world().journal, built=built), **in_dist(*files if there else ()),
@@ -273,10 +272,10 @@ def pure() -> Callable[..., World]:
 
 
 def test_a_pure_project_is_built_once_for_a_commit(pure: Callable[..., World]) -> None:
-    plan = decide(pure(commit=HEAD))
+    plan = decide(pure())
     assert not plan.builds
     # The sdist after the wheel: pip never finds it alone.
     assert [f.filename for f in plan.files] == ["tidy-1.0-py3-none-any.whl", "tidy-1.0.tar.gz"]
-    assert decide(pure(commit=OTHER)).builds
-    assert decide(pure(commit=HEAD, there=False)).builds
-    assert decide(pure(commit=OTHER)).files == ()
+    assert decide(pure(built_here=False)).builds
+    assert decide(pure(there=False)).builds
+    assert decide(pure(built_here=False)).files == ()

@@ -29,7 +29,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
     collection = Collection.from_module(tasks)
-    assert {"status", "clean", "bump", "coverage", "release"} <= set(collection.task_names)
+    assert {"status", "clean", "coverage", "release"} <= set(collection.task_names)
     for name in collection.task_names:
         assert (collection[name].__doc__ or "").strip(), name
 
@@ -40,16 +40,8 @@ def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
         ("status", {}, ["status"]),
         ("clean", {}, ["clean"]),
         ("coverage", {}, ["coverage"]),
-        (
-            "bump",
-            {"version": "1.2.0", "dry_run": True, "date": "2026-11-21", "host": "."},
-            ["bump", "1.2.0", "--dry-run", "--date", "2026-11-21"],
-        ),
-        ("collect", {"folder": "artifacts"}, ["collect", "artifacts"]),
-        ("bump", {"minor": True}, ["bump", "--minor"]),
         ("ci", {}, ["workflow"]),
         ("ci", {"check": True}, ["workflow", "--check"]),
-        ("pins", {"update": True}, ["pins", "--update"]),
         ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
         ("release", {"host": "."}, ["release"]),
         (

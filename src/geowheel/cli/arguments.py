@@ -159,30 +159,6 @@ def _release_commands(subparsers: Any) -> None:
     """What leads from wheels to a release."""
     _coverage_command(subparsers)
     _report_command(subparsers)
-    bump = _add(
-        subparsers,
-        "bump",
-        "a new version, in its one source and in the changelog",
-        commands.bump,
-    )
-    which = bump.add_mutually_exclusive_group()
-    which.add_argument(
-        "version",
-        nargs="?",
-        metavar="VERSION",
-        help="the new version (default: what the source says, or GDAL's version where it follows)",
-    )
-    for part in ("major", "minor", "patch", "post"):
-        which.add_argument(
-            f"--{part}", dest="part", action="store_const", const=part, help=f"the next {part}"
-        )
-    bump.add_argument(
-        "--date",
-        type=datetime.date.fromisoformat,
-        metavar="YYYY-MM-DD",
-        help="of the changelog's entry (default: today)",
-    )
-    bump.add_argument("--dry-run", action="store_true", help="only show what would change")
     export = _stage_command(
         subparsers,
         "export",
@@ -233,14 +209,8 @@ def _ci_commands(subparsers: Any) -> None:
         action="store_true",
         help="write nothing; exit with 3 and the difference when it is not current",
     )
-    pins = _add(
+    _add(
         subparsers, "pins", "what the workflow and this machine use, and from where", commands.pins
-    )
-    pins.add_argument(
-        "--update", action="store_true", help="ask git for the commits of the actions' versions"
-    )
-    pins.add_argument(
-        "--upgrade", action="store_true", help="the same, of the newest release of each action"
     )
 
 

@@ -25,7 +25,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
     "before": ("init", "doctor", "matrix", "lock", "channel"),
     "around a build of the host's own": ("env", "repair-wheel"),
-    "towards a release": ("bump", "export", "collect", "coverage", "report", "release"),
+    "towards a release": ("export", "collect", "coverage", "report", "release"),
     "for continuous integration": ("workflow", "pins"),
     "around": ("status", "clean", "cache"),
     "for editors and shells": ("schema", "completion"),
@@ -67,10 +67,6 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel cache prune", "what would go: not used for 90 days"),
         ("geowheel cache prune --older-than 30 --yes", "remove what was not used for a month"),
     ),
-    "bump": (
-        ("geowheel bump --minor --dry-run", "what would change for the next minor version"),
-        ("geowheel bump 1.2.0 --date 2026-11-21", "this version, of that day"),
-    ),
     "export": (("geowheel export dist/export", "every wheel that is built here"),),
     "collect": (("geowheel collect artifacts", "of every folder in it that was exported"),),
     "release": (
@@ -84,10 +80,6 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
     "workflow": (
         ("geowheel workflow --check", "in CI: whether it is what would be generated"),
-    ),
-    "pins": (
-        ("geowheel pins --update", "commits of the actions, where GitHub can be reached"),
-        ("geowheel pins --upgrade", "the newest release of each action, with its commit"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
     "schema": (

@@ -185,20 +185,6 @@ def coverage(call: Call) -> dict[str, Any]:
     return show(rows, call.options.date or datetime.date.today(), call.console)
 
 
-def bump(call: Call) -> dict[str, Any]:
-    from geowheel.release.bump import Part, Wish, bump, what_is_released
-
-    options = call.options
-    wish = Wish(
-        version=options.version,
-        part=Part(options.part) if options.part else None,
-        date=options.date or datetime.date.today(),
-        only_show=options.dry_run,
-    )
-    folder = (call.root / options.host).resolve()
-    return bump(what_is_released(folder, call.environ, call.project), wish, call.console)
-
-
 def export(call: Call) -> dict[str, Any]:
     from geowheel.release.exports import export
 
@@ -251,10 +237,8 @@ def workflow(call: Call) -> dict[str, Any]:
 
 
 def pins(call: Call) -> dict[str, Any]:
-    from geowheel.release.pins import show, update
+    from geowheel.release.pins import show
 
-    if call.options.update or call.options.upgrade:
-        return update(call.project(), newest=call.options.upgrade, console=call.console)
     return show(call.project(), call.console)
 
 

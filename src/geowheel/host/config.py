@@ -192,8 +192,7 @@ class Release:
     post: int = field(
         default=0,
         metadata=_doc(
-            'with version = "gdal": number of the rebuild of the same GDAL, 1 for 3.12.1.post1; '
-            "`invoke bump --post` raises it"
+            'with version = "gdal": number of the rebuild of the same GDAL, 1 for 3.12.1.post1'
         ),
     )
     index: str | None = field(

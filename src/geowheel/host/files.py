@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from geowheel.digest import Tree, read_tree
@@ -53,21 +53,6 @@ def git_description(folder: Path, environ: Mapping[str, str]) -> str:
     """Commit, tag and dirtiness, as git describes them; empty where there is no git."""
     result = _git(folder, environ, "describe", "--tags", "--long", "--always", "--dirty")
     return "" if result is None else result.strip()
-
-
-def git_tags(folder: Path, environ: Mapping[str, str], *, at_head: bool = False) -> list[str]:
-    """The names of all tags, or of those of HEAD; none where there is no git."""
-    where = ("--points-at", "HEAD") if at_head else ()
-    return (_git(folder, environ, "tag", "--list", *where) or "").split()
-
-
-def git_changed(folder: Path, environ: Mapping[str, str], paths: Sequence[str]) -> list[str]:
-    """Which of the files have changes that are not committed; none where there is no git."""
-    return [
-        path
-        for path in paths
-        if (_git(folder, environ, "status", "--porcelain", "--", path) or "").strip()
-    ]
 
 
 def _git_files(folder: Path, environ: Mapping[str, str]) -> list[str] | None:

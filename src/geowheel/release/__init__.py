@@ -5,7 +5,7 @@ from that value alone, with every blocking reason at once; `act` does what the p
 on where an earlier run stopped (`journal`). `subject` is what is released; `index` asks an index,
 `checks` looks into artefacts, `building` makes sdists and pure wheels, `upload` calls twine.
 
-Beside them: `changelog` and `versions` (also of `bump`), `exports` and `collect` (artefacts of
-other machines), `workflow` and `pins` (generated CI), `report/` (one page), `coverage`
-(which wheel pip picks where).
+Beside them: `changelog` (a reader), `exports` and `collect` (artefacts of other machines),
+`workflow` and `pins` (generated CI), `report/` (one page), `coverage` (which wheel
+pip picks where).
 """

@@ -85,10 +85,10 @@ def _decide(subject: Subject, wish: Wish, console: Console) -> tuple[World, Plan
     plan = decide(world)
     if plan.blockers or not plan.builds or world.git is None:
         return world, plan
-    console.header(f"{world.name} {world.version}")
+    console.header(world.name)
     (wanted,) = plan.of(Kind.BUILD)
     with console.step("build", wanted.title, logs="release/build") as step:
-        built = build(subject, world.version, world.git.head, step)
+        built = build(subject, world.git, step)
     world.journal.with_built(built)
     world = read_world(subject, wish.index)
     return world, decide(world)

@@ -13,45 +13,47 @@ from pathlib import Path
 from geowheel.console import Step
 from geowheel.digest import sha256_file
 from geowheel.errors import BuildError
-from geowheel.host.files import host_files, stage
 from geowheel.machine.environments import EPOCH, tool_environment, tool_path
 
+from .git import Git, git_environment, git_program
 from .journal import Built
 from .subject import Subject
 
-_PRETEND = "SETUPTOOLS_SCM_PRETEND_VERSION"
 
-
-def build(subject: Subject, version: str, commit: str, step: Step) -> tuple[Built, ...]:
-    """Make the files of this commit and put them into dist/; those that are to be published.
+def build(subject: Subject, git: Git, step: Step) -> tuple[Built, ...]:
+    """Make the files of HEAD and put them into dist/; those that are to be published.
 
     Raises BuildError when the backend fails or makes other than one sdist and one wheel.
     """
     subject.work.mkdir(parents=True, exist_ok=True)
     # Beside dist/, on one disk: what is done is put there with one rename.
     with tempfile.TemporaryDirectory(dir=subject.work, prefix=".build-") as scratch:
-        made = _by_backend(subject, version, Path(scratch).resolve(), step)
+        made = _by_backend(subject, git, Path(scratch).resolve(), step)
         wanted = made if subject.project is None else made[:1]
         subject.dist.mkdir(parents=True, exist_ok=True)
-        built = tuple(
-            Built(filename=path.name, sha256=sha256_file(path), commit=commit) for path in wanted
-        )
+        built = tuple(Built(filename=path.name, sha256=sha256_file(path)) for path in wanted)
         for path in wanted:
             path.replace(subject.dist / path.name)
     step.say(", ".join(item.filename for item in built))
     return built
 
 
-def _by_backend(subject: Subject, version: str, scratch: Path, step: Step) -> list[Path]:
-    """The sdist and the wheel that was built from it, in a staged copy of what git knows."""
+def _by_backend(subject: Subject, git: Git, scratch: Path, step: Step) -> list[Path]:
+    """The sdist and the wheel that was built from it, in a clone of HEAD.
+
+    A clone has the history that a backend may take the version from, and nothing that git ignores.
+    """
     environ = subject.machine.environ
-    source, goal = scratch / "source", scratch / "made"
-    stage(host_files(subject.folder, environ), source)
+    clone, goal = scratch / "clone", scratch / "made"
+    step.run(
+        [git_program(environ), "clone", "--quiet", "--shared", git.root, clone],
+        env=git_environment(environ), cwd=scratch,
+    )  # fmt: skip
+    source = clone / subject.folder.relative_to(git.root)
     step.run(
         [tool_path("uv"), "build", "--no-config", "--python", sys.executable, "--out-dir", goal,
          source],
-        # A copy has no history to take a version from: it is handed over, as in a wheel's build.
-        env=tool_environment(environ, SOURCE_DATE_EPOCH=str(EPOCH), **{_PRETEND: version}),
+        env=tool_environment(environ, SOURCE_DATE_EPOCH=str(EPOCH)),
         cwd=scratch,
     )  # fmt: skip
     sdists, wheels = sorted(goal.glob("*.tar.gz")), sorted(goal.glob("*.whl"))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,10 @@ class Built:
 
     filename: str
     sha256: str
-    commit: str
+
+    @property
+    def is_wheel(self) -> bool:
+        return self.filename.endswith(".whl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,11 @@ class Uploaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """What was done for one version of one distribution; every change gives another journal."""
+    """What was done to release one distribution from one commit; every change gives another one."""
 
     path: Path = field(compare=False)
     name: str
-    version: str
+    commit: str
     built: tuple[Built, ...] = ()
     checked: tuple[str, ...] = ()
     """Keys of checks that passed: of the file's bytes and of the tools."""
@@ -71,12 +74,12 @@ class Journal:
         return self
 
 
-def read_journal(folder: Path, name: str, version: str) -> Journal:
-    """The journal of earlier runs; an empty one where there is none that can be read.
+def read_journal(folder: Path, name: str, commit: str) -> Journal:
+    """The journal of earlier runs from a commit; an empty one where there is none that can be read.
 
     What is lost with one is found again: uploads on the index, the tag in git.
     """
-    empty = Journal(path=folder / f"{name}-{version}.json", name=name, version=version)
+    empty = Journal(path=folder / f"{name}-{commit}.json", name=name, commit=commit)
     try:
         data = json.loads(empty.path.read_text(encoding="utf-8"))
         if data.pop("format") != FORMAT:
@@ -84,7 +87,7 @@ def read_journal(folder: Path, name: str, version: str) -> Journal:
         return Journal(
             path=empty.path,
             name=str(data["name"]),
-            version=str(data["version"]),
+            commit=str(data["commit"]),
             built=tuple(Built(**item) for item in data["built"]),
             checked=tuple(data["checked"]),
             tagged=str(data["tagged"]),
@@ -95,6 +98,6 @@ def read_journal(folder: Path, name: str, version: str) -> Journal:
 
 
 def every_built(folder: Path) -> frozenset[str]:
-    """The sha256 of all that releases of this root made, of any version."""
+    """The sha256 of all that releases of this root made, from any commit."""
     journals = [read_journal(folder, *path.stem.rsplit("-", 1)) for path in folder.glob("*-*.json")]
     return frozenset(item.sha256 for journal in journals for item in journal.built)

@@ -1,8 +1,8 @@
 """Pins: the versions, commits and digests that the generated workflow and a laptop both use.
 
 They are facts with a source, in one file: the project's own, or the one that geowheel came with.
-`geowheel pins` shows them and says which are by a name alone; `geowheel pins --update` asks git for
-the commits.
+`geowheel pins` shows them and says which are by a name alone. Renovate keeps them up to date: see
+renovate.json.
 """
 
 from __future__ import annotations
@@ -13,34 +13,21 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from packaging.version import InvalidVersion, Version
-
-from geowheel.adoption.templates import toml_string
 from geowheel.console import Console, Step
-from geowheel.errors import ChannelError, ConfigError, Fault, IntegrityError, MachineError
+from geowheel.errors import ConfigError, Fault, MachineError
 from geowheel.host.config import Bindings
 from geowheel.host.project import Project
-from geowheel.machine.environments import tool_environment
 from geowheel.native.pixi import find_pixi
 from geowheel.targets import Platform, parse_platform
 
 SHIPPED: Final = "pins.toml"
-HOME: Final = "https://github.com"
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
-_PATIENCE: Final = 60  # seconds for one answer of a git server
-_HEADER: Final = """\
-# What continuous integration and a laptop both use, each with where its version, commit or digest
-# was taken from. `geowheel pins` shows it; `geowheel pins --update` resolves commits and writes it.
-# Nothing here is from memory: what no source was at hand for has no commit and no digest.
-"""
-
-
 Name = TypeVar("Name", bound=str)
 Pin = TypeVar("Pin")
 
@@ -134,8 +121,7 @@ class Pins:
             raise ConfigError(
                 f"[{table}] has no pin of {name}",
                 where=str(self.path),
-                fix=f'add [{table}."{name}"] with a version and its source, then run '
-                "`geowheel pins --update`",
+                fix=f'add [{table}."{name}"] with a version and its source',
             )
         return pins[name]
 
@@ -200,17 +186,6 @@ def _misshapen(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                 yield f"[{table}] {name}: it has no source"
 
 
-def render(pins: Pins) -> str:
-    """The file's text: always the same for the same pins."""
-    blocks = [_HEADER]
-    for table in ("tools", "actions", "images", "runners"):
-        for name, pin in getattr(pins, table).items():
-            key = name if re.fullmatch(r"[\w-]+", name) else toml_string(name)
-            lines = [f"{k} = {toml_string(value)}" for k, value in asdict(pin).items() if value]
-            blocks.append("\n".join([f"[{table}.{key}]", *lines]) + "\n")
-    return "\n".join(blocks)
-
-
 def show(project: Project, console: Console) -> dict[str, Any]:
     """A table of the pins and of what is at hand on this machine; the same as plain values."""
     pins = pins_of(project)
@@ -230,7 +205,7 @@ def show(project: Project, console: Console) -> dict[str, Any]:
     if loose:
         console.warn(
             f"only by the name of a version, which its owner can move: {', '.join(loose)}; "
-            "`geowheel pins --update` resolves commits where git can reach their repositories"
+            "`git ls-remote --tags https://github.com/OWNER/NAME` has the commits"
         )
     return {"pins": rows, "loose": loose, "path": str(pins.path)}
 
@@ -259,93 +234,3 @@ def _here(project: Project, step: Step) -> Iterator[tuple[str, str]]:
         return
     if pixi is not None:
         yield "pixi", str(pixi.version)
-
-
-def update(project: Project, *, newest: bool, console: Console) -> dict[str, Any]:
-    """Resolve the commit of every action's version with `git ls-remote`, and write the pins.
-
-    With `newest`, the newest release first. Digests of images stay as they are: git knows none.
-    Raises ChannelError for a repository that cannot be asked; IntegrityError for a version that one
-    does not have, or whose tag names another commit than the pinned one. Nothing is written then.
-    """
-    pins = pins_of(project)
-    faults: list[Fault] = []
-    actions: dict[str, Action] = {}
-    with console.step("pins", f"{len(pins.actions)} actions at {HOME}") as step:
-        for name, pin in pins.actions.items():
-            tags = remote_tags(f"{HOME}/{name}", project, step)
-            version = _newest(tags, pin.version) if newest else pin.version
-            faults += _objections(name, pin, version, tags)
-            url = f"{HOME}/{name}"
-            actions[name] = replace(pin, version=version, commit=tags.get(version, pin.commit))
-            if actions[name] != pin:
-                source = f"refs/tags/{version} of {url}, by git ls-remote"
-                actions[name] = replace(actions[name], source=source)
-    if faults:
-        raise IntegrityError(faults)
-    resolved = replace(pins, actions=actions)
-    goal = project.root / project.config.workflow.pins
-    changed = [name for name, pin in actions.items() if pin != pins.actions[name]]
-    if changed:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        goal.write_text(render(resolved), encoding="utf-8")
-    console.line(f"{goal}: {', '.join(changed) or 'nothing changed'}")
-    return {"changed": changed, "path": str(goal)}
-
-
-def _objections(name: str, pin: Action, version: str, tags: Mapping[str, str]) -> list[Fault]:
-    if version not in tags:
-        what = f"{name} has no tag {version}"
-        return [Fault(what=what, fix="name a release of it in the pins")]
-    if pin.commit and version == pin.version and tags[version] != pin.commit:
-        return [
-            Fault(
-                what=f"{name} {version} is commit {tags[version]}, and the pin says {pin.commit}",
-                cause="somebody moved the tag, or the pin was taken from a wrong source",
-                fix="find out which; remove the commit from the pins to have it resolved anew",
-            )
-        ]
-    return []
-
-
-def remote_tags(url: str, project: Project, step: Step) -> dict[str, str]:
-    """Commit of every tag of a git repository; raises ChannelError with what git said."""
-    try:
-        result = step.run(
-            ["git", "ls-remote", "--tags", url],
-            env=tool_environment(project.machine.environ, GIT_TERMINAL_PROMPT="0"),
-            cwd=project.root, check=False, timeout=_PATIENCE,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise MachineError("git is not on PATH", fix="install git") from None
-    if result.returncode != 0:
-        raise ChannelError(
-            f"git cannot read its tags: {result.stderr.strip()}",
-            where=url,
-            cause="no route to it from here",
-            fix="run it where it can be reached; the pins stay as they are",
-        )
-    return parse_tags(result.stdout)
-
-
-def parse_tags(text: str) -> dict[str, str]:
-    """Tag to commit, from `git ls-remote --tags`; an annotated tag's is in its line with `^{}`."""
-    tags: dict[str, str] = {}
-    for line in text.splitlines():
-        commit, _, name = line.partition("\trefs/tags/")
-        if name.endswith("^{}") or name not in tags:
-            tags[name.removesuffix("^{}")] = commit
-    return tags
-
-
-def _newest(tags: Mapping[str, str], otherwise: str) -> str:
-    """The tag of the newest full release, `v1.2.3`: `v1` moves with every release."""
-    releases: dict[Version, str] = {}
-    for tag in tags:
-        try:
-            version = Version(tag)
-        except InvalidVersion:
-            continue
-        if len(version.release) == 3 and not version.is_prerelease:
-            releases[version] = tag
-    return releases[max(releases)] if releases else otherwise

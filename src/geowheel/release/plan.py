@@ -11,7 +11,6 @@ from geowheel.console import megabytes
 from geowheel.errors import Fault
 
 from .files import File, sums_of
-from .journal import Built
 from .world import NO_VERSION, SUMS, Lock, OnIndex, Repaired, Verdict, World
 
 _SHOWN = 5  # of a list in one message
@@ -91,7 +90,7 @@ def _files(world: World) -> tuple[File, ...]:
     An sdist comes last: pip never finds it alone, and never builds where a wheel was to come.
     """
     named = [(wheel.filename, wheel.sha256) for wheel in world.wheels]
-    named += [(built.filename, built.sha256) for built in _built(world)]
+    named += [(built.filename, built.sha256) for built in world.journal.built]
     found = {
         file.filename: file
         for filename, sha256 in named
@@ -100,17 +99,11 @@ def _files(world: World) -> tuple[File, ...]:
     return tuple(sorted(found.values(), key=lambda file: (not file.is_wheel, file.filename)))
 
 
-def _built(world: World) -> tuple[Built, ...]:
-    """What an earlier run made from this commit."""
-    head = world.git.head if world.git else ""
-    return tuple(built for built in world.journal.built if built.commit == head)
-
-
 def _steps(world: World, files: Sequence[File]) -> Iterator[Step]:
     there = {} if world.on_index is None else world.on_index.files
     if world.pure or world.publishes_sdist:
         titles = "wheel and sdist" if world.pure else "sdist, and a wheel from it"
-        built = _built(world)
+        built = world.journal.built
         whole = bool(built) and all(
             (file := world.in_dist(item.filename)) is not None and file.sha256 == item.sha256
             for item in built
@@ -132,15 +125,12 @@ def _steps(world: World, files: Sequence[File]) -> Iterator[Step]:
 
 def _version_faults(world: World) -> Iterator[Fault]:
     yield from world.said.faults
-    if world.version == NO_VERSION and not world.said.faults:
-        versions = sorted({wheel.version for wheel in world.wheels})
+    if len(versions := sorted({wheel.version for wheel in world.wheels})) > 1:
         yield Fault(
             what="the version of the release is not known",
             where=world.where,
-            cause=f"the wheels are of {', '.join(versions)}"
-            if versions
-            else "its source does not say it yet: HEAD has no tag of one, or GDAL is not locked",
-            fix="`invoke bump` says what comes next",
+            cause=f"the wheels are of {', '.join(versions)}",
+            fix="make them again: `nox -s wheel -- --all`",
         )
 
 
@@ -179,7 +169,8 @@ def _git_faults(world: World) -> Iterator[Fault]:
             f"HEAD is {git.head[:12]}",
             where=str(git.root),
             cause=f"{world.version} was released already, or the tag was put there by hand",
-            fix=f"`invoke bump` for a new version, or go back to it: `git checkout {world.tag}`",
+            fix="set a new version and make the wheels again, or go back to it: "
+            f"`git checkout {world.tag}`",
         )
 
 
@@ -187,10 +178,10 @@ def _changelog_faults(world: World) -> Iterator[Fault]:
     said = world.said
     if world.version != NO_VERSION and not said.entry and not said.faults:
         yield Fault(
-            what=f"the changelog has no entry for {world.version}",
+            what=f"the changelog has no section for {world.version}, or an empty one",
             where=str(said.changelog),
             cause="what is new is still below [Unreleased], or was not written down",
-            fix="`invoke bump` moves it to the version",
+            fix=f"write `## [{world.version}] - DATE` there: towncrier and bump-my-version do",
         )
 
 
@@ -394,5 +385,5 @@ def other_bytes(file: File, there: str, index: str) -> Fault:
         f"here {file.sha256[:12]}",
         where=file.filename,
         cause="it was published from another build; an index never takes a name twice",
-        fix="publish those bytes, or a new version: `invoke bump`",
+        fix="publish those bytes, or a new version",
     )

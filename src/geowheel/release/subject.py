@@ -24,6 +24,8 @@ class Subject:
     """Holds .geowheel/ and dist/."""
     settings: Release
     machine: Machine
+    static_version: str
+    """What `[project] version` says; empty where the version is dynamic."""
     project: Project | None
     """None: a pure project, whose one wheel needs no GDAL."""
 
@@ -76,7 +78,8 @@ def open_subject(*, root: Path, host: Path, machine: Machine) -> Subject:
         # --channel and GEOWHEEL_CHANNEL have no say in what is released.
         project = open_project(root=root, host=host, machine=_without_channel(machine))
         settings = project.config.release
-    name = data.get("project", {}).get("name")
+    table = data.get("project", {})
+    name = table.get("name")
     if not isinstance(name, str):
         raise ConfigError("[project] has no name", where=str(path))
     return Subject(
@@ -85,6 +88,7 @@ def open_subject(*, root: Path, host: Path, machine: Machine) -> Subject:
         root=root,
         settings=settings,
         machine=machine,
+        static_version=str(table.get("version", "")),
         project=project,
     )
 

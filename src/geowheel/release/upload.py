@@ -104,7 +104,7 @@ def _failure(index: Index, file: File, result: Result) -> GeowheelError:
             f"the index has a file of this name, but does not show it:\n{tail(said, _SHOWN)}",
             where=where,
             cause="it was deleted there, whose names stay taken, or its pages are out of date",
-            fix="run it again in some minutes, or release a new version: `invoke bump`",
+            fix="run it again in some minutes, or release a new version",
         )
     if status >= 500 or _AWAY.search(words):
         return ChannelError(

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from geowheel.binary.wheel import parse_filename
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
 from geowheel.host.config import Release
-from geowheel.host.files import git_tags, host_files
+from geowheel.host.files import host_files
 from geowheel.host.project import Project
 from geowheel.ledger import Ledger, Record
 from geowheel.native.channels import configured_channels
@@ -22,7 +21,7 @@ from geowheel.native.locks import Locks, committed_locks
 from geowheel.pipeline import SOURCES_COMPONENT
 from geowheel.targets import Platform, Target, parse_platform
 
-from .changelog import read_changelog
+from .changelog import has_section
 from .checks import check_tools
 from .collect import MADE_FROM, made_from
 from .exports import COLLECTED, state_of
@@ -31,7 +30,6 @@ from .git import Git, commit_of_tag, read_git
 from .index import Index, digest_of, find_index, published
 from .journal import Journal, every_built, read_journal
 from .subject import Subject
-from .versions import Origin, version_source, versions_of_tags
 
 NO_VERSION: Final = ""
 SUMS: Final = "SHA256SUMS"
@@ -52,15 +50,15 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What the project's own files say of the release."""
+    """The version of the release, and what the changelog says of it."""
 
     version: str
-    """Empty where nothing says it."""
+    """The version that all wheels have; empty where there are none, or of several versions."""
     changelog: Path
     entry: bool = False
-    """The changelog has an entry of that version, and the entry says something."""
+    """The changelog has a section of that version, and the section says something."""
     faults: tuple[Fault, ...] = ()
-    """Why version or changelog cannot be read."""
+    """Why the changelog cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +162,8 @@ def read_world(subject: Subject, asked_index: str | None) -> World:
     targets = () if project is None else _targets(project, subject.settings)
     locks, usable = _locks(project, subject.settings, targets)
     wheels = () if project is None else tuple(_wheels(project, subject.ledger, targets, usable))
-    said = _said(subject, usable, wheels)
+    journal = read_journal(subject.work, canonicalize_name(subject.name), git.head if git else "")
+    said = _said(subject, wheels, journal)
     tag = subject.tag(said.version, git.root if git else None)
     dist = tuple(_dist(subject))
     return World(
@@ -181,7 +180,7 @@ def read_world(subject: Subject, asked_index: str | None) -> World:
         wheels=wheels,
         locks=locks,
         dist=dist,
-        journal=read_journal(subject.work, canonicalize_name(subject.name), said.version),
+        journal=journal,
         on_index=_on_index(subject, asked_index, [item.file for item in dist]),
         sums=_text(subject.dist / SUMS),
         tools=digest(check_tools()),
@@ -206,44 +205,18 @@ def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
     )
 
 
-def _said(subject: Subject, locks: Mapping[Platform, Locks], wheels: Sequence[Repaired]) -> Said:
-    faults: list[Fault] = []
-    version = NO_VERSION
-    try:
-        version = _version(subject, locks) or _agreed(wheels)
-    except GeowheelError as error:
-        faults += error.faults
-    entry = None
-    try:
-        changelog = read_changelog(subject.changelog)
-        entry = changelog.entry(version) if version else None
-    except GeowheelError as error:
-        faults += error.faults
-    return Said(
-        version=version,
-        changelog=subject.changelog,
-        entry=entry is not None and not entry.is_empty,
-        faults=tuple(faults),
-    )
-
-
-def _version(subject: Subject, locks: Mapping[Platform, Locks]) -> str:
-    """What the one source of the version says, in its normal form; empty where it cannot yet."""
-    source = version_source(subject.pyproject, subject.settings)
-    if source.version is not None:
-        return str(Version(source.version))
-    if source.origin is Origin.GDAL:
-        found = {usable.stack.gdal_version for usable in locks.values()}
-        gdal = found.pop() if len(found) == 1 else NO_VERSION
-        return str(Version(subject.settings.following(gdal) or gdal)) if gdal else NO_VERSION
-    tags = versions_of_tags(git_tags(subject.folder, subject.machine.environ, at_head=True))
-    return str(max(tags)) if tags else NO_VERSION
-
-
-def _agreed(wheels: Sequence[Repaired]) -> str:
-    """The version that all wheels have; empty where there are none, or of several versions."""
+def _said(subject: Subject, wheels: Sequence[Repaired], journal: Journal) -> Said:
+    """The version is the one in the wheels' names: what is published is what was built."""
     versions = {wheel.version for wheel in wheels}
-    return versions.pop() if len(versions) == 1 else NO_VERSION
+    if subject.project is None:
+        built = {parse_filename(item.filename)[1] for item in journal.built if item.is_wheel}
+        versions = built or {subject.static_version}  # before it is built
+    version = versions.pop() if len(versions) == 1 else NO_VERSION
+    try:
+        entry = version != NO_VERSION and has_section(subject.changelog, version)
+    except GeowheelError as error:
+        return Said(version=version, changelog=subject.changelog, faults=error.faults)
+    return Said(version=version, changelog=subject.changelog, entry=entry)
 
 
 # --- locks -----------------------------------------------------------------------------------
