@@ -30,6 +30,7 @@ def states(project: Project) -> dict[Target, State]:
         root=project.root,
         settings=project.config.release,
         machine=project.machine,
+        static_version="",
         project=replace(project, channel=None),  # --channel has no say in what is released
     )
     world, unknown = _read(subject)
