@@ -538,7 +538,6 @@ def test_windows_finds_everything(bench: Bench, wine: Mapping[str, str], tmp_pat
         command: list[str | Path] = [wine["WINE"], folder / "load.exe", where, *preload, *after]
         done = subprocess.run(
             command, env=dict(wine), cwd=folder, capture_output=True, text=True, check=False,
-            timeout=200,
         )  # fmt: skip
         answers.append(done.stdout.split())
     assert answers == [[str(ANSWER), "1"], ["-126", "1"]]

@@ -18,8 +18,6 @@ from geowheel.machine import hints
 from geowheel.targets import Platform
 from tests.integration.project_copy import Built, ProjectCopy, not_passed
 
-pytestmark = pytest.mark.timeout(1200)  # an emulator runs the wheel's tests
-
 ARM = "linux-aarch64"
 TOOLS = ("qemu-aarch64", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-strip")
 

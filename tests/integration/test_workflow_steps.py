@@ -18,9 +18,6 @@ from ruamel.yaml import YAML
 from tests.integration.local_runner import LocalRunner, package_index, write_interpreters
 from tests.integration.project_copy import PYTHON, Built, ProjectCopy
 
-# The wheel itself is made on the way: minutes, where the machine has other work.
-pytestmark = pytest.mark.timeout(900)
-
 NOXFILE = 'from geowheel.nox import sessions\n\nsessions(host="hosts/gdal")\n'
 NOT_HERE = {
     "lint": "continuous integration runs it on this very repository",

@@ -163,7 +163,7 @@ def test_the_first_error_side_by_side_stops_the_rest(
         begun.append(item)
         if item == 1:
             raise error
-        last.wait(timeout=60)  # until the runner is stopped
+        last.wait()  # until the runner is stopped
 
     with console.step("bindings", "first run") as step:
         monkeypatch.setattr(step.runner, "stop", last.set)
