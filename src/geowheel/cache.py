@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from .console import Console, megabytes
+from .machine.file_locks import held_if_free
 
 DAY: Final = 86400.0  # seconds
 _PART_AGE: Final = DAY  # of a download that nobody goes on with
@@ -219,18 +218,12 @@ def _remove(item: Item, now: float, age: float) -> bool:
     if item.lock is None or not item.lock.parent.is_dir():
         _delete(item.path)
         return True
-    guard = FileLock(item.lock)
-    try:
-        guard.acquire(blocking=False)
-    except Timeout:
-        return False
-    try:
-        if not item.path.exists() or not replace(item, used=_newest(item.marks)).is_old(now, age):
-            return False
-        _delete(item.path)
-        return True
-    finally:
-        guard.release()
+    with held_if_free(item.lock) as free:
+        used = replace(item, used=_newest(item.marks))
+        old = free and item.path.exists() and used.is_old(now, age)
+        if old:
+            _delete(item.path)
+        return old
 
 
 def _delete(path: Path) -> None:

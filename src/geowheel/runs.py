@@ -248,9 +248,11 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
             f"{', '.join(left_out)}: not run, {request.project.machine.platform} cannot run what "
             f"is made for {context.target.platform}"
         )
+    planned: list[Planned] = []
     with suppress(GeowheelError):  # the run meets it again, as a part of its result
-        console.line(f"  plan: {_in_words(plan(goals, context, request.ledger))}")
-    finished = bring_up_to_date(goals, context, request.ledger, console)
+        planned = plan(goals, context, request.ledger)
+        console.line(f"  plan: {_in_words(planned)}")
+    finished = bring_up_to_date(goals, context, request.ledger, console, planned)
     if (record := finished.records.get("repair")) is not None:
         _hand_over(request, record)
         if request.destination is None:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
 from rattler import RepoDataRecord
 
 from geowheel.cache import touch
@@ -22,6 +20,7 @@ from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.host.config import Fallback
 from geowheel.host.project import Project
+from geowheel.machine.file_locks import held
 from geowheel.native import conda_lock
 from geowheel.native.build_lock import (
     FILE_NAME,
@@ -140,7 +139,9 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
     """
     if (ready := locks_at_hand(project, platform)) is not None:
         return ready
-    with _guard(project):
+    folder = project.work / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / ".lock", console.wait):
         native = _committed(project, platform) or _solved_before(project, platform)
         if native is None:
             native = _solve_native(project, platform, console)
@@ -426,14 +427,6 @@ def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
 
 def _work_build_lock(project: Project, wanted: Requirements) -> Path:
     return project.work / "locks" / digest(wanted)[:16] / FILE_NAME
-
-
-@contextmanager
-def _guard(project: Project) -> Iterator[None]:
-    folder = project.work / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        yield
 
 
 def _write_json(path: Path, data: object) -> None:

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
@@ -22,6 +21,7 @@ from geowheel.context import Context
 from geowheel.digest import read_entry
 from geowheel.errors import IntegrityError
 from geowheel.ledger import Record
+from geowheel.machine.file_locks import held
 from geowheel.native import pixi
 from geowheel.native.build_lock import GROUPS, Download
 from geowheel.native.linker import (
@@ -190,7 +190,7 @@ def _place_from_pixi(
     cache = inputs.cache / "pixi"
     cache.mkdir(parents=True, exist_ok=True)
     # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
-    with FileLock(cache / "geowheel.lock"):
+    with held(cache / "geowheel.lock", step.say):
         try:
             return _copy_from_pixi(program, inputs, prefix, cache, step)
         except _DamagedPackage as error:

@@ -29,7 +29,8 @@ from geowheel.host.places import Places
 from geowheel.ledger import Made, Record
 from geowheel.native.build_lock import Download
 from geowheel.native.pixi_lock import Package
-from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest, SystemModule
+from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
+from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 
 from .contract import Inputs, Outcome, ambient
@@ -76,9 +77,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         refuse=config.licenses.refuse,
         accept=config.licenses.accept,
         locked=context.locks.source.committed,
-        repair_tools=systems.of(context.target.platform).tool_versions(
-            context.target.platform, context.project.machine.environ
-        ),
+        repair_tools=tool_versions(context.target.platform, context.project.machine.environ),
         environ=context.project.machine.environ,
         machine=_machine(context),
     )
@@ -88,8 +87,8 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
     work = folder / "work"
     work.mkdir()
-    system = systems.of(inputs.platform)
-    repaired = system.repair(
+    system, repairer = systems.of(inputs.platform), systems.repair_of(inputs.platform)
+    repaired = repairer.repair(
         RepairRequest(
             raw=inputs.raw.path,
             library_folder=inputs.prefix.folder / system.LAYOUT.libraries,
@@ -105,7 +104,8 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     )
     for note in repaired.notes:
         step.console.warn(note)
-    _write_bundle(repaired, inputs.places, system)
+    extras = repairer.bundle_extras(repaired, inputs.places.plugins)
+    _write_bundle(repaired, inputs.places, system.ENTRY_LIBRARIES, extras)
     described = describe(
         repaired,
         fetched=inputs.prefix.folder.parent,
@@ -115,7 +115,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         gate=LicenceGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )
-    forcing = system.forcing(repaired, described.owners)
+    forcing = repairer.forcing(repaired, described.owners)
     _check_floor(repaired, inputs.floor, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     check_leftovers(repaired.tree, repaired.binaries, described.own)
@@ -171,9 +171,13 @@ def only_wheel(record: Record) -> Artefact:
     return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
 
 
-def _write_bundle(repaired: RepairedTree, places: Places, system: SystemModule) -> None:
+def _write_bundle(
+    repaired: RepairedTree,
+    places: Places,
+    entry_libraries: Mapping[str, str],
+    extras: Mapping[str, str],
+) -> None:
     """Name the bundled libraries and data for the bootstrap, relative to the import package."""
-    entry_libraries = system.ENTRY_LIBRARIES
     found = {
         name: bundled.path
         for name, start in entry_libraries.items()
@@ -198,7 +202,7 @@ def _write_bundle(repaired: RepairedTree, places: Places, system: SystemModule) 
         "proj_data": places.proj_data,
         "ca_bundle": places.ca_bundle,
         "plugins": places.plugins,
-        **system.bundle_extras(repaired, places.plugins),
+        **extras,
     }
     relative = {name: posixpath.relpath(path, places.package) for name, path in found.items()}
     text = json.dumps(relative, indent=1, sort_keys=True) + "\n"

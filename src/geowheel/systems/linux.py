@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from geowheel.binary.elf import is_elf
 from geowheel.errors import MachineError
 from geowheel.machine.hints import Need, install, this_machine
 from geowheel.targets import Platform, Target
 
 from . import compilers
-from .auditwheel_repair import forcing as forcing
-from .auditwheel_repair import repair as repair
-from .auditwheel_repair import tool_versions as tool_versions
-from .contract import UNIX_LAYOUT, RepairedTree, Toolchain
+from .contract import UNIX_LAYOUT, Toolchain
 
 LAYOUT: Final = UNIX_LAYOUT
 ENTRY_LIBRARIES: Final = {"gdal": "libgdal.so", "proj": "libproj.so"}
@@ -112,9 +108,6 @@ def is_plugin(file_name: str) -> bool:
 
 
 def program_name(path: Path) -> str | None:
+    from geowheel.binary.elf import is_elf  # its reader is needed only where something is made
+
     return path.name if is_elf(path) else None
-
-
-def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
-    """Nothing: libraries find each other."""
-    return {}
