@@ -28,7 +28,7 @@ from .native.prebuilt import prebuilt_at_hand, resolve_prebuilt, wants_prebuilt
 from .native.wrappers import build_variables, reachable
 from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
 from .stages import find, needed
-from .stages.repair import only_wheel
+from .stages.inputs import only_wheel
 from .summary import failure_of, floor_words, show_lab, show_table, summary_of
 from .targets import Platform, Target, is_emulated
 

@@ -16,7 +16,7 @@ from .console import Console, megabytes, seconds
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
 from .ledger import Record
 from .pipeline import Finished
-from .stages.repair import only_wheel
+from .stages.inputs import only_wheel
 
 _SHOWN: Final = 12  # rows of a table; size.json in the work folder has all
 

@@ -13,7 +13,7 @@ from geowheel.errors import BuildError
 from geowheel.host.places import Places
 from geowheel.ledger import Ledger
 from geowheel.stages import repair
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.systems import linux
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree
 

@@ -21,7 +21,8 @@ from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store
 from geowheel.payload.programs import patterns_of
 from geowheel.stages.fetch import download_wanted
-from geowheel.stages.vendor import COMMANDS, VendorInputs, run, with_bootstrap
+from geowheel.stages.inputs import COMMANDS, VendorInputs
+from geowheel.stages.vendor import run, with_bootstrap
 from geowheel.targets import Platform
 
 from .hosts import make_places, make_step

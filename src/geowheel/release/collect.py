@@ -27,7 +27,7 @@ from geowheel.native.locks import Locks, locks_at_hand
 from geowheel.pipeline import SOURCES_COMPONENT, toolkit_digest
 from geowheel.runs import retire
 from geowheel.stages import WHEEL, find
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform
 
 from .exports import (

@@ -35,7 +35,7 @@ from geowheel.pipeline import Planned, plan, toolkit_digest
 from geowheel.runs import Request
 from geowheel.stages import STAGES, find
 from geowheel.stages.contract import load
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform, Target
 
 FORMAT: Final = 1

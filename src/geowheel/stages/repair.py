@@ -6,7 +6,7 @@ import json
 import posixpath
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from geowheel import systems
@@ -16,71 +16,17 @@ from geowheel.contents.description import describe
 from geowheel.contents.leaks import (
     check_leaks,
     in_words,
-    machine_paths,
     overridden_by,
     prefix_strings,
 )
 from geowheel.contents.leftovers import check_leftovers
 from geowheel.contents.licences import LicenceGate
-from geowheel.context import Context
-from geowheel.digest import Artefact
 from geowheel.errors import BuildError
 from geowheel.host.places import Places
-from geowheel.ledger import Made, Record
-from geowheel.native.build_lock import Download
-from geowheel.native.pixi_lock import Package
 from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
-from geowheel.systems.repair_tools import tool_versions
-from geowheel.targets import Platform
 
-from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepairInputs(Inputs):
-    """The raw wheel, the prefix, and the newest glibc that is allowed."""
-
-    raw: Artefact
-    prefix: Made
-    platform: Platform
-    places: Places
-    gdal_sdist: Download
-    floor: tuple[str, str | None]
-    """What of the system counts, and the newest version of it that is allowed."""
-    prebuilt: Package | None
-    """The conda package that the bindings are from, where they are not compiled."""
-    refuse: tuple[str, ...] | None
-    """Patterns of licences; None: the usual ones."""
-    accept: tuple[str, ...]
-    locked: bool
-    """Whether the native stack is from a committed lock."""
-    repair_tools: Mapping[str, str]
-    """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
-    environ: Mapping[str, str] = ambient()
-    machine: tuple[str, ...] = ambient()
-    """How paths of this machine begin, none of which may be in the wheel."""
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
-    """From the raw wheel and the prefix."""
-    fetch = upstream["fetch"]
-    config = context.project.config
-    return RepairInputs(
-        raw=only_wheel(upstream["build"]),
-        prefix=fetch.made(PREFIX),
-        platform=context.target.platform,
-        places=config.places,
-        gdal_sdist=context.locks.build.gdal_sdist,
-        floor=config.floor.of(context.target.platform.system),
-        prebuilt=context.prebuilt,
-        refuse=config.licenses.refuse,
-        accept=config.licenses.accept,
-        locked=context.locks.source.committed,
-        repair_tools=tool_versions(context.target.platform, context.project.machine.environ),
-        environ=context.project.machine.environ,
-        machine=_machine(context),
-    )
+from .contract import Outcome
+from .inputs import RepairInputs
 
 
 def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
@@ -148,27 +94,6 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
             },
         }
     )
-
-
-def _machine(context: Context) -> tuple[str, ...]:
-    project = context.project
-    folders = [project.root, project.folder, project.machine.cache, *_home(project.machine.environ)]
-    return machine_paths(folders)
-
-
-def _home(environ: Mapping[str, str]) -> list[Path]:
-    home = environ.get("HOME")
-    return [Path(home)] if home and Path(home) != Path("/") else []
-
-
-def only_wheel(record: Record) -> Artefact:
-    """The one wheel that a record's stage made."""
-    wheels = [output for output in record.outputs if output.path.endswith(".whl")]
-    if len(wheels) != 1:
-        raise BuildError(
-            f"{record.stage} made {len(wheels)} wheels instead of one", where=str(record.folder)
-        )
-    return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
 
 
 def _write_bundle(
