@@ -13,7 +13,7 @@ from .console import Console, megabytes
 from .digest import sha256_file
 from .kept import remove_kept
 from .ledger import Ledger, Record, read_record
-from .machine.file_locks import held_if_free
+from .machine.shared import held_if_free
 from .stages import STAGES, Scope
 from .targets import Target
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from .console import Console
 from .digest import digest, read_tree
 from .kept import ENTER, WORK, remove_kept
-from .machine.file_locks import held
+from .machine.shared import held
 from .stages import Stage
 from .stages.contract import Outcome
 

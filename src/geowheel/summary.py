@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from geowheel.host.project import Project
 from geowheel.payload.drivers import package_of, words
-from geowheel.resources.driver_probes import NAMED_BUT_GONE
 
 from .console import Console, megabytes, seconds
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
@@ -240,6 +239,8 @@ def _lab_faults(lab: Record | None) -> list[Fault]:
 def _remedy(probe: Mapping[str, Any]) -> str:
     """What to do about a driver that is not there; nothing where a table does not tell."""
     driver = str(probe["name"]).removeprefix("driver ")
+    from geowheel.resources.driver_probes import NAMED_BUT_GONE  # a script of its own
+
     package = package_of(driver) if probe["detail"] == NAMED_BUT_GONE else None
     if package is None:
         return ""

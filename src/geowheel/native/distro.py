@@ -29,7 +29,7 @@ from rattler.index import index_fs
 from geowheel.console import Step
 from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.errors import BuildError, ChannelError, MachineError
-from geowheel.machine.file_locks import held
+from geowheel.machine.shared import held
 from geowheel.native.apt import (
     Apt,
     disk_full,

@@ -23,14 +23,13 @@ from typing import Final
 from elftools.elf.elffile import ELFFile
 
 from geowheel.binary.elf import is_elf
-from geowheel.cache import touch
 from geowheel.console import Step
 from geowheel.digest import sha256_file
 from geowheel.errors import MachineError
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.file_locks import held
 from geowheel.machine.hints import Machine, Need, install, this_machine
 from geowheel.machine.interpreters import Interpreter, find_interpreter
+from geowheel.machine.shared import held, touch
 from geowheel.native.apt import Apt, open_apt, require_tools, update_or_keep
 from geowheel.native.debian import Architecture, Deb, Distribution, Table, load_table
 from geowheel.native.distro import (

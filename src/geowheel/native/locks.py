@@ -14,14 +14,12 @@ from typing import Final
 
 from rattler import RepoDataRecord
 
-from geowheel.cache import touch
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.host.config import Fallback
 from geowheel.host.project import Project
-from geowheel.machine.file_locks import held
-from geowheel.native import conda_lock
+from geowheel.machine.shared import held, touch
 from geowheel.native.build_lock import (
     FILE_NAME,
     BuildLock,
@@ -51,7 +49,6 @@ from geowheel.native.pixi_lock import (
     records,
     write_lock,
 )
-from geowheel.native.solve import solve_environment
 from geowheel.targets import Platform, System
 
 SOURCE: Final = "source.json"
@@ -203,6 +200,8 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
         return None
     if path == project.manifest.lock_path:
         return _checked(project, platform, path, project.config.environment)
+    from geowheel.native import conda_lock
+
     try:
         return _checked(project, platform, path, conda_lock.ENVIRONMENT)
     except LockError as error:
@@ -320,6 +319,8 @@ def _solve_into_work(
 ) -> None:
     mirrors = read_mirrors(project.machine.environ).plus(channels)
     names = ", ".join(channel.name for channel in channels)
+    from geowheel.native.solve import solve_environment
+
     with console.step(
         "lock", f"solving for {spec.platform} against {names}, into the work folder", logs="lock"
     ):

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from geowheel.console import Console, Step, megabytes
 from geowheel.errors import Fault, MachineError, ReleaseError
-from geowheel.machine.file_locks import held
+from geowheel.machine.shared import held
 
 from .building import build
 from .checks import Expected, findings, require_tools

@@ -22,7 +22,7 @@ from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.host.project import Project
 from geowheel.ledger import KEY_LENGTH, RECORD, Entry, Ledger, Output, Record, read_record
-from geowheel.machine.file_locks import held
+from geowheel.machine.shared import held
 from geowheel.native.locks import Locks, locks_at_hand
 from geowheel.pipeline import SOURCES_COMPONENT, toolkit_digest
 from geowheel.runs import retire

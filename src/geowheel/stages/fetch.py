@@ -13,12 +13,11 @@ from pathlib import Path
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
-from geowheel.cache import touch
 from geowheel.console import Step
 from geowheel.digest import read_entry
 from geowheel.errors import IntegrityError
 from geowheel.ledger import Record
-from geowheel.machine.file_locks import held
+from geowheel.machine.shared import held, touch
 from geowheel.native import pixi
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import (

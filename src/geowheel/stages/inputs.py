@@ -20,13 +20,12 @@ from geowheel.contents.leaks import machine_paths
 from geowheel.digest import Artefact, Tree
 from geowheel.errors import BuildError
 from geowheel.host.files import git_description, host_files
-from geowheel.host.places import Layout, Places
+from geowheel.host.places import Layout, Places, patterns_of
 from geowheel.host.pyproject import BuildSystem
 from geowheel.lab.cases import SERVER, Case, Offer, select
 from geowheel.machine.interpreters import Interpreter
 from geowheel.native.build_lock import GROUPS, LAB, Download
 from geowheel.payload.drivers import plugin_packages
-from geowheel.payload.programs import patterns_of
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform, Target
 

@@ -1,13 +1,18 @@
-"""Lock files, so that no two runs make the same thing at once; the kernel lets go of a dead one's.
+"""Files that several runs share: locks, and what says by its time when it was used last.
 
 filelock is imported when a lock is taken: it brings asyncio, and a run with nothing to do has none.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+DAY: Final = 86400.0  # seconds
 
 
 @contextmanager
@@ -42,3 +47,10 @@ def held_if_free(path: Path) -> Iterator[bool]:
         yield True
     finally:
         guard.release()
+
+
+def touch(path: Path) -> None:
+    """Say that an entry was used; at most once a day, and never an error."""
+    with suppress(OSError):  # read-only, or somebody else's: then it is not pruned by us either
+        if time.time() - path.stat().st_mtime > DAY:
+            os.utime(path)
