@@ -305,7 +305,11 @@ def _hand_over(request: Request, record: Record) -> None:
     """Put the repaired wheel where it goes with one rename, unless the same bytes are there."""
     wheel = only_wheel(record)
     goal = request.wheels / wheel.path.name
-    if goal.is_file() and (_looks_like(goal, wheel.path) or sha256_file(goal) == wheel.sha256):
+    if goal.is_file() and _looks_like(goal, wheel.path):
+        return
+    if goal.is_file() and sha256_file(goal) == wheel.sha256:
+        with suppress(OSError):  # it may be somebody else's
+            shutil.copystat(wheel.path, goal)
         return
     request.wheels.mkdir(parents=True, exist_ok=True)
     # A folder of its own: another run may be putting the same wheel there at this moment. A

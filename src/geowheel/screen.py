@@ -37,7 +37,7 @@ class Activity:
     def now(self) -> str:
         """`download 45 %`, `auditwheel`, or the last that was said."""
         if self.total:
-            return f"{self.words} {min(1.0, self.done / self.total):.0%}"
+            return f"{self.words} {min(100, round(100 * self.done / self.total))} %"
         return " ".join((self.doing() or self.words).split())
 
 

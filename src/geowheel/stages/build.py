@@ -54,6 +54,7 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     for dist_info in tree.glob("*.dist-info"):
         add_commands(dist_info, inputs.commands)
     _mark_as_compiled(tree)
+    step.now("packing the raw wheel")
     raw = write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
     shutil.rmtree(work)
     return Outcome(facts={"wheel": raw.path.name, "version": parse_filename(made.name)[1]})

@@ -50,6 +50,7 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
         inputs.packages, inputs.store.mirrors
     ):
         program = pixi.find_pixi(inputs.environ, step)
+    step.now("checking what is stored")
     with disk_faults(folder):
         if program is not None:
             inputs.store.obtain_sound(requirements, step)

@@ -34,6 +34,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     work = folder / "work"
     work.mkdir()
     system, repairer = systems.of(inputs.platform), systems.repair_of(inputs.platform)
+    step.now("unpacking the raw wheel")
     repaired = repairer.repair(
         RepairRequest(
             raw=inputs.raw.path,
@@ -52,6 +53,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         step.console.warn(note)
     extras = repairer.bundle_extras(repaired, inputs.places.plugins)
     _write_bundle(repaired, inputs.places, system.ENTRY_LIBRARIES, extras)
+    step.now("finding the origin of every file")
     described = describe(
         repaired,
         fetched=inputs.prefix.folder.parent,
@@ -65,11 +67,13 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     _check_floor(repaired, inputs.floor, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     check_leftovers(repaired.tree, repaired.binaries, described.own)
+    step.now("looking for paths of this machine")
     check_leaks(repaired.tree, inputs.machine)
     prefix_string = system.LAYOUT.prefix_string
     baked = prefix_strings(repaired.tree, prefix_string)
     for line in in_words(baked, prefix_string):
         step.say(line)
+    step.now("packing the wheel")
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
     return Outcome(

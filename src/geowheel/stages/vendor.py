@@ -36,6 +36,7 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     scripts = _copy_osgeo(inputs, payload, folder / "work", step) if places.has_bindings else {}
     bootstrap = bootstrap_text(inputs.platform.system)
     (payload / places.bootstrap).write_text(bootstrap, encoding="utf-8")
+    step.now("copying data, plugins and programs")
     _copy_data(inputs, manifest, payload)
     plugins = _copy_plugins(inputs, manifest, payload / places.plugins)
     wanted = _copy_programs(inputs, manifest, scripts, payload)
