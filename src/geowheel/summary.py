@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from geowheel.host.project import Project
 from geowheel.payload.drivers import package_of, words
-from geowheel.resources.driver_probes import NAMED_BUT_GONE
 
 from .console import Console, megabytes, seconds
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
 from .ledger import Record
 from .pipeline import Finished
-from .stages.repair import only_wheel
+from .stages.inputs import only_wheel
 
 _SHOWN: Final = 12  # rows of a table; size.json in the work folder has all
 
@@ -240,6 +239,8 @@ def _lab_faults(lab: Record | None) -> list[Fault]:
 def _remedy(probe: Mapping[str, Any]) -> str:
     """What to do about a driver that is not there; nothing where a table does not tell."""
     driver = str(probe["name"]).removeprefix("driver ")
+    from geowheel.resources.driver_probes import NAMED_BUT_GONE  # a script of its own
+
     package = package_of(driver) if probe["detail"] == NAMED_BUT_GONE else None
     if package is None:
         return ""

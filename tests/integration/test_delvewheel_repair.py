@@ -21,7 +21,8 @@ from geowheel.errors import BuildError, GeowheelError, IntegrityError
 from geowheel.machine.process import Result, Runner
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
 from geowheel.systems.contract import RepairedTree, RepairRequest, Run
-from geowheel.systems.delvewheel_repair import bundle_extras, repair, tool_versions
+from geowheel.systems.delvewheel_repair import bundle_extras, repair
+from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 
 from .windows_fixtures import (

@@ -23,8 +23,9 @@ from geowheel.digest import sha256_file
 from geowheel.errors import ChannelError
 from geowheel.native.channels import Mirrors
 from geowheel.native.distro import read_distribution
+from geowheel.native.downloading import AT_ONCE
 from geowheel.native.linker import read_native_manifest
-from geowheel.native.store import AT_ONCE, Store, Wanted
+from geowheel.native.store import Store, Wanted
 from geowheel.systems import linux
 from geowheel.targets import Platform
 from tests.integration.fixture_channel import (

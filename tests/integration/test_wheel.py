@@ -17,6 +17,7 @@ import pytest
 
 from geowheel.digest import sha256_file
 from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy, not_passed
+from tests.unit.test_imports import ONLY_ACTS
 
 STAGES = ("fetch", "bindings", "vendor", "build", "repair", "size", "test")
 
@@ -58,6 +59,15 @@ def test_a_second_run_finds_everything_done(built: Built) -> None:
         *STAGES
     ]
     assert "nothing to do" in again.stderr
+
+
+def test_a_run_with_nothing_to_do_imports_nothing_that_only_acts(built: Built) -> None:
+    again = built.project.run("wheel", "--python", PYTHON, PYTHONPROFILEIMPORTTIME="1")
+    assert "nothing to do" in again.stderr, again.stderr
+    lines = (line for line in again.stderr.splitlines() if line.startswith("import time:"))
+    modules = {line.rpartition("|")[2].strip() for line in lines}
+    assert "geowheel.runs" in modules
+    assert {name.partition(".")[0] for name in modules} & (ONLY_ACTS - {"rich"}) == set()
 
 
 def test_an_edit_of_the_host_compiles_nothing(second: ProjectCopy) -> None:

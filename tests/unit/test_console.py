@@ -132,17 +132,6 @@ def test_there_is_no_progress_bar_on_a_pipe(
         assert shown(capsys) == ""
 
 
-def test_progress_takes_a_title_as_plain_text_on_a_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    with make_console(tmp_path).progress("[odd] title", 2) as advance:
-        advance(1)
-    assert "[odd] title" in shown(capsys)
-
-
 def test_work_side_by_side_comes_back_in_the_order_of_the_items(
     console: Console,
 ) -> None:

@@ -13,7 +13,7 @@ from geowheel.errors import BuildError
 from geowheel.host.places import Places
 from geowheel.ledger import Ledger
 from geowheel.stages import repair
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.systems import linux
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree
 
@@ -67,7 +67,7 @@ def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
 def test_the_bootstrap_is_told_where_everything_is(tmp_path: Path, places: Places) -> None:
     package = tmp_path / places.package
     package.mkdir(parents=True)
-    repair._write_bundle(repaired(tmp_path), places, linux)
+    repair._write_bundle(repaired(tmp_path), places, linux.ENTRY_LIBRARIES, {})
     found = json.loads((package / "_geowheel.json").read_text())
     absolute = {name: os.path.normpath(package / path) for name, path in found.items()}
     assert absolute == {
@@ -90,13 +90,15 @@ def test_a_wheel_without_the_libraries_is_refused(
 ) -> None:
     (tmp_path / "osgeo").mkdir()
     with pytest.raises(BuildError, match=f"the wheel bundles {expected}$|{expected}\n"):
-        repair._write_bundle(repaired(tmp_path, bundled=bundled), TOPLEVEL, linux)
+        repair._write_bundle(
+            repaired(tmp_path, bundled=bundled), TOPLEVEL, linux.ENTRY_LIBRARIES, {}
+        )
     assert list((tmp_path / "osgeo").iterdir()) == []
 
 
 def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no extension module of the host is linked") as caught:
-        repair._write_bundle(repaired(tmp_path, bundled=()), NONE, linux)
+        repair._write_bundle(repaired(tmp_path, bundled=()), NONE, linux.ENTRY_LIBRARIES, {})
     assert "GDAL_CONFIG" in str(caught.value)
 
 

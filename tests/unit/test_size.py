@@ -11,7 +11,9 @@ from geowheel.binary.wheel_writing import write_wheel
 from geowheel.context import Context
 from geowheel.ledger import Ledger
 from geowheel.stages.contract import Outcome
-from geowheel.stages.size import LARGEST, SizeInputs, inputs, kind_of, run
+from geowheel.stages.inputs import SizeInputs
+from geowheel.stages.inputs import size as inputs
+from geowheel.stages.size import LARGEST, kind_of, run
 
 from .hosts import make_context, make_places, make_project, make_record, make_step
 

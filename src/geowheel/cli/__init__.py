@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     call = Call(options=options, environ=dict(os.environ), console=console, root=root)
     command: Callable[[Call], dict[str, Any]] = options.run
     try:
-        summary = command(call)
+        with console.screen.during(options.command):
+            summary = command(call)
     except (GeowheelError, OSError) as raised:
         error = raised if isinstance(raised, GeowheelError) else _of_the_system(raised)
         aloud = Console(logs=console.logs)  # an error is shown under --quiet as well

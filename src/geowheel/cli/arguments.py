@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
     )
     made.add_argument("--version", action="version", version=f"geowheel {__version__}")
-    subparsers = made.add_subparsers(metavar="COMMAND", parser_class=argparse.ArgumentParser)
+    subparsers = made.add_subparsers(
+        dest="command", metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
     for stage in STAGES:
         goals = commands.run_goals((stage.name,))
         of_stage = _stage_command(subparsers, stage.name, stage.summary, goals)
@@ -322,7 +324,7 @@ def _stage_command(
     subparsers: Any, name: str, summary: str, run: Callable[[Call], dict[str, Any]]
 ) -> argparse.ArgumentParser:
     parser = _add(subparsers, name, summary, run)
-    parser.set_defaults(command=name, case=[], seed=None, wheel=None, index=None)
+    parser.set_defaults(case=[], seed=None, wheel=None, index=None)
     parser.add_argument(
         "--python",
         action="append",

@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,7 +126,7 @@ def init(call: Call) -> dict[str, Any]:
         environment=options.environment,
         pythons=tuple(dict.fromkeys(options.python)),
     )
-    ask = _ask if sys.stdin.isatty() else None
+    ask = partial(_ask, call.console) if sys.stdin.isatty() else None
     return adopt(
         call.root,
         wishes,
@@ -135,10 +136,11 @@ def init(call: Call) -> dict[str, Any]:
     )
 
 
-def _ask() -> bool:
-    sys.stderr.write("Write these? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def _ask(console: Console) -> bool:
+    with console.screen.clear():
+        sys.stderr.write("Write these? [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def channel(call: Call) -> dict[str, Any]:

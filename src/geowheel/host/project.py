@@ -15,6 +15,7 @@ from geowheel.native.manifest import Manifest, find_manifest
 from geowheel.targets import Platform, Target
 
 from .config import Bindings, Config
+from .places import Layout
 from .pyproject import HostFile, read_host
 
 CACHE_VARIABLE = "GEOWHEEL_CACHE"
@@ -147,3 +148,21 @@ def open_project(
         frozen=frozen,
         asked_bindings=bindings,
     )
+
+
+def wants_prebuilt(project: Project) -> bool:
+    """Whether the bindings are to be the channel's own.
+
+    Raises UsageError where they cannot be what the layout needs.
+    """
+    if project.bindings is not Bindings.PREBUILT or not project.config.places.has_bindings:
+        return False
+    if project.config.layout is Layout.PRIVATE:
+        raise UsageError(
+            'prebuilt bindings do not fit layout = "private"',
+            where=str(project.host.path),
+            cause="a private osgeo has a SWIG type table and imports of its own, which are "
+            "compiled into its modules; the channel's are those of the public osgeo",
+            fix='compile them (bindings = "compiled") on a machine of that platform',
+        )
+    return True

@@ -13,6 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote
@@ -267,7 +268,8 @@ def _versions(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, 
     return macos or (OLDEST_MACOS.get(target.platform, ""),)
 
 
-def target_tags(target: Target, *, macos: Sequence[str] = ()) -> list[Tag]:
+@cache
+def target_tags(target: Target, *, macos: tuple[str, ...] = ()) -> Sequence[Tag]:
     """Wheel tags that a build on a target accepts, best first.
 
     Linux: manylinux up to 2_28, since newer ones would not install on every machine that builds.

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
 from rattler import RepoDataRecord
 
-from geowheel.cache import touch
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.host.config import Fallback
 from geowheel.host.project import Project
-from geowheel.native import conda_lock
+from geowheel.machine.shared import held, touch
 from geowheel.native.build_lock import (
     FILE_NAME,
     BuildLock,
@@ -52,7 +49,6 @@ from geowheel.native.pixi_lock import (
     records,
     write_lock,
 )
-from geowheel.native.solve import solve_environment
 from geowheel.targets import Platform, System
 
 SOURCE: Final = "source.json"
@@ -140,7 +136,9 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
     """
     if (ready := locks_at_hand(project, platform)) is not None:
         return ready
-    with _guard(project):
+    folder = project.work / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / ".lock", console.wait):
         native = _committed(project, platform) or _solved_before(project, platform)
         if native is None:
             native = _solve_native(project, platform, console)
@@ -202,6 +200,8 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
         return None
     if path == project.manifest.lock_path:
         return _checked(project, platform, path, project.config.environment)
+    from geowheel.native import conda_lock
+
     try:
         return _checked(project, platform, path, conda_lock.ENVIRONMENT)
     except LockError as error:
@@ -319,6 +319,8 @@ def _solve_into_work(
 ) -> None:
     mirrors = read_mirrors(project.machine.environ).plus(channels)
     names = ", ".join(channel.name for channel in channels)
+    from geowheel.native.solve import solve_environment
+
     with console.step(
         "lock", f"solving for {spec.platform} against {names}, into the work folder", logs="lock"
     ):
@@ -426,14 +428,6 @@ def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
 
 def _work_build_lock(project: Project, wanted: Requirements) -> Path:
     return project.work / "locks" / digest(wanted)[:16] / FILE_NAME
-
-
-@contextmanager
-def _guard(project: Project) -> Iterator[None]:
-    folder = project.work / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        yield
 
 
 def _write_json(path: Path, data: object) -> None:

@@ -14,9 +14,7 @@ from rattler import RepoDataRecord
 
 from geowheel.console import Console
 from geowheel.digest import digest
-from geowheel.errors import LockError, UsageError
-from geowheel.host.config import Bindings
-from geowheel.host.places import Layout
+from geowheel.errors import LockError
 from geowheel.host.project import Project
 from geowheel.native.channels import Channel
 from geowheel.native.conda_lock import FILE_NAME as CONDA_LOCK
@@ -39,24 +37,6 @@ from geowheel.targets import Target
 def environment_of(target: Target) -> str:
     """The pixi environment that a committed lock has the bindings in: `gdal-py312`."""
     return f"{BINDINGS}-py{target.python.replace('.', '')}"
-
-
-def wants_prebuilt(project: Project) -> bool:
-    """Whether the bindings are to be the channel's own.
-
-    Raises UsageError where they cannot be what the layout needs.
-    """
-    if project.bindings is not Bindings.PREBUILT or not project.config.places.has_bindings:
-        return False
-    if project.config.layout is Layout.PRIVATE:
-        raise UsageError(
-            'prebuilt bindings do not fit layout = "private"',
-            where=str(project.host.path),
-            cause="a private osgeo has a SWIG type table and imports of its own, which are "
-            "compiled into its modules; the channel's are those of the public osgeo",
-            fix='compile them (bindings = "compiled") on a machine of that platform',
-        )
-    return True
 
 
 def prebuilt_at_hand(project: Project, target: Target, locks: Locks) -> Package | None:

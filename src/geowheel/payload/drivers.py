@@ -11,12 +11,14 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geowheel import systems
-from geowheel.native.linker import NativeManifest
 from geowheel.native.pixi_lock import GDAL
 from geowheel.targets import Platform
+
+if TYPE_CHECKING:
+    from geowheel.native.linker import NativeManifest
 
 PLUGIN_PACKAGES: Final = "libgdal-"
 

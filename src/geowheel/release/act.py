@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import datetime
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
 from packaging.utils import canonicalize_name
 
 from geowheel.console import Console, Step, megabytes
 from geowheel.errors import Fault, MachineError, ReleaseError
+from geowheel.machine.shared import held
 
 from .building import build
 from .checks import Expected, findings, require_tools
@@ -63,20 +62,10 @@ def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
         return _summary(world, plan, published=not wish.dry_run)
 
 
-@contextmanager
-def _one_at_a_time(subject: Subject, console: Console) -> Iterator[None]:
+def _one_at_a_time(subject: Subject, console: Console) -> AbstractContextManager[None]:
     """Two runs at once would upload the same file: the second waits, then finds it done."""
     subject.work.mkdir(parents=True, exist_ok=True)
-    guard = FileLock(subject.work / f"{canonicalize_name(subject.name)}.lock")
-    try:
-        guard.acquire(blocking=False)
-    except Timeout:
-        console.line("waiting for another run that releases it")
-        guard.acquire()
-    try:
-        yield
-    finally:
-        guard.release()
+    return held(subject.work / f"{canonicalize_name(subject.name)}.lock", console.wait)
 
 
 def _decide(subject: Subject, wish: Wish, console: Console) -> tuple[World, Plan]:

@@ -27,15 +27,15 @@ from geowheel.context import Context, Tools, find_tools
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageError
 from geowheel.host.files import git_description, host_files
-from geowheel.host.project import Project
+from geowheel.host.project import Project, wants_prebuilt
 from geowheel.ledger import RECORD, Record
 from geowheel.native.locks import Locks, locks_at_hand
-from geowheel.native.prebuilt import prebuilt_at_hand, wants_prebuilt
+from geowheel.native.prebuilt import prebuilt_at_hand
 from geowheel.pipeline import Planned, plan, toolkit_digest
 from geowheel.runs import Request
 from geowheel.stages import STAGES, find
 from geowheel.stages.contract import load
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform, Target
 
 FORMAT: Final = 1

@@ -1,8 +1,8 @@
-"""What a stage module is: `inputs` decides and changes nothing, `run` acts and sees only inputs."""
+"""What a stage is: `inputs` decides and changes nothing, `run` acts and sees only inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
@@ -56,7 +56,7 @@ class Outcome:
 
 
 class StageModule(Protocol):
-    """The two functions of a stage's module, and a third where its row says `rechecks`."""
+    """The two functions of a stage, and a third where its row says `rechecks`."""
 
     def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> Inputs:
         """Decide; read-only and fast."""
@@ -71,6 +71,29 @@ class StageModule(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _OfStage:
+    """A stage by its name; what acts is imported when it acts."""
+
+    name: str
+
+    def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> Inputs:
+        from . import inputs
+
+        decide: Callable[..., Inputs] = getattr(inputs, self.name)
+        return decide(context, upstream)
+
+    def run(self, inputs: Any, folder: Path, step: Step, /) -> Outcome:
+        return cast("Outcome", self.module.run(inputs, folder, step))
+
+    def check(self, inputs: Any, record: Record, step: Step, /) -> str | None:
+        return cast("str | None", self.module.check(inputs, record, step))
+
+    @property
+    def module(self) -> Any:
+        return import_module(f"geowheel.stages.{self.name}")
+
+
 def load(stage: Stage) -> StageModule:
-    """The stage's module, imported when it is needed."""
-    return cast("StageModule", import_module(f"geowheel.stages.{stage.name}"))
+    """The functions of a stage."""
+    return _OfStage(stage.name)

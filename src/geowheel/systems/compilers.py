@@ -50,11 +50,11 @@ def find_compilers(
     return Path(found[cc] or ""), Path(found[cxx] or "")
 
 
-def ask(compiler: Path, *arguments: str, environ: Mapping[str, str], text: str = "") -> str:
+def ask(compiler: Path, *arguments: str, environ: Mapping[str, str]) -> str:
     """What a compiler prints; empty where it fails."""
     return subprocess.run(
-        [compiler, *arguments], env=isolated_environment(environ), input=text, capture_output=True,
-        text=True, check=False, timeout=30,
+        [compiler, *arguments], env=isolated_environment(environ), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=30,
     ).stdout  # fmt: skip
 
 

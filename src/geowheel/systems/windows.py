@@ -10,10 +10,6 @@ from geowheel.errors import MachineError
 from geowheel.targets import Platform, Target
 
 from .contract import PrefixLayout, Toolchain
-from .delvewheel_repair import bundle_extras as bundle_extras
-from .delvewheel_repair import forcing as forcing
-from .delvewheel_repair import repair as repair
-from .delvewheel_repair import tool_versions as tool_versions
 
 LAYOUT: Final = PrefixLayout(
     # Only administrators can create a folder there. Short, as the placeholders of Windows are.
