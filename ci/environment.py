@@ -24,6 +24,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -386,8 +387,9 @@ else:
         return True
 
 
-def launch(module: str, *arguments: str) -> int:
-    """Becomes `python -m MODULE ARGUMENTS` of the tool environment; an exit code if it cannot."""
+def launch(*arguments: str) -> int:
+    """Becomes `python ARGUMENTS` of the tool environment; an exit code if it cannot."""
+    began = time.time()
     try:
         python = ensure()
     except ToolEnvironmentError as error:
@@ -397,8 +399,15 @@ def launch(module: str, *arguments: str) -> int:
         _say("interrupted; the next run makes the tool environment anew")
         return 130
     # -I: neither the folder this was started in nor PYTHONPATH may offer another nox (ci/nox.py).
-    argv = [str(python), "-I", "-m", module, *arguments]
+    argv = [str(python), "-I", *arguments]
     env = dict(os.environ)
+    # For geowheel: how a person has to spell its sessions, and since when that person waits.
+    name = Path(sys.executable).name
+    typed = [
+        name if shutil.which(name) else sys.executable,
+        str(Path(sys.argv[0]).with_name("nox.py")),
+    ]
+    env.update(GEOWHEEL_LAUNCHER=shlex.join(typed), GEOWHEEL_STARTED=str(began))
     if env.get("GEOWHEEL_CACHE"):  # nox changes its folder
         env["GEOWHEEL_CACHE"] = str(Path(env["GEOWHEEL_CACHE"]).absolute())
     sys.stdout.flush()

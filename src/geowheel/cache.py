@@ -88,7 +88,7 @@ def show(folder: Path, console: Console) -> dict[str, Any]:
           megabytes(r["bytes"]), _between(r)] for r in rows],
     )  # fmt: skip
     total = sum(item.size for item in items)
-    console.line(f"{megabytes(total)}; what was not used lately goes with: geowheel cache prune")
+    console.result(f"{megabytes(total)}; what was not used lately goes with `geowheel cache prune`")
     return {"folder": str(folder), "kinds": rows, "bytes": total}
 
 
@@ -107,12 +107,12 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
           f"{_days(now, i.used)} d ago"] for i in old],
     )  # fmt: skip
     total = sum(item.size for item in old)
-    console.line(f"{len(old)} entries, {megabytes(total)}")
+    console.result(f"{len(old)} entries, {megabytes(total)}")
     gone = [item for item in old if _remove(item, now, age)] if remove else []
     if not remove and old:
-        console.line("nothing was removed: add --yes to do it", style="yellow")
+        console.result("nothing was removed: add --yes to do it")
     elif remove:
-        console.line(f"removed {len(gone)}, {megabytes(sum(item.size for item in gone))} freed")
+        console.result(f"removed {len(gone)}, {megabytes(sum(item.size for item in gone))} freed")
     return {
         "old": [str(item.path) for item in old],
         "bytes": total,

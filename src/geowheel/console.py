@@ -1,12 +1,13 @@
-"""What a person sees: a header, steps with elapsed time, what goes on, the end table; on stderr.
+"""What a person sees: results on standard output; on standard error what leads to them.
 
-Standard output stays free for `--json`.
+With --json the JSON text is all that is on standard output.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from .credentials import redact
 from .errors import GeowheelError
 from .kept import PREFIX, Kept
 from .screen import Screen
+from .spelling import STARTED, Spelling
+from .tables import table_lines
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -104,14 +107,38 @@ def _failed_first(futures: Sequence[Future[Made]]) -> Sequence[Future[Made]]:
 class Console:
     """Where all human-readable output goes."""
 
-    def __init__(self, *, logs: Path, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        quiet: bool = False,
+        json: bool = False,
+        spelling: Spelling = Spelling(),  # noqa: B008 - frozen
+    ) -> None:
         self.screen = Screen(quiet=quiet)
-        self.quiet = quiet
         self.logs = logs
+        self._results = not quiet and not json
+        self._spelling = spelling
+        self._began = float(os.environ.get(STARTED) or time.time())
+
+    def whole_run(self) -> str:
+        """The time since a person gave the command: what started geowheel is a part of it."""
+        return seconds(time.time() - self._began)
+
+    def shown(self, text: str) -> str:
+        """The text without secrets, and with commands as they are to be typed here."""
+        return redact(self._spelling.of(text))
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
         """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
-        self.screen.line(redact(text), style)
+        self.screen.line(self.shown(text), style)
+
+    def result(self, text: str = "") -> None:
+        """One line of what was asked for, on standard output."""
+        if self._results:
+            with self.screen.clear():
+                sys.stdout.write(self.shown(text) + "\n")
+                sys.stdout.flush()
 
     def wait(self, text: str) -> None:
         """What is waited for, in a line."""
@@ -163,19 +190,16 @@ class Console:
         self.screen.now(redact(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of plain text."""
-        from rich.console import Console as Rich  # a run without tables does without it
-        from rich.table import Table
+        """A table of what was asked for, on standard output."""
+        width = shutil.get_terminal_size().columns if _has_width() else None
+        shown = [[self.shown(cell) for cell in row] for row in rows]
+        for line in table_lines(title, columns, shown, width):
+            self.result(line)
 
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for name in columns:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*map(redact, row))
-        with self.screen.clear():
-            shown = Rich(stderr=True, quiet=self.quiet, highlight=False, markup=False, emoji=False)
-            shown.print()
-            shown.print(table)
+
+def _has_width() -> bool:
+    """Whether standard output is a terminal, or somebody said how wide it is."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def elapsed(start: float) -> str:

@@ -63,7 +63,7 @@ def status(
             for w in wheels
         ],
     )
-    console.line("what would run now: nox -s plan", style="dim")
+    console.result("what would run now: `geowheel plan`")
     return {"targets": rows, "dist": wheels}
 
 
@@ -83,8 +83,8 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
         freed += _size(path)
         # Renamed first: a kill in between must not leave a record without its files.
         remove_kept(path.rename(path.with_name(f".{path.name}-old")))
-        console.line(f"removed {path.relative_to(project.root)}")
-    console.line(f"{len(gone)} folders, {megabytes(freed)} freed")
+        console.result(f"removed {path.relative_to(project.root)}")
+    console.result(f"{len(gone)} folders, {megabytes(freed)} freed")
     return {"removed": [str(path) for path in gone], "bytes": freed}
 
 

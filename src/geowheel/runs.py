@@ -88,6 +88,7 @@ def run(request: Request, console: Console) -> dict[str, Any]:
         sizes = request.goals == ("size",)
         show_table(request.project, request.wheels, finished, console, sizes=sizes)
     show_lab(finished, console)
+    console.line(f"the whole run took {console.whole_run()}", style="dim")
     error = failure_of(finished)
     if error is not None:
         error.add_note(json.dumps(summary))
@@ -119,11 +120,11 @@ def show_plan(request: Request, console: Console) -> dict[str, Any]:
     rows: list[dict[str, str]] = []
     for target in request.targets:
         locks = locks_at_hand(request.project, target.platform)
-        console.header(f"{target}  {request.project.host.name}")
+        console.result(f"{target}  {request.project.host.name}")
         if locks is None:
             rows += _plan_without_locks(request, target)
         else:
-            console.line(f"  native stack: {locks.source.words}")
+            console.result(f"  native stack: {locks.source.words}")
             rows += _plan_with_locks(request, target, locks, tools[target], console)
         console.table(
             "plan",
@@ -181,9 +182,9 @@ def _plan_with_locks(
     planned = plan(_goals_of(request, context), context, request.ledger)
     for item in planned:
         if item.stage.name == "repair" and item.record and item.record.facts["floor"]:
-            console.line(f"  floor: {floor_words(item.record)}")
+            console.result(f"  floor: {floor_words(item.record)}")
     if tools.toolchain is not None:
-        console.line(f"  toolchain: {tools.toolchain.describe()}")
+        console.result(f"  toolchain: {tools.toolchain.describe()}")
     return [
         {"target": str(target), "stage": item.stage.name, "subject": item.subject,
          "action": item.action, "why": item.why}
@@ -283,7 +284,7 @@ def _goals_of(request: Request, context: Context) -> tuple[str, ...]:
             f"{context.target.platform}",
             where=str(context.target),
             fix="run this on a machine of that platform, with `--wheel`'s file from dist/; "
-            "`nox -s matrix` says what can be done where",
+            "`geowheel matrix` says what can be done where",
         )
     return goals
 
@@ -323,7 +324,7 @@ def _hand_over(request: Request, record: Record) -> None:
                 f"the repaired wheel has sha256 {actual}, its record says {wheel.sha256}",
                 where=str(wheel.path),
                 cause="the work folder was changed, or the disk is failing",
-                fix="run it again with --verify (after `--` with nox), which makes it anew",
+                fix="run `geowheel wheel --verify`, which makes it anew",
             )
         part.replace(goal)
 

@@ -90,7 +90,7 @@ def not_passed(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         probe
         for probe in summary["probes"]
-        if not probe["passed"] and probe["detail"] != "not run: not in this libgdal"
+        if not probe["passed"] and probe["detail"] != "not run: no such driver"
     ]
 
 

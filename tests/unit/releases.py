@@ -144,7 +144,7 @@ class Planted:
     ) -> Record:
         probes = [
             {"name": "version", "passed": True, "detail": "3.10.2"},
-            {"name": "driver HDF4", "passed": None, "detail": "not run: not in this libgdal"},
+            {"name": "driver HDF4", "passed": None, "detail": "not run: no such driver"},
             {"name": "proj.db", "passed": passed, "detail": "found" if passed else "not found"},
         ]
         offer = {"package": "libgdal-hdf4", "drivers": ["HDF4"], "in_stack": False}

@@ -64,7 +64,7 @@ class Origins:
                 what=f"{path} is in the wheel, but no package of the native stack owns {source}",
                 where=source,
                 cause="it was put into the prefix by hand, or an older geowheel placed it",
-                fix="run `nox -s fetch`, which places the prefix anew when it was changed",
+                fix="run `geowheel fetch`, which places the prefix anew when it was changed",
             )
             for path, source in sorted(sources.items())
             if source not in owners

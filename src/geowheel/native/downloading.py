@@ -254,7 +254,7 @@ def _wrong_bytes(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
         what=f"{_names(every)}: wrong bytes: {'; '.join(reasons)}",
         where=every[0].url,
         cause="the package was rebuilt under the same name, or the mirror is damaged",
-        fix="check the mirror; if the change is meant, run `nox -s lock`",
+        fix="check the mirror; if the change is meant, run `geowheel lock`",
     )
 
 
@@ -269,7 +269,7 @@ def _not_there(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
         what=what,
         where=every[0].url,
         cause="the channel or mirror lacks it, or cannot be reached from here",
-        fix="name a mirror with GEOWHEEL_MIRRORS=URL=PLACE, or run `nox -s lock` for what the "
+        fix="name a mirror with GEOWHEEL_MIRRORS=URL=PLACE, or run `geowheel lock` for what the "
         "channel offers now; what did arrive is kept",
     )
 

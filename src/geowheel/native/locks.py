@@ -110,7 +110,7 @@ def _no_lock(project: Project) -> LockError:
     return LockError(
         "there is no lock",
         where=str(project.manifest.lock_path),
-        fix="run `nox -s lock` and commit pixi.lock",
+        fix="run `geowheel lock` and commit pixi.lock",
     )
 
 
@@ -125,7 +125,7 @@ def _frozen(project: Project) -> LockError:
     return LockError(
         "no lock is committed, and --frozen forbids solving",
         where=str(project.manifest.lock_path),
-        fix="run `nox -s lock` where the channel can be reached, and commit pixi.lock",
+        fix="run `geowheel lock` where the channel can be reached, and commit pixi.lock",
     )
 
 
@@ -205,7 +205,9 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
     try:
         return _checked(project, platform, path, conda_lock.ENVIRONMENT)
     except LockError as error:
-        fix = "lock again with conda-lock; or remove the file and run `nox -s lock` for a pixi.lock"
+        fix = (
+            "lock again with conda-lock; or remove the file and run `geowheel lock` for a pixi.lock"
+        )
         raise LockError([replace(fault, fix=fix) for fault in error.faults]) from None
 
 
@@ -224,7 +226,7 @@ def _checked(project: Project, platform: Platform, path: Path, environment: str)
             f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
             where=str(path),
             cause="the channels were edited after the lock was made",
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
     stack = native_stack(every, platform, project.config.wanted_packages, path)
     elsewhere = {item.name for item in spec.specs if item.from_source}
@@ -409,7 +411,7 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
             where=str(path),
             cause=f"pixi.lock has GDAL {wanted.gdal_version}; or pythons, requirements or "
             "platforms were edited since it was made",
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
     return Locks(
         stack=native.stack,

@@ -82,14 +82,14 @@ def _committed(target: Target, locks: Locks) -> Package:
             f"no prebuilt bindings for {target} can be in it",
             where=str(locks.path),
             cause="conda-lock's format has one environment, each interpreter needs its own",
-            fix="remove it and run `nox -s lock` for a pixi.lock, or compile the bindings",
+            fix="remove it and run `geowheel lock` for a pixi.lock, or compile the bindings",
         )
     if lock.environment(name) is None:
         raise LockError(
             f"no environment {name!r} with prebuilt bindings for {target}",
             where=str(locks.path),
             cause="a lock has one environment for each interpreter whose bindings are prebuilt",
-            fix="add it to pixi.toml, then run `nox -s lock`:\n" + _snippet(target),
+            fix="add it to pixi.toml, then run `geowheel lock`:\n" + _snippet(target),
         )
     return _fitting(records(lock, name, target.platform, locks.path), target, locks, locks.path)
 
@@ -129,13 +129,13 @@ def _fitting(every: Sequence[RepoDataRecord], target: Target, locks: Locks, path
         raise LockError(
             f"the environment has no package {BINDINGS} for {target}",
             where=str(path),
-            fix="add it to pixi.toml, then run `nox -s lock`:\n" + _snippet(target),
+            fix="add it to pixi.toml, then run `geowheel lock`:\n" + _snippet(target),
         )
     if library is None or library.sha256 != wanted.sha256:
         raise LockError(
             f"the bindings for {target} are locked with {library}, the native stack has {wanted}",
             where=str(path),
             cause="their environments were solved apart",
-            fix="give both one solve-group in pixi.toml, then run `nox -s lock`",
+            fix="give both one solve-group in pixi.toml, then run `geowheel lock`",
         )
     return bindings

@@ -107,6 +107,24 @@ def words(drivers: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, An
     return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, beyond))}"
 
 
+def probe_words(probes: Sequence[Mapping[str, Any]]) -> str:
+    """`35 passed, 1 not run (PMTiles: no such driver)`: what the probes of a wheel came to."""
+    parts = [f"{sum(1 for probe in probes if probe['passed'])} passed"]
+    for result, word in ((False, "FAILED"), (None, "not run")):
+        found = [probe for probe in probes if probe["passed"] is result]
+        why = "; ".join(_reason(probe) for probe in found[:3])
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        parts += [f"{len(found)} {word} ({why}{more})"] if found else []
+    return ", ".join(parts)
+
+
+def _reason(probe: Mapping[str, Any]) -> str:
+    """A probe by its name; of one that was not run, why."""
+    name = str(probe["name"]).removeprefix("driver ")
+    detail = str(probe.get("detail", "")).removeprefix("not run: ")
+    return f"{name}: {detail}" if probe["passed"] is None and detail else name
+
+
 def package_of(driver: str) -> str | None:
     """conda-forge's package that has a driver as a plugin; None where libgdal-core may have it."""
     return next((name for name, there in _known_packages().items() if driver in there), None)

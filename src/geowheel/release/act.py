@@ -52,9 +52,9 @@ def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
             raise ReleaseError(faults)
         write_whole(subject.dist / SUMS, sums_of(plan.files))
         if plan.published:
-            console.line(f"{world.name} {world.version} is published: nothing to do")
+            console.result(f"{world.name} {world.version} is published: nothing to do")
         elif wish.dry_run:
-            console.line("this was a dry run: no tag was made, nothing was uploaded")
+            console.result("this was a dry run: no tag was made, nothing was uploaded")
         else:
             _publish(subject, world, plan, journal, console)
         if not wish.dry_run and (wish.push or not plan.published):
@@ -137,7 +137,7 @@ def _publish(
         journal = journal.with_uploaded(
             Uploaded(filename=file.filename, sha256=file.sha256, index=index.name, time=_now())
         )
-    console.line(f"{world.name} {world.version} is published on {index.name}", style="green")
+    console.result(f"{world.name} {world.version} is published on {index.name}")
 
 
 def _upload(subject: Subject, index: Index, file: File, step: Step) -> None:
@@ -153,7 +153,7 @@ def _push(subject: Subject, world: World, console: Console, *, push: bool) -> No
     """The command that makes the tag known, run only where it was asked for."""
     command = push_command(world.tag)
     if not push:
-        console.line(f"the tag is local; to push it: {shlex.join(command)}")
+        console.result(f"the tag is local; to push it: {shlex.join(command)}")
         return
     environ = subject.machine.environ
     with console.step("push", world.tag, logs="release/push") as step:

@@ -474,7 +474,7 @@ def _show(items: Sequence[Item], console: Console, *, changed: bool) -> None:
     ]  # fmt: skip
     console.table("collected", ["target", "stage", "", "sha256 of the wheel", "from"], rows)
     if not changed:
-        console.line("all of it was here already")
+        console.result("all of it was here already")
     for words in sorted(
         {
             words
@@ -483,9 +483,7 @@ def _show(items: Sequence[Item], console: Console, *, changed: bool) -> None:
             if not item.export.origin.committed
         }
     ):
-        console.line(
-            f"native stack: {words}; not from a committed lock, so not for release", style="yellow"
-        )
+        console.result(f"native stack: {words}; not from a committed lock, so not for release")
 
 
 def _from(export: Export) -> str:

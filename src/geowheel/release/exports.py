@@ -194,12 +194,12 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     described = _description(request.project, locks, items, folder)
     _write(described, items, folder)
     for item in items:
-        console.line(f"{item.target}: {only_wheel(item.wheel).path.name}")
+        console.result(f"{item.target}: {only_wheel(item.wheel).path.name}")
         for verdict in item.verdicts:
-            console.line(f"  {verdict.stage}: passed")
+            console.result(f"  {verdict.stage}: passed")
         for reason in item.left_out:
-            console.line(f"  without {reason}", style="yellow")
-    console.line(f"for `geowheel collect`: {folder}")
+            console.result(f"  without {reason}")
+    console.result(f"for `geowheel collect`: {folder}")
     return {"folder": str(folder), "targets": [str(item.target) for item in items]}
 
 

@@ -17,7 +17,7 @@ from geowheel.machine.environments import isolated_environment
 from geowheel.machine.process import Result, tail
 from geowheel.machine.python_environments import make_environment, pip_install
 from geowheel.native.linker import read_native_manifest
-from geowheel.payload.drivers import Driver, facts, not_in_wheel, read_drivers
+from geowheel.payload.drivers import Driver, facts, not_in_wheel, probe_words, read_drivers
 
 from .contract import Outcome
 from .fetch import download_wanted
@@ -45,9 +45,8 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         probes += more
         host = _host_tests(inputs, python, place, step)
     failed = [probe for probe in probes if probe["passed"] is False]
-    good = sum(1 for probe in probes if probe["passed"])
     step.say(
-        f"{good} of {len(probes)} probes passed"
+        f"probes: {probe_words(probes)}"
         + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else "")
         + (f", under {inputs.interpreter.emulator}" if inputs.interpreter.emulator else "")
     )
@@ -61,7 +60,11 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         **facts(drivers, offers),
     }
     (folder / "test.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    passed = good > 0 and not failed and (not host or bool(host["passed"]))
+    passed = (
+        any(probe["passed"] for probe in probes)
+        and not failed
+        and (not host or bool(host["passed"]))
+    )
     return Outcome(facts=found, passed=passed)
 
 

@@ -279,7 +279,7 @@ class _Stack:
                     what=f"{name} is a link to {real}, which must not get into a wheel",
                     where=str(self.files[name]),
                     cause="it was put into the prefix by hand",
-                    fix="run `nox -s fetch`, which places the prefix anew when it was changed",
+                    fix="run `geowheel fetch`, which places the prefix anew when it was changed",
                 )
 
 

@@ -30,7 +30,7 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
             f"no compiler for {platform}: {' and '.join(names)} would have to be a Mac's clang",
             cause=f"{cxx} compiles for {target}" if target else "they are not on PATH",
             fix="on a Mac, run `xcode-select --install`; elsewhere take the channel's own bindings "
-            "with --bindings prebuilt (after `--` with nox)",
+            "with `geowheel wheel --bindings prebuilt`",
         )
     machine = ("-arch", platform.architecture, f"-mmacosx-version-min={OLDEST[platform]}")
     return Toolchain(

@@ -35,7 +35,7 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     raise MachineError(
         f"bindings for {platform} cannot be compiled yet",
         cause="geowheel knows gcc and clang, and they cannot build for Microsoft's C++ runtime",
-        fix="take the channel's own with --bindings prebuilt (after `--` with nox), or "
+        fix="take the channel's own with `geowheel wheel --bindings prebuilt`, or "
         'bindings = "prebuilt" in [tool.geowheel]',
     )
 

@@ -36,7 +36,7 @@ def read_report(
             f"there is no wheel of {project.host.name} to report on",
             where=str(project.dist),
             cause="nothing was built here yet, or dist/ was emptied",
-            fix=f"make one: nox -s wheel-{project.config.pythons[0]}",
+            fix=f"make one: `geowheel wheel --python {project.config.pythons[0]}`",
         )
     ledger = Ledger(folder=project.work, host=project.host.name)
     wheels = [_wheel(path, project, ledger, earlier or {}) for path in paths]

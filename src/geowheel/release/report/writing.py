@@ -58,8 +58,8 @@ def report(
     for wheel in made.wheels:
         states = ", ".join(f"{verdict.stage} {verdict.state}" for verdict in wheel.verdicts)
         unknown = "" if wheel.recorded else "; NO RECORD names it"
-        console.line(f"{wheel.file}: {megabytes(wheel.compressed)}, {states}{unknown}")
-    console.line(f"open {project.dist / PAGE} in a browser")
+        console.result(f"{wheel.file}: {megabytes(wheel.compressed)}, {states}{unknown}")
+    console.result(f"open {project.dist / PAGE} in a browser")
     return {
         "page": str(project.dist / PAGE),
         "facts": str(project.dist / FACTS),
