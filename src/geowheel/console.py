@@ -88,7 +88,7 @@ class Step:
 
     def now(self, text: str) -> None:
         """What the step is at, for whoever waits; it is not printed unless it takes seconds."""
-        self.console.now(text)
+        self.console.screen.now(text)
 
     def progress(self, title: str, total: float) -> AbstractContextManager[Callable[[float], None]]:
         """How much of `total` is done; yields the function that advances it, from any thread."""
@@ -111,12 +111,12 @@ class Console:
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
         """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
-        self.screen.line(redact(text), style)
+        self.screen.line(text, style)
 
     def wait(self, text: str) -> None:
         """What is waited for, in a line."""
         self.line(f"  {text}")
-        self.now(text)
+        self.screen.now(text)
 
     def warn(self, text: str) -> None:
         """Something that a person should not overlook."""
@@ -157,10 +157,6 @@ class Console:
                 yield Step(console=self, runner=runner)
         finally:
             runner.stop()
-
-    def now(self, text: str) -> None:
-        """What goes on, for whoever waits; it is not printed unless it takes seconds."""
-        self.screen.now(redact(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of plain text."""
