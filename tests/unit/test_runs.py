@@ -225,7 +225,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, during: Callable[[], None]) -> Non
     """Have something happen once, in the middle of the next copy."""
     whole = shutil.copy2
 
-    def copy2(source: Path, goal: Path) -> Path:
+    def copy2(source: Path, goal: Path) -> str | Path:
         monkeypatch.setattr("geowheel.runs.shutil.copy2", whole)
         Path(goal).write_bytes(b"half")
         during()
