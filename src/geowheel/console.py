@@ -91,7 +91,7 @@ class Step:
 
     def now(self, text: str) -> None:
         """What the step is at, for whoever waits; it is not printed unless it takes seconds."""
-        self.console.now(text)
+        self.console.screen.now(text)
 
     def progress(self, title: str, total: float) -> AbstractContextManager[Callable[[float], None]]:
         """How much of `total` is done; yields the function that advances it, from any thread."""
@@ -143,7 +143,7 @@ class Console:
     def wait(self, text: str) -> None:
         """What is waited for, in a line."""
         self.line(f"  {text}")
-        self.now(text)
+        self.screen.now(text)
 
     def warn(self, text: str) -> None:
         """Something that a person should not overlook."""
@@ -184,10 +184,6 @@ class Console:
                 yield Step(console=self, runner=runner)
         finally:
             runner.stop()
-
-    def now(self, text: str) -> None:
-        """What goes on, for whoever waits; it is not printed unless it takes seconds."""
-        self.screen.now(redact(text))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of what was asked for, on standard output."""

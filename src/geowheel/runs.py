@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 import tempfile
@@ -306,11 +307,9 @@ def _hand_over(request: Request, record: Record) -> None:
     """Put the repaired wheel where it goes with one rename, unless the same bytes are there."""
     wheel = only_wheel(record)
     goal = request.wheels / wheel.path.name
-    if goal.is_file() and _looks_like(goal, wheel.path):
-        return
-    if goal.is_file() and sha256_file(goal) == wheel.sha256:
+    if goal.is_file() and filecmp.cmp(goal, wheel.path):  # by size and time, or else by content
         with suppress(OSError):  # it may be somebody else's
-            shutil.copystat(wheel.path, goal)
+            shutil.copystat(wheel.path, goal)  # the next run need not read them
         return
     request.wheels.mkdir(parents=True, exist_ok=True)
     # A folder of its own: another run may be putting the same wheel there at this moment. A
@@ -327,12 +326,6 @@ def _hand_over(request: Request, record: Record) -> None:
                 fix="run `geowheel wheel --verify`, which makes it anew",
             )
         part.replace(goal)
-
-
-def _looks_like(copy: Path, wheel: Path) -> bool:
-    """Whether nobody changed the copy since it was made, by its size and time."""
-    ours, theirs = copy.stat(), wheel.stat()
-    return (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
 
 
 def retire(project: Project, ledger: Ledger, current: Record, console: Console) -> None:

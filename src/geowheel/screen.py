@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from .credentials import redact
+
 TICK: Final = 0.5  # seconds between two looks
 SILENCE: Final = 4.0  # seconds: with a late tick it is still less than five
 _ERASE: Final = "\r\x1b[K"
@@ -54,9 +56,11 @@ class Screen:
 
     def line(self, text: str, style: str | None = None) -> None:
         """One line of plain text, above what goes on."""
-        code = _STYLES.get(style or "") if _colours() else None
+        text = redact(text)
         with self.clear():
-            self._write((text if code is None else f"\x1b[{code}m{text}\x1b[0m") + "\n")
+            if style and _colours():
+                text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+            self._write(f"{text}\n")
 
     @contextmanager
     def clear(self) -> Iterator[None]:
@@ -103,7 +107,7 @@ class Screen:
     def now(self, words: str) -> None:
         """What goes on from now; shown only where it takes long."""
         if self._activities:
-            self._activities[-1].words = words
+            self._activities[-1].words = redact(words)
 
     def tick(self) -> None:
         """Renew the line on a terminal; elsewhere print one if nothing was printed lately."""
@@ -138,15 +142,12 @@ class Screen:
 
 def fitted(text: str, columns: int) -> str:
     """As much of the text as fits into so many columns, without what would move the cursor."""
-    shown, width = "", 0
-    for character in text:
-        if unicodedata.combining(character) or not character.isprintable():
-            continue
-        width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if width > columns:
-            break
-        shown += character
-    return shown
+    return "".join(c if c.isprintable() and _is_narrow(c) else "?" for c in text)[:columns]
+
+
+def _is_narrow(character: str) -> bool:
+    wide = unicodedata.east_asian_width(character) in "WF"
+    return not wide and not unicodedata.combining(character)
 
 
 def _whole_seconds(amount: float) -> str:
@@ -163,9 +164,8 @@ def _rewrites() -> bool:
 
 def _colours() -> bool:
     """https://no-color.org and https://force-color.org."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or _rewrites()
+    asked = bool(os.environ.get("FORCE_COLOR")) or _rewrites()
+    return asked and not os.environ.get("NO_COLOR")
 
 
 def _columns() -> int:

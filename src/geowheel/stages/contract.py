@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from geowheel.digest import Tree, digest
@@ -71,29 +73,12 @@ class StageModule(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _OfStage:
-    """A stage by its name; what acts is imported when it acts."""
-
-    name: str
-
-    def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> Inputs:
-        from . import inputs
-
-        decide: Callable[..., Inputs] = getattr(inputs, self.name)
-        return decide(context, upstream)
-
-    def run(self, inputs: Any, folder: Path, step: Step, /) -> Outcome:
-        return cast("Outcome", self.module.run(inputs, folder, step))
-
-    def check(self, inputs: Any, record: Record, step: Step, /) -> str | None:
-        return cast("str | None", self.module.check(inputs, record, step))
-
-    @property
-    def module(self) -> Any:
-        return import_module(f"geowheel.stages.{self.name}")
-
-
 def load(stage: Stage) -> StageModule:
-    """The functions of a stage."""
-    return _OfStage(stage.name)
+    """The functions of a stage: what decides is in one module, what acts is imported to act."""
+    from . import inputs
+
+    def act(name: str, *given: Any) -> Any:
+        return getattr(import_module(f"geowheel.stages.{stage.name}"), name)(*given)
+
+    functions = {name: partial(act, name) for name in ("run", "check")}
+    return cast("StageModule", SimpleNamespace(inputs=getattr(inputs, stage.name), **functions))
