@@ -21,7 +21,7 @@ from geowheel.contents.leaks import (
     prefix_strings,
 )
 from geowheel.contents.leftovers import check_leftovers
-from geowheel.contents.licences import LicenceGate
+from geowheel.contents.licenses import LicenseGate
 from geowheel.context import Context
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
@@ -50,8 +50,9 @@ class RepairInputs(Inputs):
     prebuilt: Package | None
     """The conda package that the bindings are from, where they are not compiled."""
     refuse: tuple[str, ...] | None
-    """Patterns of licences; None: the usual ones."""
+    """Patterns of licenses; None: the usual ones."""
     accept: tuple[str, ...]
+    """Patterns of packages. The reasons have no part in the wheel, so none in the key either."""
     locked: bool
     """Whether the native stack is from a committed lock."""
     repair_tools: Mapping[str, str]
@@ -74,7 +75,7 @@ def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         floor=config.floor.of(context.target.platform.system),
         prebuilt=context.prebuilt,
         refuse=config.licenses.refuse,
-        accept=config.licenses.accept,
+        accept=tuple(sorted(config.licenses.accept)),
         locked=context.locks.source.committed,
         repair_tools=systems.of(context.target.platform).tool_versions(
             context.target.platform, context.project.machine.environ
@@ -112,7 +113,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         places=inputs.places,
         sdist=inputs.gdal_sdist,
         prebuilt=inputs.prebuilt,
-        gate=LicenceGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
+        gate=LicenseGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )
     forcing = system.forcing(repaired, described.owners)
@@ -142,9 +143,10 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
                 }
                 for found in baked
             ],
-            "licences": {
+            "licenses": {
                 "packages": described.texts.packages,
                 "without": list(described.texts.without),
+                "restricted": [asdict(item) for item in described.restricted],
             },
         }
     )

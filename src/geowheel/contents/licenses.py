@@ -1,0 +1,261 @@
+"""Licenses of what a wheel bundles: the gate, and the texts in dist-info/licenses (PEP 639)."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import shutil
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
+
+from geowheel.console import Step
+from geowheel.errors import BuildError, Fault
+from geowheel.native.linker import LICENSES
+from geowheel.native.pixi_lock import Package
+
+from .ways import Way
+
+FOLDER: Final = "licenses/bundled"
+SUMMARY: Final = "SUMMARY.md"
+COPYLEFT: Final = ("GPL-*", "AGPL-*")
+"""Refused unless the configuration says otherwise: what it asks of the whole that it is part of."""
+OLDEST_METADATA: Final = (2, 4)  # the first version with License-File (PEP 639)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restricted:
+    """A bundled package that can only be had under a license that asks something of the whole."""
+
+    name: str
+    version: str
+    terms: tuple[str, ...]
+    """The licenses that no choice avoids."""
+    chain: tuple[str, ...]
+    drivers: tuple[str, ...]
+    """What brings it in, as `Way` has it."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} ({', '.join(self.terms)})"
+
+    @property
+    def brought_by(self) -> str:
+        """`driver PDF`, or the first step where more needs it: `through libgdal > libtiff`."""
+        if self.drivers:
+            return f"driver{'s' * (len(self.drivers) > 1)} {', '.join(self.drivers)}"
+        return ("through " if self.chain[1:] else "") + " > ".join(self.chain[:2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenseGate:
+    """What the configuration says of licenses."""
+
+    refuse: tuple[str, ...] | None
+    """Patterns of license identifiers; None: those of copyleft, and only where it matters."""
+    accept: tuple[str, ...]
+    """Patterns of package names."""
+    locked: bool
+    """Whether the native stack is from a committed lock. Another one is not for release, so there
+    the usual patterns only warn; patterns that the configuration names always refuse."""
+
+    def check(
+        self, packages: Iterable[Package], way_to: Callable[[Package], Way], step: Step
+    ) -> tuple[Restricted, ...]:
+        """Every package under copyleft or a refused license, the accepted ones among them.
+
+        Raises BuildError, or warns, for those that are not accepted.
+        """
+        refuse = COPYLEFT if self.refuse is None else self.refuse
+        every = sorted(packages, key=lambda p: p.name)
+        if self.locked or self.refuse is not None:
+            refused = _restricted(every, refuse, way_to)
+            if faults := license_faults(unaccepted(refused, self.accept)):
+                raise BuildError(faults)
+        found = _restricted(every, (*COPYLEFT, *refuse), way_to)
+        for fault in license_faults(unaccepted(found, self.accept)):
+            step.console.warn(str(fault))
+        return found
+
+
+def _restricted(
+    packages: Iterable[Package], patterns: Sequence[str], way_to: Callable[[Package], Way]
+) -> tuple[Restricted, ...]:
+    return tuple(
+        Restricted(
+            name=package.name, version=package.version, terms=tuple(sorted(terms)),
+            chain=way_to(package).chain, drivers=way_to(package).drivers,
+        )
+        for package in packages
+        if (terms := refused_in(package.license or "", patterns))
+    )  # fmt: skip
+
+
+def read_restricted(facts: Mapping[str, Any]) -> tuple[Restricted, ...]:
+    """What the facts of a record of `repair` have of them."""
+    return tuple(
+        Restricted(**row | {key: tuple(row[key]) for key in ("terms", "chain", "drivers")})
+        for row in facts.get("licenses", {}).get("restricted", [])
+    )
+
+
+def accepting(name: str, accept: Iterable[str]) -> str | None:
+    """The pattern that accepts a package of this name; None: the package is not accepted."""
+    return next((pattern for pattern in accept if fnmatch.fnmatch(name, pattern)), None)
+
+
+def unaccepted(found: Iterable[Restricted], accept: Iterable[str]) -> tuple[Restricted, ...]:
+    """Those that the configuration has to accept yet."""
+    return tuple(item for item in found if accepting(item.name, accept) is None)
+
+
+def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
+    """A line for each driver or library that brings some of them in; drivers first."""
+    groups: dict[str, list[str]] = {}
+    for item in sorted(found, key=lambda item: (not item.drivers, item.brought_by)):
+        groups.setdefault(item.brought_by, []).append(str(item))
+    return tuple(f"{brought_by}: {', '.join(items)}" for brought_by, items in groups.items())
+
+
+def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
+    """One fault for all of them, by what brings them in; none where there are none."""
+    if not found:
+        return []
+    families = sorted({term.partition("-")[0].upper() for item in found for term in item.terms})
+    layout = textwrap.TextWrapper(
+        width=78, initial_indent="  ", subsequent_indent="    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    title = f"{len(found)} of the bundled packages are under the {' or '.join(families)}:"
+    return [
+        Fault(
+            what="\n".join([title, *map(layout.fill, by_driver(found))]),
+            where=where,
+            cause="the configuration accepts none of these; until it does, no wheel with them is "
+            "released",
+            fix="leave out what brings them in, or accept each in [tool.geowheel.licenses.accept]: "
+            f'{found[0].name} = "the reason"',
+        )
+    ]
+
+
+def refused_in(expression: str, refuse: Sequence[str]) -> frozenset[str]:
+    """The refused licenses that no choice in the expression avoids; empty where one does.
+
+    What is no expression (older conda packages say `BSD 3-Clause`) counts as one license's name.
+    """
+    if not expression:
+        return frozenset()
+    try:
+        parsed = Licensing().parse(expression)
+    except ExpressionError:
+        parsed = None
+    if parsed is None:
+        return _refused([expression], refuse)
+    return _unavoidable(parsed, refuse)
+
+
+def _unavoidable(part: Any, refuse: Sequence[str]) -> frozenset[str]:
+    """Of a parsed expression: AND joins what its parts cannot avoid, OR takes its best part."""
+    arguments = getattr(part, "args", ())
+    if not arguments or not hasattr(part, "operator"):
+        return _refused([str(getattr(part, "key", part))], refuse)
+    below = [_unavoidable(argument, refuse) for argument in arguments]
+    if part.operator.strip().upper() == "OR":
+        return min(below, key=len)
+    return frozenset().union(*below)
+
+
+def _refused(names: Iterable[str], refuse: Sequence[str]) -> frozenset[str]:
+    return frozenset(
+        name
+        for name in names
+        if any(_is_under(name.upper(), pattern.upper()) for pattern in refuse)
+    )
+
+
+def _is_under(name: str, pattern: str) -> bool:
+    """An exception is there to allow what its license would not: it has to be meant by name.
+
+    libgcc's and libgomp's, for one: GPL-3.0-only WITH GCC-exception-3.1.
+    """
+    meant = " WITH " not in name or " WITH " in pattern
+    return meant and fnmatch.fnmatch(name, pattern)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """The license texts that were added to a wheel."""
+
+    packages: int
+    without: tuple[str, ...]
+    """Packages that bring no text."""
+
+
+def add_license_texts(packages: Iterable[Package], kept: Path, dist_info: Path) -> Texts:
+    """Copy each package's texts below dist-info/licenses, write the summary, name them in METADATA.
+
+    `kept` holds them by package name, as the linker left them. A text that several packages share
+    is there once.
+    """
+    goal = dist_info / FOLDER
+    goal.mkdir(parents=True)
+    known: dict[bytes, str] = {}
+    rows: list[tuple[Package, list[str]]] = []
+    for package in sorted(packages, key=lambda p: p.name):
+        folder = kept / LICENSES / package.name
+        names = []
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            content = hashlib.sha256(path.read_bytes()).digest()
+            relative = f"{package.name}/{path.relative_to(folder).as_posix()}"
+            if content not in known:
+                known[content] = relative
+                (goal / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, goal / relative)
+            names.append(known[content])
+        rows.append((package, list(dict.fromkeys(names))))
+    (goal / SUMMARY).write_text(_summary(rows), encoding="utf-8")
+    files = sorted(path.relative_to(dist_info / "licenses").as_posix()
+                   for path in goal.rglob("*") if path.is_file())  # fmt: skip
+    metadata = dist_info / "METADATA"
+    metadata.write_text(with_license_files(metadata.read_text("utf-8"), files), encoding="utf-8")
+    return Texts(
+        packages=len(rows), without=tuple(package.name for package, names in rows if not names)
+    )
+
+
+def _summary(rows: Iterable[tuple[Package, list[str]]]) -> str:
+    lines = [
+        "# Licenses of what this wheel bundles",
+        "",
+        "Each package of the native stack with a file in this wheel, under the license that it",
+        "states. The texts lie beside this file.",
+        "",
+        "| package | version | license | texts |",
+        "| --- | --- | --- | --- |",
+    ]
+    for package, names in rows:
+        texts = ", ".join(names) or "none in the package"
+        license = (package.license or "not stated").replace("|", "\\|")
+        lines.append(f"| {package.name} | {package.version} | {license} | {texts} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_license_files(metadata: str, files: Sequence[str]) -> str:
+    """METADATA with a License-File line for each file, and a version that knows them (PEP 639)."""
+    head, blank, body = metadata.partition("\n\n")
+    lines = [
+        f"Metadata-Version: {'.'.join(map(str, _at_least(line.partition(':')[2].strip())))}"
+        if line.lower().startswith("metadata-version:")
+        else line
+        for line in head.rstrip("\n").split("\n")
+    ]
+    lines += [f"License-File: {name}" for name in files]
+    return "\n".join(lines) + ("\n\n" + body if blank else "\n")
+
+
+def _at_least(version: str) -> tuple[int, ...]:
+    return max(tuple(map(int, version.split("."))), OLDEST_METADATA)
