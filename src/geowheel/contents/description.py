@@ -21,7 +21,7 @@ from .licenses import LicenseGate, Restricted, Texts, add_license_texts
 from .origins import Origin, Origins, license_holder
 from .sbom import FILE_NAME, Subject, sbom
 from .sbom import FOLDER as SBOMS
-from .ways import find_ways, way_to
+from .ways import find_ways
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,8 @@ def describe(
     for path, origin in origins.items():
         if (holder := license_holder(origin, manifest)) is not None:
             files.setdefault(holder, []).append(path)
-    ways = find_ways(
-        repaired, places.plugins, {path: origin.name for path, origin in origins.items()}
-    )
-    restricted = gate.check(files, lambda package: way_to(files[package], ways), step)
+    ways = find_ways(repaired, places.plugins, {p: origin.name for p, origin in origins.items()})
+    restricted = gate.check(files, ways, step)
     texts = add_license_texts(files, fetched, dist_info)
     if texts.without:
         step.say(f"no license text in the packages of {', '.join(texts.without)}")

@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,15 @@ from geowheel.errors import BuildError, Fault
 from geowheel.native.linker import LICENSES
 from geowheel.native.pixi_lock import Package
 
-from .ways import Way
+from .ways import Way, brought_by
 
 FOLDER: Final = "licenses/bundled"
 SUMMARY: Final = "SUMMARY.md"
 COPYLEFT: Final = ("GPL-*", "AGPL-*")
 """Refused unless the configuration says otherwise: what it asks of the whole that it is part of."""
+UNSETTLED: Final = (
+    "under the GPL or a refused license, without a reason in [tool.geowheel.licenses.accept]"
+)
 OLDEST_METADATA: Final = (2, 4)  # the first version with License-File (PEP 639)
 
 
@@ -33,21 +36,12 @@ class Restricted:
 
     name: str
     version: str
-    terms: tuple[str, ...]
+    terms: str
     """The licenses that no choice avoids."""
-    chain: tuple[str, ...]
-    drivers: tuple[str, ...]
-    """What brings it in, as `Way` has it."""
+    brought_by: str
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version} ({', '.join(self.terms)})"
-
-    @property
-    def brought_by(self) -> str:
-        """`driver PDF`, or the first step where more needs it: `through libgdal > libtiff`."""
-        if self.drivers:
-            return f"driver{'s' * (len(self.drivers) > 1)} {', '.join(self.drivers)}"
-        return ("through " if self.chain[1:] else "") + " > ".join(self.chain[:2])
+        return f"{self.name} {self.version} ({self.terms})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,43 +57,33 @@ class LicenseGate:
     the usual patterns only warn; patterns that the configuration names always refuse."""
 
     def check(
-        self, packages: Iterable[Package], way_to: Callable[[Package], Way], step: Step
+        self, packages: Mapping[Package, Iterable[str]], ways: Mapping[str, list[Way]], step: Step
     ) -> tuple[Restricted, ...]:
-        """Every package under copyleft or a refused license, the accepted ones among them.
+        """All that are under copyleft or a refused license; `packages` have their files.
 
         Raises BuildError, or warns, for those that are not accepted.
         """
         refuse = COPYLEFT if self.refuse is None else self.refuse
-        every = sorted(packages, key=lambda p: p.name)
-        if self.locked or self.refuse is not None:
-            refused = _restricted(every, refuse, way_to)
-            if faults := license_faults(unaccepted(refused, self.accept)):
-                raise BuildError(faults)
-        found = _restricted(every, (*COPYLEFT, *refuse), way_to)
-        for fault in license_faults(unaccepted(found, self.accept)):
+        refused = [p.name for p in packages if refused_in(p.license or "", refuse)]
+        found = tuple(
+            Restricted(name=package.name, version=package.version, terms=", ".join(sorted(terms)),
+                       brought_by=brought_by(files, ways))
+            for package, files in sorted(packages.items(), key=lambda item: item[0].name)
+            if (terms := refused_in(package.license or "", (*COPYLEFT, *refuse)))
+        )  # fmt: skip
+        unsettled = unaccepted(found, self.accept)
+        strict = self.locked or self.refuse is not None
+        fatal = [item for item in unsettled if strict and item.name in refused]
+        if fatal:
+            raise BuildError(license_faults(fatal))
+        for fault in license_faults(unsettled):
             step.console.warn(str(fault))
         return found
 
 
-def _restricted(
-    packages: Iterable[Package], patterns: Sequence[str], way_to: Callable[[Package], Way]
-) -> tuple[Restricted, ...]:
-    return tuple(
-        Restricted(
-            name=package.name, version=package.version, terms=tuple(sorted(terms)),
-            chain=way_to(package).chain, drivers=way_to(package).drivers,
-        )
-        for package in packages
-        if (terms := refused_in(package.license or "", patterns))
-    )  # fmt: skip
-
-
 def read_restricted(facts: Mapping[str, Any]) -> tuple[Restricted, ...]:
     """What the facts of a record of `repair` have of them."""
-    return tuple(
-        Restricted(**row | {key: tuple(row[key]) for key in ("terms", "chain", "drivers")})
-        for row in facts.get("licenses", {}).get("restricted", [])
-    )
+    return tuple(Restricted(**row) for row in facts.get("licenses", {}).get("restricted", []))
 
 
 def accepting(name: str, accept: Iterable[str]) -> str | None:
@@ -113,33 +97,28 @@ def unaccepted(found: Iterable[Restricted], accept: Iterable[str]) -> tuple[Rest
 
 
 def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
-    """A line for each driver or library that brings some of them in; drivers first."""
+    """A line for each driver or library that brings some of them in."""
     groups: dict[str, list[str]] = {}
-    for item in sorted(found, key=lambda item: (not item.drivers, item.brought_by)):
+    for item in found:
         groups.setdefault(item.brought_by, []).append(str(item))
-    return tuple(f"{brought_by}: {', '.join(items)}" for brought_by, items in groups.items())
+    return tuple(f"{what}: {', '.join(items)}" for what, items in sorted(groups.items()))
 
 
 def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
     """One fault for all of them, by what brings them in; none where there are none."""
     if not found:
         return []
-    families = sorted({term.partition("-")[0].upper() for item in found for term in item.terms})
-    layout = textwrap.TextWrapper(
-        width=78, initial_indent="  ", subsequent_indent="    ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
-    title = f"{len(found)} of the bundled packages are under the {' or '.join(families)}:"
+    lines = [f"bundled packages {UNSETTLED}: {len(found)}"]
+    lines += [f"  {line}" for line in by_driver(found)]
     return [
         Fault(
-            what="\n".join([title, *map(layout.fill, by_driver(found))]),
+            what="\n".join(textwrap.fill(line, 80, subsequent_indent="    ",
+                                         break_on_hyphens=False) for line in lines),
             where=where,
-            cause="the configuration accepts none of these; until it does, no wheel with them is "
-            "released",
-            fix="leave out what brings them in, or accept each in [tool.geowheel.licenses.accept]: "
-            f'{found[0].name} = "the reason"',
+            cause="no wheel with them is released before somebody has decided",
+            fix=f'leave out what brings them in, or accept each: {found[0].name} = "the reason"',
         )
-    ]
+    ]  # fmt: skip
 
 
 def refused_in(expression: str, refuse: Sequence[str]) -> frozenset[str]:

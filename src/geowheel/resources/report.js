@@ -143,7 +143,7 @@
     row(list, "installed", amount(part.size));
     row(list, "files", String(part.files));
     row(list, "mostly", part.kind);
-    if (part.licence) row(list, "licence", part.licence);
+    if (part.licence) row(list, "license", part.licence);
     const files = make("ul");
     for (const [path, packed] of part.largest) {
       const item = make("li");
@@ -240,11 +240,8 @@
 
   function filterDrivers() {
     const words = wordsOf(find("driver-filter"));
-    const kind = radio("kind");
-    const wanted = (item) =>
-      holds(item.querySelector(".name"), words) &&
-      (!kind || item.dataset.kinds.split(" ").includes(kind));
-    filter([...find("driver-list").children], wanted, find("driver-count"), "drivers");
+    const rows = [...find("driver-list").children];
+    filter(rows, (item) => holds(item, words), find("driver-count"), "drivers");
   }
 
   function filterPackages() {
@@ -263,7 +260,6 @@
     for (const button of document.querySelectorAll('input[name="measure"]')) {
       on(button, "change", () => { Object.assign(view, { measure: radio("measure"), chosen: 0 }); draw(); });
     }
-    for (const button of document.querySelectorAll('input[name="kind"]')) on(button, "change", filterDrivers);
     on(find("driver-filter"), "input", filterDrivers);
     on(find("package-filter"), "input", filterPackages);
     on(find("treemap"), "keydown", onKey);
