@@ -17,6 +17,7 @@ from geowheel.release.report.values import (
     OpenPoint,
     Report,
     State,
+    Verdict,
     WheelReport,
     open_points,
     to_json,
@@ -40,6 +41,10 @@ def only(planted: Planted) -> WheelReport:
 
 def not_done(cause: str, *where: str) -> OpenPoint:
     return OpenPoint(cause=cause, wrong=False, where=where)
+
+
+def verdict(wheel: WheelReport, stage: str) -> Verdict:
+    return next(verdict for verdict in wheel.verdicts if verdict.stage == stage)
 
 
 def whole(planted: Planted) -> None:
@@ -79,9 +84,9 @@ def test_a_wheel_with_every_verdict_passed(planted: Planted) -> None:
 def test_a_verdict_that_nobody_ran_is_not_a_pass(planted: Planted) -> None:
     planted.size()
     wheel = only(planted)
-    assert wheel.verdict("test").state is State.NOT_RUN
-    assert wheel.verdict("lab").state is State.NOT_RUN
-    assert wheel.verdict("lab").words == "nox -s lab-3.98, on linux-64"
+    assert verdict(wheel, "test").state is State.NOT_RUN
+    assert verdict(wheel, "lab").state is State.NOT_RUN
+    assert verdict(wheel, "lab").words == "nox -s lab-3.98, on linux-64"
     assert not_done("test NOT RUN", "cp398-linux-64") in open_points(read_report(planted.project))
     assert wheel.drivers == ()
 
@@ -102,23 +107,23 @@ def test_what_failed_and_what_was_not_run_is_named(planted: Planted) -> None:
     planted.lab()
     wheel = only(planted)
     assert {verdict.state for verdict in wheel.verdicts} == {State.FAILED}
-    assert [f.name for f in wheel.verdict("test").failed] == ["proj.db"]
-    assert [f.name for f in wheel.verdict("test").not_run] == ["driver HDF4"]
-    assert [f.detail for f in wheel.verdict("lab").failed] == ["read it all the same"]
-    assert [f.name for f in wheel.verdict("lab").not_run] == ["ours, fiona"]
-    assert [(g.name, g.passed, g.failed, g.not_run) for g in wheel.verdict("lab").groups] == [
+    assert [f.name for f in verdict(wheel, "test").failed] == ["proj.db"]
+    assert [f.name for f in verdict(wheel, "test").not_run] == ["driver HDF4"]
+    assert [f.detail for f in verdict(wheel, "lab").failed] == ["read it all the same"]
+    assert [f.name for f in verdict(wheel, "lab").not_run] == ["ours, fiona"]
+    assert [(g.name, g.passed, g.failed, g.not_run) for g in verdict(wheel, "lab").groups] == [
         ("coexistence", 1, 0, 1), ("https", 0, 1, 0),
     ]  # fmt: skip
-    assert wheel.verdict("size").failed[0].name == "wheel file is over the budget"
+    assert verdict(wheel, "size").failed[0].name == "wheel file is over the budget"
 
 
 def test_a_lab_of_some_cases_is_no_pass_and_hides_no_whole_one(planted: Planted) -> None:
     planted.lab(CASES[:1], whole=False)
-    assert only(planted).verdict("lab").state is State.PARTIAL
+    assert verdict(only(planted), "lab").state is State.PARTIAL
     points = open_points(read_report(planted.project))
     assert not_done("lab NOT RUN (some cases only)", "cp398-linux-64") in points
     planted.lab()
-    assert only(planted).verdict("lab").state is State.FAILED
+    assert verdict(only(planted), "lab").state is State.FAILED
 
 
 def test_a_stack_without_a_committed_lock_is_an_open_point(tmp_path: Path) -> None:

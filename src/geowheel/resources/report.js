@@ -143,9 +143,9 @@
     row(list, "installed", amount(part.size));
     row(list, "files", String(part.files));
     row(list, "mostly", part.kind);
-    if (part.licence) row(list, "license", part.licence);
+    if (part.license) row(list, "license", part.license);
     const files = make("ul");
-    for (const [path, packed] of part.largest) {
+    for (const { path, packed } of part.largest) {
       const item = make("li");
       item.append(make("code", path), ` ${amount(packed)}`);
       files.append(item);
@@ -193,18 +193,17 @@
   }
 
   function drawKinds() {
-    const at = view.measure === "packed" ? 1 : 2;
-    const kinds = wheel().kinds.filter((kind) => kind[at] > 0).sort((a, b) => b[at] - a[at]);
+    const kinds = wheel().kinds.filter(measureOf).sort((a, b) => measureOf(b) - measureOf(a));
     const strip = make("div", undefined, "strip");
     const list = make("ul");
     strip.setAttribute("aria-hidden", "true");
     for (const kind of kinds) {
-      const swatch = make("span", undefined, `swatch ${kindClass(kind[0])}`);
-      swatch.style.flex = `${kind[at]} 0 0`;
+      const swatch = make("span", undefined, `swatch ${kindClass(kind.name)}`);
+      swatch.style.flex = `${measureOf(kind)} 0 0`;
       strip.append(swatch);
       const item = make("li");
-      item.append(make("span", undefined, `swatch ${kindClass(kind[0])}`), `${kind[0]} `);
-      item.append(make("strong", amount(kind[at])));
+      item.append(make("span", undefined, `swatch ${kindClass(kind.name)}`), `${kind.name} `);
+      item.append(make("strong", amount(measureOf(kind))));
       list.append(item);
     }
     find("kinds").replaceChildren(strip, list);

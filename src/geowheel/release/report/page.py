@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from string import Template
 from typing import Any, Final
@@ -57,26 +58,17 @@ def _facts(report: Report) -> dict[str, Any]:
                 "target": wheel.target,
                 "file": wheel.file,
                 "parts": [
-                    {
-                        "name": part.name,
-                        "version": part.version,
-                        "kind": part.kind,
-                        "packed": part.packed,
-                        "size": part.size,
-                        "files": part.files,
-                        "licence": _licence_of(wheel, part.name),
-                        "largest": [[f.path, f.packed, f.size] for f in part.largest],
-                    }
+                    asdict(part) | {"license": _license_of(wheel, part.name)}
                     for part in wheel.inside.parts
                 ],
-                "kinds": [[kind.name, kind.packed, kind.size] for kind in wheel.inside.kinds],
+                "kinds": [asdict(kind) for kind in wheel.inside.kinds],
             }
             for wheel in report.wheels
         ]
     }
 
 
-def _licence_of(wheel: WheelReport, name: str) -> str:
+def _license_of(wheel: WheelReport, name: str) -> str:
     return next((c.licence for c in wheel.inside.components if c.name == name), "")
 
 

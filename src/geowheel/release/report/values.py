@@ -120,10 +120,6 @@ class WheelReport:
     """Bundled packages under the GPL or the like."""
     before: Before | None
 
-    def verdict(self, stage: str) -> Verdict:
-        """The verdict of one stage."""
-        return next(verdict for verdict in self.verdicts if verdict.stage == stage)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
