@@ -222,6 +222,7 @@ def test_drivers_and_packages_are_filtered(chromium: Browser, written: Path) -> 
     seen.page.get_by_label("Filter drivers").fill("raster g")
     assert shown.all_inner_texts() == ["GPKG", "GTiff", "netCDF"]
     assert seen.text("#driver-count") == "3 of 5 drivers"
+    seen.page.locator("#packages summary").last.click()
     seen.page.get_by_label("Filter packages or licenses").fill("zlib")
     rows = seen.page.locator("#package-list tbody tr:visible th").all_inner_texts()
     assert rows == ["libc", "libg", "libk"]

@@ -134,7 +134,8 @@ def test_one_warning_names_them_all_by_driver(
         "through libgdal > libtiff: jbig 1 (AGPL-3.0-only)",
     )
     said = capsys.readouterr().err
-    assert said.count("warning: bundled packages under the GPL or a refused license") == 1
+    assert said.count("warning: packages under the GPL or a refused license") == 1
+    assert "that nobody has accepted: 3\n" in said
     assert "driver PDF: lcms2 1" in said and "x265" not in said
     assert 'jbig = "the reason"' in said
 

@@ -174,7 +174,7 @@ def test_a_package_under_the_gpl_is_open_until_it_is_accepted_with_a_reason(tmp_
         "driver HEIF: x265 3 (GPL-2.0)",
         "driver PDF: poppler 1 (GPL-2.0-only), lcms2 2 (GPL-3.0-only)",
     )
-    assert not point.wrong and "[tool.geowheel.licenses.accept]" in point.cause
+    assert not point.wrong and "[tool.geowheel.licenses]" in point.cause
     accept = '[tool.geowheel.licenses.accept]\n"*p*" = "we share <all> of ours"\nx265 = "bought"\n'
     project = make_project(tmp_path, more=MORE + accept)
     made = read_report(project)

@@ -24,9 +24,7 @@ FOLDER: Final = "licenses/bundled"
 SUMMARY: Final = "SUMMARY.md"
 COPYLEFT: Final = ("GPL-*", "AGPL-*")
 """Refused unless the configuration says otherwise: what it asks of the whole that it is part of."""
-UNSETTLED: Final = (
-    "under the GPL or a refused license, without a reason in [tool.geowheel.licenses.accept]"
-)
+UNSETTLED: Final = "packages under the GPL or a refused license that nobody has accepted"
 OLDEST_METADATA: Final = (2, 4)  # the first version with License-File (PEP 639)
 
 
@@ -108,7 +106,7 @@ def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
     """One fault for all of them, by what brings them in; none where there are none."""
     if not found:
         return []
-    lines = [f"bundled packages {UNSETTLED}: {len(found)}"]
+    lines = [f"{UNSETTLED}: {len(found)}"]
     lines += [f"  {line}" for line in by_driver(found)]
     return [
         Fault(
@@ -116,7 +114,8 @@ def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
                                          break_on_hyphens=False) for line in lines),
             where=where,
             cause="no wheel with them is released before somebody has decided",
-            fix=f'leave out what brings them in, or accept each: {found[0].name} = "the reason"',
+            fix="leave out what brings them in, or accept each in [tool.geowheel.licenses.accept]: "
+            f'{found[0].name} = "the reason"',
         )
     ]  # fmt: skip
 

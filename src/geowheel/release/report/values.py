@@ -193,7 +193,7 @@ def _points(report: Report) -> Iterator[tuple[bool, str, str]]:
             yield True, "no record is about it; it was made elsewhere, or changed", wheel.file
             continue
         for brought_in in by_driver(unaccepted(wheel.restricted, report.accept)):
-            yield False, f"packages {UNSETTLED}", brought_in
+            yield False, f"{UNSETTLED} in [tool.geowheel.licenses]", brought_in
         if not wheel.locked:
             yield False, "its native stack is not from a committed lock", wheel.target
         for verdict in wheel.verdicts:

@@ -140,11 +140,11 @@ def _groups(verdict: Verdict) -> Markup:
 
 def floors(report: Report) -> pieces.Section:
     """What each wheel needs of a system, which packages force it, where its packages are from."""
-    rows = [
-        [tag("span", wheel.target, class_="target"), pieces.code(wheel.tag), _forced(wheel),
-         join(_lock(wheel), pieces.listing(_channels(wheel), "plain"))]
-        for wheel in report.wheels
-    ]  # fmt: skip
+    found: dict[tuple[Markup, ...], list[str]] = {}
+    for wheel in report.wheels:
+        source = join(_lock(wheel), pieces.listing(_channels(wheel), "plain"))
+        found.setdefault((pieces.code(wheel.tag), _forced(wheel), source), []).append(wheel.target)
+    rows = [[", ".join(targets), *cells] for cells, targets in found.items()]
     lead = "The oldest system that each wheel runs on, and the packages that make it no older."
     columns = ("wheel", "platform tag", "needs, and what forces it", "packages from")
     table = pieces.table("Floors and sources", columns, rows, class_="stack")
