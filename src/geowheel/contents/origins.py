@@ -113,10 +113,10 @@ def _conda(package: Package) -> Origin:
     return Origin(name=package.name, version=package.version, package=package)
 
 
-def licence_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
-    """The conda package whose licence texts hold for an origin.
+def license_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
+    """The conda package whose license texts hold for an origin.
 
-    GDAL's sdist has no licence text of its own, and neither need the package of its bindings:
+    GDAL's sdist has no license text of its own, and neither need the package of its bindings:
     libgdal-core's package brings GDAL's.
     """
     if origin.sdist is not None or (origin.package and origin.package.name == BINDINGS):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,7 +83,7 @@ def not_in_wheel(
         Offer(package=package, drivers=tuple(names), in_stack=True)
         for package, names in by_package.items()
     ]
-    known = _known_packages()
+    known = _table("drivers")
     for package in left_out:
         drivers = known.get(package, ())
         missing = tuple(name for name in drivers if name not in there)
@@ -127,9 +128,23 @@ def _reason(probe: Mapping[str, Any]) -> str:
 
 def package_of(driver: str) -> str | None:
     """conda-forge's package that has a driver as a plugin; None where libgdal-core may have it."""
-    return next((name for name, there in _known_packages().items() if driver in there), None)
+    return next((name for name, there in _table("drivers").items() if driver in there), None)
 
 
-def _known_packages() -> dict[str, tuple[str, ...]]:
+def drivers_of(library: str, package: str = "") -> tuple[str, ...]:
+    """The drivers that a library of libgdal's (`libheif`) or a plugin (`gdal_HDF5`) is there for.
+
+    `package` is a plugin's conda package. Empty: not known, or libgdal itself needs the library.
+    """
+    if drivers := _table("drivers").get(package):
+        return drivers
+    kind, _, driver = library.partition("_")
+    if kind in ("gdal", "ogr"):
+        return (driver,)
+    name, known = library.removeprefix("lib"), _table("libraries").items()
+    return next((drivers for pattern, drivers in known if fnmatchcase(name, pattern)), ())
+
+
+def _table(name: str) -> dict[str, tuple[str, ...]]:
     text = files("geowheel.resources").joinpath("plugins.toml").read_text(encoding="utf-8")
-    return {name: tuple(drivers) for name, drivers in tomllib.loads(text)["drivers"].items()}
+    return {key: tuple(drivers) for key, drivers in tomllib.loads(text)[name].items()}

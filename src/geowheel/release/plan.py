@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geowheel.console import megabytes
+from geowheel.contents.licenses import license_faults
 from geowheel.errors import Fault
 
 from .files import File, sums_of
@@ -222,6 +223,9 @@ def _wheel_faults(world: World) -> Iterator[Fault]:
             yield from _verdict_faults(wheel, stage)
         yield from _budget_faults(wheel, world)
     yield from _mixture_faults(world.wheels)
+    for found in dict.fromkeys(wheel.unaccepted for wheel in world.wheels):
+        names = (wheel.filename for wheel in world.wheels if wheel.unaccepted == found)
+        yield from license_faults(found, where=", ".join(names))
 
 
 def _source_faults(wheel: Repaired) -> Iterator[Fault]:

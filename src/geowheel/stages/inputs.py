@@ -259,6 +259,7 @@ class RepairInputs(Inputs):
     refuse: tuple[str, ...] | None
     """Patterns of licences; None: the usual ones."""
     accept: tuple[str, ...]
+    """Patterns of packages. The reasons have no part in the wheel, so none in the key either."""
     locked: bool
     """Whether the native stack is from a committed lock."""
     repair_tools: Mapping[str, str]
@@ -281,7 +282,7 @@ def repair(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
         floor=config.floor.of(context.target.platform.system),
         prebuilt=context.prebuilt,
         refuse=config.licenses.refuse,
-        accept=config.licenses.accept,
+        accept=tuple(sorted(config.licenses.accept)),
         locked=context.locks.source.committed,
         repair_tools=tool_versions(context.target.platform, context.project.machine.environ),
         environ=context.project.machine.environ,

@@ -20,7 +20,7 @@ from geowheel.contents.leaks import (
     prefix_strings,
 )
 from geowheel.contents.leftovers import check_leftovers
-from geowheel.contents.licences import LicenceGate
+from geowheel.contents.licenses import LicenseGate
 from geowheel.errors import BuildError
 from geowheel.host.places import Places
 from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
@@ -60,7 +60,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
         places=inputs.places,
         sdist=inputs.gdal_sdist,
         prebuilt=inputs.prebuilt,
-        gate=LicenceGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
+        gate=LicenseGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )
     forcing = repairer.forcing(repaired, described.owners)
@@ -92,9 +92,10 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
                 }
                 for found in baked
             ],
-            "licences": {
+            "licenses": {
                 "packages": described.texts.packages,
                 "without": list(described.texts.without),
+                "restricted": [asdict(item) for item in described.restricted],
             },
         }
     )

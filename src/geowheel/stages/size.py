@@ -62,7 +62,7 @@ def kind_of(path: str, places: Places) -> str:
     folder = path.partition("/")[0]
     if folder.endswith(".dist-info"):
         described = path.startswith((f"{folder}/licenses/", f"{folder}/sboms/"))
-        return "licences and SBOM" if described else "metadata"
+        return "licenses and SBOM" if described else "metadata"
     if folder.endswith(".libs"):
         return "libraries"
     if path in (places.ca_bundle, places.bootstrap, places.bundle):
