@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import PureWindowsPath
 
 from geowheel.console import seconds
 from geowheel.contents.licenses import Restricted, accepting, by_driver
@@ -17,7 +18,7 @@ def drivers(report: Report) -> pieces.Section:
     found: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
     for wheel in report.wheels:
         for driver in wheel.drivers:
-            key = (driver.name, driver.kinds, _plugin(driver.plugin))
+            key = (driver.name, driver.kinds, PureWindowsPath(driver.plugin).name)
             found.setdefault(key, []).append(wheel.target)
     unknown = [wheel.target for wheel in report.wheels if not wheel.drivers]
     listed = [w for w in report.wheels if w.drivers]
@@ -35,10 +36,6 @@ def drivers(report: Report) -> pieces.Section:
         tag("ul", items, id="driver-list", class_="drivers", tabindex="0", aria_label="Drivers"),
         _offers(report),
     )  # fmt: skip
-
-
-def _plugin(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _driver(name: str, kinds: tuple[str, ...], plugin: str, where: Markup | None) -> Markup:
@@ -74,7 +71,9 @@ def packages(report: Report) -> pieces.Section:
     rows = [
         [name, version, licence or nothing, _largest_part(name, wheels),
          pieces.where([wheel.target for wheel in wheels], report)]
-        for (name, version, licence), wheels in sorted(found.items(), key=_by_name)
+        for (name, version, licence), wheels in sorted(
+            found.items(), key=lambda item: (item[0][0].lower(), item[0])
+        )
     ]  # fmt: skip
     without = [wheel.target for wheel in report.wheels if not wheel.inside.components]
     columns = ["package", "version", "license", "in the wheel", "wheels"]
@@ -96,10 +95,6 @@ def packages(report: Report) -> pieces.Section:
                 class_="scroll", tabindex="0", role="region", aria_label="Packages and licenses")),
         lead="What is bundled, as the wheel's own SBOM (CycloneDX, PEP 770) names it.",
     )  # fmt: skip
-
-
-def _by_name(item: tuple[tuple[str, str, str], object]) -> tuple[str, tuple[str, str, str]]:
-    return item[0][0].lower(), item[0]
 
 
 def _largest_part(name: str, wheels: Iterable[WheelReport]) -> str:
