@@ -119,6 +119,8 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
         yield _tool(name)
     if machine.platform.system is System.LINUX:
         yield _on_path("strip", hints.Need.STRIP, State.MISSING, machine.environ)
+    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+        yield Check(name="glibc", state=State.WARN, found=newer.what, fix=newer.fix)
     yield _compilers(machine.platform, machine.environ)
     yield _on_path("git", hints.Need.GIT, State.WARN, machine.environ)
     yield _pixi(machine.environ, step)

@@ -17,6 +17,7 @@ from geowheel.errors import BuildError
 from geowheel.host.places import Places
 from geowheel.ledger import Ledger
 from geowheel.native.build_lock import BuildLock
+from geowheel.stages import inputs as stage_inputs
 from geowheel.stages import repair
 from geowheel.stages.inputs import only_wheel
 from geowheel.systems import linux
@@ -110,7 +111,7 @@ def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
 def test_another_reason_repairs_nothing_again_another_package_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linux, "tool_versions", lambda *_: {})
+    monkeypatch.setattr(stage_inputs, "tool_versions", lambda *_: {})
     made = Ledger(folder=tmp_path / "work", host="host")
     upstream = {
         "fetch": make_record(made, "fetch", "linux-64"),
@@ -122,7 +123,7 @@ def test_another_reason_repairs_nothing_again_another_package_does(
         context = make_context(make_project(tmp_path, more=more))
         build = cast("BuildLock", SimpleNamespace(gdal_sdist="the sdist"))
         context = replace(context, locks=replace(context.locks, build=build))
-        return digest(repair.inputs(context, upstream).components())
+        return digest(stage_inputs.repair(context, upstream).components())
 
     one = key('{ a = "because", b = "so" }')
     assert key('{ b = "another", a = "reason" }') == one

@@ -108,7 +108,8 @@ class Project:
                 f"{self.host.name} is not configured for Python {python}",
                 where=str(self.host.path),
                 cause=f"pythons = {', '.join(self.config.pythons)}",
-                fix="use one of these, or add it to pythons in [tool.geowheel]",
+                fix=f"use one of these, as `geowheel wheel --python {self.config.pythons[-1]}` "
+                "does, or add it to pythons in [tool.geowheel]",
             )
         return Target(python=python, platform=platform or self.machine.platform)
 

@@ -212,10 +212,10 @@ def check_platform(found: Interpreter, platform: Platform) -> None:
 
 def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | None:
     """Why wheels cannot be made with this interpreter; None when they can."""
-    get = hints.interpreters(on=machine, python=found.python)
     unfit = _unfit(found)
     if unfit:
         what, cause = unfit
+        get = hints.interpreters(on=machine, python=found.python)
         return Fault(where=str(path), what=f"{found.title} {what}", cause=cause, fix=get)
     lacking = None
     if not found.headers:
@@ -231,7 +231,9 @@ def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | N
         where=str(path),
         what=f"{found.title} lacks {what}",
         cause=f"{machine.name} packages them apart" if own else "it was installed without them",
-        fix=hints.install(need, on=machine, python=found.python) if own else get,
+        fix=hints.install(need, on=machine, python=found.python)
+        if own
+        else hints.interpreters(on=machine, python=found.python),
     )
 
 

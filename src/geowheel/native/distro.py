@@ -29,6 +29,7 @@ from rattler.index import index_fs
 from geowheel.console import Step
 from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.errors import BuildError, ChannelError, MachineError
+from geowheel.machine import hints
 from geowheel.machine.shared import held
 from geowheel.native.apt import (
     Apt,
@@ -128,7 +129,12 @@ def work_folder(cache: Path, distribution: Distribution) -> Path:
 
 
 def read_distribution() -> Distribution:
-    """The distribution of this machine; raises MachineError unless Debian, Ubuntu or like them."""
+    """The distribution of this machine; raises MachineError unless Debian, Ubuntu or like them.
+
+    So it does where no wheel can come from its packages: they need a glibc without a policy.
+    """
+    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+        raise MachineError(newer.what, cause=newer.cause, fix=newer.fix)
     for path in OS_RELEASE:
         if path.is_file():
             return parse_os_release(path.read_text(encoding="utf-8"))

@@ -137,14 +137,13 @@ def find_emulated(
 
 def refuse_other_pythons(python: str, platform: Platform, machine: Machine) -> None:
     """Raise MachineError where the archive of the machine's distribution lacks a CPython."""
-    if machine.pythons is None or python in machine.pythons:
+    if machine.offers(f"python{python}") is not False:
         return
-    has = " and ".join(machine.pythons)
     raise MachineError(
-        f"{machine.name} has CPython {has} for {platform}, not {python}",
+        f"{machine.name} has no CPython {python} for {platform}",
         cause="the interpreter of another architecture is made of the distribution's own packages",
-        fix=f"make the wheel for {has} here, and the others on a machine of that platform; or name "
-        "an interpreter for it that runs here with --python PATH",
+        fix="make this wheel on a machine of that platform; or name an interpreter for it that "
+        "runs here with --python PATH",
     )
 
 

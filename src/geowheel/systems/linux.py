@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,10 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     triplet = compilers.cross_triplet(platform)
     prefix = f"{triplet}-" if triplet else ""
     need = Need.CROSS_COMPILER if triplet else Need.COMPILER
-    get = install(need, on=this_machine(), triplet=triplet)
+
+    def get() -> str:  # asks the archive: only where something is missing
+        return install(need, on=this_machine(), triplet=triplet)
+
     cc, cxx = compilers.find_compilers(
         environ.get("CC", f"{prefix}gcc"), environ.get("CXX", f"{prefix}g++"), environ, fix=get
     )
@@ -62,7 +65,7 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
         raise MachineError(
             f"{cxx} does not find glibc's headers",
             cause="the C library's development files are not installed, or this is musl",
-            fix=get,
+            fix=get(),
         )
     return Toolchain(
         cc=cc,
@@ -80,12 +83,14 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     )
 
 
-def _check_target(machine: str, compiler: Path, platform: Platform, *, fix: str) -> None:
+def _check_target(
+    machine: str, compiler: Path, platform: Platform, *, fix: Callable[[], str]
+) -> None:
     if machine.partition("-")[0] != platform.architecture:
         raise MachineError(
             f"{compiler} compiles for {machine or 'nothing that it tells'}, not for {platform}",
             cause="CC and CXX name it",
-            fix=f"unset them and `{fix}`, or have them name compilers for that platform",
+            fix=f"unset them and `{fix()}`, or have them name compilers for that platform",
         )
 
 
