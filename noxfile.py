@@ -79,10 +79,17 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=False, default=False)
 def docs(session: nox.Session) -> None:
-    """renew the key table of docs/configuration.md from the configuration's source"""
-    table = str(HERE / "docs" / "configuration.md")
+    """the documentation as a site, build/docs; a warning or a dead link is an error"""
+    generate, source, site = HERE / "docs" / "generate.py", HERE / "docs", HERE / "build" / "docs"
     sources = {"PYTHONPATH": str(HERE / "src")}
-    session.run(str(environment()), "-m", "geowheel.host.schema", table, external=True, env=sources)
+    session.run(str(environment()), str(generate), external=True, env=sources)
+    # -E: a page that did not change is read again, since only then its warnings are said again.
+    sphinx = ["-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-b", "html"]
+    trees = ["-d", str(site.with_name("doctrees"))]
+    session.run(
+        str(environment("docs")), *sphinx, *trees, str(source), str(site), external=True
+    )  # fmt: skip
+    session.log(f"read it: {site / 'index.html'}")
 
 
 @nox.session(python=False, default=False)

@@ -92,7 +92,7 @@ def ensure(
     requirements: Path = REQUIREMENTS,
     environ: Mapping[str, str] | None = None,
 ) -> Path:
-    """The python of the environment that holds `group` ("tools" or "development").
+    """The python of the environment that holds `group` ("tools", "development" or "docs").
 
     Made if it is not there yet. Raises ToolEnvironmentError.
     """

@@ -115,7 +115,7 @@ def test_no_silent_change_of_source_is_asked_for() -> None:
 
 
 def test_the_documented_helper_is_the_one_that_is_written() -> None:
-    documented = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    documented = (ROOT / "docs" / "layouts.md").read_text(encoding="utf-8")
     code = textwrap.indent(templates.OSGEO_HELPER.split('"""\n\n', 1)[1], "    ").replace(
         "    \n", "\n"
     )

@@ -1,4 +1,4 @@
-"""The schema and the key table: complete, current, and of one mind with the reader."""
+"""The schema: complete, and of one mind with the reader."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from geowheel.host import schema
 from geowheel.host.config import Config, Fallback
 from geowheel.host.places import Layout
 from geowheel.host.pyproject import read_host
-from geowheel.host.schema import enum_docs, key_table, tool_schema, with_key_table
+from geowheel.host.schema import enum_docs, tool_schema
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "docs" / "configuration.md"
 
 
 @pytest.fixture(scope="module")
@@ -125,42 +124,6 @@ def test_every_choice_says_what_it_means(kind: type[enum.StrEnum]) -> None:
     assert all(enum_docs(kind).values())
 
 
-# ---------------------------------------------------------------------------- the document
-
-
-def test_the_document_is_current() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    assert with_key_table(text, DOCUMENT) == text, "run `nox -s docs`"
-
-
-def test_a_changed_meaning_makes_the_document_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    @dataclass(frozen=True, kw_only=True)
-    class Changed(Config):
-        plugins: tuple[str, ...] = field(default=(), metadata={"doc": "something else"})
-
-    text = DOCUMENT.read_text(encoding="utf-8")
-    monkeypatch.setattr(schema, "Config", Changed)
-    renewed = with_key_table(text, DOCUMENT)
-    assert renewed != text
-    assert "| `plugins` | `[]` | something else |" in renewed
-
-
-def test_the_table_is_renewed_in_place_and_only_once(tmp_path: Path) -> None:
-    path = tmp_path / "a.md"
-    path.write_text(f"before\n{schema.BEGIN}\nstale words\n{schema.END}\nafter\n", encoding="utf-8")
-    assert schema.main([str(path)]) == 0
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "stale words" not in text
-    assert key_table() in text
-    assert schema.main([str(path)]) == 0
-    assert path.read_text(encoding="utf-8") == text
-
-
-def test_a_document_without_a_place_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="has no place"):
-        with_key_table("no table", tmp_path / "a.md")
-
-
 # ---------------------------------------------------------------------------- other shapes
 
 
@@ -202,10 +165,6 @@ def test_shapes_that_the_configuration_may_come_to_have(monkeypatch: pytest.Monk
     for wrong in mistakes:
         with pytest.raises(fastjsonschema.JsonSchemaException):
             check(wrong)
-    table = key_table()
-    assert r"| `items[].name` | required | its name \| or none |" in table
-    assert "| `named.NAME.name` |" in table
-    assert '`"one"`, `"two"`' in table
 
 
 def test_a_type_without_a_schema_names_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

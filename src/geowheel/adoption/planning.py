@@ -22,7 +22,7 @@ from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, Facts, Wishes
 _NO_PROJECT: Final = re.compile(
     r"\..*|(README|LICEN[CS]E|COPYING)[^/]*|noxfile\.py|pixi\.(toml|lock)"
 )
-# As docs/configuration.md has it.
+# As docs/layouts.md has it.
 _CONFIGURE: Final = """\
 At the top of {package}/__init__.py, before an extension module of the project is imported, add:
     try:
@@ -353,7 +353,7 @@ def _part_of_layout(facts: Facts, host: Host) -> _Part:
         use = f"    from {host.package}._vendor.osgeo import gdal"
         return _Part(
             notes=(f"In {host.package}, the wheel's GDAL is used as (a checkout does not have "
-                   f"it: docs/configuration.md, Layouts):\n{use}",)
+                   f"it: docs/layouts.md):\n{use}",)
         )  # fmt: skip
     return _Part(notes=(_CONFIGURE.format(package=host.package),))
 

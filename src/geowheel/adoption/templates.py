@@ -25,7 +25,7 @@ _PLATFORMS: Final = (
 )
 
 _PROBED_WITH_NUMPY: Final = "# NumPy, so that GDAL's arrays are probed as well.\n"
-# docs/configuration.md shows this very module.
+# docs/layouts.md shows this very module.
 OSGEO_HELPER: Final = '''\
 """The one place where this package gets GDAL from: its own, or in a checkout the environment's."""
 

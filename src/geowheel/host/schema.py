@@ -1,9 +1,7 @@
-"""The configuration as JSON Schema for editors, and as the key table of docs/configuration.md.
+"""The configuration as JSON Schema, for editors and for docs/configuration.md.
 
-Both come from the dataclasses of `geowheel.host.config` alone. Draft 7, as the JSON Schema Store
+It comes from the dataclasses of `geowheel.host.config` alone. Draft 7, as the JSON Schema Store
 and validate-pyproject want it for the table of a tool.
-
-`python -m geowheel.host.schema FILE` renews the key table in FILE.
 """
 
 from __future__ import annotations
@@ -13,17 +11,12 @@ import dataclasses
 import enum
 import inspect
 import itertools
-import json
-import sys
 import textwrap
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import Field, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import Field
 from typing import Any, Final
-
-from geowheel.errors import ConfigError
 
 from .config import TABLE, Config
 
@@ -31,8 +24,6 @@ DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 IDENTITY: Final = "urn:geowheel:tool-geowheel"
 """A name, no place: nothing is ever fetched from it."""
 EVERY_OTHER_TABLE: Final = "https://json.schemastore.org/pyproject.json"
-BEGIN: Final = "<!-- keys: written by `nox -s docs` from src/geowheel/host/config.py; edit that -->"
-END: Final = "<!-- end of keys -->"
 
 _SIMPLE: Final[Mapping[type, str]] = {
     bool: "boolean",
@@ -62,28 +53,6 @@ def pyproject_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {"tool": tool},
     }
-
-
-def key_table() -> str:
-    """The Markdown table of all keys."""
-    rows = [f"| `{k.name}` | {k.default} | {k.meaning} |" for k in _keys(Config, "")]
-    return "\n".join(["| key | default | meaning |", "| --- | --- | --- |", *rows])
-
-
-def with_key_table(text: str, where: Path) -> str:
-    """The text of a document with its key table renewed.
-
-    Raises ConfigError when the two comments that the table stands between are not there.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ConfigError(
-            "the key table has no place in it",
-            where=str(where),
-            fix=f"put two lines where it belongs: {BEGIN} and {END}",
-        )
-    return f"{before}{BEGIN}\n\n{key_table()}\n\n{END}{after}"
 
 
 def enum_docs(kind: type[enum.Enum]) -> dict[str, str]:
@@ -172,51 +141,6 @@ def _choice(kind: type[enum.StrEnum]) -> dict[str, Any]:
     }
 
 
-# ---------------------------------------------------------------------------- key table
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Key:
-    """One row of the key table, in Markdown."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-def _keys(kind: type[Any], prefix: str) -> Iterator[_Key]:
-    hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        name, described = f"{prefix}{_key(field)}", _without_none(hints[field.name])
-        inner = typing.get_args(described)
-        if dataclasses.is_dataclass(described):
-            yield from _keys(typing.cast("type[Any]", described), f"{name}.")
-        elif inner and dataclasses.is_dataclass(inner[0]):  # an array of tables
-            yield from _keys(typing.cast("type[Any]", inner[0]), f"{name}[].")
-        elif len(inner) > 1 and dataclasses.is_dataclass(inner[1]):  # tables by name
-            yield from _keys(typing.cast("type[Any]", inner[1]), f"{name}.NAME.")
-        else:
-            yield _Key(name=name, default=_default_cell(field), meaning=_meaning(described, field))
-
-
-def _default_cell(field: Field[Any]) -> str:
-    if _required(field):
-        return "required"
-    default = _default(field)
-    return "none" if default is None else f"`{json.dumps(default)}`"
-
-
-def _meaning(kind: Any, field: Field[Any]) -> str:
-    text = _one_line(field.metadata["doc"])
-    if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
-        docs = enum_docs(kind)
-        text += ": " + ", ".join(
-            f'`"{value}"`' + (f" ({_lower_first(docs[value])})" if value in docs else "")
-            for value in map(str, kind)
-        )
-    return text.replace("|", r"\|")
-
-
 # ---------------------------------------------------------------------------- fields
 
 
@@ -259,24 +183,3 @@ def _sentence(text: str) -> str:
     """The first paragraph on one line, without the period of a single sentence."""
     line = _one_line(text.partition("\n\n")[0])
     return line.removesuffix(".") if ". " not in line else line
-
-
-def _lower_first(text: str) -> str:
-    """For the middle of a sentence; a name in capitals stays as it is."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Renew the key table of every document named; says which one changed."""
-    for name in arguments:
-        path = Path(name)
-        old = path.read_text(encoding="utf-8")
-        new = with_key_table(old, path)
-        if new != old:
-            path.write_text(new, encoding="utf-8")
-            sys.stderr.write(f"{path}: the key table was renewed\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

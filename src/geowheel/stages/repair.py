@@ -125,7 +125,7 @@ def _write_bundle(
             fix=""
             if places.has_bindings
             else "link one: its build finds libgdal by GDAL_CONFIG, "
-            "CMAKE_PREFIX_PATH or PKG_CONFIG_PATH (see docs/configuration.md)",
+            "CMAKE_PREFIX_PATH or PKG_CONFIG_PATH (see docs/environment.md)",
         )
     found |= {
         "gdal_data": places.gdal_data,

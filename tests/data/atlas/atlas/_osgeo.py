@@ -1,4 +1,4 @@
-"""GDAL from one place, as docs/configuration.md gives it."""
+"""GDAL from one place, as docs/layouts.md gives it."""
 
 from importlib import import_module
 from importlib.util import find_spec

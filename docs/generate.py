@@ -1,0 +1,188 @@
+"""Renews the parts of the documentation that the source says: `python3 ci/nox.py -s docs` runs it.
+
+A page has such a part between `<!-- generated: NAME -->` and `<!-- end -->`. The parts are
+committed, so that the pages are whole wherever Markdown is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from geowheel import cli, errors, nox
+from geowheel.cli import command_help
+from geowheel.cli.arguments import parser
+from geowheel.host.config import TABLE
+from geowheel.host.schema import tool_schema
+
+DOCS: Final = Path(__file__).parent
+_PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_AND: Final = "\nand the "
+_VERSION: Final = "3.12"
+"""Stands for every configured Python in the table of sessions."""
+
+
+def renewed(text: str) -> str:
+    """The text of a page with every generated part as the source has it now."""
+    return _PART.sub(lambda found: f"{found[1]}\n{_PARTS[found[2]]()}\n\n{found[3]}", text)
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join([_row(*head), _row(*("---" for _ in head)), *(_row(*row) for row in rows)])
+
+
+# ---------------------------------------------------------------------------- configuration
+
+
+def keys(table: Mapping[str, Any] | None = None, title: str = TABLE) -> str:
+    """The keys of `[tool.geowheel]`, then those of each table in it."""
+    table = table or tool_schema()
+    inner = {k: v for k, v in table["properties"].items() if "properties" in v}
+    rows = [
+        (f"`{name}`", _default(name, value, table), _meaning(value))
+        for name, value in table["properties"].items()
+        if name not in inner
+    ]
+    own = f"### `[{title}]`\n\n{_table(('key', 'default', 'meaning'), rows)}"
+    return "\n\n".join([own, *(keys(value, f"{title}.{name}") for name, value in inner.items())])
+
+
+def _default(name: str, value: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+    if name in table.get("required", ()):
+        return "required"
+    return f"`{json.dumps(value['default'])}`" if "default" in value else "none"
+
+
+def _meaning(value: Mapping[str, Any]) -> str:
+    choices = [
+        f'`"{choice["const"]}"`: {choice["description"]}' if "description" in choice
+        else f'`"{choice["const"]}"`'
+        for choice in value.get("oneOf", ())
+    ]  # fmt: skip
+    return "<br>".join([value["description"], *choices])
+
+
+# ---------------------------------------------------------------------------- commands
+
+
+def commands() -> str:
+    """Every command with its options and examples, those that many take only once."""
+    found = next(a.choices for a in parser()._actions if isinstance(a.choices, dict))
+    project = _options(found["status"])
+    stage = {k: v for k, v in _options(found["fetch"]).items() if k not in project}
+    blocks = [
+        "## Options of every command that reads a project", _option_table(project),
+        "## Options of every stage", _option_table(stage),
+    ]  # fmt: skip
+    for title, names in command_help._GROUPS.items():
+        blocks.append(f"## {title[:1].upper()}{title[1:]}")
+        for name in names:
+            blocks += _command(name, found[name], {"project": project, "stage": stage})
+    return "\n\n".join(blocks)
+
+
+def _command(
+    name: str, command: argparse.ArgumentParser, shared: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    own = _options(command)
+    taken = [title for title, options in shared.items() if options.items() <= own.items()]
+    known = {option for title in taken for option in shared[title]}
+    links = {
+        "project": "[options of a project](#options-of-every-command-that-reads-a-project)",
+        "stage": "[options of a stage](#options-of-every-stage)",
+    }
+    yield f"### `{name}`"
+    summary = command.description or ""
+    yield f"{summary if summary.startswith('osgeo') else summary[:1].upper() + summary[1:]}."
+    if taken:
+        yield f"It takes the {_AND.join(links[title] for title in taken)}."
+    if rest := {k: v for k, v in own.items() if k not in known}:
+        yield _option_table(rest)
+    if examples := command_help._EXAMPLES.get(name):
+        width = max(len(line) for line, _ in examples) + 3
+        lines = [f"{line:<{width}}# {meaning}" for line, meaning in examples]
+        yield "\n".join(["```sh", *lines, "```"])
+
+
+def _options(command: argparse.ArgumentParser) -> dict[str, str]:
+    """What a command takes, as it is written, and what that means."""
+    return {
+        _written(action): (action.help or "") % {**vars(action), "prog": command.prog}
+        for action in command._actions
+        if "--help" not in action.option_strings
+    }
+
+
+def _written(action: argparse.Action) -> str:
+    value = str(action.metavar or "")
+    if not value and action.choices:
+        value = "|".join(map(str, action.choices))
+    if not value and action.nargs != 0:
+        value = action.dest.upper()
+    return " ".join([*action.option_strings[-1:], *([value] if value else [])])
+
+
+def _option_table(options: Mapping[str, str]) -> str:
+    return _table(("option", "meaning"), ((f"`{k}`", v) for k, v in options.items()))
+
+
+# ---------------------------------------------------------------------------- the rest
+
+
+def exit_codes() -> str:
+    """The kinds of errors, by their codes."""
+    rows = [
+        ("0", "", "Done."),
+        (
+            "1",
+            "",
+            "A bug in geowheel, with a traceback. A nox session ends with 1 for every error.",
+        ),
+        *(
+            (str(kind.exit_code), f"`{kind.__name__}`", inspect.getdoc(kind) or "")
+            for kind in sorted(errors.GeowheelError.__subclasses__(), key=lambda k: k.exit_code)
+        ),
+        (str(cli.INTERRUPTED), "", "Interrupted by Ctrl-C or SIGTERM."),
+    ]
+    return _table(("code", "class", "meaning"), rows)
+
+
+def sessions() -> str:
+    """What a noxfile gets."""
+    rows = ((f"`{row.name}`", row.summary) for row in nox._rows([_VERSION]))
+    return _table(("session", "what it does"), rows)
+
+
+def api() -> str:
+    """The one public function of `geowheel.nox`."""
+    arguments = "\n".join(
+        f"    {p.name}: {p.annotation} = {p.default!r},"
+        for p in inspect.signature(nox.sessions).parameters.values()
+    )
+    code = f"```python\nsessions(\n    *,\n{arguments}\n) -> None\n```"
+    return f"{code}\n\n{inspect.getdoc(nox.sessions)}"
+
+
+_PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "keys": keys,
+    "commands": commands,
+    "exit-codes": exit_codes,
+    "sessions": sessions,
+    "api": api,
+}
+
+if __name__ == "__main__":
+    for page in sorted(DOCS.glob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = renewed(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
