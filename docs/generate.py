@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Final
 from geowheel import cli, errors, nox
 from geowheel.cli import command_help
 from geowheel.cli.arguments import parser
+from geowheel.command_table import COMMANDS
 from geowheel.host.config import TABLE
 from geowheel.host.schema import tool_schema
 
@@ -83,10 +85,10 @@ def commands() -> str:
         "## Options of every command that reads a project", _option_table(project),
         "## Options of every stage", _option_table(stage),
     ]  # fmt: skip
-    for title, names in command_help._GROUPS.items():
+    for title, rows in itertools.groupby(COMMANDS, lambda row: row.group):
         blocks.append(f"## {title[:1].upper()}{title[1:]}")
-        for name in names:
-            blocks += _command(name, found[name], {"project": project, "stage": stage})
+        for row in rows:
+            blocks += _command(row.name, found[row.name], {"project": project, "stage": stage})
     return "\n\n".join(blocks)
 
 
@@ -152,6 +154,7 @@ def exit_codes() -> str:
             for kind in sorted(errors.GeowheelError.__subclasses__(), key=lambda k: k.exit_code)
         ),
         (str(cli.INTERRUPTED), "", "Interrupted by Ctrl-C or SIGTERM."),
+        (str(cli.BROKEN_PIPE), "", "Whoever read the result has seen enough, such as `| head`."),
     ]
     return _table(("code", "class", "meaning"), rows)
 

@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .command_table import STANDALONE, VERSIONED
-
+STANDALONE: Final = frozenset({"init", "schema", "completion"})
+"""Commands that read no project of geowheel's, and have no nox session."""
+VERSIONED: Final = ("bindings", "vendor", "build", "test", "lab", "wheel")
+"""Commands with a nox session for each configured Python, such as `wheel-3.12`."""
 VARIABLE: Final = "GEOWHEEL_CALLED_AS"
 """Set by a nox session: how it was called, up to the name of the session."""
 STARTED: Final = "GEOWHEEL_STARTED"
