@@ -74,12 +74,3 @@ COMMANDS: Final = (
         completion="print a shell's completions",
     ),
 )
-STANDALONE: Final = frozenset({"init", "schema", "completion"})
-"""They read no project of geowheel's, and have no nox session."""
-VERSIONED: Final = ("bindings", "vendor", "build", "test", "lab", "wheel")
-"""Commands with a nox session for each configured Python, such as `wheel-3.12`."""
-
-
-def find_command(name: str) -> Command:
-    """The row of that name; raises KeyError."""
-    return {command.name: command for command in COMMANDS}[name]

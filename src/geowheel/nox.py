@@ -23,9 +23,9 @@ import nox.registry
 
 import nox
 
-from .command_table import COMMANDS, STANDALONE, VERSIONED
+from .command_table import COMMANDS
 from .errors import Fault
-from .spelling import STARTED, VARIABLE, called_as, chosen
+from .spelling import STANDALONE, STARTED, VARIABLE, VERSIONED, called_as, chosen
 
 _SOURCES: Final = Path(__file__).resolve().parents[1]
 # geowheel ends its own children and leaves no half-made output; nox has to give it that time.

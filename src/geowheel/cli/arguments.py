@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from geowheel import __version__
-from geowheel.command_table import COMMANDS, STANDALONE
+from geowheel.command_table import COMMANDS
 from geowheel.host.config import Bindings
 from geowheel.host.places import Layout
+from geowheel.spelling import STANDALONE
 from geowheel.stages import STAGES, WHEEL
 from geowheel.upgrade import EVERYTHING
 
