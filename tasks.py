@@ -17,7 +17,9 @@ HERE = Path(__file__).parent
 
 def _geowheel(*arguments: str) -> None:
     """Become `python -m geowheel ...` of this checkout."""
-    environ = {**os.environ, "PYTHONPATH": str(HERE / "src")}
+    # Messages name nox sessions, which are there for every command.
+    called_as = f"{os.environ.get('GEOWHEEL_LAUNCHER', 'nox')} -s "
+    environ = {**os.environ, "PYTHONPATH": str(HERE / "src"), "GEOWHEEL_CALLED_AS": called_as}
     sys.stdout.flush()
     argv = [sys.executable, "-m", "geowheel", *arguments]
     os.execve(sys.executable, argv, environ)

@@ -20,21 +20,24 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older one is to
 import contextlib
 import errno
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIREMENTS = REPOSITORY / "ci" / "requirements"
+_SILENCE = 4.0  # seconds between two lines where the output is no terminal
 
 # pip obeys its configuration (mirrors, proxies, certificates) but for what changes where it
 # installs and what.
@@ -298,7 +301,7 @@ def _check_machine() -> None:
     specs = {name: importlib.util.find_spec(name) for name in ("venv", "ensurepip")}
     missing = [name for name, spec in specs.items() if not (spec and spec.has_location)]
     if missing:
-        hints = _hints()
+        hints = _of_geowheel("machine.hints")
         version = "{}.{}".format(*sys.version_info[:2])
         command = hints.install(hints.Need.VENV, on=hints.this_machine(), python=version)
         raise ToolEnvironmentError(
@@ -310,19 +313,14 @@ def _check_machine() -> None:
         )
 
 
-def _hints() -> Any:
-    """geowheel.machine.hints, which is not importable yet: loaded by its place."""
-    return load("geowheel_hints", REPOSITORY / "src" / "geowheel" / "machine" / "hints.py")
-
-
-def load(name: str, path: Path) -> ModuleType:
-    """The module in the file `path`, under a name that hides no other."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader, path
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def _of_geowheel(module: str) -> Any:
+    """A module of the checkout's own sources that needs nothing but the standard library."""
+    sources = str(REPOSITORY / "src")
+    sys.path.insert(0, sources)
+    try:
+        return importlib.import_module(f"geowheel.{module}")
+    finally:
+        sys.path.remove(sources)
 
 
 def _run(argv: list[str | Path], plan: Plan, env: Mapping[str, str], log: Any, lock: int) -> None:
@@ -333,20 +331,58 @@ def _run(argv: list[str | Path], plan: Plan, env: Mapping[str, str], log: Any, l
     """
     inherited: dict[str, Any] = {} if sys.platform == "win32" else {"pass_fds": (lock,)}
     # -I keeps the folder it starts in off sys.path.
-    done = subprocess.run(
-        [str(part) for part in argv],
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        check=False,
-        **inherited,
-    )
-    if done.returncode != 0:
+    with (
+        subprocess.Popen(
+            [str(part) for part in argv],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            **inherited,
+        ) as child,
+        _shown(plan) as show,
+    ):
+        while child.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=0.5)
+            show()
+    if child.returncode != 0:
         if shutil.disk_usage(plan.folder.parent).free < 2**20:  # the log ends before saying so
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(plan.folder))
         text = plan.log.read_text(encoding="utf-8", errors="replace")
         raise ToolEnvironmentError(explain_pip(text, plan))
+
+
+@contextlib.contextmanager
+def _shown(plan: Plan) -> Iterator[Callable[[], None]]:
+    """Yields what says how far it is: in one line of a terminal, elsewhere every four seconds."""
+    begun = said = time.monotonic()
+    rewrites = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def show() -> None:
+        nonlocal said
+        now = time.monotonic()
+        text = f"  {doing(plan.log.read_bytes(), plan.packages)}, {now - begun:.0f} s"
+        if rewrites:
+            sys.stderr.write(f"\r\x1b[K{text[:79]}")
+            sys.stderr.flush()
+        elif now - said >= _SILENCE:
+            _say(text)
+            said = now
+
+    try:
+        yield show
+    finally:
+        if rewrites:
+            sys.stderr.write("\r\x1b[K")
+
+
+def doing(log: bytes, packages: int) -> str:
+    """What venv or pip is at, by its log."""
+    if b"\nInstalling collected packages" in log:
+        return f"installing {packages} packages"
+    found = len(re.findall(rb"^Collecting ", log, re.MULTILINE))
+    return f"downloading package {found} of {packages}" if found else "making the environment"
 
 
 @contextlib.contextmanager
@@ -386,9 +422,59 @@ else:
         return True
 
 
-def launch(module: str, *arguments: str) -> int:
-    """Becomes `python -m MODULE ARGUMENTS` of the tool environment; an exit code if it cannot."""
+def refuse_early(arguments: Sequence[str], session: str) -> None:
+    """Raises ToolEnvironmentError where a wheel is asked for that this machine cannot make.
+
+    Before anything is downloaded; geowheel checks the same where it is asked otherwise.
+    """
+    asked, _, options = "\n".join(arguments).partition("\n--\n")
+    words = options.split("\n")
+    pattern = r"(?:tests|bindings|vendor|build|repair|size|test|lab|wheel)(-3\.\d+)?"
+    found = [re.fullmatch(pattern, word) for word in asked.split("\n")]
+    made = [match for match in found if match]
+    elsewhere = {"--platform", "--wheel", "--channel", "--all", "--python", "--help"} & set(words)
+    if not made or elsewhere:
+        return
+    hints, spelling = _of_geowheel("machine.hints"), _of_geowheel("spelling")
+    machine = hints.this_machine()
+    host = words[words.index("--host") + 1] if "--host" in words[:-1] else "hosts/gdal"
+    newer = hints.too_new(machine, hints.glibc())
+    other = None
+    if not all(match[1] for match in made):
+        running = "{}.{}".format(*sys.version_info[:2])
+        other = hints.not_configured(machine, running, _pythons(REPOSITORY / host), _has_python)
+    said = spelling.Spelling(session=session)
+    reports = [
+        _report(said.of(o.what), said.of(o.cause), said.of(o.fix)) for o in (newer, other) if o
+    ]
+    if other:
+        raise ToolEnvironmentError("\nerror: ".join(reports))
+    for report in reports:
+        _say(f"warning: {report}")
+
+
+def _pythons(host: Path) -> list[str]:
+    """The versions that a host configures; an unreadable configuration is geowheel's to report."""
     try:
+        data = tomllib.loads((host / "pyproject.toml").read_text(encoding="utf-8"))
+        return [str(version) for version in data["tool"]["geowheel"]["pythons"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _has_python(version: str) -> bool:
+    return shutil.which(f"python{version}") is not None
+
+
+def launch(*arguments: str) -> int:
+    """Becomes `python ARGUMENTS` of the tool environment; an exit code if it cannot."""
+    began = time.time()
+    # How a person has to spell a session.
+    name = Path(sys.executable).name
+    python3 = name if shutil.which(name) else sys.executable
+    launcher = shlex.join([python3, str(Path(sys.argv[0]).with_name("nox.py"))])
+    try:
+        refuse_early(arguments, f"{launcher} -s ")
         python = ensure()
     except ToolEnvironmentError as error:
         _say(f"error: {error}")
@@ -397,8 +483,9 @@ def launch(module: str, *arguments: str) -> int:
         _say("interrupted; the next run makes the tool environment anew")
         return 130
     # -I: neither the folder this was started in nor PYTHONPATH may offer another nox (ci/nox.py).
-    argv = [str(python), "-I", "-m", module, *arguments]
+    argv = [str(python), "-I", *arguments]
     env = dict(os.environ)
+    env.update(GEOWHEEL_LAUNCHER=launcher, GEOWHEEL_STARTED=str(began))
     if env.get("GEOWHEEL_CACHE"):  # nox changes its folder
         env["GEOWHEEL_CACHE"] = str(Path(env["GEOWHEEL_CACHE"]).absolute())
     sys.stdout.flush()

@@ -17,4 +17,4 @@ spec.loader.exec_module(environment)
 
 if __name__ == "__main__":
     options = ["--search-root", str(environment.REPOSITORY)]
-    sys.exit(environment.launch("invoke", *options, *sys.argv[1:]))
+    sys.exit(environment.launch("-m", "invoke", *options, *sys.argv[1:]))

@@ -17,4 +17,5 @@ spec.loader.exec_module(environment)
 
 if __name__ == "__main__":
     options = ["-f", str(environment.REPOSITORY / "noxfile.py")]
-    sys.exit(environment.launch("nox", *options, *sys.argv[1:]))
+    start = str(place.with_name("start_nox.py"))
+    sys.exit(environment.launch(start, *options, *sys.argv[1:]))

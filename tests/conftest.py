@@ -10,9 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.integration.made_once import SEVERAL, made_once
 from tests.integration.project_copy import PYTHON, Built, ProjectCopy, copy_repository
+
+# An example takes as long as a busy machine takes: no property has a deadline.
+settings.register_profile(
+    "geowheel", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("geowheel")
 
 TESTS = Path(__file__).parent
 BY_FIXTURE = {

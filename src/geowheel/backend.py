@@ -64,7 +64,7 @@ class Backend:
                 f"{type(error).__name__} {error}".rstrip(),
                 where=str(self.checkout / "pyproject.toml"),
                 cause="[build-system] build-backend names no PEP 517 backend that is installed",
-                fix="correct build-backend, or add its package to requires and run `nox -s lock`",
+                fix="correct build-backend, or add its package to requires and run `geowheel lock`",
             ) from None
         wheels = sorted(goal.glob("*.whl"))
         if len(wheels) != 1:
@@ -105,7 +105,7 @@ class Backend:
             f"{self.system.backend} also asks for {', '.join(missing)}",
             where=str(self.checkout / "pyproject.toml"),
             cause="a backend may name more build requirements when it is called (PEP 517)",
-            fix=f"add requires = [{names}] to [tool.geowheel.build], then run `nox -s lock` if "
+            fix=f"add requires = [{names}] to [tool.geowheel.build], then run `geowheel lock` if "
             "there is a lock",
         )
 

@@ -8,21 +8,17 @@ many systems do not write times of access. Everything here can be made or downlo
 from __future__ import annotations
 
 import enum
-import os
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from .console import Console, megabytes
+from .machine.shared import DAY, held_if_free
 
-DAY: Final = 86400.0  # seconds
 _PART_AGE: Final = DAY  # of a download that nobody goes on with
 
 
@@ -69,13 +65,6 @@ class Item:
         return now - self.used > (min(age, _PART_AGE) if self.part else age)
 
 
-def touch(path: Path) -> None:
-    """Say that an entry was used; at most once a day, and never an error."""
-    with suppress(OSError):  # read-only, or somebody else's: then it is not pruned by us either
-        if time.time() - path.stat().st_mtime > DAY:
-            os.utime(path)
-
-
 def show(folder: Path, console: Console) -> dict[str, Any]:
     """What is kept, by kind: how many entries, their size, the oldest and the newest use."""
     now, items = time.time(), list(read_items(folder))
@@ -99,7 +88,7 @@ def show(folder: Path, console: Console) -> dict[str, Any]:
           megabytes(r["bytes"]), _between(r)] for r in rows],
     )  # fmt: skip
     total = sum(item.size for item in items)
-    console.line(f"{megabytes(total)}; what was not used lately goes with: geowheel cache prune")
+    console.result(f"{megabytes(total)}; what was not used lately goes with `geowheel cache prune`")
     return {"folder": str(folder), "kinds": rows, "bytes": total}
 
 
@@ -118,12 +107,12 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
           f"{_days(now, i.used)} d ago"] for i in old],
     )  # fmt: skip
     total = sum(item.size for item in old)
-    console.line(f"{len(old)} entries, {megabytes(total)}")
+    console.result(f"{len(old)} entries, {megabytes(total)}")
     gone = [item for item in old if _remove(item, now, age)] if remove else []
     if not remove and old:
-        console.line("nothing was removed: add --yes to do it", style="yellow")
+        console.result("nothing was removed: add --yes to do it")
     elif remove:
-        console.line(f"removed {len(gone)}, {megabytes(sum(item.size for item in gone))} freed")
+        console.result(f"removed {len(gone)}, {megabytes(sum(item.size for item in gone))} freed")
     return {
         "old": [str(item.path) for item in old],
         "bytes": total,
@@ -219,18 +208,12 @@ def _remove(item: Item, now: float, age: float) -> bool:
     if item.lock is None or not item.lock.parent.is_dir():
         _delete(item.path)
         return True
-    guard = FileLock(item.lock)
-    try:
-        guard.acquire(blocking=False)
-    except Timeout:
-        return False
-    try:
-        if not item.path.exists() or not replace(item, used=_newest(item.marks)).is_old(now, age):
-            return False
-        _delete(item.path)
-        return True
-    finally:
-        guard.release()
+    with held_if_free(item.lock) as free:
+        used = replace(item, used=_newest(item.marks))
+        old = free and item.path.exists() and used.is_old(now, age)
+        if old:
+            _delete(item.path)
+        return old
 
 
 def _delete(path: Path) -> None:

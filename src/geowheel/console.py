@@ -1,30 +1,30 @@
-"""What a person sees: a header, steps with elapsed time, progress, the end table. All on stderr.
+"""What a person sees: results on standard output; on standard error what leads to them.
 
-Standard output stays free for `--json`.
+With --json the JSON text is all that is on standard output.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-
-import rich.console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from geowheel.machine.process import Result, Runner
 
 from .credentials import redact
 from .errors import GeowheelError
 from .kept import PREFIX, Kept
+from .screen import Screen
+from .spelling import STARTED, Spelling
+from .tables import table_lines
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -87,12 +87,15 @@ class Step:
     def say(self, text: str) -> None:
         """One indented line below the step's title."""
         self.console.line(f"    {text}", style="dim")
+        self.now(text)
 
-    @contextmanager
-    def progress(self, title: str, total: float) -> Iterator[Callable[[float], None]]:
-        """A bar of `total` units; yields the function that advances it, from any thread."""
-        with self.console.progress(title, total) as advance:
-            yield advance
+    def now(self, text: str) -> None:
+        """What the step is at, for whoever waits; it is not printed unless it takes seconds."""
+        self.console.screen.now(text)
+
+    def progress(self, title: str, total: float) -> AbstractContextManager[Callable[[float], None]]:
+        """How much of `total` is done; yields the function that advances it, from any thread."""
+        return self.console.screen.counting(redact(title), total)
 
 
 def _failed_first(futures: Sequence[Future[Made]]) -> Sequence[Future[Made]]:
@@ -104,15 +107,43 @@ def _failed_first(futures: Sequence[Future[Made]]) -> Sequence[Future[Made]]:
 class Console:
     """Where all human-readable output goes."""
 
-    def __init__(self, *, logs: Path, quiet: bool = False) -> None:
-        self._rich = rich.console.Console(
-            stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False
-        )
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        quiet: bool = False,
+        json: bool = False,
+        spelling: Spelling = Spelling(),  # noqa: B008 - frozen
+    ) -> None:
+        self.screen = Screen(quiet=quiet)
         self.logs = logs
+        self._results = not quiet and not json
+        self._spelling = spelling
+        self._began = float(os.environ.get(STARTED) or time.time())
+
+    def whole_run(self) -> str:
+        """The time since a person gave the command: what started geowheel is a part of it."""
+        return seconds(time.time() - self._began)
+
+    def shown(self, text: str) -> str:
+        """The text without secrets, and with commands as they are to be typed here."""
+        return redact(self._spelling.of(text))
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
         """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
-        self._rich.print(redact(text), style=style, soft_wrap=True)
+        self.screen.line(self.shown(text), style)
+
+    def result(self, text: str = "") -> None:
+        """One line of what was asked for, on standard output."""
+        if self._results:
+            with self.screen.clear():
+                sys.stdout.write(self.shown(text) + "\n")
+                sys.stdout.flush()
+
+    def wait(self, text: str) -> None:
+        """What is waited for, in a line."""
+        self.line(f"  {text}")
+        self.screen.now(text)
 
     def warn(self, text: str) -> None:
         """Something that a person should not overlook."""
@@ -120,7 +151,7 @@ class Console:
 
     def header(self, text: str) -> None:
         """The title of a target or of a command."""
-        self._rich.print()
+        self.line()
         self.line(text, style="bold")
 
     def cached(self, title: str, key: str) -> None:
@@ -136,7 +167,8 @@ class Console:
         self.line(f"  {title:<10} {why}")
         start = time.monotonic()
         try:
-            yield Step(console=self, runner=runner, kept=kept)
+            with self.screen.during(title, runner.doing):
+                yield Step(console=self, runner=runner, kept=kept)
         except BaseException:
             runner.stop()
             self.line(f"  {title:<10} not finished after {elapsed(start)}", style="red")
@@ -148,39 +180,22 @@ class Console:
         """A step that only looks: no title, but its commands end with it as well."""
         runner = Runner(self.logs / title)
         try:
-            yield Step(console=self, runner=runner)
+            with self.screen.during(title, runner.doing):
+                yield Step(console=self, runner=runner)
         finally:
             runner.stop()
 
-    @contextmanager
-    def progress(self, title: str, total: float) -> Iterator[Callable[[float], None]]:
-        """A progress bar on a terminal, one line at the end elsewhere."""
-        if not self._rich.is_terminal:
-            yield _nowhere
-            return
-        columns = (
-            TextColumn("    {task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._rich, transient=True) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda amount: bar.advance(task, amount)
-
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of plain text."""
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for name in columns:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*map(redact, row))
-        self._rich.print()
-        self._rich.print(table)
+        """A table of what was asked for, on standard output."""
+        width = shutil.get_terminal_size().columns if _has_width() else None
+        shown = [[self.shown(cell) for cell in row] for row in rows]
+        for line in table_lines(title, columns, shown, width):
+            self.result(line)
 
 
-def _nowhere(_: float) -> None:
-    """Progress that nobody watches."""
+def _has_width() -> bool:
+    """Whether standard output is a terminal, or somebody said how wide it is."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def elapsed(start: float) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+
+_LARGE: Final = 1 << 20  # bytes
 
 
 @runtime_checkable
@@ -121,11 +123,20 @@ def read_entry(root: Path, relative: str) -> Entry:
 def read_tree(root: Path, paths: Iterable[str] | None = None) -> Tree:
     """The tree below `root`: the named paths, or everything that is there.
 
-    hashlib releases the interpreter lock, so the files are hashed side by side.
+    Large files are hashed side by side, for which hashlib releases the interpreter lock; small
+    ones, of which a tree has many, would only wait for it.
     """
     wanted = sorted(_walk(root) if paths is None else paths)
     with ThreadPoolExecutor() as pool:
-        entries = tuple(pool.map(lambda relative: read_entry(root, relative), wanted))
+        large = {
+            relative: pool.submit(read_entry, root, relative)
+            for relative in wanted
+            if (root / relative).lstat().st_size > _LARGE
+        }
+        entries = tuple(
+            large[relative].result() if relative in large else read_entry(root, relative)
+            for relative in wanted
+        )
     return Tree(root=root, entries=entries)
 
 

@@ -64,9 +64,16 @@ class Check:
 
 
 def doctor(
-    open_project: Callable[[], Project], folder: Path, machine: Machine, console: Console
+    open_project: Callable[[], Project],
+    folder: Path,
+    machine: Machine,
+    console: Console,
+    *,
+    every: bool = False,
 ) -> dict[str, Any]:
     """Check the machine, and the project in `folder` where there is one; the checks as values.
+
+    Shows what lacks something, and the rest in one line; with `every`, a row for each.
 
     Raises MachineError with everything that the next `wheel` would miss.
     """
@@ -82,8 +89,11 @@ def doctor(
     console.table(
         f"geowheel {__version__}: {'this machine' if project is None else project.host.name}",
         ["what", "", "found", "next"],
-        [[check.name, check.state, check.found, check.fix] for check in checks],
+        [[c.name, c.state, c.found, c.fix] for c in checks if every or c.state is not State.OK],
     )
+    if not every:
+        fine = [check.name for check in checks if check.state is State.OK]
+        console.result(f"{len(fine)} checks found nothing wrong: {', '.join(fine)}")
     missing = [check for check in checks if check.state is State.MISSING]
     summary = {"checks": [asdict(check) for check in checks], "ready": not missing}
     if missing:
@@ -93,8 +103,8 @@ def doctor(
         error.add_note(json.dumps(summary))
         raise error
     if project is None:
-        console.line("no host project here: only the machine was checked")
-    console.line("nothing is missing")
+        console.result("no host project here: only the machine was checked")
+    console.result("nothing is missing")
     return summary
 
 
@@ -109,6 +119,8 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
         yield _tool(name)
     if machine.platform.system is System.LINUX:
         yield _on_path("strip", hints.Need.STRIP, State.MISSING, machine.environ)
+    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+        yield Check(name="glibc", state=State.WARN, found=newer.what, fix=newer.fix)
     yield _compilers(machine.platform, machine.environ)
     yield _on_path("git", hints.Need.GIT, State.WARN, machine.environ)
     yield _pixi(machine.environ, step)
@@ -141,7 +153,7 @@ def _dependencies() -> Check:
             name="its dependencies",
             state=State.MISSING,
             found=", ".join(wrong),
-            fix="run through `python3 ci/nox.py`, or install geowheel with its dependencies",
+            fix="install geowheel with its dependencies: `pip install geowheel`",
         )
     return Check(name="its dependencies", state=State.OK, found=f"{len(wanted)} as asked for")
 
@@ -280,7 +292,7 @@ def _locks(project: Project) -> tuple[Locks | None, Check]:
         name="locks",
         state=State.WARN,
         found="none: the next run solves into the work folder",
-        fix="`nox -s lock` writes them, to be committed",
+        fix="`geowheel lock` writes them, to be committed",
     )
 
 

@@ -6,7 +6,8 @@ anywhere and caught once, in `geowheel.cli`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,6 +28,12 @@ class Fault:
         if self.fix:
             lines.append(f"  next: {self.fix}")
         return "\n".join(lines)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean X?` for a word that is none of the known ones; empty where none is near."""
+    near = difflib.get_close_matches(word, tuple(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 class GeowheelError(Exception):

@@ -1,4 +1,4 @@
-"""Repaired wheels that were made elsewhere: what `nox -s test -- --wheel FILE` is asked to judge.
+"""Repaired wheels that were made elsewhere: what `geowheel test --wheel FILE` is asked to judge.
 
 They take the place of what `repair` would make, so nothing upstream of it runs. Where the ledger
 has the record of the wheel's own repair, the verdict is the very one of that run.

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from filelock import FileLock, Timeout
-
 from geowheel.host.project import Project
 
 from .console import Console, megabytes
 from .digest import sha256_file
 from .kept import remove_kept
 from .ledger import Ledger, Record, read_record
+from .machine.shared import held_if_free
 from .stages import STAGES, Scope
 from .targets import Target
 
@@ -64,7 +63,7 @@ def status(
             for w in wheels
         ],
     )
-    console.line("what would run now: nox -s plan", style="dim")
+    console.result("what would run now: `geowheel plan`")
     return {"targets": rows, "dist": wheels}
 
 
@@ -84,8 +83,8 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
         freed += _size(path)
         # Renamed first: a kill in between must not leave a record without its files.
         remove_kept(path.rename(path.with_name(f".{path.name}-old")))
-        console.line(f"removed {path.relative_to(project.root)}")
-    console.line(f"{len(gone)} folders, {megabytes(freed)} freed")
+        console.result(f"removed {path.relative_to(project.root)}")
+    console.result(f"{len(gone)} folders, {megabytes(freed)} freed")
     return {"removed": [str(path) for path in gone], "bytes": freed}
 
 
@@ -130,13 +129,10 @@ def _left_over(project: Project) -> list[Path]:
     """Scratch folders that no run holds the lock of."""
     found = []
     for path in project.work.glob("*/*/.*-*"):
-        guard = FileLock(path.with_name(path.name.split("-")[0].removeprefix(".") + ".lock"))
-        try:
-            guard.acquire(blocking=False)
-        except Timeout:
-            continue  # at work
-        guard.release()
-        found.append(path)
+        lock = path.with_name(path.name.split("-")[0].removeprefix(".") + ".lock")
+        with held_if_free(lock) as free:
+            if free:  # else it is at work
+                found.append(path)
     return found
 
 

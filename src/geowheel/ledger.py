@@ -12,16 +12,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
-
-from filelock import FileLock, Timeout
 
 from .console import Console
 from .digest import digest, read_tree
 from .kept import ENTER, WORK, remove_kept
+from .machine.shared import held
 from .stages import Stage
 from .stages.contract import Outcome
 
@@ -94,7 +94,7 @@ class Entry:
     components: Mapping[str, str]
     trees: Mapping[str, Mapping[str, str]]
 
-    @property
+    @cached_property
     def key(self) -> str:
         return digest(self.components)
 
@@ -127,21 +127,14 @@ class Entry:
             return _altered(record)
         return None
 
-    @contextmanager
-    def lock(self, console: Console) -> Iterator[None]:
+    def lock(self, console: Console) -> AbstractContextManager[None]:
         """Held while deciding and running: a second run waits, then finds the work done."""
         place = self.folder.parent
         place.mkdir(parents=True, exist_ok=True)
-        guard = FileLock(place / f"{self.folder.name}.lock")
-        try:
-            guard.acquire(blocking=False)
-        except Timeout:
-            console.line(f"  {self.stage:<10} waiting for another run that is at it")
-            guard.acquire()
-        try:
-            yield
-        finally:
-            guard.release()
+        return held(
+            place / f"{self.folder.name}.lock",
+            lambda text: console.wait(f"{self.stage:<10} {text}"),
+        )
 
     @property
     def kept(self) -> Path:

@@ -122,10 +122,10 @@ def _lock_build_only(
         raise UsageError(
             f"--upgrade {', '.join(sorted(upgrade.conda))}: locked by conda-lock, not by geowheel",
             where=str(path),
-            fix="run `conda-lock lock --update PKG`; or remove the file, and `nox -s lock` writes "
-            "pixi.lock",
+            fix="run `conda-lock lock --update PKG`; or remove the file, and `geowheel lock` "
+            "writes pixi.lock",
         )
-    console.line(f"  {path.name} is the lock here; no pixi.lock is written while it is")
+    console.result(f"  {path.name} is the lock here; no pixi.lock is written while it is")
     _lock_build(project, stacks, upgrade, console)
     return {"lock": str(path), "changes": []}
 
@@ -135,7 +135,7 @@ def _write_conda_lock(project: Project, console: Console) -> None:
     manifest = project.manifest
     path = manifest.conda_lock_path
     if reason := conda_lock.lacking():
-        console.line(f"  {path.name} is not written: {reason} ({conda_lock.INSTALL})")
+        console.result(f"  {path.name} is not written: {reason} ({conda_lock.INSTALL})")
         return
     before = path.read_bytes() if path.is_file() else None
     try:
@@ -146,7 +146,7 @@ def _write_conda_lock(project: Project, console: Console) -> None:
         console.warn(f"{path.name} is not written: {error.faults[0].what}")
         return
     if before != path.read_bytes():
-        console.line(f"  {path.name}: written from pixi.lock")
+        console.result(f"  {path.name}: written from pixi.lock")
 
 
 def _upgrade(
@@ -185,7 +185,9 @@ def _say_what_stayed(
 ) -> None:
     for name in sorted(upgrade.conda):
         if before[name] == after.get(name):
-            console.line(f"  {name} stays at {', '.join(sorted(before[name]))}: nothing newer fits")
+            console.result(
+                f"  {name} stays at {', '.join(sorted(before[name]))}: nothing newer fits"
+            )
 
 
 def _no_platform(project: Project) -> ConfigError:
@@ -202,7 +204,7 @@ def _check(project: Project, console: Console) -> dict[str, Any]:
         raise LockError(
             "there is no lock",
             where=str(project.manifest.lock_path),
-            fix="run `nox -s lock` and commit pixi.lock",
+            fix="run `geowheel lock` and commit pixi.lock",
         )
     faults: list[Fault] = []
     for platform in project.manifest.platforms_of(project.config.environment):
@@ -216,7 +218,7 @@ def _check(project: Project, console: Console) -> dict[str, Any]:
         raise LockError(list(dict.fromkeys(faults)))
     if not project.manifest.platforms_of(project.config.environment):
         raise _no_platform(project)
-    console.line(f"{used.name} and the build lock satisfy pixi.toml and pyproject.toml")
+    console.result(f"{used.name} and the build lock satisfy pixi.toml and pyproject.toml")
     return {"satisfied": True}
 
 
@@ -314,7 +316,7 @@ def _other_format(path: Path, changed: Sequence[str]) -> LockError:
         where=str(path),
         cause="it was made by an older pixi; colleagues' pixi may be as old, and could not read it",
         fix=f"make sure that everybody has pixi {pixi.OLDEST} or newer, then run "
-        "`nox -s lock -- --upgrade-format`",
+        "`geowheel lock --upgrade-format`",
     )
 
 
@@ -406,7 +408,7 @@ def _refuse_what_only_pixi_can(manifest: Manifest) -> None:
         raise LockError(
             f"only pixi itself can solve {', '.join(found)}",
             where=str(manifest.path),
-            fix=f"install pixi {pixi.OLDEST} or newer (pixi.sh) and run `nox -s lock` again",
+            fix=f"install pixi {pixi.OLDEST} or newer (pixi.sh) and run `geowheel lock` again",
         )
 
 
@@ -429,7 +431,7 @@ def _lock_build(
     before = _build_lock_before(project)
     current = before is not None and before.solved_from == digest(wanted)
     if current and not upgrade.of_index:
-        console.line(f"  {path.name} is current")
+        console.result(f"  {path.name} is current")
         return
     locked = before.pylock.packages if before else ()
     with console.step(
@@ -483,10 +485,10 @@ def _show_difference(
         for name, old, new in difference(before.get(platform), after.get(platform))
     ]
     if not changes:
-        console.line("  pixi.lock: the native stack did not change")
+        console.result("  pixi.lock: the native stack did not change")
     elif not before:
         counts = ", ".join(f"{p} {len(s.packages)}" for p, s in after.items())
-        console.line(f"  pixi.lock: new; packages of the native stack: {counts}")
+        console.result(f"  pixi.lock: new; packages of the native stack: {counts}")
     else:
         console.table(
             "native stack",
@@ -517,4 +519,4 @@ def _show_build_difference(before: BuildLock | None, after: BuildLock, console: 
     gone, come = versions(before) - versions(after), versions(after) - versions(before)
     for sign, packages in (("-", gone), ("+", come)):
         for name, version in sorted(packages):
-            console.line(f"    {sign} {name} {version}")
+            console.result(f"    {sign} {name} {version}")

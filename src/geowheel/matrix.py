@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from geowheel.host.config import Bindings
-from geowheel.host.project import Project
+from geowheel.host.project import Project, wants_prebuilt
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
 
 from . import systems
 from .console import Console
 from .errors import GeowheelError
 from .native.locks import locks_at_hand
-from .native.prebuilt import prebuilt_at_hand, wants_prebuilt
+from .native.prebuilt import prebuilt_at_hand
 from .targets import Platform, Target, is_emulated
 
 

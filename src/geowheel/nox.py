@@ -6,26 +6,33 @@ Imports only the standard library and nox: `nox -l` needs nothing else installed
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
+import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import nox.command
+import nox.popen
 import nox.registry
 
 import nox
 
+from .command_table import COMMANDS, STANDALONE, VERSIONED
 from .errors import Fault
-from .stages import STAGES, Scope
+from .spelling import STARTED, VARIABLE, called_as, chosen
 
 _SOURCES: Final = Path(__file__).resolve().parents[1]
 # geowheel ends its own children and leaves no half-made output; nox has to give it that time.
 _PATIENCE: Final = 10.0  # seconds
 _USUAL_PREFIX: Final = "geowheel-"
+_BROKEN_PIPE: Final = 141  # `| head` has seen enough
+_BEGAN: Final = time.time()
 
 
 def sessions(
@@ -51,7 +58,7 @@ def sessions(
     _refuse_taken([prefix + row.name for row in rows], prefix)
     for row in rows:
         nox.session(name=prefix + row.name, python=False, default=False)(
-            _session(row, place, host, python)
+            _session(row, prefix, place, host, python)
         )
 
 
@@ -65,35 +72,18 @@ class _Row:
 
 
 def _rows(versions: Iterable[str]) -> Iterator[_Row]:
-    def row(name: str, summary: str, *arguments: str) -> _Row:
-        return _Row(name=name, summary=summary, arguments=arguments)
-
-    yield row(
-        "lock",
-        "solve; write pixi.lock, conda-lock.yml and the build lock (-- --check for CI)",
-        "lock",
-    )
-    yield row("doctor", "what this machine lacks for a wheel, and what to install", "doctor")
-    yield row("cache", "the user's cache: -- list, or -- prune what is old", "cache")
-    yield row("channel", "make or refresh the channel of this distribution's packages", "channel")
-    for stage in STAGES:
-        yield row(stage.name, stage.summary, stage.name)
-    yield row("wheel", "the main job: fetch to test, for the running interpreter", "wheel")
-    yield row("plan", "what `wheel` would run and why, running nothing", "plan")
-    yield row("matrix", "every target: how its wheel can be made here, and why not", "matrix")
-    yield row("workflow", "the workflow of GitHub Actions, from the configuration", "workflow")
-    yield row("export", "what was made here, for another machine: -- DIR", "export")
-    yield row("collect", "what other machines made, checked, into dist/: -- DIR...", "collect")
-    yield row(
-        "release", "publish dist/ (-- --dry-run: what would be, and what is missing)", "release"
-    )
+    rows = {command.name: command.summary for command in COMMANDS}
+    for name, summary in rows.items():
+        if name not in STANDALONE:
+            yield _Row(name=name, summary=summary, arguments=(name,))
     for version in versions:
-        for stage in STAGES:
-            if stage.scope is Scope.TARGET and stage.name not in {"repair", "size"}:
-                yield row(f"{stage.name}-{version}", f"{stage.summary}, for CPython {version}",
-                          stage.name, "--python", version)  # fmt: skip
-        yield row(f"wheel-{version}", f"fetch to test, for CPython {version}",
-                  "wheel", "--python", version)  # fmt: skip
+        for name in VERSIONED:
+            summary = "fetch to test" if name == "wheel" else rows[name]
+            yield _Row(
+                name=f"{name}-{version}",
+                summary=f"{summary}, for CPython {version}",
+                arguments=(name, "--python", version),
+            )
 
 
 def _refuse_taken(names: Iterable[str], prefix: str) -> None:
@@ -114,35 +104,44 @@ def _refuse_taken(names: Iterable[str], prefix: str) -> None:
 
 
 def _session(
-    row: _Row, root: Path, host: str, python: Callable[[], Path] | None
+    row: _Row, prefix: str, root: Path, host: str, python: Callable[[], Path] | None
 ) -> Callable[[nox.Session], None]:
     def run(session: nox.Session) -> None:
-        _geowheel(session, python, root, host, row.arguments)
+        # geowheel has said how long it took; nox would say another time, in words.
+        done = f"Session {prefix}{row.name} was successful"
+        logging.getLogger("nox").addFilter(lambda said: done not in said.getMessage())
+        interpreter = python() if python else Path(sys.executable)
+        command, *rest = row.arguments
+        where = ["--root", os.fspath(root)]
+        if not chosen(session.posargs, "--host"):
+            where += ["--host", host]
+        _become(
+            [os.fspath(interpreter), "-m", "geowheel", command, *where, *rest, *session.posargs],
+            prefix,
+            session.posargs,
+        )
 
     run.__doc__ = row.summary
     return run
 
 
-def _geowheel(
-    session: nox.Session,
-    python: Callable[[], Path] | None,
-    root: Path,
-    host: str,
-    arguments: tuple[str, ...],
-) -> None:
-    interpreter = python() if python else Path(sys.executable)
+def _become(argv: Sequence[str], prefix: str, told: Sequence[str]) -> None:
+    """Run geowheel as if it had been called itself: on the terminal's own streams.
+
+    Not by session.run(), which says the whole command before and after, and leads standard error
+    into standard output. Raises CommandFailed, which ends the session as a failed one.
+    """
     # In a checkout geowheel is not installed anywhere: its sources come by path.
     installed = "site-packages" in _SOURCES.parts
-    path = {} if installed else {"PYTHONPATH": os.fspath(_SOURCES)}
-    command, *rest = arguments
-    where = ["--root", os.fspath(root)]
-    if "--host" not in session.posargs:
-        where += ["--host", host]
-    session.run(
-        os.fspath(interpreter), "-m", "geowheel", command, *where, *rest, *session.posargs,
-        env=path, external=True,
-        interrupt_timeout=_PATIENCE, terminate_timeout=_PATIENCE,
-    )  # fmt: skip
+    environ = {**os.environ, VARIABLE: called_as(prefix, told)}
+    environ.setdefault(STARTED, str(_BEGAN))
+    if not installed:
+        environ["PYTHONPATH"] = os.fspath(_SOURCES)
+    code, _ = nox.popen.popen(
+        argv, env=environ, stderr=None, interrupt_timeout=_PATIENCE, terminate_timeout=_PATIENCE
+    )
+    if code not in (0, _BROKEN_PIPE):
+        raise nox.command.CommandFailed(f"geowheel ended with exit code {code}")
 
 
 def _asked_for(configured: list[str], prefix: str) -> list[str]:
@@ -150,7 +149,7 @@ def _asked_for(configured: list[str], prefix: str) -> list[str]:
 
     nox would only say "Sessions not found"; with a session, geowheel says which there are.
     """
-    names = "|".join([*(stage.name for stage in STAGES), "wheel"])
+    names = "|".join(VERSIONED)
     pattern = re.compile(rf"{re.escape(prefix)}(?:{names})-(3\.\d+)")
     asked = [match[1] for word in sys.argv[1:] if (match := pattern.fullmatch(word))]
     return [version for version in dict.fromkeys(asked) if version not in configured]

@@ -48,16 +48,27 @@ class Finished:
 
 
 def bring_up_to_date(
-    goals: Sequence[str], context: Context, ledger: Ledger, console: Console
+    goals: Sequence[str],
+    context: Context,
+    ledger: Ledger,
+    console: Console,
+    planned: Sequence[Planned] = (),
 ) -> Finished:
     """Run what is stale of the goals and their upstream stages, in the table's order.
 
-    An error of a stage ends the target and is part of the result; what was done stays done.
+    What `plan` found cached is not decided again: a record is never changed. An error of a stage
+    ends the target and is part of the result; what was done stays done.
     """
     started = time.monotonic()
     done = context.done
+    cached = {item.stage.name: item.record for item in planned if item.record}
     try:
         for stage in needed(goals, done):
+            recheck = stage.rechecks and stage.name in goals
+            if stage.name in cached and not recheck:
+                done[stage.name] = cached[stage.name]
+                console.cached(stage.name, cached[stage.name].key)
+                continue
             module, entry, inputs = _prepare(stage, context, ledger, done)
             with entry.lock(console):
                 done[stage.name] = _ensure(
@@ -66,7 +77,7 @@ def bring_up_to_date(
                     inputs,
                     console,
                     title=stage.name,
-                    recheck=stage.rechecks and stage.name in goals,
+                    recheck=recheck,
                 )
         error = None
     except GeowheelError as raised:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 import tempfile
@@ -12,23 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from geowheel.host.namesakes import refuse_namesakes
-from geowheel.host.project import Project
+from geowheel.host.project import Project, wants_prebuilt
 
 from . import systems
 from .console import Console
 from .context import Context, Tools, find_tools
 from .digest import Artefact, sha256_file
 from .errors import GeowheelError, IntegrityError, MachineError
-from .given_wheels import record_of, take_from_index
 from .lab.cases import WHOLE, Choice
 from .ledger import Ledger, Record
 from .native.locks import Locks, locks_at_hand, resolve
 from .native.pixi_lock import Package
-from .native.prebuilt import prebuilt_at_hand, resolve_prebuilt, wants_prebuilt
-from .native.wrappers import build_variables, reachable
 from .pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
 from .stages import find, needed
-from .stages.repair import only_wheel
+from .stages.inputs import only_wheel
 from .summary import failure_of, floor_words, show_lab, show_table, summary_of
 from .targets import Platform, Target, is_emulated
 
@@ -91,6 +89,7 @@ def run(request: Request, console: Console) -> dict[str, Any]:
         sizes = request.goals == ("size",)
         show_table(request.project, request.wheels, finished, console, sizes=sizes)
     show_lab(finished, console)
+    console.line(f"the whole run took {console.whole_run()}", style="dim")
     error = failure_of(finished)
     if error is not None:
         error.add_note(json.dumps(summary))
@@ -100,6 +99,8 @@ def run(request: Request, console: Console) -> dict[str, Any]:
 
 def build_environment(request: Request, console: Console) -> dict[str, str]:
     """Fetch, and the variables by which a build finds the native stack's GDAL; raises as `run`."""
+    from .native.wrappers import build_variables, reachable
+
     (context,) = _contexts(request, console)
     finished = _run_target(request, context, console)
     if finished.error is not None:
@@ -120,11 +121,11 @@ def show_plan(request: Request, console: Console) -> dict[str, Any]:
     rows: list[dict[str, str]] = []
     for target in request.targets:
         locks = locks_at_hand(request.project, target.platform)
-        console.header(f"{target}  {request.project.host.name}")
+        console.result(f"{target}  {request.project.host.name}")
         if locks is None:
             rows += _plan_without_locks(request, target)
         else:
-            console.line(f"  native stack: {locks.source.words}")
+            console.result(f"  native stack: {locks.source.words}")
             rows += _plan_with_locks(request, target, locks, tools[target], console)
         console.table(
             "plan",
@@ -166,6 +167,8 @@ def _plan_with_locks(
 ) -> list[dict[str, str]]:
     prebuilt = None
     if wants_prebuilt(request.project):
+        from .native.prebuilt import prebuilt_at_hand
+
         prebuilt = prebuilt_at_hand(request.project, target, locks)
         if prebuilt is None:
             return _plan_without_locks(request, target)
@@ -180,9 +183,9 @@ def _plan_with_locks(
     planned = plan(_goals_of(request, context), context, request.ledger)
     for item in planned:
         if item.stage.name == "repair" and item.record and item.record.facts["floor"]:
-            console.line(f"  floor: {floor_words(item.record)}")
+            console.result(f"  floor: {floor_words(item.record)}")
     if tools.toolchain is not None:
-        console.line(f"  toolchain: {tools.toolchain.describe()}")
+        console.result(f"  toolchain: {tools.toolchain.describe()}")
     return [
         {"target": str(target), "stage": item.stage.name, "subject": item.subject,
          "action": item.action, "why": item.why}
@@ -202,6 +205,8 @@ def _contexts(request: Request, console: Console) -> list[Context]:
             locks[target.platform] = resolve(request.project, target.platform, console)
     prebuilt: dict[Target, Package | None] = dict.fromkeys(request.targets)
     if not request.given and wants_prebuilt(request.project):
+        from .native.prebuilt import resolve_prebuilt
+
         for target in request.targets:
             prebuilt[target] = resolve_prebuilt(
                 request.project, target, locks[target.platform], console
@@ -216,6 +221,8 @@ def _contexts(request: Request, console: Console) -> list[Context]:
 
 def _from_index(request: Request, index: str, console: Console) -> dict[Target, Artefact]:
     """The given wheels as pip got them from a package index; raises as `take_from_index` does."""
+    from .given_wheels import take_from_index
+
     tools = find_tools(
         request.project, request.targets, request.goals, request.interpreter, console,
         given=request.done,
@@ -230,6 +237,8 @@ def _from_index(request: Request, index: str, console: Console) -> dict[Target, 
 def _repaired(request: Request, target: Target) -> Record | None:
     if target not in request.given:
         return None
+    from .given_wheels import record_of
+
     return record_of(request.given[target], target, request.ledger)
 
 
@@ -248,9 +257,11 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
             f"{', '.join(left_out)}: not run, {request.project.machine.platform} cannot run what "
             f"is made for {context.target.platform}"
         )
+    planned: list[Planned] = []
     with suppress(GeowheelError):  # the run meets it again, as a part of its result
-        console.line(f"  plan: {_in_words(plan(goals, context, request.ledger))}")
-    finished = bring_up_to_date(goals, context, request.ledger, console)
+        planned = plan(goals, context, request.ledger)
+        console.line(f"  plan: {_in_words(planned)}")
+    finished = bring_up_to_date(goals, context, request.ledger, console, planned)
     if (record := finished.records.get("repair")) is not None:
         _hand_over(request, record)
         if request.destination is None:
@@ -274,7 +285,7 @@ def _goals_of(request: Request, context: Context) -> tuple[str, ...]:
             f"{context.target.platform}",
             where=str(context.target),
             fix="run this on a machine of that platform, with `--wheel`'s file from dist/; "
-            "`nox -s matrix` says what can be done where",
+            "`geowheel matrix` says what can be done where",
         )
     return goals
 
@@ -296,7 +307,9 @@ def _hand_over(request: Request, record: Record) -> None:
     """Put the repaired wheel where it goes with one rename, unless the same bytes are there."""
     wheel = only_wheel(record)
     goal = request.wheels / wheel.path.name
-    if goal.is_file() and sha256_file(goal) == wheel.sha256:
+    if goal.is_file() and filecmp.cmp(goal, wheel.path):  # by size and time, or else by content
+        with suppress(OSError):  # it may be somebody else's
+            shutil.copystat(wheel.path, goal)  # the next run need not read them
         return
     request.wheels.mkdir(parents=True, exist_ok=True)
     # A folder of its own: another run may be putting the same wheel there at this moment. A
@@ -304,13 +317,13 @@ def _hand_over(request: Request, record: Record) -> None:
     near = request.destination or request.project.work
     with tempfile.TemporaryDirectory(dir=near, prefix=".dist-") as scratch:
         part = Path(scratch, wheel.path.name)
-        shutil.copyfile(wheel.path, part)
+        shutil.copy2(wheel.path, part)  # its time as well, by which the next run knows it
         if (actual := sha256_file(part)) != wheel.sha256:
             raise IntegrityError(
                 f"the repaired wheel has sha256 {actual}, its record says {wheel.sha256}",
                 where=str(wheel.path),
                 cause="the work folder was changed, or the disk is failing",
-                fix="run it again with --verify (after `--` with nox), which makes it anew",
+                fix="run `geowheel wheel --verify`, which makes it anew",
             )
         part.replace(goal)
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.host.project import Project
-from geowheel.payload.drivers import package_of, words
-from geowheel.resources.driver_probes import NAMED_BUT_GONE
+from geowheel.payload.drivers import package_of, probe_words, words
 
 from .console import Console, megabytes, seconds
 from .errors import Fault, GeowheelError, SizeError, WheelTestError
 from .ledger import Record
 from .pipeline import Finished
-from .stages.repair import only_wheel
+from .stages.inputs import only_wheel
 
 _SHOWN: Final = 12  # rows of a table; size.json in the work folder has all
 
@@ -66,19 +65,16 @@ def show_table(
         size = item.records.get("size")
         if size is not None and (sizes or not size.passed):
             _fills(size, console)
-    rows = [
-        [str(item.context.target), *_cells(item, project), seconds(item.seconds)]
-        for item in finished
-    ]
-    console.table("wheels", ["target", "platform tag", "size", "tests", "time"], rows)
+    rows = [[str(item.context.target), *_cells(item, project)] for item in finished]
+    console.table("wheels", ["target", "platform tag", "size", "tests"], rows)
     for item in finished:
         if (repair := item.records.get("repair")) is not None:
-            console.line(f"{wheels.name}/{repair.facts['wheel']}")
-            console.line(f"  sha256 {repair.facts['sha256']}")
+            console.result(f"{wheels.name}/{repair.facts['wheel']}")
+            console.result(f"  sha256 {repair.facts['sha256']}")
             if repair.facts["floor"]:
-                console.line(f"  floor: {floor_words(repair)}")
+                console.result(f"  floor: {floor_words(repair)}")
         if (test := item.records.get("test")) is not None:
-            console.line(f"  {words(test.facts['drivers'], test.facts['not_in_wheel'])}")
+            console.result(f"  {words(test.facts['drivers'], test.facts['not_in_wheel'])}")
     for source in sorted(
         {
             item.context.locks.source.words
@@ -86,9 +82,7 @@ def show_table(
             if not item.context.locks.source.committed
         }
     ):
-        console.line(
-            f"native stack: {source}; not from a committed lock, so not for release", style="yellow"
-        )
+        console.result(f"native stack: {source}; not from a committed lock, so not for release")
 
 
 def show_lab(finished: Sequence[Finished], console: Console) -> None:
@@ -102,7 +96,7 @@ def show_lab(finished: Sequence[Finished], console: Console) -> None:
             ["cases", "passed", "failed", "not run", "time", ""],
             [_lab_row(name, rows) for name, rows in lab_groups(lab.facts["cases"]).items()],
         )
-        console.line(f"every case: {lab.folder / 'lab.json'}", style="dim")
+        console.result(f"every case: {lab.folder / 'lab.json'}")
 
 
 def lab_groups(cases: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -164,15 +158,13 @@ def _tests(item: Finished) -> str:
         return "NOT RUN:\nnot this machine's platform"
     if test is None:
         return "not finished" if item.error is not None else "not asked for"
-    probes = test.facts["probes"]
-    good = sum(1 for probe in probes if probe["passed"])
     host = test.facts["host"]
     word = "passed" if test.passed else "FAILED"
     tests = "" if host is None else f"\nhost's tests {'passed' if host['passed'] else 'FAILED'}"
     # No machine of that kind has run it.
     emulator = test.facts.get("emulator")
     under = f"\nunder {emulator}" if emulator else ""
-    return f"{word}\n{good} of {len(probes)} probes{tests}{under}"
+    return f"{word}\nprobes: {probe_words(test.facts['probes'])}{tests}{under}"
 
 
 def _fills(size: Record, console: Console) -> None:
@@ -229,8 +221,8 @@ def _lab_faults(lab: Record | None) -> list[Fault]:
         Fault(
             what=f"lab: {case['group']}: {case['name']}\n{case['detail'].rstrip()}",
             where=f"{lab.subject}, sha256 {lab.facts['sha256'][:12]}",
-            fix=f"the same again: nox -s lab -- --seed {lab.facts['seed']} "
-            f"--case {shlex.quote(case['name'])}",
+            fix=f"the same again: `geowheel lab --seed {lab.facts['seed']} "
+            f"--case {shlex.quote(case['name'])}`",
         )
         for case in lab.facts["cases"]
         if case["result"] == "failed"
@@ -240,6 +232,8 @@ def _lab_faults(lab: Record | None) -> list[Fault]:
 def _remedy(probe: Mapping[str, Any]) -> str:
     """What to do about a driver that is not there; nothing where a table does not tell."""
     driver = str(probe["name"]).removeprefix("driver ")
+    from geowheel.resources.driver_probes import NAMED_BUT_GONE  # a script of its own
+
     package = package_of(driver) if probe["detail"] == NAMED_BUT_GONE else None
     if package is None:
         return ""

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import UsageError
+from .errors import UsageError, nearest
 
 PYTHON_VERSION = re.compile(r"3\.\d{1,2}")
 
@@ -61,7 +61,7 @@ def parse_platform(text: str) -> Platform:
         raise UsageError(
             f"unknown platform {text!r}",
             cause="platforms are named as conda's subdirs are",
-            fix=f"use one of {', '.join(Platform)}",
+            fix=f"{nearest(text, Platform)} The platforms are {', '.join(Platform)}".strip(),
         ) from None
 
 

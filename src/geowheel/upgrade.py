@@ -80,5 +80,5 @@ def _unknown(name: str, known: set[str]) -> Fault:
     return Fault(
         what=f"--upgrade {name}: no package of that name is locked or asked for",
         cause=f"did you mean {', '.join(near)}?" if near else "",
-        fix="ask for it in pixi.toml or pyproject.toml; `nox -s lock` then takes its newest",
+        fix="ask for it in pixi.toml or pyproject.toml; `geowheel lock` then takes its newest",
     )

@@ -81,7 +81,7 @@ class Adopter:
         """Run a command to its end, whatever its exit code; without a terminal."""
         return subprocess.run(
             argv, cwd=folder, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, check=False, timeout=NOX_TIMEOUT,
+            text=True, check=False,
         )  # fmt: skip
 
     def geowheel(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.targets import Platform
+from tests.integration.debian_root import CannotMakeRootError, DebianRoot, make_archive, unpack
 from tests.integration.fixture_channel import Sandbox, Server, stack, write_index, write_samples
 from tests.integration.made_once import made_once
 from tests.integration.private_hosts import (
@@ -106,3 +108,18 @@ def three_hosts(
 def windows_stacks(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Platform, WindowsStack]:
     """A native stack for Windows, for x64 and for ARM; not to be changed."""
     return compile_stacks(tmp_path_factory.mktemp("windows-stacks"))
+
+
+@pytest.fixture(scope="module")
+def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
+    """A bare root of the other Debian release, a module's own; unpacked from one archive."""
+    try:
+        folder, suite = made_once(
+            tmp_path_factory, "debian", lambda folder: make_archive(folder / "root.tar")
+        )
+    except CannotMakeRootError as error:
+        reason = f"NOT RUN: no root file system of Debian can be made here: {error}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    root = unpack(folder / "root.tar", suite, tmp_path_factory.mktemp("debian") / suite)
+    yield root
+    root.remove()

@@ -486,7 +486,7 @@ class Sandbox:
     def run(self, *arguments: str, **extra: str) -> Result:
         """Run it to its end."""
         with self.start(*arguments, **extra) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate()
         return Result(code=process.returncode, out=out, err=err)
 
     def prefix(self) -> Path:

@@ -96,7 +96,7 @@ class LocalRunner:
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", command],
             cwd=checkout, env={**self.environ, "PYTHONPATH": str(checkout / "src")},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=280,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         return Ran(job=job, step=command, code=done.returncode, said=done.stdout)
 

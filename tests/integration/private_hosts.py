@@ -42,7 +42,7 @@ class Installed:
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.python, *map(str, arguments)], env={"PATH": os.environ["PATH"]},
-            cwd=self.site.parent, capture_output=True, text=True, check=False, timeout=120,
+            cwd=self.site.parent, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geowheel.host.files import host_files, stage
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TARGET = f"cp{PYTHON.replace('.', '')}-linux-64"
@@ -49,7 +51,6 @@ class ProjectCopy:
             capture_output=True,
             text=True,
             check=False,
-            timeout=1000,  # pytest's own limit comes first, but for what says that it takes longer
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -89,22 +90,16 @@ def not_passed(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         probe
         for probe in summary["probes"]
-        if not probe["passed"] and probe["detail"] != "not run: not in this libgdal"
+        if not probe["passed"] and probe["detail"] != "not run: no such driver"
     ]
 
 
 def copy_repository(root: Path) -> None:
-    """This checkout's files (not its ignored ones) as a git repository of their own."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, root / name)
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    subprocess.run(["git", "add", "-A"], cwd=root, check=True)
+    """This checkout's files (not its ignored ones), as a git repository where there is git."""
+    stage(host_files(REPOSITORY, os.environ), root)
+    if shutil.which("git"):
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        subprocess.run(["git", "add", "-A"], cwd=root, check=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,7 +138,7 @@ class Releasable:
 
     def release(self, *arguments: str, **environ: str) -> Result:
         with self.start(*arguments, **environ) as process:
-            out, err = process.communicate(timeout=200)
+            out, err = process.communicate()
         return Result(code=process.returncode, out=out, err=err)
 
     def git(self, *arguments: str) -> str:

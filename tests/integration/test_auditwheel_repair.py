@@ -22,8 +22,9 @@ from geowheel.binary.wheel_writing import write_wheel
 from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.host.project import this_machine
 from geowheel.machine.process import Runner
-from geowheel.systems.auditwheel_repair import repair, tool_versions
+from geowheel.systems.auditwheel_repair import repair
 from geowheel.systems.contract import RepairedTree, RepairRequest
+from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 
 pytestmark = [

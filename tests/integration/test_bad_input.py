@@ -13,9 +13,6 @@ from geowheel.digest import sha256_file
 from tests.integration.private_hosts import PrivateHosts
 from tests.integration.project_copy import PYTHON, ProjectCopy, not_passed
 
-# Three wheels are made before the first test, each with bindings of its own.
-pytestmark = pytest.mark.timeout(1200)
-
 
 @pytest.fixture
 def atlas(private_hosts: PrivateHosts, tmp_path: Path) -> ProjectCopy:

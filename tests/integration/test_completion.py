@@ -38,7 +38,7 @@ def tab(script: Path, *words: str) -> list[str]:
     assert bash is not None
     done = subprocess.run(
         [bash, "--norc", "-c", PRESS_TAB, "bash", script, *words],
-        cwd=script.parent, capture_output=True, text=True, check=True, timeout=30,
+        cwd=script.parent, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert not done.stderr, done.stderr
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]

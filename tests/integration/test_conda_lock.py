@@ -76,7 +76,7 @@ def render(path: Path, platform: Platform, folder: Path) -> list[str]:
     folder.mkdir(exist_ok=True)
     subprocess.run(
         [sys.executable, "-m", "conda_lock", "render", "-k", "explicit", "-p", platform, path],
-        cwd=folder, check=True, capture_output=True, timeout=60,
+        cwd=folder, check=True, capture_output=True,
         env={"HOME": str(folder), "HTTPS_PROXY": "http://127.0.0.1:1", "PATH": ""},
     )  # fmt: skip
     lines = (folder / f"conda-{platform}.lock").read_text().splitlines()

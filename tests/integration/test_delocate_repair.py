@@ -19,15 +19,15 @@ from geowheel.errors import BuildError, GeowheelError, MachineError
 from geowheel.machine.process import Runner
 from geowheel.native.conda_package import PREFIX_PLACEHOLDER
 from geowheel.native.linker import replace_in_binary
-from geowheel.systems import delocate_repair
+from geowheel.systems import repair_tools
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.delocate_repair import (
     EXPERIMENTAL,
     PREFIX_LIBRARIES,
     forcing,
     repair,
-    tool_versions,
 )
+from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 
 from .macos_fixtures import (
@@ -430,7 +430,7 @@ def write_apple_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = folder / name
         path.write_text(APPLE_TOOL.format(python=sys.executable))
         path.chmod(0o755)
-    monkeypatch.setattr(delocate_repair, "_on_mac", lambda: True)
+    monkeypatch.setattr(repair_tools, "on_mac", lambda: True)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder / "calls"
 

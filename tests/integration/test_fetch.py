@@ -23,8 +23,9 @@ from geowheel.digest import sha256_file
 from geowheel.errors import ChannelError
 from geowheel.native.channels import Mirrors
 from geowheel.native.distro import read_distribution
+from geowheel.native.downloading import AT_ONCE
 from geowheel.native.linker import read_native_manifest
-from geowheel.native.store import AT_ONCE, Store, Wanted
+from geowheel.native.store import Store, Wanted
 from geowheel.systems import linux
 from geowheel.targets import Platform
 from tests.integration.fixture_channel import (
@@ -141,7 +142,7 @@ def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(locked: Sandbox) -> None:
     with locked.start("fetch") as process:
         wait_for(lambda: slow.reached.is_set() and len(locked.stored("")) >= FILES - 1, process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate()
     assert process.returncode == 130, said
     assert "the next run goes on where this one stopped" in said
     assert locked.left_behind() == []
@@ -158,8 +159,8 @@ def test_two_runs_at_once_do_the_work_once(locked: Sandbox) -> None:
             wait_for_line(second, "waiting for another run")
             # The server drops the held transfer now, and gives it whole when asked again.
             slow.release.set()
-            second.communicate(timeout=30)
-            first.communicate(timeout=30)
+            second.communicate()
+            first.communicate()
     assert (first.returncode, second.returncode) == (0, 0)
     asked = dict(locked.server.counts)
     assert asked.pop("/channel/linux-64/libz-1.3-h0.conda") == 2
@@ -175,8 +176,8 @@ def test_two_projects_at_once_share_a_download(locked: Sandbox, tmp_path: Path) 
         with other.start("fetch") as second:
             wait_for_line(second, "downloading 1 of 9 files")
             slow.release.set()
-            second.communicate(timeout=30)
-            first.communicate(timeout=30)
+            second.communicate()
+            first.communicate()
     assert (first.returncode, second.returncode) == (0, 0)
     assert locked.server.counts["/channel/linux-64/libz-1.3-h0.conda"] == 2
     assert locked.native() == other.native()
@@ -676,7 +677,7 @@ def run_limited(sandbox: Sandbox, limit: int, *arguments: str) -> Result:
     """As on a full disk: no file may grow beyond `limit` bytes. Works as any user."""
     found = subprocess.run(
         [sys.executable, "-c", LIMITED, str(limit), *sandbox.command(*arguments)],
-        env=sandbox.environ, cwd=sandbox.root, capture_output=True, text=True, timeout=60,
+        env=sandbox.environ, cwd=sandbox.root, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     return Result(code=found.returncode, out=found.stdout, err=found.stderr)
@@ -710,7 +711,7 @@ def test_a_disk_that_is_really_full(locked: Sandbox) -> None:
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     found = subprocess.run(
         [*unshare, f'{mount} && exec "$@"', "sh", *locked.command("fetch")],
-        env=locked.environ, cwd=locked.root, capture_output=True, text=True, timeout=60,
+        env=locked.environ, cwd=locked.root, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     result = Result(code=found.returncode, out=found.stdout, err=found.stderr)

@@ -41,6 +41,11 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
+def test_the_running_interpreter_says_the_same_without_being_started() -> None:
+    running = interpreters.running_interpreter()
+    assert interpreters.ask_this() == ask_interpreter(running, environ=os.environ)
+
+
 def test_the_running_interpreter_describes_itself() -> None:
     found = asked(running_interpreter())
 

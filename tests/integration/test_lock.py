@@ -348,7 +348,7 @@ def pixi(project: Sandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = project.environ
     return subprocess.run(
         [environ["GEOWHEEL_PIXI"], *arguments], cwd=project.root, capture_output=True, text=True,
-        env=environ | {"PIXI_CACHE_DIR": str(project.home / "pixi cache")}, check=False, timeout=60,
+        env=environ | {"PIXI_CACHE_DIR": str(project.home / "pixi cache")}, check=False,
     )  # fmt: skip
 
 

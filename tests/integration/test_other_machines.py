@@ -14,8 +14,6 @@ import pytest
 from geowheel.digest import sha256_file
 from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy, copy_repository
 
-pytestmark = pytest.mark.timeout(600)  # two builds of a wheel, where this comes first
-
 
 @dataclass(frozen=True, kw_only=True)
 class Machines:

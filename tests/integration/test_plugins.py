@@ -31,8 +31,6 @@ from tests.integration.plugin_channel import (
 )
 from tests.integration.project_copy import PYTHON, Built, ProjectCopy
 
-# A wheel with bindings of its own is made before the first test.
-pytestmark = pytest.mark.timeout(600)
 CYMINI = "tests/data/hosts/cymini"
 OPEN = """
 import sys
@@ -64,7 +62,7 @@ class Plugged:
     def run(self, *arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.python, "-I", *map(str, arguments)], env={"PATH": os.environ["PATH"]} | environ,
-            cwd=self.site.parent, capture_output=True, text=True, check=False, timeout=120,
+            cwd=self.site.parent, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def probed(

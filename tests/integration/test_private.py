@@ -5,13 +5,8 @@ from __future__ import annotations
 import shutil
 import zipfile
 
-import pytest
-
 from tests.integration.private_hosts import Installed, PrivateHosts
 from tests.integration.project_copy import PYTHON, not_passed
-
-# Three wheels are made before the first test, each with bindings of its own.
-pytestmark = pytest.mark.timeout(1200)
 
 
 def test_each_wheel_passed_its_own_probes(private_hosts: PrivateHosts) -> None:

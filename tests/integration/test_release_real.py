@@ -23,8 +23,8 @@ IDENTITY = {
 }
 CREDENTIALS = {"TWINE_USERNAME": USER, "TWINE_PASSWORD": PASSWORD}
 SETTINGS = """
-[tool.geowheel.licenses]
-refuse = []
+[tool.geowheel.licenses.accept]
+"*" = "a release of tests is given to nobody"
 """
 
 

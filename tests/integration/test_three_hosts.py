@@ -24,9 +24,6 @@ from tests.integration.in_one_process import PACKAGES
 from tests.integration.private_hosts import Installed, PrivateHosts
 from tests.integration.three_hosts import LIBRARIES, home, problems
 
-# Three wheels are made before the first test, each with bindings of its own.
-pytestmark = pytest.mark.timeout(1200)
-
 
 def start(
     hosts: Installed, imports: tuple[str, ...], works: tuple[str, ...]

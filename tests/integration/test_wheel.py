@@ -17,6 +17,7 @@ import pytest
 
 from geowheel.digest import sha256_file
 from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy, not_passed
+from tests.unit.test_imports import ONLY_ACTS
 
 STAGES = ("fetch", "bindings", "vendor", "build", "repair", "size", "test")
 
@@ -32,7 +33,7 @@ def kill_in_the_middle(project: ProjectCopy, stage: str, number: int) -> subproc
     process = project.start(stage, "--python", PYTHON)
     wait_for(lambda: [s for s in project.scratch(stage) if any(s.iterdir())], process)
     os.killpg(process.pid, number)
-    process.wait(timeout=20)
+    process.wait()
     return process
 
 
@@ -58,6 +59,15 @@ def test_a_second_run_finds_everything_done(built: Built) -> None:
         *STAGES
     ]
     assert "nothing to do" in again.stderr
+
+
+def test_a_run_with_nothing_to_do_imports_nothing_that_only_acts(built: Built) -> None:
+    again = built.project.run("wheel", "--python", PYTHON, PYTHONPROFILEIMPORTTIME="1")
+    assert "nothing to do" in again.stderr, again.stderr
+    lines = (line for line in again.stderr.splitlines() if line.startswith("import time:"))
+    modules = {line.rpartition("|")[2].strip() for line in lines}
+    assert "geowheel.runs" in modules
+    assert {name.partition(".")[0] for name in modules} & (ONLY_ACTS - {"rich"}) == set()
 
 
 def test_an_edit_of_the_host_compiles_nothing(second: ProjectCopy) -> None:
@@ -116,7 +126,7 @@ def test_an_interrupt_leaves_nothing_half_made(second: ProjectCopy, stage: str) 
     process = second.start(stage, "--python", PYTHON)
     wait_for(lambda: [s for s in second.scratch(stage) if any(s.iterdir())], process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "the next run goes on where this one stopped" in errors
     assert "Traceback" not in errors
@@ -127,7 +137,7 @@ def test_two_at_once_do_the_work_once(built: Built, second: ProjectCopy) -> None
     second.forget("bindings")
     second.forget("repair")
     runs = [second.start("wheel", "--python", PYTHON) for _ in range(2)]
-    errors = [process.communicate(timeout=250)[1] for process in runs]
+    errors = [process.communicate()[1] for process in runs]
     assert [process.returncode for process in runs] == [0, 0], "\n".join(errors)
     for stage in ("bindings", "repair"):
         assert sum(text.count(f"{stage:<10} done in") for text in errors) == 1

@@ -17,6 +17,6 @@ def zig(*arguments: str | Path, text: str = "") -> None:
     cache = Path(tempfile.gettempdir()) / "geowheel-tests-zig"
     subprocess.run(
         [sys.executable, "-m", "ziglang", *arguments],
-        input=text, text=True, capture_output=True, check=True, timeout=240,
+        input=text, text=True, capture_output=True, check=True,
         env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)},
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 from geowheel.digest import digest, sha256_file
 from geowheel.host.project import Project
 from geowheel.ledger import Ledger, Record, read_record
+from geowheel.release.coverage import Row
+from geowheel.release.obstacles import Obstacle, Reason
 
 from .hosts import make_project, make_record, rewrite
 
@@ -144,7 +147,7 @@ class Planted:
     ) -> Record:
         probes = [
             {"name": "version", "passed": True, "detail": "3.10.2"},
-            {"name": "driver HDF4", "passed": None, "detail": "not run: not in this libgdal"},
+            {"name": "driver HDF4", "passed": None, "detail": "not run: no such driver"},
             {"name": "proj.db", "passed": passed, "detail": "found" if passed else "not found"},
         ]
         offer = {"package": "libgdal-hdf4", "drivers": ["HDF4"], "in_stack": False}
@@ -165,6 +168,7 @@ def plant(
     contents: Sequence[Content] = CONTENTS,
     locked: bool = True,
     project: Project | None = None,
+    restricted: Sequence[Mapping[str, str]] = (),
 ) -> Planted:
     """A wheel in dist/ that was repaired here; no verdict on it yet."""
     project = project or make_project(root, more=MORE)
@@ -180,11 +184,28 @@ def plant(
         "owners": owners,
         "floor": [{"needs": "GLIBC_2.35", "packages": ["libgdal-core", "proj"],
                    "files": ["host.libs/libgdal.so.36"]}],
-        "licences": {"packages": 3, "without": ["liba"]},
+        "licenses": {"packages": 3, "without": ["liba"], "restricted": list(restricted)},
     }  # fmt: skip
     components = {"raw": build.outputs[0].sha256, "locked": digest(locked)}
     _fixed(planted.record("repair", facts), seconds=12.0, components=components)
     return planted
+
+
+def picked(
+    system: str,
+    python: str = "3.98",
+    *,
+    wheel: str | None = None,
+    why: str = "no wheel",
+    until: str | None = None,
+) -> Row:
+    """What pip does on a system, as `geowheel coverage` has it."""
+    return Row(
+        project="host", system=system, group="Linux", base="glibc 2.41", architecture="x86_64",
+        python=python, pip="25.1", wheel=wheel, platform=None,
+        end_of_life=datetime.date.fromisoformat(until) if until else None,
+        reasons=() if wheel else (Reason(obstacle=Obstacle.TAG, what=why, fix=f"no {why}"),),
+    )  # fmt: skip
 
 
 def _fixed(record: Record, **changes: object) -> Record:

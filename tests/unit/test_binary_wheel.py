@@ -207,9 +207,7 @@ trees = st.dictionaries(
     st.binary(max_size=3000),
     max_size=8,
 ).filter(lambda files: not any(a.startswith(f"{b}/") for a in files for b in files))
-unhurried = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+unhurried = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 numbers = itertools.count()
 
 

@@ -21,8 +21,9 @@ from geowheel.machine.process import Result
 from geowheel.native.build_lock import Download
 from geowheel.native.channels import Mirrors
 from geowheel.native.store import Store
-from geowheel.stages.build import BuildInputs, RawWheelInputs, run
+from geowheel.stages.build import run
 from geowheel.stages.contract import Outcome
+from geowheel.stages.inputs import BuildInputs, RawWheelInputs
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform
 

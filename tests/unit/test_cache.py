@@ -12,10 +12,11 @@ import pytest
 from filelock import FileLock
 
 from geowheel import cache as module
-from geowheel.cache import DAY, Kind, prune, read_items, show, touch
+from geowheel.cache import Kind, prune, read_items, show
 from geowheel.cli import main
 from geowheel.console import Console
 from geowheel.digest import sha256_bytes
+from geowheel.machine.shared import DAY, touch
 from geowheel.native.channels import Mirrors
 from geowheel.native.store import Store, Wanted
 

@@ -55,6 +55,21 @@ def test_grids_are_asked_for_with_true_or_false(tmp_path: Path, value: str) -> N
     assert "data.grids] must be true or false" in fault
 
 
+LICENSES = MINIMAL + "[tool.geowheel.licenses]\n"
+
+
+def test_a_license_is_accepted_with_its_reason(tmp_path: Path) -> None:
+    text = LICENSES + 'accept = { poppler = "we share ours", "x26*" = "so too" }\n'
+    read = read_host(host(tmp_path, text)).config.licenses
+    assert read.accept == {"poppler": "we share ours", "x26*": "so too"}
+
+
+@pytest.mark.parametrize("value", ['["poppler"]', '{ poppler = " " }', "{ poppler = true }"])
+def test_a_license_without_a_reason_is_not_accepted(tmp_path: Path, value: str) -> None:
+    (fault,) = faults(tmp_path, f"{LICENSES}accept = {value}\n")
+    assert 'licenses.accept] must be a table with a reason for each: NAME = "the reason"' in fault
+
+
 def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
     read = read_host(
         host(

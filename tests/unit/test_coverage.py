@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from packaging import _manylinux, _musllinux
 from packaging import tags as packaging_tags
@@ -330,14 +330,12 @@ SMALL = replace(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(names=NAMES, data=st.data())
 def test_the_order_of_names_changes_nothing(names: list[str], data: st.DataObject) -> None:
     other = data.draw(st.permutations(names))
     assert coverage(names, SMALL) == coverage(other, SMALL)
 
 
-@settings(deadline=None)
 @given(names=NAMES)
 def test_there_is_a_wheel_or_a_reason_and_never_both(names: list[str]) -> None:
     for row in coverage(names, SMALL):
@@ -346,7 +344,6 @@ def test_there_is_a_wheel_or_a_reason_and_never_both(names: list[str]) -> None:
         assert row.wheel is None or row.wheel in names
 
 
-@settings(deadline=None)
 @given(
     names=NAMES,
     family=st.sampled_from([(Family.GLIBC, 2, "x86_64"), (Family.MUSL, 1, "x86_64")]),
@@ -367,7 +364,6 @@ def test_a_newer_libc_never_gets_fewer_wheels(
     assert pick(wheels, []) is None
 
 
-@settings(deadline=None)
 @given(
     names=NAMES, pips=st.tuples(*[st.sampled_from(["9.0.1", "19.3", "20.2", "20.3", "26.1"])] * 2)
 )

@@ -16,7 +16,7 @@ from geowheel.machine.interpreters import Interpreter, check_platform
 from geowheel.native import emulated as emulated_module
 from geowheel.native.debian import Distribution
 from geowheel.native.emulated import Emulated
-from geowheel.systems import auditwheel_repair, compilers, linux
+from geowheel.systems import compilers, linux, repair_tools
 from geowheel.targets import Platform, Target
 
 from .hosts import make_console, make_context, make_interpreter, make_project
@@ -141,7 +141,7 @@ def test_strip_is_the_architectures_own(tmp_path: Path) -> None:
     for program in ("strip", "missing-strip"):
         (tmp_path / program).touch(mode=0o755)
     with pytest.raises(MachineError, match=f"{name} was not found") as caught:
-        auditwheel_repair.find_strip(platform, environ)
+        repair_tools.find_strip(platform, environ)
     assert "GCC" in caught.value.faults[0].fix or "g++-" in caught.value.faults[0].fix
     (tmp_path / name).touch(mode=0o755)
-    assert auditwheel_repair.find_strip(platform, environ).name == name
+    assert repair_tools.find_strip(platform, environ).name == name

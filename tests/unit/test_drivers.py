@@ -128,7 +128,7 @@ def test_each_driver_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }  # fmt: skip
     assert "differ by up to 9" in rows["driver PNG"]["detail"]
     assert rows["driver JPEG"]["detail"] == driver_probes.NAMED_BUT_GONE
-    assert rows["driver GPKG"]["detail"] == "not run: not in this libgdal"
+    assert rows["driver GPKG"]["detail"] == "not run: no such driver"
 
 
 def test_a_row_is_on_disk_before_its_probe(tmp_path: Path) -> None:

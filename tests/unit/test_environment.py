@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -258,11 +259,62 @@ def test_launching_becomes_the_tool_in_isolation(
     monkeypatch.setattr(environment, "_become", become)
     monkeypatch.setenv("GEOWHEEL_CACHE", "relative")
 
-    assert environment.launch("nox", "-f", "/x/noxfile.py", "--help") == 5
+    assert environment.launch("-m", "nox", "-f", "/x/noxfile.py", "--help") == 5
     ((argv, env),) = became
     # -I: `-m nox` must not find ci/nox.py in the folder it starts in, nor on PYTHONPATH.
     assert argv == ["/tools/bin/python", "-I", "-m", "nox", "-f", "/x/noxfile.py", "--help"]
     assert env["GEOWHEEL_CACHE"] == str(Path("relative").absolute())
+    assert env["GEOWHEEL_LAUNCHER"].endswith("nox.py")
+    assert time.time() - float(env["GEOWHEEL_STARTED"]) >= 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        (["-s", "wheel"], True),
+        (["-s", "tests"], True),
+        (["-s", "wheel-3.13"], False),
+        (["-s", "wheel", "--", "--platform", "win-64"], False),
+        (["-s", "doctor"], False),
+        (["-l"], False),
+    ],
+)
+def test_a_wheel_that_cannot_be_made_is_refused_before_anything_is_installed(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: list[str], refused: bool
+) -> None:
+    monkeypatch.setattr(environment.sys, "version_info", (3, 99, 0, "final", 0))
+    if not refused:
+        environment.refuse_early(asked, "python3 ci/nox.py -s ")
+        return
+    with pytest.raises(environment.ToolEnvironmentError) as caught:
+        environment.refuse_early(asked, "python3 ci/nox.py -s ")
+    text = str(caught.value)
+    assert text.startswith("no wheel is configured for Python 3.99, which runs this\n")
+    assert "`python3 ci/nox.py -s wheel-3.1" in text
+
+
+def test_a_glibc_without_a_policy_is_said_and_what_is_configured_goes_on(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("geowheel.machine.hints.glibc", lambda: (9, 9))
+    environment.refuse_early(["-s", "wheel-3.12"], "python3 ci/nox.py -s ")
+    assert capsys.readouterr().err.startswith(
+        "warning: glibc 9.9: no manylinux policy has it yet\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (b"", "making the environment"),
+        (b"Looking in links: x\nCollecting a==1\nCollecting b==2\n", "downloading package 2 of 9"),
+        (b"Collecting a==1\nInstalling collected packages: a\n", "installing 9 packages"),
+    ],
+)
+def test_what_pip_is_at_is_read_from_its_log(
+    environment: ModuleType, log: bytes, words: str
+) -> None:
+    assert environment.doing(log, 9) == words
 
 
 def test_launching_reports_and_does_not_trace(

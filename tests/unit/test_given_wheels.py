@@ -17,7 +17,7 @@ from geowheel.host.project import Project
 from geowheel.ledger import Ledger
 from geowheel.runs import Request
 from geowheel.stages import needed
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform, Target
 
 from .hosts import RUNNING, make_project, make_record

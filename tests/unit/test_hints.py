@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from geowheel.machine import hints
@@ -22,8 +28,19 @@ ALPINE = 'PRETTY_NAME="Alpine Linux v3.20"\nID=alpine\nVERSION_ID=3.20.1\n'
 ARCH = 'PRETTY_NAME="Arch Linux"\nID=arch\n'
 
 
-def linux(text: str, *, root: bool = True) -> Machine:
-    return hints.machine(system="linux", os_release=text, root=root)
+def has_all(_: str) -> bool:
+    return True
+
+
+def only_3_11(package: str) -> bool:
+    """Debian 12's archive, as far as it counts here."""
+    return "python3.12" not in package and "python3.13" not in package
+
+
+def linux(
+    text: str, *, root: bool = True, offers: Callable[[str], bool | None] = has_all
+) -> Machine:
+    return hints.machine(system="linux", os_release=text, root=root, offers=offers)
 
 
 @pytest.mark.parametrize(
@@ -108,22 +125,66 @@ def test_an_interpreter_that_the_release_has_comes_from_it() -> None:
 
 
 def test_an_interpreter_that_the_release_lacks_is_not_promised() -> None:
-    assert "apt-get" not in hints.interpreters(on=linux(DEBIAN), python="3.12")
-    told = hints.install(Need.INTERPRETER, on=linux(DEBIAN), python="3.12")
-    assert told.startswith("Debian GNU/Linux 12 (bookworm) itself has Python 3.11 only")
+    assert "apt-get" not in hints.interpreters(on=linux(DEBIAN, offers=only_3_11), python="3.12")
+    told = hints.install(Need.INTERPRETER, on=linux(DEBIAN, offers=only_3_11), python="3.12")
+    assert told.startswith("install Python 3.12 with its headers: apt has no python3.12 and no ")
 
 
 def test_deadsnakes_is_for_ubuntu() -> None:
-    assert "deadsnakes" in hints.interpreters(on=linux(UBUNTU), python="3.13")
-    assert "deadsnakes" not in hints.interpreters(on=linux(UBUNTU), python="3.12")
-    assert "deadsnakes" not in hints.interpreters(on=linux(DEBIAN), python="3.13")
+    ubuntu, debian = linux(UBUNTU, offers=only_3_11), linux(DEBIAN, offers=only_3_11)
+    assert "deadsnakes" in hints.interpreters(on=ubuntu, python="3.13")
+    assert "deadsnakes" not in hints.interpreters(on=ubuntu, python="3.11")
+    assert "deadsnakes" not in hints.interpreters(on=debian, python="3.13")
 
 
-def test_a_release_that_is_newer_than_the_table_gets_the_command() -> None:
-    machine = linux(DEBIAN.replace("12", "15"))
+def test_without_lists_apt_is_to_get_them_first() -> None:
+    """As in a container's image: apt-cache knows nothing, and apt-get would find nothing."""
+    told = hints.install(Need.COMPILER, on=linux(DEBIAN, root=False, offers=lambda _: None))
+    assert told == "sudo apt-get update && sudo apt-get install -y gcc g++"
 
-    assert machine.pythons is None
-    assert hints.install(Need.INTERPRETER, on=machine, python="3.15").startswith("apt-get install")
+
+def test_no_package_is_advised_that_apt_does_not_have() -> None:
+    told = hints.install(Need.HEADERS, on=linux(DEBIAN, offers=only_3_11), python="3.12")
+    assert told == "install the headers (Python.h) of Python 3.12: apt has no python3.12-dev here"
+
+
+def test_the_newest_glibc_is_auditwheels() -> None:
+    spec = importlib.util.find_spec("auditwheel")
+    assert spec is not None and spec.origin is not None
+    folder = Path(spec.origin).parent
+    policies = json.loads((folder / "policy" / "manylinux-policy.json").read_text("utf-8"))
+    names = [re.fullmatch(r"manylinux_(\d+)_(\d+)", policy["name"]) for policy in policies]
+    assert max((int(n[1]), int(n[2])) for n in names if n) == hints.NEWEST_GLIBC
+
+
+@pytest.mark.parametrize("version", [None, (2, 17), hints.NEWEST_GLIBC])
+def test_a_glibc_with_a_policy_is_no_obstacle(version: tuple[int, int] | None) -> None:
+    assert hints.too_new(linux(DEBIAN), version) is None
+
+
+def test_a_glibc_without_a_policy_is_said_with_the_way_on() -> None:
+    found = hints.too_new(linux(DEBIAN, root=False), (2, 43))
+    assert found is not None
+    assert found.what == "glibc 2.43: no manylinux policy has it yet"
+    assert "sudo mmdebstrap" in found.fix and " trixie " in found.fix
+    ubuntu = hints.too_new(linux(UBUNTU), (2, 43))
+    assert ubuntu is not None and " noble " in ubuntu.fix and "sudo" not in ubuntu.fix
+
+
+def test_a_python_that_is_not_configured_leads_to_one_that_is() -> None:
+    pythons = ("3.11", "3.12", "3.13")
+    machine = linux(DEBIAN, offers=lambda package: "3.13" in package)
+    assert hints.not_configured(machine, "3.12", pythons, lambda _: False) is None
+    assert hints.not_configured(machine, "3.14", (), lambda _: False) is None
+    there = hints.not_configured(machine, "3.14", pythons, lambda version: version == "3.12")
+    assert there is not None
+    assert there.cause.endswith("3.11, 3.12, 3.13; this machine has 3.12")
+    assert there.fix == "`geowheel wheel --python 3.12`; or add 3.14 to pythons"
+    none = hints.not_configured(machine, "3.14", pythons, lambda _: False)
+    assert none is not None
+    assert none.cause.endswith("this machine has none of them")
+    assert none.fix.startswith("`apt-get install -y python3.13 python3.13-dev python3.13-venv`, ")
+    assert "; then `geowheel wheel --python 3.13`" in none.fix
 
 
 def test_quotes_in_os_release_are_the_shells() -> None:

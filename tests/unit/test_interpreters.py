@@ -212,7 +212,10 @@ def test_what_is_refused_says_why(
 
 def test_the_distributions_interpreter_names_the_distributions_package() -> None:
     debian = hints.machine(
-        system="linux", os_release='ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"', root=True
+        system="linux",
+        os_release='ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"',
+        root=True,
+        offers=lambda _: True,
     )
     found = answer(Path("/usr/bin/python3.11"), version="3.11.2", headers="")
 

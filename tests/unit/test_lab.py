@@ -28,6 +28,7 @@ from geowheel.ledger import Made
 from geowheel.machine.process import Result as Ended
 from geowheel.native.channels import Mirrors
 from geowheel.native.store import Store
+from geowheel.stages import inputs
 from geowheel.stages import lab as stage
 from geowheel.targets import Platform
 
@@ -328,9 +329,9 @@ def test_a_crash_with_no_program_in_the_prefix_fails(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- the stage
 
 
-def make_inputs(root: Path, **changes: Any) -> stage.LabInputs:
+def make_inputs(root: Path, **changes: Any) -> inputs.LabInputs:
     return replace(
-        stage.LabInputs(
+        inputs.LabInputs(
             wheel=Artefact(path=root / "host.whl", sha256="ab" * 32),
             prefix=Made(folder=root / "prefix", content="c"), interpreter=make_interpreter(),
             requirements=(), neighbours=(), peers=(), lacking={}, layout=Layout.TOPLEVEL,
@@ -441,7 +442,7 @@ def test_bubblewrap_that_may_not_make_namespaces_is_as_none(
 def test_peers_that_cannot_be_installed_have_a_reason(
     locked: set[str], without: tuple[str, ...], peers: tuple[str, ...], lacking: dict[str, str]
 ) -> None:
-    assert stage.installable(("pyproj>=3", "fiona"), locked, without) == (peers, lacking)
+    assert inputs.installable(("pyproj>=3", "fiona"), locked, without) == (peers, lacking)
 
 
 # ---------------------------------------------------------------------------- the scripts

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import html.parser
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geowheel.contents.licenses import Restricted
 from geowheel.payload.drivers import Driver, Offer
+from geowheel.release.coverage import Row
 from geowheel.release.inside import Component, Cost, File, Inside, Part
+from geowheel.release.obstacles import Obstacle, Reason
 from geowheel.release.report.markup import Markup, inline_json, join, tag
 from geowheel.release.report.page import render
 from geowheel.release.report.values import (
     Before,
-    Coverage,
     Finding,
     Forced,
     Group,
@@ -35,8 +39,12 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def report_of(text: str) -> Report:
+def report_of(text: str, *, accepted: bool = True) -> Report:
     """A report in which every text is this one."""
+    row = Row(
+        project=text, system=text, group=text, base=text, architecture=text, python=text, pip=text,
+        end_of_life=None, wheel=None, platform=None,
+    )  # fmt: skip
     inside = Inside(
         installed=3,
         parts=(Part(name=text, version=text, kind=text, packed=2, size=3, files=2,
@@ -59,18 +67,22 @@ def report_of(text: str) -> Report:
         floor=(Forced(needs=text, packages=(text,), files=(text,)),),
         drivers=(Driver(name=text, kinds=(text,), plugin=text),),
         offers=(Offer(package=text, drivers=(text,), in_stack=False),),
-        without_licence=(text,),
+        without_license=(text,),
+        restricted=(Restricted(name=text, version=text, terms=text, brought_by=text),),
         before=Before(version=text, compressed=1, installed=1),
     )  # fmt: skip
     return Report(
-        host=text, geowheel=text, wheels=(wheel,), missing=(text,),
+        host=text,
+        geowheel=text,
+        wheels=(wheel,),
+        missing=(text,),
         coverage=(
-            Coverage(system=text, base=text, architecture=text, python=text, until=text,
-                     wheel=text),
-            Coverage(system=text, base=text, architecture=text, python=text, until=text,
-                     reason=text, remedies=(text,)),
+            replace(row, wheel=text, reasons=()),
+            replace(row, reasons=(Reason(obstacle=Obstacle.TAG, what=text, fix=text),)),
+            replace(row, end_of_life=datetime.date(2020, 1, 1)),
         ),
-    )  # fmt: skip
+        accept={"*": text} if accepted else {},
+    )
 
 
 class Skeleton(html.parser.HTMLParser):
@@ -101,7 +113,7 @@ class Skeleton(html.parser.HTMLParser):
             self.scripts.append(data)
 
 
-PLAIN = Skeleton(render(report_of("plain")))
+PLAIN = {known: Skeleton(render(report_of("plain", accepted=known))) for known in (True, False)}
 
 
 def check(text: str) -> None:
@@ -110,11 +122,12 @@ def check(text: str) -> None:
     Letters around it keep it from being empty, which some elements are left out for.
     """
     text = f"x{text}y"
-    found = Skeleton(render(report_of(text)))
-    assert found.shape == PLAIN.shape
-    facts, script = found.scripts
-    assert json.loads(facts)["wheels"][0]["parts"][0]["name"] == text
-    assert script == PLAIN.scripts[1]
+    for accepted, plain in PLAIN.items():
+        found = Skeleton(render(report_of(text, accepted=accepted)))
+        assert found.shape == plain.shape
+        facts, script = found.scripts
+        assert json.loads(facts)["wheels"][0]["parts"][0]["name"] == text
+        assert script == plain.scripts[1]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

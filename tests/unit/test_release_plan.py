@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from geowheel.contents.licenses import Restricted
 from geowheel.errors import Fault
 from geowheel.host.config import Release
 from geowheel.release.files import File, sums_of
@@ -51,6 +52,7 @@ def repaired(target: Target) -> Repaired:
     return Repaired(
         target=target, filename=file.filename, sha256=file.sha256, version="1.0", locked=True,
         of_lock=True, of_files=True, toolkit="t" * 64, verdicts=verdicts(file.sha256),
+        unaccepted=(),
     )  # fmt: skip
 
 
@@ -110,6 +112,7 @@ def test_a_good_world_has_every_step_to_do_in_order() -> None:
     assert not plan.builds and not plan.published
 
 
+GPL = Restricted(name="poppler", version="22", terms="GPL-2.0-only", brought_by="driver PDF")
 OLD = replace(file_of(TARGETS[0]), sha256="0f" * 32)
 PLANTED: dict[str, tuple[dict[str, Any], str]] = {
     "no git": ({"git": None}, "no git checkout"),
@@ -131,6 +134,7 @@ PLANTED: dict[str, tuple[dict[str, Any], str]] = {
         {"locks": (Lock(platform=Platform.LINUX_64, strange_channels=("https://c/",)),)},
         "locked from https://c/, which releases do not allow",
     ),
+    "licenses": (first_wheel(unaccepted=(GPL,)), "driver PDF: poppler 22 (GPL-2.0-only)"),
     "not locked": (first_wheel(locked=False, of_lock=False), "is not from a committed lock"),
     "other lock": (first_wheel(of_lock=False), "is not the one that is locked now"),
     "other files": (first_wheel(of_files=False), "not built from the host's files"),
@@ -201,6 +205,12 @@ def test_all_blockers_come_at_once() -> None:
     found = "\n".join(faults(world(**changes)))
     for name in ("tag", "changelog", "lock", "other files", "stranger", "no index", "branch"):
         assert PLANTED[name][1] in found, name
+
+
+def test_what_several_wheels_bundle_is_said_once() -> None:
+    wheels = tuple(replace(wheel, unaccepted=(GPL,)) for wheel in world().wheels)
+    (fault,) = faults(world(wheels=wheels))
+    assert all(wheel.filename in fault for wheel in wheels)
 
 
 def test_two_targets_of_one_file_name_have_the_same_bytes() -> None:

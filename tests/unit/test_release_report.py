@@ -10,12 +10,14 @@ import pytest
 from geowheel.errors import UsageError
 from geowheel.ledger import read_record
 from geowheel.release.report.earlier import read_wheels
+from geowheel.release.report.page import render
 from geowheel.release.report.reading import read_report
 from geowheel.release.report.values import (
     Before,
-    Coverage,
+    OpenPoint,
     Report,
     State,
+    Verdict,
     WheelReport,
     open_points,
     to_json,
@@ -24,7 +26,7 @@ from geowheel.release.report.writing import report
 from geowheel.stages import STAGES
 
 from .hosts import make_console, make_project, make_record
-from .releases import CASES, CHANNEL, CONTENTS, Planted, make_wheel, plant
+from .releases import CASES, CHANNEL, CONTENTS, MORE, Planted, make_wheel, picked, plant
 
 
 @pytest.fixture
@@ -35,6 +37,14 @@ def planted(tmp_path: Path) -> Planted:
 def only(planted: Planted) -> WheelReport:
     (wheel,) = read_report(planted.project).wheels
     return wheel
+
+
+def not_done(cause: str, *where: str) -> OpenPoint:
+    return OpenPoint(cause=cause, wrong=False, where=where)
+
+
+def verdict(wheel: WheelReport, stage: str) -> Verdict:
+    return next(verdict for verdict in wheel.verdicts if verdict.stage == stage)
 
 
 def whole(planted: Planted) -> None:
@@ -66,16 +76,18 @@ def test_a_wheel_with_every_verdict_passed(planted: Planted) -> None:
     assert (wheel.tag, wheel.version) == ("manylinux_2_35_x86_64", "1.0")
     assert wheel.compressed == planted.wheel.stat().st_size
     assert (wheel.wheel_mb, wheel.installed_mb) == (2.0, 6.0)
-    assert [point for point in open_points(read_report(planted.project)) if "cp398" in point] == []
+    assert [point.cause for point in open_points(read_report(planted.project))] == [
+        "configured, but not in dist/"
+    ]
 
 
 def test_a_verdict_that_nobody_ran_is_not_a_pass(planted: Planted) -> None:
     planted.size()
     wheel = only(planted)
-    assert wheel.verdict("test").state is State.NOT_RUN
-    assert wheel.verdict("lab").state is State.NOT_RUN
-    assert wheel.verdict("lab").words == "nox -s lab-3.98, on linux-64"
-    assert "cp398-linux-64: test NOT RUN" in open_points(read_report(planted.project))
+    assert verdict(wheel, "test").state is State.NOT_RUN
+    assert verdict(wheel, "lab").state is State.NOT_RUN
+    assert verdict(wheel, "lab").words == "nox -s lab-3.98, on linux-64"
+    assert not_done("test NOT RUN", "cp398-linux-64") in open_points(read_report(planted.project))
     assert wheel.drivers == ()
 
 
@@ -85,8 +97,8 @@ def test_a_verdict_about_other_bytes_is_none(planted: Planted) -> None:
     wheel = only(planted)
     assert not wheel.recorded and wheel.locked is None
     assert {verdict.state for verdict in wheel.verdicts} == {State.NOT_RUN}
-    (point,) = (p for p in open_points(read_report(planted.project)) if wheel.file in p)
-    assert "no record is about it" in point
+    (point,) = (p for p in open_points(read_report(planted.project)) if wheel.file in p.where)
+    assert point.wrong and "no record is about it" in point.cause
 
 
 def test_what_failed_and_what_was_not_run_is_named(planted: Planted) -> None:
@@ -95,30 +107,82 @@ def test_what_failed_and_what_was_not_run_is_named(planted: Planted) -> None:
     planted.lab()
     wheel = only(planted)
     assert {verdict.state for verdict in wheel.verdicts} == {State.FAILED}
-    assert [f.name for f in wheel.verdict("test").failed] == ["proj.db"]
-    assert [f.name for f in wheel.verdict("test").not_run] == ["driver HDF4"]
-    assert [f.detail for f in wheel.verdict("lab").failed] == ["read it all the same"]
-    assert [f.name for f in wheel.verdict("lab").not_run] == ["ours, fiona"]
-    assert [(g.name, g.passed, g.failed, g.not_run) for g in wheel.verdict("lab").groups] == [
+    assert [f.name for f in verdict(wheel, "test").failed] == ["proj.db"]
+    assert [f.name for f in verdict(wheel, "test").not_run] == ["driver HDF4"]
+    assert [f.detail for f in verdict(wheel, "lab").failed] == ["read it all the same"]
+    assert [f.name for f in verdict(wheel, "lab").not_run] == ["ours, fiona"]
+    assert [(g.name, g.passed, g.failed, g.not_run) for g in verdict(wheel, "lab").groups] == [
         ("coexistence", 1, 0, 1), ("https", 0, 1, 0),
     ]  # fmt: skip
-    assert wheel.verdict("size").failed[0].name == "wheel file is over the budget"
+    assert verdict(wheel, "size").failed[0].name == "wheel file is over the budget"
 
 
 def test_a_lab_of_some_cases_is_no_pass_and_hides_no_whole_one(planted: Planted) -> None:
     planted.lab(CASES[:1], whole=False)
-    assert only(planted).verdict("lab").state is State.PARTIAL
-    assert "cp398-linux-64: lab NOT RUN (some cases only)" in open_points(
-        read_report(planted.project)
-    )
+    assert verdict(only(planted), "lab").state is State.PARTIAL
+    points = open_points(read_report(planted.project))
+    assert not_done("lab NOT RUN (some cases only)", "cp398-linux-64") in points
     planted.lab()
-    assert only(planted).verdict("lab").state is State.FAILED
+    assert verdict(only(planted), "lab").state is State.FAILED
 
 
 def test_a_stack_without_a_committed_lock_is_an_open_point(tmp_path: Path) -> None:
     planted = plant(tmp_path, locked=False)
     assert only(planted).locked is False
-    assert any("not from a committed lock" in p for p in open_points(read_report(planted.project)))
+    cause = "its native stack is not from a committed lock"
+    assert not_done(cause, "cp398-linux-64") in open_points(read_report(planted.project))
+
+
+def test_open_points_are_one_for_each_cause_what_is_wrong_before_what_is_not_done(
+    tmp_path: Path,
+) -> None:
+    first = plant(tmp_path)
+    first.size(budget=0.5)
+    second = plant(tmp_path, python="3.99", project=first.project, version="1.1", locked=False)
+    second.size(budget=0.5)
+    second.test(passed=False)
+    make_wheel(first.project.dist / "host-1.0-cp311-cp311-musllinux_1_2_x86_64.whl")
+    points = open_points(read_report(first.project))
+    both = ("cp398-linux-64", "cp399-linux-64")
+    assert [(point.wrong, point.cause, point.where) for point in points] == [
+        (True, "wheels of several versions", ("1.0", "1.1")),
+        (True, "no record is about it; it was made elsewhere, or changed",
+         ("host-1.0-cp311-cp311-musllinux_1_2_x86_64.whl",)),
+        (True, "size FAILED", both),
+        (True, "test FAILED", ("cp399-linux-64",)),
+        (False, "test NOT RUN", ("cp398-linux-64",)),
+        (False, "lab NOT RUN", both),
+        (False, "its native stack is not from a committed lock", ("cp399-linux-64",)),
+    ]  # fmt: skip
+    page = render(read_report(first.project))
+    assert page.index("Wrong: 4") < page.index("size FAILED") < page.index("Not done yet: 3")
+    assert page.count("lab NOT RUN</strong>") == 1
+
+
+GPL = (
+    {"name": "poppler", "version": "1", "terms": "GPL-2.0-only", "brought_by": "driver PDF"},
+    {"name": "x265", "version": "3", "terms": "GPL-2.0", "brought_by": "driver HEIF"},
+    {"name": "lcms2", "version": "2", "terms": "GPL-3.0-only", "brought_by": "driver PDF"},
+)
+
+
+def test_a_package_under_the_gpl_is_open_until_it_is_accepted_with_a_reason(tmp_path: Path) -> None:
+    first = plant(tmp_path, restricted=GPL)
+    plant(tmp_path, python="3.99", project=first.project, restricted=GPL)
+    (point,) = (p for p in open_points(read_report(first.project)) if "GPL" in p.cause)
+    assert point.where == (
+        "driver HEIF: x265 3 (GPL-2.0)",
+        "driver PDF: poppler 1 (GPL-2.0-only), lcms2 2 (GPL-3.0-only)",
+    )
+    assert not point.wrong and "[tool.geowheel.licenses]" in point.cause
+    accept = '[tool.geowheel.licenses.accept]\n"*p*" = "we share <all> of ours"\nx265 = "bought"\n'
+    project = make_project(tmp_path, more=MORE + accept)
+    made = read_report(project)
+    (point,) = (p for p in open_points(made) if "GPL" in p.cause)
+    assert point.where == ("driver PDF: lcms2 2 (GPL-3.0-only)",)
+    page = render(made)
+    assert "we share &lt;all&gt; of ours</strong><ul><li>driver PDF: poppler 1 (GPL-2.0" in page
+    assert "bought</strong><ul><li>driver HEIF: x265 3" in page
 
 
 def test_configured_targets_without_a_wheel_are_named(planted: Planted) -> None:
@@ -144,7 +208,7 @@ def test_the_sbom_gives_licences_and_sources(planted: Planted) -> None:
     assert components["geos"].licence == "LGPL-2.1-or-later"
     assert components["geos"].source == CHANNEL
     assert components["GDAL bindings"].licence == ""
-    assert only(planted).without_licence == ("liba",)
+    assert only(planted).without_license == ("liba",)
 
 
 def test_a_wheel_without_a_record_is_filled_by_its_own_sbom(tmp_path: Path) -> None:
@@ -263,16 +327,41 @@ def test_the_same_records_give_the_same_bytes_in_any_folder(tmp_path: Path) -> N
 def test_the_summary_names_what_is_open(planted: Planted, tmp_path: Path) -> None:
     found = report(planted.project, make_console(tmp_path))
     assert Path(found["page"]).is_file() and Path(found["facts"]).is_file()
-    assert "cp398-linux-64: lab NOT RUN" in found["open"]
+    point = {"cause": "lab NOT RUN", "wrong": False, "where": ("cp398-linux-64",)}
+    assert point in found["open"]
+    (written,) = (
+        p for p in json.loads(Path(found["facts"]).read_text())["open"] if "lab" in p["cause"]
+    )
+    assert written == point | {"where": ["cp398-linux-64"]}
     assert not list(planted.project.dist.glob(".*"))
 
 
 def test_coverage_is_kept_as_it_is_given(planted: Planted) -> None:
-    row = Coverage(system="Alpine 3.20", wheel="", reason="musl")
+    row = picked("Alpine 3.20", why="musl", until="2026-01-01")
     made = read_report(planted.project, coverage=[row])
     assert made.coverage == (row,)
     (written,) = json.loads(to_json(made))["coverage"]
-    assert (written["system"], written["wheel"], written["reason"]) == ("Alpine 3.20", "", "musl")
+    assert (written["system"], written["wheel"]) == ("Alpine 3.20", None)
+    assert (written["reasons"][0]["what"], written["end_of_life"]) == ("musl", "2026-01-01")
+
+
+def test_systems_out_of_support_come_last_and_folded(planted: Planted) -> None:
+    """By the day of the wheel, 2026-03-04."""
+    rows = [
+        picked("Old 1", wheel="a.whl", until="2026-03-03"),
+        picked("Ending 2", wheel="a.whl", until="2026-03-04"),
+        picked("Endless 3", why="too new"),
+        picked("Endless 3", python="3.99", why="too new"),
+        picked("Ending 4", why="too new", until="2030-01-01"),
+        picked("Old 5", why="too old", until="2020-01-01"),
+    ]
+    page = render(read_report(planted.project, coverage=rows))
+    current, ended = page[page.index('id="coverage"') :].split("</section>")[0].split("<details>")
+    assert "1 of 3 systems in support get one" in current
+    assert "✓ a.whl" in current and "Ending 2 (3.98)" in current
+    assert "Endless 3 (3.98, 3.99); Ending 4 (3.98)" in current and "no too new" in current
+    assert "Old" not in current and "Out of support: 2 systems" in ended
+    assert "Old 1" in ended and "Old 5" in ended and "too old" in ended
 
 
 def test_a_target_takes_its_own_comparison(planted: Planted) -> None:

@@ -158,6 +158,22 @@ def test_a_collected_wheel_is_compared_by_what_it_was_made_from(
     assert (wheel.of_lock, wheel.of_files) == expected
 
 
+def test_what_is_accepted_is_asked_of_the_configuration_as_it_is_now(
+    subject: Subject, planted: Callable[..., Record]
+) -> None:
+    """Not of the one that the wheel was made with: its record has the packages alone."""
+    rows = [
+        {"name": name, "version": "1", "terms": "GPL-2.0", "brought_by": "driver PDF"}
+        for name in ("poppler", "x265")
+    ]
+    planted(facts={"licenses": {"restricted": rows}})
+    assert [item.name for item in only(read_world(subject, None)).unaccepted] == ["poppler", "x265"]
+    more = f'{MORE}[tool.geowheel.licenses.accept]\n"pop*" = "we share ours"\n'
+    write_host(subject.folder, pythons=[RUNNING], more=more)
+    again = open_subject(root=subject.root, host=Path(), machine=subject.machine)
+    assert [item.name for item in only(read_world(again, None)).unaccepted] == ["x265"]
+
+
 def test_a_lock_that_cannot_be_used_is_a_part_of_the_world(
     subject: Subject, planted: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:

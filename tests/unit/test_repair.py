@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from geowheel.digest import digest
 from geowheel.errors import BuildError
 from geowheel.host.places import Places
 from geowheel.ledger import Ledger
+from geowheel.native.build_lock import BuildLock
+from geowheel.stages import inputs as stage_inputs
 from geowheel.stages import repair
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.systems import linux
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree
 
-from .hosts import make_places, make_record
+from .hosts import make_context, make_places, make_project, make_record
 
 GDAL = Bundled(
     soname="libgdal.so.36", source="libgdal.so.36.3.10.2",
@@ -67,7 +73,7 @@ def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
 def test_the_bootstrap_is_told_where_everything_is(tmp_path: Path, places: Places) -> None:
     package = tmp_path / places.package
     package.mkdir(parents=True)
-    repair._write_bundle(repaired(tmp_path), places, linux)
+    repair._write_bundle(repaired(tmp_path), places, linux.ENTRY_LIBRARIES, {})
     found = json.loads((package / "_geowheel.json").read_text())
     absolute = {name: os.path.normpath(package / path) for name, path in found.items()}
     assert absolute == {
@@ -90,14 +96,38 @@ def test_a_wheel_without_the_libraries_is_refused(
 ) -> None:
     (tmp_path / "osgeo").mkdir()
     with pytest.raises(BuildError, match=f"the wheel bundles {expected}$|{expected}\n"):
-        repair._write_bundle(repaired(tmp_path, bundled=bundled), TOPLEVEL, linux)
+        repair._write_bundle(
+            repaired(tmp_path, bundled=bundled), TOPLEVEL, linux.ENTRY_LIBRARIES, {}
+        )
     assert list((tmp_path / "osgeo").iterdir()) == []
 
 
 def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no extension module of the host is linked") as caught:
-        repair._write_bundle(repaired(tmp_path, bundled=()), NONE, linux)
+        repair._write_bundle(repaired(tmp_path, bundled=()), NONE, linux.ENTRY_LIBRARIES, {})
     assert "GDAL_CONFIG" in str(caught.value)
+
+
+def test_another_reason_repairs_nothing_again_another_package_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_inputs, "tool_versions", lambda *_: {})
+    made = Ledger(folder=tmp_path / "work", host="host")
+    upstream = {
+        "fetch": make_record(made, "fetch", "linux-64"),
+        "build": make_record(made, "build", "cp398-linux-64", files={"a.whl": b"x"}),
+    }
+
+    def key(accept: str) -> str:
+        more = f"[tool.geowheel.licenses]\naccept = {accept}\n"
+        context = make_context(make_project(tmp_path, more=more))
+        build = cast("BuildLock", SimpleNamespace(gdal_sdist="the sdist"))
+        context = replace(context, locks=replace(context.locks, build=build))
+        return digest(stage_inputs.repair(context, upstream).components())
+
+    one = key('{ a = "because", b = "so" }')
+    assert key('{ b = "another", a = "reason" }') == one
+    assert key('{ a = "because" }') != one
 
 
 @pytest.mark.parametrize("names", [[], ["a.whl", "b.whl"]], ids=["none", "two"])

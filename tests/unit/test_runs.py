@@ -223,15 +223,15 @@ def test_what_somebody_else_put_into_dist_stays(world: World) -> None:
 
 def breaking(monkeypatch: pytest.MonkeyPatch, during: Callable[[], None]) -> None:
     """Have something happen once, in the middle of the next copy."""
-    whole = shutil.copyfile
+    whole = shutil.copy2
 
-    def copyfile(source: Path, goal: Path) -> Path:
-        monkeypatch.setattr("geowheel.runs.shutil.copyfile", whole)
+    def copy2(source: Path, goal: Path) -> str | Path:
+        monkeypatch.setattr("geowheel.runs.shutil.copy2", whole)
         Path(goal).write_bytes(b"half")
         during()
         return whole(source, goal)
 
-    monkeypatch.setattr("geowheel.runs.shutil.copyfile", copyfile)
+    monkeypatch.setattr("geowheel.runs.shutil.copy2", copy2)
 
 
 def full() -> None:

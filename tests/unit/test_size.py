@@ -11,7 +11,9 @@ from geowheel.binary.wheel_writing import write_wheel
 from geowheel.context import Context
 from geowheel.ledger import Ledger
 from geowheel.stages.contract import Outcome
-from geowheel.stages.size import LARGEST, SizeInputs, inputs, kind_of, run
+from geowheel.stages.inputs import SizeInputs
+from geowheel.stages.inputs import size as inputs
+from geowheel.stages.size import LARGEST, kind_of, run
 
 from .hosts import make_context, make_places, make_project, make_record, make_step
 
@@ -148,8 +150,8 @@ def test_what_each_kind_costs_adds_up(tmp_path: Path) -> None:
         ("osgeo", "osgeo/_programs/gdalinfo", "programs"),
         ("osgeo", "osgeo_utils/gdal_calc.py", "utilities"),
         ("osgeo", "host.libs/libgdal.so", "libraries"),
-        ("osgeo", "host-1.0.dist-info/licenses/bundled/a", "licences and SBOM"),
-        ("osgeo", "host-1.0.dist-info/sboms/geowheel.cdx.json", "licences and SBOM"),
+        ("osgeo", "host-1.0.dist-info/licenses/bundled/a", "licenses and SBOM"),
+        ("osgeo", "host-1.0.dist-info/sboms/geowheel.cdx.json", "licenses and SBOM"),
         ("osgeo", "host-1.0.dist-info/RECORD", "metadata"),
         ("osgeo", "host/core.py", "host"),
         ("a.b.osgeo", "a/b/osgeo_utils/gdal_calc.py", "utilities"),

@@ -12,7 +12,7 @@ import geowheel
 from geowheel import systems
 from geowheel.errors import MachineError
 from geowheel.systems import linux, macos, windows
-from geowheel.systems.contract import SystemModule
+from geowheel.systems.contract import RepairModule, SystemModule
 from geowheel.targets import Platform, System, Target
 
 SOURCES = Path(geowheel.__file__).parent
@@ -38,6 +38,12 @@ def test_every_system_answers_everything(module: SystemModule) -> None:
     assert not [path for path in folders if PurePosixPath(path).is_absolute() or "\\" in path]
     # conda's own limit for a binary placeholder.
     assert 0 < len(layout.prefix_string.encode()) < 255
+
+
+@pytest.mark.parametrize("platform", [Platform.LINUX_64, Platform.OSX_64, Platform.WIN_64])
+def test_every_system_has_what_repairs_its_wheels(platform: Platform) -> None:
+    wanted = {name for name in vars(RepairModule) if not name.startswith("_")}
+    assert {name for name in wanted if not hasattr(systems.repair_of(platform), name)} == set()
 
 
 @pytest.mark.parametrize(

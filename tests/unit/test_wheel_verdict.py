@@ -17,6 +17,7 @@ from geowheel.machine.process import Result
 from geowheel.native.channels import Mirrors
 from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.native.store import Store
+from geowheel.stages import inputs
 from geowheel.stages import test as stage
 from geowheel.stages.contract import Outcome
 from geowheel.targets import Platform
@@ -91,7 +92,7 @@ class World:
         NativeManifest(platform="linux-64", prefix_string="/x", packages=(toy,)).write(
             prefix.parent
         )
-        given = stage.TestInputs(
+        given = inputs.TestInputs(
             platform=Platform.LINUX_64,
             wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
             interpreter=make_interpreter(), requirements=(),

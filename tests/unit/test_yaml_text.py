@@ -33,7 +33,7 @@ def read(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(io.StringIO(text))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.dictionaries(TEXTS, VALUES, min_size=1))
 def test_a_reader_gets_the_same_values(values: dict[str, Any]) -> None:
     assert read(to_yaml(values)) == values

@@ -39,27 +39,27 @@ def adopt(
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     made = plan(read_facts(folder, version=__version__, running=running), wishes)
     show(made, folder, console)
-    console.line()
+    console.result()
     if not made.changes:
-        console.line("nothing has to be written")
+        console.result("nothing has to be written")
     elif only_show:
-        console.line("nothing was written: --show")
+        console.result("nothing was written: --show")
     elif ask is None:
         raise UsageError(
             "nothing was written: there is no terminal to ask on",
             fix="add --yes to write this; --show only looks",
         )
     elif not ask():
-        console.line("nothing was written")
+        console.result("nothing was written")
         return _summary(made, written=False)
     else:
         write(made.changes, folder, command="geowheel init")
-        console.line(f"written: {', '.join(change.path for change in made.changes)}", style="green")
-    console.line()
-    console.line("next:")
+        console.result(f"written: {', '.join(change.path for change in made.changes)}")
+    console.result()
+    console.result("next:")
     width = max(len(command.text) for command in made.commands)
     for command in made.commands:
-        console.line(f"  {command.text:<{width}}  {command.purpose}")
+        console.result(f"  {command.text:<{width}}  {command.purpose}")
     return _summary(made, written=bool(made.changes) and not only_show)
 
 

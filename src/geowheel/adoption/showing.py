@@ -16,10 +16,10 @@ def show(plan: Plan, folder: Path, console: Console) -> None:
     """New files whole, edits as a unified diff, then the notes."""
     for change in plan.changes:
         for line in shown(change, folder):
-            console.line(line)
+            console.result(line)
     for note in plan.notes:
-        console.line()
-        console.line(note)
+        console.result()
+        console.result(note)
 
 
 def shown(change: Change, folder: Path) -> Iterator[str]:

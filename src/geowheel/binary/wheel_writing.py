@@ -3,7 +3,7 @@
 What the format (see `wheel`) leaves open is fixed here, so that the same files give the same bytes
 in any folder, as any user and with any number of threads: the order of the members, their times and
 modes, the text of WHEEL and RECORD, and where the deflate stream of a large member is cut. Only the
-zlib in use is left, whose version belongs to what a rebuild must hold equal (`zlib_version`).
+zlib in use is left, whose version is in the key of `repair`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,6 @@ CHUNK: Final = 1 << 17
 _OLDEST: Final = 315532800  # 1980-01-01, the first day that a zip file can state
 _WINDOW: Final = 1 << 15  # how far back deflate looks (RFC 1951)
 _AHEAD: Final = 64 << 20  # bytes read but not yet written
-
-
-def zlib_version() -> str:
-    """The zlib that packs: another version may give other bytes for the same files."""
-    return zlib.ZLIB_RUNTIME_VERSION
 
 
 def repack(wheel: Path, destination: Path, *, folder: Path, filename: str = "") -> Artefact:

@@ -13,11 +13,13 @@ from typing import Any, Final, NoReturn
 from geowheel.console import Console
 from geowheel.credentials import redact
 from geowheel.errors import GeowheelError, MachineError, UsageError
+from geowheel.spelling import read_spelling
 
 from .arguments import parser
 from .commands import Call, write_json
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 
 
 def entry() -> NoReturn:
@@ -37,20 +39,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Without a command: the help, and the exit code of a usage error.
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    spelling = read_spelling(words, os.environ)
     asked = parser()
-    options = asked.parse_args(arguments)
+    try:
+        options = asked.parse_args(words)
+    except UsageError as wrong:
+        sys.stderr.write(f"error: {spelling.of(str(wrong))}\n")
+        return UsageError.exit_code
     if "run" not in options:
         asked.print_help(sys.stderr)
         return UsageError.exit_code
     root = Path(options.root).resolve()
-    console = Console(logs=root / ".geowheel" / "logs", quiet=options.quiet)
+    console = Console(
+        logs=root / ".geowheel" / "logs",
+        quiet=options.quiet,
+        json=options.json,
+        spelling=spelling,
+    )
     call = Call(options=options, environ=dict(os.environ), console=console, root=root)
     command: Callable[[Call], dict[str, Any]] = options.run
     try:
-        summary = command(call)
+        with console.screen.during(options.command):
+            summary = command(call)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (GeowheelError, OSError) as raised:
         error = raised if isinstance(raised, GeowheelError) else _of_the_system(raised)
-        aloud = Console(logs=console.logs)  # an error is shown under --quiet as well
+        # An error is shown under --quiet as well.
+        aloud = Console(logs=console.logs, spelling=spelling)
         aloud.line()
         aloud.line(f"error: {error}", style="red")
         if options.json:

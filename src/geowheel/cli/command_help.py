@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from geowheel.stages import STAGES
+from geowheel.command_table import COMMANDS
+
+from .parsing import Parser
 
 SHELLS: Final = ("bash", "zsh", "fish", "tcsh")
 EPILOG: Final = """\
@@ -19,18 +20,6 @@ examples:
 exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine, 8 build, 9 size,
 10 test, 11 release, 130 interrupted
 """
-
-_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "the whole way": ("wheel", "plan"),
-    "its stages, each with what comes before it": tuple(stage.name for stage in STAGES),
-    "before": ("init", "doctor", "matrix", "lock", "channel"),
-    "around a build of the host's own": ("env", "repair-wheel"),
-    "towards a release": ("export", "collect", "coverage", "report", "release"),
-    "for continuous integration": ("workflow", "pins"),
-    "around": ("status", "clean", "cache"),
-    "for editors and shells": ("schema", "completion"),
-}
-_OTHERS: Final = "more"
 
 _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "wheel": (
@@ -92,36 +81,23 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 }  # fmt: skip
 
 
-class Overview(argparse.ArgumentParser):
+class Overview(Parser):
     """The parser of `geowheel` itself, whose help shows the commands in groups."""
 
     def format_help(self) -> str:
-        """The help; commands that no group names come last."""
+        width = max(len(command.name) for command in COMMANDS) + 2
         blocks = [f"usage: {self.prog} COMMAND [options]", self.description or ""]
-        left = dict(self._summaries())
-        width = max(map(len, left), default=0) + 2
-        for title, names in (*_GROUPS.items(), (_OTHERS, tuple(left))):
-            rows = [f"  {name:<{width}}{left.pop(name)}" for name in names if name in left]
-            if rows:
-                blocks.append("\n".join([f"{title}:", *rows]))
+        for group in dict.fromkeys(command.group for command in COMMANDS):
+            rows = (c for c in COMMANDS if c.group == group)
+            blocks.append(
+                "\n".join([f"{group}:", *(f"  {c.name:<{width}}{c.summary}" for c in rows)])
+            )
         blocks.append(f"options:\n  {'-h, --help':<{width}}this\n  {'--version':<{width}}which one")
         return "\n\n".join([*blocks, self.epilog or ""])
 
-    def _summaries(self) -> dict[str, str]:
-        return {
-            name: parser.description or ""
-            for action in self._actions
-            if isinstance(action.choices, dict)
-            for name, parser in action.choices.items()
-        }
 
-
-def with_examples(commands: Any) -> None:
-    """Give every command (of `add_subparsers`) its examples, as its help's last part."""
-    for name, parser in commands.choices.items():
-        rows = _EXAMPLES.get(name, ())
-        width = max((len(command) for command, _ in rows), default=0) + 3
-        if rows:
-            parser.formatter_class = argparse.RawDescriptionHelpFormatter
-            lines = [f"  {command:<{width}}{meaning}" for command, meaning in rows]
-            parser.epilog = "\n".join(["examples:", *lines])
+def examples_of(command: str) -> str | None:
+    """The last part of a command's help; None where it has no examples."""
+    rows = _EXAMPLES.get(command, ())
+    width = max((len(example) for example, _ in rows), default=0) + 3
+    return "\n".join(["examples:", *(f"  {e:<{width}}{m}" for e, m in rows)]) if rows else None

@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,7 +126,7 @@ def init(call: Call) -> dict[str, Any]:
         environment=options.environment,
         pythons=tuple(dict.fromkeys(options.python)),
     )
-    ask = _ask if sys.stdin.isatty() else None
+    ask = partial(_ask, call.console) if sys.stdin.isatty() else None
     return adopt(
         call.root,
         wishes,
@@ -135,10 +136,11 @@ def init(call: Call) -> dict[str, Any]:
     )
 
 
-def _ask() -> bool:
-    sys.stderr.write("Write these? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def _ask(console: Console) -> bool:
+    with console.screen.clear():
+        sys.stderr.write("Write these? [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def channel(call: Call) -> dict[str, Any]:
@@ -148,9 +150,7 @@ def channel(call: Call) -> dict[str, Any]:
     platforms = [parse_platform(name) for name in call.options.platform]
     for platform in platforms or [project.machine.platform]:
         channel = distro_channel(project, platform, call.console, refresh=True)
-    call.console.line(
-        f"use it with --channel distro (after `--` with nox), or from {channel.folder}"
-    )
+    call.console.result(f"use it with `geowheel wheel --channel distro`, or from {channel.folder}")
     return {"name": channel.name, "folder": str(channel.folder)}
 
 
@@ -213,7 +213,8 @@ def doctor(call: Call) -> dict[str, Any]:
     from geowheel.doctor import doctor
 
     folder = (call.root / call.options.host).resolve()
-    return doctor(call.project, folder, this_machine(call.environ), call.console)
+    machine = this_machine(call.environ)
+    return doctor(call.project, folder, machine, call.console, every=call.options.all)
 
 
 def cache(call: Call) -> dict[str, Any]:
@@ -308,7 +309,7 @@ def _pythons(call: Call, project: Project) -> tuple[Path | None, list[str]]:
         return None, list(project.config.pythons)
     paths = [name for name in named if not PYTHON_VERSION.fullmatch(name)]
     versions = list(dict.fromkeys(name for name in named if name not in paths))
-    # `nox -s build-3.12 -- --python PATH` names the version and its interpreter.
+    # `build-3.12 -- --python PATH` names the version and its interpreter.
     if len(paths) == 1 and len(versions) <= 1:
         path = Path(paths[0]).absolute()
         answer = ask_interpreter(path, environ=call.environ)

@@ -1,4 +1,4 @@
-"""What a repaired wheel says of itself: origins, licence texts and SBOM, written into dist-info."""
+"""What a repaired wheel says of itself: origins, license texts and SBOM, written into dist-info."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from geowheel.native.linker import read_native_manifest
 from geowheel.native.pixi_lock import Package
 from geowheel.systems.contract import RepairedTree
 
-from .licences import LicenceGate, Texts, add_licence_texts
-from .origins import Origin, Origins, licence_holder
+from .licenses import LicenseGate, Restricted, Texts, add_license_texts
+from .origins import Origin, Origins, license_holder
 from .sbom import FILE_NAME, Subject, sbom
 from .sbom import FOLDER as SBOMS
+from .ways import find_ways
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Described:
     own: frozenset[str]
     """Paths of the host's own files."""
     texts: Texts
+    restricted: tuple[Restricted, ...]
 
 
 def describe(
@@ -41,12 +43,12 @@ def describe(
     places: Places,
     sdist: Download,
     prebuilt: Package | None,
-    gate: LicenceGate,
+    gate: LicenseGate,
     step: Step,
 ) -> Described:
-    """Write licence texts and the SBOM into the tree; `fetched` is the folder that `fetch` made.
+    """Write license texts and the SBOM into the tree; `fetched` is the folder that `fetch` made.
 
-    Raises BuildError for a bundled file that no package owns, and for refused licences.
+    Raises BuildError for a bundled file that no package owns, and for refused licenses.
     """
     tree = repaired.tree
     (dist_info,) = tree.glob("*.dist-info")
@@ -61,18 +63,21 @@ def describe(
         host=host,
         bundled=repaired.bundled,
     ).of(_members(tree))
-    holders = {licence_holder(origin, manifest) for origin in origins.values()}
-    packages = [package for package in holders if package is not None]
-    gate.check(packages, step)
-    texts = add_licence_texts(packages, fetched, dist_info)
+    files: dict[Package, list[str]] = {}
+    for path, origin in origins.items():
+        if (holder := license_holder(origin, manifest)) is not None:
+            files.setdefault(holder, []).append(path)
+    ways = find_ways(repaired, places.plugins, {p: origin.name for p, origin in origins.items()})
+    restricted = gate.check(files, ways, step)
+    texts = add_license_texts(files, fetched, dist_info)
     if texts.without:
-        step.say(f"no licence text in the packages of {', '.join(texts.without)}")
+        step.say(f"no license text in the packages of {', '.join(texts.without)}")
     _write_sbom(subject, origins, tree, dist_info)
     # RECORD is made when the wheel is packed.
     every = [*_members(tree), f"{dist_info.name}/RECORD"]
     owners = {path: str(origins.get(path, host)) for path in every}
     own = frozenset(path for path, origin in origins.items() if origin == host)
-    return Described(owners=owners, own=own, texts=texts)
+    return Described(owners=owners, own=own, texts=texts, restricted=restricted)
 
 
 def _write_sbom(

@@ -64,7 +64,7 @@ class Origins:
                 what=f"{path} is in the wheel, but no package of the native stack owns {source}",
                 where=source,
                 cause="it was put into the prefix by hand, or an older geowheel placed it",
-                fix="run `nox -s fetch`, which places the prefix anew when it was changed",
+                fix="run `geowheel fetch`, which places the prefix anew when it was changed",
             )
             for path, source in sorted(sources.items())
             if source not in owners
@@ -113,10 +113,10 @@ def _conda(package: Package) -> Origin:
     return Origin(name=package.name, version=package.version, package=package)
 
 
-def licence_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
-    """The conda package whose licence texts hold for an origin.
+def license_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
+    """The conda package whose license texts hold for an origin.
 
-    GDAL's sdist has no licence text of its own, and neither need the package of its bindings:
+    GDAL's sdist has no license text of its own, and neither need the package of its bindings:
     libgdal-core's package brings GDAL's.
     """
     if origin.sdist is not None or (origin.package and origin.package.name == BINDINGS):

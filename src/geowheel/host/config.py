@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ GRIDS = "proj-data"
 SYSTEM_VERSION = re.compile(r"\d+\.\d+")
 # Below a folder of the wheel: nothing else belongs at the top of site-packages.
 DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
+REASON = re.compile(r"\s*\S[\s\S]*")
 VERDICTS: Final = ("size", "test", "lab")
 """Stages that judge a repaired wheel."""
 
@@ -140,12 +142,17 @@ class Licenses:
     refuse: tuple[str, ...] | None = field(
         default=None,
         metadata=_doc(
-            "patterns of licences that no bundled package may be under (default: GPL-* and AGPL-*; "
+            "patterns of licenses that no bundled package may be under (default: GPL-* and AGPL-*; "
             "where the native stack is not from a committed lock, only a warning)"
         ),
     )
-    accept: tuple[str, ...] = field(
-        default=(), metadata=_doc("patterns of packages that are taken all the same")
+    accept: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=_doc(
+            "packages that are taken all the same: a table of patterns of their names, with the "
+            "reason for each; without one, a package under the GPL or AGPL blocks a release",
+            REASON,
+        ),
     )
 
 
@@ -357,7 +364,7 @@ class Config:
     budget: Budget = field(default_factory=Budget, metadata=_doc("size budget"))
     floor: Floor = field(default_factory=Floor, metadata=_doc("oldest systems to support"))
     licenses: Licenses = field(
-        default_factory=Licenses, metadata=_doc("licences of what is bundled")
+        default_factory=Licenses, metadata=_doc("licenses of what is bundled")
     )
     test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
     lab: Lab = field(default_factory=Lab, metadata=_doc("the test lab"))

@@ -94,3 +94,16 @@ class Places:
             return ()
         parts = self.package.split("/")
         return tuple("/".join([*parts[:end], PACKAGE_INIT]) for end in range(2, len(parts)))
+
+
+ALL: Final = ("*",)
+
+
+def patterns_of(configured: tuple[str, ...] | None, layout: Layout) -> tuple[str, ...]:
+    """What the configuration asks for; by default everything at the top level and nothing else.
+
+    Private hosts in one environment would overwrite each other's `gdalinfo`.
+    """
+    if configured is not None:
+        return configured
+    return ALL if layout is Layout.TOPLEVEL else ()

@@ -15,6 +15,7 @@ from geowheel.native.manifest import Manifest, find_manifest
 from geowheel.targets import Platform, Target
 
 from .config import Bindings, Config
+from .places import Layout
 from .pyproject import HostFile, read_host
 
 CACHE_VARIABLE = "GEOWHEEL_CACHE"
@@ -107,7 +108,8 @@ class Project:
                 f"{self.host.name} is not configured for Python {python}",
                 where=str(self.host.path),
                 cause=f"pythons = {', '.join(self.config.pythons)}",
-                fix="use one of these, or add it to pythons in [tool.geowheel]",
+                fix=f"use one of these, as `geowheel wheel --python {self.config.pythons[-1]}` "
+                "does, or add it to pythons in [tool.geowheel]",
             )
         return Target(python=python, platform=platform or self.machine.platform)
 
@@ -147,3 +149,21 @@ def open_project(
         frozen=frozen,
         asked_bindings=bindings,
     )
+
+
+def wants_prebuilt(project: Project) -> bool:
+    """Whether the bindings are to be the channel's own.
+
+    Raises UsageError where they cannot be what the layout needs.
+    """
+    if project.bindings is not Bindings.PREBUILT or not project.config.places.has_bindings:
+        return False
+    if project.config.layout is Layout.PRIVATE:
+        raise UsageError(
+            'prebuilt bindings do not fit layout = "private"',
+            where=str(project.host.path),
+            cause="a private osgeo has a SWIG type table and imports of its own, which are "
+            "compiled into its modules; the channel's are those of the public osgeo",
+            fix='compile them (bindings = "compiled") on a machine of that platform',
+        )
+    return True

@@ -23,6 +23,7 @@ from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from .config import (
     DESTINATION,
+    REASON,
     SYSTEM_VERSION,
     TABLE,
     VERDICTS,
@@ -305,6 +306,12 @@ class _Reader:
             if isinstance(value, list) and all(isinstance(item, str) for item in value):
                 return tuple(value)
             return self._fault(where, "must be a list of strings")
+        if typing.get_origin(kind) is Mapping:
+            if isinstance(value, Mapping) and all(
+                isinstance(text, str) and REASON.fullmatch(text) for text in value.values()
+            ):
+                return dict(value)
+            return self._fault(where, 'must be a table with a reason for each: NAME = "the reason"')
         if issubclass(kind, enum.StrEnum):
             return self._choice(kind, value, where)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -19,7 +19,7 @@ GDAL_BUNDLES: Final = ("GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 PROJ_BUNDLES: Final = ("PROJ_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 NO_OSGEO: Final = "layout none: the wheel has no osgeo to ask"
 NO_SERVER: Final = (
-    f"{SERVER} is not locked: name peers in [tool.geowheel.lab] and run `nox -s lock`"
+    f"{SERVER} is not locked: name peers in [tool.geowheel.lab] and run `geowheel lock`"
 )
 NO_BUBBLEWRAP: Final = "no bwrap on PATH (apt install bubblewrap), or it cannot be used here"
 

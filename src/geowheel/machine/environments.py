@@ -56,6 +56,6 @@ def tool_path(name: str) -> Path:
         raise MachineError(
             f"{name} is not installed beside {sys.executable}",
             cause="the tool environment is incomplete",
-            fix="run through `python3 ci/nox.py`, or install geowheel with its dependencies",
+            fix="install geowheel with its dependencies: `pip install geowheel`",
         )
     return Path(found)

@@ -1,16 +1,19 @@
-"""Which command installs what a machine lacks. Pure: the text of /etc/os-release comes in.
+"""Which command installs what a machine lacks, and what no command can mend.
 
-Only the standard library, and nothing of geowheel: ci/environment.py loads this file by its place,
-before anything is installed.
+Pure but for `this_machine`: the text of /etc/os-release and apt's answers come in. Only the
+standard library is imported, since ci/environment.py asks before anything is installed.
 """
 
 from __future__ import annotations
 
 import enum
 import os
+import re
 import shlex
+import shutil
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,6 +44,10 @@ class Manager(enum.StrEnum):
     WINGET = "winget"
 
 
+def _unknown(_: str) -> None:
+    """The answer of a machine whose archive nobody asked."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """A machine, as far as the right command depends on it."""
@@ -49,14 +56,11 @@ class Machine:
     """For people: `Debian GNU/Linux 12 (bookworm)`."""
     manager: Manager | None = None
     """None where nothing is known."""
-    release: str = ""
-    """`debian 12`: ID and VERSION_ID of os-release."""
+    family: str = ""
+    """`debian`: ID of os-release."""
     root: bool = False
-
-    @property
-    def pythons(self) -> tuple[str, ...] | None:
-        """The versions in this release's own archive; None when not known."""
-        return _ARCHIVE.get(self.release)
+    offers: Callable[[str], bool | None] = _unknown
+    """Whether the archive that its manager knows has a package; None where that is not known."""
 
 
 # os-release's ID, then its ID_LIKE, name the family.
@@ -71,17 +75,6 @@ _MANAGERS: Final[Mapping[str, Manager]] = {
     "opensuse": Manager.ZYPPER,
     "alpine": Manager.APK,
     "arch": Manager.PACMAN,
-}
-
-# Where apt has the version, it has its -dev and -venv as well (packages.debian.org, .ubuntu.com).
-_ARCHIVE: Final[Mapping[str, tuple[str, ...]]] = {
-    "debian 11": ("3.9",),
-    "debian 12": ("3.11",),
-    "debian 13": ("3.13",),
-    "ubuntu 22.04": ("3.10", "3.11"),
-    "ubuntu 24.04": ("3.12",),
-    "ubuntu 25.10": ("3.13", "3.14"),
-    "ubuntu 26.04": ("3.14",),
 }
 
 _INSTALL: Final[Mapping[Manager, str]] = {
@@ -157,7 +150,13 @@ _PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
 }
 
 
-def machine(*, system: str, os_release: str = "", root: bool = False) -> Machine:
+def machine(
+    *,
+    system: str,
+    os_release: str = "",
+    root: bool = False,
+    offers: Callable[[str], bool | None] = _unknown,
+) -> Machine:
     """The machine that `system` (as sys.platform says it) and os-release's text describe."""
     if system == "darwin":
         return Machine(name="macOS", manager=Manager.BREW, root=root)
@@ -170,8 +169,9 @@ def machine(*, system: str, os_release: str = "", root: bool = False) -> Machine
     return Machine(
         name=said.get("PRETTY_NAME") or said.get("ID") or system,
         manager=next((manager for manager in known if manager), None),
-        release=f"{said.get('ID', '')} {said.get('VERSION_ID', '')}".strip(),
+        family=said.get("ID", ""),
         root=root,
+        offers=offers,
     )
 
 
@@ -182,7 +182,20 @@ def this_machine() -> Machine:
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
             break
-    return machine(system=sys.platform, os_release=text, root=_is_root())
+    return machine(system=sys.platform, os_release=text, root=_is_root(), offers=apt_offers)
+
+
+def apt_offers(package: str) -> bool | None:
+    """Whether apt could install a package here; None where there is no apt, or it has no lists."""
+    program = shutil.which("apt-cache")
+    if program is None or not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
+        return None
+    asked = subprocess.run(
+        [program, "policy", package], capture_output=True, text=True, check=False,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+    )  # fmt: skip
+    found = re.search(r"^  Candidate: (.*)$", asked.stdout, re.MULTILINE)
+    return found is not None and found[1] != "(none)"
 
 
 def install(need: Need, *, on: Machine, python: str = "3", triplet: str = "") -> str:
@@ -195,24 +208,28 @@ def install(need: Need, *, on: Machine, python: str = "3", triplet: str = "") ->
         return "xcode-select --install"
     if on.manager is None or need not in _PACKAGES[on.manager]:
         return _IN_WORDS[need].format(v=python, t=triplet)
-    # The headers of an interpreter come from where it came from, the release's archive or not.
-    if need is Need.INTERPRETER and not _has(on, python):
-        return _elsewhere(on, python)
     # A package's name has no underscore (Debian Policy 5.6.1): g++-x86-64-linux-gnu.
     packages = _PACKAGES[on.manager][need].format(
         v=python, n=python.replace(".", ""), t=triplet.replace("_", "-")
     )
-    command = f"{_INSTALL[on.manager]} {packages}"
-    sudo = not on.root and on.manager not in (Manager.BREW, Manager.WINGET)
-    return f"sudo {command}" if sudo else command
+    asked = packages.split() if on.manager is Manager.APT else ()
+    known = {name: on.offers(name) for name in asked}
+    if missing := [name for name, there in known.items() if there is False]:
+        words = _IN_WORDS[need].format(v=python, t=triplet)
+        return f"{words}: apt has no {' and no '.join(missing)} here"
+    sudo = "" if on.root or on.manager in (Manager.BREW, Manager.WINGET) else "sudo "
+    # Without lists, as in a container's image, apt would find nothing.
+    update = f"{sudo}apt-get update && " if None in known.values() else ""
+    return f"{update}{sudo}{_INSTALL[on.manager]} {packages}"
 
 
 def interpreters(*, on: Machine, python: str) -> str:
     """Every way to get CPython `python` onto the machine `on`, in one sentence."""
     ways = [f"`pyenv install {python}`", f"`uv python install {python}`"]
-    if on.manager is Manager.APT and on.release.startswith("ubuntu") and not _has(on, python):
+    offered = on.manager is not Manager.APT or on.offers(f"python{python}")
+    if offered is False and on.family == "ubuntu":
         ways.append(f"python{python} from the deadsnakes archive (ppa:deadsnakes/ppa)")
-    elif on.manager not in (None, Manager.APK) and _has(on, python):
+    elif offered is not False and on.manager not in (None, Manager.APK):
         ways.insert(0, f"`{install(Need.INTERPRETER, on=on, python=python)}`")
     return ", ".join(ways[:-1]) + f" or {ways[-1]}"
 
@@ -227,19 +244,6 @@ _IN_WORDS: Final[Mapping[Need, str]] = {
     Need.EMULATOR: "install QEMU's user mode emulation (qemu-user)",
     Need.GIT: "install git (git-scm.com)",
 }
-
-
-def _has(on: Machine, python: str) -> bool:
-    """Whether the archive has that Python; where nothing is known, it is taken to."""
-    return python == "3" or on.pythons is None or python in on.pythons
-
-
-def _elsewhere(on: Machine, python: str) -> str:
-    only = " and ".join(on.pythons or ())
-    return (
-        f"{on.name} itself has Python {only} only; take a Python {python} that brings everything: "
-        f"pyenv install {python}"
-    )
 
 
 def _os_release(text: str) -> dict[str, str]:
@@ -259,3 +263,67 @@ def _os_release(text: str) -> dict[str, str]:
 def _is_root() -> bool:
     # Windows has no geteuid, and winget asks by itself.
     return sys.platform != "win32" and os.geteuid() == 0
+
+
+NEWEST_GLIBC: Final = (2, 41)
+"""The newest glibc that a manylinux policy of the pinned auditwheel knows; a test compares them."""
+_OLDER: Final[Mapping[str, str]] = {"debian": "trixie", "ubuntu": "noble"}
+
+
+def glibc() -> tuple[int, int] | None:
+    """The version of glibc that this interpreter runs on; None for another libc."""
+    try:
+        words = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+    except (AttributeError, ValueError, OSError):  # Windows, macOS, musl
+        return None
+    major, _, minor = words[-1].partition(".") if words else ("", "", "")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """What stands against a wheel before anything was downloaded: in a reader's three parts."""
+
+    what: str
+    cause: str
+    fix: str
+
+
+def too_new(on: Machine, version: tuple[int, int] | None) -> Obstacle | None:
+    """That no wheel can be made from this distribution's own packages; None where one can."""
+    if version is None or version <= NEWEST_GLIBC:
+        return None
+    sudo = "" if on.root else "sudo "
+    suite = _OLDER.get(on.family, "trixie")
+    include = "ca-certificates,python3,python3-dev,python3-venv,gcc,g++"
+    return Obstacle(
+        what="glibc {}.{}: no manylinux policy has it yet".format(*version),
+        cause="this distribution is newer than the policies, which end with glibc {}.{}: a wheel "
+        "from its own packages would load nowhere else".format(*NEWEST_GLIBC),
+        fix=f"make the wheel in a root of an older release ({suite}):\n"
+        f"    {sudo}apt-get install -y mmdebstrap\n"
+        f"    {sudo}mmdebstrap --variant=minbase --include={include} {suite} ../{suite}\n"
+        f"    {sudo}cp -r . ../{suite}/root/project\n"
+        f"    {sudo}cp /etc/resolv.conf ../{suite}/etc/\n"
+        f"    {sudo}chroot ../{suite} sh -c 'cd /root/project && python3 ci/nox.py -s wheel'",
+    )
+
+
+def not_configured(
+    on: Machine, python: str, pythons: Sequence[str], have: Callable[[str], bool]
+) -> Obstacle | None:
+    """That no wheel is configured for the Python that runs; None where one is.
+
+    `pythons` are the configured ones; `have` says whether this machine has one of a version.
+    """
+    if python in pythons or not pythons:
+        return None
+    here = [version for version in pythons if have(version)]
+    words = f"this machine has {', '.join(here)}" if here else "this machine has none of them"
+    chosen = here[-1] if here else pythons[-1]
+    get = "" if here else f"{interpreters(on=on, python=chosen)}; then "
+    return Obstacle(
+        what=f"no wheel is configured for Python {python}, which runs this",
+        cause=f"pythons in [tool.geowheel] are {', '.join(pythons)}; {words}",
+        fix=f"{get}`geowheel wheel --python {chosen}`; or add {python} to pythons",
+    )

@@ -5,6 +5,7 @@ What counts is in the answer; where an interpreter lies never enters a key.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -128,7 +130,10 @@ def find_interpreter(
             f"wheels cannot be made for Python {python}",
             fix=f"use one of {', '.join(SUPPORTED)}",
         )
-    inquire = ask or (lambda path: ask_interpreter(path, environ=environ))
+    this = running_interpreter()
+    inquire = ask or (
+        lambda path: ask_this() if path == this else ask_interpreter(path, environ=environ)
+    )
     machine = hints.this_machine()
     if explicit is not None:
         return _explicit(python, _located(explicit, environ), inquire, machine)
@@ -207,10 +212,10 @@ def check_platform(found: Interpreter, platform: Platform) -> None:
 
 def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | None:
     """Why wheels cannot be made with this interpreter; None when they can."""
-    get = hints.interpreters(on=machine, python=found.python)
     unfit = _unfit(found)
     if unfit:
         what, cause = unfit
+        get = hints.interpreters(on=machine, python=found.python)
         return Fault(where=str(path), what=f"{found.title} {what}", cause=cause, fix=get)
     lacking = None
     if not found.headers:
@@ -226,7 +231,9 @@ def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | N
         where=str(path),
         what=f"{found.title} lacks {what}",
         cause=f"{machine.name} packages them apart" if own else "it was installed without them",
-        fix=hints.install(need, on=machine, python=found.python) if own else get,
+        fix=hints.install(need, on=machine, python=found.python)
+        if own
+        else hints.interpreters(on=machine, python=found.python),
     )
 
 
@@ -380,6 +387,14 @@ def ask_interpreter(path: Path, *, environ: Mapping[str, str]) -> Interpreter | 
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         return f"exit code {done.returncode}" + (f": {said[0]}" if said else "")
     return parse_answer(done.stdout)
+
+
+def ask_this() -> Interpreter | str:
+    """What `running_interpreter` would answer, without the time that it takes to start it."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        exec(PROBE, {})
+    return parse_answer(said.getvalue())
 
 
 def parse_answer(text: str) -> Interpreter | str:

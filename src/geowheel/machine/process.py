@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -40,7 +41,7 @@ class Runner:
         self._logs = logs
         self._kept = kept
         self._numbers = itertools.count(1)
-        self._alive: set[subprocess.Popen[str]] = set()
+        self._alive: dict[subprocess.Popen[str], tuple[str, ...]] = {}
         self._guard = threading.Lock()
         self._stopped = False
 
@@ -69,7 +70,7 @@ class Runner:
             stderr += f"\n[geowheel] stopped after {timeout:.0f} s\n"
         finally:
             with self._guard:
-                self._alive.discard(process)
+                self._alive.pop(process, None)
             if process.poll() is None:
                 _kill(process)
                 process.wait()
@@ -94,6 +95,11 @@ class Runner:
                 fix=f"the whole output is in {log}",
             )
         return result
+
+    def doing(self) -> str:
+        """The command that has run longest, as a person would call it; empty when none runs."""
+        with self._guard:
+            return next(map(spoken, self._alive.values()), "")
 
     def stop(self) -> None:
         """Kill whatever still runs, with its children, and start nothing more."""
@@ -121,7 +127,7 @@ class Runner:
                 errors="replace",
                 start_new_session=True,
             )
-            self._alive.add(process)
+            self._alive[process] = command
             return process
 
     def _log_of(self, command: tuple[str, ...]) -> Path:
@@ -136,6 +142,20 @@ def tail(text: str, lines: int = TAIL) -> str:
     every = text.splitlines()
     kept = every[-lines:]
     return "\n".join(["  ..."] * (len(every) > len(kept)) + ["  " + line for line in kept])
+
+
+def spoken(argv: Sequence[str]) -> str:
+    """`g++`, `pip install`; of what Python runs, the name of the module or script."""
+    name, rest = Path(argv[0]).name.removesuffix(".exe"), list(argv[1:])
+    if name.startswith("python"):
+        while rest and rest[0].startswith("-") and rest[0] not in ("-c", "-m"):
+            del rest[0]
+        if rest[:1] == ["-m"] and rest[1:]:
+            name, rest = rest[1].rpartition(".")[2].lstrip("_"), rest[2:]
+        elif rest and not rest[0].startswith("-"):
+            name, rest = Path(rest[0]).stem, rest[1:]
+    verb = rest[0] if rest and re.fullmatch("[a-z][a-z-]*", rest[0]) else ""
+    return f"{name} {verb}".strip()
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -13,6 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote
@@ -108,7 +109,7 @@ class BuildLock:
         for package in self.pylock.packages:
             if package.name == "gdal" and package.sdist is not None:
                 return _download(package, package.sdist, self.path)
-        raise LockError("no sdist of GDAL in it", where=str(self.path), fix="run `nox -s lock`")
+        raise LockError("no sdist of GDAL in it", where=str(self.path), fix="run `geowheel lock`")
 
     def requirements(self, group: str, target: Target) -> tuple[Download, ...]:
         """The wheels that `group` needs on `target`; raises LockError when one has no wheel.
@@ -125,7 +126,7 @@ class BuildLock:
                 f"{group} requirements of {target}: {error}",
                 where=str(self.path),
                 cause="no wheel of that version for this interpreter and platform",
-                fix="ask for another version, then run `nox -s lock`",
+                fix="ask for another version, then run `geowheel lock`",
             ) from None
         wheels = []
         for package, artefact in chosen:
@@ -133,7 +134,7 @@ class BuildLock:
                 raise LockError(
                     f"{package.name} {package.version} has no wheel for {target}",
                     where=str(self.path),
-                    fix="ask for a version that has one, then run `nox -s lock`",
+                    fix="ask for a version that has one, then run `geowheel lock`",
                 )
             wheels.append(_download(package, artefact, self.path))
         return tuple(sorted(wheels))
@@ -163,7 +164,7 @@ class BuildLock:
                 where=str(self.path),
                 cause=f"{target} is made for macOS {floor} and newer; a requirement for a newer "
                 "one can raise that",
-                fix=f"ask for another version of {package.name} and run `nox -s lock`, or raise "
+                fix=f"ask for another version of {package.name} and run `geowheel lock`, or raise "
                 "[tool.geowheel.floor] macos",
             )
             for package, artefact in chosen
@@ -192,13 +193,13 @@ def read_build_lock(path: Path) -> BuildLock:
         return BuildLock(path=path, pylock=Pylock.from_dict(data))
     except FileNotFoundError:
         raise LockError(
-            "there is no build lock", where=str(path), fix="run `nox -s lock`"
+            "there is no build lock", where=str(path), fix="run `geowheel lock`"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, PylockValidationError) as error:
         raise LockError(
             f"not a valid pylock file: {error}",
             where=str(path),
-            fix="restore it, or run `nox -s lock`",
+            fix="restore it, or run `geowheel lock`",
         ) from None
 
 
@@ -267,7 +268,8 @@ def _versions(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, 
     return macos or (OLDEST_MACOS.get(target.platform, ""),)
 
 
-def target_tags(target: Target, *, macos: Sequence[str] = ()) -> list[Tag]:
+@cache
+def target_tags(target: Target, *, macos: tuple[str, ...] = ()) -> Sequence[Tag]:
     """Wheel tags that a build on a target accepts, best first.
 
     Linux: manylinux up to 2_28, since newer ones would not install on every machine that builds.
@@ -505,7 +507,7 @@ def _download(package: Package, artefact: PackageSdist | PackageWheel, where: Pa
         raise LockError(
             f"{package.name} {package.version} has no URL or no sha256",
             where=str(where),
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
     return Download(
         name=canonicalize_name(package.name),

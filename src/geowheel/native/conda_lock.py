@@ -32,7 +32,7 @@ INSTALL: Final = "pip install 'geowheel[conda-lock]'"
 _MAJOR: Final = "4"
 _SIGN: Final = "# Written by geowheel"
 _HEADER: Final = f"""\
-{_SIGN} (`nox -s lock`) from pixi.lock, which stays the original. Do not edit it.
+{_SIGN} (`geowheel lock`) from pixi.lock, which stays the original. Do not edit it.
 # Install it as an environment: conda-lock install -n NAME {FILE_NAME}
 """
 
@@ -69,7 +69,7 @@ def refuse_what_would_be_lost(manifest: Manifest) -> None:
             "it would be overwritten, and geowheel did not write it",
             where=str(path),
             cause="it was made by conda-lock itself, or for something else",
-            fix=f"remove or rename it; `nox -s lock` writes {FILE_NAME} from pixi.lock",
+            fix=f"remove or rename it; `geowheel lock` writes {FILE_NAME} from pixi.lock",
         )
     if reason := lacking():
         raise MachineError(
@@ -111,7 +111,7 @@ def stale(manifest: Manifest, environment: str) -> list[Fault]:
             what=f"there is no {FILE_NAME}",
             where=str(path),
             cause="the extra conda-lock is installed, and with it `lock` writes one",
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
         return [] if lacking() else [missing]
     platforms = manifest.platforms_of(environment)
@@ -127,7 +127,7 @@ def stale(manifest: Manifest, environment: str) -> list[Fault]:
         what = f"it was written for another {manifest.path.name}"
     else:
         return []
-    fix = "run `nox -s lock`" if is_ours(path) else "remove one of the two"
+    fix = "run `geowheel lock`" if is_ours(path) else "remove one of the two"
     return [Fault(what=what, where=str(path), cause="only one of the two was renewed", fix=fix)]
 
 
@@ -213,7 +213,7 @@ def _refuse_without_md5(every: Mapping[Platform, Sequence[RepoDataRecord]], path
             f"no md5, which {FILE_NAME} cannot be without: {_some(without)}",
             where=str(path),
             cause="the channel's index gives none",
-            fix=f"index the channel again, then run `nox -s lock`; or remove {FILE_NAME}",
+            fix=f"index the channel again, then run `geowheel lock`; or remove {FILE_NAME}",
         )
 
 

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Final
 
 import zstandard
-from filelock import FileLock, Timeout
 from rattler import Subdir
 from rattler.index import index_fs
 
 from geowheel.console import Step
 from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.errors import BuildError, ChannelError, MachineError
+from geowheel.machine import hints
+from geowheel.machine.shared import held
 from geowheel.native.apt import (
     Apt,
     disk_full,
@@ -105,7 +106,7 @@ def make_distro_channel(
     work = folder.with_name(f"{folder.name}{WORK}")
     with disk_named(work):
         work.mkdir(parents=True, exist_ok=True)
-        with locked(work / "lock", step):
+        with held(work / "lock", step.say):
             state = read_state(folder)
             plan = make_plan(work, distribution, platform, environ, step)
             return _bring_up_to_date(plan, folder, state, patchelf)
@@ -128,7 +129,12 @@ def work_folder(cache: Path, distribution: Distribution) -> Path:
 
 
 def read_distribution() -> Distribution:
-    """The distribution of this machine; raises MachineError unless Debian, Ubuntu or like them."""
+    """The distribution of this machine; raises MachineError unless Debian, Ubuntu or like them.
+
+    So it does where no wheel can come from its packages: they need a glibc without a policy.
+    """
+    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+        raise MachineError(newer.what, cause=newer.cause, fix=newer.fix)
     for path in OS_RELEASE:
         if path.is_file():
             return parse_os_release(path.read_text(encoding="utf-8"))
@@ -513,21 +519,6 @@ def converter_digest(patchelf: Path, plan: Plan) -> str:
             plan.texts.version,
         )
     )
-
-
-@contextmanager
-def locked(path: Path, step: Step) -> Iterator[None]:
-    """Hold the lock of what is made from the distribution's packages, once another run is done."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        step.say("waiting for another run that unpacks packages of this distribution")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

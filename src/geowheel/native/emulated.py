@@ -23,20 +23,19 @@ from typing import Final
 from elftools.elf.elffile import ELFFile
 
 from geowheel.binary.elf import is_elf
-from geowheel.cache import touch
 from geowheel.console import Step
 from geowheel.digest import sha256_file
 from geowheel.errors import MachineError
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.hints import Machine, Need, install, this_machine
 from geowheel.machine.interpreters import Interpreter, find_interpreter
+from geowheel.machine.shared import held, touch
 from geowheel.native.apt import Apt, open_apt, require_tools, update_or_keep
 from geowheel.native.debian import Architecture, Deb, Distribution, Table, load_table
 from geowheel.native.distro import (
     TOOLS,
     architecture_of,
     disk_named,
-    locked,
     read_distribution,
     work_folder,
 )
@@ -138,14 +137,13 @@ def find_emulated(
 
 def refuse_other_pythons(python: str, platform: Platform, machine: Machine) -> None:
     """Raise MachineError where the archive of the machine's distribution lacks a CPython."""
-    if machine.pythons is None or python in machine.pythons:
+    if machine.offers(f"python{python}") is not False:
         return
-    has = " and ".join(machine.pythons)
     raise MachineError(
-        f"{machine.name} has CPython {has} for {platform}, not {python}",
+        f"{machine.name} has no CPython {python} for {platform}",
         cause="the interpreter of another architecture is made of the distribution's own packages",
-        fix=f"make the wheel for {has} here, and the others on a machine of that platform; or name "
-        "an interpreter for it that runs here with --python PATH",
+        fix="make this wheel on a machine of that platform; or name an interpreter for it that "
+        "runs here with --python PATH",
     )
 
 
@@ -195,7 +193,7 @@ def make_emulated(emulated: Emulated, *, environ: Mapping[str, str], step: Step)
     require_tools(environ, TOOLS)
     work = work_folder(emulated.cache, emulated.distribution)
     work.mkdir(parents=True, exist_ok=True)
-    with disk_named(work), locked(work / "lock", step):
+    with disk_named(work), held(work / "lock", step.say):
         if emulated.is_made:
             return
         table = load_table()

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
 from rattler import RepoDataRecord
 
-from geowheel.cache import touch
 from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.host.config import Fallback
 from geowheel.host.project import Project
-from geowheel.native import conda_lock
+from geowheel.machine.shared import held, touch
 from geowheel.native.build_lock import (
     FILE_NAME,
     BuildLock,
@@ -52,7 +49,6 @@ from geowheel.native.pixi_lock import (
     records,
     write_lock,
 )
-from geowheel.native.solve import solve_environment
 from geowheel.targets import Platform, System
 
 SOURCE: Final = "source.json"
@@ -114,7 +110,7 @@ def _no_lock(project: Project) -> LockError:
     return LockError(
         "there is no lock",
         where=str(project.manifest.lock_path),
-        fix="run `nox -s lock` and commit pixi.lock",
+        fix="run `geowheel lock` and commit pixi.lock",
     )
 
 
@@ -129,7 +125,7 @@ def _frozen(project: Project) -> LockError:
     return LockError(
         "no lock is committed, and --frozen forbids solving",
         where=str(project.manifest.lock_path),
-        fix="run `nox -s lock` where the channel can be reached, and commit pixi.lock",
+        fix="run `geowheel lock` where the channel can be reached, and commit pixi.lock",
     )
 
 
@@ -140,7 +136,9 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
     """
     if (ready := locks_at_hand(project, platform)) is not None:
         return ready
-    with _guard(project):
+    folder = project.work / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / ".lock", console.wait):
         native = _committed(project, platform) or _solved_before(project, platform)
         if native is None:
             native = _solve_native(project, platform, console)
@@ -202,10 +200,14 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
         return None
     if path == project.manifest.lock_path:
         return _checked(project, platform, path, project.config.environment)
+    from geowheel.native import conda_lock
+
     try:
         return _checked(project, platform, path, conda_lock.ENVIRONMENT)
     except LockError as error:
-        fix = "lock again with conda-lock; or remove the file and run `nox -s lock` for a pixi.lock"
+        fix = (
+            "lock again with conda-lock; or remove the file and run `geowheel lock` for a pixi.lock"
+        )
         raise LockError([replace(fault, fix=fix) for fault in error.faults]) from None
 
 
@@ -224,7 +226,7 @@ def _checked(project: Project, platform: Platform, path: Path, environment: str)
             f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
             where=str(path),
             cause="the channels were edited after the lock was made",
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
     stack = native_stack(every, platform, project.config.wanted_packages, path)
     elsewhere = {item.name for item in spec.specs if item.from_source}
@@ -319,6 +321,8 @@ def _solve_into_work(
 ) -> None:
     mirrors = read_mirrors(project.machine.environ).plus(channels)
     names = ", ".join(channel.name for channel in channels)
+    from geowheel.native.solve import solve_environment
+
     with console.step(
         "lock", f"solving for {spec.platform} against {names}, into the work folder", logs="lock"
     ):
@@ -407,7 +411,7 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
             where=str(path),
             cause=f"pixi.lock has GDAL {wanted.gdal_version}; or pythons, requirements or "
             "platforms were edited since it was made",
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
     return Locks(
         stack=native.stack,
@@ -426,14 +430,6 @@ def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
 
 def _work_build_lock(project: Project, wanted: Requirements) -> Path:
     return project.work / "locks" / digest(wanted)[:16] / FILE_NAME
-
-
-@contextmanager
-def _guard(project: Project) -> Iterator[None]:
-    folder = project.work / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        yield
 
 
 def _write_json(path: Path, data: object) -> None:

@@ -107,7 +107,7 @@ def oldest_macos(stack: NativeStack) -> str | None:
 def read_lock(path: Path) -> LockFile:
     """The parsed lock; raises LockError when it is missing, broken or of a newer format."""
     if not path.is_file():
-        raise LockError("there is no lock", where=str(path), fix="make one with `nox -s lock`")
+        raise LockError("there is no lock", where=str(path), fix="make one with `geowheel lock`")
     try:
         return LockFile.from_path(path)
     except (ParseCondaLockError, OSError) as error:
@@ -123,7 +123,7 @@ def read_lock(path: Path) -> LockFile:
             f"the lock cannot be read: {message}",
             where=str(path),
             cause="the file is damaged",
-            fix="restore it from version control, or make it again with `nox -s lock`",
+            fix="restore it from version control, or make it again with `geowheel lock`",
         ) from None
 
 
@@ -199,7 +199,7 @@ def records(
         raise LockError(
             f"environment {environment!r} is not in the lock (it has {names})",
             where=str(path),
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
     # pixi names a platform with system requirements of its own `p1`; its subdir says what it is.
     fitting = [locked for locked in found.platforms() if str(locked.subdir) == platform]
@@ -209,7 +209,7 @@ def records(
     raise LockError(
         f"platform {platform} is not locked (the lock has {names})",
         where=str(path),
-        fix=f"add {platform} to platforms in pixi.toml, then run `nox -s lock`",
+        fix=f"add {platform} to platforms in pixi.toml, then run `geowheel lock`",
     )
 
 
@@ -236,7 +236,7 @@ def native_stack(
                     what=f"{record.file_name} has no sha256",
                     where=str(path),
                     cause="the channel's index does not give one",
-                    fix="index the channel again, then run `nox -s lock`",
+                    fix="index the channel again, then run `geowheel lock`",
                 )
                 for record in unhashed
             ]
@@ -258,7 +258,7 @@ def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: 
         cause = f"pixi.toml does not ask for it, but for {', '.join(near)}"
     else:
         cause = "pixi.toml does not ask for it"
-    fix = f"pixi add {name}, then `nox -s lock`"
+    fix = f"pixi add {name}, then `geowheel lock`"
     if name not in ALWAYS:
         fix += "; or leave it out of plugins (data.grids, for proj-data) in [tool.geowheel]"
     return Fault(what=what, where=str(path), cause=cause, fix=fix)
@@ -285,7 +285,7 @@ def check_satisfies(
                 what=f"{spec.platform}: {what}",
                 where=str(path),
                 cause="pixi.toml was edited after the lock was made",
-                fix="run `nox -s lock`, or `pixi lock`",
+                fix="run `geowheel lock`, or `pixi lock`",
             )
         )
     return faults + _beyond_the_system(every, spec, path)
@@ -314,7 +314,7 @@ def _beyond_the_system(
                         f"manifest promises {has}",
                         where=str(path),
                         cause="the manifest's system requirements were edited since",
-                        fix="run `nox -s lock`, or raise them",
+                        fix="run `geowheel lock`, or raise them",
                     )
                 )
     return faults
@@ -327,7 +327,7 @@ def check_channels(stack: NativeStack, urls: Sequence[str], path: Path) -> list[
             what=f"{package} is locked from {package.url}, which is in none of {', '.join(urls)}",
             where=str(path),
             cause="the lock was edited by hand, or channels were changed in pixi.toml",
-            fix="run `nox -s lock`",
+            fix="run `geowheel lock`",
         )
         for package in stack.packages
         if not any(package.url.startswith(url) for url in urls)
@@ -421,7 +421,7 @@ def _incomplete(
                         what=f"{record.name.normalized} needs {need}, the lock {has}",
                         where=str(path),
                         cause="the lock was edited by hand, or merged wrongly",
-                        fix="run `nox -s lock`",
+                        fix="run `geowheel lock`",
                     )
                 )
     return faults

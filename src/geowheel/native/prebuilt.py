@@ -14,9 +14,7 @@ from rattler import RepoDataRecord
 
 from geowheel.console import Console
 from geowheel.digest import digest
-from geowheel.errors import LockError, UsageError
-from geowheel.host.config import Bindings
-from geowheel.host.places import Layout
+from geowheel.errors import LockError
 from geowheel.host.project import Project
 from geowheel.native.channels import Channel
 from geowheel.native.conda_lock import FILE_NAME as CONDA_LOCK
@@ -39,24 +37,6 @@ from geowheel.targets import Target
 def environment_of(target: Target) -> str:
     """The pixi environment that a committed lock has the bindings in: `gdal-py312`."""
     return f"{BINDINGS}-py{target.python.replace('.', '')}"
-
-
-def wants_prebuilt(project: Project) -> bool:
-    """Whether the bindings are to be the channel's own.
-
-    Raises UsageError where they cannot be what the layout needs.
-    """
-    if project.bindings is not Bindings.PREBUILT or not project.config.places.has_bindings:
-        return False
-    if project.config.layout is Layout.PRIVATE:
-        raise UsageError(
-            'prebuilt bindings do not fit layout = "private"',
-            where=str(project.host.path),
-            cause="a private osgeo has a SWIG type table and imports of its own, which are "
-            "compiled into its modules; the channel's are those of the public osgeo",
-            fix='compile them (bindings = "compiled") on a machine of that platform',
-        )
-    return True
 
 
 def prebuilt_at_hand(project: Project, target: Target, locks: Locks) -> Package | None:
@@ -102,14 +82,14 @@ def _committed(target: Target, locks: Locks) -> Package:
             f"no prebuilt bindings for {target} can be in it",
             where=str(locks.path),
             cause="conda-lock's format has one environment, each interpreter needs its own",
-            fix="remove it and run `nox -s lock` for a pixi.lock, or compile the bindings",
+            fix="remove it and run `geowheel lock` for a pixi.lock, or compile the bindings",
         )
     if lock.environment(name) is None:
         raise LockError(
             f"no environment {name!r} with prebuilt bindings for {target}",
             where=str(locks.path),
             cause="a lock has one environment for each interpreter whose bindings are prebuilt",
-            fix="add it to pixi.toml, then run `nox -s lock`:\n" + _snippet(target),
+            fix="add it to pixi.toml, then run `geowheel lock`:\n" + _snippet(target),
         )
     return _fitting(records(lock, name, target.platform, locks.path), target, locks, locks.path)
 
@@ -149,13 +129,13 @@ def _fitting(every: Sequence[RepoDataRecord], target: Target, locks: Locks, path
         raise LockError(
             f"the environment has no package {BINDINGS} for {target}",
             where=str(path),
-            fix="add it to pixi.toml, then run `nox -s lock`:\n" + _snippet(target),
+            fix="add it to pixi.toml, then run `geowheel lock`:\n" + _snippet(target),
         )
     if library is None or library.sha256 != wanted.sha256:
         raise LockError(
             f"the bindings for {target} are locked with {library}, the native stack has {wanted}",
             where=str(path),
             cause="their environments were solved apart",
-            fix="give both one solve-group in pixi.toml, then run `nox -s lock`",
+            fix="give both one solve-group in pixi.toml, then run `geowheel lock`",
         )
     return bindings

@@ -132,8 +132,8 @@ def _unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channe
         where=where,
         cause="no route to it from here, a proxy that is not set, or a wrong URL",
         fix="set GEOWHEEL_MIRRORS=URL=MIRROR for a mirror or a folder, name another channel "
-        "with --channel DIR|URL, or use this distribution's own packages with --channel distro "
-        "(nox wants `--` before such options)",
+        "with --channel DIR|URL, or use this distribution's own packages: "
+        "`geowheel wheel --channel distro`",
     )
 
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geowheel import systems
-from geowheel.native.linker import NativeManifest
 from geowheel.native.pixi_lock import GDAL
 from geowheel.targets import Platform
+
+if TYPE_CHECKING:
+    from geowheel.native.linker import NativeManifest
 
 PLUGIN_PACKAGES: Final = "libgdal-"
 
@@ -80,7 +83,7 @@ def not_in_wheel(
         Offer(package=package, drivers=tuple(names), in_stack=True)
         for package, names in by_package.items()
     ]
-    known = _known_packages()
+    known = _table("drivers")
     for package in left_out:
         drivers = known.get(package, ())
         missing = tuple(name for name in drivers if name not in there)
@@ -105,11 +108,43 @@ def words(drivers: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, An
     return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, beyond))}"
 
 
+def probe_words(probes: Sequence[Mapping[str, Any]]) -> str:
+    """`35 passed, 1 not run (PMTiles: no such driver)`: what the probes of a wheel came to."""
+    parts = [f"{sum(1 for probe in probes if probe['passed'])} passed"]
+    for result, word in ((False, "FAILED"), (None, "not run")):
+        found = [probe for probe in probes if probe["passed"] is result]
+        why = "; ".join(_reason(probe) for probe in found[:3])
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        parts += [f"{len(found)} {word} ({why}{more})"] if found else []
+    return ", ".join(parts)
+
+
+def _reason(probe: Mapping[str, Any]) -> str:
+    """A probe by its name; of one that was not run, why."""
+    name = str(probe["name"]).removeprefix("driver ")
+    detail = str(probe.get("detail", "")).removeprefix("not run: ")
+    return f"{name}: {detail}" if probe["passed"] is None and detail else name
+
+
 def package_of(driver: str) -> str | None:
     """conda-forge's package that has a driver as a plugin; None where libgdal-core may have it."""
-    return next((name for name, there in _known_packages().items() if driver in there), None)
+    return next((name for name, there in _table("drivers").items() if driver in there), None)
 
 
-def _known_packages() -> dict[str, tuple[str, ...]]:
+def drivers_of(library: str, package: str = "") -> tuple[str, ...]:
+    """The drivers that a library of libgdal's (`libheif`) or a plugin (`gdal_HDF5`) is there for.
+
+    `package` is a plugin's conda package. Empty: not known, or libgdal itself needs the library.
+    """
+    if drivers := _table("drivers").get(package):
+        return drivers
+    kind, _, driver = library.partition("_")
+    if kind in ("gdal", "ogr"):
+        return (driver,)
+    name, known = library.removeprefix("lib"), _table("libraries").items()
+    return next((drivers for pattern, drivers in known if fnmatchcase(name, pattern)), ())
+
+
+def _table(name: str) -> dict[str, tuple[str, ...]]:
     text = files("geowheel.resources").joinpath("plugins.toml").read_text(encoding="utf-8")
-    return {name: tuple(drivers) for name, drivers in tomllib.loads(text)["drivers"].items()}
+    return {key: tuple(drivers) for key, drivers in tomllib.loads(text)[name].items()}

@@ -11,24 +11,13 @@ from typing import Final
 from geowheel import systems
 from geowheel.errors import BuildError, Fault
 from geowheel.host.entry_points import console_scripts
-from geowheel.host.places import Layout, Places
+from geowheel.host.places import ALL, Places
 from geowheel.native.linker import NativeManifest
 from geowheel.targets import Platform
 
-ALL: Final = ("*",)
 _OWNERS: Final = "libgdal"
 """How the names of GDAL's own packages begin: libgdal-core, libgdal-pg."""
 _UTILITIES: Final = "osgeo_utils"
-
-
-def patterns_of(configured: tuple[str, ...] | None, layout: Layout) -> tuple[str, ...]:
-    """What the configuration asks for; by default everything at the top level and nothing else.
-
-    Private hosts in one environment would overwrite each other's `gdalinfo`.
-    """
-    if configured is not None:
-        return configured
-    return ALL if layout is Layout.TOPLEVEL else ()
 
 
 def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, Path]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import datetime
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
 from packaging.utils import canonicalize_name
 
 from geowheel.console import Console, Step, megabytes
 from geowheel.errors import Fault, MachineError, ReleaseError
+from geowheel.machine.shared import held
 
 from .building import build
 from .checks import Expected, findings, require_tools
@@ -53,9 +52,9 @@ def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
             raise ReleaseError(faults)
         write_whole(subject.dist / SUMS, sums_of(plan.files))
         if plan.published:
-            console.line(f"{world.name} {world.version} is published: nothing to do")
+            console.result(f"{world.name} {world.version} is published: nothing to do")
         elif wish.dry_run:
-            console.line("this was a dry run: no tag was made, nothing was uploaded")
+            console.result("this was a dry run: no tag was made, nothing was uploaded")
         else:
             _publish(subject, world, plan, journal, console)
         if not wish.dry_run and (wish.push or not plan.published):
@@ -63,20 +62,10 @@ def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
         return _summary(world, plan, published=not wish.dry_run)
 
 
-@contextmanager
-def _one_at_a_time(subject: Subject, console: Console) -> Iterator[None]:
+def _one_at_a_time(subject: Subject, console: Console) -> AbstractContextManager[None]:
     """Two runs at once would upload the same file: the second waits, then finds it done."""
     subject.work.mkdir(parents=True, exist_ok=True)
-    guard = FileLock(subject.work / f"{canonicalize_name(subject.name)}.lock")
-    try:
-        guard.acquire(blocking=False)
-    except Timeout:
-        console.line("waiting for another run that releases it")
-        guard.acquire()
-    try:
-        yield
-    finally:
-        guard.release()
+    return held(subject.work / f"{canonicalize_name(subject.name)}.lock", console.wait)
 
 
 def _decide(subject: Subject, wish: Wish, console: Console) -> tuple[World, Plan]:
@@ -148,7 +137,7 @@ def _publish(
         journal = journal.with_uploaded(
             Uploaded(filename=file.filename, sha256=file.sha256, index=index.name, time=_now())
         )
-    console.line(f"{world.name} {world.version} is published on {index.name}", style="green")
+    console.result(f"{world.name} {world.version} is published on {index.name}")
 
 
 def _upload(subject: Subject, index: Index, file: File, step: Step) -> None:
@@ -164,7 +153,7 @@ def _push(subject: Subject, world: World, console: Console, *, push: bool) -> No
     """The command that makes the tag known, run only where it was asked for."""
     command = push_command(world.tag)
     if not push:
-        console.line(f"the tag is local; to push it: {shlex.join(command)}")
+        console.result(f"the tag is local; to push it: {shlex.join(command)}")
         return
     environ = subject.machine.environ
     with console.step("push", world.tag, logs="release/push") as step:

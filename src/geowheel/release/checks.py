@@ -62,7 +62,7 @@ def require_tools() -> None:
         raise MachineError(
             f"not installed: {', '.join(missing)}",
             cause="they are in geowheel's extra `release`",
-            fix='pip install "geowheel[release]", or run through `python3 ci/invoke.py release`',
+            fix='pip install "geowheel[release]"',
         )
 
 

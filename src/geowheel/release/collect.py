@@ -17,18 +17,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from filelock import FileLock
-
 from geowheel.console import Console
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.host.project import Project
 from geowheel.ledger import KEY_LENGTH, RECORD, Entry, Ledger, Output, Record, read_record
+from geowheel.machine.shared import held
 from geowheel.native.locks import Locks, locks_at_hand
 from geowheel.pipeline import SOURCES_COMPONENT, toolkit_digest
 from geowheel.runs import retire
 from geowheel.stages import WHEEL, find
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform
 
 from .exports import (
@@ -397,16 +396,15 @@ def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Con
     now = datetime.datetime.now(datetime.UTC)
     project.work.mkdir(exist_ok=True)
     project.dist.mkdir(exist_ok=True)
-    with ExitStack() as held:
-        held.enter_context(FileLock(project.work / "collect.lock"))
+    with held(project.work / "collect.lock", console.wait), ExitStack() as holding:
         for left in project.work.glob(".collect-*"):  # of one that was killed
             shutil.rmtree(left)
-        scratch = held.enter_context(
+        scratch = holding.enter_context(
             tempfile.TemporaryDirectory(dir=project.work, prefix=".collect-")
         )
         moves: list[tuple[Path, Path]] = []
         for number, item in enumerate(items):
-            held.enter_context(_entry(ledger, item).lock(console))  # no run is at it
+            holding.enter_context(_entry(ledger, item).lock(console))  # no run is at it
             # One after the other: the newest of a stage is the one that counts.
             created = now + datetime.timedelta(microseconds=number)
             new = Path(scratch, f"{number}.new")
@@ -476,7 +474,7 @@ def _show(items: Sequence[Item], console: Console, *, changed: bool) -> None:
     ]  # fmt: skip
     console.table("collected", ["target", "stage", "", "sha256 of the wheel", "from"], rows)
     if not changed:
-        console.line("all of it was here already")
+        console.result("all of it was here already")
     for words in sorted(
         {
             words
@@ -485,9 +483,7 @@ def _show(items: Sequence[Item], console: Console, *, changed: bool) -> None:
             if not item.export.origin.committed
         }
     ):
-        console.line(
-            f"native stack: {words}; not from a committed lock, so not for release", style="yellow"
-        )
+        console.result(f"native stack: {words}; not from a committed lock, so not for release")
 
 
 def _from(export: Export) -> str:

@@ -87,7 +87,7 @@ def names_of(project: Project) -> tuple[str, ...]:
         raise UsageError(
             f"no wheel of {project.host.name}",
             where=str(project.dist),
-            fix="build one with `nox -s wheel`, or name some: `geowheel coverage NAME.whl ...`",
+            fix="build one with `geowheel wheel`, or name some: `geowheel coverage NAME.whl ...`",
         )
     return found
 
@@ -108,8 +108,8 @@ def show(rows: Sequence[Row], on: datetime.date, console: Console) -> dict[str, 
         columns = ["system", "has", "architecture", "Python", "wheel, or why none"]
         console.table(f"{project}: {group}", columns, _lines(own, on))
     for fix in dict.fromkeys(reason.fix for row in rows for reason in row.reasons):
-        console.line(f"  to do: {fix}")
-    console.line(summary(rows, on), style="bold")
+        console.result(f"  to do: {fix}")
+    console.result(summary(rows, on))
     return {"date": on.isoformat(), "rows": [plain(row, on) for row in rows]}
 
 

@@ -27,15 +27,15 @@ from geowheel.context import Context, Tools, find_tools
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageError
 from geowheel.host.files import git_description, host_files
-from geowheel.host.project import Project
+from geowheel.host.project import Project, wants_prebuilt
 from geowheel.ledger import RECORD, Record
 from geowheel.native.locks import Locks, locks_at_hand
-from geowheel.native.prebuilt import prebuilt_at_hand, wants_prebuilt
+from geowheel.native.prebuilt import prebuilt_at_hand
 from geowheel.pipeline import Planned, plan, toolkit_digest
 from geowheel.runs import Request
 from geowheel.stages import STAGES, find
 from geowheel.stages.contract import load
-from geowheel.stages.repair import only_wheel
+from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform, Target
 
 FORMAT: Final = 1
@@ -194,12 +194,12 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     described = _description(request.project, locks, items, folder)
     _write(described, items, folder)
     for item in items:
-        console.line(f"{item.target}: {only_wheel(item.wheel).path.name}")
+        console.result(f"{item.target}: {only_wheel(item.wheel).path.name}")
         for verdict in item.verdicts:
-            console.line(f"  {verdict.stage}: passed")
+            console.result(f"  {verdict.stage}: passed")
         for reason in item.left_out:
-            console.line(f"  without {reason}", style="yellow")
-    console.line(f"for `geowheel collect`: {folder}")
+            console.result(f"  without {reason}")
+    console.result(f"for `geowheel collect`: {folder}")
     return {"folder": str(folder), "targets": [str(item.target) for item in items]}
 
 

@@ -197,10 +197,10 @@ def show(project: Project, console: Console) -> dict[str, Any]:
         for kind, table in (("tool", pins.tools), ("action", pins.actions), ("image", pins.images))
         for name, pin in table.items()
     ]  # fmt: skip
-    console.header(f"pins of {pins.path}")
+    console.result(f"pins of {pins.path}")
     for row in rows:
-        console.line(f"{row['name']} {_beside(row)}: by {_by(row)}")
-        console.line(f"    {row['source']}", style="dim")
+        console.result(f"{row['name']} {_beside(row)}: by {_by(row)}")
+        console.result(f"    {row['source']}")
     loose = [row["name"] for row in rows if row["kind"] != "tool" and not row["exact"]]
     if loose:
         console.warn(

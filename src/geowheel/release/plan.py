@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geowheel.console import megabytes
+from geowheel.contents.licenses import license_faults
 from geowheel.errors import Fault
 
 from .files import File, sums_of
@@ -130,7 +131,7 @@ def _version_faults(world: World) -> Iterator[Fault]:
             what="the version of the release is not known",
             where=world.where,
             cause=f"the wheels are of {', '.join(versions)}",
-            fix="make them again: `nox -s wheel -- --all`",
+            fix="make them again: `geowheel wheel --all`",
         )
 
 
@@ -212,8 +213,8 @@ def _wheel_faults(world: World) -> Iterator[Fault]:
                 where=str(target),
                 cause="it is configured (pythons, [tool.geowheel.release] platforms) but was never "
                 "repaired here",
-                fix=f"nox -s wheel-{target.python}, or `invoke collect DIR` where another machine "
-                "made it",
+                fix=f"`geowheel wheel --python {target.python}`, or `geowheel collect DIR` where "
+                "another machine made it",
             )
             continue
         yield from _source_faults(wheel)
@@ -222,16 +223,19 @@ def _wheel_faults(world: World) -> Iterator[Fault]:
             yield from _verdict_faults(wheel, stage)
         yield from _budget_faults(wheel, world)
     yield from _mixture_faults(world.wheels)
+    for found in dict.fromkeys(wheel.unaccepted for wheel in world.wheels):
+        names = (wheel.filename for wheel in world.wheels if wheel.unaccepted == found)
+        yield from license_faults(found, where=", ".join(names))
 
 
 def _source_faults(wheel: Repaired) -> Iterator[Fault]:
-    where, again = wheel.filename, f"nox -s wheel-{wheel.target.python}"
+    where, again = wheel.filename, f"`geowheel wheel --python {wheel.target.python}`"
     if not wheel.locked:
         yield Fault(
             what="its native stack is not from a committed lock",
             where=where,
             cause="no lock was committed when it was made, or --channel asked for another source",
-            fix=f"`nox -s lock` where the channel can be reached, commit pixi.lock, then {again}",
+            fix=f"`geowheel lock` where the channel can be reached, commit pixi.lock, then {again}",
         )
     elif not wheel.of_lock:
         yield Fault(
@@ -251,7 +255,7 @@ def _source_faults(wheel: Repaired) -> Iterator[Fault]:
 
 
 def _file_faults(wheel: Repaired, world: World) -> Iterator[Fault]:
-    again = f"nox -s repair-{wheel.target.python}"
+    again = f"`geowheel repair --python {wheel.target.python}`"
     file = world.in_dist(wheel.filename)
     if file is None or file.sha256 != wheel.sha256:
         yield Fault(
@@ -265,7 +269,7 @@ def _file_faults(wheel: Repaired, world: World) -> Iterator[Fault]:
             what=f"is of version {wheel.version}, the release is {world.version}",
             where=wheel.filename,
             cause="the version was changed after the wheel was made",
-            fix=f"nox -s wheel-{wheel.target.python}",
+            fix=f"`geowheel wheel --python {wheel.target.python}`",
         )
 
 
@@ -277,7 +281,8 @@ def _verdict_faults(wheel: Repaired, stage: str) -> Iterator[Fault]:
         yield Fault(
             what=f"{stage}: {found}",
             where=f"{wheel.target}, sha256 {wheel.sha256[:12]}",
-            fix=f"nox -s {stage}-{wheel.target.python} on a machine of {wheel.target.platform}",
+            fix=f"`geowheel {stage} --python {wheel.target.python}`, on a machine of "
+            f"{wheel.target.platform}",
         )
 
 
@@ -309,7 +314,7 @@ def _budget_faults(wheel: Repaired, world: World) -> Iterator[Fault]:
             yield Fault(
                 what=f"{what} {megabytes(size)} is over the budget of {budget:g} MB",
                 where=wheel.filename,
-                cause="`nox -s size` says what fills it",
+                cause="`geowheel size` says what fills it",
                 fix="leave something out, or raise [tool.geowheel.budget]",
             )
 
@@ -341,7 +346,7 @@ def _dist_faults(world: World) -> Iterator[Fault]:
                 what="no record names it: nobody knows how it was made",
                 where=f"dist/{item.file.filename}",
                 cause="it was put there by hand, by another tool, or its record was removed",
-                fix="take it out of dist/; `invoke collect DIR` for what other machines made",
+                fix="take it out of dist/; `geowheel collect DIR` for what other machines made",
             )
 
 

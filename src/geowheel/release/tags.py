@@ -85,7 +85,7 @@ def _platform_faults(
             what=f"{platform} is no platform tag that an index takes",
             where=where,
             cause="this is a raw wheel, or its tag was written by hand",
-            fix="only repaired wheels are published: `nox -s repair`",
+            fix="only repaired wheels are published: `geowheel repair`",
         )
         return
     system, architecture, oldest = stated

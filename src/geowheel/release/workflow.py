@@ -127,7 +127,7 @@ def workflow(project: Project, *, check: bool, console: Console) -> dict[str, An
             "the workflow is not what would be generated\n" + "\n".join(lines),
             where=str(goal),
             cause="the configuration or a pin changed, or somebody edited the file",
-            fix="run `geowheel workflow` (here: `invoke ci`) and commit it",
+            fix="run `geowheel workflow` and commit it",
         )
     if before and not before.startswith(_first_line(facts) + "\n"):
         raise UsageError(
@@ -137,14 +137,14 @@ def workflow(project: Project, *, check: bool, console: Console) -> dict[str, An
     if before != text:
         goal.parent.mkdir(parents=True, exist_ok=True)
         goal.write_text(text, encoding="utf-8", newline="\n")
-    console.line(f"{facts.file.as_posix()}: {'current' if before == text else 'written'}")
+    console.result(f"{facts.file.as_posix()}: {'current' if before == text else 'written'}")
     return {"path": str(goal), "current": before == text}
 
 
 def generate(facts: Facts, pins: Pins) -> str:
     """The workflow's text; raises ConfigError where something that it needs has no pin."""
     writer = _Writer(facts=facts, pins=pins)
-    blocks = [_first_line(facts) + "\n# by `geowheel workflow`, here `invoke ci`; do not edit.\n"]
+    blocks = [_first_line(facts) + "\n# by `geowheel workflow`; do not edit.\n"]
     blocks += [to_yaml({name: value}) for name, value in writer.head().items()]
     blocks.append(
         "jobs:\n" + "\n".join(_below(to_yaml({n: job})) for n, job in writer.jobs().items())

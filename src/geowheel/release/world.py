@@ -10,6 +10,7 @@ from typing import Any, Final
 from packaging.utils import canonicalize_name
 
 from geowheel.binary.wheel import parse_filename
+from geowheel.contents.licenses import Restricted, read_restricted, unaccepted
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
 from geowheel.host.config import Release
@@ -77,6 +78,8 @@ class Repaired:
     """The host's files, its configuration among them, are those it was built from."""
     toolkit: str
     """Digest of the geowheel that repaired it."""
+    unaccepted: tuple[Restricted, ...]
+    """Packages in it under the GPL or the like that the configuration does not accept."""
     verdicts: tuple[Verdict, ...]
     """Newest first."""
 
@@ -322,6 +325,7 @@ def _wheels(
             of_lock=now.has_stack(record),
             of_files=now.has_files(record),
             toolkit=record.components.get(SOURCES_COMPONENT, ""),
+            unaccepted=unaccepted(read_restricted(record.facts), project.config.licenses.accept),
             verdicts=tuple(_verdicts(ledger, target)),
         )
 

@@ -530,7 +530,7 @@ def probe_drivers(gdal: Gdal, named: list[str], folder: Path, report: Report) ->
         if not there and name in named:
             report.row(row, False, NAMED_BUT_GONE)
         elif not there:
-            report.row(row, None, "not run: not in this libgdal")
+            report.row(row, None, "not run: no such driver")
         elif probe is None:
             report.row(row, True, "there; geowheel has no data to try it with")
         else:

@@ -143,9 +143,9 @@
     row(list, "installed", amount(part.size));
     row(list, "files", String(part.files));
     row(list, "mostly", part.kind);
-    if (part.licence) row(list, "licence", part.licence);
+    if (part.license) row(list, "license", part.license);
     const files = make("ul");
-    for (const [path, packed] of part.largest) {
+    for (const { path, packed } of part.largest) {
       const item = make("li");
       item.append(make("code", path), ` ${amount(packed)}`);
       files.append(item);
@@ -193,18 +193,17 @@
   }
 
   function drawKinds() {
-    const at = view.measure === "packed" ? 1 : 2;
-    const kinds = wheel().kinds.filter((kind) => kind[at] > 0).sort((a, b) => b[at] - a[at]);
+    const kinds = wheel().kinds.filter(measureOf).sort((a, b) => measureOf(b) - measureOf(a));
     const strip = make("div", undefined, "strip");
     const list = make("ul");
     strip.setAttribute("aria-hidden", "true");
     for (const kind of kinds) {
-      const swatch = make("span", undefined, `swatch ${kindClass(kind[0])}`);
-      swatch.style.flex = `${kind[at]} 0 0`;
+      const swatch = make("span", undefined, `swatch ${kindClass(kind.name)}`);
+      swatch.style.flex = `${measureOf(kind)} 0 0`;
       strip.append(swatch);
       const item = make("li");
-      item.append(make("span", undefined, `swatch ${kindClass(kind[0])}`), `${kind[0]} `);
-      item.append(make("strong", amount(kind[at])));
+      item.append(make("span", undefined, `swatch ${kindClass(kind.name)}`), `${kind.name} `);
+      item.append(make("strong", amount(measureOf(kind))));
       list.append(item);
     }
     find("kinds").replaceChildren(strip, list);
@@ -240,11 +239,8 @@
 
   function filterDrivers() {
     const words = wordsOf(find("driver-filter"));
-    const kind = radio("kind");
-    const wanted = (item) =>
-      holds(item.querySelector(".name"), words) &&
-      (!kind || item.dataset.kinds.split(" ").includes(kind));
-    filter([...find("driver-list").children], wanted, find("driver-count"), "drivers");
+    const rows = [...find("driver-list").children];
+    filter(rows, (item) => holds(item, words), find("driver-count"), "drivers");
   }
 
   function filterPackages() {
@@ -263,7 +259,6 @@
     for (const button of document.querySelectorAll('input[name="measure"]')) {
       on(button, "change", () => { Object.assign(view, { measure: radio("measure"), chosen: 0 }); draw(); });
     }
-    for (const button of document.querySelectorAll('input[name="kind"]')) on(button, "change", filterDrivers);
     on(find("driver-filter"), "input", filterDrivers);
     on(find("package-filter"), "input", filterPackages);
     on(find("treemap"), "keydown", onKey);

@@ -6,8 +6,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -15,71 +14,21 @@ from rattler import Client
 
 from geowheel import systems
 from geowheel.console import Step
-from geowheel.context import Context
 from geowheel.errors import BuildError, IntegrityError
-from geowheel.ledger import Made, Record
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.interpreters import Interpreter
 from geowheel.native.build_lock import Download
 from geowheel.native.linker import place
-from geowheel.native.pixi_lock import Package
 from geowheel.native.store import Store
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
-from geowheel.targets import Platform, Target
 
-from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX, download_wanted, extract_package, package_wanted
+from .contract import Outcome
+from .fetch import download_wanted, extract_package, package_wanted
+from .inputs import MODULES, BindingsInputs, PrebuiltInputs
 
-MODULES = "modules"
 # A text in C that is the name of a module and nothing else.
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
 ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrebuiltInputs(Inputs):
-    """The channel's own bindings."""
-
-    target: Target
-    package: Package
-    store: Store = ambient()
-
-
-@dataclass(frozen=True, kw_only=True)
-class BindingsInputs(Inputs):
-    """Wrappers, headers and compilers; no file of the host."""
-
-    platform: Platform
-    prefix: Made
-    gdal_sdist: Download
-    requirements: tuple[Download, ...]
-    interpreter: Interpreter
-    toolchain: Toolchain | None
-    """None where nothing is compiled."""
-    import_package: str | None
-    """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
-    store: Store = ambient()
-    environ: Mapping[str, str] = ambient()
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs | PrebuiltInputs:
-    """From the prefix, the build lock and the machine's compilers; or from the channel."""
-    if context.prebuilt is not None:
-        return PrebuiltInputs(target=context.target, package=context.prebuilt, store=context.store)
-    fetch = upstream["fetch"]
-    places = context.project.config.places
-    return BindingsInputs(
-        platform=context.target.platform,
-        prefix=fetch.made(PREFIX),
-        gdal_sdist=context.locks.build.gdal_sdist,
-        requirements=context.locks.build.requirements("bindings", context.target),
-        interpreter=context.interpreter,
-        toolchain=context.tools.toolchain,
-        import_package=places.import_package if places.has_bindings else None,
-        store=context.store,
-        environ=context.project.machine.environ,
-    )
 
 
 def run(inputs: BindingsInputs | PrebuiltInputs, folder: Path, step: Step) -> Outcome:

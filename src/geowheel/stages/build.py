@@ -9,119 +9,32 @@ from __future__ import annotations
 
 import filecmp
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import Version
 
 from geowheel import systems
-from geowheel.backend import Backend, takes_version_from_git, version_from_git
+from geowheel.backend import Backend, version_from_git
 from geowheel.binary.formats import strangers
 from geowheel.binary.wheel import parse_filename, unpack_wheel
 from geowheel.binary.wheel_writing import write_wheel
 from geowheel.console import Step
-from geowheel.context import Context
-from geowheel.digest import Artefact, Tree
 from geowheel.errors import BuildError
 from geowheel.host.entry_points import add_commands
-from geowheel.host.files import git_description, host_files, stage
+from geowheel.host.files import stage
 from geowheel.host.places import Places
-from geowheel.host.pyproject import BuildSystem
-from geowheel.ledger import Made, Record
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.python_environments import make_environment
-from geowheel.native.build_lock import Download
-from geowheel.native.store import Store
 from geowheel.native.wrappers import build_variables, reachable, with_programs
 from geowheel.systems import compilers
-from geowheel.systems.contract import Toolchain
-from geowheel.targets import Platform
 
-from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX, download_wanted
-from .vendor import COMMANDS, PAYLOAD
+from .contract import Outcome
+from .fetch import download_wanted
+from .inputs import BuildInputs, RawWheelInputs
 
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
 HOST_VERSION_VARIABLE = "GEOWHEEL_HOST_VERSION"
 """The version that the wheel is to have, where it follows GDAL's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RawWheelInputs(Inputs):
-    """A raw wheel that was made elsewhere, and the payload."""
-
-    payload: Made
-    commands: Mapping[str, str]
-    places: Places
-    interpreter_tag: str
-    platform: Platform
-    platform_tag: str
-    raw: Artefact
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildInputs(Inputs):
-    """The host's files, the payload, and the environment that the backend runs in."""
-
-    payload: Made
-    commands: Mapping[str, str]
-    """Console commands that the payload brings, name to `module:function`."""
-    places: Places
-    interpreter_tag: str
-    platform_tag: str
-    host_files: Tree
-    build_system: BuildSystem
-    requirements: tuple[Download, ...]
-    interpreter: Interpreter
-    prefix: Made
-    platform: Platform
-    toolchain: Toolchain | None
-    """None: the bindings are prebuilt, and the host compiles nothing."""
-    gdal_version: str
-    host_version: str
-    """The version that the backend is told; empty where the host has one of its own."""
-    git: str
-    store: Store = ambient()
-    cache: Path = ambient()
-    environ: Mapping[str, str] = ambient()
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | RawWheelInputs:
-    """From the payload, and from the host's files or the raw wheel that was given."""
-    project, target = context.project, context.target
-    payload = upstream["vendor"].made(PAYLOAD)
-    commands = upstream["vendor"].facts[COMMANDS]
-    platform_tag = systems.of(target.platform).raw_platform_tag(target.platform)
-    if context.raw is not None:
-        return RawWheelInputs(
-            payload=payload, commands=commands, places=project.config.places, raw=context.raw,
-            interpreter_tag=target.interpreter_tag, platform=target.platform,
-            platform_tag=platform_tag,
-        )  # fmt: skip
-    environ = project.machine.environ
-    system = project.host.build_system
-    return BuildInputs(
-        payload=payload,
-        commands=commands,
-        places=project.config.places,
-        interpreter_tag=target.interpreter_tag,
-        platform_tag=platform_tag,
-        host_files=host_files(project.folder, environ),
-        build_system=system,
-        requirements=context.locks.build.requirements("build", target),
-        interpreter=context.interpreter,
-        prefix=upstream["fetch"].made(PREFIX),
-        platform=target.platform,
-        toolchain=context.tools.toolchain,
-        gdal_version=context.locks.stack.gdal_version,
-        host_version=project.config.release.following(context.locks.stack.gdal_version),
-        git=git_description(project.folder, environ) if takes_version_from_git(system) else "",
-        store=context.store,
-        cache=project.machine.cache,
-        environ=environ,
-    )
 
 
 def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outcome:
@@ -141,6 +54,7 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     for dist_info in tree.glob("*.dist-info"):
         add_commands(dist_info, inputs.commands)
     _mark_as_compiled(tree)
+    step.now("packing the raw wheel")
     raw = write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
     shutil.rmtree(work)
     return Outcome(facts={"wheel": raw.path.name, "version": parse_filename(made.name)[1]})

@@ -1,11 +1,13 @@
-"""What a stage module is: `inputs` decides and changes nothing, `run` acts and sees only inputs."""
+"""What a stage is: `inputs` decides and changes nothing, `run` acts and sees only inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from geowheel.digest import Tree, digest
@@ -56,7 +58,7 @@ class Outcome:
 
 
 class StageModule(Protocol):
-    """The two functions of a stage's module, and a third where its row says `rechecks`."""
+    """The two functions of a stage, and a third where its row says `rechecks`."""
 
     def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> Inputs:
         """Decide; read-only and fast."""
@@ -72,5 +74,11 @@ class StageModule(Protocol):
 
 
 def load(stage: Stage) -> StageModule:
-    """The stage's module, imported when it is needed."""
-    return cast("StageModule", import_module(f"geowheel.stages.{stage.name}"))
+    """The functions of a stage: what decides is in one module, what acts is imported to act."""
+    from . import inputs
+
+    def act(name: str, *given: Any) -> Any:
+        return getattr(import_module(f"geowheel.stages.{stage.name}"), name)(*given)
+
+    functions = {name: partial(act, name) for name in ("run", "check")}
+    return cast("StageModule", SimpleNamespace(inputs=getattr(inputs, stage.name), **functions))

@@ -6,24 +6,20 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
-from geowheel import systems
-from geowheel.cache import touch
 from geowheel.console import Step
-from geowheel.context import Context
 from geowheel.digest import read_entry
 from geowheel.errors import IntegrityError
 from geowheel.ledger import Record
+from geowheel.machine.shared import held, touch
 from geowheel.native import pixi
-from geowheel.native.build_lock import GROUPS, Download
+from geowheel.native.build_lock import Download
 from geowheel.native.linker import (
     MANIFEST,
     NativeManifest,
@@ -37,54 +33,12 @@ from geowheel.native.linker import (
 )
 from geowheel.native.pixi_lock import Package
 from geowheel.native.solve import wait_for_rattler
-from geowheel.native.store import Store, Wanted, disk_fault, disk_faults
+from geowheel.native.store import Wanted, disk_fault, disk_faults
 from geowheel.native.wrappers import write_wrappers
-from geowheel.stages.contract import Inputs, Outcome, ambient
-from geowheel.targets import Platform, Target
+from geowheel.targets import Platform
 
-PREFIX = "prefix"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FetchInputs(Inputs):
-    """The exact packages, and the string that stands for their prefix."""
-
-    packages: tuple[Package, ...]
-    requirements: tuple[Download, ...]
-    prebuilt: tuple[Package, ...] = ambient()
-    """Bindings, which are in no prefix: only put into the store."""
-    prefix_string: str
-    platform: Platform
-    machine: Platform = ambient()
-    store: Store = ambient()
-    cache: Path = ambient()
-    environ: Mapping[str, str] = ambient()
-
-
-def inputs(context: Context, _: Mapping[str, Record]) -> FetchInputs:
-    """Everything that the locks name for this platform, for all configured pythons."""
-    build = context.locks.build
-    targets = [
-        Target(python=python, platform=context.target.platform)
-        for python in context.project.config.pythons
-    ]
-    downloads = {
-        download
-        for target in targets
-        for group in GROUPS
-        for download in build.requirements(group, target)
-    }
-    return FetchInputs(
-        packages=context.locks.stack.packages,
-        requirements=tuple(sorted({build.gdal_sdist, *downloads})),
-        prebuilt=(context.prebuilt,) if context.prebuilt else (),
-        prefix_string=systems.of(context.target.platform).LAYOUT.prefix_string,
-        platform=context.target.platform,
-        machine=context.project.machine.platform,
-        store=context.store,
-        cache=context.project.machine.cache,
-        environ=context.project.machine.environ,
-    )
+from .contract import Outcome
+from .inputs import PREFIX, FetchInputs
 
 
 def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
@@ -96,6 +50,7 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
         inputs.packages, inputs.store.mirrors
     ):
         program = pixi.find_pixi(inputs.environ, step)
+    step.now("checking what is stored")
     with disk_faults(folder):
         if program is not None:
             inputs.store.obtain_sound(requirements, step)
@@ -190,7 +145,7 @@ def _place_from_pixi(
     cache = inputs.cache / "pixi"
     cache.mkdir(parents=True, exist_ok=True)
     # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
-    with FileLock(cache / "geowheel.lock"):
+    with held(cache / "geowheel.lock", step.say):
         try:
             return _copy_from_pixi(program, inputs, prefix, cache, step)
         except _DamagedPackage as error:

@@ -6,121 +6,20 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
-from geowheel import systems
 from geowheel.console import Step
-from geowheel.context import Context
-from geowheel.digest import Artefact
-from geowheel.host.places import Layout
-from geowheel.lab.cases import SERVER, Case, Choice, Offer, select
-from geowheel.lab.groups import every_case
+from geowheel.lab.cases import Choice
 from geowheel.lab.judging import Result, Verdict
 from geowheel.lab.running import Lab, run_cases
-from geowheel.ledger import Made, Record
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.python_environments import make_environment, pip_install
-from geowheel.native.build_lock import LAB, Download
-from geowheel.native.store import Store
-from geowheel.targets import Platform
 
-from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX, download_wanted
-from .repair import only_wheel
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabInputs(Inputs):
-    """The wheel, its neighbours, the prefix as the reference, and which cases are asked for."""
-
-    wheel: Artefact
-    prefix: Made
-    interpreter: Interpreter
-    requirements: tuple[Download, ...]
-    """Of the clean environment: those of the host's tests."""
-    neighbours: tuple[Download, ...]
-    """The peers and all that they need."""
-    peers: tuple[str, ...]
-    lacking: Mapping[str, str]
-    platform: Platform
-    layout: Layout
-    import_package: str
-    seed: int
-    cases: tuple[str, ...]
-    bubblewrap: bool
-    bubblewrap_path: Path | None = ambient()
-    store: Store = ambient()
-    environ: Mapping[str, str] = ambient()
-
-    def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
-        """The cases asked for; raises UsageError when a pattern matches none."""
-        offer = Offer(
-            bindings=self.layout is not Layout.NONE,
-            peers=self.peers,
-            lacking=self.lacking,
-            server=any(download.name == SERVER for download in self.neighbours),
-            bubblewrap=bubblewrap,
-            emulated=bool(self.interpreter.emulator),
-            other_gdal=str(self.prefix.folder / systems.of(self.platform).LAYOUT.libraries),
-            seed=self.seed,
-        )
-        return select(every_case(offer), self.cases)
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> LabInputs:
-    """From the repaired wheel, the build lock and the command line."""
-    config = context.project.config
-    wheel = only_wheel(upstream["repair"])
-    build, choice = context.locks.build, context.lab
-    found, without = build.offered(LAB, context.target)
-    peers, lacking = installable(config.lab.peers, {d.name for d in found}, without)
-    environ = context.project.machine.environ
-    bubblewrap = shutil.which("bwrap", path=environ.get("PATH", ""))
-    made = LabInputs(
-        wheel=wheel,
-        prefix=upstream["fetch"].made(PREFIX),
-        interpreter=context.interpreter,
-        requirements=build.requirements("test", context.target),
-        neighbours=found,
-        peers=peers,
-        lacking=lacking,
-        platform=context.target.platform,
-        layout=config.layout,
-        import_package=config.import_package,
-        # Other orders and other damage for each wheel, the same for the same wheel.
-        seed=int(wheel.sha256[:6], 16) if choice.seed is None else choice.seed,
-        cases=choice.cases,
-        bubblewrap=bubblewrap is not None,
-        bubblewrap_path=Path(bubblewrap) if bubblewrap else None,
-        store=context.store,
-        environ=environ,
-    )
-    made.chosen(bubblewrap=True)  # a pattern that matches nothing is said before any work
-    return made
-
-
-def installable(
-    configured: Sequence[str], locked: set[str], without: Sequence[str]
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The peers that can be installed, and the others with the reason.
-
-    What a peer needs may be what has no wheel; then none is installed: whose it is, is not known.
-    """
-    names = [str(canonicalize_name(Requirement(peer).name)) for peer in configured]
-    if needed := [name for name in without if name not in names]:
-        return (), dict.fromkeys(names, f"{', '.join(needed)}: no wheel for this target")
-    lacking = {
-        name: "no wheel for this target" if name in without else "no solution in the build lock"
-        for name in names
-        if name not in locked
-    }
-    return tuple(name for name in names if name in locked), lacking
+from .contract import Outcome
+from .fetch import download_wanted
+from .inputs import LabInputs
 
 
 def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome:

@@ -6,7 +6,7 @@ import json
 import posixpath
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from geowheel import systems
@@ -16,80 +16,26 @@ from geowheel.contents.description import describe
 from geowheel.contents.leaks import (
     check_leaks,
     in_words,
-    machine_paths,
     overridden_by,
     prefix_strings,
 )
 from geowheel.contents.leftovers import check_leftovers
-from geowheel.contents.licences import LicenceGate
-from geowheel.context import Context
-from geowheel.digest import Artefact
+from geowheel.contents.licenses import LicenseGate
 from geowheel.errors import BuildError
 from geowheel.host.places import Places
-from geowheel.ledger import Made, Record
-from geowheel.native.build_lock import Download
-from geowheel.native.pixi_lock import Package
-from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest, SystemModule
-from geowheel.targets import Platform
+from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
 
-from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepairInputs(Inputs):
-    """The raw wheel, the prefix, and the newest glibc that is allowed."""
-
-    raw: Artefact
-    prefix: Made
-    platform: Platform
-    places: Places
-    gdal_sdist: Download
-    floor: tuple[str, str | None]
-    """What of the system counts, and the newest version of it that is allowed."""
-    prebuilt: Package | None
-    """The conda package that the bindings are from, where they are not compiled."""
-    refuse: tuple[str, ...] | None
-    """Patterns of licences; None: the usual ones."""
-    accept: tuple[str, ...]
-    locked: bool
-    """Whether the native stack is from a committed lock."""
-    repair_tools: Mapping[str, str]
-    """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
-    environ: Mapping[str, str] = ambient()
-    machine: tuple[str, ...] = ambient()
-    """How paths of this machine begin, none of which may be in the wheel."""
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
-    """From the raw wheel and the prefix."""
-    fetch = upstream["fetch"]
-    config = context.project.config
-    return RepairInputs(
-        raw=only_wheel(upstream["build"]),
-        prefix=fetch.made(PREFIX),
-        platform=context.target.platform,
-        places=config.places,
-        gdal_sdist=context.locks.build.gdal_sdist,
-        floor=config.floor.of(context.target.platform.system),
-        prebuilt=context.prebuilt,
-        refuse=config.licenses.refuse,
-        accept=config.licenses.accept,
-        locked=context.locks.source.committed,
-        repair_tools=systems.of(context.target.platform).tool_versions(
-            context.target.platform, context.project.machine.environ
-        ),
-        environ=context.project.machine.environ,
-        machine=_machine(context),
-    )
+from .contract import Outcome
+from .inputs import RepairInputs
 
 
 def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
     work = folder / "work"
     work.mkdir()
-    system = systems.of(inputs.platform)
-    repaired = system.repair(
+    system, repairer = systems.of(inputs.platform), systems.repair_of(inputs.platform)
+    step.now("unpacking the raw wheel")
+    repaired = repairer.repair(
         RepairRequest(
             raw=inputs.raw.path,
             library_folder=inputs.prefix.folder / system.LAYOUT.libraries,
@@ -105,25 +51,29 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     )
     for note in repaired.notes:
         step.console.warn(note)
-    _write_bundle(repaired, inputs.places, system)
+    extras = repairer.bundle_extras(repaired, inputs.places.plugins)
+    _write_bundle(repaired, inputs.places, system.ENTRY_LIBRARIES, extras)
+    step.now("finding the origin of every file")
     described = describe(
         repaired,
         fetched=inputs.prefix.folder.parent,
         places=inputs.places,
         sdist=inputs.gdal_sdist,
         prebuilt=inputs.prebuilt,
-        gate=LicenceGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
+        gate=LicenseGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )
-    forcing = system.forcing(repaired, described.owners)
+    forcing = repairer.forcing(repaired, described.owners)
     _check_floor(repaired, inputs.floor, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     check_leftovers(repaired.tree, repaired.binaries, described.own)
+    step.now("looking for paths of this machine")
     check_leaks(repaired.tree, inputs.machine)
     prefix_string = system.LAYOUT.prefix_string
     baked = prefix_strings(repaired.tree, prefix_string)
     for line in in_words(baked, prefix_string):
         step.say(line)
+    step.now("packing the wheel")
     wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
     return Outcome(
@@ -142,38 +92,22 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
                 }
                 for found in baked
             ],
-            "licences": {
+            "licenses": {
                 "packages": described.texts.packages,
                 "without": list(described.texts.without),
+                "restricted": [asdict(item) for item in described.restricted],
             },
         }
     )
 
 
-def _machine(context: Context) -> tuple[str, ...]:
-    project = context.project
-    folders = [project.root, project.folder, project.machine.cache, *_home(project.machine.environ)]
-    return machine_paths(folders)
-
-
-def _home(environ: Mapping[str, str]) -> list[Path]:
-    home = environ.get("HOME")
-    return [Path(home)] if home and Path(home) != Path("/") else []
-
-
-def only_wheel(record: Record) -> Artefact:
-    """The one wheel that a record's stage made."""
-    wheels = [output for output in record.outputs if output.path.endswith(".whl")]
-    if len(wheels) != 1:
-        raise BuildError(
-            f"{record.stage} made {len(wheels)} wheels instead of one", where=str(record.folder)
-        )
-    return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
-
-
-def _write_bundle(repaired: RepairedTree, places: Places, system: SystemModule) -> None:
+def _write_bundle(
+    repaired: RepairedTree,
+    places: Places,
+    entry_libraries: Mapping[str, str],
+    extras: Mapping[str, str],
+) -> None:
     """Name the bundled libraries and data for the bootstrap, relative to the import package."""
-    entry_libraries = system.ENTRY_LIBRARIES
     found = {
         name: bundled.path
         for name, start in entry_libraries.items()
@@ -198,7 +132,7 @@ def _write_bundle(repaired: RepairedTree, places: Places, system: SystemModule) 
         "proj_data": places.proj_data,
         "ca_bundle": places.ca_bundle,
         "plugins": places.plugins,
-        **system.bundle_extras(repaired, places.plugins),
+        **extras,
     }
     relative = {name: posixpath.relpath(path, places.package) for name, path in found.items()}
     text = json.dumps(relative, indent=1, sort_keys=True) + "\n"

@@ -5,44 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from geowheel.binary.wheel import Member, read_wheel
 from geowheel.console import Step, megabytes
-from geowheel.context import Context
-from geowheel.digest import Artefact
 from geowheel.host.places import Places
-from geowheel.ledger import Record
 
-from .contract import Inputs, Outcome
-from .repair import only_wheel
+from .contract import Outcome
+from .inputs import SizeInputs
 
 LARGEST = 10
 UNKNOWN = "of no package"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizeInputs(Inputs):
-    """The wheel, the owners of its members, and the budgets in decimal megabytes."""
-
-    wheel: Artefact
-    owners: Mapping[str, str]
-    places: Places
-    wheel_mb: float
-    installed_mb: float
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> SizeInputs:
-    """From the repaired wheel and the configuration."""
-    repair = upstream["repair"]
-    return SizeInputs(
-        wheel=only_wheel(repair),
-        owners=repair.facts["owners"],
-        places=context.project.config.places,
-        wheel_mb=context.project.wheel_budget_mb,
-        installed_mb=context.project.config.budget.installed_mb,
-    )
 
 
 def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
@@ -89,7 +62,7 @@ def kind_of(path: str, places: Places) -> str:
     folder = path.partition("/")[0]
     if folder.endswith(".dist-info"):
         described = path.startswith((f"{folder}/licenses/", f"{folder}/sboms/"))
-        return "licences and SBOM" if described else "metadata"
+        return "licenses and SBOM" if described else "metadata"
     if folder.endswith(".libs"):
         return "libraries"
     if path in (places.ca_bundle, places.bootstrap, places.bundle):

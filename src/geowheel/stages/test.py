@@ -12,70 +12,16 @@ from typing import Any
 
 from geowheel import systems
 from geowheel.console import Step
-from geowheel.context import Context
-from geowheel.digest import Artefact, Tree
-from geowheel.host.files import host_files, stage
-from geowheel.host.places import Layout
-from geowheel.ledger import Made, Record
+from geowheel.host.files import stage
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import Result, tail
 from geowheel.machine.python_environments import make_environment, pip_install
-from geowheel.native.build_lock import Download
 from geowheel.native.linker import read_native_manifest
-from geowheel.native.store import Store
-from geowheel.payload.drivers import Driver, facts, not_in_wheel, plugin_packages, read_drivers
-from geowheel.targets import Platform
+from geowheel.payload.drivers import Driver, facts, not_in_wheel, probe_words, read_drivers
 
-from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX, download_wanted
-from .repair import only_wheel
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestInputs(Inputs):
-    """The wheel, what it must be able to do, and the host's own tests."""
-
-    wheel: Artefact
-    platform: Platform
-    interpreter: Interpreter
-    requirements: tuple[Download, ...]
-    layout: Layout
-    import_package: str
-    gdal_version: str
-    drivers: tuple[str, ...]
-    prefix: Made
-    left_out: tuple[str, ...]
-    """Plugin packages that are locked, but not in the configuration."""
-    command: tuple[str, ...]
-    host_files: Tree
-    timeout_seconds: int
-    store: Store = ambient()
-    environ: Mapping[str, str] = ambient()
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> TestInputs:
-    """From the repaired wheel and the configuration."""
-    project = context.project
-    test = project.config.test
-    environ = project.machine.environ
-    return TestInputs(
-        wheel=only_wheel(upstream["repair"]),
-        platform=context.target.platform,
-        interpreter=context.interpreter,
-        requirements=context.locks.build.requirements("test", context.target),
-        layout=project.config.layout,
-        import_package=project.config.import_package,
-        gdal_version=context.locks.stack.gdal_version,
-        drivers=project.config.drivers,
-        prefix=upstream["fetch"].made(PREFIX),
-        left_out=plugin_packages(context.locks.stack.left_out),
-        command=test.command,
-        host_files=host_files(project.folder, environ),
-        timeout_seconds=test.timeout_seconds,
-        store=context.store,
-        environ=environ,
-    )
+from .contract import Outcome
+from .fetch import download_wanted
+from .inputs import TestInputs
 
 
 def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
@@ -99,9 +45,8 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         probes += more
         host = _host_tests(inputs, python, place, step)
     failed = [probe for probe in probes if probe["passed"] is False]
-    good = sum(1 for probe in probes if probe["passed"])
     step.say(
-        f"{good} of {len(probes)} probes passed"
+        f"probes: {probe_words(probes)}"
         + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else "")
         + (f", under {inputs.interpreter.emulator}" if inputs.interpreter.emulator else "")
     )
@@ -115,7 +60,11 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         **facts(drivers, offers),
     }
     (folder / "test.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    passed = good > 0 and not failed and (not host or bool(host["passed"]))
+    passed = (
+        any(probe["passed"] for probe in probes)
+        and not failed
+        and (not host or bool(host["passed"]))
+    )
     return Outcome(facts=found, passed=passed)
 
 

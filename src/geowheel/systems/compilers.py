@@ -6,7 +6,7 @@ import platform as python_platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ def cross_triplet(platform: Platform, machine: str | None = None) -> str:
 
 
 def find_compilers(
-    cc: str, cxx: str, environ: Mapping[str, str], *, fix: str = ""
+    cc: str, cxx: str, environ: Mapping[str, str], *, fix: Callable[[], str] | None = None
 ) -> tuple[Path, Path]:
     """The programs of these names; raises MachineError for the first that is missing."""
     found = {name: shutil.which(name, path=environ.get("PATH")) for name in (cc, cxx)}
@@ -45,16 +45,16 @@ def find_compilers(
             raise MachineError(
                 f"no C/C++ compiler: {name} is not on PATH",
                 cause="the bindings are compiled on this machine",
-                fix=fix or install(Need.COMPILER, on=this_machine()),
+                fix=fix() if fix else install(Need.COMPILER, on=this_machine()),
             )
     return Path(found[cc] or ""), Path(found[cxx] or "")
 
 
-def ask(compiler: Path, *arguments: str, environ: Mapping[str, str], text: str = "") -> str:
+def ask(compiler: Path, *arguments: str, environ: Mapping[str, str]) -> str:
     """What a compiler prints; empty where it fails."""
     return subprocess.run(
-        [compiler, *arguments], env=isolated_environment(environ), input=text, capture_output=True,
-        text=True, check=False, timeout=30,
+        [compiler, *arguments], env=isolated_environment(environ), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=30,
     ).stdout  # fmt: skip
 
 

@@ -209,9 +209,9 @@ class SystemModule(Protocol):
         """By what name a person starts the program at `path`; None where that is no program."""
         ...
 
-    def tool_versions(self, platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
-        """What a repair's bytes depend on besides its inputs, for its key."""
-        ...
+
+class RepairModule(Protocol):
+    """What repairs a system's wheels; `geowheel.systems.repair_of` leads to it."""
 
     def repair(self, request: RepairRequest) -> RepairedTree:
         """Unpack the raw wheel and bundle what it needs from the library folder.

@@ -10,11 +10,7 @@ distributions with a libgdal of one name never get each other's.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform as this_mac
-import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -23,11 +19,9 @@ from geowheel.binary.closure import check_closure
 from geowheel.binary.macho import MachO, read_machos
 from geowheel.binary.macho_loading import DyldLoader
 from geowheel.binary.wheel import parse_filename, unpack_wheel, with_platform
-from geowheel.binary.wheel_writing import zlib_version
-from geowheel.digest import sha256_file
-from geowheel.errors import BuildError, Fault, MachineError
+from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.hints import Need, install, this_machine
+from geowheel.systems import repair_tools
 from geowheel.systems.children import ask
 from geowheel.systems.contract import (
     UNIX_PREFIX,
@@ -36,7 +30,6 @@ from geowheel.systems.contract import (
     RepairedTree,
     RepairRequest,
 )
-from geowheel.targets import Platform
 
 BUNDLE: Final = ".dylibs"
 PREFIX_LIBRARIES: Final = f"{UNIX_PREFIX}/lib"
@@ -50,24 +43,7 @@ EXPERIMENTAL: Final = (
 )
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-_APPLE_TOOLS: Final = ("otool", "install_name_tool", "codesign")
 _UNIVERSAL: Final = {"universal2": ("arm64", "x86_64")}
-
-
-def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001
-    """What a repair's bytes depend on besides its inputs, for its key.
-
-    Raises MachineError when one of Apple's tools is missing on a Mac. What stands in /usr/bin there
-    only starts the tools of Xcode or its command line tools, whose versions go with macOS's own.
-    """
-    packages = ["delocate", "macholib"] + ([] if _on_mac() else ["repairwheel"])
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    versions["zlib"] = zlib_version()
-    if _on_mac():
-        versions["macOS"] = this_mac.mac_ver()[0]
-        env = isolated_environment(environ)
-        versions |= {name: sha256_file(_apple_tool(name, env)) for name in _APPLE_TOOLS}
-    return versions
 
 
 def repair(request: RepairRequest) -> RepairedTree:
@@ -96,9 +72,9 @@ def repair(request: RepairRequest) -> RepairedTree:
             fix="have the backend make a platform wheel (for hatchling: pure_python = false)",
         )
     env = isolated_environment(request.environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
-    if _on_mac():
-        for name in _APPLE_TOOLS:
-            _apple_tool(name, env)
+    if repair_tools.on_mac():
+        for name in repair_tools.APPLE_TOOLS:
+            repair_tools.apple_tool(name, env)
     bundle = raw.name.partition("-")[0] + BUNDLE
     answer = ask(
         "geowheel.systems._delocate",
@@ -107,7 +83,7 @@ def repair(request: RepairRequest) -> RepairedTree:
             "bundle": bundle,
             "library_folder": os.fspath(request.library_folder.resolve()),
             "prefix_library_folder": PREFIX_LIBRARIES,
-            "genuine": _on_mac(),
+            "genuine": repair_tools.on_mac(),
             "threads": os.cpu_count() or 1,
         },
         folder=folder,
@@ -129,7 +105,7 @@ def repair(request: RepairRequest) -> RepairedTree:
         ),
         binaries=repaired,
         notes=(
-            *([] if _on_mac() else [EXPERIMENTAL]),
+            *([] if repair_tools.on_mac() else [EXPERIMENTAL]),
             *answer["notes"],
             *_deceptive(oldest, platform_tag),
         ),
@@ -155,10 +131,6 @@ def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing,
             files=files,
         ),
     )
-
-
-def _on_mac() -> bool:
-    return sys.platform == "darwin"
 
 
 # --- refusals --------------------------------------------------------------------------------
@@ -253,17 +225,6 @@ def _check_places(machos: Mapping[str, MachO]) -> None:
         raise BuildError(faults)
 
 
-def _apple_tool(name: str, env: Mapping[str, str]) -> Path:
-    found = shutil.which(name, path=env.get("PATH", os.defpath))
-    if found is None:
-        raise MachineError(
-            f"{name} was not found",
-            cause="Xcode's command line tools are not installed",
-            fix=install(Need.STRIP, on=this_machine()),
-        )
-    return Path(found).resolve()
-
-
 # --- the tag -----------------------------------------------------------------------------------
 
 
@@ -293,3 +254,8 @@ def _deceptive(oldest: tuple[int, int, int], platform_tag: str) -> list[str]:
 def _in_words(version: tuple[int, int, int]) -> str:
     major, minor, patch = version
     return f"{major}.{minor}.{patch}" if patch else f"{major}.{minor}"
+
+
+def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
+    """Nothing: libraries find each other."""
+    return {}

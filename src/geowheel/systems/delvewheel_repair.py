@@ -11,7 +11,6 @@ imported before that, or in a process that never imports it.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import posixpath
 import re
@@ -35,7 +34,6 @@ from geowheel.binary.pe_loading import (
 )
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.binary.wheel import Wheel, parse_filename, unpack_wheel
-from geowheel.binary.wheel_writing import zlib_version
 from geowheel.errors import BuildError, Fault
 from geowheel.host.places import PACKAGE_INIT
 from geowheel.machine.environments import isolated_environment
@@ -48,15 +46,6 @@ PRELOADED: Final = "preload-"
 """For the bootstrap: what it loads, in the order of the numbers that follow."""
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-
-
-def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001
-    """What a repair's bytes depend on besides its inputs, for its key."""
-    packages = ("delvewheel", "pefile")
-    return {
-        **{name: importlib.metadata.version(name) for name in packages},
-        "zlib": zlib_version(),
-    }
 
 
 def repair(request: RepairRequest) -> RepairedTree:
@@ -290,7 +279,7 @@ class _Stack:
                     what=f"{name} is a link to {real}, which must not get into a wheel",
                     where=str(self.files[name]),
                     cause="it was put into the prefix by hand",
-                    fix="run `nox -s fetch`, which places the prefix anew when it was changed",
+                    fix="run `geowheel fetch`, which places the prefix anew when it was changed",
                 )
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from geowheel.binary.elf import is_elf
 from geowheel.errors import MachineError
 from geowheel.machine.hints import Need, install, this_machine
 from geowheel.targets import Platform, Target
 
 from . import compilers
-from .auditwheel_repair import forcing as forcing
-from .auditwheel_repair import repair as repair
-from .auditwheel_repair import tool_versions as tool_versions
-from .contract import UNIX_LAYOUT, RepairedTree, Toolchain
+from .contract import UNIX_LAYOUT, Toolchain
 
 LAYOUT: Final = UNIX_LAYOUT
 ENTRY_LIBRARIES: Final = {"gdal": "libgdal.so", "proj": "libproj.so"}
@@ -36,33 +34,47 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     triplet = compilers.cross_triplet(platform)
     prefix = f"{triplet}-" if triplet else ""
     need = Need.CROSS_COMPILER if triplet else Need.COMPILER
-    get = install(need, on=this_machine(), triplet=triplet)
+
+    def get() -> str:  # asks the archive: only where something is missing
+        return install(need, on=this_machine(), triplet=triplet)
+
     cc, cxx = compilers.find_compilers(
         environ.get("CC", f"{prefix}gcc"), environ.get("CXX", f"{prefix}g++"), environ, fix=get
     )
 
-    def ask(*arguments: str, text: str = "", of: Path = cxx) -> str:
-        return compilers.ask(of, *arguments, environ=environ, text=text)
+    def ask(compiler: Path, *arguments: str) -> str:
+        return compilers.ask(compiler, *arguments, environ=environ)
 
-    for compiler in (cc, cxx):
-        _check_target(ask("-dumpmachine", of=compiler).strip(), compiler, platform, fix=get)
-
-    macros = ask("-x", "c++", "-E", "-dM", "-include", "features.h", "-", text="\n")
+    # Each question starts a process, so they are asked side by side.
+    with ThreadPoolExecutor() as pool:
+        of_cc, of_cxx, version, linker, runtime, macros = pool.map(
+            lambda asked: ask(asked[0], *asked[1:]),
+            [
+                (cc, "-dumpmachine"),
+                (cxx, "-dumpmachine"),
+                (cxx, "--version"),
+                (cxx, "-Wl,--version", "-shared"),
+                (cxx, "-print-file-name=libstdc++.so"),
+                (cxx, "-x", "c++", "-E", "-dM", "-include", "features.h", os.devnull),
+            ],
+        )
+    _check_target(of_cc.strip(), cc, platform, fix=get)
+    _check_target(of_cxx.strip(), cxx, platform, fix=get)
     defined = dict(re.findall(r"#define (__GLIBC__|__GLIBC_MINOR__) (\d+)", macros))
     if len(defined) < 2:
         raise MachineError(
             f"{cxx} does not find glibc's headers",
             cause="the C library's development files are not installed, or this is musl",
-            fix=get,
+            fix=get(),
         )
     return Toolchain(
         cc=cc,
         cxx=cxx,
-        version=compilers.first_line(ask("--version"), "unknown compiler"),
-        target=ask("-dumpmachine").strip(),
-        linker=compilers.first_line(ask("-Wl,--version", "-shared"), "unknown linker"),
+        version=compilers.first_line(version, "unknown compiler"),
+        target=of_cxx.strip(),
+        linker=compilers.first_line(linker, "unknown linker"),
         libc=f"glibc {defined['__GLIBC__']}.{defined['__GLIBC_MINOR__']}",
-        libstdcxx=Path(ask("-print-file-name=libstdc++.so").strip()).resolve().name,
+        libstdcxx=Path(runtime.strip()).resolve().name,
         compile_flags=compilers.COMPILE_FLAGS,
         link_flags=LINK_FLAGS,
         host_flags=compilers.HOST_FLAGS,
@@ -71,12 +83,14 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     )
 
 
-def _check_target(machine: str, compiler: Path, platform: Platform, *, fix: str) -> None:
+def _check_target(
+    machine: str, compiler: Path, platform: Platform, *, fix: Callable[[], str]
+) -> None:
     if machine.partition("-")[0] != platform.architecture:
         raise MachineError(
             f"{compiler} compiles for {machine or 'nothing that it tells'}, not for {platform}",
             cause="CC and CXX name it",
-            fix=f"unset them and `{fix}`, or have them name compilers for that platform",
+            fix=f"unset them and `{fix()}`, or have them name compilers for that platform",
         )
 
 
@@ -112,9 +126,6 @@ def is_plugin(file_name: str) -> bool:
 
 
 def program_name(path: Path) -> str | None:
+    from geowheel.binary.elf import is_elf  # its reader is needed only where something is made
+
     return path.name if is_elf(path) else None
-
-
-def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
-    """Nothing: libraries find each other."""
-    return {}

@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from geowheel.binary.macho import is_macho
 from geowheel.errors import MachineError
 from geowheel.targets import OLDEST_MACOS, Platform, Target
 
 from . import compilers
-from .contract import UNIX_LAYOUT, RepairedTree, Toolchain
-from .delocate_repair import forcing as forcing
-from .delocate_repair import repair as repair
-from .delocate_repair import tool_versions as tool_versions
+from .contract import UNIX_LAYOUT, Toolchain
 
 LAYOUT: Final = UNIX_LAYOUT
 ENTRY_LIBRARIES: Final = {"gdal": "libgdal.", "proj": "libproj."}
@@ -34,7 +30,7 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
             f"no compiler for {platform}: {' and '.join(names)} would have to be a Mac's clang",
             cause=f"{cxx} compiles for {target}" if target else "they are not on PATH",
             fix="on a Mac, run `xcode-select --install`; elsewhere take the channel's own bindings "
-            "with --bindings prebuilt (after `--` with nox)",
+            "with `geowheel wheel --bindings prebuilt`",
         )
     machine = ("-arch", platform.architecture, f"-mmacosx-version-min={OLDEST[platform]}")
     return Toolchain(
@@ -89,9 +85,6 @@ def is_plugin(file_name: str) -> bool:
 
 
 def program_name(path: Path) -> str | None:
+    from geowheel.binary.macho import is_macho  # its reader is needed only where something is made
+
     return path.name if is_macho(path) else None
-
-
-def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
-    """Nothing: libraries find each other."""
-    return {}

@@ -10,10 +10,6 @@ from geowheel.errors import MachineError
 from geowheel.targets import Platform, Target
 
 from .contract import PrefixLayout, Toolchain
-from .delvewheel_repair import bundle_extras as bundle_extras
-from .delvewheel_repair import forcing as forcing
-from .delvewheel_repair import repair as repair
-from .delvewheel_repair import tool_versions as tool_versions
 
 LAYOUT: Final = PrefixLayout(
     # Only administrators can create a folder there. Short, as the placeholders of Windows are.
@@ -39,7 +35,7 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     raise MachineError(
         f"bindings for {platform} cannot be compiled yet",
         cause="geowheel knows gcc and clang, and they cannot build for Microsoft's C++ runtime",
-        fix="take the channel's own with --bindings prebuilt (after `--` with nox), or "
+        fix="take the channel's own with `geowheel wheel --bindings prebuilt`, or "
         'bindings = "prebuilt" in [tool.geowheel]',
     )
 

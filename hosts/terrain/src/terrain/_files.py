@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from terrain import _gdal
 from terrain._atomic import replaced
-from terrain._errors import InputError, OutputError
+from terrain._errors import NO_ROOM, InputError, OutputError
 from terrain._gradient import BLOCK_CELLS, AnyArray, Heights, Method, Stencil, blocks, heights
 from terrain._gradient import gradient as gradient_of
 from terrain._raster import cell_size
@@ -157,7 +157,9 @@ def _write_table(table: ZonalStatistics, destination: Path) -> None:
                 for row in table.rows():
                     writer.writerow({name: _cell(value) for name, value in row.items()})
         except OSError as error:
-            raise OutputError(f"{destination}: cannot be written: {error.strerror}") from error
+            raise OutputError(
+                f"{destination}: cannot be written: {error.strerror}{NO_ROOM}"
+            ) from error
 
 
 def _cell(value: float) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from terrain._atomic import replaced
-from terrain._errors import GdalMissingError, InputError, OutputError, TerrainError
+from terrain._errors import NO_ROOM, GdalMissingError, InputError, OutputError, TerrainError
 from terrain._raster import FilePath, GeoTransform, cell_size
 
 try:
@@ -67,29 +67,62 @@ class Target:
 
     path: str
     dataset: Any
+    sums: list[tuple[int, int, int]] = field(default_factory=list)
+    """The first row, the one after the last, and the checksum of what was written."""
 
     def write(self, start: int, rows: npt.NDArray[Any]) -> None:
         """These rows, the first of which is `start`."""
-        with _told(OutputError, f"{self.path}: cannot be written"):
-            self.dataset.GetRasterBand(1).WriteArray(np.ascontiguousarray(rows), 0, start)
+        values = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
+        with _told(OutputError, f"{self.path}: cannot be written", NO_ROOM):
+            self.dataset.GetRasterBand(1).WriteArray(values, 0, start)
+        self.sums.append((start, start + len(values), zlib.crc32(values)))
 
     def close(self) -> str:
         """What GDAL complains about while it writes the rest, or nothing."""
         complaint = ""
-        for step in (self.dataset.FlushCache, _closing(self.dataset)):
+        for step in (type(self.dataset).FlushCache, _close):
             try:
-                step()
+                step(self.dataset)
             except RuntimeError as error:
                 complaint = complaint or _reason(error)
         self.dataset = None
         return complaint
 
+    def check(self, made: Path) -> None:
+        """Whether all that was written can be read.
 
-def _closing(dataset: Any) -> Callable[[], object]:
-    """What closes a dataset and raises what goes wrong; Python's own end of it would lose that."""
-    if hasattr(dataset, "Close"):  # GDAL 3.8
-        return cast("Callable[[], object]", dataset.Close)
-    return partial(type(dataset).__swig_destroy__, dataset)
+        GDAL 3.10.3 says nothing when the disk is full at the very end: its GTiff driver does not
+        look at what the last flush of its own write buffer, of 64 kB, returns.
+        """
+        with _told(OutputError, f"{self.path}: cannot be written", NO_ROOM):
+            dataset = gdal.Open(str(made))
+            try:
+                for start, stop, expected in self.sums:
+                    rows = dataset.GetRasterBand(1).ReadAsArray(0, start, None, stop - start)
+                    if zlib.crc32(rows) != expected:
+                        raise RuntimeError(f"rows {start} to {stop} are not what was written")
+            finally:
+                _close(dataset)
+
+
+def _close(dataset: Any) -> None:
+    """Close a dataset and raise what goes wrong; Python's own end of it would lose that.
+
+    Dataset.Close(), which GDAL has from 3.8 on, is not for this. When closing fails, GDAL has freed
+    the dataset, but in GDAL 3.10.3 the Python object still owns it and frees it once more at its
+    own end. This is a fault of GDAL's Python code; Debian's own osgeo crashes the process too:
+
+        gdal.UseExceptions()
+        dataset = gdal.GetDriverByName("GTiff").Create("out.tif", 300, 300)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        try:
+            dataset.Close()
+        except RuntimeError:
+            del dataset
+
+    SWIG's destructor is there in every version, and gives the dataset up before it closes it.
+    """
+    type(dataset).__swig_destroy__(dataset)
 
 
 @contextmanager
@@ -100,8 +133,8 @@ def opened(path: FilePath, number: int = 1) -> Iterator[Source]:
     try:
         yield _source(name, dataset, number)
     finally:
-        if hasattr(dataset, "Close"):  # GDAL 3.8; before, it closes with its last reference
-            dataset.Close()
+        with suppress(RuntimeError):  # nothing was written, so nothing can be lost now
+            _close(dataset)
 
 
 @contextmanager
@@ -118,15 +151,20 @@ def created(path: FilePath, layout: Layout) -> Iterator[Target]:
         )
     with replaced(destination) as made:
         with _told(OutputError, f"{destination}: cannot be created"):
-            dataset = _create(str(made), layout, code)
+            dataset = gdal.GetDriverByName("GTiff").Create(
+                str(made), layout.columns, layout.rows, 1, code, list(_CREATION)
+            )
         target = Target(path=str(destination), dataset=dataset)
         del dataset
         try:
+            with _told(OutputError, f"{destination}: cannot be created"):
+                _describe(target.dataset, layout)
             yield target
         finally:
             complaint = target.close()
         if complaint:
-            raise OutputError(f"{destination}: cannot be written: {complaint}")
+            raise OutputError(f"{destination}: cannot be written: {complaint}{NO_ROOM}")
+        target.check(made)
 
 
 def ground_cell_size(geotransform: GeoTransform, crs: str, rows: int) -> tuple[float, float]:
@@ -161,12 +199,12 @@ def _reference(crs: str) -> Any:
 
 
 @contextmanager
-def _told(kind: type[TerrainError], what: str) -> Iterator[None]:
+def _told(kind: type[TerrainError], what: str, remedy: str = "") -> Iterator[None]:
     """GDAL's errors as ours, with the file's name."""
     try:
         yield
     except RuntimeError as error:
-        raise kind(f"{what}: {_reason(error)}") from error
+        raise kind(f"{what}: {_reason(error)}{remedy}") from error
 
 
 def _reason(error: RuntimeError) -> str:
@@ -219,13 +257,10 @@ def _source(name: str, dataset: Any, number: int) -> Source:
     )
 
 
-def _create(name: str, layout: Layout, code: int) -> Any:
-    driver = gdal.GetDriverByName("GTiff")
-    dataset = driver.Create(name, layout.columns, layout.rows, 1, code, list(_CREATION))
+def _describe(dataset: Any, layout: Layout) -> None:
     dataset.SetGeoTransform(layout.geotransform)
     if layout.crs:
         _reference(layout.crs)  # SetProjection itself is silent about what it cannot use
         dataset.SetProjection(layout.crs)
     if layout.nodata is not None:
         dataset.GetRasterBand(1).SetNoDataValue(layout.nodata)
-    return dataset

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from typing import get_args
 
 from terrain import __version__
 from terrain._errors import GdalMissingError, InputError, OutputError
 from terrain._gradient import Method
+from terrain._standard_error import say, without_libtiff
 from terrain._surface import Aspect, Hillshade, Quantity, Slope, SlopeUnits
 
 EXIT_INSTALLATION = 1
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        _run(parser, options)
+        with without_libtiff():
+            _run(parser, options)
     except InputError as error:
         return _failed(str(error), EXIT_INPUT)
     except OutputError as error:
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    sys.stderr.write(f"terrain: error: {message}\n")
+    say(f"terrain: error: {message}")
     return code
 
 

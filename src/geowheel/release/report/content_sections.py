@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import PureWindowsPath
 
 from geowheel.console import seconds
+from geowheel.contents.licenses import Restricted, accepting, by_driver
 
 from . import pieces
 from .markup import Markup, join, tag
@@ -17,7 +18,7 @@ def drivers(report: Report) -> pieces.Section:
     found: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
     for wheel in report.wheels:
         for driver in wheel.drivers:
-            key = (driver.name, driver.kinds, _plugin(driver.plugin))
+            key = (driver.name, driver.kinds, PureWindowsPath(driver.plugin).name)
             found.setdefault(key, []).append(wheel.target)
     unknown = [wheel.target for wheel in report.wheels if not wheel.drivers]
     listed = [w for w in report.wheels if w.drivers]
@@ -31,36 +32,19 @@ def drivers(report: Report) -> pieces.Section:
         "Drivers",
         None if note is None else tag("p", note, class_="lead"),
         tag("div", pieces.search_box("driver-filter", "Filter drivers", "driver-list"),
-            _kinds_of_drivers(),
             tag("output", id="driver-count", for_="driver-filter"), class_="controls script"),
         tag("ul", items, id="driver-list", class_="drivers", tabindex="0", aria_label="Drivers"),
         _offers(report),
     )  # fmt: skip
 
 
-def _plugin(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
-
-
 def _driver(name: str, kinds: tuple[str, ...], plugin: str, where: Markup | None) -> Markup:
     return tag(
         "li",
         tag("span", name, class_="name"),
-        [tag("span", kind, class_=f"tag {pieces.css_class(kind)}") for kind in kinds or ("other",)],
+        [tag("span", kind, class_="tag") for kind in kinds or ("other",)],
         tag("span", f"plugin {plugin}", class_="small") if plugin else None,
         where,
-        data_kinds=" ".join(map(pieces.css_class, kinds)),
-    )
-
-
-def _kinds_of_drivers() -> Markup:
-    return tag(
-        "fieldset",
-        tag("legend", "Kind of driver", class_="hidden"),
-        pieces.radio("kind", "", "all", checked=True),
-        pieces.radio("kind", "raster", "raster"),
-        pieces.radio("kind", "vector", "vector"),
-        class_="segments",
     )
 
 
@@ -78,7 +62,7 @@ def _offers(report: Report) -> Markup | None:
 
 
 def packages(report: Report) -> pieces.Section:
-    """The packages of the SBOMs with their licences."""
+    """The packages of the SBOMs with their licenses."""
     found: dict[tuple[str, str, str], list[WheelReport]] = {}
     for wheel in report.wheels:
         for item in dict.fromkeys((c.name, c.version, c.licence) for c in wheel.inside.components):
@@ -87,30 +71,30 @@ def packages(report: Report) -> pieces.Section:
     rows = [
         [name, version, licence or nothing, _largest_part(name, wheels),
          pieces.where([wheel.target for wheel in wheels], report)]
-        for (name, version, licence), wheels in sorted(found.items(), key=_by_name)
+        for (name, version, licence), wheels in sorted(
+            found.items(), key=lambda item: (item[0][0].lower(), item[0])
+        )
     ]  # fmt: skip
     without = [wheel.target for wheel in report.wheels if not wheel.inside.components]
-    columns = ["package", "version", "licence", "in the wheel", "wheels"]
+    columns = ["package", "version", "license", "in the wheel", "wheels"]
     if len(report.wheels) == 1:  # which has them all
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     return pieces.section(
         "packages",
-        "Packages and licences",
+        "Packages and licenses",
         tag("p", f"No SBOM of geowheel in: {', '.join(without)}") if without else None,
-        _licences(found),
+        _accepted(report),
         _without_text(report),
-        tag("div",
-            pieces.search_box("package-filter", "Filter packages or licences", "package-list"),
-            tag("output", id="package-count", for_="package-filter"), class_="controls script"),
-        tag("div", pieces.table("Packages that the SBOM names", columns, rows, class_="stack",
-                          id="package-list"),
-            class_="scroll", tabindex="0", role="region", aria_label="Packages and licences"),
+        tag("details",
+            tag("summary", f"All {len(rows)} packages, each with its license"),
+            tag("div",
+                pieces.search_box("package-filter", "Filter packages or licenses", "package-list"),
+                tag("output", id="package-count", for_="package-filter"), class_="controls script"),
+            tag("div", pieces.table("Packages that the SBOM names", columns, rows, class_="stack",
+                                    id="package-list"),
+                class_="scroll", tabindex="0", role="region", aria_label="Packages and licenses")),
         lead="What is bundled, as the wheel's own SBOM (CycloneDX, PEP 770) names it.",
     )  # fmt: skip
-
-
-def _by_name(item: tuple[tuple[str, str, str], object]) -> tuple[str, tuple[str, str, str]]:
-    return item[0][0].lower(), item[0]
 
 
 def _largest_part(name: str, wheels: Iterable[WheelReport]) -> str:
@@ -120,49 +104,22 @@ def _largest_part(name: str, wheels: Iterable[WheelReport]) -> str:
     return pieces.amount(max(sizes))
 
 
-def _licences(found: Iterable[tuple[str, str, str]]) -> Markup:
-    count = Counter(licence or "none stated" for _, _, licence in found)
-    rows = [
-        tag("li", tag("span", name), " ", tag("strong", number))
-        for name, number in sorted(count.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    title = tag("summary", f"{len(count)} licence expressions, counted by package")
-    return tag("details", title, tag("ul", rows, class_="chips"), class_="licences")
+def _accepted(report: Report) -> Markup | None:
+    """Why packages under the GPL or the like are in the wheels; the others are open points."""
+    found: dict[str, list[Restricted]] = {}
+    for item in dict.fromkeys(item for wheel in report.wheels for item in wheel.restricted):
+        if pattern := accepting(item.name, report.accept):
+            found.setdefault(report.accept[pattern], []).append(item)
+    rows = [join(tag("strong", why), pieces.listing(by_driver(of))) for why, of in found.items()]
+    title = tag("summary", "Accepted, under the GPL or a refused license")
+    return tag("details", title, pieces.listing(rows)) if rows else None
 
 
 def _without_text(report: Report) -> Markup | None:
-    names = sorted({name for wheel in report.wheels for name in wheel.without_licence})
+    names = sorted({name for wheel in report.wheels for name in wheel.without_license})
     if not names:
         return None
-    return tag("p", "No licence text was found in the package of: ", ", ".join(names))
-
-
-def source(report: Report) -> pieces.Section:
-    """Where the native stacks came from."""
-    rows = [
-        [
-            tag("span", wheel.target, class_="target"),
-            _lock(wheel),
-            pieces.listing(_channels(wheel), "plain"),
-        ]
-        for wheel in report.wheels
-    ]
-    table = pieces.table("Native stacks", ("wheel", "lock", "packages from"), rows, class_="stack")
-    return pieces.section("source", "Where the native stack came from", table)
-
-
-def _lock(wheel: WheelReport) -> Markup:
-    if wheel.locked is None:
-        return tag("span", "○ unknown: no record", class_="badge not-run")
-    if wheel.locked:
-        return tag("span", "✓ committed lock", class_="badge passed")
-    return tag("span", "✕ not from a committed lock", class_="badge failed")
-
-
-def _channels(wheel: WheelReport) -> list[Markup]:
-    count = Counter(c.source for c in wheel.inside.components if c.source)
-    ordered = sorted(count.items(), key=lambda item: (-item[1], item[0]))
-    return [join(pieces.code(name), f" {number}") for name, number in ordered]
+    return tag("p", "No license text was found in the package of: ", ", ".join(names))
 
 
 def timings(report: Report) -> pieces.Section:

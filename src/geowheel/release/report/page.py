@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
 from . import content_sections, pieces, wheel_sections
 from .markup import Markup, inline_json, join, tag
-from .values import Report, WheelReport, open_points
+from .values import OpenPoint, Report, WheelReport, open_points
 
 
 def render(report: Report) -> str:
@@ -57,26 +58,17 @@ def _facts(report: Report) -> dict[str, Any]:
                 "target": wheel.target,
                 "file": wheel.file,
                 "parts": [
-                    {
-                        "name": part.name,
-                        "version": part.version,
-                        "kind": part.kind,
-                        "packed": part.packed,
-                        "size": part.size,
-                        "files": part.files,
-                        "licence": _licence_of(wheel, part.name),
-                        "largest": [[f.path, f.packed, f.size] for f in part.largest],
-                    }
+                    asdict(part) | {"license": _license_of(wheel, part.name)}
                     for part in wheel.inside.parts
                 ],
-                "kinds": [[kind.name, kind.packed, kind.size] for kind in wheel.inside.kinds],
+                "kinds": [asdict(kind) for kind in wheel.inside.kinds],
             }
             for wheel in report.wheels
         ]
     }
 
 
-def _licence_of(wheel: WheelReport, name: str) -> str:
+def _license_of(wheel: WheelReport, name: str) -> str:
     return next((c.licence for c in wheel.inside.components if c.name == name), "")
 
 
@@ -126,8 +118,18 @@ def _points(report: Report) -> Markup:
         mark = tag("span", "✓", aria_hidden="true")
         text = " Every wheel has passed its size, test and lab, from a committed lock."
         return tag("p", mark, text, class_="notice good")
-    title = f"{len(points)} open point{'' if len(points) == 1 else 's'}"
-    return tag("div", tag("h2", title), pieces.listing(points), class_="notice bad", role="note")
+    return join(
+        _notice("Wrong", "bad", [point for point in points if point.wrong]),
+        _notice("Not done yet", "wait", [point for point in points if not point.wrong]),
+    )
+
+
+def _notice(title: str, css: str, points: Sequence[OpenPoint]) -> Markup | None:
+    if not points:
+        return None
+    rows = [join(tag("strong", point.cause), pieces.listing(point.where)) for point in points]
+    heading = tag("h2", f"{title}: {len(points)}")
+    return tag("div", heading, pieces.listing(rows), class_=f"notice {css}", role="note")
 
 
 def _footer(report: Report) -> Markup:
@@ -144,6 +146,5 @@ _SECTIONS: Final[tuple[Callable[[Report], pieces.Section | None], ...]] = (
     wheel_sections.coverage,
     content_sections.drivers,
     content_sections.packages,
-    content_sections.source,
     content_sections.timings,
 )

@@ -11,7 +11,6 @@ from geowheel.console import megabytes
 from .markup import Markup, join, tag
 from .values import Report, State, Verdict, WheelReport, by_platform
 
-_KIND: Final = re.compile(r"[^a-z]+")
 _MARKS: Final[Mapping[State, str]] = {
     State.PASSED: "✓",
     State.FAILED: "✕",
@@ -134,11 +133,6 @@ def radio(name: str, value: str, label: str, *, checked: bool = False) -> Markup
     """One choice of several of a `name`."""
     button = tag("input", type="radio", name=name, value=value, checked=checked)
     return tag("label", button, tag("span", label))
-
-
-def css_class(kind: str) -> str:
-    """A name as a part of a class."""
-    return _KIND.sub("-", kind.lower()).strip("-")
 
 
 def search_box(key: str, label: str, controls: str) -> Markup:

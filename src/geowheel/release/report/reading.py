@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from packaging.tags import Tag, parse_tag
+from packaging.tags import parse_tag
 
 from geowheel import __version__
 from geowheel.binary.wheel import parse_filename
+from geowheel.contents.licenses import read_restricted
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import UsageError
 from geowheel.host.project import Project
 from geowheel.ledger import Ledger
 from geowheel.payload.drivers import Offer, read_drivers
+from geowheel.release.coverage import Row
 from geowheel.release.inside import look_inside
 from geowheel.targets import Platform, System
 
 from .earlier import is_ours
-from .values import Before, Coverage, Forced, Report, WheelReport
+from .values import Before, Forced, Report, WheelReport
 from .verdicts import VERDICTS, about, timings_of, verdict_on
+
+_TAGS: Final = {
+    System.LINUX: re.compile("(many|musl)?linux"),
+    System.MACOS: re.compile("macosx"),
+    System.WINDOWS: re.compile("win_"),
+}
 
 
 def read_report(
     project: Project,
     *,
     earlier: Mapping[str, Before] | None = None,
-    coverage: Sequence[Coverage] | None = None,
+    coverage: Sequence[Row] | None = None,
 ) -> Report:
     """The facts, from the ledger and dist/; raises UsageError when there is no wheel in dist/."""
     paths = [p for p in sorted(project.dist.glob("*.whl")) if is_ours(p, project)]
@@ -36,7 +45,7 @@ def read_report(
             f"there is no wheel of {project.host.name} to report on",
             where=str(project.dist),
             cause="nothing was built here yet, or dist/ was emptied",
-            fix=f"make one: nox -s wheel-{project.config.pythons[0]}",
+            fix=f"make one: `geowheel wheel --python {project.config.pythons[0]}`",
         )
     ledger = Ledger(folder=project.work, host=project.host.name)
     wheels = [_wheel(path, project, ledger, earlier or {}) for path in paths]
@@ -52,6 +61,7 @@ def read_report(
         wheels=tuple(wheels),
         missing=tuple(target for target in configured if target not in there),
         coverage=None if coverage is None else tuple(coverage),
+        accept=project.config.licenses.accept,
     )
 
 
@@ -93,30 +103,18 @@ def _wheel(
             Offer(**{**offer, "drivers": tuple(offer["drivers"])})
             for offer in found.get("not_in_wheel", [])
         ),
-        without_licence=tuple(facts.get("licences", {}).get("without", [])),
+        without_license=tuple(facts.get("licenses", {}).get("without", [])),
+        restricted=read_restricted(facts),
         before=earlier.get(target),
     )
 
 
 def _target_of(tags: Sequence[str]) -> str:
     """`cp312-linux-64` from the tags in a wheel's name, or the first tag where it says no more."""
-    tag = next(iter(sorted(parse_tag(tags[0]), key=str)))
-    platform = _platform_of(tag)
-    return tags[0] if platform is None else f"{tag.interpreter}-{platform}"
-
-
-def _platform_of(tag: Tag) -> Platform | None:
-    begins = {
-        System.LINUX: ("linux", "manylinux", "musllinux"),
-        System.MACOS: ("macosx",),
-        System.WINDOWS: ("win_",),
-    }
-    return next(
-        (
-            platform
-            for platform in Platform
-            if tag.platform.startswith(begins[platform.system])
-            and tag.platform.endswith(f"_{platform.architecture}")
-        ),
-        None,
-    )
+    tag = min(parse_tag(tags[0]), key=str)
+    for platform in Platform:
+        if _TAGS[platform.system].match(tag.platform) and tag.platform.endswith(
+            f"_{platform.architecture}"
+        ):
+            return f"{tag.interpreter}-{platform}"
+    return tags[0]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from geowheel.contents.licenses import UNSETTLED, Restricted, by_driver, unaccepted
 from geowheel.payload.drivers import Driver, Offer
+from geowheel.release.coverage import Row
 from geowheel.release.inside import Inside
 
 FORMAT: Final = 1
@@ -112,30 +114,11 @@ class WheelReport:
     floor: tuple[Forced, ...]
     drivers: tuple[Driver, ...]
     offers: tuple[Offer, ...]
-    without_licence: tuple[str, ...]
-    """Bundled packages of which no licence text was found."""
+    without_license: tuple[str, ...]
+    """Bundled packages of which no license text was found."""
+    restricted: tuple[Restricted, ...]
+    """Bundled packages under the GPL or the like."""
     before: Before | None
-
-    def verdict(self, stage: str) -> Verdict:
-        """The verdict of one stage."""
-        return next(verdict for verdict in self.verdicts if verdict.stage == stage)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """The wheel that pip picks on a system for one of its interpreters, or why it picks none."""
-
-    system: str
-    base: str = ""
-    """What it has: `glibc 2.36`."""
-    architecture: str = ""
-    python: str = ""
-    until: str = ""
-    """The day when its support ends, where that is known."""
-    wheel: str = ""
-    """Empty where pip finds none."""
-    reason: str = ""
-    remedies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +130,10 @@ class Report:
     wheels: tuple[WheelReport, ...]
     missing: tuple[str, ...]
     """Targets that are configured, but have no wheel in dist/."""
-    coverage: tuple[Coverage, ...] | None
+    coverage: tuple[Row, ...] | None
     """None: nobody asked which wheel is picked where."""
+    accept: Mapping[str, str]
+    """Patterns of restricted packages that the configuration accepts, and the reasons."""
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -160,21 +145,32 @@ class Report:
         return max((wheel.made for wheel in self.wheels), default="")[:10]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenPoint:
+    """A cause, and all that it holds for."""
+
+    cause: str
+    wrong: bool
+    """False: nothing failed, something is not done yet."""
+    where: tuple[str, ...]
+
+
 def to_json(report: Report) -> str:
     """The same facts for programs."""
-    data = {"format": FORMAT, "open": list(open_points(report)), **asdict(report)}
-    return json.dumps(data, indent=1, sort_keys=True) + "\n"
+    points = [asdict(point) for point in open_points(report)]
+    data = {"format": FORMAT, "open": points, **asdict(report)}
+    return json.dumps(data, indent=1, sort_keys=True, default=str) + "\n"
 
 
-def open_points(report: Report) -> tuple[str, ...]:
-    """What a reader has to know before anything else; nothing where all is well."""
-    points = [point for wheel in report.wheels for point in _points(wheel)]
-    if len(report.versions) > 1:
-        points.append(f"wheels of several versions: {', '.join(report.versions)}")
-    if report.missing:
-        missing = (f"{key} ({', '.join(n)})" for key, n in by_platform(report.missing).items())
-        points.append(f"configured, but not in dist/: {', '.join(missing)}")
-    return tuple(points)
+def open_points(report: Report) -> tuple[OpenPoint, ...]:
+    """What a reader has to know before anything else, what is wrong first; nothing: all is well."""
+    found: dict[tuple[bool, str], dict[str, None]] = {}
+    for wrong, cause, where in _points(report):
+        found.setdefault((wrong, cause), {})[where] = None
+    return tuple(
+        OpenPoint(cause=cause, wrong=wrong, where=tuple(where))
+        for (wrong, cause), where in sorted(found.items(), key=lambda item: not item[0][0])
+    )
 
 
 def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
@@ -186,18 +182,25 @@ def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _points(wheel: WheelReport) -> Iterable[str]:
-    if wheel.inside.problem:
-        yield f"{wheel.file}: cannot be read ({wheel.inside.problem})"
-    if not wheel.recorded:
-        yield f"{wheel.file}: no record is about it; it was made elsewhere, or changed"
-        return
-    for verdict in wheel.verdicts:
-        if verdict.state is State.FAILED:
-            yield f"{wheel.target}: {verdict.stage} FAILED"
-        elif verdict.state is not State.PASSED:
-            yield f"{wheel.target}: {verdict.stage} NOT RUN" + (
-                f" ({verdict.state})" if verdict.state is State.PARTIAL else ""
-            )
-    if not wheel.locked:
-        yield f"{wheel.target}: its native stack is not from a committed lock"
+def _points(report: Report) -> Iterator[tuple[bool, str, str]]:
+    """Whether it is wrong, the cause, and one thing that it holds for."""
+    if len(report.versions) > 1:
+        yield from ((True, "wheels of several versions", version) for version in report.versions)
+    for wheel in report.wheels:
+        if wheel.inside.problem:
+            yield True, f"cannot be read ({wheel.inside.problem})", wheel.file
+        if not wheel.recorded:
+            yield True, "no record is about it; it was made elsewhere, or changed", wheel.file
+            continue
+        for brought_in in by_driver(unaccepted(wheel.restricted, report.accept)):
+            yield False, f"{UNSETTLED} in [tool.geowheel.licenses]", brought_in
+        if not wheel.locked:
+            yield False, "its native stack is not from a committed lock", wheel.target
+        for verdict in wheel.verdicts:
+            partial = f" ({verdict.state})" if verdict.state is State.PARTIAL else ""
+            if verdict.state is State.FAILED:
+                yield True, f"{verdict.stage} FAILED", wheel.target
+            elif verdict.state is not State.PASSED:
+                yield False, f"{verdict.stage} NOT RUN{partial}", wheel.target
+    for platform, interpreters in by_platform(report.missing).items():
+        yield False, "configured, but not in dist/", f"{platform} ({', '.join(interpreters)})"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from geowheel.console import megabytes
 from geowheel.ledger import Ledger, Record
+from geowheel.payload.drivers import probe_words
 from geowheel.stages import STAGES
 from geowheel.summary import lab_groups
 
@@ -34,9 +35,9 @@ def _how_to_run(stage: str, target: str) -> str:
     """The next command, where the target's name tells the Python."""
     interpreter, _, platform = target.partition("-")
     if not interpreter.startswith("cp3"):
-        return f"nox -s {stage}"
+        return f"geowheel {stage}"
     python = f"3.{interpreter.removeprefix('cp3')}"
-    return f"nox -s {stage}-{python}" + (f", on {platform}" if stage != "size" else "")
+    return f"geowheel {stage} --python {python}" + (f", on {platform}" if stage != "size" else "")
 
 
 def _state(record: Record) -> State:
@@ -55,8 +56,7 @@ def _test_verdict(record: Record) -> Verdict:
     failed = [_probe(row) for row in probes if row["passed"] is False]
     if host is not None and not host["passed"]:
         failed.append(Finding(group="host", name="the host's tests", detail=host["detail"]))
-    good = sum(1 for row in probes if row["passed"])
-    words = f"{good} of {len(probes)} probes"
+    words = f"probes: {probe_words(probes)}"
     words += "" if host is None else f", host's tests {'passed' if host['passed'] else 'FAILED'}"
     return Verdict(
         stage="test",

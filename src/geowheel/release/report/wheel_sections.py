@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from geowheel.console import seconds
+from geowheel.release.coverage import Row
 
 from . import pieces
 from .markup import Markup, join, tag
-from .values import Coverage, Finding, Report, State, Verdict, WheelReport
+from .values import Finding, Report, State, Verdict, WheelReport
 
 
 def wheels(report: Report) -> pieces.Section:
@@ -101,19 +103,17 @@ def _verdicts_of(wheel: WheelReport) -> Markup:
 
 def _verdict(verdict: Verdict) -> Markup:
     under = f", under {verdict.emulator}" if verdict.emulator else ""
-    words = f"{verdict.words}{under}"
+    line: object = f"{verdict.words}{under}"
     if verdict.state is State.NOT_RUN:
-        line = tag("p", "No record is about this wheel. Next: ", tag("code", verdict.words))
-    else:
-        line = tag("p", words)
+        line = join("no record is about this wheel; next: ", tag("code", verdict.words))
     return tag(
-        "div",
-        tag("h3", verdict.stage, " ", pieces.badge(verdict.state)),
-        line,
+        "details",
+        tag("summary", tag("h3", verdict.stage), " ", pieces.badge(verdict.state), " ", line),
         _findings("failed", verdict.failed),
         _findings("not run", verdict.not_run),
         _groups(verdict) if verdict.groups else None,
         class_="verdict",
+        open=verdict.state is not State.PASSED,
     )
 
 
@@ -139,16 +139,30 @@ def _groups(verdict: Verdict) -> Markup:
 
 
 def floors(report: Report) -> pieces.Section:
-    """What each wheel needs of a system, and which packages force it."""
-    rows = [
-        [tag("span", wheel.target, class_="target"), pieces.code(wheel.tag), _forced(wheel)]
-        for wheel in report.wheels
-    ]
+    """What each wheel needs of a system, which packages force it, where its packages are from."""
+    found: dict[tuple[Markup, ...], list[str]] = {}
+    for wheel in report.wheels:
+        source = join(_lock(wheel), pieces.listing(_channels(wheel), "plain"))
+        found.setdefault((pieces.code(wheel.tag), _forced(wheel), source), []).append(wheel.target)
+    rows = [[", ".join(targets), *cells] for cells, targets in found.items()]
     lead = "The oldest system that each wheel runs on, and the packages that make it no older."
-    columns = ("wheel", "platform tag", "needs, and what forces it")
-    return pieces.section(
-        "floors", "Floors", pieces.table("Floors", columns, rows, class_="stack"), lead=lead
-    )
+    columns = ("wheel", "platform tag", "needs, and what forces it", "packages from")
+    table = pieces.table("Floors and sources", columns, rows, class_="stack")
+    return pieces.section("floors", "Floors and sources", table, lead=lead)
+
+
+def _lock(wheel: WheelReport) -> Markup:
+    if wheel.locked is None:
+        return tag("span", "○ unknown: no record", class_="badge not-run")
+    if wheel.locked:
+        return tag("span", "✓ committed lock", class_="badge passed")
+    return tag("span", "○ no committed lock", class_="badge not-run")
+
+
+def _channels(wheel: WheelReport) -> list[Markup]:
+    count = Counter(c.source for c in wheel.inside.components if c.source)
+    ordered = sorted(count.items(), key=lambda item: (-item[1], item[0]))
+    return [join(pieces.code(name), f" {number}") for name, number in ordered]
 
 
 def _forced(wheel: WheelReport) -> Markup:
@@ -165,51 +179,33 @@ def _forced(wheel: WheelReport) -> Markup:
 
 
 def coverage(report: Report) -> pieces.Section | None:
-    """A row for each system and architecture: its interpreters with a wheel, and those without."""
+    """Which wheel pip picks where; what is out of support comes last, folded."""
     if report.coverage is None:
         return None
-    groups: dict[tuple[str, str, str, str], list[Coverage]] = {}
-    for row in report.coverage:
-        key = (row.system, row.base, row.until, row.architecture)
-        groups.setdefault(key, []).append(row)
-    rows = [
-        [_system(*key), architecture, _with_wheel(group), _without_wheel(group)]
-        for (*key, architecture), group in groups.items()
-    ]
-    remedies = dict.fromkeys(text for row in report.coverage for text in row.remedies)
-    served = {row.system for row in report.coverage if row.wheel}
-    number = len({row.system for row in report.coverage})
-    columns = ("system", "architecture", "a wheel for", "none for")
-    table = pieces.table("Coverage", columns, rows, class_="stack")
-    box = tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="Coverage")
-    todo = [tag("h3", "What to do where there is none"), pieces.listing(remedies, "plain")]
-    lead = f"Which wheel pip picks where: {len(served)} of {number} systems get one."
-    return pieces.section("coverage", "Coverage", box, todo if remedies else None, lead=lead)
+    # By the day of the newest wheel, not by today: the same records give the same page.
+    ended = [r for r in report.coverage if r.end_of_life and str(r.end_of_life) < report.date]
+    current = [row for row in report.coverage if row not in ended]
+    served = len({row.system for row in current if row.wheel})
+    every = len({row.system for row in current})
+    old = tag("summary", f"Out of support: {len({row.system for row in ended})} systems")
+    return pieces.section(
+        "coverage",
+        "Coverage",
+        _picks(current),
+        tag("details", old, _picks(ended)) if ended else None,
+        lead=f"Which wheel pip picks where: {served} of {every} systems in support get one.",
+    )
 
 
-def _system(name: str, base: str, until: str) -> Markup:
-    more = ", ".join(filter(None, (base, f"until {until}" if until else "")))
-    return join(tag("span", name, class_="target"), " ", tag("span", more, class_="small"))
-
-
-def _with_wheel(rows: Iterable[Coverage]) -> list[Markup]:
-    """The interpreters, each with the file that it gets."""
-    return [
-        tag("span", "✓ ", row.python or "any", class_="badge passed", title=row.wheel)
-        for row in rows
-        if row.wheel
-    ]
-
-
-def _without_wheel(rows: Iterable[Coverage]) -> Markup | None:
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        if not row.wheel:
-            reasons.setdefault(row.reason, []).append(row.python)
-    if not reasons:
-        return None
+def _picks(rows: Iterable[Row]) -> Markup:
+    """A line for each wheel with the systems that get it, and for each reason to get none."""
+    found: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
+    for row in sorted(rows, key=lambda row: row.wheel is None):
+        none = [(f"○ {reason.what}", reason.fix) for reason in row.reasons]
+        for why in none or [(f"✓ {row.wheel}", "")]:
+            found.setdefault(why, {}).setdefault(row.system, {})[row.python] = None
     lines = [
-        join(tag("strong", "○ ", ", ".join(pythons)), f" {reason}")
-        for reason, pythons in reasons.items()
+        [what, "; ".join(f"{name} ({', '.join(pythons)})" for name, pythons in on.items()), fix]
+        for (what, fix), on in found.items()
     ]
-    return pieces.listing(lines, "plain")
+    return pieces.table("Coverage", ("pip picks", "on", "what to do"), lines, class_="stack small")

@@ -7,38 +7,27 @@ bytes: every date in it is a record's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from geowheel.console import Console, megabytes
 from geowheel.host.project import Project
+from geowheel.release.coverage import Row, names_of
+from geowheel.release.coverage import coverage as coverage_of
+from geowheel.release.user_systems import load_user_systems
 
 from .earlier import FACTS, earlier_wheels
 from .page import render
 from .reading import read_report
-from .values import Coverage, open_points, to_json
+from .values import open_points, to_json
 
 PAGE: Final = "report.html"
 
 
-def covered(project: Project) -> tuple[Coverage, ...]:
-    """What `geowheel coverage` finds for the wheels in dist/, as the page shows it."""
-    from geowheel.release.coverage import coverage, names_of
-    from geowheel.release.user_systems import load_user_systems
-
-    return tuple(
-        Coverage(
-            system=row.system,
-            base=row.base,
-            architecture=row.architecture,
-            python=row.python,
-            until=str(row.end_of_life or ""),
-            wheel=row.wheel or "",
-            reason="; ".join(reason.what for reason in row.reasons),
-            remedies=tuple(reason.fix for reason in row.reasons),
-        )
-        for row in coverage(names_of(project), load_user_systems())
-    )
+def covered(project: Project) -> tuple[Row, ...]:
+    """What `geowheel coverage` finds for the wheels in dist/."""
+    return coverage_of(names_of(project), load_user_systems())
 
 
 def report(
@@ -46,7 +35,7 @@ def report(
     console: Console,
     *,
     against: Path | None = None,
-    coverage: Sequence[Coverage] | None = None,
+    coverage: Sequence[Row] | None = None,
 ) -> dict[str, Any]:
     """Write dist/report.html and dist/report.json; where they are, as plain values."""
     made = read_report(
@@ -58,13 +47,13 @@ def report(
     for wheel in made.wheels:
         states = ", ".join(f"{verdict.stage} {verdict.state}" for verdict in wheel.verdicts)
         unknown = "" if wheel.recorded else "; NO RECORD names it"
-        console.line(f"{wheel.file}: {megabytes(wheel.compressed)}, {states}{unknown}")
-    console.line(f"open {project.dist / PAGE} in a browser")
+        console.result(f"{wheel.file}: {megabytes(wheel.compressed)}, {states}{unknown}")
+    console.result(f"open {project.dist / PAGE} in a browser")
     return {
         "page": str(project.dist / PAGE),
         "facts": str(project.dist / FACTS),
         "wheels": [wheel.file for wheel in made.wheels],
-        "open": list(open_points(made)),
+        "open": [asdict(point) for point in open_points(made)],
     }
 
 

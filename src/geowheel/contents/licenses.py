@@ -1,11 +1,12 @@
-"""Licences of what a wheel bundles: the gate, and the texts in dist-info/licenses (PEP 639)."""
+"""Licenses of what a wheel bundles: the gate, and the texts in dist-info/licenses (PEP 639)."""
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,64 +18,112 @@ from geowheel.errors import BuildError, Fault
 from geowheel.native.linker import LICENSES
 from geowheel.native.pixi_lock import Package
 
+from .ways import Way, brought_by
+
 FOLDER: Final = "licenses/bundled"
 SUMMARY: Final = "SUMMARY.md"
 COPYLEFT: Final = ("GPL-*", "AGPL-*")
 """Refused unless the configuration says otherwise: what it asks of the whole that it is part of."""
+UNSETTLED: Final = "packages under the GPL or a refused license that nobody has accepted"
 OLDEST_METADATA: Final = (2, 4)  # the first version with License-File (PEP 639)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LicenceGate:
-    """What the configuration says of licences."""
+class Restricted:
+    """A bundled package that can only be had under a license that asks something of the whole."""
+
+    name: str
+    version: str
+    terms: str
+    """The licenses that no choice avoids."""
+    brought_by: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} ({self.terms})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenseGate:
+    """What the configuration says of licenses."""
 
     refuse: tuple[str, ...] | None
-    """Patterns of licence identifiers; None: those of copyleft, and only where it matters."""
+    """Patterns of license identifiers; None: those of copyleft, and only where it matters."""
     accept: tuple[str, ...]
     """Patterns of package names."""
     locked: bool
     """Whether the native stack is from a committed lock. Another one is not for release, so there
     the usual patterns only warn; patterns that the configuration names always refuse."""
 
-    def check(self, packages: Iterable[Package], step: Step) -> None:
-        """Raise BuildError, or warn, for packages under refused licences."""
+    def check(
+        self, packages: Mapping[Package, Iterable[str]], ways: Mapping[str, list[Way]], step: Step
+    ) -> tuple[Restricted, ...]:
+        """All that are under copyleft or a refused license; `packages` have their files.
+
+        Raises BuildError, or warns, for those that are not accepted.
+        """
         refuse = COPYLEFT if self.refuse is None else self.refuse
-        faults = refused(packages, refuse=refuse, accept=self.accept)
-        if faults and (self.locked or self.refuse is not None):
-            raise BuildError(faults)
-        if faults:
-            step.console.warn(
-                f"{len(faults)} bundled packages are under {' or '.join(refuse)}: with a committed "
-                "lock that is an error, until [tool.geowheel.licenses] decides"
-            )
+        refused = [p.name for p in packages if refused_in(p.license or "", refuse)]
+        found = tuple(
+            Restricted(name=package.name, version=package.version, terms=", ".join(sorted(terms)),
+                       brought_by=brought_by(files, ways))
+            for package, files in sorted(packages.items(), key=lambda item: item[0].name)
+            if (terms := refused_in(package.license or "", (*COPYLEFT, *refuse)))
+        )  # fmt: skip
+        unsettled = unaccepted(found, self.accept)
+        strict = self.locked or self.refuse is not None
+        fatal = [item for item in unsettled if strict and item.name in refused]
+        if fatal:
+            raise BuildError(license_faults(fatal))
+        for fault in license_faults(unsettled):
+            step.console.warn(str(fault))
+        return found
 
 
-def refused(
-    packages: Iterable[Package], *, refuse: Sequence[str], accept: Sequence[str]
-) -> list[Fault]:
-    """A fault for every package that can only be had under a refused licence.
+def read_restricted(facts: Mapping[str, Any]) -> tuple[Restricted, ...]:
+    """What the facts of a record of `repair` have of them."""
+    return tuple(Restricted(**row) for row in facts.get("licenses", {}).get("restricted", []))
 
-    `refuse` holds patterns of licence identifiers, `accept` patterns of package names. Of an
-    expression with OR one way has to be free of refused licences, with AND all parts.
-    """
+
+def accepting(name: str, accept: Iterable[str]) -> str | None:
+    """The pattern that accepts a package of this name; None: the package is not accepted."""
+    return next((pattern for pattern in accept if fnmatch.fnmatch(name, pattern)), None)
+
+
+def unaccepted(found: Iterable[Restricted], accept: Iterable[str]) -> tuple[Restricted, ...]:
+    """Those that the configuration has to accept yet."""
+    return tuple(item for item in found if accepting(item.name, accept) is None)
+
+
+def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
+    """A line for each driver or library that brings some of them in."""
+    groups: dict[str, list[str]] = {}
+    for item in found:
+        groups.setdefault(item.brought_by, []).append(str(item))
+    return tuple(f"{what}: {', '.join(items)}" for what, items in sorted(groups.items()))
+
+
+def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
+    """One fault for all of them, by what brings them in; none where there are none."""
+    if not found:
+        return []
+    lines = [f"{UNSETTLED}: {len(found)}"]
+    lines += [f"  {line}" for line in by_driver(found)]
     return [
         Fault(
-            what=f"{package.name} {package.version} is under {package.license}",
-            cause="the wheel bundles it, and [tool.geowheel.licenses] refuses "
-            f"{', '.join(sorted(found))}",
-            fix=f'leave it out; or decide for it: accept = ["{package.name}"] in '
-            "[tool.geowheel.licenses]",
+            what="\n".join(textwrap.fill(line, 80, subsequent_indent="    ",
+                                         break_on_hyphens=False) for line in lines),
+            where=where,
+            cause="no wheel with them is released before somebody has decided",
+            fix="leave out what brings them in, or accept each in [tool.geowheel.licenses.accept]: "
+            f'{found[0].name} = "the reason"',
         )
-        for package in sorted(packages, key=lambda p: p.name)
-        if not any(fnmatch.fnmatch(package.name, pattern) for pattern in accept)
-        and (found := refused_in(package.license or "", refuse))
-    ]
+    ]  # fmt: skip
 
 
 def refused_in(expression: str, refuse: Sequence[str]) -> frozenset[str]:
-    """The refused licences that no choice in the expression avoids; empty where one does.
+    """The refused licenses that no choice in the expression avoids; empty where one does.
 
-    What is no expression (older conda packages say `BSD 3-Clause`) counts as one licence's name.
+    What is no expression (older conda packages say `BSD 3-Clause`) counts as one license's name.
     """
     if not expression:
         return frozenset()
@@ -107,7 +156,7 @@ def _refused(names: Iterable[str], refuse: Sequence[str]) -> frozenset[str]:
 
 
 def _is_under(name: str, pattern: str) -> bool:
-    """An exception is there to allow what its licence would not: it has to be meant by name.
+    """An exception is there to allow what its license would not: it has to be meant by name.
 
     libgcc's and libgomp's, for one: GPL-3.0-only WITH GCC-exception-3.1.
     """
@@ -117,14 +166,14 @@ def _is_under(name: str, pattern: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """The licence texts that were added to a wheel."""
+    """The license texts that were added to a wheel."""
 
     packages: int
     without: tuple[str, ...]
     """Packages that bring no text."""
 
 
-def add_licence_texts(packages: Iterable[Package], kept: Path, dist_info: Path) -> Texts:
+def add_license_texts(packages: Iterable[Package], kept: Path, dist_info: Path) -> Texts:
     """Copy each package's texts below dist-info/licenses, write the summary, name them in METADATA.
 
     `kept` holds them by package name, as the linker left them. A text that several packages share
@@ -150,7 +199,7 @@ def add_licence_texts(packages: Iterable[Package], kept: Path, dist_info: Path) 
     files = sorted(path.relative_to(dist_info / "licenses").as_posix()
                    for path in goal.rglob("*") if path.is_file())  # fmt: skip
     metadata = dist_info / "METADATA"
-    metadata.write_text(with_licence_files(metadata.read_text("utf-8"), files), encoding="utf-8")
+    metadata.write_text(with_license_files(metadata.read_text("utf-8"), files), encoding="utf-8")
     return Texts(
         packages=len(rows), without=tuple(package.name for package, names in rows if not names)
     )
@@ -158,22 +207,22 @@ def add_licence_texts(packages: Iterable[Package], kept: Path, dist_info: Path) 
 
 def _summary(rows: Iterable[tuple[Package, list[str]]]) -> str:
     lines = [
-        "# Licences of what this wheel bundles",
+        "# Licenses of what this wheel bundles",
         "",
-        "Each package of the native stack with a file in this wheel, under the licence that it",
+        "Each package of the native stack with a file in this wheel, under the license that it",
         "states. The texts lie beside this file.",
         "",
-        "| package | version | licence | texts |",
+        "| package | version | license | texts |",
         "| --- | --- | --- | --- |",
     ]
     for package, names in rows:
         texts = ", ".join(names) or "none in the package"
-        licence = (package.license or "not stated").replace("|", "\\|")
-        lines.append(f"| {package.name} | {package.version} | {licence} | {texts} |")
+        license = (package.license or "not stated").replace("|", "\\|")
+        lines.append(f"| {package.name} | {package.version} | {license} | {texts} |")
     return "\n".join(lines) + "\n"
 
 
-def with_licence_files(metadata: str, files: Sequence[str]) -> str:
+def with_license_files(metadata: str, files: Sequence[str]) -> str:
     """METADATA with a License-File line for each file, and a version that knows them (PEP 639)."""
     head, blank, body = metadata.partition("\n\n")
     lines = [

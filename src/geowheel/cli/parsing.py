@@ -1,0 +1,39 @@
+"""A parser of command lines that says what is wrong in one line, with the nearest right word."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any, NoReturn
+
+from geowheel.errors import UsageError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are ours: one line, the nearest right word, and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        found = re.search(r"'([^']*)' \(choose from (.*)\)", message)
+        near = nearest(found[1], re.findall(r"[\w.-]+", found[2])) if found else ""
+        if near:
+            message = message.partition(" (choose from")[0]
+        raise UsageError(message, fix=near or f"`{self.prog} --help` shows what it takes")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = getattr(found, "command", None) or ""
+            name = unknown[0].partition("=")[0]
+            raise UsageError(
+                f"`geowheel {command}` has no option {name}"
+                if name.startswith("-")
+                else f"`geowheel {command}` does not take {name!r}",
+                fix=nearest(name, _flags_of(self, command))
+                or f"`geowheel {command} --help` shows what it takes",
+            )
+        return found
+
+
+def _flags_of(parser: argparse.ArgumentParser, command: str) -> list[str]:
+    (choices,) = (a.choices for a in parser._actions if isinstance(a.choices, dict))
+    return [flag for action in choices[command]._actions for flag in action.option_strings]

@@ -1,0 +1,56 @@
+"""Files that several runs share: locks, and what says by its time when it was used last.
+
+filelock is imported when a lock is taken: it brings asyncio, and a run with nothing to do has none.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+DAY: Final = 86400.0  # seconds
+
+
+@contextmanager
+def held(path: Path, waiting: Callable[[str], object]) -> Iterator[None]:
+    """Hold the lock; where another run has it, say so with `waiting`, and wait for that run."""
+    from filelock import FileLock, Timeout
+
+    guard = FileLock(path)
+    try:
+        guard.acquire(blocking=False)
+    except Timeout:
+        waiting("waiting for another run that is at it")
+        guard.acquire()
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+@contextmanager
+def held_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock unless another run has it; whether it is ours."""
+    from filelock import FileLock, Timeout
+
+    try:
+        guard = FileLock(path)
+        guard.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        guard.release()
+
+
+def touch(path: Path) -> None:
+    """Say that an entry was used; at most once a day, and never an error."""
+    with suppress(OSError):  # read-only, or somebody else's: then it is not pruned by us either
+        if time.time() - path.stat().st_mtime > DAY:
+            os.utime(path)

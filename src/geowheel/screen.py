@@ -1,0 +1,175 @@
+"""Standard error: lines, and below them one line that says what goes on and for how long.
+
+On a terminal that line is rewritten in place and leaves no trace. Elsewhere a line is printed when
+nothing else was for some seconds, so that nobody takes a slow step for one that hangs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from .credentials import redact
+
+TICK: Final = 0.5  # seconds between two looks
+SILENCE: Final = 4.0  # seconds: with a late tick it is still less than five
+_ERASE: Final = "\r\x1b[K"
+_STYLES: Final = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
+
+
+@dataclass(kw_only=True, eq=False)
+class Activity:
+    """Something that takes its time, and what is known of it at this moment."""
+
+    title: str
+    since: float
+    doing: Callable[[], str] = str
+    """The command that it waits for; empty where it waits for none."""
+    words: str = ""
+    total: float = 0.0
+    done: float = 0.0
+
+    def now(self) -> str:
+        """`download 45 %`, `auditwheel`, or the last that was said."""
+        if self.total:
+            return f"{self.words} {min(100, round(100 * self.done / self.total))} %"
+        return " ".join((self.doing() or self.words).split())
+
+
+class Screen:
+    """All that is written on standard error; safe to use from several threads."""
+
+    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet
+        self._clock = clock
+        self._guard = threading.RLock()
+        self._activities: list[Activity] = []
+        self._shown = False
+        self._printed = clock()
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """One line of plain text, above what goes on."""
+        text = redact(text)
+        with self.clear():
+            if style and _colours():
+                text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+            self._write(f"{text}\n")
+
+    @contextmanager
+    def clear(self) -> Iterator[None]:
+        """Nothing below the lines, for whatever else is printed on the same terminal."""
+        with self._guard:
+            self._erase()
+            yield
+            self._printed = self._clock()
+
+    @contextmanager
+    def during(self, title: str, doing: Callable[[], str] = str) -> Iterator[Activity]:
+        """Say what goes on while it does; inside of another activity it is said instead of that."""
+        activity = Activity(title=title, since=self._clock(), doing=doing)
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(ended,), daemon=True)
+        outermost = not self._activities and not self._quiet
+        self._activities.append(activity)
+        if outermost:
+            watch.start()
+        try:
+            yield activity
+        finally:
+            ended.set()
+            if outermost:
+                watch.join()
+            with self._guard:
+                self._activities.remove(activity)
+                self._erase()
+
+    @contextmanager
+    def counting(self, words: str, total: float) -> Iterator[Callable[[float], None]]:
+        """The share of `total` that is done, as a part of what goes on; yields what adds to it."""
+        outer = self._activities[-1] if self._activities else None
+        with self.during(outer.title if outer else "") as activity:
+            activity.words, activity.total = words, total
+            activity.since = outer.since if outer else activity.since
+
+            def advance(amount: float) -> None:
+                with self._guard:
+                    activity.done += amount
+
+            yield advance
+
+    def now(self, words: str) -> None:
+        """What goes on from now; shown only where it takes long."""
+        if self._activities:
+            self._activities[-1].words = redact(words)
+
+    def tick(self) -> None:
+        """Renew the line on a terminal; elsewhere print one if nothing was printed lately."""
+        with self._guard:
+            activity, now = self._activities[-1], self._clock()
+            spent, words = _whole_seconds(now - activity.since), activity.now()
+            if _rewrites():
+                text = f"  {activity.title:<10} {spent:>4}  {words}"
+                self._write(_ERASE + fitted(text, _columns() - 1))
+                self._shown = True
+            elif now - self._printed >= SILENCE:
+                after = f"still running after {spent}" + (f": {words}" if words else "")
+                self.line(f"  {activity.title:<10} {after}")
+
+    def _watch(self, ended: threading.Event) -> None:
+        while not ended.wait(TICK):
+            try:
+                self.tick()
+            except OSError:  # nobody reads it any more
+                return
+
+    def _erase(self) -> None:
+        if self._shown:
+            self._write(_ERASE)
+            self._shown = False
+
+    def _write(self, text: str) -> None:
+        if not self._quiet:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def fitted(text: str, columns: int) -> str:
+    """As much of the text as fits into so many columns, without what would move the cursor."""
+    return "".join(c if c.isprintable() and _is_narrow(c) else "?" for c in text)[:columns]
+
+
+def _is_narrow(character: str) -> bool:
+    wide = unicodedata.east_asian_width(character) in "WF"
+    return not wide and not unicodedata.combining(character)
+
+
+def _whole_seconds(amount: float) -> str:
+    minutes, rest = divmod(int(amount), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _rewrites() -> bool:
+    """Whether a line can be taken back where standard error goes."""
+    # A terminal of Windows that takes escape sequences says so by a variable of its own.
+    known = "WT_SESSION" in os.environ or os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    return known and sys.stderr.isatty()
+
+
+def _colours() -> bool:
+    """https://no-color.org and https://force-color.org."""
+    asked = bool(os.environ.get("FORCE_COLOR")) or _rewrites()
+    return asked and not os.environ.get("NO_COLOR")
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -1,0 +1,470 @@
+"""What each stage is made from: one function a stage, read-only and fast; the fields are its key.
+
+Nothing that only acts is imported here: a run with nothing to do decides, and that is all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from geowheel import systems
+from geowheel.backend import takes_version_from_git
+from geowheel.contents.leaks import machine_paths
+from geowheel.digest import Artefact, Tree
+from geowheel.errors import BuildError
+from geowheel.host.files import git_description, host_files
+from geowheel.host.places import Layout, Places, patterns_of
+from geowheel.host.pyproject import BuildSystem
+from geowheel.lab.cases import SERVER, Case, Offer, select
+from geowheel.machine.interpreters import Interpreter
+from geowheel.native.build_lock import GROUPS, LAB, Download
+from geowheel.payload.drivers import plugin_packages
+from geowheel.systems.repair_tools import tool_versions
+from geowheel.targets import Platform, Target
+
+from .contract import Inputs, ambient
+
+if TYPE_CHECKING:
+    from geowheel.context import Context
+    from geowheel.ledger import Made, Record
+    from geowheel.native.pixi_lock import Package
+    from geowheel.native.store import Store
+    from geowheel.systems.contract import Toolchain
+
+PREFIX = "prefix"
+MODULES = "modules"
+PAYLOAD = "payload"
+COMMANDS = "commands"
+"""In the record: console commands of the payload, name to `module:function`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchInputs(Inputs):
+    """The exact packages, and the string that stands for their prefix."""
+
+    packages: tuple[Package, ...]
+    requirements: tuple[Download, ...]
+    prebuilt: tuple[Package, ...] = ambient()
+    """Bindings, which are in no prefix: only put into the store."""
+    prefix_string: str
+    platform: Platform
+    machine: Platform = ambient()
+    store: Store = ambient()
+    cache: Path = ambient()
+    environ: Mapping[str, str] = ambient()
+
+
+def fetch(context: Context, _: Mapping[str, Record]) -> FetchInputs:
+    """Everything that the locks name for this platform, for all configured pythons."""
+    build = context.locks.build
+    targets = [
+        Target(python=python, platform=context.target.platform)
+        for python in context.project.config.pythons
+    ]
+    downloads = {
+        download
+        for target in targets
+        for group in GROUPS
+        for download in build.requirements(group, target)
+    }
+    return FetchInputs(
+        packages=context.locks.stack.packages,
+        requirements=tuple(sorted({build.gdal_sdist, *downloads})),
+        prebuilt=(context.prebuilt,) if context.prebuilt else (),
+        prefix_string=systems.of(context.target.platform).LAYOUT.prefix_string,
+        platform=context.target.platform,
+        machine=context.project.machine.platform,
+        store=context.store,
+        cache=context.project.machine.cache,
+        environ=context.project.machine.environ,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrebuiltInputs(Inputs):
+    """The channel's own bindings."""
+
+    target: Target
+    package: Package
+    store: Store = ambient()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindingsInputs(Inputs):
+    """Wrappers, headers and compilers; no file of the host."""
+
+    platform: Platform
+    prefix: Made
+    gdal_sdist: Download
+    requirements: tuple[Download, ...]
+    interpreter: Interpreter
+    toolchain: Toolchain | None
+    """None where nothing is compiled."""
+    import_package: str | None
+    """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
+    store: Store = ambient()
+    environ: Mapping[str, str] = ambient()
+
+
+def bindings(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs | PrebuiltInputs:
+    """From the prefix, the build lock and the machine's compilers; or from the channel."""
+    if context.prebuilt is not None:
+        return PrebuiltInputs(target=context.target, package=context.prebuilt, store=context.store)
+    fetch = upstream["fetch"]
+    places = context.project.config.places
+    return BindingsInputs(
+        platform=context.target.platform,
+        prefix=fetch.made(PREFIX),
+        gdal_sdist=context.locks.build.gdal_sdist,
+        requirements=context.locks.build.requirements("bindings", context.target),
+        interpreter=context.interpreter,
+        toolchain=context.tools.toolchain,
+        import_package=places.import_package if places.has_bindings else None,
+        store=context.store,
+        environ=context.project.machine.environ,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VendorInputs(Inputs):
+    """What is vendored, and where to."""
+
+    platform: Platform
+    prefix: Made
+    bindings: Made
+    gdal_sdist: Download
+    places: Places
+    plugins: tuple[str, ...]
+    programs: tuple[str, ...]
+    """Patterns of console commands."""
+    grids: bool
+    exclude: tuple[str, ...]
+    store: Store = ambient()
+
+
+def vendor(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
+    """From the prefix, the bindings and the configuration."""
+    fetch, bindings = upstream["fetch"], upstream["bindings"]
+    config = context.project.config
+    return VendorInputs(
+        platform=context.target.platform,
+        prefix=fetch.made(PREFIX),
+        bindings=bindings.made(MODULES),
+        gdal_sdist=context.locks.build.gdal_sdist,
+        places=config.places,
+        plugins=config.plugins,
+        programs=patterns_of(config.programs, config.layout),
+        grids=config.data.grids,
+        exclude=config.exclude,
+        store=context.store,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawWheelInputs(Inputs):
+    """A raw wheel that was made elsewhere, and the payload."""
+
+    payload: Made
+    commands: Mapping[str, str]
+    places: Places
+    interpreter_tag: str
+    platform: Platform
+    platform_tag: str
+    raw: Artefact
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildInputs(Inputs):
+    """The host's files, the payload, and the environment that the backend runs in."""
+
+    payload: Made
+    commands: Mapping[str, str]
+    """Console commands that the payload brings, name to `module:function`."""
+    places: Places
+    interpreter_tag: str
+    platform_tag: str
+    host_files: Tree
+    build_system: BuildSystem
+    requirements: tuple[Download, ...]
+    interpreter: Interpreter
+    prefix: Made
+    platform: Platform
+    toolchain: Toolchain | None
+    """None: the bindings are prebuilt, and the host compiles nothing."""
+    gdal_version: str
+    host_version: str
+    """The version that the backend is told; empty where the host has one of its own."""
+    git: str
+    store: Store = ambient()
+    cache: Path = ambient()
+    environ: Mapping[str, str] = ambient()
+
+
+def build(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | RawWheelInputs:
+    """From the payload, and from the host's files or the raw wheel that was given."""
+    project, target = context.project, context.target
+    payload = upstream["vendor"].made(PAYLOAD)
+    commands = upstream["vendor"].facts[COMMANDS]
+    platform_tag = systems.of(target.platform).raw_platform_tag(target.platform)
+    if context.raw is not None:
+        return RawWheelInputs(
+            payload=payload, commands=commands, places=project.config.places, raw=context.raw,
+            interpreter_tag=target.interpreter_tag, platform=target.platform,
+            platform_tag=platform_tag,
+        )  # fmt: skip
+    environ = project.machine.environ
+    system = project.host.build_system
+    return BuildInputs(
+        payload=payload,
+        commands=commands,
+        places=project.config.places,
+        interpreter_tag=target.interpreter_tag,
+        platform_tag=platform_tag,
+        host_files=host_files(project.folder, environ),
+        build_system=system,
+        requirements=context.locks.build.requirements("build", target),
+        interpreter=context.interpreter,
+        prefix=upstream["fetch"].made(PREFIX),
+        platform=target.platform,
+        toolchain=context.tools.toolchain,
+        gdal_version=context.locks.stack.gdal_version,
+        host_version=project.config.release.following(context.locks.stack.gdal_version),
+        git=git_description(project.folder, environ) if takes_version_from_git(system) else "",
+        store=context.store,
+        cache=project.machine.cache,
+        environ=environ,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairInputs(Inputs):
+    """The raw wheel, the prefix, and the newest glibc that is allowed."""
+
+    raw: Artefact
+    prefix: Made
+    platform: Platform
+    places: Places
+    gdal_sdist: Download
+    floor: tuple[str, str | None]
+    """What of the system counts, and the newest version of it that is allowed."""
+    prebuilt: Package | None
+    """The conda package that the bindings are from, where they are not compiled."""
+    refuse: tuple[str, ...] | None
+    """Patterns of licences; None: the usual ones."""
+    accept: tuple[str, ...]
+    """Patterns of packages. The reasons have no part in the wheel, so none in the key either."""
+    locked: bool
+    """Whether the native stack is from a committed lock."""
+    repair_tools: Mapping[str, str]
+    """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
+    environ: Mapping[str, str] = ambient()
+    machine: tuple[str, ...] = ambient()
+    """How paths of this machine begin, none of which may be in the wheel."""
+
+
+def repair(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
+    """From the raw wheel and the prefix."""
+    fetch = upstream["fetch"]
+    config = context.project.config
+    return RepairInputs(
+        raw=only_wheel(upstream["build"]),
+        prefix=fetch.made(PREFIX),
+        platform=context.target.platform,
+        places=config.places,
+        gdal_sdist=context.locks.build.gdal_sdist,
+        floor=config.floor.of(context.target.platform.system),
+        prebuilt=context.prebuilt,
+        refuse=config.licenses.refuse,
+        accept=tuple(sorted(config.licenses.accept)),
+        locked=context.locks.source.committed,
+        repair_tools=tool_versions(context.target.platform, context.project.machine.environ),
+        environ=context.project.machine.environ,
+        machine=_machine(context),
+    )
+
+
+def _machine(context: Context) -> tuple[str, ...]:
+    project = context.project
+    folders = [project.root, project.folder, project.machine.cache, *_home(project.machine.environ)]
+    return machine_paths(folders)
+
+
+def _home(environ: Mapping[str, str]) -> list[Path]:
+    home = environ.get("HOME")
+    return [Path(home)] if home and Path(home) != Path("/") else []
+
+
+def only_wheel(record: Record) -> Artefact:
+    """The one wheel that a record's stage made."""
+    wheels = [output for output in record.outputs if output.path.endswith(".whl")]
+    if len(wheels) != 1:
+        raise BuildError(
+            f"{record.stage} made {len(wheels)} wheels instead of one", where=str(record.folder)
+        )
+    return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeInputs(Inputs):
+    """The wheel, the owners of its members, and the budgets in decimal megabytes."""
+
+    wheel: Artefact
+    owners: Mapping[str, str]
+    places: Places
+    wheel_mb: float
+    installed_mb: float
+
+
+def size(context: Context, upstream: Mapping[str, Record]) -> SizeInputs:
+    """From the repaired wheel and the configuration."""
+    repair = upstream["repair"]
+    return SizeInputs(
+        wheel=only_wheel(repair),
+        owners=repair.facts["owners"],
+        places=context.project.config.places,
+        wheel_mb=context.project.wheel_budget_mb,
+        installed_mb=context.project.config.budget.installed_mb,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestInputs(Inputs):
+    """The wheel, what it must be able to do, and the host's own tests."""
+
+    wheel: Artefact
+    platform: Platform
+    interpreter: Interpreter
+    requirements: tuple[Download, ...]
+    layout: Layout
+    import_package: str
+    gdal_version: str
+    drivers: tuple[str, ...]
+    prefix: Made
+    left_out: tuple[str, ...]
+    """Plugin packages that are locked, but not in the configuration."""
+    command: tuple[str, ...]
+    host_files: Tree
+    timeout_seconds: int
+    store: Store = ambient()
+    environ: Mapping[str, str] = ambient()
+
+
+def test(context: Context, upstream: Mapping[str, Record]) -> TestInputs:
+    """From the repaired wheel and the configuration."""
+    project = context.project
+    test = project.config.test
+    environ = project.machine.environ
+    return TestInputs(
+        wheel=only_wheel(upstream["repair"]),
+        platform=context.target.platform,
+        interpreter=context.interpreter,
+        requirements=context.locks.build.requirements("test", context.target),
+        layout=project.config.layout,
+        import_package=project.config.import_package,
+        gdal_version=context.locks.stack.gdal_version,
+        drivers=project.config.drivers,
+        prefix=upstream["fetch"].made(PREFIX),
+        left_out=plugin_packages(context.locks.stack.left_out),
+        command=test.command,
+        host_files=host_files(project.folder, environ),
+        timeout_seconds=test.timeout_seconds,
+        store=context.store,
+        environ=environ,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabInputs(Inputs):
+    """The wheel, its neighbours, the prefix as the reference, and which cases are asked for."""
+
+    wheel: Artefact
+    prefix: Made
+    interpreter: Interpreter
+    requirements: tuple[Download, ...]
+    """Of the clean environment: those of the host's tests."""
+    neighbours: tuple[Download, ...]
+    """The peers and all that they need."""
+    peers: tuple[str, ...]
+    lacking: Mapping[str, str]
+    platform: Platform
+    layout: Layout
+    import_package: str
+    seed: int
+    cases: tuple[str, ...]
+    bubblewrap: bool
+    bubblewrap_path: Path | None = ambient()
+    store: Store = ambient()
+    environ: Mapping[str, str] = ambient()
+
+    def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
+        """The cases asked for; raises UsageError when a pattern matches none."""
+        offer = Offer(
+            bindings=self.layout is not Layout.NONE,
+            peers=self.peers,
+            lacking=self.lacking,
+            server=any(download.name == SERVER for download in self.neighbours),
+            bubblewrap=bubblewrap,
+            emulated=bool(self.interpreter.emulator),
+            other_gdal=str(self.prefix.folder / systems.of(self.platform).LAYOUT.libraries),
+            seed=self.seed,
+        )
+        from geowheel.lab.groups import every_case
+
+        return select(every_case(offer), self.cases)
+
+
+def lab(context: Context, upstream: Mapping[str, Record]) -> LabInputs:
+    """From the repaired wheel, the build lock and the command line."""
+    config = context.project.config
+    wheel = only_wheel(upstream["repair"])
+    build, choice = context.locks.build, context.lab
+    found, without = build.offered(LAB, context.target)
+    peers, lacking = installable(config.lab.peers, {d.name for d in found}, without)
+    environ = context.project.machine.environ
+    bubblewrap = shutil.which("bwrap", path=environ.get("PATH", ""))
+    made = LabInputs(
+        wheel=wheel,
+        prefix=upstream["fetch"].made(PREFIX),
+        interpreter=context.interpreter,
+        requirements=build.requirements("test", context.target),
+        neighbours=found,
+        peers=peers,
+        lacking=lacking,
+        platform=context.target.platform,
+        layout=config.layout,
+        import_package=config.import_package,
+        # Other orders and other damage for each wheel, the same for the same wheel.
+        seed=int(wheel.sha256[:6], 16) if choice.seed is None else choice.seed,
+        cases=choice.cases,
+        bubblewrap=bubblewrap is not None,
+        bubblewrap_path=Path(bubblewrap) if bubblewrap else None,
+        store=context.store,
+        environ=environ,
+    )
+    made.chosen(bubblewrap=True)  # a pattern that matches nothing is said before any work
+    return made
+
+
+def installable(
+    configured: Sequence[str], locked: set[str], without: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The peers that can be installed, and the others with the reason.
+
+    What a peer needs may be what has no wheel; then none is installed: whose it is, is not known.
+    """
+    names = [str(canonicalize_name(Requirement(peer).name)) for peer in configured]
+    if needed := [name for name in without if name not in names]:
+        return (), dict.fromkeys(names, f"{', '.join(needed)}: no wheel for this target")
+    lacking = {
+        name: "no wheel for this target" if name in without else "no solution in the build lock"
+        for name in names
+        if name not in locked
+    }
+    return tuple(name for name in names if name in locked), lacking

