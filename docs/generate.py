@@ -17,14 +17,13 @@ from typing import Any, Final
 from geowheel import cli, errors, nox
 from geowheel.cli import command_help
 from geowheel.cli.arguments import parser
+from geowheel.command_table import COMMANDS, STANDALONE, VERSIONED
 from geowheel.host.config import TABLE
 from geowheel.host.schema import tool_schema
 
 DOCS: Final = Path(__file__).parent
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _AND: Final = "\nand the "
-_VERSION: Final = "3.12"
-"""Stands for every configured Python in the table of sessions."""
 
 
 def renewed(text: str) -> str:
@@ -83,10 +82,13 @@ def commands() -> str:
         "## Options of every command that reads a project", _option_table(project),
         "## Options of every stage", _option_table(stage),
     ]  # fmt: skip
-    for title, names in command_help._GROUPS.items():
-        blocks.append(f"## {title[:1].upper()}{title[1:]}")
-        for name in names:
-            blocks += _command(name, found[name], {"project": project, "stage": stage})
+    group = ""
+    for command in COMMANDS:
+        if command.group != group:
+            group = command.group
+            blocks.append(f"## {group[:1].upper()}{group[1:]}")
+        parts = {"project": project, "stage": stage}
+        blocks += _command(command.name, found[command.name], parts)
     return "\n\n".join(blocks)
 
 
@@ -158,8 +160,11 @@ def exit_codes() -> str:
 
 def sessions() -> str:
     """What a noxfile gets."""
-    rows = ((f"`{row.name}`", row.summary) for row in nox._rows([_VERSION]))
-    return _table(("session", "what it does"), rows)
+    named = {"alone": sorted(STANDALONE), "versioned": VERSIONED}
+    alone, versioned = (", ".join(f"`{name}`" for name in names) for names in named.values())
+    return f"""\
+- one for each [command](commands.md) but {alone}
+- one for each configured Python, such as `wheel-3.12`, of {versioned}"""
 
 
 def api() -> str:
