@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,12 +20,11 @@ from geowheel.cli.arguments import parser
 from geowheel.command_table import COMMANDS
 from geowheel.host.config import TABLE
 from geowheel.host.schema import tool_schema
+from geowheel.spelling import STANDALONE, VERSIONED
 
 DOCS: Final = Path(__file__).parent
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _AND: Final = "\nand the "
-_VERSION: Final = "3.12"
-"""Stands for every configured Python in the table of sessions."""
 
 
 def renewed(text: str) -> str:
@@ -85,10 +83,13 @@ def commands() -> str:
         "## Options of every command that reads a project", _option_table(project),
         "## Options of every stage", _option_table(stage),
     ]  # fmt: skip
-    for title, rows in itertools.groupby(COMMANDS, lambda row: row.group):
-        blocks.append(f"## {title[:1].upper()}{title[1:]}")
-        for row in rows:
-            blocks += _command(row.name, found[row.name], {"project": project, "stage": stage})
+    group = ""
+    for command in COMMANDS:
+        if command.group != group:
+            group = command.group
+            blocks.append(f"## {group[:1].upper()}{group[1:]}")
+        parts = {"project": project, "stage": stage}
+        blocks += _command(command.name, found[command.name], parts)
     return "\n\n".join(blocks)
 
 
@@ -154,15 +155,17 @@ def exit_codes() -> str:
             for kind in sorted(errors.GeowheelError.__subclasses__(), key=lambda k: k.exit_code)
         ),
         (str(cli.INTERRUPTED), "", "Interrupted by Ctrl-C or SIGTERM."),
-        (str(cli.BROKEN_PIPE), "", "Whoever read the result has seen enough, such as `| head`."),
     ]
     return _table(("code", "class", "meaning"), rows)
 
 
 def sessions() -> str:
     """What a noxfile gets."""
-    rows = ((f"`{row.name}`", row.summary) for row in nox._rows([_VERSION]))
-    return _table(("session", "what it does"), rows)
+    named = {"alone": sorted(STANDALONE), "versioned": VERSIONED}
+    alone, versioned = (", ".join(f"`{name}`" for name in names) for names in named.values())
+    return f"""\
+- one for each [command](commands.md) but {alone}
+- one for each configured Python, such as `wheel-3.12`, of {versioned}"""
 
 
 def api() -> str:
