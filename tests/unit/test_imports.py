@@ -16,8 +16,8 @@ SOURCES = Path(geowheel.__file__).parent
 DECIDES = ("geowheel.cli", "geowheel.runs", "geowheel.stages.inputs")
 ONLY_ACTS = {
     "asyncio", "auditwheel", "cyclonedx", "delocate", "delvewheel", "elftools", "filelock",
-    "license_expression", "macholib", "packageurl", "pefile", "pip", "rattler", "rich", "shtab", "twine",
-    "uv", "zstandard",
+    "license_expression", "macholib", "packageurl", "pefile", "pip", "rattler", "rich", "shtab",
+    "twine", "uv", "zstandard",
 }  # fmt: skip
 
 
