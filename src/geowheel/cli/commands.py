@@ -309,9 +309,9 @@ def _given(
     call: Call, project: Project, pythons: Sequence[str], platforms: Sequence[Platform]
 ) -> dict[Target, Artefact]:
     """The repaired wheels that --wheel names; empty without it."""
-    from geowheel.given_wheels import find_given
-
     if call.options.wheel is not None:
+        from geowheel.given_wheels import find_given
+
         place = (call.root / call.options.wheel).resolve()
         return find_given(project, place, pythons, platforms)
     if call.options.index is not None:
