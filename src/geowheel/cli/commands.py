@@ -99,7 +99,9 @@ def env(call: Call) -> dict[str, Any]:
         lines = [found[name] for name in call.options.names] or [
             f"export {name}={shlex.quote(value)}" for name, value in found.items()
         ]
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        with call.console.screen.clear():
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.flush()
     return found
 
 
