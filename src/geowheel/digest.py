@@ -10,9 +10,11 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
+SOURCES: Final = ("*.py", "*.toml", "*.json", "*.sh")
 _LARGE: Final = 1 << 20  # bytes
 
 
@@ -148,3 +150,11 @@ def _walk(root: Path) -> Iterable[str]:
             path = Path(folder, name)
             if path.is_symlink():
                 yield path.relative_to(root).as_posix()
+
+
+@cache
+def toolkit_digest() -> str:
+    """The digest of geowheel's own code and tables: a part of every key."""
+    root = Path(__file__).parent
+    files = [p.relative_to(root).as_posix() for pattern in SOURCES for p in root.rglob(pattern)]
+    return read_tree(root, files).digest()

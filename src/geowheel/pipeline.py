@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from .console import Console, Step
 from .context import Context
-from .digest import digest, read_tree
+from .digest import digest, toolkit_digest
 from .errors import GeowheelError
 from .kept import Kept
 from .ledger import Entry, Ledger, Record
@@ -22,7 +20,6 @@ from .targets import Target
 
 SOURCES_COMPONENT: Final = "geowheel's own sources"
 """The name of `toolkit_digest` among the components of every key."""
-SOURCES: Final = ("*.py", "*.toml", "*.json", "*.sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,11 +177,3 @@ def _leave(kept: Kept | None, step: Step) -> None:
     if kept is not None:
         for line in kept.leave():
             step.console.line(f"    {line}", style="yellow")
-
-
-@cache
-def toolkit_digest() -> str:
-    """The digest of geowheel's own code and tables: a part of every key."""
-    root = Path(__file__).parent
-    files = [p.relative_to(root).as_posix() for pattern in SOURCES for p in root.rglob(pattern)]
-    return read_tree(root, files).digest()

@@ -14,13 +14,13 @@ import pytest
 
 from geowheel.cli import main
 from geowheel.context import Tools
-from geowheel.digest import digest, sha256_bytes
+from geowheel.digest import digest, sha256_bytes, toolkit_digest
 from geowheel.errors import BuildError, GeowheelError, IntegrityError, LockError, UsageError
 from geowheel.host.project import Project
 from geowheel.housekeeping import clean, status
 from geowheel.ledger import RECORD, Ledger, Record, read_record
 from geowheel.native.locks import Locks
-from geowheel.pipeline import SOURCES_COMPONENT, Planned, toolkit_digest
+from geowheel.pipeline import SOURCES_COMPONENT, Planned
 from geowheel.release import collect as collecting
 from geowheel.release import exports
 from geowheel.release.collect import collect

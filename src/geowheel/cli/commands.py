@@ -99,7 +99,9 @@ def env(call: Call) -> dict[str, Any]:
         lines = [found[name] for name in call.options.names] or [
             f"export {name}={shlex.quote(value)}" for name, value in found.items()
         ]
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        with call.console.screen.clear():
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.flush()
     return found
 
 
@@ -292,9 +294,9 @@ def _given(
     call: Call, project: Project, pythons: Sequence[str], platforms: Sequence[Platform]
 ) -> dict[Target, Artefact]:
     """The repaired wheels that --wheel names; empty without it."""
-    from geowheel.given_wheels import find_given
-
     if call.options.wheel is not None:
+        from geowheel.given_wheels import find_given
+
         place = (call.root / call.options.wheel).resolve()
         return find_given(project, place, pythons, platforms)
     if call.options.index is not None:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
-
-from rattler import Channel as RattlerChannel
-from rattler import Config
-from rattler.exceptions import InvalidChannelError
 
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import ChannelError, ConfigError, UsageError
@@ -50,10 +47,19 @@ class Mirrors:
     """
 
     places: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    with_pixis: bool = False
+    """Also those of pixi's configuration, which is read when the first URL is asked for."""
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All of them, each with its URL."""
+        own = [(url, place) for url, places in self.places for place in places]
+        return own + (_pixis_mirrors() if self.with_pixis else [])
 
     def of(self, url: str) -> tuple[str, ...]:
         """Where to look for `url`: its mirrors in order, or itself when it has none."""
-        fitting = [(prefix, places) for prefix, places in self.places if url.startswith(prefix)]
+        every = mirrors_of(self.pairs).places
+        fitting = [(prefix, places) for prefix, places in every if url.startswith(prefix)]
         if not fitting:
             return (url,)
         prefix, places = max(fitting, key=lambda item: len(item[0]))
@@ -66,7 +72,8 @@ class Mirrors:
     def plus(self, channels: tuple[Channel, ...]) -> Mirrors:
         """These, and the folders of local channels."""
         local = [(c.url, str(c.folder)) for c in channels if c.folder is not None]
-        return mirrors_of([*local, *((url, p) for url, places in self.places for p in places)])
+        own = [(url, place) for url, places in self.places for place in places]
+        return replace(mirrors_of([*local, *own]), with_pixis=self.with_pixis)
 
 
 def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
@@ -84,11 +91,14 @@ def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
                 fix=f"write {MIRRORS_VARIABLE}='https://conda.anaconda.org/conda-forge=/srv/mirror'",
             )
         places.append((url, _place(place)))
+    return replace(mirrors_of(places), with_pixis=True)
+
+
+def _pixis_mirrors() -> list[tuple[str, str]]:
+    from rattler import Config
+
     configured = Config.load_from_default_locations("pixi").mirrors or {}
-    places += [
-        (str(url), _place(str(place))) for url, found in configured.items() for place in found
-    ]
-    return mirrors_of(places)
+    return [(str(url), _place(str(place))) for url, found in configured.items() for place in found]
 
 
 def mirrors_of(pairs: Iterable[tuple[str, str]]) -> Mirrors:
@@ -134,6 +144,11 @@ def folder_channel(folder: Path, name: str | None = None) -> Channel:
 
 def named_channel(text: str) -> Channel:
     """The channel that conda means by a name or URL."""
+    if re.fullmatch(r"[a-z0-9_-]+", text):
+        return Channel(name=text, url=f"https://conda.anaconda.org/{text}/")
+    from rattler import Channel as RattlerChannel
+    from rattler.exceptions import InvalidChannelError
+
     try:
         url = str(RattlerChannel(text).base_url)
     except InvalidChannelError as error:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
-
-from rattler import RepoDataRecord
+from typing import TYPE_CHECKING, Final
 
 from geowheel.console import Console
-from geowheel.digest import digest
+from geowheel.digest import digest, sha256_file, toolkit_digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.host.config import Fallback
 from geowheel.host.project import Project
@@ -47,9 +45,13 @@ from geowheel.native.pixi_lock import (
     oldest_macos,
     read_lock,
     records,
+    stack_from,
     write_lock,
 )
 from geowheel.targets import Platform, System
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
 
 SOURCE: Final = "source.json"
 
@@ -65,6 +67,26 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Memo:
+    """A file with the native stack that was read out of a lock: py-rattler takes its time."""
+
+    path: Path
+    key: str
+    """The digest of the lock, and of all that was asked of it."""
+
+    def read(self) -> NativeStack | None:
+        try:
+            data = json.loads(self.path.read_text(encoding="utf-8"))
+            return stack_from(data["stack"]) if data["key"] == self.key else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # none yet, or of another geowheel
+
+    def write(self, stack: NativeStack) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _write_json(self.path, {"key": self.key, "stack": asdict(stack)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Locks:
     """Everything that is locked for one platform."""
 
@@ -75,6 +97,8 @@ class Locks:
     channels: tuple[Channel, ...]
     path: Path
     """The lock in use: pixi.lock or conda-lock.yml."""
+    unwritten: Memo | None = None
+    """What was read out of the lock just now, and not out of a memo."""
 
 
 def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
@@ -134,8 +158,14 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
 
     Raises LockError or ChannelError, with the ways on.
     """
-    if (ready := locks_at_hand(project, platform)) is not None:
-        return ready
+    ready = locks_at_hand(project, platform) or _solve(project, platform, console)
+    if ready.unwritten is not None:
+        ready.unwritten.write(ready.stack)
+    return ready
+
+
+def _solve(project: Project, platform: Platform, console: Console) -> Locks:
+    """The locks, once no other run solves them."""
     folder = project.work / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder / ".lock", console.wait):
@@ -191,6 +221,15 @@ class _Native:
     mirrors: Mirrors
     channels: tuple[Channel, ...]
     path: Path
+    unwritten: Memo | None
+
+
+def _memo(project: Project, path: Path, spec: EnvironmentSpec, *asked: object) -> Memo:
+    what = digest((project.host.name, spec.platform, path.parent.name))
+    return Memo(
+        path=project.work / "locks" / f"read-{what[:16]}.json",
+        key=digest((sha256_file(path), toolkit_digest(), spec, asked)),
+    )
 
 
 def _committed(project: Project, platform: Platform) -> _Native | None:
@@ -214,13 +253,32 @@ def _committed(project: Project, platform: Platform) -> _Native | None:
 def _checked(project: Project, platform: Platform, path: Path, environment: str) -> _Native:
     """The native stack of a committed lock; raises LockError where it is not what is asked for."""
     spec = project.manifest.environment(project.config.environment, platform)
+    channels = configured_channels(spec.channels, project.manifest.path.parent)
+    wanted = tuple(channel.url for channel in channels)
+    memo = _memo(project, path, spec, environment, wanted, project.config.wanted_packages)
+    stack = memo.read()
+    return _Native(
+        stack=stack or _read(project, spec, path, environment, wanted),
+        source=Source(
+            committed=True,
+            channels=spec.channels,
+            words=f"{path.name}, locked from {', '.join(spec.channels)}",
+        ),
+        mirrors=read_mirrors(project.machine.environ).plus(channels),
+        channels=channels,
+        path=path,
+        unwritten=None if stack else memo,
+    )
+
+
+def _read(
+    project: Project, spec: EnvironmentSpec, path: Path, environment: str, wanted: tuple[str, ...]
+) -> NativeStack:
     lock = read_lock(path)
-    every = records(lock, environment, platform, path)
+    every = records(lock, environment, spec.platform, path)
     if faults := check_satisfies(every, spec, path):
         raise LockError(faults)
-    channels = configured_channels(spec.channels, project.manifest.path.parent)
     urls = locked_channels(lock, environment)
-    wanted = tuple(channel.url for channel in channels)
     if urls != wanted:
         raise LockError(
             f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
@@ -228,22 +286,12 @@ def _checked(project: Project, platform: Platform, path: Path, environment: str)
             cause="the channels were edited after the lock was made",
             fix="run `geowheel lock`",
         )
-    stack = native_stack(every, platform, project.config.wanted_packages, path)
+    stack = native_stack(every, spec.platform, project.config.wanted_packages, path)
     elsewhere = {item.name for item in spec.specs if item.from_source}
     checked = replace(stack, packages=tuple(p for p in stack.packages if p.name not in elsewhere))
     if faults := check_channels(checked, wanted, path):
         raise LockError(faults)
-    return _Native(
-        stack=stack,
-        source=Source(
-            committed=True,
-            channels=spec.channels,
-            words=f"{path.name}, locked from {', '.join(spec.channels)}",
-        ),
-        mirrors=read_mirrors(project.machine.environ).plus(channels),
-        channels=tuple(channels),
-        path=path,
-    )
+    return stack
 
 
 def _solved_before(project: Project, platform: Platform) -> _Native | None:
@@ -258,17 +306,20 @@ def _solved_before(project: Project, platform: Platform) -> _Native | None:
         if said["states"] != [channel.state(platform) for channel in channels]:
             return None  # the folder's index changed: what it offers now is not what was locked
         path = folder / "pixi.lock"
-        every = records(read_lock(path), spec.name, platform, path)
+        memo = _memo(project, path, spec, project.config.wanted_packages)
+        stack = memo.read()
+        every = records(read_lock(path), spec.name, platform, path) if stack is None else []
     except (OSError, ValueError, KeyError, TypeError, LockError):
         return None  # not whole, or of another geowheel: it is solved again
     return _Native(
-        stack=native_stack(every, platform, project.config.wanted_packages, path),
+        stack=stack or native_stack(every, platform, project.config.wanted_packages, path),
         source=Source(
             committed=False, channels=tuple(c.name for c in channels), words=said["words"]
         ),
         mirrors=read_mirrors(project.machine.environ).plus(channels),
         channels=tuple(channels),
         path=path,
+        unwritten=None if stack else memo,
     )
 
 
@@ -420,6 +471,7 @@ def _with_build_lock(project: Project, native: _Native) -> Locks | None:
         mirrors=native.mirrors,
         channels=native.channels,
         path=native.path,
+        unwritten=native.unwritten,
     )
 
 

@@ -11,26 +11,18 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from packaging.version import Version
-from rattler import (
-    BuildString,
-    LockChannel,
-    LockFile,
-    LockPlatform,
-    MatchSpec,
-    PackageRecord,
-    RepoDataRecord,
-    Subdir,
-)
-from rattler.exceptions import ParseCondaLockError
 
 from geowheel.errors import Fault, LockError
 from geowheel.native.channels import named_channel
 from geowheel.native.manifest import EnvironmentSpec
 from geowheel.targets import OLDEST_MACOS, Platform
+
+if TYPE_CHECKING:
+    from rattler import LockChannel, LockFile, RepoDataRecord
 
 FORMAT: Final = 7
 """What py-rattler 0.28 writes; so does pixi since 0.68. Older ones cannot read it."""
@@ -92,6 +84,16 @@ class NativeStack:
         return self.gdal.version
 
 
+def stack_from(data: Mapping[str, Any]) -> NativeStack:
+    """The stack of these plain values, which dataclasses.asdict made."""
+    packages = (Package(**{**p, "depends": tuple(p["depends"])}) for p in data["packages"])
+    return NativeStack(
+        platform=Platform(data["platform"]),
+        packages=tuple(packages),
+        left_out=tuple(data["left_out"]),
+    )
+
+
 def oldest_macos(stack: NativeStack) -> str | None:
     """The oldest macOS that the native stack runs on: its newest `__osx >=VERSION`; None elsewhere.
 
@@ -106,6 +108,9 @@ def oldest_macos(stack: NativeStack) -> str | None:
 
 def read_lock(path: Path) -> LockFile:
     """The parsed lock; raises LockError when it is missing, broken or of a newer format."""
+    from rattler import LockFile
+    from rattler.exceptions import ParseCondaLockError
+
     if not path.is_file():
         raise LockError("there is no lock", where=str(path), fix="make one with `geowheel lock`")
     try:
@@ -268,6 +273,8 @@ def check_satisfies(
     every: Sequence[RepoDataRecord], spec: EnvironmentSpec, path: Path
 ) -> list[Fault]:
     """Every way in which locked records do not give what the manifest asks for."""
+    from rattler import MatchSpec
+
     by_name = {record.name.normalized: record for record in every}
     faults = []
     for wanted in spec.specs:
@@ -295,6 +302,8 @@ def _beyond_the_system(
     every: Sequence[RepoDataRecord], spec: EnvironmentSpec, path: Path
 ) -> list[Fault]:
     """Records that need a newer system than the manifest promises."""
+    from rattler import BuildString, MatchSpec, PackageRecord
+
     promised = {}
     for text in spec.virtual_packages:
         name, _, rest = text.partition("=")
@@ -348,6 +357,8 @@ class Solved:
 
 def write_lock(path: Path, solved: Sequence[Solved]) -> None:
     """Write a format-7 lock (pixi 0.68 and newer) in one step."""
+    from rattler import LockChannel, LockFile, LockPlatform, Subdir
+
     platforms: dict[tuple[Platform, tuple[str, ...]], LockPlatform] = {}
     for item in solved:
         key = (item.platform, item.virtual_packages)
@@ -375,6 +386,8 @@ def write_packages(
     path: Path, packages: Sequence[Package], platform: Platform, channels: Sequence[str]
 ) -> None:
     """Write a lock whose default environment is just these packages."""
+    from rattler import BuildString, PackageRecord, RepoDataRecord
+
     every = [
         RepoDataRecord(
             PackageRecord(
@@ -407,6 +420,8 @@ def _incomplete(
     closure: Sequence[RepoDataRecord], by_name: Mapping[str, RepoDataRecord], path: Path
 ) -> list[Fault]:
     """Needs of the closure that the lock does not meet: it was cut or edited by hand."""
+    from rattler import MatchSpec
+
     faults = []
     for record in closure:
         for need in record.depends:

@@ -18,13 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from geowheel.console import Console
-from geowheel.digest import digest, sha256_file
+from geowheel.digest import digest, sha256_file, toolkit_digest
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.host.project import Project
 from geowheel.ledger import KEY_LENGTH, RECORD, Entry, Ledger, Output, Record, read_record
 from geowheel.machine.shared import held
 from geowheel.native.locks import Locks, locks_at_hand
-from geowheel.pipeline import SOURCES_COMPONENT, toolkit_digest
+from geowheel.pipeline import SOURCES_COMPONENT
 from geowheel.runs import retire
 from geowheel.stages import WHEEL, find
 from geowheel.stages.inputs import only_wheel

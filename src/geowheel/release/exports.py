@@ -24,14 +24,14 @@ from typing import Any, Final
 from geowheel import __version__
 from geowheel.console import Console
 from geowheel.context import Context, Tools, find_tools
-from geowheel.digest import digest, sha256_file
+from geowheel.digest import digest, sha256_file, toolkit_digest
 from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageError
 from geowheel.host.files import git_description, host_files
 from geowheel.host.project import Project, wants_prebuilt
 from geowheel.ledger import RECORD, Record
 from geowheel.native.locks import Locks, locks_at_hand
 from geowheel.native.prebuilt import prebuilt_at_hand
-from geowheel.pipeline import Planned, plan, toolkit_digest
+from geowheel.pipeline import Planned, plan
 from geowheel.runs import Request
 from geowheel.stages import STAGES, find
 from geowheel.stages.contract import load
