@@ -16,7 +16,7 @@ SOURCES = Path(geowheel.__file__).parent
 DECIDES = ("geowheel.cli", "geowheel.runs", "geowheel.stages.inputs")
 ONLY_ACTS = {
     "asyncio", "auditwheel", "cyclonedx", "delocate", "delvewheel", "elftools", "filelock",
-    "license_expression", "macholib", "packageurl", "pefile", "pip", "rich", "shtab", "twine", "uv",
+    "license_expression", "macholib", "packageurl", "pefile", "pip", "shtab", "twine", "uv",
     "zstandard",
 }  # fmt: skip
 

@@ -91,8 +91,8 @@ class Target:
     def check(self, made: Path) -> None:
         """Whether all that was written can be read.
 
-        GDAL 3.10.3 says nothing when the disk is full at the very end: its GTiff driver does not look
-        at what the last flush of its own write buffer, of 64 kB, returns.
+        GDAL 3.10.3 says nothing when the disk is full at the very end: its GTiff driver does not
+        look at what the last flush of its own write buffer, of 64 kB, returns.
         """
         with _told(OutputError, f"{self.path}: cannot be written", NO_ROOM):
             dataset = gdal.Open(str(made))
@@ -110,7 +110,7 @@ def _close(dataset: Any) -> None:
 
     Dataset.Close(), which GDAL has from 3.8 on, is not for this. When closing fails, GDAL has freed
     the dataset, but in GDAL 3.10.3 the Python object still owns it and frees it once more at its
-    own end. This is a fault of GDAL's Python code; with Debian's own osgeo the process crashes, too:
+    own end. This is a fault of GDAL's Python code: with Debian's own osgeo the process crashes too.
 
         gdal.UseExceptions()
         dataset = gdal.GetDriverByName("GTiff").Create("out.tif", 300, 300)
