@@ -15,8 +15,13 @@ def say_where_options_go(_: argparse.ArgumentParser, message: str) -> NoReturn:
     told = sys.argv[3:]  # without the noxfile, which ci/nox.py names
     if unknown and words.split()[0] in told:
         first = told.index(words.split()[0])
+        asked, options = told[:first], [word for word in told[first:] if word != "--"]
+        if "-s" in options:  # the session stands behind its options
+            place = options.index("-s")
+            asked += options[place : place + 2]
+            del options[place : place + 2]
         launcher = os.environ.get("GEOWHEEL_LAUNCHER", "nox")
-        right = shlex.join([*told[:first], "--", *(w for w in told[first:] if w != "--")])
+        right = shlex.join([*asked, "--", *options])
         message += "\n  likely cause: the options of a session stand after --"
         message += f"\n  next: {launcher} {right}"
     sys.stderr.write(f"error: {message}\n")

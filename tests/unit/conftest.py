@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from typing import NoReturn
@@ -11,6 +12,13 @@ import pytest
 
 class Forbidden(AssertionError):
     """A unit test started a process or opened a connection."""
+
+
+@pytest.fixture(autouse=True)
+def called_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the nox session that runs these tests nor the terminal around it shows in them."""
+    for name in [name for name in os.environ if name.startswith("GEOWHEEL_")] + ["COLUMNS"]:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)

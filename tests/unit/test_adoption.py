@@ -80,7 +80,9 @@ def test_a_second_time_changes_nothing(host: Path, capsys: pytest.CaptureFixture
     before = everything(host)
     assert init(host, "--yes") == 0
     assert everything(host) == before
-    assert "nothing has to be written" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "nothing has to be written\n" in captured.out
+    assert captured.err == ""
 
 
 def test_without_a_terminal_it_shows_writes_nothing_and_ends_with_2(
@@ -91,10 +93,12 @@ def test_without_a_terminal_it_shows_writes_nothing_and_ends_with_2(
     assert init(host) == UsageError.exit_code == 2
     assert everything(host) == before
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "add --yes" in captured.err
-    assert f"new file {host / 'noxfile.py'}" in captured.err
-    assert "+[tool.geowheel]" in captured.err
+    assert f"new file {host / 'noxfile.py'}\n" in captured.out
+    assert "+[tool.geowheel]\n" in captured.out
+    assert captured.err == (
+        "\nerror: nothing was written: there is no terminal to ask on\n"
+        "  next: add --yes to write this; --show only looks\n"
+    )
 
 
 @pytest.mark.parametrize(("answer", "writes"), [("y\n", True), ("Yes\n", True), ("\n", False),
@@ -109,9 +113,9 @@ def test_a_terminal_is_asked_once(
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     assert init(host) == 0
     assert (host / "noxfile.py").exists() is writes
-    text = capsys.readouterr().err
-    assert text.count("Write these? [y/N]") == 1
-    assert ("nothing was written" in text) is not writes
+    captured = capsys.readouterr()
+    assert captured.err == "Write these? [y/N] "
+    assert ("nothing was written\n" in captured.out) is not writes
 
 
 def test_show_only_looks(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +172,9 @@ def test_a_noxfile_that_is_there_stays_and_says_what_to_add(
     (host / "noxfile.py").write_bytes(b"# \xff\r\nimport nox\r\n")
     assert init(host, "--yes") == 0
     assert (host / "noxfile.py").read_bytes() == b"# \xff\r\nimport nox\r\n"
-    assert 'sessions(prefix="geowheel-")' in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert 'sessions(prefix="geowheel-")' in captured.out
+    assert captured.err == ""
 
 
 # ---------------------------------------------------------------------------- facts

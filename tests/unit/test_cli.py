@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from typing import Any
 import pytest
 
 from geowheel import errors
-from geowheel.cli import main
+from geowheel.cli import entry, main
 from geowheel.console import Console
 from geowheel.errors import BuildError, Fault, GeowheelError
 from geowheel.lab.cases import Choice
@@ -94,14 +98,16 @@ def test_exit_codes_tell_kinds_apart(capsys: pytest.CaptureFixture[str]) -> None
 def test_an_error_is_shown_with_all_its_parts(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fault = Fault(what="[a] is wrong", where="a.toml", cause="a typing error", fix="nox -s lock")
+    fault = Fault(
+        what="[a] is wrong", where="a.toml", cause="a typing error", fix="`geowheel lock`"
+    )
     failing(monkeypatch, BuildError([fault, Fault(what="b as well")]))
     main(["wheel", "--root", str(root)])
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        "\nerror: a.toml: [a] is wrong\n  likely cause: a typing error\n  next: nox -s lock\n"
-        "b as well\n"
+        "\nerror: a.toml: [a] is wrong\n  likely cause: a typing error\n"
+        f"  next: `geowheel lock --root {root}`\nb as well\n"
     )
 
 
@@ -129,6 +135,80 @@ def test_ctrl_c_ends_with_130(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("interrupted; the next run goes on")
+
+
+class Closed(io.StringIO):
+    """A pipe whose reader went away; `at` is what is too much for it."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def write(self, text: str) -> int:
+        if self.at == "write":
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.at == "flush":
+            raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        *((words, at) for words in (["plan"], ["plan", "--json"], ["schema"], ["completion", "zsh"])
+          for at in ("write", "flush")),
+        # argparse takes no notice of what it cannot write.
+        (["--help"], "flush"), (["wheel", "--help"], "flush"), (["--version"], "flush"),
+    ],
+)  # fmt: skip
+def test_a_reader_that_has_seen_enough_ends_it_quietly_with_141(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    at: str,
+) -> None:
+    def show_plan(_: Request, console: Console) -> dict[str, Any]:
+        console.result("the plan")
+        return {"plan": []}
+
+    ended: list[int] = []
+    monkeypatch.setattr("geowheel.runs.show_plan", show_plan)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["geowheel", *words])
+    monkeypatch.setattr(sys, "stdout", Closed(at))
+    entry()
+    assert ended == [141]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--help"], 0), (["bake"], 2), ([], 2), (["completion", "bash"], 0)]
+)
+def test_the_program_ends_with_the_code_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sys, "argv", ["geowheel", *words])
+    entry()
+    assert ended == [code]
+
+
+def test_with_json_nothing_of_a_result_is_shown_for_people(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["clean", "--root", str(root), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"removed": [], "bytes": 0}
+    assert captured.err == ""
+    assert main(["clean", "--root", str(root)]) == 0
+    assert capsys.readouterr() == ("0 folders, 0.0 MB freed\n", "")
 
 
 def test_json_of_a_success_is_the_summary_alone(
@@ -202,10 +282,10 @@ def test_the_machines_own_platform_may_be_named(request_of: Call) -> None:
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["bake"])
-    assert caught.value.code == 2
-    assert "invalid choice: 'bake'" in capsys.readouterr().err
+    assert main(["bake"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "invalid choice: 'bake'" in captured.err
 
 
 @pytest.mark.parametrize(

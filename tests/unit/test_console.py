@@ -1,4 +1,4 @@
-"""What a person sees: plain text as it is, steps with reason and time, nothing on stdout."""
+"""What a person sees: plain text as it is, steps with reason and time, and which stream has it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from geowheel.console import Console, megabytes, seconds
 from geowheel.errors import BuildError
+from geowheel.spelling import Spelling
 
 from .hosts import make_console
 
@@ -26,8 +27,9 @@ def console(tmp_path: Path) -> Console:
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    """What leads to a result; the result has a stream of its own."""
     captured = capsys.readouterr()
-    assert captured.out == ""  # free for --json
+    assert captured.out == ""
     return captured.err
 
 
@@ -75,9 +77,70 @@ def test_a_backslash_at_the_end_stays_one(
 
 def test_a_table_holds_plain_text(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
     console.table("[b]title[/b]", ["[i]column[/i]"], [["[red]cell[/red]"]])
-    text = shown(capsys)
-    for expected in ("[b]title[/b]", "[i]column[/i]", "[red]cell[/red]"):
-        assert expected in text
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out == (
+        "\n[b]title[/b]\n  [i]column[/i]\n  ---------------\n  [red]cell[/red]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [("99", "\nt\n  x\n    b  y\n"), ("100", "\nt\n  a  b\n  -  -\n  x  y\n")],
+)
+def test_a_table_goes_by_the_width_that_is_said(
+    console: Console,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    width: str,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    console.table("t", ["a", "b"], [["x", "y"]])
+    assert capsys.readouterr() == (expected, "")
+
+
+def test_a_result_is_on_standard_output_and_what_leads_to_it_is_not(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.header("a")
+    console.wait("waiting")
+    console.result("the result")
+    console.result()
+    console.warn("b")
+    assert capsys.readouterr() == ("the result\n\n", "\na\n  waiting\nwarning: b\n")
+
+
+def test_with_json_nothing_of_a_result_is_shown_and_all_that_leads_to_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(logs=tmp_path, json=True)
+    console.result("the result")
+    console.table("c", ["d"], [["e"]])
+    assert capsys.readouterr() == ("", "")
+    console.line("a line")
+    console.warn("b")
+    assert shown(capsys) == "a line\nwarning: b\n"
+
+
+def test_commands_are_spelled_as_they_are_to_be_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(logs=tmp_path, spelling=Spelling(session="nox -s my."))
+    console.line("run `geowheel lock`")
+    console.result("run `geowheel plan`")
+    console.table("t", ["next"], [["`geowheel test --python 3.12`"]])
+    captured = capsys.readouterr()
+    assert captured.err == "run `nox -s my.lock`\n"
+    assert captured.out.startswith("run `nox -s my.plan`\n")
+    assert "  `nox -s my.test-3.12`\n" in captured.out
+
+
+def test_no_secret_is_in_a_result(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    console.result("from https://me:secret@a.invalid/x")
+    console.table("t", ["url"], [["https://me:secret@a.invalid/x"]])
+    captured = capsys.readouterr()
+    assert "a.invalid/x" in captured.out and "secret" not in captured.out
 
 
 def test_a_step_prints_its_reason_and_its_time(
@@ -166,6 +229,7 @@ def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
     console = Console(logs=tmp_path, quiet=True)
     console.header("a")
     console.warn("b")
+    console.result("b")
     console.table("c", ["d"], [["e"]])
     with console.step("build", "first run"):
         pass

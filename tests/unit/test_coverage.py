@@ -416,8 +416,13 @@ def test_a_line_is_for_what_does_not_differ(
     names = [gdal(p, f"manylinux_2_28_{a}") for p in ("311", "312") for a in ("x86_64", "aarch64")]
     rows = coverage(names, TABLE.named(["Debian 13", "Rocky 8", "macOS 15"]))
     found = show(rows, TODAY, make_console(tmp_path))
-    text = capsys.readouterr().err
-    assert text.count("Debian 13") == text.count("Rocky 8") == 1
+    captured = capsys.readouterr()
+    text = captured.out
+    assert captured.err == ""
+    assert text.count("\n  Debian 13  ") == text.count("Rocky 8") == 1
+    first = text[text.index("Rocky 8") :].splitlines()
+    assert "glibc 2.28" in first[0]
+    assert first[1].split() == ["x86_64,", "aarch64", "3.12", "manylinux_2_28"]
     assert len(found["rows"]) == len(rows)
     json.dumps(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -103,7 +104,9 @@ def test_without_a_project_only_the_machine_is_checked(
     machine = make_project(tmp_path / "other").machine
     checks = looked(refuse(ConfigError("never opened")), root, machine, 0)
     assert "compilers" in checks and "locks" not in checks
-    assert "no host project here" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "no host project here: only the machine was checked\n" in captured.out
+    assert captured.err == ""
     assert list(root.iterdir()) == [], "doctor makes nothing"
 
 
@@ -180,13 +183,14 @@ def test_without_a_lock_the_distribution_may_stand_in(
     checks = look(root, config='channel-fallback = "distro"')
     assert checks["channel conda-forge"]["state"] == "warn"
     assert checks["distro channel"]["found"] == "can be made on debian-99"
-    assert checks["locks"]["state"] == "warn" and "nox -s lock" in checks["locks"]["fix"]
+    assert checks["locks"]["state"] == "warn"
+    assert checks["locks"]["fix"].startswith("`geowheel lock` ")
 
 
 @pytest.mark.usefixtures("healthy")
 def test_a_stale_lock_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "locks_at_hand", refuse(LockError("stale", fix="nox -s lock")))
-    assert look(root, code=7)["locks"]["fix"] == "nox -s lock"
+    monkeypatch.setattr(module, "locks_at_hand", refuse(LockError("stale", fix="`geowheel lock`")))
+    assert look(root, code=7)["locks"]["fix"] == "`geowheel lock`"
 
 
 def build_lock_for(python: str) -> BuildLock:
@@ -217,7 +221,7 @@ def test_a_configured_python_without_a_wheel_is_only_said(
     monkeypatch.setattr(module, "locks_at_hand", lambda *_: locks)
     monkeypatch.setattr(module, "_to_fetch", TO_FETCH)
     found = look(root)["build lock"]
-    assert found["state"] == "warn" and "nox -s lock" in found["fix"]
+    assert found["state"] == "warn" and found["fix"].endswith("then run `geowheel lock`")
     assert "cp398-linux-64" in found["found"]
 
 
@@ -251,6 +255,31 @@ def test_a_checkout_knows_its_dependencies(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("healthy")
-def test_the_table_is_for_people(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_are_rows_and_the_rest_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "locks_at_hand", lambda *_: None)
     look(root)
-    assert "nothing is missing" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    _, title, head, _, *rows, fine, last = captured.out.splitlines()
+    assert title.endswith(": host") and head.split() == ["what", "found", "next"]
+    (row,) = rows
+    assert row.split()[:2] == ["locks", "warn"] and "`geowheel lock` writes them" in row
+    assert re.match(r"\d+ checks found nothing wrong: Python of geowheel, ", fine)
+    assert "locks" not in fine and "compilers" in fine
+    assert last == "nothing is missing"
+
+
+@pytest.mark.usefixtures("healthy")
+def test_every_check_is_a_row_for_who_asks_for_all(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make_project(root)
+    summary = doctor(lambda: project, root, project.machine, make_console(root), every=True)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    _, _, _, _, *rows, last = captured.out.splitlines()
+    for row, check in zip(rows, summary["checks"], strict=True):
+        assert row.startswith(f"  {check['name']}  ")
+    assert last == "nothing is missing"

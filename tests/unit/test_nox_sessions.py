@@ -6,13 +6,14 @@ import os
 import runpy
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import nox.registry
 import pytest
+from nox.command import CommandFailed
 
 import geowheel
 import nox
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 BARE = {
     "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab",
     "wheel", "plan", "matrix", "doctor", "cache", "workflow", "export", "collect", "release",
+    "env", "repair-wheel", "coverage", "report", "pins", "status", "clean",
 }  # fmt: skip
 VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel")
 
@@ -38,21 +40,22 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     return found
 
 
-class Session:
-    """Stands in for nox's: keeps what it was told to run."""
+def call(registry: Mapping[str, Any], name: str, *posargs: str, code: int = 0) -> SimpleNamespace:
+    """What a session runs; it ends with that exit code.
 
-    def __init__(self, *posargs: str) -> None:
-        self.posargs = list(posargs)
-        self.calls: list[SimpleNamespace] = []
+    A session's own run() is none: it would say the whole command before and after, and lead
+    standard error into standard output.
+    """
+    calls: list[SimpleNamespace] = []
 
-    def run(self, *argv: str, **options: Any) -> None:
-        self.calls.append(SimpleNamespace(argv=argv, **options))
+    def popen(argv: Sequence[str], **options: Any) -> tuple[int, str]:
+        calls.append(SimpleNamespace(argv=tuple(argv), **options))
+        return code, ""
 
-
-def call(registry: Mapping[str, Any], name: str, *posargs: str) -> SimpleNamespace:
-    session = Session(*posargs)
-    registry[name].func(session)
-    (made,) = session.calls
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nox.popen.popen", popen)
+        registry[name].func(SimpleNamespace(posargs=list(posargs)))
+    (made,) = calls
     return made
 
 
@@ -129,7 +132,52 @@ def test_a_session_calls_geowheel_and_hands_over_what_it_was_given(
         sys.executable, "-m", "geowheel", "size", "--root", str(tmp_path), "--host", ".",
         "--json", "--all",
     )  # fmt: skip
-    assert made.external
+    # None: the terminal's own, not led into standard output; nox's default for that one is the
+    # same.
+    assert made.stderr is None and not hasattr(made, "stdout")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "posargs", "launcher", "expected"),
+    [
+        ("", (), None, "nox -s "),
+        ("my.", (), None, "nox -s my."),
+        ("", ("--json",), "python3 ci/nox.py", "python3 ci/nox.py -s "),
+        ("my.", ("--host", "a b", "--all"), None, "nox -s my. -- --host 'a b'"),
+        ("", ("--host=hosts/b",), "py ci/nox.py", "py ci/nox.py -s  -- --host=hosts/b"),
+    ],
+)
+def test_geowheel_is_told_how_it_was_called(
+    registry: Mapping[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prefix: str,
+    posargs: Sequence[str],
+    launcher: str | None,
+    expected: str,
+) -> None:
+    if launcher:
+        monkeypatch.setenv("GEOWHEEL_LAUNCHER", launcher)
+    sessions(prefix=prefix, root=write_host(tmp_path))
+    made = call(registry, f"{prefix}plan", *posargs)
+    assert made.env["GEOWHEEL_CALLED_AS"] == expected
+
+
+def test_geowheel_is_told_since_when_a_person_waits(
+    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions(root=write_host(tmp_path))
+    monkeypatch.setattr("geowheel.nox._BEGAN", 12.5)
+    assert call(registry, "plan").env["GEOWHEEL_STARTED"] == "12.5"
+    monkeypatch.setenv("GEOWHEEL_STARTED", "11.5")  # ci/nox.py began before nox did
+    assert call(registry, "plan").env["GEOWHEEL_STARTED"] == "11.5"
+
+
+def test_what_fails_is_a_session_that_failed(registry: Mapping[str, Any], tmp_path: Path) -> None:
+    sessions(root=write_host(tmp_path))
+    with pytest.raises(CommandFailed, match=r"exit code 7$"):
+        call(registry, "wheel", code=7)
+    call(registry, "wheel", code=141)  # `| head` has seen enough
 
 
 def test_a_host_that_is_named_by_hand_is_the_only_one(
@@ -149,11 +197,17 @@ def test_geowheel_is_given_time_to_end_what_it_started(
     assert min(made.interrupt_timeout, made.terminate_timeout) >= 2
 
 
-def test_sources_of_a_checkout_come_by_path(registry: Mapping[str, Any], tmp_path: Path) -> None:
+def test_sources_of_a_checkout_come_by_path(
+    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sessions(root=write_host(tmp_path))
     sources = Path(geowheel.__file__).parents[1]
     installed = "site-packages" in sources.parts
-    assert call(registry, "plan").env == ({} if installed else {"PYTHONPATH": str(sources)})
+    monkeypatch.setenv("PYTHONPATH", "/another")
+    monkeypatch.setenv("OTHER", "1")
+    env = call(registry, "plan").env
+    assert env["PYTHONPATH"] == ("/another" if installed else str(sources))
+    assert env["OTHER"] == "1"
 
 
 def test_the_environment_is_made_when_a_session_starts_and_not_before(

@@ -129,7 +129,7 @@ def test_a_lock_that_cannot_be_read(tmp_path: Path, text: str, expected: str) ->
 
 
 def test_no_lock_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(LockError, match="nox -s lock"):
+    with pytest.raises(LockError, match=r"there is no lock\n  next: .*`geowheel lock`$"):
         read_lock(tmp_path / "pixi.lock")
 
 

@@ -63,4 +63,8 @@ def test_the_table_has_every_target_of_a_release(
     rows = status(make_project(tmp_path), make_console(tmp_path), known)["targets"]
     assert [row[0] for row in rows] == ["cp311-linux-64", "cp311-win-64"]
     assert all(row[-2:] == ["missing", "no"] for row in rows)
-    assert "released" in " ".join(capsys.readouterr().err.split())
+    captured = capsys.readouterr()
+    shown = [line.split() for line in captured.out.splitlines()]
+    assert ["cp311-win-64", "missing", *["-"] * 4, "no"] in shown
+    assert captured.out.endswith("\nwhat would run now: `geowheel plan`\n")
+    assert captured.err == ""

@@ -17,9 +17,9 @@ from geowheel.errors import BuildError
 from geowheel.host.places import Places
 from geowheel.ledger import Ledger
 from geowheel.native.build_lock import BuildLock
-from geowheel.stages import inputs as stage_inputs
 from geowheel.stages import repair
 from geowheel.stages.inputs import only_wheel
+from geowheel.stages.inputs import repair as repair_inputs
 from geowheel.systems import linux
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree
 
@@ -111,7 +111,7 @@ def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
 def test_another_reason_repairs_nothing_again_another_package_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage_inputs, "tool_versions", lambda *_: {})
+    monkeypatch.setattr("geowheel.stages.inputs.tool_versions", lambda *_: {})
     made = Ledger(folder=tmp_path / "work", host="host")
     upstream = {
         "fetch": make_record(made, "fetch", "linux-64"),
@@ -123,7 +123,7 @@ def test_another_reason_repairs_nothing_again_another_package_does(
         context = make_context(make_project(tmp_path, more=more))
         build = cast("BuildLock", SimpleNamespace(gdal_sdist="the sdist"))
         context = replace(context, locks=replace(context.locks, build=build))
-        return digest(stage_inputs.repair(context, upstream).components())
+        return digest(repair_inputs(context, upstream).components())
 
     one = key('{ a = "because", b = "so" }')
     assert key('{ b = "another", a = "reason" }') == one

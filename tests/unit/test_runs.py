@@ -293,12 +293,13 @@ def test_the_end_table_shows_wheel_size_tests_and_floor(
     host = {"command": ["x"], "passed": True, "detail": "", "log": "a.log"}
     world.ends("3.98", world.repaired(), world.sized(), world.tested(PASSED, SKIPPED, host=host))
     world.run("3.98")
-    text = capsys.readouterr().err
+    captured = capsys.readouterr()
+    text = captured.out
     for expected in (
-        "cp398-linux-64  host with GDAL 3.10.2",
-        "61.7 MB of 64",
+        "\nwheels\n  target          platform tag           size                       tests\n",
+        "  cp398-linux-64  manylinux_2_35_x86_64  61.7 MB of 64 ",
         "installed 180.0 MB of 220",
-        "1 of 2 probes",
+        f"probes: 1 passed, 1 not run ({SKIPPED['name']}: ",
         "host's tests passed",
         f"dist/{WHEEL_NAME}",
         f"sha256 {sha256_bytes(b'wheel')}",
@@ -307,6 +308,23 @@ def test_the_end_table_shows_wheel_size_tests_and_floor(
     ):
         assert expected in text
     assert "not from a committed lock" not in text
+    assert captured.err.startswith("\ncp398-linux-64  host with GDAL 3.10.2\n")
+    assert captured.err.splitlines()[-1].startswith("the whole run took ")
+    for of_the_result in ("sha256", "floor", "61.7 MB", "drivers"):
+        assert of_the_result not in captured.err
+
+
+def test_the_time_of_a_run_is_a_persons_who_waited_for_nox_as_well(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GEOWHEEL_STARTED", "1000.5")
+    monkeypatch.setattr("geowheel.console.time.time", lambda: 1067.0)
+    monkeypatch.setattr(world, "console", make_console(world.project.root))
+    world.ends("3.98", world.repaired())
+    world.run("3.98")
+    captured = capsys.readouterr()
+    assert captured.err.endswith("\nthe whole run took 1 min 06 s\n")
+    assert " s\n" not in captured.out
 
 
 def test_a_source_that_is_not_locked_is_said_at_the_start_and_in_the_end(
@@ -315,11 +333,12 @@ def test_a_source_that_is_not_locked_is_said_at_the_start_and_in_the_end(
     monkeypatch.setattr("geowheel.runs.resolve", lambda *_: make_locks(committed=False))
     world.ends("3.98", world.repaired())
     world.run("3.98")
-    lines = capsys.readouterr().err.splitlines()
-    assert "  native stack: a toy channel" in lines[:5]
-    assert lines[-1] == (
+    captured = capsys.readouterr()
+    assert "  native stack: a toy channel" in captured.err.splitlines()[:5]
+    assert captured.out.splitlines()[-1] == (
         "native stack: a toy channel; not from a committed lock, so not for release"
     )
+    assert "not for release" not in captured.err
 
 
 def test_several_targets_go_on_after_one_failed(
@@ -413,7 +432,7 @@ def test_a_wheel_over_its_budget_is_a_size_error_with_the_largest_members(
     with pytest.raises(SizeError, match=r"wheel file 61\.7 MB is over") as caught:
         world.run("3.98")
     assert "WHEEL_SIZE_BUDGET_MB" in str(caught.value)
-    text = capsys.readouterr().err
+    text = capsys.readouterr().out
     for expected in ("libgdal.so.36", "libgdal-core 3.10.2", "30.0 MB", "OVER BUDGET", "programs"):
         assert expected in text
 
@@ -424,7 +443,7 @@ def test_what_fills_a_wheel_is_shown_to_those_who_ask_for_size(
 ) -> None:
     world.ends("3.98", world.repaired(), world.sized("3.98"))
     world.run("3.98", goals=goals)
-    text = capsys.readouterr().err
+    text = capsys.readouterr().out
     for expected in ("by what it is for", "programs", "1.1 MB", "icu 72.1", "libgdal.so.36"):
         assert (expected in text) is shown
 
@@ -471,11 +490,13 @@ def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
     world.ends("3.98", world.repaired(), lab)
     summary = world.run("3.98")
     assert summary["targets"][0]["lab"]["cases"] == lab.facts["cases"]
-    text = capsys.readouterr().err
-    assert "lab of cp398-linux-64, seed 7, some of the cases only" in text
+    captured = capsys.readouterr()
+    text = captured.out
+    assert "\nlab of cp398-linux-64, seed 7, some of the cases only\n" in text
     (https,) = (line for line in text.splitlines() if "https" in line)
-    assert [cell.strip() for cell in https.split("│")[1:5]] == ["https", "2", "", ""]
+    assert https.split() == ["https", "2", "3.0", "s"]
     assert "no plugins in this wheel" in text and "lab.json" in text
+    assert "lab" not in captured.err
 
 
 def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(
@@ -490,7 +511,7 @@ def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(
         world.run("3.98")
     assert len(caught.value.faults) == 2
     assert "AssertionError: it was read" in str(caught.value)
-    assert "nox -s lab -- --seed 7 --case 'GDAL refuses'" in str(caught.value)
+    assert "`geowheel lab --seed 7 --case 'GDAL refuses'`" in str(caught.value)
 
 
 def test_failed_tests_of_the_host_name_their_log(world: World) -> None:
@@ -508,7 +529,8 @@ def test_a_wheel_that_failed_its_tests_is_in_dist_and_said_to_have_failed(
     with pytest.raises(WheelTestError):
         world.run("3.98")
     assert list(in_dist(world)) == [WHEEL_NAME]
-    assert "FAILED" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "FAILED" in captured.out and "FAILED" not in captured.err
 
 
 def test_a_wheel_that_an_emulator_has_run_is_said_to_be(
@@ -517,7 +539,7 @@ def test_a_wheel_that_an_emulator_has_run_is_said_to_be(
     world.ends("3.98", world.repaired(), world.tested(PASSED, emulator="qemu-aarch64 7.2.22"))
     (summary,) = world.run("3.98")["targets"]
     assert summary["emulator"] == "qemu-aarch64 7.2.22"
-    assert "under qemu-aarch64 7.2.22" in capsys.readouterr().err
+    assert "under qemu-aarch64 7.2.22" in capsys.readouterr().out
 
 
 def test_verdicts_that_were_not_asked_for_are_said_to_be(
@@ -525,7 +547,7 @@ def test_verdicts_that_were_not_asked_for_are_said_to_be(
 ) -> None:
     world.ends("3.98", world.repaired(data=b"x" * 1_000_000))
     world.run("3.98")
-    text = capsys.readouterr().err
+    text = capsys.readouterr().out
     assert "not asked for" in text
     assert "1.0 MB of 100" in text
 
@@ -568,7 +590,8 @@ def test_the_plan_without_locks_says_that_solving_comes_first(
     assert "conda-forge" in rows[0]["why"]
     assert [row["stage"] for row in rows[1:]] == [stage.name for stage in needed(WHEEL)]
     assert {row["action"] for row in rows[1:]} == {"follows"}
-    assert "conda-forge" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "conda-forge" in captured.out and captured.err == ""
     assert world.seen == []
 
 
@@ -597,7 +620,9 @@ def test_the_plan_shows_every_stage_and_the_floor(
     assert [(row["stage"], row["action"]) for row in rows] == [
         ("repair", "cached"), ("size", "run"),
     ]  # fmt: skip
-    text = capsys.readouterr().err
+    captured = capsys.readouterr()
+    text = captured.out
+    assert captured.err == "", "all of a plan is what was asked for"
     assert "floor: GLIBC_2.35" in text
     assert "changed: wheel mb" in text
     assert in_dist(world) == {}

@@ -26,9 +26,15 @@ def entry() -> NoReturn:
     """The program `geowheel`: `main`, and an end that nothing can spoil."""
     # As Ctrl-C: what was started, in sessions of its own, is ended, and nothing half-made stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        try:
+            code = main()
+        except SystemExit as shown:  # --help
+            code = int(shown.code or 0)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        code = BROKEN_PIPE
     # Not sys.exit: py-rattler's threads, left from a channel that did not answer, have aborted the
     # interpreter while it was taken down. All that is ours is closed by now.
     os._exit(code)
@@ -62,9 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with console.screen.during(options.command):
             summary = command(call)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+    except BrokenPipeError:  # nobody is there to be told
+        raise
     except (GeowheelError, OSError) as raised:
         error = raised if isinstance(raised, GeowheelError) else _of_the_system(raised)
         # An error is shown under --quiet as well.
