@@ -2,6 +2,7 @@
 
 import csv
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import terrain
-from terrain import _files
+from terrain import _files, _gdal
 from terrain._gradient import Method
+from terrain._standard_error import without_libtiff
 from terrain._surface import Slope
 from terrain._vendor.osgeo import gdal, osr
 from terrain.cli import main
@@ -223,22 +225,143 @@ def test_without_its_gdal() -> None:
     assert run.stderr.startswith("terrain: error: terrain is installed without its GDAL")
 
 
+COMMANDS = {
+    "slope": ["slope", "dem.tif", "out.tif"],
+    "aspect": ["aspect", "dem.tif", "out.tif"],
+    "hillshade": ["hillshade", "dem.tif", "out.tif"],
+    "zonal": ["zonal", "dem.tif", "out.csv", "--zones", "zones.tif"],
+}
+
+# A process for each limit, forked so that GDAL is loaded once. It prints the limit, the exit code,
+# the lines of standard error, the files, and whether the output is the old or the whole one.
+LIMITED = """
+import json, os, pathlib, resource, sys
+from terrain.cli import main
+
+arguments = sys.argv[1:]
+assert main(arguments) == 0
+out = pathlib.Path(arguments[2])
+whole = out.read_bytes()
+size = len(whole)
+tries = {0, 1, 8, 100, 384, 1000, *range(0, size, size // 9 + 1)}
+for limit in sorted({n for n in tries if n < size} | {size - 1, size, size + 1, 2 * size}):
+    out.write_bytes(b"old")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(writing, 2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        code = 99
+        try:
+            code = main(arguments)
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with open(reading, errors="replace") as stream:
+        lines = stream.read().splitlines()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    found = {b"old": "old", whole: "whole"}.get(out.read_bytes(), "damaged")
+    print(json.dumps([limit < size, limit, code, lines, sorted(os.listdir()), found]))
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="file size limits are POSIX")
-@pytest.mark.parametrize("limit", [100, 20_000])
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, limit: int) -> None:
-    array = np.random.default_rng(9).normal(500, 20, (300, 300)).astype(np.float32)
-    terrain.Raster(array=array, geotransform=PLACE).write(tmp_path / "dem.tif")
-    (tmp_path / "out.tif").write_text("old", encoding="utf-8")
-    code = (
-        "import resource, sys; from terrain.cli import main;"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
-        "sys.exit(main(['slope', 'dem.tif', 'out.tif']))"
-    )
+@pytest.mark.parametrize("cells", [30, 200])  # below and above the size of GDAL's write buffer
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, command: str, cells: int) -> None:
+    array = np.random.default_rng(9).normal(500, 20, (cells, cells)).astype(np.float32)
+    dem = terrain.Raster(array=array, geotransform=PLACE, crs=swiss())
+    dem.write(tmp_path / "dem.tif")
+    zones = np.arange(array.size).reshape(array.shape) // 90
+    dem.like(zones.astype(np.int32), None).write(tmp_path / "zones.tif")
+    # Freed memory is overwritten (by glibc), so that what uses it once more cannot go unnoticed.
+    environ = os.environ | {"MALLOC_PERTURB_": "165"}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, "-c", LIMITED, *COMMANDS[command]],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env=environ,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    out = COMMANDS[command][2]
+    tries = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(tries) > 10
+    for too_small, limit, code, lines, names_left, found in tries:
+        assert names_left == ["dem.tif", out, "zones.tif"]
+        if too_small:
+            assert (limit, code, len(lines), found) == (limit, 4, 1, "old"), lines
+            assert lines[0].startswith(f"terrain: error: {out}: cannot be"), limit
+        else:
+            assert (limit, code, lines, found) == (limit, 0, [], "whole")
+
+
+def swiss() -> str:
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(2056)
+    return str(reference.ExportToWkt())
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    layout = _gdal.Layout(
+        rows=3, columns=4, dtype=np.dtype("f4"), geotransform=PLACE, crs="", nodata=None
     )
-    assert run.returncode == 4, run.stderr
-    assert "terrain: error: out.tif: cannot be" in run.stderr
-    assert "Traceback" not in run.stderr
-    assert (tmp_path / "out.tif").read_text(encoding="utf-8") == "old"
-    assert names(tmp_path) == ["dem.tif", "out.tif"]
+    with (
+        pytest.raises(terrain.OutputError, match="rows 0 to 3 are not what was written"),
+        _gdal.created(tmp_path / "out.tif", layout) as target,
+    ):
+        target.write(0, np.ones((3, 4), np.float32))
+        target.dataset.GetRasterBand(1).WriteArray(np.zeros((1, 4), np.float32), 0, 2)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.usefixtures("dem")
+@pytest.mark.parametrize("message", ["one\ntwo", "one\r\n\r\n  two\n", "\none\n\n\n\ttwo"])
+def test_an_error_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    message: str,
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(gdal, "OpenEx", fails)
+    assert main(["slope", str(tmp_path / "dem.tif"), str(tmp_path / "out.tif")]) == 3
+    written = capfd.readouterr().err
+    assert len(written.splitlines()) == 1
+    assert written.endswith("damaged: one two\n")
+
+
+@pytest.mark.usefixtures("dem")
+@pytest.mark.parametrize(
+    ("source", "out", "code"),
+    [
+        ("dem.tif", "n" * 300 + ".tif", 4),
+        ("n" * 300 + ".tif", "out.tif", 3),
+        ("dem.tif", "two\nlines.png", 4),
+        ("two\nlines.tif", "out.tif", 3),
+    ],
+    ids=["long output", "long input", "lines in the output", "lines in the input"],
+)
+def test_names_that_cannot_be(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], source: str, out: str, code: int
+) -> None:
+    assert main(["slope", str(tmp_path / source), str(tmp_path / out)]) == code
+    written = capfd.readouterr().err
+    assert written.startswith("terrain: error: ")
+    assert len(written.splitlines()) == 1
+    assert names(tmp_path) == ["dem.tif"]
+
+
+def test_other_lines_than_those_of_libtiff_pass(capfd: pytest.CaptureFixture[str]) -> None:
+    with without_libtiff():
+        os.write(2, b"Warning 1: something\n_tiffWriteProc: No space left on device.\nand\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "Warning 1: something\nand\nafter\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="how a shell closes standard error")
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full"])
+def test_the_exit_code_needs_no_standard_error(tmp_path: Path, where: str) -> None:
+    if "/" in where and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    command = f'"{sys.executable}" -m terrain slope no.tif "{tmp_path}/no/out.tif" {where}'
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 3

@@ -20,17 +20,18 @@ def replaced(destination: Path) -> Iterator[Path]:
     It has the destination's name, in a folder of its own beside it: GDAL goes by the suffix, and
     the file gets the permissions that any new file gets.
     """
-    target = destination.resolve()
-    if target.is_dir():
-        raise OutputError(f"{destination}: is a folder; name a file in it")
-    if not target.parent.is_dir():
-        raise OutputError(f"{destination}: there is no folder {target.parent}; create it first")
     try:
+        target = destination.resolve()
+        if target.is_dir():
+            raise OutputError(f"{destination}: is a folder; name a file in it")
+        if not target.parent.is_dir():
+            raise OutputError(f"{destination}: there is no folder {target.parent}; create it first")
         folder = tempfile.TemporaryDirectory(prefix=".terrain-", dir=target.parent)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        reason = error.strerror if isinstance(error, OSError) else error
         raise OutputError(
-            f"{destination}: nothing can be written in {target.parent} ({error.strerror}); "
-            "name another folder or change its permissions"
+            f"{destination}: cannot be written there ({reason}); "
+            "name another file, or change the permissions of its folder"
         ) from error
     with folder as place:
         made = Path(place, target.name)

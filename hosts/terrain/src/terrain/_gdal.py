@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -75,7 +76,7 @@ class Target:
         values = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
         with _told(OutputError, f"{self.path}: cannot be written", NO_ROOM):
             self.dataset.GetRasterBand(1).WriteArray(values, 0, start)
-        self.sums.append((start, start + len(values), zlib.crc32(values)))
+        self.sums.append((start, start + len(values), zlib.crc32(values.data)))
 
     def close(self) -> str:
         """What GDAL complains about while it writes the rest, or nothing."""
@@ -99,7 +100,7 @@ class Target:
             try:
                 for start, stop, expected in self.sums:
                     rows = dataset.GetRasterBand(1).ReadAsArray(0, start, None, stop - start)
-                    if zlib.crc32(rows) != expected:
+                    if zlib.crc32(rows.data) != expected:
                         raise RuntimeError(f"rows {start} to {stop} are not what was written")
             finally:
                 _close(dataset)
@@ -110,7 +111,7 @@ def _close(dataset: Any) -> None:
 
     Dataset.Close(), which GDAL has from 3.8 on, is not for this. When closing fails, GDAL has freed
     the dataset, but in GDAL 3.10.3 the Python object still owns it and frees it once more at its
-    own end. This is a fault of GDAL's Python code; Debian's own osgeo crashes the process too:
+    own end. This is a fault of GDAL's Python code; Debian's own osgeo crashes in the same way:
 
         gdal.UseExceptions()
         dataset = gdal.GetDriverByName("GTiff").Create("out.tif", 300, 300)
@@ -215,14 +216,19 @@ def _open(name: str) -> Any:
     try:
         return gdal.OpenEx(name, gdal.OF_RASTER | gdal.OF_VERBOSE_ERROR)
     except RuntimeError as error:
-        path = Path(name)
-        if path.is_dir():
-            raise InputError(f"{name}: is a folder; name a raster file in it") from error
-        if not path.exists() and not name.startswith("/vsi"):
-            raise InputError(f"{name}: there is no such file; check the path") from error
-        raise InputError(
-            f"{name}: is not a raster that this GDAL reads, or is damaged: {_reason(error)}"
-        ) from error
+        damaged = f"is not a raster that this GDAL reads, or is damaged: {_reason(error)}"
+        raise InputError(f"{name}: {_no_file(name) or damaged}") from error
+
+
+def _no_file(name: str) -> str:
+    """Why there is no file of that name, or nothing."""
+    try:
+        mode = Path(name).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "" if name.startswith("/vsi") else "there is no such file; check the path"
+    except OSError:  # GDAL's own error says it
+        return ""
+    return "is a folder; name a raster file in it" if stat.S_ISDIR(mode) else ""
 
 
 def _source(name: str, dataset: Any, number: int) -> Source:

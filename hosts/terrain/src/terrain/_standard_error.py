@@ -13,6 +13,8 @@ _FILENO = 2
 
 def say(line: str) -> None:
     """Write a line; where that is not possible either, the exit code has to do."""
+    if sys.stderr is None:
+        return
     try:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
@@ -26,11 +28,10 @@ def without_libtiff() -> Iterator[None]:
 
     GDAL 3.6 passed it on as its error, GDAL 3.10 leaves libtiff to itself. Other lines pass.
     """
-    try:
-        kept = os.dup(_FILENO)
-    except OSError:  # it is closed
+    if sys.stderr is None:  # closed; the number may be that of another file
         yield
         return
+    kept = os.dup(_FILENO)
     reading, writing = os.pipe()
     os.dup2(writing, _FILENO)
     os.close(writing)
