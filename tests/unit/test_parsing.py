@@ -10,8 +10,9 @@ import pytest
 
 from geowheel.cli import main
 from geowheel.cli.arguments import parser as make_parser
-from geowheel.command_table import COMMANDS, STANDALONE
+from geowheel.command_table import COMMANDS
 from geowheel.errors import UsageError
+from geowheel.spelling import STANDALONE
 
 from .hosts import write_host
 

@@ -12,8 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import geowheel
-from geowheel.command_table import COMMANDS, STANDALONE, VERSIONED
-from geowheel.spelling import LAUNCHER, VARIABLE, Spelling, called_as, chosen, read_spelling
+from geowheel.command_table import COMMANDS
+from geowheel.spelling import (
+    LAUNCHER,
+    STANDALONE,
+    VARIABLE,
+    VERSIONED,
+    Spelling,
+    called_as,
+    chosen,
+    read_spelling,
+)
 
 SOURCES = Path(geowheel.__file__).parent
 NAMES = [command.name for command in COMMANDS]
@@ -131,6 +140,8 @@ def test_an_option_is_chosen_with_its_value_each_time() -> None:
 SPELLS = {SOURCES / "nox.py", SOURCES / "spelling.py", *SOURCES.glob("adoption/*.py")}
 # Examples in a shell.
 HELP = SOURCES / "cli" / "command_help.py"
+# In a root that has neither geowheel nor nox, the copied checkout's own launcher is what there is.
+IN_A_BARE_ROOT = "cd /root/project && python3 ci/nox.py -s wheel"
 # `nox -s docs` is a session of geowheel's own repository, and no command.
 OTHERWISE = re.compile(
     rf"nox -s (?:{{}}|{'|'.join(NAMES)})\b|\binvoke |ci/nox\.py|-m geowheel [a-z]"
@@ -163,7 +174,8 @@ def all_literals(*but: Path) -> list[tuple[str, str]]:
 def test_the_sources_spell_commands_in_one_way() -> None:
     found = all_literals(*SPELLS)
     assert len(found) > 2000
-    assert [(where, text) for where, text in found if OTHERWISE.search(text)] == []
+    texts = [(where, text.replace(IN_A_BARE_ROOT, "")) for where, text in found]
+    assert [(where, text) for where, text in texts if OTHERWISE.search(text)] == []
 
 
 def test_every_command_that_is_named_stands_in_backticks() -> None:
