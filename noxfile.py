@@ -61,9 +61,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
-    """ruff's checks and formatting; the workflow is what would be generated"""
+    """ruff's checks and formatting; the layers; the workflow is what would be generated"""
     development(session, "ruff", "check", str(HERE))
     development(session, "ruff", "format", "--check", str(HERE))
+    layers = str(environment("development").with_name("lint-imports"))
+    session.run(layers, external=True, env={"PYTHONPATH": str(HERE / "src")})
     arguments = ["workflow", "--check", "--quiet", "--root", str(HERE), "--host", "hosts/gdal"]
     session.run(
         str(environment("development")), "-m", "geowheel", *arguments, external=True,

@@ -36,7 +36,7 @@ from tests.integration.fixture_channel import (  # noqa: E402
     write_sample,
 )
 
-from geowheel.native.conda_package import PREFIX_PLACEHOLDER  # noqa: E402
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER  # noqa: E402
 from geowheel.targets import Platform, System  # noqa: E402
 
 PLATFORMS: Final = tuple(p for p in Platform if p is not Platform.WIN_ARM64)

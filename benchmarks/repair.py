@@ -23,11 +23,11 @@ sys.path.insert(0, str(REPOSITORY))
 
 from tests.integration import macos_fixtures, windows_fixtures  # noqa: E402
 
-from geowheel.binary.wheel_writing import write_wheel  # noqa: E402
 from geowheel.machine.process import Runner  # noqa: E402
 from geowheel.systems import delocate_repair  # noqa: E402
 from geowheel.systems.contract import RepairedTree, RepairRequest  # noqa: E402
 from geowheel.targets import Platform  # noqa: E402
+from geowheel.wheel.writing import write_wheel  # noqa: E402
 
 TIMES: Final = 3
 

@@ -435,7 +435,7 @@ def refuse_early(arguments: Sequence[str], session: str) -> None:
     elsewhere = {"--platform", "--wheel", "--channel", "--all", "--python", "--help"} & set(words)
     if not made or elsewhere:
         return
-    hints, spelling = _of_geowheel("machine.hints"), _of_geowheel("spelling")
+    hints, spelling = _of_geowheel("machine.hints"), _of_geowheel("machine.spelling")
     machine = hints.this_machine()
     host = words[words.index("--host") + 1] if "--host" in words[:-1] else "hosts/gdal"
     newer = hints.too_new(machine, hints.glibc())

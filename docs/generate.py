@@ -14,13 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel import cli, errors, nox
+from geowheel import (
+    cli,
+    errors,
+    nox,
+)
 from geowheel.cli import command_help
 from geowheel.cli.arguments import parser
 from geowheel.command_table import COMMANDS
-from geowheel.host.config import TABLE
-from geowheel.host.schema import tool_schema
-from geowheel.spelling import STANDALONE, VERSIONED
+from geowheel.machine.spelling import STANDALONE, VERSIONED
+from geowheel.project.config import TABLE
+from geowheel.project.schema import tool_schema
 
 DOCS: Final = Path(__file__).parent
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

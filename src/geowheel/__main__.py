@@ -1,5 +1,5 @@
 """`python -m geowheel`."""
 
-from .cli import entry
+from geowheel.cli import entry
 
 entry()

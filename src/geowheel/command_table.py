@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from .stages import STAGES
+from geowheel.stages import STAGES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,10 +22,16 @@ import nox.popen
 import nox.registry
 
 import nox
-
-from .command_table import COMMANDS
-from .errors import Fault
-from .spelling import STANDALONE, STARTED, VARIABLE, VERSIONED, called_as, chosen
+from geowheel.command_table import COMMANDS
+from geowheel.errors import Fault
+from geowheel.machine.spelling import (
+    STANDALONE,
+    STARTED,
+    VARIABLE,
+    VERSIONED,
+    called_as,
+    chosen,
+)
 
 _SOURCES: Final = Path(__file__).resolve().parents[1]
 # geowheel ends its own children and leaves no half-made output; nox has to give it that time.

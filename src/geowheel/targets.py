@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import UsageError, nearest
+from geowheel.errors import UsageError, nearest
 
 PYTHON_VERSION = re.compile(r"3\.\d{1,2}")
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from rattler.package_streaming import extract
 
-from geowheel.native.conda_package import (
+from geowheel.distro.conda_package import (
     PackageMetadata,
     read_payload,
     with_content_build,

@@ -23,7 +23,7 @@ from typing import Any
 import rattler
 import zstandard
 
-from geowheel.native.conda_package import (
+from geowheel.distro.conda_package import (
     PREFIX_PLACEHOLDER,
     PackageMetadata,
     read_payload,

@@ -21,16 +21,16 @@ from typing import Final
 
 from rattler.package_streaming import extract
 
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.native.conda_package import (
+from geowheel.distro.conda_package import (
     PREFIX_PLACEHOLDER,
     PackageMetadata,
     read_payload,
     write_package,
 )
-from geowheel.native.linker import place
-from geowheel.native.pixi_lock import Package
+from geowheel.locks.pixi_lock import Package
+from geowheel.prefix.linker import place
 from geowheel.targets import Platform
+from geowheel.wheel.writing import write_wheel
 
 from .fixture_channel import index
 from .zig import zig

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.native.conda_package import (
+from geowheel.distro.conda_package import (
     PackageMetadata,
     read_payload,
     with_content_build,

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.console import Console
 from geowheel.digest import digest, sha256_file
-from geowheel.host.files import host_files
-from geowheel.host.project import open_project, this_machine
-from geowheel.ledger import Ledger, Record
-from geowheel.native.locks import committed_locks
+from geowheel.locks.locks import committed_locks
+from geowheel.machine.console import Console
+from geowheel.project.files import host_files
+from geowheel.project.project import open_project, this_machine
+from geowheel.records.ledger import Ledger, Record
+from geowheel.records.stage import Outcome
 from geowheel.stages import find
-from geowheel.stages.contract import Outcome
+from geowheel.wheel.writing import write_wheel
 from tests.integration.fixture_channel import SOURCES, Result, Sandbox
 from tests.integration.pypi_server import PASSWORD, USER
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.host.places import Layout
-from geowheel.host.pyproject import read_host
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import read_host
 from tests.integration.adopters import (
     COMPILING,
     PURE,

@@ -17,15 +17,19 @@ from elftools.elf.elffile import ELFFile
 
 from geowheel.binary.elf import read_elf, read_elves
 from geowheel.binary.floor import floor
-from geowheel.binary.wheel import read_wheel, unpack_wheel
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.errors import BuildError, GeowheelError, MachineError
-from geowheel.host.project import this_machine
+from geowheel.errors import (
+    BuildError,
+    GeowheelError,
+    MachineError,
+)
 from geowheel.machine.process import Runner
+from geowheel.project.project import this_machine
 from geowheel.systems.auditwheel_repair import repair
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
+from geowheel.wheel.reading import read_wheel, unpack_wheel
+from geowheel.wheel.writing import write_wheel
 
 pytestmark = [
     pytest.mark.integration,

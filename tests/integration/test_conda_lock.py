@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from conda_lock.lockfile import parse_conda_lock_file  # type: ignore[import-untyped]
 
-from geowheel.native import conda_lock
-from geowheel.native.manifest import find_manifest
-from geowheel.native.pixi_lock import read_lock, records
+from geowheel.locks import conda_lock
+from geowheel.locks.pixi_lock import read_lock, records
+from geowheel.project.manifest import find_manifest
 from geowheel.targets import Platform
 from tests.integration.fixture_channel import (
     GDAL,

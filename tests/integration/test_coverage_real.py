@@ -16,9 +16,9 @@ import pytest
 
 from geowheel.errors import GeowheelError
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
-from geowheel.release.coverage import Row, coverage
-from geowheel.release.obstacles import Obstacle
-from geowheel.release.user_systems import (
+from geowheel.release.coverage.obstacles import Obstacle
+from geowheel.release.coverage.table import Row, coverage
+from geowheel.release.coverage.user_systems import (
     Base,
     Family,
     Interpreter,
@@ -28,7 +28,7 @@ from geowheel.release.user_systems import (
     load_user_systems,
     platforms,
 )
-from geowheel.release.wheel_names import Wheel, parse_names
+from geowheel.release.coverage.wheel_names import Wheel, parse_names
 
 pytestmark = pytest.mark.integration
 

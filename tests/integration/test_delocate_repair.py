@@ -11,14 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.macho import Signature, read_macho, read_machos
+from geowheel.binary.macho import (
+    Signature,
+    read_macho,
+    read_machos,
+)
 from geowheel.binary.macho_signature import signature_faults
-from geowheel.binary.wheel import read_wheel
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.errors import BuildError, GeowheelError, MachineError
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
+from geowheel.errors import (
+    BuildError,
+    GeowheelError,
+    MachineError,
+)
 from geowheel.machine.process import Runner
-from geowheel.native.conda_package import PREFIX_PLACEHOLDER
-from geowheel.native.linker import replace_in_binary
+from geowheel.prefix.linker import replace_in_binary
 from geowheel.systems import repair_tools
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.delocate_repair import (
@@ -29,6 +35,8 @@ from geowheel.systems.delocate_repair import (
 )
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
+from geowheel.wheel.reading import read_wheel
+from geowheel.wheel.writing import write_wheel
 
 from .macos_fixtures import (
     EXTENSION,

@@ -15,15 +15,23 @@ import pefile  # type: ignore[import-untyped]
 import pytest
 
 from geowheel.binary.pe import read_pe, read_pes
-from geowheel.binary.wheel import read_wheel
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.errors import BuildError, GeowheelError, IntegrityError
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
+from geowheel.errors import (
+    BuildError,
+    GeowheelError,
+    IntegrityError,
+)
 from geowheel.machine.process import Result, Runner
-from geowheel.native.conda_package import PREFIX_PLACEHOLDER
-from geowheel.systems.contract import RepairedTree, RepairRequest, Run
+from geowheel.systems.contract import (
+    RepairedTree,
+    RepairRequest,
+    Run,
+)
 from geowheel.systems.delvewheel_repair import bundle_extras, repair
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
+from geowheel.wheel.reading import read_wheel
+from geowheel.wheel.writing import write_wheel
 
 from .windows_fixtures import (
     ANSWER,

@@ -82,7 +82,7 @@ def test_it_holds_the_toolkit_and_its_tables_and_nothing_else(wheel: Path) -> No
         if path.is_file() and path.suffix != ".pyc"
     }
     assert names == wanted
-    assert {"geowheel/py.typed", "geowheel/resources/distros.toml"} <= names
+    assert {"geowheel/py.typed", "geowheel/distro/distros.toml"} <= names
 
 
 def test_it_installs_and_runs(wheel: Path, tmp_path: Path) -> None:

@@ -19,11 +19,15 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from rattler.package_streaming import extract
 
-from geowheel.console import Console
+from geowheel.distro.channel import (
+    RUNTIMES,
+    DistroChannel,
+    make_distro_channel,
+)
+from geowheel.distro.conversion import read_dynamic
 from geowheel.errors import ChannelError
-from geowheel.host.project import this_machine
-from geowheel.native.conversion import read_dynamic
-from geowheel.native.distro import RUNTIMES, DistroChannel, make_distro_channel
+from geowheel.machine.console import Console
+from geowheel.project.project import this_machine
 from geowheel.targets import Platform
 
 pytestmark = [pytest.mark.integration, pytest.mark.distro]
@@ -249,9 +253,9 @@ def test_programs_run_from_the_prefix(prefix: Prefix) -> None:
 
 def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path, channel: DistroChannel) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from geowheel.console import Console\n"
-        "from geowheel.native.distro import make_distro_channel\n"
-        "from geowheel.host.project import this_machine\n"
+        "import os, sys; from pathlib import Path; from geowheel.machine.console import Console\n"
+        "from geowheel.distro.channel import make_distro_channel\n"
+        "from geowheel.project.project import this_machine\n"
         "folder = Path(sys.argv[1])\n"
         "with Console(logs=folder.with_name('logs'), quiet=True).step('channel', '') as step:\n"
         "    platform = this_machine(os.environ).platform\n"

@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from geowheel.console import Console
 from geowheel.digest import sha256_file
+from geowheel.distro.channel import read_distribution
 from geowheel.errors import ChannelError
-from geowheel.native.channels import Mirrors
-from geowheel.native.distro import read_distribution
-from geowheel.native.downloading import AT_ONCE
-from geowheel.native.linker import read_native_manifest
-from geowheel.native.store import Store, Wanted
+from geowheel.locks.channels import Mirrors
+from geowheel.machine.console import Console
+from geowheel.prefix.downloading import AT_ONCE
+from geowheel.prefix.linker import read_native_manifest
+from geowheel.prefix.store import Store, Wanted
 from geowheel.systems import linux
 from geowheel.targets import Platform
 from tests.integration.fixture_channel import (

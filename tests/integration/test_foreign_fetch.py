@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from geowheel import systems
-from geowheel.native.conda_package import PREFIX_PLACEHOLDER
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.targets import Platform, System
 from tests.integration.fixture_channel import (
     GDAL,

@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.console import Console
-from geowheel.lab.cases import PEERS, Offer, select
+from geowheel.lab.cases import (
+    PEERS,
+    Offer,
+    select,
+)
 from geowheel.lab.groups import every_case
 from geowheel.lab.judging import Result, Verdict
 from geowheel.lab.running import Lab, run_cases
+from geowheel.machine.console import Console
 from tests.integration.planted_faults import BESIDE_PEERS, FAULTS, Fault, Site
 from tests.integration.project_copy import PYTHON, TARGET, Built
 

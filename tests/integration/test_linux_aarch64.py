@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from geowheel.binary.elf import Elf, read_elves
-from geowheel.binary.wheel import unpack_wheel
 from geowheel.digest import sha256_file
-from geowheel.host.project import this_machine
 from geowheel.machine import hints
+from geowheel.project.project import this_machine
 from geowheel.targets import Platform
+from geowheel.wheel.reading import unpack_wheel
 from tests.integration.project_copy import Built, ProjectCopy, not_passed
 
 ARM = "linux-aarch64"

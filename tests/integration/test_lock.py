@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import rattler
 
-from geowheel.native.build_lock import read_build_lock
-from geowheel.native.pixi_lock import read_lock, records
+from geowheel.locks.build_lock import read_build_lock
+from geowheel.locks.pixi_lock import read_lock, records
 from geowheel.targets import Platform, Target
 from tests.integration.fixture_channel import (
     GDAL,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import rattler
 
-from geowheel.native.build_lock import read_build_lock
-from geowheel.native.pixi_lock import lock_format
+from geowheel.locks.build_lock import read_build_lock
+from geowheel.locks.pixi_lock import lock_format
 from geowheel.targets import Platform
 from tests.integration.fixture_channel import Sample, Sandbox, stack, write_samples
 from tests.integration.test_lock import add, names, refused

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from geowheel.native.pixi_lock import lock_format
+from geowheel.locks.pixi_lock import lock_format
 from tests.integration.fixture_channel import Sandbox, Server
 
 USER, SECRET = "ada", "s3cret-enough"

@@ -69,7 +69,7 @@ class Plugged:
         self, folder: Path, change: tuple[str, str] = ("", ""), **environ: str
     ) -> dict[str, dict[str, Any]]:
         """The rows of the driver probes, by name; a part of their text may be changed."""
-        text = files("geowheel.resources").joinpath("driver_probes.py").read_text("utf-8")
+        text = files("geowheel.probes").joinpath("driver_probes.py").read_text("utf-8")
         assert change[0] in text
         script, report = folder / "driver_probes.py", folder / "report.json"
         script.write_text(text.replace(*change), encoding="utf-8")

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from geowheel.binary.elf import read_elf
-from geowheel.binary.wheel import read_wheel
-from geowheel.contents.leftovers import KINDS
-from geowheel.host.entry_points import console_scripts
+from geowheel.project.entry_points import console_scripts
+from geowheel.wheel.leftovers import KINDS
+from geowheel.wheel.reading import read_wheel
 from tests.integration.private_hosts import Installed, PrivateHosts
 from tests.integration.project_copy import PYTHON, Built, ProjectCopy
 

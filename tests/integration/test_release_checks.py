@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.console import Console
+from geowheel.machine.console import Console
 from geowheel.release.checks import Expected, findings
+from geowheel.wheel.writing import write_wheel
 from tests.integration.fixture_channel import TAG
 
 LINUX = f"{TAG}-{TAG}-manylinux_2_36_x86_64"

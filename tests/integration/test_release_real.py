@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.machine.python_environments import python_of
+from geowheel.stages.environments import python_of
 from tests.integration.project_copy import PYTHON, ProjectCopy, copy_repository
 from tests.integration.pypi_server import PASSWORD, USER, PypiServer
 
@@ -112,7 +112,7 @@ def test_built_from_a_lock_published_installed_and_probed(
         check=True,
     )  # fmt: skip
     script, report = tmp_path / "probes.py", tmp_path / "report.json"
-    script.write_text(files("geowheel.resources").joinpath("probes.py").read_text())
+    script.write_text(files("geowheel.probes").joinpath("probes.py").read_text())
     asked = {"layout": "toplevel", "package": "osgeo", "version": version}
     subprocess.run([python, "-I", script, json.dumps(asked), report], check=True, cwd=tmp_path)
     probes = json.loads(report.read_text())

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.screen import SILENCE
+from geowheel.machine.screen import SILENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")
 
@@ -28,7 +28,7 @@ ERASE = "\r\x1b[K"
 STEP = """
 import os, sys
 from pathlib import Path
-from geowheel.console import Console
+from geowheel.machine.console import Console
 
 folder = Path(sys.argv[1])
 slow = ["sh", "-c", "until [ -e go ]; do sleep 0.05; done"]

@@ -66,7 +66,7 @@ def test_a_run_with_nothing_to_do_imports_nothing_that_only_acts(built: Built) -
     assert "nothing to do" in again.stderr, again.stderr
     lines = (line for line in again.stderr.splitlines() if line.startswith("import time:"))
     modules = {line.rpartition("|")[2].strip() for line in lines}
-    assert "geowheel.runs" in modules
+    assert "geowheel.pipeline.runs" in modules
     assert {name.partition(".")[0] for name in modules} & ONLY_ACTS == set()
 
 

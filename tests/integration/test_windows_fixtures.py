@@ -10,9 +10,9 @@ import pytest
 from rattler.package_streaming import extract
 
 from geowheel.binary.pe import read_pe, read_pes
-from geowheel.native.conda_package import PREFIX_PLACEHOLDER
-from geowheel.native.linker import PlacedPackage, place
-from geowheel.native.pixi_lock import Package
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
+from geowheel.locks.pixi_lock import Package
+from geowheel.prefix.linker import PlacedPackage, place
 from geowheel.targets import Platform
 
 from .windows_fixtures import (

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.binary.wheel_writing import write_wheel
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.machine.process import Runner
-from geowheel.native.conda_package import PREFIX_PLACEHOLDER
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.delvewheel_repair import repair
 from geowheel.targets import Platform
+from geowheel.wheel.writing import write_wheel
 
 from .fixture_channel import GDAL, Sample, write_samples
 from .zig import zig

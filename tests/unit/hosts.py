@@ -10,19 +10,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from geowheel.console import Console, Step
-from geowheel.context import Context, Tools
-from geowheel.host.places import Layout, Places
-from geowheel.host.project import Machine, Project, open_project
-from geowheel.ledger import RECORD, Ledger, Record, read_record
+from geowheel.locks.build_lock import BuildLock
+from geowheel.locks.channels import Mirrors
+from geowheel.locks.locks import Locks, Source
+from geowheel.locks.pixi_lock import NativeStack, Package
+from geowheel.machine.console import Console, Step
 from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import Result, Runner
-from geowheel.native.build_lock import BuildLock
-from geowheel.native.channels import Mirrors
-from geowheel.native.locks import Locks, Source
-from geowheel.native.pixi_lock import NativeStack, Package
+from geowheel.project.places import Layout, Places
+from geowheel.project.project import (
+    Machine,
+    Project,
+    open_project,
+)
+from geowheel.records.ledger import (
+    RECORD,
+    Ledger,
+    Record,
+    read_record,
+)
+from geowheel.records.stage import Outcome
 from geowheel.stages import find
-from geowheel.stages.contract import Outcome
+from geowheel.stages.context import Context, Tools
 from geowheel.targets import Platform
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"

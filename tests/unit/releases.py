@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from geowheel.digest import digest, sha256_file
-from geowheel.host.project import Project
-from geowheel.ledger import Ledger, Record, read_record
-from geowheel.release.coverage import Row
-from geowheel.release.obstacles import Obstacle, Reason
+from geowheel.project.project import Project
+from geowheel.records.ledger import (
+    Ledger,
+    Record,
+    read_record,
+)
+from geowheel.release.coverage.obstacles import Obstacle, Reason
+from geowheel.release.coverage.table import Row
 
 from .hosts import make_project, make_record, rewrite
 

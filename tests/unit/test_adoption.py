@@ -14,9 +14,9 @@ from geowheel.adoption.facts import read_facts
 from geowheel.adoption.showing import shown
 from geowheel.cli import main
 from geowheel.errors import ConfigError, UsageError
-from geowheel.host.edits import Change, write
-from geowheel.host.places import Layout
-from geowheel.host.pyproject import read_host
+from geowheel.project.edits import Change, write
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import read_host
 
 PYPROJECT = """\
 [build-system]

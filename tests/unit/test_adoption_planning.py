@@ -14,14 +14,23 @@ from hypothesis import strategies as st
 
 from geowheel.adoption import templates
 from geowheel.adoption.detection import find_pythons
-from geowheel.adoption.facts import Facts, Pixi, PixiEnvironment, Wishes
-from geowheel.adoption.planning import Plan, appended, plan
+from geowheel.adoption.facts import (
+    Facts,
+    Pixi,
+    PixiEnvironment,
+    Wishes,
+)
+from geowheel.adoption.planning import (
+    Plan,
+    appended,
+    plan,
+)
 from geowheel.errors import ConfigError, UsageError
-from geowheel.host.config import Config
-from geowheel.host.edits import Change
-from geowheel.host.places import Layout
-from geowheel.host.pyproject import host_from
-from geowheel.native.pixi import OLDEST
+from geowheel.locks.pixi import OLDEST
+from geowheel.project.config import Config
+from geowheel.project.edits import Change
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import host_from
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path("/srv/project")

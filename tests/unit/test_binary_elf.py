@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.elf import Relro, is_elf, read_elf, read_elves
+from geowheel.binary.elf import (
+    Relro,
+    is_elf,
+    read_elf,
+    read_elves,
+)
 from geowheel.errors import IntegrityError
 
 PT_LOAD, PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 0x6474E551, 0x6474E552

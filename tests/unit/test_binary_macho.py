@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.macho import Kind, Signature, is_macho, read_macho, read_machos
+from geowheel.binary.macho import (
+    Kind,
+    Signature,
+    is_macho,
+    read_macho,
+    read_machos,
+)
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.errors import IntegrityError
 

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.binary.pe import is_pe, read_pe, read_pes
+from geowheel.binary.pe import (
+    is_pe,
+    read_pe,
+    read_pes,
+)
 from geowheel.errors import IntegrityError
 
 AMD64, ARM64, I386 = 0x8664, 0xAA64, 0x14C

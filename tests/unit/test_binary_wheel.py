@@ -20,10 +20,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geowheel import __version__
-from geowheel.binary import wheel_writing
-from geowheel.binary.wheel import parse_filename, read_wheel, unpack_wheel, with_platform
-from geowheel.binary.wheel_writing import CHUNK, repack, write_wheel
-from geowheel.errors import BuildError, GeowheelError, IntegrityError
+from geowheel.errors import (
+    BuildError,
+    GeowheelError,
+    IntegrityError,
+)
+from geowheel.wheel import writing as wheel_writing
+from geowheel.wheel.reading import (
+    parse_filename,
+    read_wheel,
+    unpack_wheel,
+    with_platform,
+)
+from geowheel.wheel.writing import (
+    CHUNK,
+    repack,
+    write_wheel,
+)
 
 FILENAME = "Some_Pkg-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"
 INFO = "Some_Pkg-1.0.dist-info"

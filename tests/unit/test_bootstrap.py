@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-SOURCE = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")
+SOURCE = files("geowheel.inside").joinpath("bootstrap.py").read_text(encoding="utf-8")
 USER_FOLDER = b"/home/me/.local/share/proj"
 
 

@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from geowheel.binary.wheel import read_wheel, unpack_wheel
-from geowheel.binary.wheel_writing import write_wheel
 from geowheel.digest import Artefact, read_tree
 from geowheel.errors import BuildError
-from geowheel.host.pyproject import BuildSystem
-from geowheel.ledger import Made
+from geowheel.locks.build_lock import Download
+from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
-from geowheel.native.build_lock import Download
-from geowheel.native.channels import Mirrors
-from geowheel.native.store import Store
+from geowheel.prefix.store import Store
+from geowheel.project.pyproject import BuildSystem
+from geowheel.records.ledger import Made
+from geowheel.records.stage import Outcome
 from geowheel.stages.build import run
-from geowheel.stages.contract import Outcome
 from geowheel.stages.inputs import BuildInputs, RawWheelInputs
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform
+from geowheel.wheel.reading import read_wheel, unpack_wheel
+from geowheel.wheel.writing import write_wheel
 
 from .hosts import make_interpreter, make_places, make_step, result
 

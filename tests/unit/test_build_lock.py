@@ -14,12 +14,10 @@ from packaging.markers import Marker
 from packaging.pylock import Pylock
 from packaging.tags import Tag, parse_tag
 
-from geowheel.console import Console
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
-from geowheel.machine.process import Result
-from geowheel.native import build_lock
-from geowheel.native.build_lock import (
+from geowheel.locks import build_lock
+from geowheel.locks.build_lock import (
     BuildLock,
     Requirements,
     marker_environment,
@@ -27,6 +25,8 @@ from geowheel.native.build_lock import (
     solve_build_lock,
     target_tags,
 )
+from geowheel.machine.console import Console
+from geowheel.machine.process import Result
 from geowheel.targets import Platform, Target
 
 LINUX = Target(python="3.12", platform=Platform.LINUX_64)

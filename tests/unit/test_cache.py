@@ -11,14 +11,19 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from geowheel import cache as module
-from geowheel.cache import Kind, prune, read_items, show
 from geowheel.cli import main
-from geowheel.console import Console
 from geowheel.digest import sha256_bytes
+from geowheel.locks.channels import Mirrors
+from geowheel.machine import cache as module
+from geowheel.machine.cache import (
+    Kind,
+    prune,
+    read_items,
+    show,
+)
+from geowheel.machine.console import Console
 from geowheel.machine.shared import DAY, touch
-from geowheel.native.channels import Mirrors
-from geowheel.native.store import Store, Wanted
+from geowheel.prefix.store import Store, Wanted
 
 from .hosts import make_console, make_step
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.errors import ChannelError, ConfigError, UsageError
-from geowheel.native.channels import (
+from geowheel.errors import (
+    ChannelError,
+    ConfigError,
+    UsageError,
+)
+from geowheel.locks.channels import (
     Mirrors,
     configured_channels,
     folder_channel,

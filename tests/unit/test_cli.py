@@ -15,12 +15,16 @@ import pytest
 
 from geowheel import errors
 from geowheel.cli import entry, main
-from geowheel.console import Console
-from geowheel.errors import BuildError, Fault, GeowheelError
+from geowheel.errors import (
+    BuildError,
+    Fault,
+    GeowheelError,
+)
 from geowheel.lab.cases import Choice
-from geowheel.ledger import Ledger
+from geowheel.machine.console import Console
 from geowheel.machine.interpreters import Interpreter
-from geowheel.runs import Request
+from geowheel.pipeline.runs import Request
+from geowheel.records.ledger import Ledger
 from geowheel.stages import STAGES, WHEEL
 from geowheel.targets import Platform
 
@@ -38,8 +42,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host on a Linux machine, without any of geowheel's variables."""
     for name in ("GEOWHEEL_CACHE", "GEOWHEEL_CHANNEL", "WHEEL_SIZE_BUDGET_MB"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("geowheel.host.project.python_platform.system", lambda: "Linux")
-    monkeypatch.setattr("geowheel.host.project.python_platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("geowheel.project.project.python_platform.system", lambda: "Linux")
+    monkeypatch.setattr("geowheel.project.project.python_platform.machine", lambda: "x86_64")
     return write_host(tmp_path / "root")
 
 
@@ -59,8 +63,8 @@ def request_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
         assert main([*arguments, "--root", str(root)]) == 0
         return seen.pop()
 
-    monkeypatch.setattr("geowheel.runs.run", run)
-    monkeypatch.setattr("geowheel.runs.show_plan", run)
+    monkeypatch.setattr("geowheel.pipeline.runs.run", run)
+    monkeypatch.setattr("geowheel.pipeline.runs.show_plan", run)
     yield call
     assert not seen
 
@@ -73,7 +77,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def run(*_: object) -> dict[str, Any]:
         raise error
 
-    monkeypatch.setattr("geowheel.runs.run", run)
+    monkeypatch.setattr("geowheel.pipeline.runs.run", run)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -175,7 +179,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly_with_141(
         return {"plan": []}
 
     ended: list[int] = []
-    monkeypatch.setattr("geowheel.runs.show_plan", show_plan)
+    monkeypatch.setattr("geowheel.pipeline.runs.show_plan", show_plan)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(os, "_exit", ended.append)
     monkeypatch.chdir(root)
@@ -214,7 +218,7 @@ def test_with_json_nothing_of_a_result_is_shown_for_people(
 def test_json_of_a_success_is_the_summary_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("geowheel.runs.run", lambda *_: {"targets": [1]})
+    monkeypatch.setattr("geowheel.pipeline.runs.run", lambda *_: {"targets": [1]})
     assert main(["wheel", "--root", str(root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"targets": [1]}
 
@@ -409,7 +413,7 @@ def test_other_commands_get_the_project(root: Path, monkeypatch: pytest.MonkeyPa
         seen.extend([project.root, everything, isinstance(console, Console)])
         return {}
 
-    monkeypatch.setattr("geowheel.housekeeping.clean", clean)
+    monkeypatch.setattr("geowheel.cli.housekeeping.clean", clean)
     assert main(["clean", "--root", str(root), "--all"]) == 0
     assert seen == [root, True, True]
 

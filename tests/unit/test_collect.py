@@ -13,21 +13,36 @@ from typing import Any
 import pytest
 
 from geowheel.cli import main
-from geowheel.context import Tools
-from geowheel.digest import digest, sha256_bytes, toolkit_digest
-from geowheel.errors import BuildError, GeowheelError, IntegrityError, LockError, UsageError
-from geowheel.host.project import Project
-from geowheel.housekeeping import clean, status
-from geowheel.ledger import RECORD, Ledger, Record, read_record
-from geowheel.native.locks import Locks
-from geowheel.pipeline import SOURCES_COMPONENT, Planned
-from geowheel.release import collect as collecting
-from geowheel.release import exports
-from geowheel.release.collect import collect
-from geowheel.release.exports import COLLECTED, export
-from geowheel.runs import Request
+from geowheel.cli.housekeeping import clean, status
+from geowheel.digest import (
+    digest,
+    sha256_bytes,
+    toolkit_digest,
+)
+from geowheel.errors import (
+    BuildError,
+    GeowheelError,
+    IntegrityError,
+    LockError,
+    UsageError,
+)
+from geowheel.locks.locks import Locks
+from geowheel.pipeline.loop import SOURCES_COMPONENT, Planned
+from geowheel.pipeline.runs import Request
+from geowheel.project.project import Project
+from geowheel.records.ledger import (
+    RECORD,
+    Ledger,
+    Record,
+    read_record,
+)
+from geowheel.records.stage import Outcome
+from geowheel.release.handover import collect as collecting
+from geowheel.release.handover import exports
+from geowheel.release.handover.collect import collect
+from geowheel.release.handover.exports import COLLECTED, export
 from geowheel.stages import find
-from geowheel.stages.contract import Outcome
+from geowheel.stages.context import Tools
 from geowheel.targets import Platform
 
 from .hosts import NO_TOOLS, RUNNING, make_console, make_locks, make_project, rewrite

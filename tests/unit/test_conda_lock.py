@@ -6,8 +6,8 @@ import pytest
 from rattler import MatchSpec
 
 from geowheel.errors import LockError, MachineError
-from geowheel.native import conda_lock
-from geowheel.native.conda_lock import (
+from geowheel.locks import conda_lock
+from geowheel.locks.conda_lock import (
     content,
     dependencies,
     difference,
@@ -17,8 +17,8 @@ from geowheel.native.conda_lock import (
     stale,
     written_hashes,
 )
-from geowheel.native.manifest import Manifest, find_manifest
-from geowheel.native.pixi_lock import read_lock, records
+from geowheel.locks.pixi_lock import read_lock, records
+from geowheel.project.manifest import Manifest, find_manifest
 from geowheel.targets import Platform
 
 PIXI = """[workspace]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from geowheel.native.conda_package import (
+from geowheel.distro.conda_package import (
     EPOCH,
     PREFIX_PLACEHOLDER,
     Licence,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import ConfigError
-from geowheel.host.config import Config, Fallback
-from geowheel.host.pyproject import read_host
+from geowheel.project.config import Config, Fallback
+from geowheel.project.pyproject import read_host
 
 MINIMAL = """
 [project]

@@ -10,9 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geowheel.console import Console, megabytes, seconds
 from geowheel.errors import BuildError
-from geowheel.spelling import Spelling
+from geowheel.machine.console import (
+    Console,
+    megabytes,
+    seconds,
+)
+from geowheel.machine.spelling import Spelling
 
 from .hosts import make_console
 
@@ -207,7 +211,7 @@ def test_work_side_by_side_comes_back_in_the_order_of_the_items(
 def test_the_first_error_side_by_side_stops_the_rest(
     console: Console, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr("geowheel.console.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("geowheel.machine.console.os.cpu_count", lambda: 1)
     begun: list[int] = []
     last = threading.Event()
 

@@ -18,9 +18,16 @@ from packaging.version import Version
 
 from geowheel.cli import main
 from geowheel.errors import UsageError
-from geowheel.release.coverage import Row, coverage, names_of, plain, show, summary
-from geowheel.release.obstacles import Obstacle
-from geowheel.release.user_systems import (
+from geowheel.release.coverage.obstacles import Obstacle
+from geowheel.release.coverage.table import (
+    Row,
+    coverage,
+    names_of,
+    plain,
+    show,
+    summary,
+)
+from geowheel.release.coverage.user_systems import (
     Base,
     Family,
     Interpreter,
@@ -32,7 +39,11 @@ from geowheel.release.user_systems import (
     platforms,
     tags,
 )
-from geowheel.release.wheel_names import needs, parse_names, pick
+from geowheel.release.coverage.wheel_names import (
+    needs,
+    parse_names,
+    pick,
+)
 
 from .hosts import make_console, make_project
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.credentials import login, redact, refused
-from geowheel.native.pixi import _unwrapped
+from geowheel.locks.pixi import _unwrapped
+from geowheel.machine.credentials import (
+    login,
+    redact,
+    refused,
+)
 
 from .hosts import make_console
 

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from geowheel import context as context_module
-from geowheel.context import Tools, find_tools
+from geowheel.distro import emulated as emulated_module
+from geowheel.distro.debian import Distribution
+from geowheel.distro.emulated import Emulated
 from geowheel.errors import MachineError
-from geowheel.host.config import Bindings
-from geowheel.host.project import Project
 from geowheel.machine.interpreters import Interpreter, check_platform
-from geowheel.native import emulated as emulated_module
-from geowheel.native.debian import Distribution
-from geowheel.native.emulated import Emulated
-from geowheel.systems import compilers, linux, repair_tools
+from geowheel.project.config import Bindings
+from geowheel.project.project import Project
+from geowheel.stages import context as context_module
+from geowheel.stages.context import Tools, find_tools
+from geowheel.systems import (
+    compilers,
+    linux,
+    repair_tools,
+)
 from geowheel.targets import Platform, Target
 
 from .hosts import make_console, make_context, make_interpreter, make_project

@@ -15,14 +15,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.contents.description import describe
-from geowheel.contents.licenses import COPYLEFT, LicenseGate, refused_in, with_license_files
+from geowheel.contents.licenses import (
+    COPYLEFT,
+    LicenseGate,
+    refused_in,
+    with_license_files,
+)
 from geowheel.contents.origins import Origin, Origins
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
-from geowheel.host.places import Places
-from geowheel.native.build_lock import Download
-from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
-from geowheel.native.pixi_lock import Package, native_stack, read_lock, records
+from geowheel.locks.build_lock import Download
+from geowheel.locks.pixi_lock import (
+    Package,
+    native_stack,
+    read_lock,
+    records,
+)
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled, RepairedTree
 from geowheel.targets import Platform
 

@@ -10,9 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rattler import PackageName, Version
 
-from geowheel.errors import ChannelError, MachineError
-from geowheel.native.conda_package import PREFIX_PLACEHOLDER
-from geowheel.native.conversion import (
+from geowheel.distro.channel import (
+    STATE,
+    Entry,
+    State,
+    architecture_of,
+    entry_name,
+    library_of,
+    read_state,
+    write_state,
+)
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
+from geowheel.distro.conversion import (
     Layout,
     built_in_formats,
     certificate_bundle,
@@ -20,7 +29,7 @@ from geowheel.native.conversion import (
     rewrite_prefix,
     rpath_for,
 )
-from geowheel.native.debian import (
+from geowheel.distro.debian import (
     Deb,
     Distribution,
     Relation,
@@ -38,16 +47,7 @@ from geowheel.native.debian import (
     sanitised,
     split_version,
 )
-from geowheel.native.distro import (
-    STATE,
-    Entry,
-    State,
-    architecture_of,
-    entry_name,
-    library_of,
-    read_state,
-    write_state,
-)
+from geowheel.errors import ChannelError, MachineError
 from geowheel.targets import Platform
 
 TABLE = load_table()

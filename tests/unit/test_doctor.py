@@ -16,11 +16,15 @@ from typing import Any, NoReturn
 import pytest
 from packaging.pylock import Pylock
 
-from geowheel import doctor as module
-from geowheel.doctor import doctor
-from geowheel.errors import ConfigError, LockError, MachineError
-from geowheel.host.project import Machine, Project
-from geowheel.native.build_lock import BuildLock
+from geowheel.cli import doctor as module
+from geowheel.cli.doctor import doctor
+from geowheel.errors import (
+    ConfigError,
+    LockError,
+    MachineError,
+)
+from geowheel.locks.build_lock import BuildLock
+from geowheel.project.project import Machine, Project
 
 from .hosts import RUNNING, make_console, make_interpreter, make_locks, make_project, write_host
 
@@ -65,7 +69,7 @@ def uv_says(monkeypatch: pytest.MonkeyPatch, error: str = "") -> None:
     def run(*_: object, **__: object) -> SimpleNamespace:
         return SimpleNamespace(returncode=1 if error else 0, stderr=error)
 
-    monkeypatch.setattr("geowheel.console.Step.run", run)
+    monkeypatch.setattr("geowheel.machine.console.Step.run", run)
 
 
 def look(root: Path, *, code: int = 0, **more: Any) -> Checks:

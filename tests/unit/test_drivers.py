@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from geowheel.host.pyproject import read_host
-from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
-from geowheel.payload.drivers import (
+from geowheel.contents.drivers import (
     Driver,
     Offer,
     not_in_wheel,
@@ -22,8 +20,20 @@ from geowheel.payload.drivers import (
     plugin_packages,
     words,
 )
-from geowheel.resources import driver_probes
-from geowheel.resources.driver_probes import COMMON, Problem, Raster, Report, Vector
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.probes import driver_probes
+from geowheel.probes.driver_probes import (
+    COMMON,
+    Problem,
+    Raster,
+    Report,
+    Vector,
+)
+from geowheel.project.pyproject import read_host
 
 from .hosts import make_package
 

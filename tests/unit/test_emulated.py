@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from geowheel.errors import MachineError
-from geowheel.machine import hints
-from geowheel.native.debian import Distribution, load_table
-from geowheel.native.emulated import (
+from geowheel.distro.debian import Distribution, load_table
+from geowheel.distro.emulated import (
     EMULATE,
     Emulated,
     arrange,
@@ -22,6 +20,8 @@ from geowheel.native.emulated import (
     refuse_other_pythons,
     wrap_programs,
 )
+from geowheel.errors import MachineError
+from geowheel.machine import hints
 from geowheel.targets import Platform, is_emulated
 
 from .hosts import make_interpreter

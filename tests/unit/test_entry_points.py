@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.errors import BuildError
-from geowheel.host.entry_points import console_scripts, merged
+from geowheel.project.entry_points import console_scripts, merged
 
 OURS = {"ogr2ogr": "p:ogr2ogr", "gdalinfo": "p:gdalinfo"}
 NAME = st.from_regex(r"[A-Za-z0-9_][\w.-]{0,8}", fullmatch=True).filter(str.isascii)

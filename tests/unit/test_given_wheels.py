@@ -12,10 +12,10 @@ import pytest
 from geowheel.cli import main
 from geowheel.digest import Artefact, sha256_file
 from geowheel.errors import IntegrityError, UsageError
-from geowheel.given_wheels import find_given, record_of
-from geowheel.host.project import Project
-from geowheel.ledger import Ledger
-from geowheel.runs import Request
+from geowheel.pipeline.given_wheels import find_given, record_of
+from geowheel.pipeline.runs import Request
+from geowheel.project.project import Project
+from geowheel.records.ledger import Ledger
 from geowheel.stages import needed
 from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform, Target
@@ -154,9 +154,9 @@ def ask(project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> R
         seen.append(request)
         return {}
 
-    monkeypatch.setattr("geowheel.runs.run", run)
-    monkeypatch.setattr("geowheel.host.project.python_platform.system", lambda: "Linux")
-    monkeypatch.setattr("geowheel.host.project.python_platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("geowheel.pipeline.runs.run", run)
+    monkeypatch.setattr("geowheel.project.project.python_platform.system", lambda: "Linux")
+    monkeypatch.setattr("geowheel.project.project.python_platform.machine", lambda: "x86_64")
     assert main([*arguments, "--root", str(project.root)]) == 0
     return seen[0]
 

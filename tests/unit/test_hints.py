@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from geowheel.machine import hints
-from geowheel.machine.hints import Machine, Manager, Need
+from geowheel.machine.hints import (
+    Machine,
+    Manager,
+    Need,
+)
 
 DEBIAN = """\
 PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.digest import digest, read_tree
-from geowheel.host import files as host_files
+from geowheel.project import files as host_files
 
 from .hosts import NO_TOOLS
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.console import Console
+from geowheel.cli.housekeeping import clean, status
 from geowheel.digest import sha256_bytes
-from geowheel.host.project import Project
-from geowheel.housekeeping import clean, status
-from geowheel.ledger import Ledger
+from geowheel.machine.console import Console
+from geowheel.project.project import Project
+from geowheel.records.ledger import Ledger
 from geowheel.stages import STAGES
 
 from .hosts import PYTHONS, make_console, make_project, make_record

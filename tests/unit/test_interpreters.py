@@ -11,7 +11,12 @@ import pytest
 
 from geowheel.errors import MachineError, UsageError
 from geowheel.machine import hints, interpreters
-from geowheel.machine.interpreters import Interpreter, find_interpreter, parse_answer, places
+from geowheel.machine.interpreters import (
+    Interpreter,
+    find_interpreter,
+    parse_answer,
+    places,
+)
 
 FINE = Interpreter(
     executable=Path("/opt/python/bin/python3.12"),

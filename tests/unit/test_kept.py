@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.console import Console
+from geowheel.cli.housekeeping import clean
 from geowheel.errors import BuildError, GeowheelError
-from geowheel.housekeeping import clean
-from geowheel.kept import ELSEWHERE, ENTER, WORK, Command, Kept, remove_kept
-from geowheel.ledger import Entry, Ledger
+from geowheel.machine.console import Console
+from geowheel.machine.kept import (
+    ELSEWHERE,
+    ENTER,
+    WORK,
+    Command,
+    Kept,
+    remove_kept,
+)
+from geowheel.records.ledger import Entry, Ledger
 from geowheel.stages import find
 
 from .hosts import make_console, make_project

@@ -16,18 +16,44 @@ from hypothesis import strategies as st
 
 from geowheel.digest import Artefact
 from geowheel.errors import UsageError
-from geowheel.host.places import Layout
 from geowheel.lab import running
-from geowheel.lab.cases import PEERS, Case, Choice, Judge, Offer, select
-from geowheel.lab.coexistence import RANDOM_ORDERS, SHORTEST, orders
-from geowheel.lab.groups import NO_BUBBLEWRAP, NO_OSGEO, NO_SERVER, every_case
-from geowheel.lab.judging import Crash, End, Result, Verdict, judge
+from geowheel.lab.cases import (
+    PEERS,
+    Case,
+    Choice,
+    Judge,
+    Offer,
+    select,
+)
+from geowheel.lab.coexistence import (
+    RANDOM_ORDERS,
+    SHORTEST,
+    orders,
+)
+from geowheel.lab.groups import (
+    NO_BUBBLEWRAP,
+    NO_OSGEO,
+    NO_SERVER,
+    every_case,
+)
+from geowheel.lab.judging import (
+    Crash,
+    End,
+    Result,
+    Verdict,
+    judge,
+)
 from geowheel.lab.running import Lab, run_cases
-from geowheel.lab.scripts import damage, libraries, slim
-from geowheel.ledger import Made
+from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result as Ended
-from geowheel.native.channels import Mirrors
-from geowheel.native.store import Store
+from geowheel.prefix.store import Store
+from geowheel.probes.lab import (
+    damage,
+    libraries,
+    slim,
+)
+from geowheel.project.places import Layout
+from geowheel.records.ledger import Made
 from geowheel.stages import inputs
 from geowheel.stages import lab as stage
 from geowheel.targets import Platform
@@ -35,7 +61,7 @@ from geowheel.targets import Platform
 from .hosts import make_interpreter, make_step
 
 EVERYTHING = Offer(other_gdal="/prefix/lib", seed=7)
-SCRIPTS = files("geowheel.lab").joinpath("scripts")
+SCRIPTS = files("geowheel.probes").joinpath("lab")
 
 
 # ---------------------------------------------------------------------------- which cases

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.contents.leaks import (
+from geowheel.errors import BuildError
+from geowheel.wheel.leaks import (
     Found,
     check_leaks,
     in_words,
@@ -18,7 +19,6 @@ from geowheel.contents.leaks import (
     overridden_by,
     prefix_strings,
 )
-from geowheel.errors import BuildError
 
 PREFIX = "/usr/lib/native-prefix"
 CHECKOUT = machine_paths([Path("/home/me/work/checkout")])

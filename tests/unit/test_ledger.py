@@ -17,11 +17,21 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geowheel.console import Console
-from geowheel.digest import Tree, digest, read_tree, sha256_bytes
-from geowheel.ledger import RECORD, Entry, Ledger, Record, read_record
-from geowheel.stages import Stage
-from geowheel.stages.contract import Outcome
+from geowheel.digest import (
+    Tree,
+    digest,
+    read_tree,
+    sha256_bytes,
+)
+from geowheel.machine.console import Console
+from geowheel.records.ledger import (
+    RECORD,
+    Entry,
+    Ledger,
+    Record,
+    read_record,
+)
+from geowheel.records.stage import Outcome, Stage
 
 from .hosts import make_console, rewrite
 
@@ -324,7 +334,7 @@ def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
 
     entry = entry_of(ledger, a="1")
     run()
-    monkeypatch.setattr("geowheel.ledger.shutil.rmtree", kill)
+    monkeypatch.setattr("geowheel.records.ledger.shutil.rmtree", kill)
     with pytest.raises(KeyboardInterrupt):
         run()
     assert entry.stale() is not None or (entry.folder / "library.so").is_file()
@@ -369,7 +379,7 @@ def test_two_records_of_one_second_have_an_order(
         return datetime.datetime(2026, 1, 1, 0, 0, 0, next(ticks), zone)
 
     clock = SimpleNamespace(datetime=SimpleNamespace(now=now), UTC=datetime.UTC)
-    monkeypatch.setattr("geowheel.ledger.datetime", clock)
+    monkeypatch.setattr("geowheel.records.ledger.datetime", clock)
     first, second = (make(entry_of(ledger, a=a), console) for a in "12")
     assert first.created < second.created
 

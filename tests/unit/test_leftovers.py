@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.binary.elf import Elf, Relro
-from geowheel.contents.leftovers import check_leftovers
 from geowheel.errors import BuildError
+from geowheel.wheel.leftovers import check_leftovers
 
 
 def elf(*, symbols: bool = False, debug: bool = False) -> Elf:

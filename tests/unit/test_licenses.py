@@ -17,9 +17,13 @@ from geowheel.contents.licenses import (
     read_restricted,
     unaccepted,
 )
-from geowheel.contents.ways import Way, brought_by, find_ways
+from geowheel.contents.ways import (
+    Way,
+    brought_by,
+    find_ways,
+)
 from geowheel.errors import BuildError
-from geowheel.native.pixi_lock import Package
+from geowheel.locks.pixi_lock import Package
 from geowheel.systems.contract import Bundled, RepairedTree
 
 from .hosts import make_package, make_step

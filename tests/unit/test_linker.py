@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from geowheel.digest import sha256_bytes
 from geowheel.errors import IntegrityError
-from geowheel.native.linker import (
+from geowheel.locks.pixi_lock import Package
+from geowheel.prefix.linker import (
     NativeManifest,
     PlacedFile,
     PlacedPackage,
@@ -24,7 +25,6 @@ from geowheel.native.linker import (
     read_native_manifest,
     replace_in_text,
 )
-from geowheel.native.pixi_lock import Package
 from geowheel.targets import Platform
 
 PLACEHOLDER = "/opt/placehold_placehold_placehold"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from geowheel import locking as module
-from geowheel.native.build_lock import FILE_NAME
+from geowheel.locks import locking as module
+from geowheel.locks.build_lock import FILE_NAME
 
 from .hosts import make_project
 

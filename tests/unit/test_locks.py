@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.host.project import Project
-from geowheel.native import locks as module
-from geowheel.native import pixi_lock
-from geowheel.native.locks import committed_stack
-from geowheel.native.pixi_lock import NativeStack, write_packages
+from geowheel.locks import locks as module
+from geowheel.locks import pixi_lock
+from geowheel.locks.locks import committed_stack
+from geowheel.locks.pixi_lock import NativeStack, write_packages
+from geowheel.project.project import Project
 from geowheel.targets import Platform
 
 from .hosts import make_package, make_project

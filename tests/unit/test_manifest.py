@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import ConfigError
-from geowheel.native.manifest import Manifest, find_manifest
+from geowheel.project.manifest import Manifest, find_manifest
 from geowheel.targets import Platform
 
 PIXI = """

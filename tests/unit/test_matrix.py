@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from geowheel import matrix as module
+from geowheel.cli import matrix as module
+from geowheel.cli.matrix import (
+    Row,
+    Way,
+    look,
+)
+from geowheel.distro import emulated
 from geowheel.errors import MachineError
-from geowheel.host.project import Project
-from geowheel.matrix import Row, Way, look
-from geowheel.native import emulated
+from geowheel.project.project import Project
 from geowheel.systems import linux, macos
 from geowheel.targets import Platform, Target
 

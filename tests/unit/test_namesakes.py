@@ -10,10 +10,18 @@ import pytest
 
 from geowheel.cli import main
 from geowheel.errors import ConfigError
-from geowheel.host.namesakes import refuse_namesakes
-from geowheel.host.project import Machine, Project, open_project
-from geowheel.ledger import Ledger
-from geowheel.runs import Request, run, show_plan
+from geowheel.pipeline.namesakes import refuse_namesakes
+from geowheel.pipeline.runs import (
+    Request,
+    run,
+    show_plan,
+)
+from geowheel.project.project import (
+    Machine,
+    Project,
+    open_project,
+)
+from geowheel.records.ledger import Ledger
 from geowheel.targets import Platform
 
 from .hosts import NO_TOOLS, RUNNING, make_console, make_record, write_host
@@ -131,8 +139,8 @@ def test_a_run_and_a_plan_do_nothing_then(tmp_path: Path) -> None:
 def test_the_command_ends_with_3(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geowheel.host.project.python_platform.system", lambda: "Linux")
-    monkeypatch.setattr("geowheel.host.project.python_platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("geowheel.project.project.python_platform.system", lambda: "Linux")
+    monkeypatch.setattr("geowheel.project.project.python_platform.machine", lambda: "x86_64")
     build(host(tmp_path, "one"))
     host(tmp_path, "two")
     assert main(["plan", "--root", str(tmp_path), "--host", "two"]) == 3

@@ -12,7 +12,7 @@ from geowheel.cli import main
 from geowheel.cli.arguments import parser as make_parser
 from geowheel.command_table import COMMANDS
 from geowheel.errors import UsageError
-from geowheel.spelling import STANDALONE
+from geowheel.machine.spelling import STANDALONE
 
 from .hosts import write_host
 

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from geowheel.binary.closure import closure_faults
 from geowheel.binary.pe import Pe
-from geowheel.binary.pe_loading import PeLoader, delayed_faults, load_order, original_name
+from geowheel.binary.pe_loading import (
+    PeLoader,
+    delayed_faults,
+    load_order,
+    original_name,
+)
 
 LIBS = "GDAL.libs"
 PLUGINS = "osgeo/_plugins"

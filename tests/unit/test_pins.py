@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import ConfigError
-from geowheel.release.pins import Action, parse_pins, pins_of
+from geowheel.release.pins import (
+    Action,
+    parse_pins,
+    pins_of,
+)
 from geowheel.targets import Platform
 
 from .hosts import make_project
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "src" / "geowheel" / "resources" / "pins.toml"
+SHIPPED = ROOT / "src" / "geowheel" / "release" / "pins.toml"
 GOOD = """\
 [tools.pixi]
 version = "1.0"

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
-from geowheel.console import Console, Step
-from geowheel.context import Context
 from geowheel.errors import BuildError, MachineError
-from geowheel.ledger import Ledger, Record
-from geowheel.pipeline import Finished, Planned, bring_up_to_date, plan, subject_of
-from geowheel.stages import Scope, Stage
-from geowheel.stages.contract import Inputs, Outcome, StageModule, ambient
+from geowheel.machine.console import Console, Step
+from geowheel.pipeline.loop import (
+    Finished,
+    Planned,
+    bring_up_to_date,
+    plan,
+    subject_of,
+)
+from geowheel.records.ledger import Ledger, Record
+from geowheel.records.stage import Outcome, Scope, Stage
+from geowheel.stages.context import Context
+from geowheel.stages.contract import Inputs, StageModule, ambient
 
 from .hosts import make_console, make_context, make_project
 
@@ -117,7 +123,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         return toys[stage.name]
 
     monkeypatch.setattr("geowheel.stages.STAGES", TABLE)
-    monkeypatch.setattr("geowheel.pipeline.load", load)
+    monkeypatch.setattr("geowheel.pipeline.loop.load", load)
     project = make_project(tmp_path)
     return World(
         toys=toys,
@@ -275,7 +281,7 @@ def test_a_toolkit_that_changed_makes_everything_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run("modules")
-    monkeypatch.setattr("geowheel.pipeline.toolkit_digest", lambda: "changed")
+    monkeypatch.setattr("geowheel.pipeline.loop.toolkit_digest", lambda: "changed")
     assert world.plan("modules")[0].why == "changed: geowheel's own sources"
     assert world.ran("modules") == ["stack", "modules"]
 
@@ -285,9 +291,9 @@ def test_the_versions_of_tools_are_part_of_the_key(
 ) -> None:
     table = (Stage(name="stack", summary="", scope=Scope.PLATFORM, tools=("pytest",)),)
     monkeypatch.setattr("geowheel.stages.STAGES", table)
-    monkeypatch.setattr("geowheel.pipeline.version", lambda _: "1")
+    monkeypatch.setattr("geowheel.pipeline.loop.version", lambda _: "1")
     world.run("stack")
-    monkeypatch.setattr("geowheel.pipeline.version", lambda _: "2")
+    monkeypatch.setattr("geowheel.pipeline.loop.version", lambda _: "2")
     assert [item.why for item in world.plan("stack")] == ["changed: tools"]
 
 

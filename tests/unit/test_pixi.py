@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from geowheel.native.pixi import can_unpack
+from geowheel.locks.pixi import can_unpack
 from geowheel.targets import Platform
 
 

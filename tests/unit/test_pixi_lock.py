@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import LockError
-from geowheel.locking import difference
-from geowheel.native.manifest import EnvironmentSpec, Spec
-from geowheel.native.pixi_lock import (
+from geowheel.locks.locking import difference
+from geowheel.locks.pixi_lock import (
     NativeStack,
     Package,
     Solved,
@@ -21,6 +20,7 @@ from geowheel.native.pixi_lock import (
     write_lock,
     write_packages,
 )
+from geowheel.project.manifest import EnvironmentSpec, Spec
 from geowheel.targets import Platform
 
 PLUGINS = ("libgdal-netcdf", "libgdal-hdf4", "libgdal-hdf5")

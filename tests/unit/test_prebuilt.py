@@ -9,11 +9,16 @@ import pytest
 from rattler import BuildString, PackageRecord, RepoDataRecord
 
 from geowheel.errors import LockError, UsageError
-from geowheel.host.config import Bindings
-from geowheel.host.project import wants_prebuilt
-from geowheel.native.locks import Locks
-from geowheel.native.pixi_lock import NativeStack, Solved, package_of, write_lock
-from geowheel.native.prebuilt import environment_of, prebuilt_at_hand
+from geowheel.locks.locks import Locks
+from geowheel.locks.pixi_lock import (
+    NativeStack,
+    Solved,
+    package_of,
+    write_lock,
+)
+from geowheel.locks.prebuilt import environment_of, prebuilt_at_hand
+from geowheel.project.config import Bindings
+from geowheel.project.project import wants_prebuilt
 from geowheel.targets import Platform, Target
 
 from .hosts import make_locks, make_project

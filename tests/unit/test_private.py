@@ -15,7 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.errors import BuildError
-from geowheel.payload.private import make_private, rewritten, verify
+from geowheel.wheel.private import (
+    make_private,
+    rewritten,
+    verify,
+)
 
 INIT = PurePosixPath("osgeo/__init__.py")
 MODULE = PurePosixPath("osgeo/gdal.py")

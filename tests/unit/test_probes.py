@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import pytest
 
-from geowheel.resources import probes
+from geowheel.probes import probes
 
 SEMI_MAJOR = 6378137.0
 FLATTENING = 1 / 298.257223563
@@ -91,5 +91,6 @@ def test_the_promised_probes_are_there() -> None:
 
 @pytest.mark.parametrize("name", ["probes.py", "driver_probes.py", "bootstrap.py"])
 def test_what_runs_in_a_users_interpreter_is_old_syntax(name: str) -> None:
-    source = files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")
+    folder = "inside" if name == "bootstrap.py" else "probes"
+    source = files(f"geowheel.{folder}").joinpath(name).read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 9))

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from geowheel.payload.programs import chosen, scripts_of
+from geowheel.contents.programs import chosen, scripts_of
 
-SOURCE = files("geowheel.resources").joinpath("programs.py").read_text(encoding="utf-8")
-BOOTSTRAP = files("geowheel.resources").joinpath("bootstrap.py").read_text(encoding="utf-8")
+SOURCE = files("geowheel.inside").joinpath("programs.py").read_text(encoding="utf-8")
+BOOTSTRAP = files("geowheel.inside").joinpath("bootstrap.py").read_text(encoding="utf-8")
 OF_OTHERS = {
     "PROJ_DATA": "/nonexistent", "PROJ_LIB": "/nonexistent", "GDAL_DATA": "/nonexistent",
     "GDAL_DRIVER_PATH": "/nonexistent", "HOME": "/home/me",

@@ -6,16 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.errors import ConfigError, MachineError, UsageError
-from geowheel.host.project import Machine, open_project, this_machine
-from geowheel.targets import Platform, System, Target, parse_platform
+from geowheel.errors import (
+    ConfigError,
+    MachineError,
+    UsageError,
+)
+from geowheel.project.project import (
+    Machine,
+    open_project,
+    this_machine,
+)
+from geowheel.targets import (
+    Platform,
+    System,
+    Target,
+    parse_platform,
+)
 
 from .hosts import PYTHONS, RUNNING, make_project, write_host
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, system: str, machine: str) -> None:
-    monkeypatch.setattr("geowheel.host.project.python_platform.system", lambda: system)
-    monkeypatch.setattr("geowheel.host.project.python_platform.machine", lambda: machine)
+    monkeypatch.setattr("geowheel.project.project.python_platform.system", lambda: system)
+    monkeypatch.setattr("geowheel.project.project.python_platform.machine", lambda: machine)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import BuildError, UsageError
-from geowheel.host.project import Project
-from geowheel.raw_wheels import request_for
+from geowheel.pipeline.raw_wheels import request_for
+from geowheel.project.project import Project
 from geowheel.targets import Platform
 
 from .hosts import RUNNING, make_project

@@ -14,12 +14,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geowheel.contents.drivers import Driver, Offer
 from geowheel.contents.licenses import Restricted
-from geowheel.payload.drivers import Driver, Offer
-from geowheel.release.coverage import Row
-from geowheel.release.inside import Component, Cost, File, Inside, Part
-from geowheel.release.obstacles import Obstacle, Reason
-from geowheel.release.report.markup import Markup, inline_json, join, tag
+from geowheel.release.coverage.obstacles import Obstacle, Reason
+from geowheel.release.coverage.table import Row
+from geowheel.release.report.inside import (
+    Component,
+    Cost,
+    File,
+    Inside,
+    Part,
+)
+from geowheel.release.report.markup import (
+    Markup,
+    inline_json,
+    join,
+    tag,
+)
 from geowheel.release.report.page import render
 from geowheel.release.report.values import (
     Before,

@@ -8,17 +8,38 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.errors import BuildError, ChannelError, ConfigError, ReleaseError, UsageError
-from geowheel.host.project import Machine
-from geowheel.host.pyproject import is_pure, read_toml
+from geowheel.errors import (
+    BuildError,
+    ChannelError,
+    ConfigError,
+    ReleaseError,
+    UsageError,
+)
+from geowheel.machine.git import Git
 from geowheel.machine.process import Result
+from geowheel.project.project import Machine
+from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
 from geowheel.release.files import File, sums_of
-from geowheel.release.git import Git
-from geowheel.release.index import Index, Published, digest_of, find_index, published
-from geowheel.release.journal import Built, Uploaded, every_built, read_journal
+from geowheel.release.index import (
+    Index,
+    Published,
+    digest_of,
+    find_index,
+    published,
+)
+from geowheel.release.journal import (
+    Built,
+    Uploaded,
+    every_built,
+    read_journal,
+)
 from geowheel.release.subject import open_subject
-from geowheel.release.upload import _failure, there, twine_environment
+from geowheel.release.upload import (
+    _failure,
+    there,
+    twine_environment,
+)
 from geowheel.targets import Platform
 from tests.unit.hosts import write_host
 

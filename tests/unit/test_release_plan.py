@@ -11,9 +11,9 @@ import pytest
 
 from geowheel.contents.licenses import Restricted
 from geowheel.errors import Fault
-from geowheel.host.config import Release
+from geowheel.machine.git import Git
+from geowheel.project.config import Release
 from geowheel.release.files import File, sums_of
-from geowheel.release.git import Git
 from geowheel.release.index import Index
 from geowheel.release.journal import Built, Journal
 from geowheel.release.plan import Kind, decide

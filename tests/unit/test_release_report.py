@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import UsageError
-from geowheel.ledger import read_record
+from geowheel.records.ledger import read_record
 from geowheel.release.report.earlier import read_wheels
 from geowheel.release.report.page import render
 from geowheel.release.report.reading import read_report

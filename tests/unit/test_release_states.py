@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from geowheel.cli.housekeeping import status
 from geowheel.errors import Fault
-from geowheel.housekeeping import status
 from geowheel.release.index import Index
 from geowheel.release.states import State, state
 from geowheel.release.world import OnIndex

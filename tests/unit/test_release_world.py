@@ -13,16 +13,20 @@ import pytest
 
 from geowheel.digest import digest, sha256_bytes
 from geowheel.errors import ChannelError, LockError
-from geowheel.host.files import host_files
-from geowheel.host.project import Machine
-from geowheel.ledger import Ledger, Record
+from geowheel.project.files import host_files
+from geowheel.project.project import Machine
+from geowheel.records.ledger import Ledger, Record
+from geowheel.records.stage import Outcome
 from geowheel.release import world as world_module
-from geowheel.release.collect import MADE_FROM
-from geowheel.release.exports import COLLECTED
+from geowheel.release.handover.collect import MADE_FROM
+from geowheel.release.handover.exports import COLLECTED
 from geowheel.release.subject import Subject, open_subject
-from geowheel.release.world import Repaired, World, read_world
+from geowheel.release.world import (
+    Repaired,
+    World,
+    read_world,
+)
 from geowheel.stages import find
-from geowheel.stages.contract import Outcome
 from geowheel.targets import Platform
 from tests.unit.hosts import (
     NO_TOOLS,

@@ -14,14 +14,18 @@ import pytest
 
 from geowheel.digest import digest
 from geowheel.errors import BuildError
-from geowheel.host.places import Places
-from geowheel.ledger import Ledger
-from geowheel.native.build_lock import BuildLock
+from geowheel.locks.build_lock import BuildLock
+from geowheel.project.places import Places
+from geowheel.records.ledger import Ledger
 from geowheel.stages import repair
 from geowheel.stages.inputs import only_wheel
 from geowheel.stages.inputs import repair as repair_inputs
 from geowheel.systems import linux
-from geowheel.systems.contract import Bundled, Forcing, RepairedTree
+from geowheel.systems.contract import (
+    Bundled,
+    Forcing,
+    RepairedTree,
+)
 
 from .hosts import make_context, make_places, make_project, make_record
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from geowheel.console import Console
-from geowheel.context import Context, Tools
 from geowheel.digest import sha256_bytes
 from geowheel.errors import (
     BuildError,
@@ -24,12 +22,22 @@ from geowheel.errors import (
     SizeError,
     WheelTestError,
 )
-from geowheel.host.project import Project
-from geowheel.ledger import Ledger, Record
-from geowheel.pipeline import Finished, Planned
-from geowheel.resources.driver_probes import NAMED_BUT_GONE
-from geowheel.runs import Request, run, show_plan
-from geowheel.stages import WHEEL, find, needed
+from geowheel.machine.console import Console
+from geowheel.pipeline.loop import Finished, Planned
+from geowheel.pipeline.runs import (
+    Request,
+    run,
+    show_plan,
+)
+from geowheel.probes.driver_probes import NAMED_BUT_GONE
+from geowheel.project.project import Project
+from geowheel.records.ledger import Ledger, Record
+from geowheel.stages import (
+    WHEEL,
+    find,
+    needed,
+)
+from geowheel.stages.context import Context, Tools
 from geowheel.targets import Platform, Target
 
 from .hosts import make_console, make_locks, make_project, make_record
@@ -139,10 +147,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         records, error = world.endings[context.target.python]
         return Finished(context=context, records=records, seconds=1.5, error=error)
 
-    monkeypatch.setattr("geowheel.runs.find_tools", tools)
-    monkeypatch.setattr("geowheel.runs.resolve", lambda *_: make_locks())
-    monkeypatch.setattr("geowheel.runs.bring_up_to_date", bring)
-    monkeypatch.setattr("geowheel.runs.plan", lambda *_: [])
+    monkeypatch.setattr("geowheel.pipeline.runs.find_tools", tools)
+    monkeypatch.setattr("geowheel.pipeline.runs.resolve", lambda *_: make_locks())
+    monkeypatch.setattr("geowheel.pipeline.runs.bring_up_to_date", bring)
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: [])
     return world
 
 
@@ -226,12 +234,12 @@ def breaking(monkeypatch: pytest.MonkeyPatch, during: Callable[[], None]) -> Non
     whole = shutil.copy2
 
     def copy2(source: Path, goal: Path) -> str | Path:
-        monkeypatch.setattr("geowheel.runs.shutil.copy2", whole)
+        monkeypatch.setattr("geowheel.pipeline.runs.shutil.copy2", whole)
         Path(goal).write_bytes(b"half")
         during()
         return whole(source, goal)
 
-    monkeypatch.setattr("geowheel.runs.shutil.copy2", copy2)
+    monkeypatch.setattr("geowheel.pipeline.runs.shutil.copy2", copy2)
 
 
 def full() -> None:
@@ -318,7 +326,7 @@ def test_the_time_of_a_run_is_a_persons_who_waited_for_nox_as_well(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GEOWHEEL_STARTED", "1000.5")
-    monkeypatch.setattr("geowheel.console.time.time", lambda: 1067.0)
+    monkeypatch.setattr("geowheel.machine.console.time.time", lambda: 1067.0)
     monkeypatch.setattr(world, "console", make_console(world.project.root))
     world.ends("3.98", world.repaired())
     world.run("3.98")
@@ -330,7 +338,7 @@ def test_the_time_of_a_run_is_a_persons_who_waited_for_nox_as_well(
 def test_a_source_that_is_not_locked_is_said_at_the_start_and_in_the_end(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("geowheel.runs.resolve", lambda *_: make_locks(committed=False))
+    monkeypatch.setattr("geowheel.pipeline.runs.resolve", lambda *_: make_locks(committed=False))
     world.ends("3.98", world.repaired())
     world.run("3.98")
     captured = capsys.readouterr()
@@ -362,7 +370,7 @@ def test_several_targets_go_on_after_one_could_not_be_planned(
             raise LockError("no wheel of numpy for it")
         return []
 
-    monkeypatch.setattr("geowheel.runs.plan", plan)
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", plan)
     world.ends("3.98", error=LockError("no wheel of numpy for it"))
     world.ends("3.99", world.repaired("3.99"))
     with pytest.raises(LockError):
@@ -378,12 +386,12 @@ def test_the_plan_is_said_before_the_work(
         Planned(stage=find("bindings"), subject="s", action="run", why="changed: flags"),
         Planned(stage=find("vendor"), subject="s", action="follows", why="after bindings"),
     ]
-    monkeypatch.setattr("geowheel.runs.plan", lambda *_: planned)
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
     world.ends("3.98")
     world.run("3.98")
     expected = "  plan: fetch cached; to run: bindings (changed: flags), vendor"
     assert expected in capsys.readouterr().err.splitlines()
-    monkeypatch.setattr("geowheel.runs.plan", lambda *_: planned[:1])
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned[:1])
     world.run("3.98")
     assert "  plan: fetch cached, nothing to do" in capsys.readouterr().err.splitlines()
 
@@ -558,7 +566,7 @@ def test_what_the_machine_lacks_is_said_before_anything_runs(
     def lacking(*_: object, **__: object) -> dict[Target, Tools]:
         raise MachineError("no compiler")
 
-    monkeypatch.setattr("geowheel.runs.find_tools", lacking)
+    monkeypatch.setattr("geowheel.pipeline.runs.find_tools", lacking)
     with pytest.raises(MachineError, match="no compiler"):
         world.run("3.98")
     assert world.seen == []
@@ -574,7 +582,7 @@ def test_locks_are_resolved_once_for_targets_of_one_platform(
         asked.append(platform)
         return locks
 
-    monkeypatch.setattr("geowheel.runs.resolve", resolve)
+    monkeypatch.setattr("geowheel.pipeline.runs.resolve", resolve)
     for python in ("3.98", "3.99"):
         world.ends(python)
     world.run("3.98", "3.99")
@@ -584,7 +592,7 @@ def test_locks_are_resolved_once_for_targets_of_one_platform(
 def test_the_plan_without_locks_says_that_solving_comes_first(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("geowheel.runs.locks_at_hand", lambda *_: None)
+    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: None)
     rows = show_plan(world.request("3.98"), world.console)["plan"]
     assert rows[0]["stage"] == "lock"
     assert "conda-forge" in rows[0]["why"]
@@ -598,7 +606,7 @@ def test_the_plan_without_locks_says_that_solving_comes_first(
 def test_the_plan_for_another_architecture_names_the_interpreter_that_is_not_there(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geowheel.runs.locks_at_hand", lambda *_: make_locks())
+    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
     target = Target(python="3.98", platform=Platform.LINUX_AARCH64)
     request = replace(world.request("3.98"), targets=(target,))
     rows = show_plan(request, world.console)["plan"]
@@ -614,8 +622,8 @@ def test_the_plan_shows_every_stage_and_the_floor(
         Planned(stage=find("repair"), subject="s", action="cached", why="key 1", record=record),
         Planned(stage=find("size"), subject="s", action="run", why="changed: wheel mb"),
     ]
-    monkeypatch.setattr("geowheel.runs.locks_at_hand", lambda *_: make_locks())
-    monkeypatch.setattr("geowheel.runs.plan", lambda *_: planned)
+    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
     rows = show_plan(world.request("3.98"), world.console)["plan"]
     assert [(row["stage"], row["action"]) for row in rows] == [
         ("repair", "cached"), ("size", "run"),

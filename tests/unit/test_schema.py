@@ -19,11 +19,11 @@ from validate_pyproject.types import Schema
 
 from geowheel.cli import main
 from geowheel.errors import ConfigError
-from geowheel.host import schema
-from geowheel.host.config import Config, Fallback
-from geowheel.host.places import Layout
-from geowheel.host.pyproject import read_host
-from geowheel.host.schema import enum_docs, tool_schema
+from geowheel.project import schema
+from geowheel.project.config import Config, Fallback
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import read_host
+from geowheel.project.schema import enum_docs, tool_schema
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,11 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from geowheel import screen as module
-from geowheel.console import Console
 from geowheel.errors import BuildError
+from geowheel.machine import screen as module
+from geowheel.machine.console import Console
 from geowheel.machine.process import spoken
-from geowheel.screen import SILENCE, TICK, Screen, fitted
+from geowheel.machine.screen import (
+    SILENCE,
+    TICK,
+    Screen,
+    fitted,
+)
 
 ERASE = "\r\x1b[K"
 

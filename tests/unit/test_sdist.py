@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import IntegrityError
-from geowheel.native.build_lock import Download
-from geowheel.native.channels import Mirrors
-from geowheel.native.store import Store
+from geowheel.locks.build_lock import Download
+from geowheel.locks.channels import Mirrors
+from geowheel.prefix.store import Store
 from geowheel.stages.bindings import unpack_sdist
 from geowheel.stages.fetch import download_wanted
 

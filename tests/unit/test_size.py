@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.context import Context
-from geowheel.ledger import Ledger
-from geowheel.stages.contract import Outcome
+from geowheel.records.ledger import Ledger
+from geowheel.records.stage import Outcome
+from geowheel.stages.context import Context
 from geowheel.stages.inputs import SizeInputs
 from geowheel.stages.inputs import size as inputs
-from geowheel.stages.size import LARGEST, kind_of, run
+from geowheel.stages.size import (
+    LARGEST,
+    kind_of,
+    run,
+)
+from geowheel.wheel.writing import write_wheel
 
 from .hosts import make_context, make_places, make_project, make_record, make_step
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import geowheel
 from geowheel.command_table import COMMANDS
-from geowheel.spelling import (
+from geowheel.machine.spelling import (
     LAUNCHER,
     STANDALONE,
     VARIABLE,
@@ -137,7 +137,7 @@ def test_an_option_is_chosen_with_its_value_each_time() -> None:
 
 # What names commands as nox has them: its sessions are made there, and a project that is not
 # geowheel's yet has nothing but the noxfile that it is given.
-SPELLS = {SOURCES / "nox.py", SOURCES / "spelling.py", *SOURCES.glob("adoption/*.py")}
+SPELLS = {SOURCES / "nox.py", SOURCES / "machine" / "spelling.py", *SOURCES.glob("adoption/*.py")}
 # Examples in a shell.
 HELP = SOURCES / "cli" / "command_help.py"
 # In a root that has neither geowheel nor nox, the copied checkout's own launcher is what there is.

@@ -15,9 +15,14 @@ from typing import cast
 import pytest
 
 import geowheel
-from geowheel.digest import Entry, Tree, digest
-from geowheel.stages import STAGES, WHEEL, Scope, Stage, find, inputs, needed
-from geowheel.stages.contract import Inputs, Outcome, StageModule, ambient
+from geowheel.digest import (
+    Entry,
+    Tree,
+    digest,
+)
+from geowheel.records.stage import Outcome, Scope, Stage
+from geowheel.stages import STAGES, WHEEL, find, inputs, needed
+from geowheel.stages.contract import Inputs, StageModule, ambient
 
 ROOT = Path(geowheel.__file__).parent
 BY_NAME = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
@@ -181,7 +186,7 @@ def test_the_sessions_bring_in_the_standard_library_and_nox() -> None:
 
 
 def test_a_contract_would_be_seen_to_bring_in_more() -> None:
-    assert "pyproject_hooks" in brought_in("geowheel.stages.contract")
+    assert "pyproject_hooks" in brought_in("geowheel.stages.build")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,27 @@ import pytest
 import geowheel
 from geowheel import systems
 from geowheel.errors import MachineError
-from geowheel.systems import linux, macos, windows
+from geowheel.systems import (
+    linux,
+    macos,
+    windows,
+)
 from geowheel.systems.contract import RepairModule, SystemModule
-from geowheel.targets import Platform, System, Target
+from geowheel.targets import (
+    Platform,
+    System,
+    Target,
+)
 
 SOURCES = Path(geowheel.__file__).parent
-DETECTION = {"machine/hints.py", "machine/interpreters.py", "host/project.py", "native/distro.py"}
+DETECTION = {
+    "machine/hints.py",
+    "machine/interpreters.py",
+    "project/project.py",
+    "distro/channel.py",
+}
 """They look at the machine; what runs at a user's, or in a target's interpreter, lies elsewhere."""
-ELSEWHERE = ("systems/", "resources/", "lab/scripts/")
+ELSEWHERE = ("systems/", "inside/", "probes/")
 
 
 def test_every_platform_has_its_system() -> None:

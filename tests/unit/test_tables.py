@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.tables import NARROW, table_lines
+from geowheel.machine.tables import NARROW, table_lines
 
 WORD = st.text("abz-09._/`é—", min_size=1, max_size=30)
 LINE = st.lists(WORD, max_size=8).map(" ".join)

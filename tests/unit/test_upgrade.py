@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import UsageError
-from geowheel.native.pixi_lock import (
+from geowheel.locks.pixi_lock import (
     FORMAT,
     Solved,
     differing,
@@ -17,8 +17,12 @@ from geowheel.native.pixi_lock import (
     records,
     write_lock,
 )
+from geowheel.locks.upgrades import (
+    EVERYTHING,
+    Upgrade,
+    choose,
+)
 from geowheel.targets import Platform
-from geowheel.upgrade import EVERYTHING, Upgrade, choose
 
 CONDA = {"libgdal-core", "libproj", "numpy"}
 INDEX = {"NumPy", "Tiny_Backend", "gdal"}

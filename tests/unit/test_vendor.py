@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
-from geowheel.host.places import patterns_of
-from geowheel.ledger import Made
-from geowheel.native.build_lock import Download
-from geowheel.native.channels import Mirrors
-from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
-from geowheel.native.pixi_lock import Package
-from geowheel.native.store import Store
+from geowheel.locks.build_lock import Download
+from geowheel.locks.channels import Mirrors
+from geowheel.locks.pixi_lock import Package
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.prefix.store import Store
+from geowheel.project.places import patterns_of
+from geowheel.records.ledger import Made
 from geowheel.stages.fetch import download_wanted
 from geowheel.stages.inputs import COMMANDS, VendorInputs
 from geowheel.stages.vendor import run, with_bootstrap

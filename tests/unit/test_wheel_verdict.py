@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 
 from geowheel.digest import Artefact, read_tree
-from geowheel.host.places import Layout
-from geowheel.ledger import Made
+from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
-from geowheel.native.channels import Mirrors
-from geowheel.native.linker import NativeManifest, PlacedFile, PlacedPackage
-from geowheel.native.store import Store
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.prefix.store import Store
+from geowheel.project.places import Layout
+from geowheel.records.ledger import Made
+from geowheel.records.stage import Outcome
 from geowheel.stages import inputs
 from geowheel.stages import test as stage
-from geowheel.stages.contract import Outcome
 from geowheel.targets import Platform
 
 from .hosts import make_interpreter, make_package, make_step, result

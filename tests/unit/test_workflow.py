@@ -18,10 +18,19 @@ from ruamel.yaml import YAML
 
 from geowheel.cli.arguments import parser as make_parser
 from geowheel.errors import ConfigError, UsageError
-from geowheel.host.config import Workflow
-from geowheel.host.project import Machine, Project, open_project
+from geowheel.project.config import Workflow
+from geowheel.project.project import (
+    Machine,
+    Project,
+    open_project,
+)
 from geowheel.release.pins import Pins, pins_of
-from geowheel.release.workflow import Facts, facts_of, generate, workflow
+from geowheel.release.workflow import (
+    Facts,
+    facts_of,
+    generate,
+    workflow,
+)
 from geowheel.targets import Platform
 
 from .hosts import NO_TOOLS, make_console, make_project, write_host

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from geowheel import __version__
-from geowheel.console import Console
 from geowheel.errors import UsageError
-from geowheel.host.edits import write
+from geowheel.machine.console import Console
+from geowheel.project.edits import write
 
 from .facts import Wishes, read_facts
 from .planning import Plan, plan

@@ -17,10 +17,15 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, UsageError
-from geowheel.host.places import Layout
-from geowheel.host.pyproject import allows
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import allows
 
-from .facts import PYPROJECT, ROOTS, Facts, Wishes
+from .facts import (
+    PYPROJECT,
+    ROOTS,
+    Facts,
+    Wishes,
+)
 
 # The versions that geowheel's own hosts are built and tested with: docs/platforms.md.
 BUILDABLE: Final = ("3.11", "3.12", "3.13")

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.errors import LockError
-from geowheel.host.places import Layout
-from geowheel.host.pyproject import parse_toml
-from geowheel.native.manifest import Manifest, nearest_manifest
-from geowheel.native.pixi_lock import ALWAYS, read_lock, records
+from geowheel.locks.pixi_lock import (
+    ALWAYS,
+    read_lock,
+    records,
+)
+from geowheel.project.manifest import Manifest, nearest_manifest
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import parse_toml
 
 PYPROJECT: Final = "pyproject.toml"
 NOXFILE: Final = "noxfile.py"

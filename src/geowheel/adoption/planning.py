@@ -10,13 +10,24 @@ from keyword import iskeyword
 from typing import Any, Final
 
 from geowheel.errors import ConfigError, UsageError
-from geowheel.host.edits import Change
-from geowheel.host.places import Layout
-from geowheel.host.pyproject import host_from
+from geowheel.project.edits import Change
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import host_from
 
 from . import templates
-from .detection import BUILDABLE, Host, detect
-from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, Facts, Wishes
+from .detection import (
+    BUILDABLE,
+    Host,
+    detect,
+)
+from .facts import (
+    GITIGNORE,
+    NOXFILE,
+    PIXI,
+    PYPROJECT,
+    Facts,
+    Wishes,
+)
 
 # May lie in a folder that is to become a project; everything else has an owner already.
 _NO_PROJECT: Final = re.compile(

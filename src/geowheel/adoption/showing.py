@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from geowheel.console import Console
-from geowheel.host.edits import Change
+from geowheel.machine.console import Console
+from geowheel.project.edits import Change
 
 from .planning import Plan
 

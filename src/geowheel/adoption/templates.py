@@ -8,7 +8,7 @@ from typing import Final
 
 from packaging.version import Version
 
-from geowheel.host.places import Layout
+from geowheel.project.places import Layout
 from geowheel.targets import Platform
 
 # The first nox that makes an environment for a noxfile's own dependencies:

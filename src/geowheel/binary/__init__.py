@@ -1,1 +1,1 @@
-"""What is inside a wheel and its binaries, as frozen values; and one canonical writer."""
+"""What is inside ELF, Mach-O and PE files, as frozen values."""

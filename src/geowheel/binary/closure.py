@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from geowheel.binary.loading import Binary, Loader
 from geowheel.errors import BuildError, Fault
+
+from .loading import Binary, Loader
 
 B = TypeVar("B", bound=Binary)
 

@@ -23,7 +23,12 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import Section
 
-from geowheel.binary.reading import damaged, opened, regular_files, shown_name
+from .reading import (
+    damaged,
+    opened,
+    regular_files,
+    shown_name,
+)
 
 MAGIC: Final = b"\x7fELF"
 LIMIT: Final = 1 << 12

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from geowheel.binary.elf import Elf
-from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import Fault
 from geowheel.targets import System
+
+from .elf import Elf
+from .system_libraries import system_libraries
 
 _ORIGINS: Final = ("$ORIGIN", "${ORIGIN}")
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from geowheel.binary.elf import Elf
-from geowheel.binary.system_libraries import system_libraries
 from geowheel.targets import System
+
+from .elf import Elf
+from .system_libraries import system_libraries
 
 FAMILIES: Final = ("GLIBC", "GLIBCXX", "CXXABI", "GCC")
 """The versioned runtimes: glibc, libstdc++ (two families of symbols) and libgcc_s."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from geowheel.binary.elf import is_elf
-from geowheel.binary.macho import is_macho
-from geowheel.binary.pe import is_pe
 from geowheel.errors import Fault
 from geowheel.targets import Platform, System
+
+from .elf import is_elf
+from .macho import is_macho
+from .pe import is_pe
 
 
 def system_of(path: Path) -> System | None:

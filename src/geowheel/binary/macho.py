@@ -17,7 +17,12 @@ from typing import IO, Any, Final
 
 from macholib import mach_o  # type: ignore[import-untyped]
 
-from geowheel.binary.reading import damaged, opened, regular_files, shown_name
+from .reading import (
+    damaged,
+    opened,
+    regular_files,
+    shown_name,
+)
 
 LIMIT: Final = 1 << 12
 """Load commands or sections of one slice: linkers stay far below, damage does not."""

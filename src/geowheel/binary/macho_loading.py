@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from geowheel.binary.macho import MachO
-from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import Fault
 from geowheel.targets import System
+
+from .macho import MachO
+from .system_libraries import system_libraries
 
 LOADER_PATH: Final = "@loader_path"
 RPATH: Final = "@rpath"

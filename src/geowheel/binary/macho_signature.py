@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.binary.macho import Slice, read_macho
-from geowheel.binary.reading import damaged, shown_name
 from geowheel.errors import Fault
+
+from .macho import Slice, read_macho
+from .reading import damaged, shown_name
 
 _SUPERBLOB: Final = 0xFADE0CC0
 _CODE_DIRECTORY: Final = 0xFADE0C02

@@ -19,7 +19,11 @@ from typing import Any, Final
 
 import pefile  # type: ignore[import-untyped]
 
-from geowheel.binary.reading import damaged, regular_files, shown_name
+from .reading import (
+    damaged,
+    regular_files,
+    shown_name,
+)
 
 MAGIC: Final = b"MZ"
 LIMIT: Final = 1 << 12

@@ -17,10 +17,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from geowheel.binary.pe import Pe
-from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import Fault
 from geowheel.targets import System
+
+from .pe import Pe
+from .system_libraries import system_libraries
 
 # API sets are names without a file, which the loader leads to Windows' own libraries
 # (https://learn.microsoft.com/en-us/windows/win32/apiindex/windows-apisets).

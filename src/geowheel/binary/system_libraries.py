@@ -18,5 +18,5 @@ def system_libraries(system: System) -> frozenset[str]:
 
     On Windows in lower case; on macOS install names, or a folder of them with a slash at its end.
     """
-    text = files("geowheel.resources").joinpath(_TABLE).read_text(encoding="utf-8")
+    text = files("geowheel.binary").joinpath(_TABLE).read_text(encoding="utf-8")
     return frozenset(tomllib.loads(text)[system]["libraries"])

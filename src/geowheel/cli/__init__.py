@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from geowheel.console import Console
-from geowheel.credentials import redact
-from geowheel.errors import GeowheelError, MachineError, UsageError
-from geowheel.spelling import read_spelling
+from geowheel.errors import (
+    GeowheelError,
+    MachineError,
+    UsageError,
+)
+from geowheel.machine.console import Console
+from geowheel.machine.credentials import redact
+from geowheel.machine.spelling import read_spelling
 
 from .arguments import parser
 from .commands import Call, write_json
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         json=options.json,
         spelling=spelling,
     )
-    call = Call(options=options, environ=dict(os.environ), console=console, root=root)
+    call = Call(options=options, environ=dict(os.environ), console=console, root=root, parser=asked)
     command: Callable[[Call], dict[str, Any]] = options.run
     try:
         with console.screen.during(options.command):

@@ -12,14 +12,19 @@ from typing import Any, Final, TypeVar
 
 from geowheel import __version__
 from geowheel.command_table import COMMANDS
-from geowheel.host.config import Bindings
-from geowheel.host.places import Layout
-from geowheel.spelling import STANDALONE
+from geowheel.locks.upgrades import EVERYTHING
+from geowheel.machine.spelling import STANDALONE
+from geowheel.project.config import Bindings
+from geowheel.project.places import Layout
 from geowheel.stages import STAGES, WHEEL
-from geowheel.upgrade import EVERYTHING
 
 from . import commands
-from .command_help import EPILOG, SHELLS, Overview, examples_of
+from .command_help import (
+    EPILOG,
+    SHELLS,
+    Overview,
+    examples_of,
+)
 from .parsing import Parser
 
 Choice = TypeVar("Choice", bound=enum.StrEnum)

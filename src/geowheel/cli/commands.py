@@ -16,13 +16,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel.console import Console
 from geowheel.digest import Artefact
 from geowheel.errors import MachineError, UsageError
-from geowheel.host.project import Project, open_project, this_machine
+from geowheel.machine.console import Console
 from geowheel.machine.interpreters import ask_interpreter
-from geowheel.stages import WHEEL, Scope, find
-from geowheel.targets import PYTHON_VERSION, Platform, Target, parse_platform
+from geowheel.project.project import (
+    Project,
+    open_project,
+    this_machine,
+)
+from geowheel.records.stage import Scope
+from geowheel.stages import WHEEL, find
+from geowheel.targets import (
+    PYTHON_VERSION,
+    Platform,
+    Target,
+    parse_platform,
+)
 
 _LATER: Final = ("repair", "size", "test", "lab")
 """Bare, these mean the targets already built here."""
@@ -36,6 +46,7 @@ class Call:
     environ: Mapping[str, str]
     console: Console
     root: Path
+    parser: argparse.ArgumentParser
 
     def project(self) -> Project:
         return open_project(
@@ -55,7 +66,7 @@ def write_json(data: object) -> None:
 
 def run_goals(goals: tuple[str, ...]) -> Callable[[Call], dict[str, Any]]:
     def command(call: Call) -> dict[str, Any]:
-        from geowheel.runs import run
+        from geowheel.pipeline.runs import run
 
         return run(_request(call, goals), call.console)
 
@@ -63,27 +74,27 @@ def run_goals(goals: tuple[str, ...]) -> Callable[[Call], dict[str, Any]]:
 
 
 def plan(call: Call) -> dict[str, Any]:
-    from geowheel.runs import show_plan
+    from geowheel.pipeline.runs import show_plan
 
     return show_plan(_request(call, WHEEL), call.console)
 
 
 def matrix(call: Call) -> dict[str, Any]:
-    from geowheel.matrix import matrix
+    from .matrix import matrix
 
     return matrix(call.project(), call.console)
 
 
 def repair_wheel(call: Call) -> dict[str, Any]:
-    from geowheel.raw_wheels import request_for
-    from geowheel.runs import run
+    from geowheel.pipeline.raw_wheels import request_for
+    from geowheel.pipeline.runs import run
 
     raw, destination = call.options.raw.absolute(), call.options.destination.absolute()
     return run(request_for(call.project(), raw, destination), call.console)
 
 
 def env(call: Call) -> dict[str, Any]:
-    from geowheel.runs import Request, build_environment
+    from geowheel.pipeline.runs import Request, build_environment
 
     project = call.project()
     target = project.target(project.config.pythons[0])
@@ -106,7 +117,7 @@ def env(call: Call) -> dict[str, Any]:
 
 
 def lock(call: Call) -> dict[str, Any]:
-    from geowheel.locking import lock
+    from geowheel.locks.locking import lock
 
     return lock(
         call.project(),
@@ -146,7 +157,7 @@ def _ask(console: Console) -> bool:
 
 
 def channel(call: Call) -> dict[str, Any]:
-    from geowheel.native.locks import distro_channel
+    from geowheel.locks.locks import distro_channel
 
     project = call.project()
     platforms = [parse_platform(name) for name in call.options.platform]
@@ -157,8 +168,9 @@ def channel(call: Call) -> dict[str, Any]:
 
 
 def status(call: Call) -> dict[str, Any]:
-    from geowheel.housekeeping import status
     from geowheel.release.states import states
+
+    from .housekeeping import status
 
     project = call.project()
     return status(project, call.console, states(project))
@@ -173,14 +185,18 @@ def report(call: Call) -> dict[str, Any]:
 
 
 def clean(call: Call) -> dict[str, Any]:
-    from geowheel.housekeeping import clean
+    from .housekeeping import clean
 
     return clean(call.project(), everything=call.options.all, console=call.console)
 
 
 def coverage(call: Call) -> dict[str, Any]:
-    from geowheel.release.coverage import coverage, names_of, show
-    from geowheel.release.user_systems import load_user_systems
+    from geowheel.release.coverage.table import (
+        coverage,
+        names_of,
+        show,
+    )
+    from geowheel.release.coverage.user_systems import load_user_systems
 
     systems = load_user_systems().named(call.options.system)
     rows = coverage(call.options.names or names_of(call.project()), systems)
@@ -188,14 +204,14 @@ def coverage(call: Call) -> dict[str, Any]:
 
 
 def export(call: Call) -> dict[str, Any]:
-    from geowheel.release.exports import export
+    from geowheel.release.handover.exports import export
 
     request = _request(call, ("repair",))
     return export(request, call.options.folder.absolute(), call.console)
 
 
 def collect(call: Call) -> dict[str, Any]:
-    from geowheel.release.collect import collect
+    from geowheel.release.handover.collect import collect
 
     folders = [folder.absolute() for folder in call.options.folders]
     return collect(call.project(), folders, call.console)
@@ -212,7 +228,7 @@ def release(call: Call) -> dict[str, Any]:
 
 
 def doctor(call: Call) -> dict[str, Any]:
-    from geowheel.doctor import doctor
+    from .doctor import doctor
 
     folder = (call.root / call.options.host).resolve()
     machine = this_machine(call.environ)
@@ -220,7 +236,7 @@ def doctor(call: Call) -> dict[str, Any]:
 
 
 def cache(call: Call) -> dict[str, Any]:
-    from geowheel.cache import prune, show
+    from geowheel.machine.cache import prune, show
 
     folder = this_machine(call.environ).cache
     if call.options.action == "list":
@@ -246,7 +262,7 @@ def pins(call: Call) -> dict[str, Any]:
 
 
 def schema(call: Call) -> dict[str, Any]:
-    from geowheel.host.schema import pyproject_schema, tool_schema
+    from geowheel.project.schema import pyproject_schema, tool_schema
 
     schema = pyproject_schema() if call.options.pyproject else tool_schema()
     write_json(schema)
@@ -254,16 +270,15 @@ def schema(call: Call) -> dict[str, Any]:
 
 
 def completion(call: Call) -> dict[str, Any]:
-    from .arguments import parser
     from .completion import script
 
-    sys.stdout.write(script(parser(), call.options.shell))
+    sys.stdout.write(script(call.parser, call.options.shell))
     return {}
 
 
 def _request(call: Call, goals: tuple[str, ...]) -> Any:
     from geowheel.lab.cases import Choice
-    from geowheel.runs import Request
+    from geowheel.pipeline.runs import Request
 
     project = call.project()
     asked = [parse_platform(name) for name in call.options.platform]
@@ -295,7 +310,7 @@ def _given(
 ) -> dict[Target, Artefact]:
     """The repaired wheels that --wheel names; empty without it."""
     if call.options.wheel is not None:
-        from geowheel.given_wheels import find_given
+        from geowheel.pipeline.given_wheels import find_given
 
         place = (call.root / call.options.wheel).resolve()
         return find_given(project, place, pythons, platforms)
@@ -337,7 +352,7 @@ def _built(project: Project, goals: tuple[str, ...], asked: Sequence[Platform]) 
 
     Of every platform, but for stages that run what is in the wheel.
     """
-    from geowheel.ledger import Ledger
+    from geowheel.records.ledger import Ledger
 
     if len(goals) != 1 or goals[0] not in _LATER:
         return []

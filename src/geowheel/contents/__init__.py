@@ -1,1 +1,1 @@
-"""What is in a wheel, where it comes from, what it says of itself, and what must not be in it."""
+"""What a wheel says of its contents: origins, SBOM, licenses, drivers."""

@@ -8,18 +8,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from geowheel.binary.wheel import parse_filename
-from geowheel.console import Step
 from geowheel.digest import sha256_file
-from geowheel.host.places import Places
-from geowheel.native.build_lock import Download
-from geowheel.native.linker import read_native_manifest
-from geowheel.native.pixi_lock import Package
+from geowheel.locks.build_lock import Download
+from geowheel.locks.pixi_lock import Package
+from geowheel.machine.console import Step
+from geowheel.prefix.linker import read_native_manifest
+from geowheel.project.places import Places
 from geowheel.systems.contract import RepairedTree
+from geowheel.wheel.reading import parse_filename
 
-from .licenses import LicenseGate, Restricted, Texts, add_license_texts
-from .origins import Origin, Origins, license_holder
-from .sbom import FILE_NAME, Subject, sbom
+from .licenses import (
+    LicenseGate,
+    Restricted,
+    Texts,
+    add_license_texts,
+)
+from .origins import (
+    Origin,
+    Origins,
+    license_holder,
+)
+from .sbom import (
+    FILE_NAME,
+    Subject,
+    sbom,
+)
 from .sbom import FOLDER as SBOMS
 from .ways import find_ways
 

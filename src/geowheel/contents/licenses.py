@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
 
-from geowheel.console import Step
 from geowheel.errors import BuildError, Fault
-from geowheel.native.linker import LICENSES
-from geowheel.native.pixi_lock import Package
+from geowheel.locks.pixi_lock import Package
+from geowheel.machine.console import Step
+from geowheel.prefix.linker import LICENSES
 
 from .ways import Way, brought_by
 

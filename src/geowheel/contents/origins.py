@@ -13,10 +13,14 @@ from typing import Final
 
 from geowheel import __version__, systems
 from geowheel.errors import BuildError, Fault
-from geowheel.host.places import Places
-from geowheel.native.build_lock import Download
-from geowheel.native.linker import NativeManifest
-from geowheel.native.pixi_lock import BINDINGS, GDAL, Package
+from geowheel.locks.build_lock import Download
+from geowheel.locks.pixi_lock import (
+    BINDINGS,
+    GDAL,
+    Package,
+)
+from geowheel.prefix.linker import NativeManifest
+from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled
 from geowheel.targets import Platform
 

@@ -6,8 +6,9 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from geowheel.payload.drivers import drivers_of
 from geowheel.systems.contract import RepairedTree
+
+from .drivers import drivers_of
 
 
 class Way(NamedTuple):

@@ -6,7 +6,12 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from .cases import OURS, Case, Judge, Offer
+from .cases import (
+    OURS,
+    Case,
+    Judge,
+    Offer,
+)
 
 GROUP: Final = "coexistence"
 RANDOM_ORDERS: Final = 20

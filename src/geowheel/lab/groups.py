@@ -7,7 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from . import coexistence
-from .cases import SERVER, Case, Judge, Offer
+from .cases import (
+    SERVER,
+    Case,
+    Judge,
+    Offer,
+)
 
 VARIABLES: Final = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH")
 KINDS: Final = ("empty", "missing", "wrong version")

@@ -11,11 +11,16 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel.console import Step
+from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 
 from .cases import Case, Judge
-from .judging import Crash, End, Verdict, judge
+from .judging import (
+    Crash,
+    End,
+    Verdict,
+    judge,
+)
 
 SCRIPTS: Final = "geowheel_lab_scripts"
 """The package that the scripts are where they run: a name that no installed one has."""
@@ -52,7 +57,7 @@ class Lab:
 
 def run_cases(lab: Lab, cases: Sequence[Case], step: Step) -> list[Verdict]:
     """Run what can be run, on all cores; one verdict for each case, in their order."""
-    with as_file(files("geowheel.lab") / "scripts") as source:
+    with as_file(files("geowheel.probes") / "lab") as source:
         shutil.copytree(source, lab.place / SCRIPTS)
     waiting = [(number, case) for number, case in enumerate(cases) if not case.skip]
     with step.progress("cases", len(waiting)) as advance:

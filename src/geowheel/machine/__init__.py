@@ -1,1 +1,1 @@
-"""What this machine has and runs: interpreters, their environments, processes."""
+"""This computer: processes, environments, interpreters, what a person sees, what is kept."""

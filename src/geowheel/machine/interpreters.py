@@ -19,9 +19,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.digest import digest
-from geowheel.errors import Fault, MachineError, UsageError
-from geowheel.machine import hints
-from geowheel.targets import PYTHON_VERSION, Platform, System
+from geowheel.errors import (
+    Fault,
+    MachineError,
+    UsageError,
+)
+from geowheel.targets import (
+    PYTHON_VERSION,
+    Platform,
+    System,
+)
+
+from . import hints
 
 SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """The CPython versions that wheels can be made for."""

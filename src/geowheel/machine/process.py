@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geowheel.credentials import redact
 from geowheel.errors import BuildError
-from geowheel.kept import Command, Kept
+
+from .credentials import redact
+from .kept import Command, Kept
 
 TAIL = 25  # lines of a failed command's output that an error repeats
 

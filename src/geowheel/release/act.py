@@ -10,20 +10,51 @@ from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
-from geowheel.console import Console, Step, megabytes
-from geowheel.errors import Fault, MachineError, ReleaseError
+from geowheel.errors import (
+    Fault,
+    MachineError,
+    ReleaseError,
+)
+from geowheel.machine.console import (
+    Console,
+    Step,
+    megabytes,
+)
+from geowheel.machine.git import (
+    git_environment,
+    git_program,
+    make_tag,
+    push_command,
+)
 from geowheel.machine.shared import held
 
 from .building import build
-from .checks import Expected, findings, require_tools
-from .files import File, sums_of, write_whole
-from .git import git_environment, git_program, make_tag, push_command
+from .checks import (
+    Expected,
+    findings,
+    require_tools,
+)
+from .files import (
+    File,
+    sums_of,
+    write_whole,
+)
 from .index import Index
 from .journal import Journal, Uploaded
-from .plan import Kind, Plan, decide
+from .plan import (
+    Kind,
+    Plan,
+    decide,
+)
 from .subject import Subject
 from .upload import there, upload
-from .world import NO_VERSION, SUMS, World, path_of, read_world
+from .world import (
+    NO_VERSION,
+    SUMS,
+    World,
+    path_of,
+    read_world,
+)
 
 _TOOLS: Final = "twine, check-wheel-contents, pydistcheck and us"
 

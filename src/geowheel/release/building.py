@@ -10,12 +10,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from geowheel.console import Step
 from geowheel.digest import sha256_file
 from geowheel.errors import BuildError
-from geowheel.machine.environments import EPOCH, tool_environment, tool_path
+from geowheel.machine.console import Step
+from geowheel.machine.environments import (
+    EPOCH,
+    tool_environment,
+    tool_path,
+)
+from geowheel.machine.git import (
+    Git,
+    git_environment,
+    git_program,
+)
 
-from .git import Git, git_environment, git_program
 from .journal import Built
 from .subject import Subject
 

@@ -18,13 +18,16 @@ from typing import Final
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
-from geowheel.binary.wheel import unpack_wheel
-from geowheel.console import Step
-from geowheel.errors import Fault, GeowheelError, MachineError
+from geowheel.errors import (
+    Fault,
+    GeowheelError,
+    MachineError,
+)
+from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import tail
-
-from .tags import tag_faults
+from geowheel.wheel.reading import unpack_wheel
+from geowheel.wheel.tags import tag_faults
 
 TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck")
 _TIMEOUT: Final = 600

@@ -23,8 +23,8 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from packaging.utils import canonicalize_name
 
-from geowheel.credentials import redact
 from geowheel.errors import ChannelError, UsageError
+from geowheel.machine.credentials import redact
 
 _KNOWN: Final[Mapping[str, tuple[str, str]]] = {
     "pypi": ("https://upload.pypi.org/legacy/", "https://pypi.org/simple/"),

@@ -18,11 +18,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from geowheel.console import Console, Step
-from geowheel.errors import ConfigError, Fault, MachineError
-from geowheel.host.config import Bindings
-from geowheel.host.project import Project
-from geowheel.native.pixi import find_pixi
+from geowheel.errors import (
+    ConfigError,
+    Fault,
+    MachineError,
+)
+from geowheel.locks.pixi import find_pixi
+from geowheel.machine.console import Console, Step
+from geowheel.project.config import Bindings
+from geowheel.project.project import Project
 from geowheel.targets import Platform, parse_platform
 
 SHIPPED: Final = "pins.toml"
@@ -134,7 +138,7 @@ def pins_of(project: Project) -> Pins:
     own = project.root / project.config.workflow.pins
     if own.is_file():
         return parse_pins(own.read_text(encoding="utf-8"), own)
-    text = files("geowheel.resources").joinpath(SHIPPED).read_text(encoding="utf-8")
+    text = files("geowheel.release").joinpath(SHIPPED).read_text(encoding="utf-8")
     return parse_pins(text, Path(SHIPPED))
 
 

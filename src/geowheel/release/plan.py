@@ -7,12 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from geowheel.console import megabytes
 from geowheel.contents.licenses import license_faults
 from geowheel.errors import Fault
+from geowheel.machine.console import megabytes
 
 from .files import File, sums_of
-from .world import NO_VERSION, SUMS, Lock, OnIndex, Repaired, Verdict, World
+from .world import (
+    NO_VERSION,
+    SUMS,
+    Lock,
+    OnIndex,
+    Repaired,
+    Verdict,
+    World,
+)
 
 _SHOWN = 5  # of a list in one message
 

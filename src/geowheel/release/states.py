@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from geowheel.errors import GeowheelError
-from geowheel.host.project import Project
+from geowheel.project.project import Project
 from geowheel.targets import Target
 
 from .subject import Subject
-from .world import OnIndex, Repaired, World, read_world
+from .world import (
+    OnIndex,
+    Repaired,
+    World,
+    read_world,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,19 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError
-from geowheel.host.config import Release
-from geowheel.host.project import CHANNEL_VARIABLE, Machine, Project, open_project
-from geowheel.host.pyproject import is_pure, read_toml, release_from
-from geowheel.ledger import Ledger
+from geowheel.project.config import Release
+from geowheel.project.project import (
+    CHANNEL_VARIABLE,
+    Machine,
+    Project,
+    open_project,
+)
+from geowheel.project.pyproject import (
+    is_pure,
+    read_toml,
+    release_from,
+)
+from geowheel.records.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from geowheel.console import Console
 from geowheel.errors import ConfigError, UsageError
-from geowheel.host.config import Bindings, Workflow
-from geowheel.host.places import Layout
-from geowheel.host.project import Project
-from geowheel.native.build_lock import FILE_NAME as BUILD_LOCK
+from geowheel.locks.build_lock import FILE_NAME as BUILD_LOCK
+from geowheel.machine.console import Console
+from geowheel.project.config import Bindings, Workflow
+from geowheel.project.places import Layout
+from geowheel.project.project import Project
 from geowheel.targets import Platform, parse_platform
 
 from .pins import Pins, pins_of
-from .yaml_text import Noted, Value, to_yaml
+from .yaml_text import (
+    Noted,
+    Value,
+    to_yaml,
+)
 
 Job: TypeAlias = Mapping[str, Value]
 """A job, or a part of one."""

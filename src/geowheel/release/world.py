@@ -9,27 +9,48 @@ from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
-from geowheel.binary.wheel import parse_filename
-from geowheel.contents.licenses import Restricted, read_restricted, unaccepted
+from geowheel.contents.licenses import (
+    Restricted,
+    read_restricted,
+    unaccepted,
+)
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
-from geowheel.host.config import Release
-from geowheel.host.files import host_files
-from geowheel.host.project import Project
-from geowheel.ledger import Ledger, Record
-from geowheel.native.channels import configured_channels
-from geowheel.native.locks import Locks, committed_locks
-from geowheel.pipeline import SOURCES_COMPONENT
-from geowheel.targets import Platform, Target, parse_platform
+from geowheel.locks.channels import configured_channels
+from geowheel.locks.locks import Locks, committed_locks
+from geowheel.machine.git import (
+    Git,
+    commit_of_tag,
+    read_git,
+)
+from geowheel.pipeline.loop import SOURCES_COMPONENT
+from geowheel.project.config import Release
+from geowheel.project.files import host_files
+from geowheel.project.project import Project
+from geowheel.records.ledger import Ledger, Record
+from geowheel.targets import (
+    Platform,
+    Target,
+    parse_platform,
+)
+from geowheel.wheel.reading import parse_filename
 
 from .changelog import has_section
 from .checks import check_tools
-from .collect import MADE_FROM, made_from
-from .exports import COLLECTED, state_of
 from .files import File
-from .git import Git, commit_of_tag, read_git
-from .index import Index, digest_of, find_index, published
-from .journal import Journal, every_built, read_journal
+from .handover.collect import MADE_FROM, made_from
+from .handover.exports import COLLECTED, state_of
+from .index import (
+    Index,
+    digest_of,
+    find_index,
+    published,
+)
+from .journal import (
+    Journal,
+    every_built,
+    read_journal,
+)
 from .subject import Subject
 
 NO_VERSION: Final = ""

@@ -1,43 +1,15 @@
 """The stage table: the pipeline, in order. Only the standard library is imported here.
 
 A stage is one row below and one module `geowheel.stages.<name>` with two functions, `inputs` and
-`run` (see `geowheel.stages.contract`). `geowheel.pipeline` holds the one loop over them.
+`run` (see `geowheel.stages.contract`). `geowheel.pipeline.loop` holds the one loop over them.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Final
 
-
-class Scope(enum.Enum):
-    """What a stage is done once for."""
-
-    PLATFORM = "platform"
-    TARGET = "target"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One row of the table."""
-
-    name: str
-    summary: str
-    scope: Scope = Scope.TARGET
-    upstream: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    """Distributions of the tool environment whose versions are part of the key."""
-    verdict: bool = False
-    """It judges a repaired wheel; a failed one is recorded and never reused."""
-    rechecks: bool = False
-    """Its module has `check`, which looks again when the stage is asked for by name."""
-    interpreter: bool = True
-    """It runs the target's interpreter."""
-    runs_wheel: bool = False
-    """It runs what is in the wheel: nothing for a platform that this machine cannot run."""
-
+from geowheel.records.stage import Scope, Stage
 
 STAGES: Final = (
     Stage(

@@ -13,18 +13,26 @@ from typing import Final
 from rattler import Client
 
 from geowheel import systems
-from geowheel.console import Step
 from geowheel.errors import BuildError, IntegrityError
+from geowheel.locks.build_lock import Download
+from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
-from geowheel.native.build_lock import Download
-from geowheel.native.linker import place
-from geowheel.native.store import Store
+from geowheel.prefix.linker import place
+from geowheel.prefix.store import Store
+from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 
-from .contract import Outcome
-from .fetch import download_wanted, extract_package, package_wanted
-from .inputs import MODULES, BindingsInputs, PrebuiltInputs
+from .fetch import (
+    download_wanted,
+    extract_package,
+    package_wanted,
+)
+from .inputs import (
+    MODULES,
+    BindingsInputs,
+    PrebuiltInputs,
+)
 
 # A text in C that is the name of a module and nothing else.
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')

@@ -14,21 +14,25 @@ from pathlib import Path
 from packaging.version import Version
 
 from geowheel import systems
-from geowheel.backend import Backend, version_from_git
 from geowheel.binary.formats import strangers
-from geowheel.binary.wheel import parse_filename, unpack_wheel
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.console import Step
 from geowheel.errors import BuildError
-from geowheel.host.entry_points import add_commands
-from geowheel.host.files import stage
-from geowheel.host.places import Places
+from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.python_environments import make_environment
-from geowheel.native.wrappers import build_variables, reachable, with_programs
+from geowheel.prefix.wrappers import (
+    build_variables,
+    reachable,
+    with_programs,
+)
+from geowheel.project.entry_points import add_commands
+from geowheel.project.files import stage
+from geowheel.project.places import Places
+from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
+from geowheel.wheel.reading import parse_filename, unpack_wheel
+from geowheel.wheel.writing import write_wheel
 
-from .contract import Outcome
+from .backend import Backend, version_from_git
+from .environments import make_environment
 from .fetch import download_wanted
 from .inputs import BuildInputs, RawWheelInputs
 

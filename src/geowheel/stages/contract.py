@@ -11,13 +11,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from geowheel.digest import Tree, digest
-
-from . import Stage
+from geowheel.records.stage import Outcome, Stage
 
 if TYPE_CHECKING:
-    from geowheel.console import Step
-    from geowheel.context import Context
-    from geowheel.ledger import Record
+    from geowheel.machine.console import Step
+    from geowheel.records.ledger import Record
+
+    from .context import Context
 
 _AMBIENT = "ambient"
 
@@ -45,18 +45,6 @@ class Inputs:
         return {name: value.paths() for name, value in every.items() if isinstance(value, Tree)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a run of a stage made."""
-
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the record keeps beside the files; plain JSON values."""
-    content: str | None = None
-    """Digest of what was made, for the stages that follow; None: digest of the files."""
-    passed: bool = True
-    """False only for a verdict that failed."""
-
-
 class StageModule(Protocol):
     """The two functions of a stage, and a third where its row says `rechecks`."""
 
@@ -75,7 +63,7 @@ class StageModule(Protocol):
 
 def load(stage: Stage) -> StageModule:
     """The functions of a stage: what decides is in one module, what acts is imported to act."""
-    from . import inputs
+    inputs = import_module("geowheel.stages.inputs")
 
     def act(name: str, *given: Any) -> Any:
         return getattr(import_module(f"geowheel.stages.{stage.name}"), name)(*given)

@@ -13,14 +13,15 @@ from pathlib import Path
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
-from geowheel.console import Step
 from geowheel.digest import read_entry
 from geowheel.errors import IntegrityError
-from geowheel.ledger import Record
+from geowheel.locks import pixi
+from geowheel.locks.build_lock import Download
+from geowheel.locks.pixi_lock import Package
+from geowheel.locks.solving import wait_for_rattler
+from geowheel.machine.console import Step
 from geowheel.machine.shared import held, touch
-from geowheel.native import pixi
-from geowheel.native.build_lock import Download
-from geowheel.native.linker import (
+from geowheel.prefix.linker import (
     MANIFEST,
     NativeManifest,
     PlacedFile,
@@ -31,13 +32,16 @@ from geowheel.native.linker import (
     read_digests,
     read_native_manifest,
 )
-from geowheel.native.pixi_lock import Package
-from geowheel.native.solve import wait_for_rattler
-from geowheel.native.store import Wanted, disk_fault, disk_faults
-from geowheel.native.wrappers import write_wrappers
+from geowheel.prefix.store import (
+    Wanted,
+    disk_fault,
+    disk_faults,
+)
+from geowheel.prefix.wrappers import write_wrappers
+from geowheel.records.ledger import Record
+from geowheel.records.stage import Outcome
 from geowheel.targets import Platform
 
-from .contract import Outcome
 from .inputs import PREFIX, FetchInputs
 
 

@@ -15,28 +15,42 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from geowheel import systems
-from geowheel.backend import takes_version_from_git
-from geowheel.contents.leaks import machine_paths
+from geowheel.contents.drivers import plugin_packages
 from geowheel.digest import Artefact, Tree
 from geowheel.errors import BuildError
-from geowheel.host.files import git_description, host_files
-from geowheel.host.places import Layout, Places, patterns_of
-from geowheel.host.pyproject import BuildSystem
-from geowheel.lab.cases import SERVER, Case, Offer, select
+from geowheel.lab.cases import (
+    SERVER,
+    Case,
+    Offer,
+    select,
+)
+from geowheel.locks.build_lock import (
+    GROUPS,
+    LAB,
+    Download,
+)
 from geowheel.machine.interpreters import Interpreter
-from geowheel.native.build_lock import GROUPS, LAB, Download
-from geowheel.payload.drivers import plugin_packages
+from geowheel.project.files import git_description, host_files
+from geowheel.project.places import (
+    Layout,
+    Places,
+    patterns_of,
+)
+from geowheel.project.pyproject import BuildSystem
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform, Target
+from geowheel.wheel.leaks import machine_paths
 
+from .backend import takes_version_from_git
 from .contract import Inputs, ambient
 
 if TYPE_CHECKING:
-    from geowheel.context import Context
-    from geowheel.ledger import Made, Record
-    from geowheel.native.pixi_lock import Package
-    from geowheel.native.store import Store
+    from geowheel.locks.pixi_lock import Package
+    from geowheel.prefix.store import Store
+    from geowheel.records.ledger import Made, Record
     from geowheel.systems.contract import Toolchain
+
+    from .context import Context
 
 PREFIX = "prefix"
 MODULES = "modules"

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from geowheel.console import Step
 from geowheel.lab.cases import Choice
 from geowheel.lab.judging import Result, Verdict
 from geowheel.lab.running import Lab, run_cases
+from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.python_environments import make_environment, pip_install
+from geowheel.records.stage import Outcome
 
-from .contract import Outcome
+from .environments import make_environment, pip_install
 from .fetch import download_wanted
 from .inputs import LabInputs
 

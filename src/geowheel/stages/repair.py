@@ -10,22 +10,26 @@ from dataclasses import asdict
 from pathlib import Path
 
 from geowheel import systems
-from geowheel.binary.wheel_writing import write_wheel
-from geowheel.console import Step
 from geowheel.contents.description import describe
-from geowheel.contents.leaks import (
+from geowheel.contents.licenses import LicenseGate
+from geowheel.errors import BuildError
+from geowheel.machine.console import Step
+from geowheel.project.places import Places
+from geowheel.records.stage import Outcome
+from geowheel.systems.contract import (
+    Forcing,
+    RepairedTree,
+    RepairRequest,
+)
+from geowheel.wheel.leaks import (
     check_leaks,
     in_words,
     overridden_by,
     prefix_strings,
 )
-from geowheel.contents.leftovers import check_leftovers
-from geowheel.contents.licenses import LicenseGate
-from geowheel.errors import BuildError
-from geowheel.host.places import Places
-from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
+from geowheel.wheel.leftovers import check_leftovers
+from geowheel.wheel.writing import write_wheel
 
-from .contract import Outcome
 from .inputs import RepairInputs
 
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from geowheel.binary.wheel import Member, read_wheel
-from geowheel.console import Step, megabytes
-from geowheel.host.places import Places
+from geowheel.machine.console import Step, megabytes
+from geowheel.project.places import Places
+from geowheel.records.stage import Outcome
+from geowheel.wheel.reading import Member, read_wheel
 
-from .contract import Outcome
 from .inputs import SizeInputs
 
 LARGEST = 10

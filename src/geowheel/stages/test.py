@@ -11,15 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from geowheel import systems
-from geowheel.console import Step
-from geowheel.host.files import stage
+from geowheel.contents.drivers import (
+    Driver,
+    facts,
+    not_in_wheel,
+    probe_words,
+    read_drivers,
+)
+from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.process import Result, tail
-from geowheel.machine.python_environments import make_environment, pip_install
-from geowheel.native.linker import read_native_manifest
-from geowheel.payload.drivers import Driver, facts, not_in_wheel, probe_words, read_drivers
+from geowheel.prefix.linker import read_native_manifest
+from geowheel.project.files import stage
+from geowheel.records.stage import Outcome
 
-from .contract import Outcome
+from .environments import make_environment, pip_install
 from .fetch import download_wanted
 from .inputs import TestInputs
 
@@ -133,7 +139,7 @@ def _run_script(
     step: Step,
 ) -> _Run:
     script, report = place / f"{name}.py", place / f"{name}.json"
-    text = files("geowheel.resources").joinpath(script.name).read_text(encoding="utf-8")
+    text = files("geowheel.probes").joinpath(script.name).read_text(encoding="utf-8")
     script.write_text(text, encoding="utf-8")
     report.unlink(missing_ok=True)
     result = step.run(

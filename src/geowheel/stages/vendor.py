@@ -12,20 +12,33 @@ from importlib.resources import files
 from pathlib import Path
 
 from geowheel import systems
-from geowheel.console import Step
+from geowheel.contents.programs import (
+    chosen,
+    commands_of,
+    programs_of,
+    scripts_of,
+)
 from geowheel.errors import BuildError
-from geowheel.host.config import GRIDS
-from geowheel.host.places import PACKAGE_INIT, Layout, Places
-from geowheel.native.linker import NativeManifest, read_native_manifest
-from geowheel.payload.private import make_private
-from geowheel.payload.programs import chosen, commands_of, programs_of, scripts_of
+from geowheel.machine.console import Step
+from geowheel.prefix.linker import NativeManifest, read_native_manifest
+from geowheel.project.config import GRIDS
+from geowheel.project.places import (
+    PACKAGE_INIT,
+    Layout,
+    Places,
+)
+from geowheel.records.stage import Outcome
 from geowheel.systems.bootstrap import bootstrap_text
 from geowheel.systems.contract import PrefixLayout
+from geowheel.wheel.private import make_private
 
 from .bindings import unpack_sdist
-from .contract import Outcome
 from .fetch import download_wanted
-from .inputs import COMMANDS, PAYLOAD, VendorInputs
+from .inputs import (
+    COMMANDS,
+    PAYLOAD,
+    VendorInputs,
+)
 
 
 def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
@@ -75,7 +88,7 @@ def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> 
 
 
 def _write_resource(name: str, goal: Path) -> None:
-    text = files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")
+    text = files("geowheel.inside").joinpath(name).read_text(encoding="utf-8")
     goal.write_text(text, encoding="utf-8")
 
 

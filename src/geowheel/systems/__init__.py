@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from geowheel.targets import Platform, System
 
-from . import linux, macos, windows
+from . import (
+    linux,
+    macos,
+    windows,
+)
 from .contract import RepairModule, SystemModule
 
 

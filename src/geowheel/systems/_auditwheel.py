@@ -46,12 +46,17 @@ from auditwheel.patcher import ElfPatcher  # type: ignore[import-untyped]
 from elftools.elf.elffile import ELFFile
 from packaging.utils import canonicalize_name
 
-from geowheel.binary.elf import Elf, read_elf, read_elves
+from geowheel.binary.elf import (
+    Elf,
+    read_elf,
+    read_elves,
+)
 from geowheel.binary.elf_loading import is_inside
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import Fault, GeowheelError
-from geowheel.systems.children import RefusedError
 from geowheel.targets import System
+
+from .children import RefusedError
 
 AUDITWHEEL: Final = "6.8.2"
 

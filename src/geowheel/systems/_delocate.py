@@ -35,11 +35,24 @@ import delocate.delocating
 import delocate.libsana
 import delocate.tools
 
-from geowheel.binary.macho import Kind, MachO, Slice, is_macho, read_macho, read_machos
-from geowheel.binary.macho_loading import LOADER_PATH, RPATH, DyldLoader, folder_in_tree
+from geowheel.binary.macho import (
+    Kind,
+    MachO,
+    Slice,
+    is_macho,
+    read_macho,
+    read_machos,
+)
+from geowheel.binary.macho_loading import (
+    LOADER_PATH,
+    RPATH,
+    DyldLoader,
+    folder_in_tree,
+)
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.errors import Fault, GeowheelError
-from geowheel.systems.children import RefusedError
+
+from .children import RefusedError
 
 DELOCATE: Final = "0.13.0"
 REPAIRWHEEL: Final = "0.8.0"

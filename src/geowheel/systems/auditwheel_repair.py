@@ -15,13 +15,19 @@ from geowheel.binary.closure import check_closure
 from geowheel.binary.elf import Elf, read_elves
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
-from geowheel.binary.wheel import unpack_wheel, with_platform
 from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment, tool_path
-from geowheel.systems.children import ask
-from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest
-from geowheel.systems.repair_tools import find_strip
 from geowheel.targets import Platform
+from geowheel.wheel.reading import unpack_wheel, with_platform
+
+from .children import ask
+from .contract import (
+    Bundled,
+    Forcing,
+    RepairedTree,
+    RepairRequest,
+)
+from .repair_tools import find_strip
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 

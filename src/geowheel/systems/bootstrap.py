@@ -13,7 +13,7 @@ _FRAGMENTS: Final = {System.WINDOWS: "bootstrap_windows.py"}
 
 
 def bootstrap_text(system: System) -> str:
-    """The text of `_geowheel.py`: `resources/bootstrap.py`, with the system's own functions."""
+    """The text of `_geowheel.py`: `inside/bootstrap.py`, with the system's own functions."""
     text = _resource("bootstrap.py")
     if system not in _FRAGMENTS:
         return text.replace(f"{_FUNCTIONS}\n\n", "").replace(_CALL, "")
@@ -23,4 +23,4 @@ def bootstrap_text(system: System) -> str:
 
 
 def _resource(name: str) -> str:
-    return files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")
+    return files("geowheel.inside").joinpath(name).read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from geowheel.errors import BuildError, Fault
-from geowheel.systems.contract import Run
+
+from .contract import Run
 
 
 class RefusedError(Exception):

@@ -12,9 +12,14 @@ from typing import Final
 
 from geowheel.errors import MachineError
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.hints import Need, install, this_machine
-from geowheel.systems.contract import Toolchain
+from geowheel.machine.hints import (
+    Need,
+    install,
+    this_machine,
+)
 from geowheel.targets import Platform
+
+from .contract import Toolchain
 
 COMPILE_FLAGS: Final = (
     "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",

@@ -18,12 +18,17 @@ from typing import Final
 from geowheel.binary.closure import check_closure
 from geowheel.binary.macho import MachO, read_machos
 from geowheel.binary.macho_loading import DyldLoader
-from geowheel.binary.wheel import parse_filename, unpack_wheel, with_platform
 from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment
-from geowheel.systems import repair_tools
-from geowheel.systems.children import ask
-from geowheel.systems.contract import (
+from geowheel.wheel.reading import (
+    parse_filename,
+    unpack_wheel,
+    with_platform,
+)
+
+from . import repair_tools
+from .children import ask
+from .contract import (
     UNIX_PREFIX,
     Bundled,
     Forcing,

@@ -24,7 +24,11 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import closure_faults
-from geowheel.binary.pe import Pe, read_pe, read_pes
+from geowheel.binary.pe import (
+    Pe,
+    read_pe,
+    read_pes,
+)
 from geowheel.binary.pe_loading import (
     PeLoader,
     delayed_faults,
@@ -33,12 +37,22 @@ from geowheel.binary.pe_loading import (
     original_name,
 )
 from geowheel.binary.system_libraries import system_libraries
-from geowheel.binary.wheel import Wheel, parse_filename, unpack_wheel
 from geowheel.errors import BuildError, Fault
-from geowheel.host.places import PACKAGE_INIT
 from geowheel.machine.environments import isolated_environment
-from geowheel.systems.contract import Bundled, Forcing, RepairedTree, RepairRequest
+from geowheel.project.places import PACKAGE_INIT
 from geowheel.targets import Platform, System
+from geowheel.wheel.reading import (
+    Wheel,
+    parse_filename,
+    unpack_wheel,
+)
+
+from .contract import (
+    Bundled,
+    Forcing,
+    RepairedTree,
+    RepairRequest,
+)
 
 LIBRARY_FOLDER: Final = "libraries"
 """For the bootstrap: where the bundled libraries lie."""

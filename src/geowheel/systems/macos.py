@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.errors import MachineError
-from geowheel.targets import OLDEST_MACOS, Platform, Target
+from geowheel.targets import (
+    OLDEST_MACOS,
+    Platform,
+    Target,
+)
 
 from . import compilers
 from .contract import UNIX_LAYOUT, Toolchain

@@ -15,7 +15,11 @@ from typing import Final
 from geowheel.digest import sha256_file
 from geowheel.errors import MachineError
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.hints import Need, install, this_machine
+from geowheel.machine.hints import (
+    Need,
+    install,
+    this_machine,
+)
 from geowheel.targets import Platform, System
 
 from . import compilers

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import PureWindowsPath
 
-from geowheel.console import seconds
-from geowheel.contents.licenses import Restricted, accepting, by_driver
+from geowheel.contents.licenses import (
+    Restricted,
+    accepting,
+    by_driver,
+)
+from geowheel.machine.console import seconds
 
 from . import pieces
-from .markup import Markup, join, tag
+from .markup import (
+    Markup,
+    join,
+    tag,
+)
 from .values import Report, WheelReport
 
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from geowheel.binary.wheel import parse_filename
-from geowheel.console import Console
 from geowheel.errors import BuildError, UsageError
-from geowheel.host.project import Project
+from geowheel.machine.console import Console
+from geowheel.project.project import Project
+from geowheel.wheel.reading import parse_filename
 
 from .values import FORMAT, Before
 

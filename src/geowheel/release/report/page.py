@@ -14,9 +14,23 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
-from . import content_sections, pieces, wheel_sections
-from .markup import Markup, inline_json, join, tag
-from .values import OpenPoint, Report, WheelReport, open_points
+from . import (
+    content_sections,
+    pieces,
+    wheel_sections,
+)
+from .markup import (
+    Markup,
+    inline_json,
+    join,
+    tag,
+)
+from .values import (
+    OpenPoint,
+    Report,
+    WheelReport,
+    open_points,
+)
 
 
 def render(report: Report) -> str:
@@ -37,7 +51,7 @@ def render(report: Report) -> str:
 
 
 def _resource(name: str) -> str:
-    return files("geowheel.resources").joinpath(name).read_text(encoding="utf-8")
+    return files("geowheel.release.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _source_hash(script: str) -> str:

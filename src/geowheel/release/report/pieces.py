@@ -6,10 +6,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from geowheel.console import megabytes
+from geowheel.machine.console import megabytes
 
-from .markup import Markup, join, tag
-from .values import Report, State, Verdict, WheelReport, by_platform
+from .markup import (
+    Markup,
+    join,
+    tag,
+)
+from .values import (
+    Report,
+    State,
+    Verdict,
+    WheelReport,
+    by_platform,
+)
 
 _MARKS: Final[Mapping[State, str]] = {
     State.PASSED: "✓",

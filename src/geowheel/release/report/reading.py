@@ -10,20 +10,30 @@ from typing import Any, Final
 from packaging.tags import parse_tag
 
 from geowheel import __version__
-from geowheel.binary.wheel import parse_filename
+from geowheel.contents.drivers import Offer, read_drivers
 from geowheel.contents.licenses import read_restricted
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import UsageError
-from geowheel.host.project import Project
-from geowheel.ledger import Ledger
-from geowheel.payload.drivers import Offer, read_drivers
-from geowheel.release.coverage import Row
-from geowheel.release.inside import look_inside
+from geowheel.project.project import Project
+from geowheel.records.ledger import Ledger
+from geowheel.release.coverage.table import Row
 from geowheel.targets import Platform, System
+from geowheel.wheel.reading import parse_filename
 
 from .earlier import is_ours
-from .values import Before, Forced, Report, WheelReport
-from .verdicts import VERDICTS, about, timings_of, verdict_on
+from .inside import look_inside
+from .values import (
+    Before,
+    Forced,
+    Report,
+    WheelReport,
+)
+from .verdicts import (
+    VERDICTS,
+    about,
+    timings_of,
+    verdict_on,
+)
 
 _TAGS: Final = {
     System.LINUX: re.compile("(many|musl)?linux"),

@@ -8,10 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from geowheel.contents.licenses import UNSETTLED, Restricted, by_driver, unaccepted
-from geowheel.payload.drivers import Driver, Offer
-from geowheel.release.coverage import Row
-from geowheel.release.inside import Inside
+from geowheel.contents.drivers import Driver, Offer
+from geowheel.contents.licenses import (
+    UNSETTLED,
+    Restricted,
+    by_driver,
+    unaccepted,
+)
+from geowheel.release.coverage.table import Row
+
+from .inside import Inside
 
 FORMAT: Final = 1
 """Of report.json; another number is not compared with."""

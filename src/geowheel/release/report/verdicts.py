@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from geowheel.console import megabytes
-from geowheel.ledger import Ledger, Record
-from geowheel.payload.drivers import probe_words
+from geowheel.contents.drivers import probe_words
+from geowheel.machine.console import megabytes
+from geowheel.pipeline.summary import lab_groups
+from geowheel.records.ledger import Ledger, Record
 from geowheel.stages import STAGES
-from geowheel.summary import lab_groups
 
-from .values import Finding, Group, State, Timing, Verdict
+from .values import (
+    Finding,
+    Group,
+    State,
+    Timing,
+    Verdict,
+)
 
 VERDICTS: Final = tuple(stage.name for stage in STAGES if stage.verdict)
 

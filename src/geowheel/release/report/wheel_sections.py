@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from geowheel.console import seconds
-from geowheel.release.coverage import Row
+from geowheel.machine.console import seconds
+from geowheel.release.coverage.table import Row
 
 from . import pieces
-from .markup import Markup, join, tag
-from .values import Finding, Report, State, Verdict, WheelReport
+from .markup import (
+    Markup,
+    join,
+    tag,
+)
+from .values import (
+    Finding,
+    Report,
+    State,
+    Verdict,
+    WheelReport,
+)
 
 
 def wheels(report: Report) -> pieces.Section:

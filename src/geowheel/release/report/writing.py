@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel.console import Console, megabytes
-from geowheel.host.project import Project
-from geowheel.release.coverage import Row, names_of
-from geowheel.release.coverage import coverage as coverage_of
-from geowheel.release.user_systems import load_user_systems
+from geowheel.machine.console import Console, megabytes
+from geowheel.project.project import Project
+from geowheel.release.coverage.table import Row, names_of
+from geowheel.release.coverage.table import coverage as coverage_of
+from geowheel.release.coverage.user_systems import load_user_systems
 
 from .earlier import FACTS, earlier_wheels
 from .page import render

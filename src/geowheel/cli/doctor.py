@@ -1,0 +1,415 @@
+"""`doctor`: whether this machine has what the next `wheel` needs, and what to install.
+
+Looks and asks only: nothing is made, downloaded or changed.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.requirements import Requirement
+
+from geowheel import __version__, systems
+from geowheel.distro.apt import require_tools
+from geowheel.distro.channel import TOOLS, read_distribution
+from geowheel.errors import (
+    ConfigError,
+    Fault,
+    GeowheelError,
+    LockError,
+    MachineError,
+)
+from geowheel.locks.build_lock import GROUPS
+from geowheel.locks.channels import (
+    DISTRO,
+    Channel,
+    configured_channels,
+    parse_channel,
+    read_mirrors,
+)
+from geowheel.locks.locks import Locks, locks_at_hand
+from geowheel.locks.pixi import OLDEST, find_pixi
+from geowheel.machine import hints
+from geowheel.machine.console import Console, Step
+from geowheel.machine.credentials import login, refused
+from geowheel.machine.environments import tool_environment, tool_path
+from geowheel.machine.interpreters import find_interpreter, running_interpreter
+from geowheel.prefix.reach import PATIENCE, unreachable
+from geowheel.prefix.store import Store
+from geowheel.project.project import Machine, Project
+from geowheel.project.pyproject import read_toml
+from geowheel.records.ledger import Ledger
+from geowheel.stages.fetch import download_wanted, package_wanted
+from geowheel.systems.contract import Toolchain
+from geowheel.targets import Platform, System
+
+SPACE: Final = 5e9  # bytes: below that, a build with an empty cache may not come through
+
+
+class State(enum.StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    WARN = "warn"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One row of the table."""
+
+    name: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+def doctor(
+    open_project: Callable[[], Project],
+    folder: Path,
+    machine: Machine,
+    console: Console,
+    *,
+    every: bool = False,
+) -> dict[str, Any]:
+    """Check the machine, and the project in `folder` where there is one; the checks as values.
+
+    Shows what lacks something, and the rest in one line; with `every`, a row for each.
+
+    Raises MachineError with everything that the next `wheel` would miss.
+    """
+    with (
+        # Elsewhere than in the work folder: there may be no project here.
+        tempfile.TemporaryDirectory(prefix="geowheel-doctor-") as scratch,
+        Console(logs=Path(scratch), quiet=True).quiet_step("doctor") as step,
+    ):
+        checks = [*_machine(machine, step, folder)]
+        project = _project(open_project, folder, checks)
+        if project is not None:
+            checks += _of_project(project, step)
+    console.table(
+        f"geowheel {__version__}: {'this machine' if project is None else project.host.name}",
+        ["what", "", "found", "next"],
+        [[c.name, c.state, c.found, c.fix] for c in checks if every or c.state is not State.OK],
+    )
+    if not every:
+        fine = [check.name for check in checks if check.state is State.OK]
+        console.result(f"{len(fine)} checks found nothing wrong: {', '.join(fine)}")
+    missing = [check for check in checks if check.state is State.MISSING]
+    summary = {"checks": [asdict(check) for check in checks], "ready": not missing}
+    if missing:
+        error = MachineError(
+            [Fault(what=f"{check.name}: {check.found}", fix=check.fix) for check in missing]
+        )
+        error.add_note(json.dumps(summary))
+        raise error
+    if project is None:
+        console.result("no host project here: only the machine was checked")
+    console.result("nothing is missing")
+    return summary
+
+
+# ---------------------------------------------------------------------------- the machine
+
+
+def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
+    running = "{}.{}.{}".format(*sys.version_info[:3])
+    yield Check(name="Python of geowheel", state=State.OK, found=f"{running}, {sys.executable}")
+    yield _dependencies()
+    for name in ("uv", "patchelf") if machine.platform.system is System.LINUX else ("uv",):
+        yield _tool(name)
+    if machine.platform.system is System.LINUX:
+        yield _on_path("strip", hints.Need.STRIP, State.MISSING, machine.environ)
+    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+        yield Check(name="glibc", state=State.WARN, found=newer.what, fix=newer.fix)
+    yield _compilers(machine.platform, machine.environ)
+    yield _on_path("git", hints.Need.GIT, State.WARN, machine.environ)
+    yield _pixi(machine.environ, step)
+    yield _cache(machine.cache)
+    for name, place in {"work folder": root, "cache": machine.cache}.items():
+        yield _space(f"disk of the {name}", place)
+
+
+def _dependencies() -> Check:
+    """The distributions that geowheel asks for, in the environment that runs it."""
+    try:
+        wanted = importlib.metadata.requires("geowheel") or []
+    except importlib.metadata.PackageNotFoundError:  # a checkout: the source says it
+        pyproject = Path(__file__).parents[3] / "pyproject.toml"
+        wanted = read_toml(pyproject)["project"]["dependencies"] if pyproject.is_file() else []
+    wrong = []
+    for text in wanted:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is not there")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} {version} is not {requirement.specifier}")
+    if wrong:
+        return Check(
+            name="its dependencies",
+            state=State.MISSING,
+            found=", ".join(wrong),
+            fix="install geowheel with its dependencies: `pip install geowheel`",
+        )
+    return Check(name="its dependencies", state=State.OK, found=f"{len(wanted)} as asked for")
+
+
+def _tool(name: str) -> Check:
+    try:
+        return Check(name=name, state=State.OK, found=str(tool_path(name)))
+    except MachineError as error:
+        return _missing(name, error)
+
+
+def _on_path(name: str, need: hints.Need, otherwise: State, environ: Mapping[str, str]) -> Check:
+    found = shutil.which(name, path=environ.get("PATH", os.defpath))
+    if found:
+        return Check(name=name, state=State.OK, found=found)
+    fix = hints.install(need, on=hints.this_machine())
+    return Check(name=name, state=otherwise, found="not on PATH", fix=fix)
+
+
+def _toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
+    return systems.of(platform).find_toolchain(platform, environ)
+
+
+def _compilers(platform: Platform, environ: Mapping[str, str]) -> Check:
+    try:
+        found = _toolchain(platform, environ)
+        return Check(name="compilers", state=State.OK, found=found.describe())
+    except MachineError as error:
+        return _missing("compilers", error)
+
+
+def _pixi(environ: Mapping[str, str], step: Step) -> Check:
+    try:
+        found = find_pixi(environ, step)
+    except MachineError as error:
+        return _missing("pixi", error)
+    if found is None:
+        said = f"no pixi {OLDEST} or newer: py-rattler and geowheel's own store stand in"
+        return Check(name="pixi", state=State.OK, found=said)
+    return Check(name="pixi", state=State.OK, found=f"{found.version}, {found.path}")
+
+
+def _cache(folder: Path) -> Check:
+    place = _existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return Check(name="cache", state=State.OK, found=str(folder))
+    except OSError as error:
+        return Check(
+            name="cache",
+            state=State.MISSING,
+            found=f"{place}: {error.strerror}",
+            fix="name a folder of your own with GEOWHEEL_CACHE",
+        )
+
+
+def _space(name: str, folder: Path) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free
+    found = f"{free / 1e9:.1f} GB free"
+    if free >= SPACE:
+        return Check(name=name, state=State.OK, found=found)
+    return Check(
+        name=name,
+        state=State.WARN,
+        found=found,
+        fix="`geowheel cache prune`, `geowheel clean`, or another folder with GEOWHEEL_CACHE",
+    )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+# ---------------------------------------------------------------------------- the project
+
+
+def _project(
+    open_project: Callable[[], Project], folder: Path, checks: list[Check]
+) -> Project | None:
+    """The project, where the folder holds one; what is wrong with it becomes a check."""
+    pyproject = folder / "pyproject.toml"
+    try:
+        if not pyproject.is_file() or "geowheel" not in read_toml(pyproject).get("tool", {}):
+            return None
+        return open_project()
+    except ConfigError as error:
+        checks += [
+            Check(name="configuration", state=State.MISSING, found=str(fault))
+            for fault in error.faults
+        ]
+        return None
+
+
+def _of_project(project: Project, step: Step) -> Iterator[Check]:
+    environ = project.machine.environ
+    yield from _interpreters(project)
+    locks, check = _locks(project)
+    yield check
+    try:
+        offline = locks is not None and not _to_fetch(project, locks)
+    except LockError as error:  # as a configured Python that a requirement has no wheel for
+        offline = False
+        yield _missing("build lock", error, State.WARN)
+    yield from _channels(project, locks, offline=offline)
+    yield _index(environ, step, offline=offline)
+
+
+def _interpreters(project: Project) -> Iterator[Check]:
+    """The bare `wheel` is for the running Python; where that is not configured, for one by name."""
+    running = "{}.{}".format(*sys.version_info)
+    configured = project.config.pythons
+    for python in configured:
+        needed = python == running or running not in configured
+        name = f"Python {python}"
+        try:
+            found = find_interpreter(
+                python, environ=project.machine.environ, running=running_interpreter()
+            )
+        except GeowheelError as error:
+            state = State.MISSING if needed else State.WARN
+            yield _missing(name, error, state)
+        else:
+            said = f"{found.title}, {found.executable}"
+            yield Check(name=name, state=State.OK, found=said)
+
+
+def _locks(project: Project) -> tuple[Locks | None, Check]:
+    try:
+        locks = locks_at_hand(project, project.machine.platform)
+    except GeowheelError as error:
+        return None, _missing("locks", error)
+    if locks is not None:
+        return locks, Check(name="locks", state=State.OK, found=locks.source.words)
+    return None, Check(
+        name="locks",
+        state=State.WARN,
+        found="none: the next run solves into the work folder",
+        fix="`geowheel lock` writes them, to be committed",
+    )
+
+
+def _to_fetch(project: Project, locks: Locks) -> int:
+    """How many files the next run has to download, for all configured Pythons.
+
+    Raises LockError when the build lock lacks something that one of them needs.
+    """
+    store = Store(folder=project.machine.cache / "store", mirrors=locks.mirrors)
+    targets = [project.target(python) for python in project.config.pythons]
+    downloads = {
+        download
+        for target in targets
+        for group in GROUPS
+        for download in locks.build.requirements(group, target)
+    }
+    wanted = [download_wanted(item) for item in (locks.build.gdal_sdist, *downloads)]
+    ledger = Ledger(folder=project.work, host=project.host.name)
+    # Packages that are placed already need not be in the store (pixi unpacks from a cache of ours).
+    if ledger.latest(str(project.machine.platform), "fetch") is None:
+        wanted += map(package_wanted, locks.stack.packages)
+    return len(store.missing(wanted))
+
+
+def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterator[Check]:
+    platform = project.machine.platform
+    try:
+        chosen: tuple[Channel, ...] = ()
+        if project.channel is not None and project.channel != DISTRO:
+            chosen = (parse_channel(project.channel, project.root),)
+        elif project.channel is None:
+            spec = project.manifest.environment(project.config.environment, platform)
+            chosen = configured_channels(spec.channels, project.manifest.path.parent)
+        mirrors = read_mirrors(project.machine.environ).plus(chosen)
+    except GeowheelError as error:
+        yield _missing("channels", error)
+        return
+    distro = project.channel == DISTRO
+    falls_back = str(project.config.channel_fallback) == DISTRO and locks is None
+    for channel in chosen:
+        name = f"channel {channel.name}"
+        reasons = unreachable(channel.url, platform, mirrors)
+        if not reasons:
+            yield Check(name=name, state=State.OK, found="answers")
+            continue
+        found = "; ".join(reasons)
+        if offline:
+            found += "; not needed: everything that is locked is here"
+        elif falls_back:
+            found += "; this distribution's own packages would stand in"
+            distro = True
+        yield Check(
+            name=name,
+            state=State.WARN if offline or falls_back else State.MISSING,
+            found=found,
+            fix=login(f"https://{reasons[0].partition(' answered')[0]}/")
+            if refused(found)
+            else "HTTPS_PROXY for a proxy, or GEOWHEEL_MIRRORS=URL=PLACE for a mirror",
+        )
+    if distro:
+        yield _distro(project.machine.environ)
+
+
+def _distro(environ: Mapping[str, str]) -> Check:
+    """What makes the channel of this distribution's packages."""
+    try:
+        name = read_distribution()
+        require_tools(environ, TOOLS)
+    except GeowheelError as error:
+        return _missing("distro channel", error)
+    return Check(name="distro channel", state=State.OK, found=f"can be made on {name}")
+
+
+def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
+    """Ask for numpy as `lock` does: through uv, with its mirrors, proxies and credentials."""
+    try:
+        uv = tool_path("uv")
+    except MachineError as error:
+        return _missing("Python package index", error)
+    with tempfile.TemporaryDirectory(prefix="geowheel-doctor-") as scratch:
+        Path(scratch, "requirements.in").write_text("numpy\n", encoding="utf-8")
+        result = step.run(
+            [uv, "pip", "compile", "requirements.in", "--no-deps", "--no-build",
+             "--quiet", "--no-header", "--native-tls", "--refresh-package", "numpy",
+             "--no-python-downloads", "--python", sys.executable],
+            env=tool_environment(environ, UV_HTTP_TIMEOUT=f"{PATIENCE:.0f}", UV_HTTP_RETRIES="0"),
+            cwd=Path(scratch), check=False, timeout=30,
+        )  # fmt: skip
+    if result.returncode == 0:
+        return Check(name="Python package index", state=State.OK, found="answers")
+    said = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    return Check(
+        name="Python package index",
+        state=State.WARN if offline else State.MISSING,
+        found=f"uv cannot read it: {said[0] if said else 'no answer'}"
+        + ("; not needed: everything that is locked is here" if offline else ""),
+        fix="UV_DEFAULT_INDEX or PIP_INDEX_URL for a mirror, HTTPS_PROXY for a proxy, "
+        "~/.netrc for credentials",
+    )
+
+
+def _missing(name: str, error: GeowheelError, state: State = State.MISSING) -> Check:
+    fixes = dict.fromkeys(fault.fix for fault in error.faults if fault.fix)
+    return Check(
+        name=name,
+        state=state,
+        found="; ".join(fault.what for fault in error.faults),
+        fix="; ".join(fixes),
+    )

@@ -1,0 +1,144 @@
+"""`status` and `clean`: what is in the ledger, and what can go."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from geowheel.digest import sha256_file
+from geowheel.machine.console import Console, megabytes
+from geowheel.machine.kept import remove_kept
+from geowheel.machine.shared import held_if_free
+from geowheel.project.project import Project
+from geowheel.records.ledger import (
+    Ledger,
+    Record,
+    read_record,
+)
+from geowheel.records.stage import Scope
+from geowheel.stages import STAGES
+from geowheel.targets import Target
+
+if TYPE_CHECKING:
+    from geowheel.release.states import State
+
+_TOWARDS_A_RELEASE: Final = ("target", "wheel", "repair", "size", "test", "lab", "released")
+
+
+def status(
+    project: Project, console: Console, states: Mapping[Target, State] | None = None
+) -> dict[str, Any]:
+    """What each target has reached, and what lies in dist/.
+
+    `states` says where targets stand on the way to a release; without it only this machine's are
+    shown.
+    """
+    ledger = Ledger(folder=project.work, host=project.host.name)
+    rows = []
+    for target in states or [project.target(python) for python in project.config.pythons]:
+        cells = []
+        for stage in STAGES:
+            subject = str(target.platform if stage.scope is Scope.PLATFORM else target)
+            record = ledger.latest(subject, stage.name)
+            cells.append("-" if record is None else _word(record))
+        if states:
+            cells += [states[target].wheel, states[target].released]
+        rows.append([str(target), *cells])
+    names = [
+        "target",
+        *(stage.name for stage in STAGES),
+        *(["wheel", "released"] if states else []),
+    ]
+    # All of them do not fit a terminal: what comes before a wheel is told by the wheel.
+    shown = _TOWARDS_A_RELEASE if states else names
+    console.table(
+        f"{project.host.name}: newest record of each stage, and its age",
+        shown,
+        [[row[names.index(name)] for name in shown] for row in rows],
+    )
+    wheels = _dist(project, ledger)
+    console.table(
+        "dist/",
+        ["wheel", "size", "made here"],
+        [
+            [w["name"], megabytes(w["size"]), "yes" if w["recorded"] else "NO RECORD"]
+            for w in wheels
+        ],
+    )
+    console.result("what would run now: `geowheel plan`")
+    return {"targets": rows, "dist": wheels}
+
+
+def clean(project: Project, *, everything: bool, console: Console) -> dict[str, Any]:
+    """Remove ledger entries that are not the newest of their kind, and left-over scratch folders.
+
+    With `everything`, .geowheel/ and dist/ go whole. The user's store and channels stay.
+    """
+    if everything:
+        gone = [path for path in (project.work, project.dist) if path.exists()]
+        for kept in project.work.glob("*/*/.*-kept"):  # partly outside the work folder
+            remove_kept(kept)
+    else:
+        gone = [*_superseded(project), *_left_over(project)]
+    freed = 0
+    for path in gone:
+        freed += _size(path)
+        # Renamed first: a kill in between must not leave a record without its files.
+        remove_kept(path.rename(path.with_name(f".{path.name}-old")))
+        console.result(f"removed {path.relative_to(project.root)}")
+    console.result(f"{len(gone)} folders, {megabytes(freed)} freed")
+    return {"removed": [str(path) for path in gone], "bytes": freed}
+
+
+def _word(record: Record) -> str:
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(record.created)
+    # A lab of some cases only is no verdict on the wheel.
+    good = "ok" if record.facts.get("whole", True) else "some cases"
+    return f"{good if record.passed else 'FAILED'}\n{_ago(age.total_seconds())}"
+
+
+def _ago(amount: float) -> str:
+    """`now`, `12 min`, `3 h`, `9 d`: since then."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if amount >= length:
+            return f"{int(amount // length)} {unit}"
+    return "now"
+
+
+def _dist(project: Project, ledger: Ledger) -> list[dict[str, Any]]:
+    known = {record.facts["sha256"] for record in ledger.records("repair")}
+    return [
+        {"name": path.name, "size": path.stat().st_size, "recorded": sha256_file(path) in known}
+        for path in sorted(project.dist.glob("*.whl"))
+    ]
+
+
+def _superseded(project: Project) -> list[Path]:
+    """Entries for which a newer one of the same subject, stage and host exists."""
+    folders = [path.parent for path in project.work.glob("*/*/[!.]*/record.json")]
+    found = {folder: read_record(folder) for folder in folders}
+    newest: dict[tuple[str, str, str, bool], Record] = {}
+    for record in filter(None, found.values()):
+        whole = bool(record.facts.get("whole", True))  # of the lab: no part of it supersedes that
+        kind = (record.subject, record.stage, record.host, whole)
+        if kind not in newest or record.created > newest[kind].created:
+            newest[kind] = record
+    kept = {record.folder for record in newest.values()}
+    return [folder for folder in folders if folder not in kept]
+
+
+def _left_over(project: Project) -> list[Path]:
+    """Scratch folders that no run holds the lock of."""
+    found = []
+    for path in project.work.glob("*/*/.*-*"):
+        lock = path.with_name(path.name.split("-")[0].removeprefix(".") + ".lock")
+        with held_if_free(lock) as free:
+            if free:  # else it is at work
+                found.append(path)
+    return found
+
+
+def _size(folder: Path) -> int:
+    return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())

@@ -1,0 +1,150 @@
+"""The drivers of a wheel, and what its locked native stack offers beyond them.
+
+The lists come from libgdal itself at run time: from the wheel's, and from the prefix's with each of
+its plugins. A plugin package that is locked but not in the configuration is in no prefix, so it can
+only be told by its name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from geowheel import systems
+from geowheel.locks.pixi_lock import GDAL
+from geowheel.targets import Platform
+
+if TYPE_CHECKING:
+    from geowheel.prefix.linker import NativeManifest
+
+PLUGIN_PACKAGES: Final = "libgdal-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """One driver that a libgdal has registered."""
+
+    name: str
+    kinds: tuple[str, ...]
+    """`raster`, `vector`, both, or neither (multidimensional arrays, networks)."""
+    plugin: str = ""
+    """The file that registered it; empty for what is built into libgdal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a conda package would add to a wheel."""
+
+    package: str
+    drivers: tuple[str, ...]
+    """Empty where nothing is known of the package."""
+    in_stack: bool
+    """Whether the package is in the prefix; else it is only locked."""
+
+    def __str__(self) -> str:
+        names = ", ".join(self.drivers)
+        package = f"package {self.package}"
+        if self.package != GDAL:
+            package += ", add it to plugins"
+        return f"{names} ({package})" if names else package
+
+
+def plugin_packages(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the packages that bring driver plugins, by conda-forge's way of naming them."""
+    return tuple(sorted(n for n in names if n.startswith(PLUGIN_PACKAGES) and n != GDAL))
+
+
+def read_drivers(report: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
+    """What `driver_probes.py` lists."""
+    return tuple(
+        Driver(name=row["name"], kinds=tuple(row["kinds"]), plugin=row["plugin"]) for row in report
+    )
+
+
+def not_in_wheel(
+    wheel: Sequence[Driver],
+    stack: Sequence[Driver],
+    manifest: NativeManifest,
+    left_out: Iterable[str],
+) -> tuple[Offer, ...]:
+    """What the stack has beyond the wheel, and what the plugin packages `left_out` would bring."""
+    plugins = systems.of(Platform(manifest.platform)).LAYOUT.plugins
+    there = {driver.name for driver in wheel}
+    by_package: dict[str, list[str]] = {}
+    for driver in stack:
+        if driver.name not in there:
+            owner = manifest.owners.get(f"{plugins}/{driver.plugin}")
+            by_package.setdefault(owner.name if owner else GDAL, []).append(driver.name)
+    offers = [
+        Offer(package=package, drivers=tuple(names), in_stack=True)
+        for package, names in by_package.items()
+    ]
+    known = _table("drivers")
+    for package in left_out:
+        drivers = known.get(package, ())
+        missing = tuple(name for name in drivers if name not in there)
+        if missing or not drivers:
+            offers.append(Offer(package=package, drivers=missing, in_stack=False))
+    return tuple(sorted(offers, key=lambda offer: offer.package))
+
+
+def facts(wheel: Sequence[Driver], offers: Sequence[Offer]) -> dict[str, Any]:
+    """As test.json keeps them: plain values."""
+    return {
+        "drivers": [asdict(driver) | {"kinds": list(driver.kinds)} for driver in wheel],
+        "not_in_wheel": [asdict(offer) | {"drivers": list(offer.drivers)} for offer in offers],
+    }
+
+
+def words(drivers: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
+    """One line of these facts, for the end of a run."""
+    beyond = [Offer(**{**offer, "drivers": tuple(offer["drivers"])}) for offer in offers]
+    if not beyond:
+        return f"{len(drivers)} drivers, all that the native stack offers"
+    return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, beyond))}"
+
+
+def probe_words(probes: Sequence[Mapping[str, Any]]) -> str:
+    """`35 passed, 1 not run (PMTiles: no such driver)`: what the probes of a wheel came to."""
+    parts = [f"{sum(1 for probe in probes if probe['passed'])} passed"]
+    for result, word in ((False, "FAILED"), (None, "not run")):
+        found = [probe for probe in probes if probe["passed"] is result]
+        why = "; ".join(_reason(probe) for probe in found[:3])
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        parts += [f"{len(found)} {word} ({why}{more})"] if found else []
+    return ", ".join(parts)
+
+
+def _reason(probe: Mapping[str, Any]) -> str:
+    """A probe by its name; of one that was not run, why."""
+    name = str(probe["name"]).removeprefix("driver ")
+    detail = str(probe.get("detail", "")).removeprefix("not run: ")
+    return f"{name}: {detail}" if probe["passed"] is None and detail else name
+
+
+def package_of(driver: str) -> str | None:
+    """conda-forge's package that has a driver as a plugin; None where libgdal-core may have it."""
+    return next((name for name, there in _table("drivers").items() if driver in there), None)
+
+
+def drivers_of(library: str, package: str = "") -> tuple[str, ...]:
+    """The drivers that a library of libgdal's (`libheif`) or a plugin (`gdal_HDF5`) is there for.
+
+    `package` is a plugin's conda package. Empty: not known, or libgdal itself needs the library.
+    """
+    if drivers := _table("drivers").get(package):
+        return drivers
+    kind, _, driver = library.partition("_")
+    if kind in ("gdal", "ogr"):
+        return (driver,)
+    name, known = library.removeprefix("lib"), _table("libraries").items()
+    return next((drivers for pattern, drivers in known if fnmatchcase(name, pattern)), ())
+
+
+def _table(name: str) -> dict[str, tuple[str, ...]]:
+    text = files("geowheel.contents").joinpath("plugins.toml").read_text(encoding="utf-8")
+    return {key: tuple(drivers) for key, drivers in tomllib.loads(text)[name].items()}

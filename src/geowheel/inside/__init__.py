@@ -1,0 +1,1 @@
+"""What goes into wheels as it stands here."""

@@ -1,0 +1,203 @@
+"""Channels: what a lock calls them, and where their packages really lie.
+
+A folder channel is locked under `https://NAME.invalid/` (RFC 2606: never resolves) and mapped to
+its folder exactly as a mirror is, so that no path of a machine enters a lock or a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from geowheel.digest import digest, sha256_file
+from geowheel.errors import (
+    ChannelError,
+    ConfigError,
+    UsageError,
+)
+from geowheel.targets import Platform
+
+DISTRO: Final = "distro"
+MIRRORS_VARIABLE: Final = "GEOWHEEL_MIRRORS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One conda channel: its name and URL in locks, and its folder where it is a local one."""
+
+    name: str
+    url: str
+    """Ends with a slash."""
+    folder: Path | None = None
+
+    def state(self, platform: Platform) -> str:
+        """Changes when a folder channel's index for a platform does; constant for a remote one."""
+        if self.folder is None:
+            return "remote"
+        indexes = [self.folder / subdir / "repodata.json" for subdir in (platform, "noarch")]
+        return digest(tuple(sha256_file(path) for path in indexes if path.is_file()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirrors:
+    """URL prefixes and the places (URLs or folders) that are asked instead, in order.
+
+    A prefix ends with a slash; the longest that fits counts.
+    """
+
+    places: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    with_pixis: bool = False
+    """Also those of pixi's configuration, which is read when the first URL is asked for."""
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All of them, each with its URL."""
+        own = [(url, place) for url, places in self.places for place in places]
+        return own + (_pixis_mirrors() if self.with_pixis else [])
+
+    def of(self, url: str) -> tuple[str, ...]:
+        """Where to look for `url`: its mirrors in order, or itself when it has none."""
+        every = mirrors_of(self.pairs).places
+        fitting = [(prefix, places) for prefix, places in every if url.startswith(prefix)]
+        if not fitting:
+            return (url,)
+        prefix, places = max(fitting, key=lambda item: len(item[0]))
+        return tuple(_below(place, url[len(prefix) :]) for place in places)
+
+    def changes(self, url: str) -> bool:
+        """Whether something else is asked than `url` itself."""
+        return self.of(url) != (url,)
+
+    def plus(self, channels: tuple[Channel, ...]) -> Mirrors:
+        """These, and the folders of local channels."""
+        local = [(c.url, str(c.folder)) for c in channels if c.folder is not None]
+        own = [(url, place) for url, places in self.places for place in places]
+        return replace(mirrors_of([*local, *own]), with_pixis=self.with_pixis)
+
+
+def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
+    """The user's mirrors: GEOWHEEL_MIRRORS (`URL=PLACE`, separated by spaces), then pixi's own.
+
+    A place is a URL or a folder; several places of one URL are asked in their order. Raises
+    UsageError when the variable cannot be read.
+    """
+    places: list[tuple[str, str]] = []
+    for pair in environ.get(MIRRORS_VARIABLE, "").split():
+        url, equals, place = pair.partition("=")
+        if not equals or "://" not in url or not place:
+            raise UsageError(
+                f"{MIRRORS_VARIABLE}: {pair!r} is not URL=PLACE",
+                fix=f"write {MIRRORS_VARIABLE}='https://conda.anaconda.org/conda-forge=/srv/mirror'",
+            )
+        places.append((url, _place(place)))
+    return replace(mirrors_of(places), with_pixis=True)
+
+
+def _pixis_mirrors() -> list[tuple[str, str]]:
+    from rattler import Config
+
+    configured = Config.load_from_default_locations("pixi").mirrors or {}
+    return [(str(url), _place(str(place))) for url, found in configured.items() for place in found]
+
+
+def mirrors_of(pairs: Iterable[tuple[str, str]]) -> Mirrors:
+    """Mirrors from pairs of URL and place, the places of one URL in their order."""
+    merged: dict[str, list[str]] = {}
+    for url, place in pairs:
+        places = merged.setdefault(url.rstrip("/") + "/", [])
+        if place not in places:
+            places.append(place)
+    return Mirrors(places=tuple((url, tuple(places)) for url, places in merged.items()))
+
+
+def _place(text: str) -> str:
+    """A mirror as it was written: a URL, or the absolute path of a folder."""
+    if "://" in text and not text.startswith("file:"):
+        return text
+    return str(_folder(text, Path.cwd()))
+
+
+def _folder(text: str, base: Path) -> Path:
+    if text.startswith("file:"):
+        text = unquote(urlsplit(text).path)
+    return (base / Path(text).expanduser()).resolve()
+
+
+def _below(place: str, rest: str) -> str:
+    # A URL escapes what a file name does not: `!` of an epoch, `+` of a local version.
+    return f"{place.rstrip('/')}/{rest if '://' in place else unquote(rest)}"
+
+
+def folder_channel(folder: Path, name: str | None = None) -> Channel:
+    """The channel in a local folder; raises ChannelError when nothing is indexed there."""
+    if not any(folder.glob("*/repodata.json")):
+        raise ChannelError(
+            "no */repodata.json in it",
+            where=str(folder),
+            cause="the folder is not a conda channel, or it was never indexed",
+            fix="index it with `rattler-index fs DIR` or `conda index DIR`",
+        )
+    label = name or re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "local"
+    return Channel(name=label, url=f"https://{label}.invalid/", folder=folder.resolve())
+
+
+def named_channel(text: str) -> Channel:
+    """The channel that conda means by a name or URL."""
+    if re.fullmatch(r"[a-z0-9_-]+", text):
+        return Channel(name=text, url=f"https://conda.anaconda.org/{text}/")
+    from rattler import Channel as RattlerChannel
+    from rattler.exceptions import InvalidChannelError
+
+    try:
+        url = str(RattlerChannel(text).base_url)
+    except InvalidChannelError as error:
+        raise ConfigError(
+            f"{text!r} is not a channel: {' '.join(str(error).split())}",
+            fix="write a name such as conda-forge, a URL or a folder",
+        ) from None
+    return Channel(name=text, url=url if url.endswith("/") else url + "/")
+
+
+def configured_channels(texts: Iterable[str], base: Path) -> tuple[Channel, ...]:
+    """The channels of a manifest in folder `base`: names, URLs, or folders written as paths."""
+    found: dict[str, Channel] = {}
+    for text in texts:
+        channel = folder_channel(_folder(text, base)) if _is_path(text) else named_channel(text)
+        if channel.folder is not None and channel.url in found:
+            raise ConfigError(
+                f"two folder channels have the name {channel.name}, which locks call them by",
+                where=str(channel.folder),
+                fix="rename one of the folders",
+            )
+        found[channel.url] = channel
+    return tuple(found.values())
+
+
+def server_of(place: str) -> str:
+    """Host and port for messages: a URL as a whole may hold a token or a password."""
+    return urlsplit(place).netloc.rpartition("@")[2] or place
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith(("file:", ".", "/", "~", "\\"))
+
+
+def parse_channel(text: str, base: Path) -> Channel:
+    """`--channel`'s value other than `distro`: a URL, a folder (relative to `base`) or a name."""
+    if "://" in text and not text.startswith("file:"):
+        return named_channel(text)
+    folder = _folder(text, base)
+    if folder.is_dir():
+        return folder_channel(folder)
+    if _is_path(text) or (re.search(r"[/\\]", text) and "/label/" not in text):
+        raise ChannelError(
+            "there is no such folder",
+            where=str(folder),
+            fix="name a folder with an indexed channel, a URL or a channel's name",
+        )
+    return named_channel(text)

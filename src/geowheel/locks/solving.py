@@ -1,0 +1,190 @@
+"""Solving: from what a manifest asks for to exact conda records, by py-rattler.
+
+Verified against pixi 0.77: for the same virtual packages it gives the lock that pixi itself writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from rattler import (
+    BuildString,
+    Client,
+    Gateway,
+    GenericVirtualPackage,
+    MatchSpec,
+    PackageName,
+    RepoDataRecord,
+    Version,
+    solve,
+)
+from rattler import (
+    Channel as RattlerChannel,
+)
+from rattler.channel import ChannelPriority
+from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
+from rattler.networking import AuthenticationMiddleware, RetryMiddleware
+from rattler.platform import SubdirLiteral
+
+from geowheel.errors import ChannelError, LockError
+from geowheel.machine.credentials import (
+    LACKING,
+    login,
+    refused,
+)
+from geowheel.project.manifest import EnvironmentSpec
+from geowheel.targets import Platform
+
+from .channels import Channel, Mirrors
+
+_RETRIES: Final = 2
+_SETTLE: Final = 0.1  # seconds
+
+T = TypeVar("T")
+
+
+def wait_for_rattler(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that calls py-rattler to its end, and settle if it fails."""
+    try:
+        return asyncio.run(work)
+    except BaseException:
+        settle()
+        raise
+
+
+def settle() -> None:
+    """Give py-rattler's threads time to let go of the interpreter.
+
+    They still do when an error has already arrived here, and a process that ends in that moment
+    is aborted (py-rattler 0.28: one run in ten).
+    """
+    time.sleep(_SETTLE)
+
+
+def http_client(*, retries: int = 0) -> Client:
+    """A client that knows the credentials of `pixi auth` and netrc."""
+    retry = [RetryMiddleware(retries)] if retries else []
+    return Client([*retry, AuthenticationMiddleware()])
+
+
+def solve_environment(
+    spec: EnvironmentSpec,
+    channels: Sequence[Channel],
+    *,
+    mirrors: Mirrors,
+    cache: Path,
+    keep: Sequence[RepoDataRecord] = (),
+    strict: bool = True,
+) -> list[RepoDataRecord]:
+    """The records of an environment, with the channels' own URLs; `keep` are preferred.
+
+    Of several mirrors the next is asked when one cannot be read. Raises ChannelError when none
+    can, LockError when nothing satisfies the specs.
+    """
+    if not spec.specs:
+        return []
+    offered = {channel.url: mirrors.of(channel.url) for channel in channels}
+    # A locked package whose channel is no longer asked for must not come back through the lock.
+    kept = [r for r in keep if any(r.url.startswith(url) for url in offered)]
+    failures: list[str] = []
+    for number in range(max(map(len, offered.values()), default=0)):
+        places = {url: of[min(number, len(of) - 1)] for url, of in offered.items()}
+        try:
+            found = wait_for_rattler(_solve(spec, list(places.values()), cache, kept, strict))
+        except (GatewayError, FetchRepoDataError) as error:
+            failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
+            continue
+        except SolverError as error:
+            if not wait_for_rattler(_offers(spec.platform, list(places.values()), cache)):
+                raise _no_platform(spec, channels) from None
+            raise _unsolvable(spec, error) from None
+        return [_with_channel_url(record, places) for record in found]
+    raise _unreachable(channels, failures)
+
+
+def _no_platform(spec: EnvironmentSpec, channels: Sequence[Channel]) -> LockError:
+    """A channel without a folder for the platform looks to a solver as if it had no packages."""
+    return LockError(
+        f"{', '.join(channel.name for channel in channels)} has no packages for {spec.platform}",
+        where=f"environment {spec.name}",
+        cause=f"{spec.platform} is among the platforms of pixi.toml, and no channel serves it",
+        fix=f"take {spec.platform} out of platforms, or add a channel that has it",
+    )
+
+
+def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
+    return LockError(
+        f"{spec.platform}: nothing satisfies {', '.join(s.text for s in spec.specs)}:\n"
+        f"{str(error).rstrip()}",
+        where=f"environment {spec.name}",
+        cause="the channel lacks a package, or a package needs more than "
+        f"{', '.join(spec.virtual_packages)}",
+        fix="loosen the specs in pixi.toml, or raise its system requirements",
+    )
+
+
+def _unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> ChannelError:
+    what = f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}"
+    where = ", ".join(channel.url for channel in channels)
+    if refused(what):
+        return ChannelError(what, where=where, cause=LACKING, fix=login("; ".join(failures)))
+    return ChannelError(
+        what,
+        where=where,
+        cause="no route to it from here, a proxy that is not set, or a wrong URL",
+        fix="set GEOWHEEL_MIRRORS=URL=MIRROR for a mirror or a folder, name another channel "
+        "with --channel DIR|URL, or use this distribution's own packages: "
+        "`geowheel wheel --channel distro`",
+    )
+
+
+async def _solve(
+    spec: EnvironmentSpec,
+    places: Sequence[str],
+    cache: Path,
+    keep: Sequence[RepoDataRecord],
+    strict: bool,
+) -> list[RepoDataRecord]:
+    return await solve(
+        [RattlerChannel(place) for place in places],
+        [MatchSpec(wanted.text) for wanted in spec.specs],
+        gateway=Gateway(cache_dir=cache, client=http_client(retries=_RETRIES)),
+        platforms=[cast("SubdirLiteral", str(spec.platform)), "noarch"],
+        locked_packages=list(keep),
+        virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
+        channel_priority=ChannelPriority.Strict if strict else ChannelPriority.Disabled,
+    )
+
+
+async def _offers(platform: Platform, places: Sequence[str], cache: Path) -> bool:
+    """Whether a channel has a package that is built for the platform, noarch ones apart."""
+    gateway = Gateway(cache_dir=cache, client=http_client(retries=_RETRIES))
+    channels = [RattlerChannel(place) for place in places]
+    return bool(await gateway.names(channels, [cast("SubdirLiteral", str(platform))]))
+
+
+def _virtual_package(text: str) -> GenericVirtualPackage:
+    name, _, rest = text.partition("=")
+    version, _, build = rest.partition("=")
+    return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build or "0"))
+
+
+def _with_channel_url(record: RepoDataRecord, places: dict[str, str]) -> RepoDataRecord:
+    for url, place in places.items():
+        base = Path(place).as_uri() + "/" if "://" not in place else place.rstrip("/") + "/"
+        if record.url.startswith(base):
+            record.url = url + record.url[len(base) :]
+            record.channel = url
+    # Not part of what pixi compares, and a time of the machine that indexed the channel.
+    record.indexed_timestamp = None
+    return record
+
+
+def _short(message: str) -> str:
+    """The first and last line of an error that nests its causes."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[0] if len(lines) < 2 else f"{lines[0]} ({lines[-1].removeprefix('Caused by: ')})"

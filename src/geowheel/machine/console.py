@@ -1,0 +1,215 @@
+"""What a person sees: results on standard output; on standard error what leads to them.
+
+With --json the JSON text is all that is on standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from geowheel.errors import GeowheelError
+
+from .credentials import redact
+from .kept import PREFIX, Kept
+from .process import Result, Runner
+from .screen import Screen
+from .spelling import STARTED, Spelling
+from .tables import table_lines
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One running stage or command, as its code sees it: a place to run, say and count."""
+
+    console: Console
+    runner: Runner
+    kept: Kept | None = None
+    """Where there is one, what the step leaves behind when it fails."""
+
+    @contextmanager
+    def elsewhere(self, name: str) -> Iterator[Path]:
+        """A folder outside the checkout, gone afterwards unless it is kept for a failed stage."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX if self.kept else 'geowheel-'}{name}-"))
+        keep = False
+        try:
+            yield folder.resolve()
+            keep = True  # a verdict may have failed
+        except GeowheelError:
+            keep = True
+            raise
+        finally:
+            if keep and self.kept is not None:
+                self.kept.keep(folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        check: bool = True,
+        timeout: float | None = None,
+    ) -> Result:
+        """Run a command with its log kept; see `Runner.__call__` for what is raised."""
+        return self.runner(argv, env=env, cwd=cwd, check=check, timeout=timeout)
+
+    def side_by_side(self, work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+        """`work` of every item, on all cores, in the items' order.
+
+        At the first exception, an interrupt included, what has not begun is dropped and what runs
+        is killed: nobody waits for a compiler whose result no longer counts.
+        """
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            futures = [pool.submit(work, item) for item in items]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                return [future.result() for future in _failed_first(futures)]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.runner.stop()
+                raise
+
+    def say(self, text: str) -> None:
+        """One indented line below the step's title."""
+        self.console.line(f"    {text}", style="dim")
+        self.now(text)
+
+    def now(self, text: str) -> None:
+        """What the step is at, for whoever waits; it is not printed unless it takes seconds."""
+        self.console.screen.now(text)
+
+    def progress(self, title: str, total: float) -> AbstractContextManager[Callable[[float], None]]:
+        """How much of `total` is done; yields the function that advances it, from any thread."""
+        return self.console.screen.counting(redact(title), total)
+
+
+def _failed_first(futures: Sequence[Future[Made]]) -> Sequence[Future[Made]]:
+    """The futures in their order; one that failed before those that it kept from beginning."""
+    failed = [f for f in futures if f.done() and not f.cancelled() and f.exception() is not None]
+    return [*failed[:1], *futures] if failed else futures
+
+
+class Console:
+    """Where all human-readable output goes."""
+
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        quiet: bool = False,
+        json: bool = False,
+        spelling: Spelling = Spelling(),  # noqa: B008 - frozen
+    ) -> None:
+        self.screen = Screen(quiet=quiet)
+        self.logs = logs
+        self._results = not quiet and not json
+        self._spelling = spelling
+        self._began = float(os.environ.get(STARTED) or time.time())
+
+    def whole_run(self) -> str:
+        """The time since a person gave the command: what started geowheel is a part of it."""
+        return seconds(time.time() - self._began)
+
+    def shown(self, text: str) -> str:
+        """The text without secrets, and with commands as they are to be typed here."""
+        return redact(self._spelling.of(text))
+
+    def line(self, text: str = "", *, style: str | None = None) -> None:
+        """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
+        self.screen.line(self.shown(text), style)
+
+    def result(self, text: str = "") -> None:
+        """One line of what was asked for, on standard output."""
+        if self._results:
+            with self.screen.clear():
+                sys.stdout.write(self.shown(text) + "\n")
+                sys.stdout.flush()
+
+    def wait(self, text: str) -> None:
+        """What is waited for, in a line."""
+        self.line(f"  {text}")
+        self.screen.now(text)
+
+    def warn(self, text: str) -> None:
+        """Something that a person should not overlook."""
+        self.line(f"warning: {text}", style="yellow")
+
+    def header(self, text: str) -> None:
+        """The title of a target or of a command."""
+        self.line()
+        self.line(text, style="bold")
+
+    def cached(self, title: str, key: str) -> None:
+        """A step that has nothing to do."""
+        self.line(f"  {title:<10} cached (key {key[:12]})", style="dim")
+
+    @contextmanager
+    def step(
+        self, title: str, why: str, *, logs: str | None = None, kept: Kept | None = None
+    ) -> Iterator[Step]:
+        """A step that does work: its reason before, its time after; its commands end with it."""
+        runner = Runner(self.logs / (logs or title), kept)
+        self.line(f"  {title:<10} {why}")
+        start = time.monotonic()
+        try:
+            with self.screen.during(title, runner.doing):
+                yield Step(console=self, runner=runner, kept=kept)
+        except BaseException:
+            runner.stop()
+            self.line(f"  {title:<10} not finished after {elapsed(start)}", style="red")
+            raise
+        self.line(f"  {title:<10} done in {elapsed(start)}", style="green")
+
+    @contextmanager
+    def quiet_step(self, title: str) -> Iterator[Step]:
+        """A step that only looks: no title, but its commands end with it as well."""
+        runner = Runner(self.logs / title)
+        try:
+            with self.screen.during(title, runner.doing):
+                yield Step(console=self, runner=runner)
+        finally:
+            runner.stop()
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of what was asked for, on standard output."""
+        width = shutil.get_terminal_size().columns if _has_width() else None
+        shown = [[self.shown(cell) for cell in row] for row in rows]
+        for line in table_lines(title, columns, shown, width):
+            self.result(line)
+
+
+def _has_width() -> bool:
+    """Whether standard output is a terminal, or somebody said how wide it is."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
+def elapsed(start: float) -> str:
+    """The time since `start` (of time.monotonic), to a tenth of a second."""
+    return seconds(time.monotonic() - start)
+
+
+def seconds(amount: float) -> str:
+    """`4.2 s` or `1 min 04 s`."""
+    if amount < 60:
+        return f"{amount:.1f} s"
+    return f"{int(amount) // 60} min {int(amount) % 60:02} s"
+
+
+def megabytes(size: int) -> str:
+    """`61.7 MB`: decimal megabytes, as package indexes count."""
+    return f"{size / 1e6:.1f} MB"

@@ -1,1 +1,0 @@
-"""The native stack: manifest, locks, channels, store, linker."""

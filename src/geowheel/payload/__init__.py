@@ -1,1 +1,0 @@
-"""What goes into a wheel beside the bindings: a private osgeo, programs, drivers' plugins."""

@@ -1,0 +1,202 @@
+"""Repaired wheels that were made elsewhere: what `geowheel test --wheel FILE` is asked to judge.
+
+They take the place of what `repair` would make, so nothing upstream of it runs. Where the ledger
+has the record of the wheel's own repair, the verdict is the very one of that run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from geowheel.digest import Artefact, sha256_file
+from geowheel.errors import (
+    ChannelError,
+    IntegrityError,
+    UsageError,
+)
+from geowheel.machine.console import Step
+from geowheel.machine.credentials import redact
+from geowheel.machine.environments import tool_environment
+from geowheel.machine.interpreters import Interpreter
+from geowheel.machine.process import tail
+from geowheel.project.project import Project
+from geowheel.records.ledger import (
+    Ledger,
+    Output,
+    Record,
+)
+from geowheel.targets import (
+    PYTHON_VERSION,
+    Platform,
+    System,
+    Target,
+)
+
+_SBOM: Final = ".dist-info/sboms/geowheel.cdx.json"
+_PREFIXES: Final = {System.LINUX: "manylinux", System.MACOS: "macosx", System.WINDOWS: "win"}
+"""How the platform tags of a system's repaired wheels begin (PEP 425, PEP 600)."""
+
+
+def find_given(
+    project: Project, place: Path, pythons: Sequence[str], platforms: Sequence[Platform]
+) -> dict[Target, Artefact]:
+    """The repaired wheels of the host that `place` is, or that lie in the folder `place`.
+
+    For the targets that are asked for; without any, for all configured pythons on this machine's
+    platform. Raises UsageError when nothing is there, or nothing for a python that is asked for, or
+    two wheels for one target.
+    """
+    found: dict[Target, Artefact] = {}
+    for path in _wheels(project, place):
+        for target in _targets(project, path, platforms or [project.machine.platform]):
+            if pythons and target.python not in pythons:
+                continue
+            if target in found:
+                raise UsageError(
+                    f"two wheels are for {target}: {found[target].path.name} and {path.name}",
+                    where=str(place),
+                    fix="name one of them with --wheel FILE",
+                )
+            found[target] = Artefact(path=path, sha256=sha256_file(path))
+    missing = [p for p in pythons if not any(target.python == p for target in found)]
+    if missing or not found:
+        asked = ", ".join(missing or project.config.pythons)
+        raise UsageError(
+            f"no repaired wheel of {project.host.name} for Python {asked}",
+            where=str(place),
+            cause="it is for other interpreters, or for another platform than this machine's",
+            fix="name a file of dist/, or say --platform",
+        )
+    return found
+
+
+def record_of(wheel: Artefact, target: Target, ledger: Ledger) -> Record:
+    """The record of the wheel's own repair, or one made from what the wheel says of itself.
+
+    Raises IntegrityError when it cannot be read.
+    """
+    output = Output(path=wheel.path.name, sha256=wheel.sha256, size=wheel.path.stat().st_size)
+    for known in ledger.records("repair", str(target)):
+        if known.facts.get("sha256") == wheel.sha256:
+            return _made(target, ledger, output, wheel.path.parent, known.facts)
+    return _made(target, ledger, output, wheel.path.parent, _facts(wheel))
+
+
+def take_from_index(
+    wheel: Artefact, index: str, interpreter: Interpreter | None, project: Project, step: Step
+) -> Artefact:
+    """The wheel as pip gets it from a package index, for the interpreter that it is to run in.
+
+    pip chooses among what the index has of that version, and accepts no other bytes than the
+    given wheel's. Raises ChannelError with what pip said.
+    """
+    name, version, *_ = parse_wheel_filename(wheel.path.name)
+    folder = project.work / "index" / wheel.sha256[:16]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{name}=={version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
+    chosen = () if interpreter is None else ("--python", interpreter.executable)
+    result = step.run(
+        [sys.executable, "-m", "pip", "--isolated", *chosen, "download", "--no-deps", "--index-url",
+         index, "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check",
+         "--no-cache-dir", "--progress-bar", "off", "--dest", folder, "-r", wanted],
+        env=tool_environment(project.machine.environ), cwd=folder, check=False,
+    )  # fmt: skip
+    got = folder / wheel.path.name
+    if result.returncode != 0 or not got.is_file():
+        raise ChannelError(
+            f"pip did not get {wheel.path.name} from there:\n{tail(result.stdout + result.stderr)}",
+            where=redact(index),
+            cause="it was not uploaded, other bytes were, or pip prefers another wheel",
+            fix=f"the whole output is in {result.log}",
+        )
+    return Artefact(path=got, sha256=wheel.sha256)
+
+
+def _made(
+    target: Target, ledger: Ledger, output: Output, folder: Path, facts: Mapping[str, Any]
+) -> Record:
+    return Record(
+        stage="repair", subject=str(target), host=ledger.host, key=output.sha256, components={},
+        trees={}, content=output.sha256, outputs=(output,),
+        facts={**facts, "wheel": output.path, "sha256": output.sha256},
+        passed=True, seconds=0.0, created="", home=ledger.home, folder=folder,
+    )  # fmt: skip
+
+
+def _facts(wheel: Artefact) -> dict[str, Any]:
+    tags = parse_wheel_filename(wheel.path.name)[3]
+    return {
+        "tag": ".".join(sorted({tag.platform for tag in tags})),
+        "floor": [],
+        "owners": _owners(wheel.path),
+    }
+
+
+def _owners(wheel: Path) -> dict[str, str]:
+    """Path in the wheel to name and version of its package, from the SBOM; empty without one."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = [n for n in archive.namelist() if n.endswith(_SBOM)]
+            described = [json.loads(archive.read(name)) for name in names]
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise IntegrityError(
+            f"the wheel cannot be read: {error}", where=str(wheel), fix="download it again"
+        ) from None
+    return {
+        file["name"]: f"{component['name']} {component['version']}"
+        for bill in described
+        for component in bill.get("components", [])
+        for file in component.get("components", [])
+    }
+
+
+def _wheels(project: Project, place: Path) -> list[Path]:
+    """The wheels of the host at a place; a file has to be one."""
+    if not place.exists():
+        raise UsageError("there is no such wheel", where=str(place))
+    if place.is_file() and not _is_of_host(project, place):
+        raise UsageError(f"this is no wheel of {project.host.name}", where=str(place))
+    if place.is_file():
+        return [place.resolve()]
+    return sorted(p.resolve() for p in place.rglob("*.whl") if _is_of_host(project, p))
+
+
+def _is_of_host(project: Project, path: Path) -> bool:
+    try:
+        name = parse_wheel_filename(path.name)[0]
+    except InvalidWheelFilename:
+        return False
+    return name == canonicalize_name(project.host.name)
+
+
+def _targets(project: Project, wheel: Path, platforms: Sequence[Platform]) -> list[Target]:
+    """The targets, of these platforms, that pip would install the wheel for."""
+    tags = parse_wheel_filename(wheel.name)[3]
+    return [
+        Target(python=python, platform=platform)
+        for platform in platforms
+        for python in project.config.pythons
+        if any(_fits(tag, python, platform) for tag in tags)
+    ]
+
+
+def _fits(tag: Tag, python: str, platform: Platform) -> bool:
+    minor = int(python.partition(".")[2])
+    if not tag.platform.startswith(_PREFIXES[platform.system]):
+        return False
+    if not tag.platform.endswith(f"_{platform.architecture}"):
+        return False
+    if tag.abi == "abi3" and PYTHON_VERSION.fullmatch(f"3.{tag.interpreter[3:]}"):
+        return int(tag.interpreter[3:]) <= minor
+    return tag.interpreter in (f"cp3{minor}", "py3")

@@ -1,0 +1,188 @@
+"""The one loop over the stage table: bring what is asked for up to date, or say what would run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+from geowheel.digest import digest, toolkit_digest
+from geowheel.errors import GeowheelError
+from geowheel.machine.console import Console, Step
+from geowheel.machine.kept import Kept
+from geowheel.records.ledger import (
+    Entry,
+    Ledger,
+    Record,
+)
+from geowheel.records.stage import Scope, Stage
+from geowheel.stages import needed
+from geowheel.stages.context import Context
+from geowheel.stages.contract import (
+    Inputs,
+    StageModule,
+    load,
+)
+from geowheel.targets import Target
+
+SOURCES_COMPONENT: Final = "geowheel's own sources"
+"""The name of `toolkit_digest` among the components of every key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a stage would do, and why."""
+
+    stage: Stage
+    subject: str
+    action: str
+    """`cached`, `run` or `follows`."""
+    why: str
+    record: Record | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a target ended."""
+
+    context: Context
+    records: Mapping[str, Record]
+    seconds: float
+    error: GeowheelError | None = None
+
+
+def bring_up_to_date(
+    goals: Sequence[str],
+    context: Context,
+    ledger: Ledger,
+    console: Console,
+    planned: Sequence[Planned] = (),
+) -> Finished:
+    """Run what is stale of the goals and their upstream stages, in the table's order.
+
+    What `plan` found cached is not decided again: a record is never changed. An error of a stage
+    ends the target and is part of the result; what was done stays done.
+    """
+    started = time.monotonic()
+    done = context.done
+    cached = {item.stage.name: item.record for item in planned if item.record}
+    try:
+        for stage in needed(goals, done):
+            recheck = stage.rechecks and stage.name in goals
+            if stage.name in cached and not recheck:
+                done[stage.name] = cached[stage.name]
+                console.cached(stage.name, cached[stage.name].key)
+                continue
+            module, entry, inputs = _prepare(stage, context, ledger, done)
+            with entry.lock(console):
+                done[stage.name] = _ensure(
+                    entry,
+                    module,
+                    inputs,
+                    console,
+                    title=stage.name,
+                    recheck=recheck,
+                )
+        error = None
+    except GeowheelError as raised:
+        error = raised
+    return Finished(context=context, records=done, seconds=time.monotonic() - started, error=error)
+
+
+def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned]:
+    """What `bring_up_to_date` would do; runs nothing, writes nothing."""
+    done = context.done
+    planned: list[Planned] = []
+    for stage in needed(goals, context.done):
+        subject = subject_of(stage, context.target)
+        waiting = [name for name in stage.upstream if name not in done]
+        if waiting:
+            planned.append(
+                Planned(
+                    stage=stage,
+                    subject=subject,
+                    action="follows",
+                    why=f"after {', '.join(waiting)}",
+                )
+            )
+            continue
+        _, entry, _ = _prepare(stage, context, ledger, done)
+        why = entry.stale()
+        record = entry.record if why is None else None
+        if record is not None:
+            done[stage.name] = record
+        planned.append(
+            Planned(
+                stage=stage,
+                subject=subject,
+                action="cached" if record else "run",
+                why=why or f"key {entry.key[:12]}",
+                record=record,
+            )
+        )
+    return planned
+
+
+def subject_of(stage: Stage, target: Target) -> str:
+    """`linux-64` or `cp312-linux-64`."""
+    return str(target.platform if stage.scope is Scope.PLATFORM else target)
+
+
+def _prepare(
+    stage: Stage, context: Context, ledger: Ledger, done: Mapping[str, Record]
+) -> tuple[StageModule, Entry, Inputs]:
+    module = load(stage)
+    inputs = module.inputs(context, {name: done[name] for name in stage.upstream})
+    components = inputs.components() | {
+        SOURCES_COMPONENT: toolkit_digest(),
+        "tools": digest({name: version(name) for name in stage.tools}),
+    }
+    return (
+        module,
+        ledger.entry(stage, subject_of(stage, context.target), components, inputs.trees()),
+        inputs,
+    )
+
+
+def _ensure(
+    entry: Entry,
+    module: StageModule,
+    inputs: Inputs,
+    console: Console,
+    *,
+    title: str,
+    recheck: bool,
+) -> Record:
+    why = entry.stale()
+    record = entry.record
+    if why is None and record is not None and recheck:
+        with console.quiet_step(title) as step:
+            why = module.check(inputs, record, step)
+    if why is None and record is not None:
+        console.cached(title, entry.key)
+        return record
+    started = time.monotonic()
+    kept = Kept(entry.kept) if entry.ledger.keep else None
+    with (
+        console.step(title, why or "", logs=f"{entry.subject}/{title}", kept=kept) as step,
+        entry.scratch() as folder,
+    ):
+        try:
+            outcome = module.run(inputs, folder, step)
+        except GeowheelError:
+            _leave(kept, step)
+            raise
+        made = entry.commit(folder, outcome, started)
+        if made.passed and kept is not None:
+            kept.forget()
+        elif kept is not None and not kept.empty:  # its files are in the ledger as well
+            _leave(kept, step)
+        return made
+
+
+def _leave(kept: Kept | None, step: Step) -> None:
+    if kept is not None:
+        for line in kept.leave():
+            step.console.line(f"    {line}", style="yellow")

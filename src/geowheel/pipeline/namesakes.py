@@ -1,0 +1,47 @@
+"""Two hosts of one distribution name in one project, whose wheels would be taken for each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from geowheel.errors import ConfigError
+from geowheel.project.project import Project
+from geowheel.project.pyproject import read_toml
+from geowheel.records.ledger import Ledger
+
+_OF_ONE_HOST: Final = ("build", "repair")
+"""Stages that only the host itself runs; what comes before may be another host's work."""
+
+
+def refuse_namesakes(project: Project, ledger: Ledger) -> None:
+    """Raise ConfigError when another host that was built here has this one's distribution name.
+
+    One that was built under the name and has another one now, or has moved, is in nobody's way.
+    """
+    name = canonicalize_name(project.host.name)
+    homes = {record.home for stage in _OF_ONE_HOST for record in ledger.of_every_host(stage)}
+    for home in sorted(homes - {project.home}):
+        folder = project.root / home
+        if canonicalize_name(_name_of_host(folder)) != name:
+            continue
+        raise ConfigError(
+            f"two hosts have the distribution name {project.host.name}: {project.home} and {home}",
+            where=str(project.host.path),
+            cause="one was copied from the other; their wheels would replace each other in dist/",
+            fix="give one of them another [project] name, or a root of its own: "
+            f"--root {project.home} --host .",
+        )
+
+
+def _name_of_host(folder: Path) -> str:
+    """The distribution name of the host in a folder; empty when there is no host in it."""
+    try:
+        data = read_toml(folder / "pyproject.toml")
+    except ConfigError:
+        return ""
+    if "geowheel" not in data.get("tool", {}):
+        return ""
+    return str(data.get("project", {}).get("name", ""))

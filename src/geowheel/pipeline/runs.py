@@ -1,0 +1,370 @@
+"""Runs: several targets through the pipeline, from what was asked for to wheels in dist/."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from geowheel import systems
+from geowheel.digest import Artefact, sha256_file
+from geowheel.errors import (
+    GeowheelError,
+    IntegrityError,
+    MachineError,
+)
+from geowheel.lab.cases import WHOLE, Choice
+from geowheel.locks.locks import (
+    Locks,
+    locks_at_hand,
+    resolve,
+)
+from geowheel.locks.pixi_lock import Package
+from geowheel.machine.console import Console
+from geowheel.project.project import Project, wants_prebuilt
+from geowheel.records.ledger import Ledger, Record
+from geowheel.stages import find, needed
+from geowheel.stages.context import (
+    Context,
+    Tools,
+    find_tools,
+)
+from geowheel.stages.inputs import only_wheel
+from geowheel.targets import (
+    Platform,
+    Target,
+    is_emulated,
+)
+
+from .loop import (
+    Finished,
+    Planned,
+    bring_up_to_date,
+    plan,
+    subject_of,
+)
+from .namesakes import refuse_namesakes
+from .summary import (
+    failure_of,
+    floor_words,
+    show_lab,
+    show_table,
+    summary_of,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command line asks for."""
+
+    project: Project
+    goals: tuple[str, ...]
+    targets: tuple[Target, ...]
+    interpreter: Path | None
+    verify: bool = False
+    keep_work: bool = False
+    raw: Artefact | None = None
+    """A raw wheel that was made elsewhere."""
+    destination: Path | None = None
+    """Where the repaired wheel goes, when not to dist/."""
+    lab: Choice = WHOLE
+    """Which cases of the lab, with which seed."""
+    given: Mapping[Target, Artefact] = field(default_factory=dict)
+    """Repaired wheels that were made elsewhere, to be judged."""
+    index: str | None = None
+    """The package index from which pip has to get the given wheels first."""
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        """Names of the stages whose result is given."""
+        return ("repair",) if self.given else ()
+
+    @property
+    def wheels(self) -> Path:
+        """The folder of repaired wheels."""
+        return self.destination or self.project.dist
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(
+            folder=self.project.work,
+            host=self.project.host.name,
+            home=self.project.home,
+            verify=self.verify,
+            keep=self.keep_work,
+        )
+
+
+def run(request: Request, console: Console) -> dict[str, Any]:
+    """Bring every target up to date, show the end table; the summary as plain values.
+
+    Goes on with the next target after one failed. Raises at the end what failed, of the first
+    kind that occurred: GeowheelError's own, SizeError or WheelTestError for failed verdicts.
+    """
+    if request.index is not None:
+        request = replace(request, given=_from_index(request, request.index, console))
+    contexts = _contexts(request, console)
+    finished = [_run_target(request, context, console) for context in contexts]
+    summary = {"targets": [summary_of(request.wheels, item) for item in finished]}
+    if any("repair" in item.records for item in finished):
+        # Asked for by name, and not as a part of `wheel`.
+        sizes = request.goals == ("size",)
+        show_table(request.project, request.wheels, finished, console, sizes=sizes)
+    show_lab(finished, console)
+    console.line(f"the whole run took {console.whole_run()}", style="dim")
+    error = failure_of(finished)
+    if error is not None:
+        error.add_note(json.dumps(summary))
+        raise error
+    return summary
+
+
+def build_environment(request: Request, console: Console) -> dict[str, str]:
+    """Fetch, and the variables by which a build finds the native stack's GDAL; raises as `run`."""
+    from geowheel.prefix.wrappers import build_variables, reachable
+
+    (context,) = _contexts(request, console)
+    finished = _run_target(request, context, console)
+    if finished.error is not None:
+        raise finished.error
+    folder = reachable(finished.records["fetch"].folder, request.project.machine.cache)
+    return build_variables(
+        folder, context.locks.stack.gdal_version, systems.of(context.target.platform)
+    )
+
+
+def show_plan(request: Request, console: Console) -> dict[str, Any]:
+    """What `run` would do for every target, running nothing."""
+    refuse_namesakes(request.project, request.ledger)
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console,
+        make=False, given=request.done,
+    )  # fmt: skip
+    rows: list[dict[str, str]] = []
+    for target in request.targets:
+        locks = locks_at_hand(request.project, target.platform)
+        console.result(f"{target}  {request.project.host.name}")
+        if locks is None:
+            rows += _plan_without_locks(request, target)
+        else:
+            console.result(f"  native stack: {locks.source.words}")
+            rows += _plan_with_locks(request, target, locks, tools[target], console)
+        console.table(
+            "plan",
+            ["stage", "subject", "what", "why"],
+            [
+                [r["stage"], r["subject"], r["action"], r["why"]]
+                for r in rows
+                if r["target"] == str(target)
+            ],
+        )
+    return {"plan": rows}
+
+
+def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]]:
+    source = request.project.channel or ", ".join(request.project.manifest.channels)
+    why = f"no lock: solves against {source}, into the work folder"
+    return _plan_after(request, target, "lock", str(target.platform), why)
+
+
+def _plan_without_interpreter(request: Request, target: Target) -> list[dict[str, str]]:
+    why = "not there yet: unpacks this distribution's own, into the user's cache"
+    return _plan_after(request, target, "interpreter", str(target), why)
+
+
+def _plan_after(
+    request: Request, target: Target, name: str, subject: str, why: str
+) -> list[dict[str, str]]:
+    """Rows for something that every stage waits for."""
+    rows = [{"target": str(target), "stage": name, "subject": subject, "action": "run", "why": why}]
+    return rows + [
+        {"target": str(target), "stage": stage.name, "subject": subject_of(stage, target),
+         "action": "follows", "why": f"after {name}"}
+        for stage in needed(request.goals)
+    ]  # fmt: skip
+
+
+def _plan_with_locks(
+    request: Request, target: Target, locks: Locks, tools: Tools, console: Console
+) -> list[dict[str, str]]:
+    prebuilt = None
+    if wants_prebuilt(request.project):
+        from geowheel.locks.prebuilt import prebuilt_at_hand
+
+        prebuilt = prebuilt_at_hand(request.project, target, locks)
+        if prebuilt is None:
+            return _plan_without_locks(request, target)
+    emulated = is_emulated(target.platform, request.project.machine.platform)
+    wanted = any(stage.interpreter for stage in needed(request.goals))
+    if tools.interpreter is None and emulated and wanted:
+        return _plan_without_interpreter(request, target)
+    context = Context(
+        project=request.project, target=target, locks=locks, tools=tools, prebuilt=prebuilt,
+        lab=request.lab,
+    )  # fmt: skip
+    planned = plan(_goals_of(request, context), context, request.ledger)
+    for item in planned:
+        if item.stage.name == "repair" and item.record and item.record.facts["floor"]:
+            console.result(f"  floor: {floor_words(item.record)}")
+    if tools.toolchain is not None:
+        console.result(f"  toolchain: {tools.toolchain.describe()}")
+    return [
+        {"target": str(target), "stage": item.stage.name, "subject": item.subject,
+         "action": item.action, "why": item.why}
+        for item in planned
+    ]  # fmt: skip
+
+
+def _contexts(request: Request, console: Console) -> list[Context]:
+    refuse_namesakes(request.project, request.ledger)
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console,
+        given=request.done,
+    )  # fmt: skip
+    locks: dict[Platform, Locks] = {}
+    for target in request.targets:
+        if target.platform not in locks:
+            locks[target.platform] = resolve(request.project, target.platform, console)
+    prebuilt: dict[Target, Package | None] = dict.fromkeys(request.targets)
+    if not request.given and wants_prebuilt(request.project):
+        from geowheel.locks.prebuilt import resolve_prebuilt
+
+        for target in request.targets:
+            prebuilt[target] = resolve_prebuilt(
+                request.project, target, locks[target.platform], console
+            )
+    return [
+        Context(project=request.project, target=target, locks=locks[target.platform],
+                tools=tools[target], prebuilt=prebuilt[target], raw=request.raw, lab=request.lab,
+                repaired=_repaired(request, target))
+        for target in request.targets
+    ]  # fmt: skip
+
+
+def _from_index(request: Request, index: str, console: Console) -> dict[Target, Artefact]:
+    """The given wheels as pip got them from a package index; raises as `take_from_index` does."""
+    from .given_wheels import take_from_index
+
+    tools = find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console,
+        given=request.done,
+    )  # fmt: skip
+    with console.step("index", index, logs="index") as step:
+        return {
+            target: take_from_index(wheel, index, tools[target].interpreter, request.project, step)
+            for target, wheel in request.given.items()
+        }
+
+
+def _repaired(request: Request, target: Target) -> Record | None:
+    if target not in request.given:
+        return None
+    from .given_wheels import record_of
+
+    return record_of(request.given[target], target, request.ledger)
+
+
+def _run_target(request: Request, context: Context, console: Console) -> Finished:
+    locks = context.locks
+    console.header(
+        f"{context.target}  {request.project.host.name} with GDAL {locks.stack.gdal_version}"
+    )
+    style = None if locks.source.committed else "yellow"
+    console.line(f"  native stack: {locks.source.words}", style=style)
+    if context.tools.interpreter is not None:
+        console.line(f"  interpreter: {context.tools.interpreter.executable}", style="dim")
+    goals = _goals_of(request, context)
+    if left_out := [goal for goal in request.goals if goal not in goals]:
+        console.warn(
+            f"{', '.join(left_out)}: not run, {request.project.machine.platform} cannot run what "
+            f"is made for {context.target.platform}"
+        )
+    planned: list[Planned] = []
+    with suppress(GeowheelError):  # the run meets it again, as a part of its result
+        planned = plan(goals, context, request.ledger)
+        console.line(f"  plan: {_in_words(planned)}")
+    finished = bring_up_to_date(goals, context, request.ledger, console, planned)
+    if (record := finished.records.get("repair")) is not None:
+        _hand_over(request, record)
+        if request.destination is None:
+            retire(request.project, request.ledger, record, console)
+    if finished.error is not None and len(request.targets) > 1:  # else the end says it
+        console.line(str(finished.error), style="red")
+    return finished
+
+
+def _goals_of(request: Request, context: Context) -> tuple[str, ...]:
+    """What is asked for, without what would run a wheel that cannot run here.
+
+    Raises MachineError when nothing else was asked for.
+    """
+    goals = tuple(
+        goal for goal in request.goals if context.runs_wheels or not find(goal).runs_wheel
+    )
+    if not goals:
+        raise MachineError(
+            f"{request.project.machine.platform} cannot run what is made for "
+            f"{context.target.platform}",
+            where=str(context.target),
+            fix="run this on a machine of that platform, with `--wheel`'s file from dist/; "
+            "`geowheel matrix` says what can be done where",
+        )
+    return goals
+
+
+def _in_words(planned: Sequence[Planned]) -> str:
+    """`fetch, bindings cached; to run: build (changed: host files), repair, size, test`."""
+    cached = ", ".join(item.stage.name for item in planned if item.action == "cached")
+    running = ", ".join(
+        item.stage.name + (f" ({item.why})" if item.action == "run" else "")
+        for item in planned
+        if item.action != "cached"
+    )
+    if not running:
+        return f"{cached} cached, nothing to do"
+    return (f"{cached} cached; " if cached else "") + f"to run: {running}"
+
+
+def _hand_over(request: Request, record: Record) -> None:
+    """Put the repaired wheel where it goes with one rename, unless the same bytes are there."""
+    wheel = only_wheel(record)
+    goal = request.wheels / wheel.path.name
+    if goal.is_file() and filecmp.cmp(goal, wheel.path):  # by size and time, or else by content
+        with suppress(OSError):  # it may be somebody else's
+            shutil.copystat(wheel.path, goal)  # the next run need not read them
+        return
+    request.wheels.mkdir(parents=True, exist_ok=True)
+    # A folder of its own: another run may be putting the same wheel there at this moment. A
+    # destination may be on another disk, so there it is made where it goes.
+    near = request.destination or request.project.work
+    with tempfile.TemporaryDirectory(dir=near, prefix=".dist-") as scratch:
+        part = Path(scratch, wheel.path.name)
+        shutil.copy2(wheel.path, part)  # its time as well, by which the next run knows it
+        if (actual := sha256_file(part)) != wheel.sha256:
+            raise IntegrityError(
+                f"the repaired wheel has sha256 {actual}, its record says {wheel.sha256}",
+                where=str(wheel.path),
+                cause="the work folder was changed, or the disk is failing",
+                fix="run `geowheel wheel --verify`, which makes it anew",
+            )
+        part.replace(goal)
+
+
+def retire(project: Project, ledger: Ledger, current: Record, console: Console) -> None:
+    """Take wheels of the same target out of dist/ that an earlier run put there.
+
+    Only what a record of ours names by its bytes: anything else in dist/ is somebody else's.
+    """
+    for record in ledger.records("repair", current.subject):
+        wheel = project.dist / str(record.facts["wheel"])
+        if wheel.name == current.facts["wheel"] or not wheel.is_file():
+            continue
+        if sha256_file(wheel) == record.facts["sha256"]:
+            wheel.unlink()
+            console.line(f"  removed dist/{wheel.name}, which an earlier run made")

@@ -1,0 +1,1 @@
+"""From exact packages to a prefix: store, downloads, linker, wrappers."""

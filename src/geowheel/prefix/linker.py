@@ -1,0 +1,419 @@
+"""The linker: places the files of unpacked conda packages in a prefix, and records their owner.
+
+The only code that writes a prefix, whoever downloaded and unpacked. Walks each package's
+info/paths.json (conda's package specification, "info/paths.json"), checks every file's sha256,
+writes the fixed prefix string over placeholders, and hard-links nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from geowheel.digest import (
+    digest,
+    sha256_bytes,
+    sha256_file,
+)
+from geowheel.errors import IntegrityError
+from geowheel.locks.pixi_lock import Package
+from geowheel.targets import Platform, System
+
+MANIFEST: Final = "native.json"
+LICENSES: Final = "licenses"
+"""Beside the prefix: each package's licence texts, in a folder of its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedFile:
+    """One file or link of a prefix, as it lies there."""
+
+    path: str
+    sha256: str
+    """Of the placed bytes, the prefix string included; of the target's text for a link."""
+    size: int
+    link: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedPackage:
+    """A package and the files it owns."""
+
+    package: Package
+    files: tuple[PlacedFile, ...]
+    licenses: tuple[PlacedFile, ...] = ()
+    """Its licence texts, by their path in `licenses/NAME` beside the prefix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeManifest:
+    """What a prefix consists of: every file with its package."""
+
+    platform: str
+    prefix_string: str
+    packages: tuple[PlacedPackage, ...]
+    """Each with the URL that it was locked under: that is where the stack comes from."""
+
+    @cached_property
+    def owners(self) -> Mapping[str, Package]:
+        """Path in the prefix to the package that owns it."""
+        return {file.path: placed.package for placed in self.packages for file in placed.files}
+
+    @property
+    def gdal_version(self) -> str:
+        """Version of libgdal-core."""
+        return next(p.package.version for p in self.packages if p.package.name == "libgdal-core")
+
+    def content(self) -> str:
+        """The digest of the prefix's content and of who owns what."""
+        return digest((self.platform, self.prefix_string, self.packages))
+
+    def write(self, folder: Path) -> None:
+        """Write it as native.json."""
+        text = json.dumps(asdict(self), indent=1, sort_keys=True)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_native_manifest(folder: Path) -> NativeManifest:
+    """The manifest beside a prefix."""
+    data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return NativeManifest(
+        platform=data["platform"],
+        prefix_string=data["prefix_string"],
+        packages=tuple(
+            PlacedPackage(
+                package=Package(**{**p["package"], "depends": tuple(p["package"]["depends"])}),
+                files=tuple(PlacedFile(**file) for file in p["files"]),
+                licenses=tuple(PlacedFile(**file) for file in p["licenses"]),
+            )
+            for p in data["packages"]
+        ),
+    )
+
+
+def read_digests(unpacked: Path) -> dict[str, str]:
+    """The sha256 of every file of an unpacked package, by path, to be given to `place`.
+
+    Hashing is most of its work, and packages can be hashed side by side.
+    """
+    return {
+        path.relative_to(unpacked).as_posix(): sha256_file(path)
+        for folder, _, names in os.walk(unpacked)
+        for path in (Path(folder, name) for name in names)
+        if not path.is_symlink()
+    }
+
+
+def place(
+    package: Package,
+    unpacked: Path,
+    prefix: Path,
+    *,
+    prefix_string: str,
+    consume: bool,
+    digests: Mapping[str, str] | None = None,
+) -> PlacedPackage:
+    """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
+
+    `digests` are those of `read_digests`, if nobody can have changed the files since.
+
+    A file that another package placed with the same bytes stays that package's. Raises
+    IntegrityError, naming package and file, when a file is missing, altered, outside the prefix,
+    or there already with other content.
+    """
+    job = _Job(
+        package=package,
+        unpacked=unpacked.resolve(),
+        prefix=prefix.resolve(),
+        prefix_string=prefix_string,
+        consume=consume,
+        digests=digests or {},
+    )
+    placed = (job.place(entry) for entry in _entries(package, unpacked))
+    files = (file for file in placed if file is not None)
+    return PlacedPackage(
+        package=package if package.license else _with_licence(package, unpacked),
+        files=tuple(sorted(files, key=lambda f: f.path)),
+        licenses=tuple(_keep_licences(package, unpacked, prefix.parent / LICENSES)),
+    )
+
+
+def _with_licence(package: Package, unpacked: Path) -> Package:
+    """The package as it describes itself, where its lock has no licence: conda-lock.yml has none.
+
+    Without it the licence gate would let everything through.
+    """
+    try:
+        said = json.loads((unpacked / "info" / "index.json").read_text(encoding="utf-8"))
+        return replace(package, license=said.get("license") or None)
+    except (OSError, ValueError, AttributeError):
+        return package
+
+
+def _keep_licences(package: Package, unpacked: Path, goal: Path) -> Iterator[PlacedFile]:
+    """Copy info/licenses (older packages: info/LICENSE*), where the texts of a package lie."""
+    info = unpacked / "info"
+    folder = info / "licenses"
+    paths = folder.rglob("*") if folder.is_dir() else info.glob("LICENSE*")
+    root = folder if folder.is_dir() else info
+    for path in sorted(paths):
+        if path.is_symlink() or not path.is_file():
+            continue  # a link could lead anywhere, and texts are files
+        relative = path.relative_to(root).as_posix()
+        data = path.read_bytes()
+        place = goal / package.name / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        yield PlacedFile(path=relative, sha256=sha256_bytes(data), size=len(data))
+
+
+def check_links(placed: Iterable[PlacedPackage], prefix: Path) -> None:
+    """Raises IntegrityError when a link leads out of the whole prefix by way of another link."""
+    root = prefix.resolve()
+    for item in placed:
+        for file in item.files:
+            if file.link is not None and not _inside(prefix / file.path, root):
+                raise IntegrityError(
+                    f"{item.package}: the link {file.path} -> {file.link} leaves the prefix"
+                )
+
+
+def check_case(placed: Iterable[PlacedPackage], platform: Platform) -> None:
+    """Raises IntegrityError when two files of a prefix differ only by case.
+
+    On Windows and macOS they would be one file there, and two here: the same lock, another prefix.
+    """
+    if platform.system is System.LINUX:
+        return
+    seen: dict[str, tuple[Package, str]] = {}
+    for item in placed:
+        for file in item.files:
+            first, path = seen.setdefault(file.path.casefold(), (item.package, file.path))
+            if path != file.path:
+                raise IntegrityError(
+                    f"{item.package} brings {file.path}, {first} brings {path}: on {platform} "
+                    "these are one file",
+                    cause="file names of that system do not differ by case",
+                    fix="leave one of the two packages out in pixi.toml, or lock another build",
+                )
+
+
+def _entries(package: Package, unpacked: Path) -> Iterator[Mapping[str, Any]]:
+    path = unpacked / "info" / "paths.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        entries: Sequence[Mapping[str, Any]] = data["paths"]
+        for entry in entries:
+            parts = PurePosixPath(entry["_path"])
+            if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+                raise IntegrityError(
+                    f"{package}: path {entry['_path']!r} leaves the prefix",
+                    cause="the package is broken, or made to do harm",
+                    fix="lock another build of it, and tell the channel",
+                )
+            yield entry
+    except FileNotFoundError:
+        raise IntegrityError(
+            f"{package} has no info/paths.json",
+            cause="it was made by a conda older than 4.3",
+            fix="lock a newer build of it",
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{package}: info/paths.json is damaged: {error!r}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One package being placed."""
+
+    package: Package
+    unpacked: Path
+    prefix: Path
+    prefix_string: str
+    consume: bool
+    digests: Mapping[str, str]
+    safe: set[Path] = field(default_factory=set)
+    """Folders that were found to be inside."""
+    made: set[Path] = field(default_factory=set)
+    """Folders of the prefix that are there."""
+
+    def place(self, entry: Mapping[str, Any]) -> PlacedFile | None:
+        """Place one entry of paths.json; None for a folder, or for what is there already."""
+        relative = str(PurePosixPath(entry["_path"]))
+        source, goal = self.unpacked / relative, self.prefix / relative
+        self._check_folder(source.parent, self.unpacked, relative)
+        self._check_folder(goal.parent, self.prefix, relative)
+        if entry.get("path_type") == "directory":
+            self._make_folder(goal, relative)
+            return None
+        self._make_folder(goal.parent, relative)
+        if source.is_symlink():
+            return self._link(relative, os.fspath(source.readlink()), goal)
+        return self._file(relative, entry, source, goal)
+
+    def _file(
+        self, relative: str, entry: Mapping[str, Any], source: Path, goal: Path
+    ) -> PlacedFile | None:
+        # Nobody else writes what is consumed, so what was hashed need not be read again.
+        original = self.digests.get(relative) or self._digest(relative, source)
+        if original != entry.get("sha256", original):
+            raise IntegrityError(
+                f"{self.package}: {relative} has sha256 {original}, "
+                f"its own manifest says {entry['sha256']}",
+                cause="the unpacked package was changed, or it was built wrongly",
+                fix="run fetch again; if it stays, report it to the channel",
+            )
+        status = source.stat()
+        mode = 0o755 if status.st_mode & 0o100 else 0o644
+        # A package may hold one file under two names: what is done to one is not done to the other.
+        own = self.consume and status.st_nlink == 1
+        file = source if own else self._copy(source)
+        if not own or stat.S_IMODE(status.st_mode) != mode:
+            file.chmod(mode)
+        sha256 = self._with_prefix(relative, entry, file) or original
+        size = file.stat().st_size
+        if os.path.lexists(goal):
+            if goal.is_symlink() or not goal.is_file() or sha256_file(goal) != sha256:
+                raise self._clash(relative)
+            file.unlink()
+            return None
+        file.replace(goal)
+        return PlacedFile(path=relative, sha256=sha256, size=size)
+
+    def _digest(self, relative: str, source: Path) -> str:
+        try:
+            return sha256_file(source)
+        except OSError as error:
+            raise IntegrityError(
+                f"{self.package}: {relative} cannot be read: {error.strerror}",
+                cause="its own manifest names a file that it does not hold",
+                fix="run fetch again; if it stays, report it to the channel",
+            ) from None
+
+    def _copy(self, source: Path) -> Path:
+        """A copy beside the prefix, to be moved there."""
+        return Path(shutil.copyfile(source, self.prefix.with_name(".placing")))
+
+    def _with_prefix(self, relative: str, entry: Mapping[str, Any], file: Path) -> str | None:
+        """Write the prefix string over the placeholder; the new sha256, None where it is not in it.
+
+        A binary file is changed where it lies: libraries are large, and few of their pages change.
+        """
+        placeholder = entry.get("prefix_placeholder")
+        if not placeholder:
+            return None
+        try:
+            if entry.get("file_mode") == "binary":
+                changed = replace_in_binary(file, str(placeholder), self.prefix_string)
+                return sha256_file(file) if changed else None
+            data = file.read_bytes()
+            text = replace_in_text(data, str(placeholder), self.prefix_string)
+            file.write_bytes(text)
+            return sha256_bytes(text)
+        except ValueError as error:
+            raise IntegrityError(
+                f"{self.package}: {relative}: {error}",
+                cause="it was built with an old conda-build, whose placeholder was short",
+                fix="lock a newer build of it",
+            ) from None
+
+    def _link(self, relative: str, link: str, goal: Path) -> PlacedFile | None:
+        # By the words alone, and by what the links that are there already make of them.
+        words = os.path.normpath(PurePosixPath(relative).parent / link)
+        leaves = PurePosixPath(link).is_absolute() or words.split("/")[0] == ".."
+        if leaves or not _inside(goal.parent / link, self.prefix):
+            raise IntegrityError(
+                f"{self.package}: the link {relative} -> {link} leaves the prefix",
+                cause="the package is broken, or made to do harm",
+                fix="lock another build of it, and tell the channel",
+            )
+        if os.path.lexists(goal):
+            if not goal.is_symlink() or os.fspath(goal.readlink()) != link:
+                raise self._clash(relative)
+            return None
+        goal.symlink_to(link)
+        return PlacedFile(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
+
+    def _check_folder(self, folder: Path, root: Path, relative: str) -> None:
+        if folder in self.safe:
+            return
+        if not _inside(folder, root):
+            raise IntegrityError(
+                f"{self.package}: {relative} leaves the prefix through a link",
+                cause="the package is broken, or made to do harm",
+                fix="lock another build of it, and tell the channel",
+            )
+        self.safe.add(folder)
+
+    def _make_folder(self, folder: Path, relative: str) -> None:
+        if folder in self.made:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.made.add(folder)
+        except (FileExistsError, NotADirectoryError):
+            raise self._clash(relative) from None
+
+    def _clash(self, relative: str) -> IntegrityError:
+        return IntegrityError(
+            f"{self.package} brings {relative}, which another package of the stack brings with "
+            "other content",
+            fix="leave one of the two out in pixi.toml",
+        )
+
+
+def _inside(path: Path, root: Path) -> bool:
+    """Whether `path`, its links followed, is below the resolved `root`."""
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a circle of links leads nowhere
+        return False
+
+
+def replace_in_text(data: bytes, placeholder: str, prefix: str) -> bytes:
+    """A text with `prefix` wherever the placeholder was; its length changes."""
+    return data.replace(placeholder.encode(), prefix.encode())
+
+
+def prefixed_strings(
+    data: bytes | mmap.mmap, placeholder: str, prefix: str
+) -> Iterator[tuple[int, bytes]]:
+    """The C strings that hold the placeholder: offset, and what conda writes there instead.
+
+    Each is padded with NUL bytes at its end, so that all else stays where it is. Raises ValueError
+    when `prefix` is longer than the placeholder.
+    """
+    old, new = placeholder.encode(), prefix.encode()
+    if len(new) > len(old):
+        raise ValueError(f"the prefix {prefix!r} is longer than the placeholder")
+    end = 0
+    while (found := data.find(old, end)) >= 0:
+        end = data.find(b"\0", found)
+        end = len(data) if end < 0 else end
+        string = data[found:end]
+        yield found, string.replace(old, new).ljust(len(string), b"\0")
+
+
+def replace_in_binary(path: Path, placeholder: str, prefix: str) -> bool:
+    """Write `prefix` over the placeholder in a file, where it lies; whether it was there.
+
+    Raises what `prefixed_strings` does, and OSError. Mapped for reading only: a write to mapped
+    pages that finds the disk full would end the process.
+    """
+    if path.stat().st_size == 0:
+        return False  # which cannot be mapped
+    with path.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            strings = list(prefixed_strings(data, placeholder, prefix))
+        for offset, string in strings:
+            file.seek(offset)
+            file.write(string)
+    return bool(strings)

@@ -1,0 +1,1 @@
+"""What a host says: pyproject.toml, configuration, pixi.toml, files, places."""

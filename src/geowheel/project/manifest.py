@@ -1,0 +1,404 @@
+"""pixi.toml (or `[tool.pixi]` in pyproject.toml): conda specs, channels and platforms.
+
+py-rattler has no parser for it. What is read is what a native stack needs; everything else in the
+file is pixi's own business and stays unread. Source: pixi's manifest reference, "The pixi.toml";
+what it leaves open (how features combine) was tried with pixi 0.77.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.version import InvalidVersion, Version
+
+from geowheel.errors import ConfigError
+from geowheel.targets import (
+    Platform,
+    System,
+    parse_platform,
+)
+
+from .pyproject import read_toml
+
+# What pixi assumes of a platform unless the manifest says otherwise; the same values stand in the
+# locks that pixi 0.68 and newer write.
+DEFAULT_GLIBC: Final = "2.28"
+DEFAULT_LINUX: Final = "4.18"
+DEFAULT_MACOS: Final = "13.0"
+DEFAULT_WINDOWS: Final = "10.0"
+
+_REQUIREMENTS: Final = ("cuda", "archspec", "glibc", "linux", "macos", "windows")
+_ALIASES: Final = {"libc": "glibc", "osx": "macos"}
+_ARCHSPECS: Final = {
+    Platform.LINUX_64: "x86_64",
+    Platform.LINUX_AARCH64: "aarch64",
+    Platform.OSX_64: "x86_64",
+    Platform.OSX_ARM64: "m1",
+    Platform.WIN_64: "x86_64",
+    Platform.WIN_ARM64: "arm64",
+}
+# Build before host before run: the later wins, as in pixi.
+_TABLES: Final = ("build-dependencies", "host-dependencies", "dependencies")
+# Key of a dependency's table to the key of a MatchSpec.
+_DETAILS: Final = {
+    "build": "build",
+    "build-number": "build_number",
+    "channel": "channel",
+    "subdir": "subdir",
+    "file-name": "fn",
+    "md5": "md5",
+    "sha256": "sha256",
+}
+_FROM_SOURCE: Final = frozenset({"path", "git", "url"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One conda requirement in the form that a MatchSpec takes: `libgdal-core >=3.10`."""
+
+    name: str
+    text: str
+    from_source: bool = False
+    """It names a path, a git repository or a URL: only pixi itself can lock that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSpec:
+    """What one pixi environment asks for on one platform."""
+
+    name: str
+    platform: Platform
+    channels: tuple[str, ...]
+    specs: tuple[Spec, ...]
+    """In the order of their names; several of one name have to hold together."""
+    virtual_packages: tuple[str, ...]
+    """`__glibc=2.28` and the like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A pixi manifest; `environment()` answers all questions about it."""
+
+    path: Path
+    data: Mapping[str, Any]
+    """The file's content, or its `tool.pixi` table."""
+    pyproject: Mapping[str, Any] = field(default_factory=dict)
+    """The whole pyproject.toml where the manifest is a table of it, else empty."""
+
+    @property
+    def lock_path(self) -> Path:
+        """Where pixi keeps the lock: beside the manifest."""
+        return self.path.parent / "pixi.lock"
+
+    @property
+    def conda_lock_path(self) -> Path:
+        """Where conda-lock.yml is written, and looked for where there is no pixi.lock."""
+        return self.path.parent / "conda-lock.yml"
+
+    @property
+    def committed_lock(self) -> Path | None:
+        """The lock that a run uses: pixi.lock, else conda-lock.yml; None where there is neither."""
+        places = (self.lock_path, self.conda_lock_path)
+        return next((path for path in places if path.is_file()), None)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The workspace's channels, names or URLs, the first to ask first."""
+        return _channels(self._workspace.get("channels", []))
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """The workspace's platforms; those that geowheel does not know are left out."""
+        return tuple(dict.fromkeys(item.platform for item in self._platforms(self._workspace)))
+
+    @property
+    def unknown_platforms(self) -> tuple[str, ...]:
+        """Platforms of the workspace that geowheel leaves out."""
+        names = [_subdir(item) for item in self._workspace.get("platforms", [])]
+        return tuple(name for name in names if name not in set(Platform))
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Names of all environments."""
+        return tuple(dict.fromkeys(["default", *self.data.get("environments", {})]))
+
+    @property
+    def strict_priority(self) -> bool:
+        """Whether a package is only taken from the first channel that has it."""
+        return str(self._workspace.get("channel-priority", "strict")) != "disabled"
+
+    def platforms_of(self, environment: str) -> tuple[Platform, ...]:
+        """The workspace's platforms that all features of an environment support."""
+        kept = {item.platform for item in self._platforms_of(environment)}
+        return tuple(platform for platform in self.platforms if platform in kept)
+
+    def solve_group(self, environment: str) -> str | None:
+        """The name under which pixi solves several environments together."""
+        described = self.data.get("environments", {}).get(environment, [])
+        return described.get("solve-group") if isinstance(described, Mapping) else None
+
+    def environment(self, name: str, platform: Platform) -> EnvironmentSpec:
+        """What `name` asks for on `platform`; raises ConfigError when either is not in the file."""
+        if name not in self.environments:
+            raise ConfigError(
+                f"no environment {name!r}",
+                where=str(self.path),
+                cause="[tool.geowheel] environment names one that pixi does not know",
+                fix=f"use one of {', '.join(self.environments)}, or add it below [environments]",
+            )
+        entry = self._platform_entry(name, platform)
+        specs: set[Spec] = set()
+        channels: list[object] = []
+        requirements = dict(entry.requirements)
+        for feature in self._features(name):
+            # Every feature's wish has to hold: pixi intersects them, no feature overrides another.
+            specs |= set(_dependencies(feature, entry).values())
+            channels += feature.get("channels", self._workspace.get("channels", []))
+            requirements = _highest(requirements, feature.get("system-requirements", {}), self.path)
+        return EnvironmentSpec(
+            name=name,
+            platform=platform,
+            channels=_channels(channels),
+            specs=tuple(sorted(specs, key=lambda spec: (spec.name, spec.text))),
+            virtual_packages=virtual_packages(platform, requirements),
+        )
+
+    def only_for_pixi(self) -> list[str]:
+        """What the manifest says that py-rattler's solver cannot follow."""
+        found = []
+        tables = [self.data, *self.data.get("feature", {}).values()]
+        every = tables + [t for table in tables for t in table.get("target", {}).values()]
+        project = self.pyproject.get("project", {})
+        if any(table.get("pypi-dependencies") for table in every) or project.get("dependencies"):
+            found.append("pypi-dependencies")
+        if any(spec.from_source for table in every for spec in _direct(table).values()):
+            found.append("dependencies from a path, a git repository or a URL")
+        keys = ("exclude-newer", "solve-strategy", "build-variants")
+        found += [f"[workspace] {key}" for key in keys if key in self._workspace]
+        found += [key for key in ("constraints", "dev") if any(key in table for table in every)]
+        return found
+
+    @property
+    def _workspace(self) -> Mapping[str, Any]:
+        table: Mapping[str, Any] = self.data.get("workspace") or self.data.get("project") or {}
+        return table
+
+    def _platforms(self, table: Mapping[str, Any]) -> list[_PlatformEntry]:
+        return [
+            _platform_entry(item, self.path)
+            for item in table.get("platforms", [])
+            if _subdir(item) in set(Platform)
+        ]
+
+    def _platforms_of(self, environment: str) -> list[_PlatformEntry]:
+        kept = self._platforms(self._workspace)
+        for feature in self._features(environment):
+            if "platforms" in feature:
+                named = {(_name(item), _subdir(item)) for item in feature["platforms"]}
+                names = {name for pair in named for name in pair}
+                kept = [item for item in kept if {item.name, str(item.platform)} & names]
+        return kept
+
+    def _platform_entry(self, environment: str, platform: Platform) -> _PlatformEntry:
+        if platform not in self.platforms:
+            raise ConfigError(
+                f"platform {platform} is not among the workspace's platforms",
+                where=str(self.path),
+                fix=f"add it with `pixi workspace platform add {parse_platform(platform)}`",
+            )
+        entries = [e for e in self._platforms_of(environment) if e.platform is platform]
+        if not entries:
+            raise ConfigError(
+                f"a feature of environment {environment!r} does not support {platform}",
+                where=str(self.path),
+                fix="add it to the platforms of that feature, or name another environment in "
+                "[tool.geowheel]",
+            )
+        # Several of one subdir differ in virtual packages; the plain one comes first.
+        return min(entries, key=lambda entry: entry.name != str(platform))
+
+    def _features(self, name: str) -> Iterator[Mapping[str, Any]]:
+        described = self.data.get("environments", {}).get(name, [])
+        names = described.get("features", []) if isinstance(described, Mapping) else described
+        known = self.data.get("feature", {})
+        # In a pyproject.toml these are features as well, of Python packages only.
+        project = self.pyproject.get("project", {})
+        groups = {
+            *project.get("optional-dependencies", {}),
+            *self.pyproject.get("dependency-groups", {}),
+        }
+        for feature in names:
+            if feature not in known and feature not in groups:
+                raise ConfigError(
+                    f"environment {name!r} names feature {feature!r}, which is not there",
+                    where=str(self.path),
+                )
+            yield known.get(feature, {})
+        if not (isinstance(described, Mapping) and described.get("no-default-feature")):
+            yield self._default_feature()
+
+    def _default_feature(self) -> Mapping[str, Any]:
+        needs_python = self.pyproject.get("project", {}).get("requires-python")
+        if not needs_python:
+            return self.data
+        # pixi takes a pyproject.toml's interpreter from there.
+        return {
+            **self.data,
+            "dependencies": {"python": needs_python, **self.data.get("dependencies", {})},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlatformEntry:
+    """One of the workspace's platforms: a subdir, or a table with a name and requirements."""
+
+    name: str
+    platform: Platform
+    requirements: Mapping[str, str]
+
+
+def find_manifest(folder: Path) -> Manifest:
+    """The manifest that pixi would use in `folder`: the nearest one upwards.
+
+    Raises ConfigError when there is none, or when it names no channel.
+    """
+    manifest = nearest_manifest(folder)
+    if manifest is None:
+        raise ConfigError(
+            f"neither a pixi.toml nor a [tool.pixi] table in {folder} or above it",
+            fix="run `geowheel init`; or `pixi init` and `pixi add libgdal-core ca-certificates`",
+        )
+    if not manifest.channels:
+        raise ConfigError(
+            "no channels in [workspace]",
+            where=str(manifest.path),
+            fix='add channels = ["conda-forge"]',
+        )
+    return manifest
+
+
+def nearest_manifest(folder: Path) -> Manifest | None:
+    """The nearest manifest upwards, whatever it holds; None where there is none.
+
+    Raises ConfigError when a file on the way is not TOML.
+    """
+    for place in (folder, *folder.parents):
+        manifest = _manifest_in(place)
+        if manifest is not None:
+            return manifest
+    return None
+
+
+def _manifest_in(folder: Path) -> Manifest | None:
+    if (folder / "pixi.toml").is_file():
+        return Manifest(path=folder / "pixi.toml", data=read_toml(folder / "pixi.toml"))
+    if (folder / "pyproject.toml").is_file():
+        data = read_toml(folder / "pyproject.toml")
+        table = data.get("tool", {}).get("pixi")
+        if table is not None:
+            return Manifest(path=folder / "pyproject.toml", data=table, pyproject=data)
+    return None
+
+
+def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tuple[str, ...]:
+    """The virtual packages that pixi 0.77 assumes, system requirements applied."""
+    archspec = f"__archspec=0={requirements.get('archspec', _ARCHSPECS[platform])}"
+    has_cuda = "cuda" in requirements and platform.system is not System.MACOS
+    cuda = [f"__cuda={requirements['cuda']}"] if has_cuda else []
+    match platform.system:
+        case System.LINUX:
+            kernel = requirements.get("linux", DEFAULT_LINUX)
+            libc = requirements.get("glibc", DEFAULT_GLIBC)
+            own = ["__unix=0=0", f"__linux={kernel}", f"__glibc={libc}"]
+        case System.MACOS:
+            own = ["__unix=0=0", f"__osx={requirements.get('macos', DEFAULT_MACOS)}"]
+        case System.WINDOWS:
+            own = [f"__win={requirements.get('windows', DEFAULT_WINDOWS)}"]
+    return (*own, archspec, *cuda)
+
+
+def _channels(items: Iterable[object]) -> tuple[str, ...]:
+    """Names or URLs by falling priority, in their order where it is the same."""
+    found: dict[str, int] = {}
+    for item in items:
+        table: Mapping[str, Any] = item if isinstance(item, Mapping) else {"channel": item}
+        found.setdefault(str(table["channel"]), int(table.get("priority") or 0))
+    return tuple(sorted(found, key=lambda name: -found[name]))
+
+
+def _subdir(item: object) -> str:
+    return str(item.get("platform", "")) if isinstance(item, Mapping) else str(item)
+
+
+def _name(item: object) -> str:
+    return str(item.get("name", _subdir(item))) if isinstance(item, Mapping) else str(item)
+
+
+def _platform_entry(item: object, path: Path) -> _PlatformEntry:
+    table = item if isinstance(item, Mapping) else {}
+    said = {key: value for key, value in table.items() if key not in {"name", "platform"}}
+    return _PlatformEntry(
+        name=_name(item),
+        platform=parse_platform(_subdir(item)),
+        requirements=_highest({}, said, path),
+    )
+
+
+def _highest(old: Mapping[str, str], more: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """The requirements of both, the newer version of each, as pixi combines them."""
+    merged = dict(old)
+    for name, value in more.items():
+        key = _ALIASES.get(name, name)
+        text = str(value.get("version", "")) if isinstance(value, Mapping) else str(value)
+        if key not in _REQUIREMENTS:
+            raise ConfigError(
+                f"unknown system requirement {name!r}",
+                where=str(path),
+                fix=f"use {', '.join(_REQUIREMENTS)}",
+            )
+        if isinstance(value, Mapping) and value.get("family", "glibc") != "glibc":
+            raise ConfigError(
+                f"libc family {value['family']!r}: only glibc is supported", where=str(path)
+            )
+        merged[key] = _newer(merged[key], text) if key in merged else text
+    return merged
+
+
+def _newer(one: str, other: str) -> str:
+    try:
+        return max(one, other, key=Version)
+    except InvalidVersion:
+        return other  # an archspec's name: the later one
+
+
+def _dependencies(feature: Mapping[str, Any], entry: _PlatformEntry) -> dict[str, Spec]:
+    """By name; later tables win, from the general to the exact, as in pixi."""
+    system = entry.platform.partition("-")[0]
+    selectors = (["unix"] if system != "win" else []) + [system, str(entry.platform), entry.name]
+    found = _direct(feature)
+    for selector in dict.fromkeys(selectors):
+        found |= _direct(feature.get("target", {}).get(selector, {}))
+    return found
+
+
+def _direct(table: Mapping[str, Any]) -> dict[str, Spec]:
+    return {
+        name.lower(): _spec(name.lower(), value)
+        for key in _TABLES
+        for name, value in table.get(key, {}).items()
+    }
+
+
+def _spec(name: str, value: object) -> Spec:
+    if isinstance(value, str):
+        return Spec(name=name, text=f"{name} {value or '*'}")
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"dependency {name!r} is neither a version nor a table")
+    if _FROM_SOURCE & set(value):
+        return Spec(name=name, text=f"{name} *", from_source=True)
+    text = f"{name} {value.get('version', '*')}"
+    details = [f'{_DETAILS[key]}="{value[key]}"' for key in _DETAILS if key in value]
+    return Spec(name=name, text=f"{text} [{', '.join(details)}]" if details else text)

@@ -1,0 +1,169 @@
+"""The project at hand: its folders, its host, its manifest, and the machine it is built on."""
+
+from __future__ import annotations
+
+import os
+import platform as python_platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from geowheel.errors import MachineError, UsageError
+from geowheel.targets import Platform, Target
+
+from .config import Bindings, Config
+from .manifest import Manifest, find_manifest
+from .places import Layout
+from .pyproject import HostFile, read_host
+
+CACHE_VARIABLE = "GEOWHEEL_CACHE"
+CHANNEL_VARIABLE = "GEOWHEEL_CHANNEL"
+BUDGET_VARIABLE = "WHEEL_SIZE_BUDGET_MB"
+
+_PLATFORMS = {
+    ("Linux", "x86_64"): Platform.LINUX_64,
+    ("Linux", "aarch64"): Platform.LINUX_AARCH64,
+    ("Darwin", "x86_64"): Platform.OSX_64,
+    ("Darwin", "arm64"): Platform.OSX_ARM64,
+    ("Windows", "AMD64"): Platform.WIN_64,
+    ("Windows", "ARM64"): Platform.WIN_ARM64,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The computer: its platform, the user's environment variables and cache folder."""
+
+    platform: Platform
+    environ: Mapping[str, str]
+    cache: Path
+
+
+def this_machine(environ: Mapping[str, str]) -> Machine:
+    """This computer; raises MachineError on a kind that no platform stands for."""
+    kind = (python_platform.system(), python_platform.machine())
+    if kind not in _PLATFORMS:
+        raise MachineError(
+            f"no conda platform is known for {' '.join(kind)}",
+            fix=f"use one of {', '.join(Platform)}",
+        )
+    cache = environ.get(CACHE_VARIABLE)
+    return Machine(
+        platform=_PLATFORMS[kind],
+        environ=environ,
+        cache=Path(cache).absolute() if cache else platformdirs.user_cache_path("geowheel"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What a run is about; nothing in it changes while it runs."""
+
+    root: Path
+    """The folder of the noxfile; holds .geowheel/ and dist/."""
+    host: HostFile
+    manifest: Manifest
+    machine: Machine
+    channel: str | None = None
+    """What --channel or GEOWHEEL_CHANNEL says; None: the lock, or the configured channels."""
+    frozen: bool = False
+    asked_bindings: Bindings | None = None
+    """What --bindings says; None: the configured ones."""
+
+    @property
+    def config(self) -> Config:
+        return self.host.config
+
+    @property
+    def bindings(self) -> Bindings:
+        """Where the bindings come from."""
+        return self.asked_bindings or self.config.bindings
+
+    @property
+    def folder(self) -> Path:
+        """The host's folder."""
+        return self.host.path.parent
+
+    @property
+    def home(self) -> str:
+        """The host's folder, relative to the root: `hosts/gdal`."""
+        return Path(os.path.relpath(self.folder, self.root)).as_posix()
+
+    @property
+    def work(self) -> Path:
+        """The work folder, ignored by git."""
+        return self.root / ".geowheel"
+
+    @property
+    def dist(self) -> Path:
+        """Where repaired wheels go."""
+        return self.root / "dist"
+
+    def target(self, python: str, platform: Platform | None = None) -> Target:
+        """The target of a configured python; raises UsageError with the known ones."""
+        if python not in self.config.pythons:
+            raise UsageError(
+                f"{self.host.name} is not configured for Python {python}",
+                where=str(self.host.path),
+                cause=f"pythons = {', '.join(self.config.pythons)}",
+                fix=f"use one of these, as `geowheel wheel --python {self.config.pythons[-1]}` "
+                "does, or add it to pythons in [tool.geowheel]",
+            )
+        return Target(python=python, platform=platform or self.machine.platform)
+
+    @property
+    def wheel_budget_mb(self) -> float:
+        """The budget of a wheel file in MB; WHEEL_SIZE_BUDGET_MB overrides the configured one."""
+        text = self.machine.environ.get(BUDGET_VARIABLE)
+        if not text:
+            return self.config.budget.wheel_mb
+        try:
+            budget = float(text)
+        except ValueError:
+            budget = -1.0
+        if not 0 < budget < float("inf"):
+            raise UsageError(f"{BUDGET_VARIABLE}={text!r} is not a size in megabytes")
+        return budget
+
+
+def open_project(
+    *,
+    root: Path,
+    host: Path,
+    machine: Machine,
+    channel: str | None = None,
+    frozen: bool = False,
+    bindings: Bindings | None = None,
+) -> Project:
+    """Read the host and its manifest; raises ConfigError with every fault of either."""
+    root = root.resolve()
+    described = read_host((root / host).resolve())
+    return Project(
+        root=root,
+        host=described,
+        manifest=find_manifest(described.path.parent),
+        machine=machine,
+        channel=channel or machine.environ.get(CHANNEL_VARIABLE) or None,
+        frozen=frozen,
+        asked_bindings=bindings,
+    )
+
+
+def wants_prebuilt(project: Project) -> bool:
+    """Whether the bindings are to be the channel's own.
+
+    Raises UsageError where they cannot be what the layout needs.
+    """
+    if project.bindings is not Bindings.PREBUILT or not project.config.places.has_bindings:
+        return False
+    if project.config.layout is Layout.PRIVATE:
+        raise UsageError(
+            'prebuilt bindings do not fit layout = "private"',
+            where=str(project.host.path),
+            cause="a private osgeo has a SWIG type table and imports of its own, which are "
+            "compiled into its modules; the channel's are those of the public osgeo",
+            fix='compile them (bindings = "compiled") on a machine of that platform',
+        )
+    return True

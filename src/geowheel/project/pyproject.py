@@ -1,0 +1,340 @@
+"""A host's pyproject.toml, read into frozen values; every fault of it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from keyword import iskeyword
+from pathlib import Path
+from typing import Any, TypeVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from geowheel.errors import ConfigError, Fault
+from geowheel.lab.cases import PEERS
+from geowheel.targets import (
+    PYTHON_VERSION,
+    Platform,
+    System,
+)
+
+from .config import (
+    DESTINATION,
+    REASON,
+    SYSTEM_VERSION,
+    TABLE,
+    VERDICTS,
+    Config,
+    Follows,
+    Release,
+)
+from .places import Layout
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSystem:
+    """`[build-system]`, as PEP 517 and PEP 518 define it."""
+
+    requires: tuple[str, ...]
+    backend: str
+    backend_path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFile:
+    """What geowheel reads from a host's pyproject.toml."""
+
+    path: Path
+    name: str
+    requires_python: str
+    build_system: BuildSystem
+    config: Config
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The parsed file; raises ConfigError when it is missing, and as `parse_toml` does."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "there is no such file", where=str(path), fix="name the host's folder with --host DIR"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """A pyproject.toml, its tables known to be tables; raises ConfigError with the reason."""
+    try:
+        text.encode("utf-8")
+        data = tomllib.loads(text)
+    except UnicodeEncodeError:
+        raise ConfigError("not valid TOML: it is not UTF-8", where=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
+    for name in ("project", "build-system", "tool"):
+        if not isinstance(data.get(name, {}), Mapping):
+            raise ConfigError(f"{name} must be a table", where=str(path))
+    return data
+
+
+def read_host(folder: Path) -> HostFile:
+    """The host project in `folder`; raises ConfigError with every fault at once."""
+    path = folder / "pyproject.toml"
+    return host_from(read_toml(path), path)
+
+
+def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
+    """The host project that a parsed pyproject.toml describes; `path` is for messages.
+
+    Raises ConfigError with every fault at once.
+    """
+    faults: list[Fault] = []
+    tool = data.get("tool", {}).get("geowheel")
+    if tool is None:
+        raise ConfigError(
+            f"no [{TABLE}] table",
+            where=str(path),
+            cause="this project does not use geowheel yet",
+            fix=f'run `geowheel init`, or add [{TABLE}] with at least pythons = ["3.12"]',
+        )
+    reader = _Reader(path=path, faults=faults)
+    config = reader.table(Config, tool, TABLE)
+    project = data.get("project", {})
+    if not isinstance(project.get("name"), str):
+        faults.append(Fault(what="[project] has no name", where=str(path)))
+    requires_python = str(project.get("requires-python", ""))
+    if config is not None:
+        faults += _check(config, requires_python, path)
+    build = data.get("build-system", {})
+    faults += _unreadable(build.get("requires", []), path)
+    if faults or config is None:
+        raise ConfigError(faults)
+    return HostFile(
+        path=path,
+        name=project["name"],
+        requires_python=requires_python,
+        build_system=BuildSystem(
+            # PEP 517: what a project without the table gets.
+            requires=tuple(build.get("requires", ["setuptools>=40.8.0"])),
+            backend=build.get("build-backend", "setuptools.build_meta:__legacy__"),
+            backend_path=tuple(build.get("backend-path", [])),
+        ),
+        config=config,
+    )
+
+
+def is_pure(data: Mapping[str, Any]) -> bool:
+    """Whether a parsed pyproject.toml asks geowheel for no GDAL: at most for its own release."""
+    table = data.get("tool", {}).get("geowheel", {})
+    return isinstance(table, Mapping) and set(table) <= {"release"}
+
+
+def release_from(data: Mapping[str, Any], path: Path) -> Release:
+    """`[tool.geowheel.release]` of a pure project; raises ConfigError with every fault at once."""
+    faults: list[Fault] = []
+    table = data.get("tool", {}).get("geowheel", {}).get("release", {})
+    release = _Reader(path=path, faults=faults).table(Release, table, f"{TABLE}.release")
+    if release is not None:
+        faults += _check_release(release, path)
+    if faults or release is None:
+        raise ConfigError(faults)
+    return release
+
+
+def _check_release(release: Release, path: Path) -> list[Fault]:
+    """What is wrong with `[tool.geowheel.release]`."""
+    found: list[tuple[str, str, str]] = []
+    for key, values, known in (
+        ("platforms", release.platforms or (), tuple(Platform)),
+        ("verdicts", release.verdicts, VERDICTS),
+    ):
+        found += [
+            (key, f"{value!r} is none that is known", f"use some of {', '.join(known)}")
+            for value in values
+            if value not in known
+        ]
+    if release.tag is not None and "{version}" not in release.tag:
+        found.append(("tag", f"{release.tag!r} has no {{version}}", 'such as "v{version}"'))
+    return [
+        Fault(what=f"[{TABLE}.release] {key}: {what}", where=str(path), fix=fix)
+        for key, what, fix in found
+    ]
+
+
+def _unreadable(requires: object, path: Path) -> list[Fault]:
+    if not isinstance(requires, list):
+        return [Fault(what="[build-system] requires must be a list of strings", where=str(path))]
+    faults = []
+    for requirement in requires:
+        try:
+            Requirement(requirement)
+        except (InvalidRequirement, TypeError) as error:
+            what = f"[build-system] requires: {requirement!r}: {error}"
+            faults.append(Fault(what=what, where=str(path)))
+    return faults
+
+
+def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
+    faults = []
+
+    def fault(key: str, what: str, fix: str = "") -> None:
+        faults.append(Fault(what=f"[{TABLE}] {key}: {what}", where=str(path), fix=fix))
+
+    try:
+        allowed = SpecifierSet(requires_python)
+    except InvalidSpecifier as error:
+        allowed = SpecifierSet()
+        faults.append(Fault(what=f"[project] requires-python: {error}", where=str(path)))
+    if not config.pythons:
+        fault("pythons", "is empty", 'name at least one version, such as ["3.12"]')
+    for python in config.pythons:
+        if not PYTHON_VERSION.fullmatch(python):
+            fault("pythons", f"{python!r} is not a CPython version such as 3.12")
+        elif not allows(allowed, python):
+            fault("pythons", f"{python} is outside requires-python {requires_python!r}")
+    for key, requires in (
+        ("build.requires", config.build.requires),
+        ("test.requires", config.test.requires),
+        ("lab.peers", config.lab.peers),
+    ):
+        for requirement in requires:
+            try:
+                name = Requirement(requirement).name
+            except InvalidRequirement as error:
+                fault(key, f"{requirement!r}: {error}")
+            else:
+                if key == "lab.peers" and name not in PEERS:
+                    fault(key, f"the lab has no work for {name}", f"use some of {', '.join(PEERS)}")
+    for system in System:
+        name, newest = config.floor.of(system)
+        if newest is not None and not SYSTEM_VERSION.fullmatch(newest):
+            fault(f"floor.{name}", f"{newest!r} is not a version such as 2.36")
+    package = config.import_package
+    if not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
+        fault("import-package", f"{package!r} is not the name of a package")
+    elif problem := _misplaced(package, config.layout):
+        fault("import-package", *problem)
+    for key, destination in (("data.gdal", config.data.gdal), ("data.proj", config.data.proj)):
+        if destination is not None and not DESTINATION.fullmatch(destination):
+            fault(
+                key,
+                f"{destination!r} is no folder below a package of the wheel",
+                'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
+            )
+    if config.release.post < 0 or (config.release.post and config.release.version is Follows.OWN):
+        fault("release.post", 'is a number from 0, of version = "gdal"')
+    places = config.places
+    if f"{places.gdal_data}/".startswith(f"{places.proj_data}/") or (
+        f"{places.proj_data}/".startswith(f"{places.gdal_data}/")
+    ):
+        fault("data", f"gdal and proj would share {places.gdal_data}", "name two folders")
+    return [*faults, *_check_release(config.release, path)]
+
+
+def allows(specifiers: SpecifierSet, python: str) -> bool:
+    """Whether some release of `python`, such as 3.12, is within requires-python's specifiers."""
+    return any(specifiers.contains(text, prereleases=True) for text in (python, f"{python}.99"))
+
+
+def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:
+    """What is wrong with an import package in a layout, and what to do about it."""
+    *above, name = package.split(".")
+    if layout is Layout.NONE:
+        if package.partition(".")[0] not in ("osgeo", "osgeo_utils"):
+            return None
+        what = f"{package!r} is GDAL's own: in layout = \"none\" it is the host's package"
+        return what, 'name the package that calls configure(), such as import-package = "rasterio"'
+    if layout is Layout.TOPLEVEL:
+        if package == "osgeo":
+            return None
+        what = f'{package!r} does not fit layout = "toplevel", which is osgeo itself'
+        return what, 'set layout = "private" for a copy below the host\'s own package'
+    if name != "osgeo" or len(above) < 2:
+        what = f'{package!r} does not fit layout = "private": it is no HOST_PACKAGE._vendor.osgeo'
+        return what, 'name a package below the host\'s own, such as "terrain._vendor.osgeo"'
+    if above[0] in ("osgeo", "osgeo_utils"):
+        return f"{package!r} is below GDAL's own {above[0]}", "name the host's own package"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Reads one table into one dataclass, collecting faults instead of raising."""
+
+    path: Path
+    faults: list[Fault]
+
+    def table(self, kind: type[T], data: object, where: str) -> T | None:
+        if not isinstance(data, Mapping):
+            self._fault(where, "must be a table")
+            return None
+        hints = typing.get_type_hints(kind)
+        known = {f.name.replace("_", "-"): f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        values: dict[str, Any] = {}
+        sound = True
+        for key, value in data.items():
+            if key not in known:
+                self._unknown(where, key, list(known))
+                continue
+            name = known[key].name
+            before = len(self.faults)
+            values[name] = self._value(hints[name], value, f"{where}.{key}")
+            sound = sound and len(self.faults) == before
+        for key, described in known.items():
+            required = (
+                described.default is dataclasses.MISSING
+                and described.default_factory is dataclasses.MISSING
+            )
+            if required and key not in data:
+                self._fault(where, f"{key} is missing: {described.metadata['doc']}")
+                sound = False
+        return kind(**values) if sound else None
+
+    def _value(self, kind: Any, value: object, where: str) -> Any:
+        if isinstance(kind, types.UnionType):
+            kind = next(part for part in typing.get_args(kind) if part is not type(None))
+        if dataclasses.is_dataclass(kind):
+            return self.table(typing.cast("type[Any]", kind), value, where)
+        if typing.get_origin(kind) is tuple:
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                return tuple(value)
+            return self._fault(where, "must be a list of strings")
+        if typing.get_origin(kind) is Mapping:
+            if isinstance(value, Mapping) and all(
+                isinstance(text, str) and REASON.fullmatch(text) for text in value.values()
+            ):
+                return dict(value)
+            return self._fault(where, 'must be a table with a reason for each: NAME = "the reason"')
+        if issubclass(kind, enum.StrEnum):
+            return self._choice(kind, value, where)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
+        names = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
+        return self._fault(where, f"must be {names[kind]}")
+
+    def _choice(self, kind: type[enum.StrEnum], value: object, where: str) -> enum.StrEnum | None:
+        if isinstance(value, str) and value in list(kind):
+            return kind(value)
+        self._fault(where, f"{value!r} is not one of {', '.join(kind)}")
+        return None
+
+    def _unknown(self, where: str, key: str, known: list[str]) -> None:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        self._fault(where, f"unknown key {key!r}; {hint}")
+
+    def _fault(self, where: str, what: str) -> None:
+        self.faults.append(Fault(what=f"[{where}] {what}", where=str(self.path)))

@@ -1,0 +1,1 @@
+"""What a stage leaves behind: its record in the ledger."""

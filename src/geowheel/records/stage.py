@@ -1,0 +1,47 @@
+"""What a row of the stage table says, and what a run of a stage made."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Scope(enum.Enum):
+    """What a stage is done once for."""
+
+    PLATFORM = "platform"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One row of the table."""
+
+    name: str
+    summary: str
+    scope: Scope = Scope.TARGET
+    upstream: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Distributions of the tool environment whose versions are part of the key."""
+    verdict: bool = False
+    """It judges a repaired wheel; a failed one is recorded and never reused."""
+    rechecks: bool = False
+    """Its module has `check`, which looks again when the stage is asked for by name."""
+    interpreter: bool = True
+    """It runs the target's interpreter."""
+    runs_wheel: bool = False
+    """It runs what is in the wheel: nothing for a platform that this machine cannot run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run of a stage made."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the record keeps beside the files; plain JSON values."""
+    content: str | None = None
+    """Digest of what was made, for the stages that follow; None: digest of the files."""
+    passed: bool = True
+    """False only for a verdict that failed."""

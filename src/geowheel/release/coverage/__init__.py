@@ -1,0 +1,1 @@
+"""Which wheel pip picks on which system of a user, and why none."""

@@ -1,0 +1,221 @@
+"""The systems that people install wheels on, as data, and the tags that pip accepts on them.
+
+Pure: a described system decides, never this machine. So packaging's functions are given platforms,
+ABIs and versions; those that look at the running interpreter are not used.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any, Final
+
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.version import Version
+
+from geowheel.errors import UsageError
+
+TABLE: Final = "systems.toml"
+_BUNDLED: Final = "bundled"
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+
+# PEP 513, 571 and 599: the glibc that each of the old names stands for.
+OLD_NAMES: Final[Mapping[str, tuple[int, int]]] = {
+    "manylinux2014": (2, 17), "manylinux2010": (2, 12), "manylinux1": (2, 5),
+}  # fmt: skip
+
+
+class Family(enum.StrEnum):
+    """What a platform tag counts versions of."""
+
+    GLIBC = "glibc"
+    MUSL = "musl"
+    MACOS = "macOS"
+    WINDOWS = "Windows"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Base:
+    """What a binary runs on: `glibc 2.36`, `macOS 14.0`, `Windows`."""
+
+    family: Family
+    version: tuple[int, int] = (0, 0)
+    """Of the C library, or of macOS; (0, 0) for Windows, whose tags have none."""
+
+    def __str__(self) -> str:
+        if self.family is Family.WINDOWS:
+            return self.family
+        return f"{self.family} {self.version[0]}.{self.version[1]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """A CPython that people have on a system."""
+
+    python: str
+    """`3.12`"""
+    pip: str
+    """The version of the pip that comes with it; empty when not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserSystem:
+    """A row of release/coverage/systems.toml."""
+
+    name: str
+    group: str
+    base: Base
+    architectures: tuple[str, ...]
+    """As platform tags of that system spell them."""
+    interpreters: tuple[Interpreter, ...]
+    end_of_life: datetime.date | None
+    """The last day of free, regular support; None when none is announced."""
+    source: str
+    """Where the facts were read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A system with one of its architectures and one of its interpreters."""
+
+    system: UserSystem
+    architecture: str
+    interpreter: Interpreter
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserSystems:
+    """release/coverage/systems.toml, as typed values."""
+
+    systems: tuple[UserSystem, ...]
+    first_pip: Mapping[str, str]
+    """The first pip that knows a kind of platform tag."""
+
+    def known(self, platform: str, pip: str) -> bool:
+        """Whether a pip knows a platform tag; of a pip whose version is not known, it does."""
+        first = self.needed_pip(platform)
+        return not pip or first is None or Version(pip) >= Version(first)
+
+    def needed_pip(self, platform: str) -> str | None:
+        """The first pip that knows a platform tag; None when every pip does."""
+        kind = platform.partition("_")[0]
+        if found := re.match(r"macosx_(\d+)_", platform):
+            kind = "macosx-11" if int(found[1]) >= 11 else kind
+        return self.first_pip.get(kind)
+
+    def accepted(self, at: Place) -> tuple[Tag, ...]:
+        """The tags that pip accepts at a place, best first."""
+        names = platforms(at.system.base, at.architecture)
+        own = [name for name in names if self.known(name, at.interpreter.pip)]
+        return tags(at.interpreter.python, own)
+
+    def places(self) -> Iterator[Place]:
+        """Every system with each of its architectures and interpreters."""
+        for system in self.systems:
+            for architecture in system.architectures:
+                for interpreter in system.interpreters:
+                    yield Place(system=system, architecture=architecture, interpreter=interpreter)
+
+    def named(self, wanted: Sequence[str]) -> UserSystems:
+        """Those with one of the texts in their name, all without a text.
+
+        Raises UsageError for a text that no name has.
+        """
+        for text in wanted:
+            if not any(_has(system, text) for system in self.systems):
+                raise UsageError(
+                    f"no system has {text!r} in its name",
+                    fix="see their names with `geowheel coverage`",
+                )
+        found = [s for s in self.systems if not wanted or any(_has(s, text) for text in wanted)]
+        return replace(self, systems=tuple(found))
+
+
+def _has(system: UserSystem, text: str) -> bool:
+    return text.casefold() in system.name.casefold()
+
+
+def load_user_systems() -> UserSystems:
+    """The table that geowheel ships."""
+    return parse_user_systems(
+        resources.files("geowheel.release.coverage").joinpath(TABLE).read_text(encoding="utf-8")
+    )
+
+
+def parse_user_systems(text: str) -> UserSystems:
+    """A table from TOML; raises KeyError, TypeError or ValueError when a part is misshapen."""
+    data = tomllib.loads(text)
+    bundled: Mapping[str, str] = data["bundled"]
+    return UserSystems(
+        systems=tuple(_system(row, bundled) for row in data["machine"]),
+        first_pip=data["first-pip"],
+    )
+
+
+def _system(row: Mapping[str, Any], bundled: Mapping[str, str]) -> UserSystem:
+    pips = {p: bundled[p] if pip == _BUNDLED else pip for p, pip in row["pythons"].items()}
+    return UserSystem(
+        name=row["name"],
+        group=row["group"],
+        base=parse_base(row["base"]),
+        architectures=tuple(row["architectures"]),
+        interpreters=tuple(Interpreter(python=p, pip=pips[p]) for p in pips),
+        end_of_life=row.get("end-of-life"),
+        source=row["source"],
+    )
+
+
+def parse_base(text: str) -> Base:
+    """`glibc 2.36` as a value; raises ValueError when it is not of that form."""
+    family, _, version = text.partition(" ")
+    if Family(family) is Family.WINDOWS and not version:
+        return Base(family=Family.WINDOWS)
+    found = _VERSION.fullmatch(version)
+    if found is None or Family(family) is Family.WINDOWS:
+        raise ValueError(f"not a base: {text!r}")
+    return Base(family=Family(family), version=(int(found[1]), int(found[2])))
+
+
+def platforms(base: Base, architecture: str) -> tuple[str, ...]:
+    """The platform tags that a system accepts, best first; packaging's rules for a running one."""
+    if base.family is Family.MACOS:
+        return tuple(mac_platforms(base.version, architecture))
+    if base.family is Family.WINDOWS:
+        return (f"win_{architecture}",)
+    named = _manylinux if base.family is Family.GLIBC else _musllinux
+    return (f"linux_{architecture}", *named(base.version, architecture))
+
+
+def _manylinux(version: tuple[int, int], architecture: str) -> Iterator[str]:
+    """PEP 600, as packaging._manylinux.platform_tags: x86 down to 2.5, all others to 2.17."""
+    major, newest = version
+    oldest = 5 if architecture in ("x86_64", "i686") else 17
+    names = {number: name for name, number in OLD_NAMES.items()}
+    for minor in range(newest, oldest - 1, -1):
+        yield f"manylinux_{major}_{minor}_{architecture}"
+        if name := names.get((major, minor)):
+            yield f"{name}_{architecture}"
+
+
+def _musllinux(version: tuple[int, int], architecture: str) -> Iterator[str]:
+    """PEP 656, as packaging._musllinux.platform_tags: only versions of the same major one."""
+    major, newest = version
+    for minor in range(newest, -1, -1):
+        yield f"musllinux_{major}_{minor}_{architecture}"
+
+
+def tags(python: str, names: Sequence[str]) -> tuple[Tag, ...]:
+    """What a CPython accepts on the platforms named, best first: pip's own order."""
+    major, minor = map(int, python.split("."))
+    interpreter = f"cp{major}{minor}"
+    # Without an ABI packaging asks the running interpreter. Until 3.7 the name ended with an m.
+    abi = interpreter + ("m" if (major, minor) < (3, 8) else "")
+    return (
+        *cpython_tags((major, minor), [abi], names),
+        *compatible_tags((major, minor), interpreter, names),
+    )

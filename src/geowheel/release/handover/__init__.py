@@ -1,0 +1,1 @@
+"""Wheels and records from one machine to another: export and collect."""

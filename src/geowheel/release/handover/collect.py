@@ -1,0 +1,522 @@
+"""`geowheel collect DIR...`: wheels and records of other machines, checked and taken over.
+
+Each DIR is what `geowheel export` wrote (see `exports`), or a folder of such ones.
+Afterwards the wheels lie in dist/ and the records in the ledger as if they had been made here, but
+for the fact `collected`, which says where from. A mixture is refused, with every reason at once.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from geowheel.digest import (
+    digest,
+    sha256_file,
+    toolkit_digest,
+)
+from geowheel.errors import (
+    Fault,
+    GeowheelError,
+    IntegrityError,
+    UsageError,
+)
+from geowheel.locks.locks import Locks, locks_at_hand
+from geowheel.machine.console import Console
+from geowheel.machine.shared import held
+from geowheel.pipeline.loop import SOURCES_COMPONENT
+from geowheel.pipeline.runs import retire
+from geowheel.project.project import Project
+from geowheel.records.ledger import (
+    KEY_LENGTH,
+    RECORD,
+    Entry,
+    Ledger,
+    Output,
+    Record,
+    read_record,
+)
+from geowheel.stages import WHEEL, find
+from geowheel.stages.inputs import only_wheel
+from geowheel.targets import Platform
+
+from .exports import (
+    COLLECTED,
+    DESCRIPTION,
+    HANDED_OVER,
+    LEDGER,
+    VERDICTS,
+    WHEELS,
+    Export,
+    State,
+    read_export,
+    state_of,
+)
+
+MADE_FROM: Final = "made_from"
+"""In that fact: digests of the host's files and, by platform, of the locks; for `release`."""
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One record of another machine, in its folder there."""
+
+    record: Record
+    export: Export
+    root: Path
+    """The folder that was exported."""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it belongs in the ledger: subject, stage, key."""
+        return self.record.subject, self.record.stage, self.record.key[:KEY_LENGTH]
+
+    @property
+    def sha256(self) -> str:
+        """Of the wheel that it is about."""
+        return str(self.record.facts["sha256"])
+
+    def source(self, output: Output) -> Path:
+        """Where a file that it names lies there."""
+        wheel = self.record.stage == "repair" and output.path.endswith(".whl")
+        return (self.root / WHEELS if wheel else self.record.folder) / output.path
+
+
+def collect(
+    project: Project,
+    folders: Sequence[Path],
+    console: Console,
+    *,
+    verdicts: Sequence[str] = WHEEL,
+) -> dict[str, Any]:
+    """Take over what lies in the folders, all of it or nothing; the summary for --json.
+
+    Raises UsageError for a folder without an export, and IntegrityError with every reason against
+    taking it: damaged files, a mixture, a wheel without one of `verdicts`.
+    """
+    roots = _roots(folders)
+    faults: list[Fault] = []
+    exports = {root: found for root in roots if (found := _read(root, faults)) is not None}
+    faults += _against_state(project, exports, folders)
+    items = [
+        item for root, found in exports.items() for item in _items(project, root, found, faults)
+    ]
+    ledger = Ledger(folder=project.work, host=project.host.name, home=project.home)
+    faults += _against_mixture(ledger, items, verdicts)
+    if faults:
+        raise IntegrityError(faults)
+    chosen = _in_order(items)
+    changed = not _is_there(project, ledger, chosen)
+    if changed:
+        _place(project, ledger, chosen, console)
+    _show(chosen, console, changed=changed)
+    return {"changed": changed, "targets": list(_summary(project, chosen))}
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def _roots(folders: Sequence[Path]) -> list[Path]:
+    """The exports in the folders; raises UsageError for one that has none."""
+    roots: list[Path] = []
+    for folder in folders:
+        found = [folder, *sorted(folder.glob("*"))] if folder.is_dir() else []
+        found = [path.resolve() for path in found if (path / DESCRIPTION).is_file()]
+        if not found:
+            raise UsageError(
+                f"no {DESCRIPTION} in it, nor in a folder of it",
+                where=str(folder),
+                fix="name what `geowheel export DIR` wrote on the other machine",
+            )
+        roots += found
+    return list(dict.fromkeys(roots))
+
+
+def _read(root: Path, faults: list[Fault]) -> Export | None:
+    try:
+        return read_export(root / DESCRIPTION)
+    except IntegrityError as error:
+        faults += error.faults
+        return None
+
+
+def _items(project: Project, root: Path, export: Export, faults: list[Fault]) -> Iterator[Item]:
+    """The records of an export that are whole; faults for the others, and for nameless wheels."""
+    named: set[str] = set()
+    for path in sorted(root.glob(f"{LEDGER}/*/*/*/{RECORD}")):
+        record = read_record(path.parent)
+        if record is None or not _is_sound(record):
+            faults.append(Fault(what="it is no record of geowheel's", where=str(path)))
+            continue
+        item = Item(record=record, export=export, root=root)
+        named |= {item.source(output).name for output in record.outputs}
+        problems = list(_wrong(project, item)) or list(_altered(item))
+        faults += [Fault(what=problem, where=str(path)) for problem in problems]
+        if not problems:
+            yield item
+    for wheel in sorted((root / WHEELS).glob("*")):
+        if wheel.name not in named:
+            faults.append(Fault(what="no record names it", where=str(wheel)))
+
+
+def _wrong(project: Project, item: Item) -> Iterator[str]:
+    """What a record says that none of this host and its export would say."""
+    record = item.record
+    subject, stage, key = record.folder.parts[-3:]
+    if record.stage not in HANDED_OVER or (record.subject, record.stage) != (subject, stage):
+        yield f"it is of {record.stage} of {record.subject}"
+    if record.subject not in _subjects(project):
+        yield f"{project.host.name} is not configured for {record.subject}"
+    if record.key != digest(dict(record.components)) or record.key[:KEY_LENGTH] != key:
+        yield "its key is not the digest of its components"
+    if (record.host, record.home) != (project.host.name, project.home):
+        yield (
+            f"it is of {record.host} in {record.home}, "
+            f"this is {project.host.name} in {project.home}"
+        )
+    # Of another export, whose sources are others, this is said once for all of its records.
+    claimed = item.export.state.sources == toolkit_digest()
+    if claimed and record.components.get(SOURCES_COMPONENT) != toolkit_digest():
+        yield "it was made with other sources of geowheel than its export.json says"
+    wheels = [(o.path, o.sha256) for o in record.outputs if o.path.endswith(".whl")]
+    if record.stage == "repair" and (
+        wheels != [(record.facts.get("wheel"), record.facts["sha256"])] or "/" in wheels[0][0]
+    ):
+        yield "it names not one wheel"
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether the parts that are used are what they have to be."""
+    texts = (record.stage, record.subject, record.key, record.created, record.facts.get("sha256")
+             if isinstance(record.facts, Mapping) else None)  # fmt: skip
+    outputs = record.outputs
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(record.components, Mapping)
+        and all(isinstance(text, str) for text in record.components.values())
+        and isinstance(record.passed, bool)
+        and all(isinstance(output.path, str) and _is_below(output.path) for output in outputs)
+    )
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path stays in the folder that it is relative to."""
+    parts = PurePosixPath(path)
+    return (
+        not parts.is_absolute() and ".." not in parts.parts and "\\" not in path and path != RECORD
+    )
+
+
+def _subjects(project: Project) -> set[str]:
+    return {
+        str(project.target(python, platform))
+        for python in project.config.pythons
+        for platform in Platform
+    }
+
+
+def _altered(item: Item) -> Iterator[str]:
+    for output in item.record.outputs:
+        path = item.source(output)
+        if path.is_symlink() or not path.is_file():
+            yield f"{output.path} is missing"
+        elif (actual := sha256_file(path)) != output.sha256:
+            yield f"{path.name} has sha256 {actual}, its record says {output.sha256}"
+
+
+# ---------------------------------------------------------------------------- a mixture
+
+
+def _against_state(
+    project: Project, exports: Mapping[Path, Export], folders: Sequence[Path]
+) -> Iterator[Fault]:
+    """What the exports were made from and this checkout is not, by export."""
+    platforms = {name for found in exports.values() for name in found.state.locks}
+    locks: dict[Platform, Locks] = {}
+    for platform in Platform:
+        if platform in platforms and (found := _locks(project, platform)) is not None:
+            locks[platform] = found
+    here = state_of(project, locks, folders)
+    for root, export in exports.items():
+        for what, fix in _differences(export.state, here):
+            yield Fault(
+                what=what,
+                where=str(root / DESCRIPTION),
+                cause="it was made from another state than this checkout's",
+                fix=fix,
+            )
+
+
+def _locks(project: Project, platform: Platform) -> Locks | None:
+    try:
+        return locks_at_hand(project, platform)
+    except GeowheelError:
+        return None  # none that could be compared, which is said
+
+
+def _differences(there: State, here: State) -> Iterator[tuple[str, str]]:
+    """What differs, in words, and what to do about it."""
+    again = "make it again from the same commit, or check that commit out here"
+    if there.host != here.host or there.home != here.home:
+        yield (
+            f"made for {there.host} in {there.home}, this is {here.host} in {here.home}",
+            "name that --host",
+        )
+    if there.toolkit != here.toolkit:
+        yield (f"made with geowheel {there.toolkit}, this is {here.toolkit}",
+               "use the same geowheel everywhere")  # fmt: skip
+    elif there.sources != here.sources:
+        yield (f"made with other sources of geowheel {here.toolkit}",
+               "use the same geowheel everywhere")  # fmt: skip
+    if there.config != here.config:
+        yield "made with another configuration: pyproject.toml", again
+    for platform, lock in sorted(there.locks.items()):
+        if platform not in here.locks:
+            fix = "run `geowheel lock` and commit the locks: others stay on their machine"
+            yield f"no lock for {platform} here to compare with", fix
+        elif here.locks[platform] != lock:
+            yield f"made from another lock for {platform}", again
+    every = sorted({*there.files, *here.files})
+    if changed := [path for path in every if there.files.get(path) != here.files.get(path)]:
+        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        yield f"made from other files: {', '.join(changed[:_SHOWN])}{more}", again
+
+
+def _against_mixture(
+    ledger: Ledger, items: Sequence[Item], verdicts: Sequence[str]
+) -> Iterator[Fault]:
+    """Wheels that exclude each other, verdicts about other bytes, and wheels without a verdict."""
+    wheels: dict[str, dict[str, list[Item]]] = {}
+    for item in items:
+        if item.record.stage == "repair":
+            wheels.setdefault(item.record.subject, {}).setdefault(item.sha256, []).append(item)
+    for subject, by_bytes in sorted(wheels.items()):
+        if len(by_bytes) > 1:
+            found = "; ".join(
+                f"sha256 {sha256[:12]} in {same[0].root}" for sha256, same in by_bytes.items()
+            )
+            yield Fault(
+                what=f"{len(by_bytes)} different wheels of one target: {found}",
+                where=subject,
+                fix="keep one of them; the same inputs make the same bytes, so look what differed",
+            )
+    here = {(record.subject, str(record.facts["sha256"])) for record in ledger.records("repair")}
+    known = here | {(subject, sha256) for subject, same in wheels.items() for sha256 in same}
+    for item in items:
+        if item.record.stage in VERDICTS and (item.record.subject, item.sha256) not in known:
+            yield Fault(
+                what=f"{item.record.stage} is about other bytes: sha256 {item.sha256[:12]}",
+                where=f"{item.record.subject}, in {item.root}",
+                fix="collect the wheel that it is about as well",
+            )
+        elif item.record.passed and _failed_here(ledger, item):
+            yield Fault(
+                what=f"{item.record.stage} passed there and failed here, about the same bytes",
+                where=f"{item.record.subject}, in {item.root}",
+                fix=f"look into what failed here, and run `geowheel {item.record.stage}` again",
+            )
+    yield from _missing(ledger, items, wheels, verdicts)
+
+
+def _failed_here(ledger: Ledger, item: Item) -> bool:
+    """Whether this machine's own newest verdict about the same wheel is that it is not good."""
+    own = ledger.latest(item.record.subject, item.record.stage)
+    return (
+        own is not None
+        and not own.passed
+        and own.facts.get("sha256") == item.sha256
+        and COLLECTED not in own.facts
+    )
+
+
+def _missing(
+    ledger: Ledger,
+    items: Sequence[Item],
+    wheels: Mapping[str, Mapping[str, Sequence[Item]]],
+    verdicts: Sequence[str],
+) -> Iterator[Fault]:
+    there = [record for name in verdicts for record in ledger.records(name)]
+    judged = {
+        (record.subject, record.facts.get("sha256"), record.stage)
+        for record in [*there, *(item.record for item in items)]
+    }
+    for subject, by_bytes in sorted(wheels.items()):
+        for sha256 in by_bytes:
+            for name in verdicts:
+                if (subject, sha256, name) not in judged:
+                    yield Fault(
+                        what=f"no verdict of {name} about its wheel, sha256 {sha256[:12]}",
+                        where=subject,
+                        fix=f"export from a machine where `geowheel {name}` ran on it",
+                    )
+
+
+# ---------------------------------------------------------------------------- taking over
+
+
+def _in_order(items: Sequence[Item]) -> list[Item]:
+    """One item for each place in the ledger, in the order in which they are to be the newest.
+
+    Several machines may have judged one wheel: a failed verdict comes last, so that no other hides
+    it, and wins where two have one key.
+    """
+    ordered = sorted(items, key=lambda item: (not item.record.passed, item.record.created))
+    return list({item.place: item for item in ordered}.values())
+
+
+def _is_there(project: Project, ledger: Ledger, items: Sequence[Item]) -> bool:
+    """Whether an earlier run took all of it over, and nothing newer came since."""
+    newest: dict[str, Item] = {}
+    for item in items:
+        there = _entry(ledger, item).record
+        if there is None or not _same(there, item.record):
+            return False
+        if item.record.stage == "repair":  # of verdicts about the same bytes any may be newer
+            newest[item.record.subject] = item
+    for subject, item in newest.items():
+        latest = ledger.latest(subject, "repair")
+        if latest is None or latest.key != item.record.key:
+            return False
+    wheels = [item for item in items if item.record.stage == "repair"]
+    return all(
+        (path := project.dist / str(item.record.facts["wheel"])).is_file()
+        and sha256_file(path) == item.sha256
+        for item in wheels
+    )
+
+
+def _same(there: Record, record: Record) -> bool:
+    """Whether a record of the ledger says what the other one says, and its files are there."""
+    facts = {name: value for name, value in there.facts.items() if name != COLLECTED}
+    return (
+        replace(there, facts=facts, created="") == replace(record, created="")
+        and COLLECTED in there.facts
+        and all((there.folder / output.path).is_file() for output in there.outputs)
+    )
+
+
+def _entry(ledger: Ledger, item: Item) -> Entry:
+    record = item.record
+    return ledger.entry(find(record.stage), record.subject, record.components, record.trees)
+
+
+def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Console) -> None:
+    """Copy everything beside its place first, then one rename each; undone when one fails."""
+    now = datetime.datetime.now(datetime.UTC)
+    project.work.mkdir(exist_ok=True)
+    project.dist.mkdir(exist_ok=True)
+    with held(project.work / "collect.lock", console.wait), ExitStack() as holding:
+        for left in project.work.glob(".collect-*"):  # of one that was killed
+            shutil.rmtree(left)
+        scratch = holding.enter_context(
+            tempfile.TemporaryDirectory(dir=project.work, prefix=".collect-")
+        )
+        moves: list[tuple[Path, Path]] = []
+        for number, item in enumerate(items):
+            holding.enter_context(_entry(ledger, item).lock(console))  # no run is at it
+            # One after the other: the newest of a stage is the one that counts.
+            created = now + datetime.timedelta(microseconds=number)
+            new = Path(scratch, f"{number}.new")
+            moves.append((_stage(item, new, created), _entry(ledger, item).folder))
+            if item.record.stage == "repair":
+                wheel = Path(scratch, f"{number}.whl")
+                shutil.copyfile(new / str(item.record.facts["wheel"]), wheel)
+                moves.append((wheel, project.dist / str(item.record.facts["wheel"])))
+        _move(moves)
+    for item in items:
+        if item.record.stage == "repair":
+            retire(project, ledger, item.record, console)
+
+
+def _stage(item: Item, folder: Path, created: datetime.datetime) -> Path:
+    """The entry as it will be, in a scratch folder."""
+    folder.mkdir()
+    for output in item.record.outputs:
+        goal = folder / output.path
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(item.source(output), goal)
+        if sha256_file(goal) != output.sha256:
+            raise IntegrityError("it changed while it was copied", where=str(item.source(output)))
+    origin = {
+        **asdict(item.export.origin),
+        "created": item.record.created,
+        "stages": dict(item.export.stages.get(item.record.subject, {})),
+        MADE_FROM: made_from(item.export.state),
+    }
+    data = asdict(item.record)
+    del data["folder"]
+    data |= {
+        "facts": {**item.record.facts, COLLECTED: origin},
+        "created": created.isoformat(timespec="microseconds"),
+    }
+    text = json.dumps(data, indent=1, sort_keys=True) + "\n"
+    (folder / RECORD).write_text(text, encoding="utf-8")
+    return folder
+
+
+def made_from(state: State) -> dict[str, Any]:
+    """What a release compares with the checkout, which may have gone on since the collection."""
+    return {"files": digest(dict(state.files)), "locks": dict(state.locks)}
+
+
+def _move(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Rename each to its place; when one fails, those before it are taken back."""
+    with ExitStack() as undo:
+        for new, goal in moves:
+            old = new.with_name(f"{new.name}.old")
+            if goal.exists():
+                goal.replace(old)
+                undo.callback(old.replace, goal)
+            new.replace(goal)
+            undo.callback(goal.replace, new)
+        undo.pop_all()
+
+
+# ---------------------------------------------------------------------------- saying it
+
+
+def _show(items: Sequence[Item], console: Console, *, changed: bool) -> None:
+    rows = [
+        [item.record.subject, item.record.stage, "ok" if item.record.passed else "FAILED",
+         item.sha256[:12], _from(item.export)]
+        for item in sorted(items, key=lambda item: (item.record.subject, item.place))
+    ]  # fmt: skip
+    console.table("collected", ["target", "stage", "", "sha256 of the wheel", "from"], rows)
+    if not changed:
+        console.result("all of it was here already")
+    for words in sorted(
+        {
+            words
+            for item in items
+            for words in item.export.origin.native.values()
+            if not item.export.origin.committed
+        }
+    ):
+        console.result(f"native stack: {words}; not from a committed lock, so not for release")
+
+
+def _from(export: Export) -> str:
+    origin = export.origin
+    return "\n".join(filter(None, [origin.system, origin.git, *origin.ci.values()]))
+
+
+def _summary(project: Project, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        if item.record.stage != "repair":
+            continue
+        about = [i.record for i in items if i.record.stage in VERDICTS and i.sha256 == item.sha256]
+        yield {
+            "target": item.record.subject,
+            "wheel": str(project.dist / only_wheel(item.record).path.name),
+            "sha256": item.sha256,
+            "verdicts": {record.stage: record.passed for record in about},
+            "from": asdict(item.export.origin),
+        }

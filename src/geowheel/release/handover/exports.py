@@ -1,0 +1,366 @@
+"""What a machine hands over: its wheels, the records of them, and what they were made from.
+
+    DIR/export.json                       what they were made from, and where; the format below
+    DIR/dist/NAME.whl                     the repaired wheels
+    DIR/ledger/SUBJECT/STAGE/KEY/         records of repair and of the verdicts, with their files
+
+No name begins with a dot, since what uploads artefacts leaves such files out
+(https://github.com/actions/upload-artifact#uploading-hidden-files). `geowheel export DIR` writes
+it, `geowheel collect DIR...` takes it. A ledger's other entries stay behind: what counts of them is
+in export.json.
+"""
+
+from __future__ import annotations
+
+import json
+import platform as python_platform
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from geowheel import __version__
+from geowheel.digest import (
+    digest,
+    sha256_file,
+    toolkit_digest,
+)
+from geowheel.errors import (
+    BuildError,
+    Fault,
+    IntegrityError,
+    LockError,
+    UsageError,
+)
+from geowheel.locks.locks import Locks, locks_at_hand
+from geowheel.locks.prebuilt import prebuilt_at_hand
+from geowheel.machine.console import Console
+from geowheel.pipeline.loop import Planned, plan
+from geowheel.pipeline.runs import Request
+from geowheel.project.files import git_description, host_files
+from geowheel.project.project import Project, wants_prebuilt
+from geowheel.records.ledger import RECORD, Record
+from geowheel.stages import STAGES, find
+from geowheel.stages.context import (
+    Context,
+    Tools,
+    find_tools,
+)
+from geowheel.stages.contract import load
+from geowheel.stages.inputs import only_wheel
+from geowheel.targets import Platform, Target
+
+FORMAT: Final = 1
+DESCRIPTION: Final = "export.json"
+WHEELS: Final = "dist"
+LEDGER: Final = "ledger"
+VERDICTS: Final = tuple(stage.name for stage in STAGES if stage.verdict)
+COLLECTED: Final = "collected"
+"""The fact of a record that was taken over: where it is from, and when it was made."""
+HANDED_OVER: Final = ("repair", *VERDICTS)
+"""The stages whose records leave the machine."""
+FAILED: Final = "failed the last time"  # as `Entry.stale` says it
+
+# https://docs.github.com/en/actions/reference/workflows-and-actions/variables and
+# https://docs.gitlab.com/ci/variables/predefined_variables/
+_OF_CI: Final = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_JOB", "GITHUB_SHA", "CI_JOB_URL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What wheels are made from, as digests; two machines with the same one may be mixed."""
+
+    toolkit: str
+    """geowheel's version."""
+    sources: str
+    """The digest of geowheel's own sources."""
+    host: str
+    home: str
+    config: str
+    """The digest of what pyproject.toml says to geowheel and to the build backend's caller."""
+    files: Mapping[str, str]
+    """The host's files and their sha256."""
+    locks: Mapping[str, str]
+    """By platform, the digest of all that its locks name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where wheels were made: for people, and for the records that are taken over."""
+
+    platform: str
+    system: str
+    git: str
+    """Commit and tag, as git describes them; empty where there is no git."""
+    native: Mapping[str, str]
+    """By platform, where its native stack came from, in words."""
+    committed: bool
+    """Whether every native stack is from a committed lock."""
+    ci: Mapping[str, str]
+    """The variables by which a CI system names the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A parsed export.json."""
+
+    state: State
+    origin: Origin
+    stages: Mapping[str, Mapping[str, Any]]
+    """By target and stage: key, seconds and time of all that led to its wheel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    """One target's wheel, and the records about it."""
+
+    target: Target
+    wheel: Record
+    verdicts: tuple[Record, ...]
+    every: tuple[Record, ...]
+    """With what is upstream."""
+    left_out: tuple[str, ...]
+
+
+def state_of(project: Project, locks: Mapping[Platform, Locks], without: Sequence[Path]) -> State:
+    """What wheels of these platforms would be made from here; files below `without` do not count.
+
+    Raises LockError where a lock lacks something that is asked for.
+    """
+    tree = host_files(project.folder, project.machine.environ)
+    places = [path.resolve() for path in without]
+    host = project.host
+    return State(
+        toolkit=__version__,
+        sources=toolkit_digest(),
+        host=host.name,
+        home=project.home,
+        config=digest((host.config, host.build_system, host.requires_python)),
+        files={
+            entry.path: entry.sha256
+            for entry in tree.entries
+            if not any((tree.root / entry.path).is_relative_to(place) for place in places)
+        },
+        locks={str(platform): _lock_digest(project, locks[platform]) for platform in locks},
+    )
+
+
+def _lock_digest(project: Project, locks: Locks) -> str:
+    """Of what `fetch` takes from the locks: the same lock has one, however it is written."""
+    python = project.config.pythons[0]
+    context = Context(
+        project=project,
+        target=Target(python=python, platform=locks.stack.platform),
+        locks=locks,
+        tools=Tools(interpreter=None, toolchain=None),
+    )
+    return digest(load(find("fetch")).inputs(context, {}).components())
+
+
+def read_export(path: Path) -> Export:
+    """A parsed export.json; raises IntegrityError for one that is damaged or of another format."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise IntegrityError(
+                f"it is of format {data['format']}, this geowheel knows {FORMAT}",
+                where=str(path),
+                cause="another version of geowheel wrote it",
+                fix=f"make it with geowheel {__version__}",
+            )
+        state, origin = State(**data["state"]), Origin(**data["origin"])
+        for mapping in (state.files, state.locks, origin.native, origin.ci):
+            if not all(isinstance(text, str) for text in mapping.values()):
+                raise ValueError("text is missing")
+        for steps in data["stages"].values():
+            if not all(isinstance(step, dict) for step in steps.values()):
+                raise ValueError("a stage is no table")
+        return Export(state=state, origin=origin, stages=data["stages"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise IntegrityError(
+            f"it cannot be read: {type(error).__name__} {error}",
+            where=str(path),
+            cause="it is damaged, or geowheel did not write it",
+        ) from None
+
+
+def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
+    """Write the wheels of the request's targets, and the records of them, into a new folder.
+
+    Only what this checkout would make now: raises BuildError, with every reason at once, for what
+    is stale or failed, LockError without locks, UsageError for a folder that holds other things.
+    """
+    _check_free(folder)
+    contexts = _contexts(request, console)
+    items: list[_Item] = []
+    faults: list[Fault] = []
+    for context in contexts:
+        found = _item(request, context)
+        if isinstance(found, _Item):
+            items.append(found)
+        else:
+            faults += found
+    if faults:
+        raise BuildError(faults)
+    locks = {context.target.platform: context.locks for context in contexts}
+    described = _description(request.project, locks, items, folder)
+    _write(described, items, folder)
+    for item in items:
+        console.result(f"{item.target}: {only_wheel(item.wheel).path.name}")
+        for verdict in item.verdicts:
+            console.result(f"  {verdict.stage}: passed")
+        for reason in item.left_out:
+            console.result(f"  without {reason}")
+    console.result(f"for `geowheel collect`: {folder}")
+    return {"folder": str(folder), "targets": [str(item.target) for item in items]}
+
+
+def _contexts(request: Request, console: Console) -> list[Context]:
+    """With the locks at hand: nothing is solved, fetched or made."""
+    project = request.project
+    tools = find_tools(
+        project, request.targets, HANDED_OVER, request.interpreter, console, make=False
+    )
+    made = []
+    for target in request.targets:
+        locks = locks_at_hand(project, target.platform)
+        if locks is None:
+            raise LockError(
+                f"there is no lock for {target.platform}, so nothing was made here",
+                where=str(project.manifest.lock_path),
+                fix="run `geowheel wheel` first",
+            )
+        prebuilt = prebuilt_at_hand(project, target, locks) if wants_prebuilt(project) else None
+        made.append(
+            Context(
+                project=project, target=target, locks=locks, tools=tools[target], prebuilt=prebuilt
+            )
+        )
+    return made
+
+
+def _item(request: Request, context: Context) -> _Item | list[Fault]:
+    """What is there of one target, or why it cannot be handed over."""
+    verdicts = [name for name in VERDICTS if context.runs_wheels or not find(name).runs_wheel]
+    target = context.target
+    made = request.ledger.latest(str(target), "repair")
+    if made is not None and COLLECTED in made.facts:
+        # Another machine's wheel, which was checked when it was taken over: what made it is there.
+        context = replace(context, repaired=made)
+    planned = {
+        item.stage.name: item for item in plan(["repair", *verdicts], context, request.ledger)
+    }
+    stale = [item for item in planned.values() if not item.stage.verdict and item.record is None]
+    if stale:
+        return [_fault(target, stale[0], "the wheel is not of what lies here now")]
+    failed = [planned[name] for name in verdicts if planned[name].why == FAILED]
+    if failed:
+        return [_fault(target, item, "the wheel is not good") for item in failed]
+    records = {name: item.record for name, item in planned.items() if item.record is not None}
+    records |= context.done
+    return _Item(
+        target=target,
+        wheel=records["repair"],
+        verdicts=tuple(records[name] for name in verdicts if name in records),
+        every=tuple(records.values()),
+        left_out=tuple(
+            f"{name}: {planned[name].why if name in planned else 'not on this machine'}"
+            for name in VERDICTS
+            if name not in records
+        ),
+    )
+
+
+def _fault(target: Target, item: Planned, cause: str) -> Fault:
+    return Fault(
+        what=f"{item.stage.name} would run again: {item.why}",
+        where=str(target),
+        cause=cause,
+        fix=f"run `geowheel wheel --python {target.python}`, then this again",
+    )
+
+
+def _description(
+    project: Project, locks: Mapping[Platform, Locks], items: Sequence[_Item], folder: Path
+) -> dict[str, Any]:
+    environ = project.machine.environ
+    origin = Origin(
+        platform=str(project.machine.platform),
+        system=_system(),
+        git=git_description(project.folder, environ),
+        native={str(platform): found.source.words for platform, found in locks.items()},
+        committed=all(found.source.committed for found in locks.values()),
+        ci={name: environ[name] for name in _OF_CI if name in environ},
+    )
+    stages = {
+        str(item.target): {
+            r.stage: {"key": r.key, "seconds": r.seconds, "created": r.created} for r in item.every
+        }
+        for item in items
+    }
+    state = state_of(project, locks, [folder])
+    return {
+        "format": FORMAT, "state": asdict(state), "origin": asdict(origin), "stages": stages
+    }  # fmt: skip
+
+
+def _system() -> str:
+    """`Linux 6.1.0 (Debian GNU/Linux 12)`. platform.platform() would start a process to say it."""
+    try:
+        name = f" ({python_platform.freedesktop_os_release()['PRETTY_NAME']})"
+    except OSError:
+        name = ""  # of another system
+    return f"{python_platform.system()} {python_platform.release()}{name}"
+
+
+def _check_free(folder: Path) -> None:
+    if not folder.exists() or (folder / DESCRIPTION).is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise UsageError(
+            "something else lies there",
+            where=str(folder),
+            fix="name a new folder, best one that git ignores: dist/export",
+        )
+
+
+def _write(described: Mapping[str, Any], items: Sequence[_Item], folder: Path) -> None:
+    """All of it beside its place first, then one rename."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".geowheel-export-") as scratch:
+        new = Path(scratch, "new")
+        (new / WHEELS).mkdir(parents=True)
+        for item in items:
+            wheel = only_wheel(item.wheel)
+            _copy(wheel.path, new / WHEELS / wheel.path.name, wheel.sha256)
+            for record in (item.wheel, *item.verdicts):
+                _copy_entry(record, new / LEDGER)
+        text = json.dumps(described, indent=1, sort_keys=True) + "\n"
+        (new / DESCRIPTION).write_text(text, encoding="utf-8")
+        new.chmod(0o755)
+        if folder.exists():
+            folder.rename(Path(scratch, "old"))
+        new.rename(folder)
+
+
+def _copy_entry(record: Record, ledger: Path) -> None:
+    place = ledger / record.subject / record.stage / record.folder.name
+    place.mkdir(parents=True)
+    shutil.copyfile(record.folder / RECORD, place / RECORD)
+    for output in record.outputs:
+        if not output.path.endswith(".whl"):
+            (place / output.path).parent.mkdir(parents=True, exist_ok=True)
+            _copy(record.folder / output.path, place / output.path, output.sha256)
+
+
+def _copy(source: Path, goal: Path, sha256: str) -> None:
+    shutil.copyfile(source, goal)
+    if (actual := sha256_file(goal)) != sha256:
+        raise IntegrityError(
+            f"it has sha256 {actual}, its record says {sha256}",
+            where=str(source),
+            cause="the work folder was changed, or the disk is failing",
+            fix="run `geowheel wheel --verify`, which makes it anew",
+        )

@@ -1,1 +1,0 @@
-"""Tables as data: read with importlib.resources, validated where they are loaded."""

@@ -1,0 +1,91 @@
+"""Environments of a target interpreter, holding exactly the locked wheels and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from geowheel.machine.console import Step
+from geowheel.machine.environments import isolated_environment, tool_path
+from geowheel.machine.interpreters import Interpreter
+
+
+def make_environment(
+    interpreter: Interpreter,
+    folder: Path,
+    wheels: Sequence[Path],
+    *,
+    environ: Mapping[str, str],
+    step: Step,
+) -> Path:
+    """A virtual environment with these wheels, installed without network; its python.
+
+    Raises BuildError, naming the log, when the interpreter cannot make one.
+    """
+    env = isolated_environment(environ)
+    # Without pip: the target's environment holds only what is locked.
+    step.run(
+        [interpreter.executable, "-I", "-m", "venv", "--without-pip", folder],
+        env=env,
+        cwd=folder.parent,
+    )
+    python = python_of(folder)
+    if wheels:
+        step.run(
+            [
+                tool_path("uv"),
+                "pip",
+                "install",
+                "--python",
+                python,
+                "--no-index",
+                "--no-deps",
+                "--offline",
+                "--no-config",
+                "--no-cache",
+                "--quiet",
+                *wheels,
+            ],
+            env=env,
+            cwd=folder.parent,
+        )
+        _let_programs_run(interpreter, folder)
+    return python
+
+
+def pip_install(
+    interpreter: Interpreter,
+    folder: Path,
+    wheel: Path,
+    *,
+    environ: Mapping[str, str],
+    step: Step,
+) -> None:
+    """`pip install --no-deps WHEEL` into an environment, by pip itself, as a user would.
+
+    Raises BuildError, naming the log, when pip refuses the wheel.
+    """
+    step.run(
+        [sys.executable, "-m", "pip", "--isolated", "--python", python_of(folder), "install",
+         "--no-deps", "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet",
+         wheel],
+        env=isolated_environment(environ), cwd=folder.parent,
+    )  # fmt: skip
+    _let_programs_run(interpreter, folder)
+
+
+def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:
+    """Where an emulator runs the interpreter, it has to run cmake and gdalinfo as well."""
+    if interpreter.emulator:
+        from geowheel.distro.emulated import wrap_programs  # only where needed
+
+        wrap_programs(folder, interpreter)
+
+
+def python_of(folder: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    programs = sysconfig.get_path("scripts", "venv", vars={"base": os.fspath(folder)})
+    return Path(programs, f"python{sysconfig.get_config_var('EXE') or ''}")

@@ -1,0 +1,327 @@
+"""Wheels, read and checked as frozen values.
+
+The format is PEP 427's, as the packaging guide keeps it up to date
+(https://packaging.python.org/en/latest/specifications/binary-distribution-format/).
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import email.parser
+import errno
+import hashlib
+import io
+import os
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+from packaging.utils import (
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+from geowheel.errors import (
+    BuildError,
+    Fault,
+    IntegrityError,
+)
+
+_BLOCK: Final = 1 << 17  # bytes read at a time
+_PARTS: Final = ("METADATA", "WHEEL", "RECORD")
+UNSIGNED: Final = ("RECORD", "RECORD.jws", "RECORD.p7s")
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One file of a wheel."""
+
+    path: str
+    size: int
+    """Bytes, once unpacked."""
+    packed: int
+    """Bytes in the wheel."""
+    sha256: str
+    executable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel whose parts agree with each other."""
+
+    filename: str
+    name: str
+    """Normalised, as PEP 503 says."""
+    version: str
+    build: str
+    """The build tag, or nothing."""
+    tags: tuple[str, ...]
+    """`cp312-cp312-linux_x86_64` and the like, sorted."""
+    dist_info: str
+    """The name of the .dist-info folder, which keeps the spelling of name and version."""
+    pure: bool
+    metadata: str
+    """The text of METADATA."""
+    members: tuple[Member, ...]
+    """Every file, in the order in which it lies in the wheel."""
+
+    @property
+    def installed_size(self) -> int:
+        """Bytes of all files, once installed and before anything is compiled."""
+        return sum(member.size for member in self.members)
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def read_wheel(path: Path) -> Wheel:
+    """The wheel at `path`, every byte of it compared with its RECORD.
+
+    Raises IntegrityError when it is damaged or differs from its RECORD, BuildError when its name,
+    METADATA, WHEEL and RECORD contradict each other or a path leads out of it, each with all
+    faults found; OSError when it cannot be read.
+    """
+    return _read(path, None)
+
+
+def unpack_wheel(path: Path, folder: Path) -> Wheel:
+    """Read and check as `read_wheel` does, and leave the files below `folder`, which is made.
+
+    Files get mode 0755 where the wheel says executable, else 0644.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return _read(path, folder)
+
+
+def _read(path: Path, folder: Path | None) -> Wheel:
+    name, version, build, tags = parse_filename(path.name)
+    members, dist_info, texts = _content(path, folder)
+    _check_record(members, texts["RECORD"], dist_info=dist_info, where=str(path))
+    headers = email.parser.HeaderParser()
+    metadata, wheel = headers.parsestr(texts["METADATA"]), headers.parsestr(texts["WHEEL"])
+    faults = [
+        *identity_faults(name, version, metadata.get("Name"), metadata.get("Version"), "METADATA"),
+        *identity_faults(name, version, *split_dist_info(dist_info), dist_info),
+    ]
+    if not str(wheel.get("Wheel-Version", "")).startswith("1."):
+        faults.append(Fault(what="WHEEL does not say Wheel-Version 1.x", where=path.name))
+    if sorted(wheel.get_all("Tag", [])) != list(tags):
+        faults.append(Fault(what="WHEEL lists other tags than the file name", where=path.name))
+    if faults:
+        raise BuildError(faults)
+    return Wheel(
+        filename=path.name,
+        name=name,
+        version=version,
+        build=build,
+        tags=tags,
+        dist_info=dist_info,
+        pure=str(wheel.get("Root-Is-Purelib", "")).lower() == "true",
+        metadata=texts["METADATA"],
+        members=members,
+    )
+
+
+def _content(path: Path, folder: Path | None) -> tuple[tuple[Member, ...], str, dict[str, str]]:
+    """The members, the .dist-info folder and its texts; the files go below `folder`, if given."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = _files(archive, path)
+            with ThreadPoolExecutor(threads_of(None)) as pool:
+                members = tuple(pool.map(lambda info: _take(archive, info, folder), infos))
+            dist_info = find_dist_info({m.path for m in members}, path.name, _PARTS)
+            return (
+                members,
+                dist_info,
+                {part: archive.read(f"{dist_info}/{part}").decode() for part in _PARTS},
+            )
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # from a seek to where a damaged directory points
+            raise
+        raise _damaged(path, error) from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"damaged or no wheel ({str(error).strip() or type(error).__name__})",
+        where=str(path),
+        fix="build it again, or fetch it again",
+    )
+
+
+def parse_filename(filename: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """The normalised name, version, build tag and sorted tags that a wheel's file name states.
+
+    Raises BuildError when it is not a wheel's file name.
+    """
+    try:
+        name, version, build, tags = parse_wheel_filename(filename)
+    except (InvalidWheelFilename, InvalidVersion) as error:
+        raise BuildError(str(error), where=filename, cause="not a wheel's file name") from error
+    return name, str(version), "".join(map(str, build)), tuple(sorted(map(str, tags)))
+
+
+def with_platform(filename: str, platform_tag: str) -> str:
+    """The wheel's file name with `platform_tag` in the place of all its platform tags."""
+    parse_filename(filename)
+    return f"{filename.rpartition('-')[0]}-{platform_tag}.whl"
+
+
+def _files(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    names = [info.filename for info in infos]
+    if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in infos):
+        raise zipfile.BadZipFile("a member is packed in a way that wheels are not")
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    faults = [
+        Fault(what=f"unsafe member {info.orig_filename!r}", where=path.name)
+        for info in infos
+        if info.filename in folders or _unsafe(info)
+    ]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    faults += [Fault(what=f"{name} is in it twice", where=path.name) for name in twice]
+    if faults:
+        raise BuildError(faults)
+    return infos
+
+
+def _unsafe(info: zipfile.ZipInfo) -> bool:
+    name = info.orig_filename
+    parts = name.split("/")
+    return (
+        "" in parts
+        or "." in parts
+        or ".." in parts
+        or re.search(r"[\\:\x00-\x1f]", name) is not None
+        or stat.S_ISLNK(info.external_attr >> 16)
+    )
+
+
+def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path | None) -> Member:
+    executable = bool((info.external_attr >> 16) & 0o100)
+    content = hashlib.sha256()
+    size = 0
+    with archive.open(info) as source, _sink(folder, info.filename, executable) as sink:
+        while block := source.read(_BLOCK):
+            content.update(block)
+            sink.write(block)
+            size += len(block)
+    return Member(
+        path=info.filename,
+        size=size,
+        packed=info.compress_size,
+        sha256=content.hexdigest(),
+        executable=executable,
+    )
+
+
+def _sink(folder: Path | None, relative: str, executable: bool) -> IO[bytes]:
+    if folder is None:
+        return Path(os.devnull).open("wb")
+    path = folder / relative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("xb")
+    path.chmod(0o755 if executable else 0o644)
+    return file
+
+
+def find_dist_info(paths: Collection[str], where: str, parts: Iterable[str]) -> str:
+    """The one .dist-info folder of these paths; raises BuildError, also for a part it lacks."""
+    found = sorted({path.partition("/")[0] for path in paths if ".dist-info/" in path})
+    found = [name for name in found if name.endswith(".dist-info")]
+    if len(found) != 1:
+        raise BuildError(
+            f"a wheel holds one .dist-info folder, here are {', '.join(found) or 'none'}",
+            where=where,
+        )
+    if missing := [part for part in parts if f"{found[0]}/{part}" not in paths]:
+        raise BuildError(
+            [Fault(what=f"{found[0]}/{part} is missing", where=where) for part in missing]
+        )
+    return found[0]
+
+
+def split_dist_info(dist_info: str) -> tuple[str, str]:
+    """Name and version, as a .dist-info folder's own name has them."""
+    name, _, version = dist_info.removesuffix(".dist-info").partition("-")
+    return name, version
+
+
+def identity_faults(
+    name: str, version: str, other: str | None, other_version: str | None, where: str
+) -> Iterator[Fault]:
+    """Where METADATA contradicts the name of the wheel's file."""
+    if canonicalize_name(other or "") != name:
+        yield Fault(what=f"names the distribution {other!r}, the file name {name!r}", where=where)
+    try:
+        same = Version(other_version or "") == Version(version)
+    except InvalidVersion:
+        same = False
+    if not same:
+        yield Fault(what=f"has version {other_version!r}, the file name {version}", where=where)
+
+
+def _check_record(members: Iterable[Member], text: str, *, dist_info: str, where: str) -> None:
+    rows = _record_rows(text, where)
+    faults = []
+    for member in members:
+        if member.path in {f"{dist_info}/{name}" for name in UNSIGNED}:
+            rows.pop(member.path, None)
+            continue
+        wanted = rows.pop(member.path, None)
+        if wanted is None:
+            faults.append(Fault(what=f"{member.path} is not in RECORD", where=where))
+        elif wanted != (record_digest(member.sha256), str(member.size)):
+            faults.append(Fault(what=f"{member.path} differs from its RECORD line", where=where))
+    faults += [Fault(what=f"{name} is in RECORD only", where=where) for name in rows]
+    if faults:
+        raise IntegrityError(faults)
+
+
+def _record_rows(text: str, where: str) -> dict[str, tuple[str, str]]:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
+    except csv.Error as error:
+        raise IntegrityError(f"RECORD cannot be read: {error}", where=where) from error
+    if any(len(row) != 3 for row in rows):
+        raise IntegrityError("RECORD has lines of other than three fields", where=where)
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def record_digest(sha256: str) -> str:
+    """A sha256 as RECORD writes it: urlsafe base64 without padding (PEP 376)."""
+    digest = base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=")
+    return "sha256=" + digest.decode("ascii")
+
+
+def threads_of(wanted: int | None) -> int:
+    """`wanted`, or as many as there are processors to run on."""
+    if wanted is not None:
+        return wanted
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
