@@ -457,7 +457,7 @@ def test_an_unreachable_channel_says_the_ways_on(sandbox: Sandbox) -> None:
     with sandbox.server.stopped():
         refused(
             sandbox.run("fetch"), 5, f"cannot read {sandbox.channel}", "Connection refused",
-            "GEOWHEEL_MIRRORS=URL=MIRROR", "with --channel distro",
+            "GEOWHEEL_MIRRORS=URL=PLACE", "`geowheel wheel --channel distro ",
         )  # fmt: skip
     assert not list(sandbox.root.glob(".geowheel/locks/*/pixi.lock"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import rattler
 
+from geowheel.cli.arguments import parser
 from geowheel.locks.build_lock import read_build_lock
 from geowheel.locks.pixi_lock import read_lock, records
 from geowheel.targets import Platform, Target
@@ -236,8 +239,24 @@ def test_a_lock_of_another_channel_is_not_written(sandbox: Sandbox) -> None:
     refused(
         sandbox.run("lock", "--channel", sandbox.channel), 2,
         "a lock holds what the manifest's channels offer", "GEOWHEEL_MIRRORS=URL=PLACE",
+        f"`geowheel wheel --channel {sandbox.channel} ",
     )  # fmt: skip
     assert not sandbox.pixi_lock.exists()
+
+
+@pytest.mark.parametrize("command", ["lock", "fetch"])
+def test_a_channel_out_of_reach_advises_no_command_that_is_refused(
+    sandbox: Sandbox, command: str
+) -> None:
+    with sandbox.server.stopped():
+        text = sandbox.run(command).flat
+    assert f"cannot read {sandbox.channel}" in text
+    advised = [shlex.split(line) for line in re.findall("`geowheel ([^`]+)`", text)]
+    assert advised
+    for words in advised:
+        taken = parser().parse_args(words)
+        assert words[0] != "lock" or taken.channel is None
+    assert "--channel" not in re.sub("`[^`]+`", "", text), "an option without its command"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from geowheel.errors import (
     ChannelError,
     ConfigError,
+    MachineError,
     UsageError,
 )
 from geowheel.locks.channels import (
@@ -20,6 +21,7 @@ from geowheel.locks.channels import (
     parse_channel,
     read_mirrors,
 )
+from geowheel.locks.solving import _unreachable
 from geowheel.targets import Platform
 
 FORGE = "https://conda.anaconda.org/conda-forge/"
@@ -202,3 +204,17 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(ConfigError, match="two folder channels have the name channel"):
         configured_channels([str(path) for path in folders.values()], tmp_path)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_distro_channel_is_advised_only_where_it_can_be_made(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    def read_distribution() -> None:
+        if elsewhere:
+            raise MachineError("fedora is neither Debian nor Ubuntu")
+
+    monkeypatch.setattr("geowheel.distro.channel.read_distribution", read_distribution)
+    text = str(_unreachable([named_channel("conda-forge")], ["no route to host"]))
+    assert ("`geowheel wheel --channel distro`" in text) is not elsewhere
+    assert ("`geowheel wheel --channel DIR|URL`" in text) is elsewhere

@@ -370,8 +370,9 @@ def _part_of_layout(facts: Facts, host: Host) -> _Part:
 
 
 def _commands(facts: Facts, host: Host, prefix: str) -> tuple[Command, ...]:
-    python = facts.running if facts.running in host.pythons else host.pythons[-1]
-    wheel = f"nox -s {prefix}wheel-{python}"
+    wheel = f"nox -s {prefix}wheel"
+    if facts.running not in host.pythons:
+        wheel += f"-{host.pythons[-1]}"
     return (
         Command(text=f"nox -s {prefix}plan", purpose="what would run and why"),
         Command(

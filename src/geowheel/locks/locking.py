@@ -6,6 +6,7 @@ build lock.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -244,7 +245,8 @@ def _refuse_other_channel(project: Project) -> None:
         where=str(manifest.path),
         cause="--channel or GEOWHEEL_CHANNEL is set; it is for runs without a lock",
         fix="write the channel into the manifest; or give a mirror of its channel with "
-        f"GEOWHEEL_MIRRORS=URL=PLACE; or use --channel {project.channel} without a lock",
+        "GEOWHEEL_MIRRORS=URL=PLACE; or make a wheel without a lock: "
+        f"`geowheel wheel --channel {shlex.quote(project.channel)}`",
     )
 
 

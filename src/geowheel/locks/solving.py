@@ -30,7 +30,7 @@ from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
-from geowheel.errors import ChannelError, LockError
+from geowheel.errors import ChannelError, LockError, MachineError
 from geowheel.machine.credentials import (
     LACKING,
     login,
@@ -136,10 +136,23 @@ def _unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channe
         what,
         where=where,
         cause="no route to it from here, a proxy that is not set, or a wrong URL",
-        fix="set GEOWHEEL_MIRRORS=URL=MIRROR for a mirror or a folder, name another channel "
-        "with --channel DIR|URL, or use this distribution's own packages: "
-        "`geowheel wheel --channel distro`",
+        fix="set GEOWHEEL_MIRRORS=URL=PLACE for a mirror or a folder with the same packages; or "
+        f"make a wheel that is not for release from {_other_packages()}",
     )
+
+
+def _other_packages() -> str:
+    """What this machine has in place of a channel, in words that name a command.
+
+    `wheel` takes --channel and `lock` does not: what it names everybody has.
+    """
+    from geowheel.distro.channel import read_distribution  # only where needed
+
+    try:
+        read_distribution()
+    except MachineError:
+        return "another channel: `geowheel wheel --channel DIR|URL`"
+    return "this distribution's own packages: `geowheel wheel --channel distro`"
 
 
 async def _solve(
