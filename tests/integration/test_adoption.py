@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -48,24 +47,6 @@ def adopter(
 def succeeded(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
     assert result.returncode == 0, result.stdout + result.stderr
     return result
-
-
-def test_a_project_from_nothing_builds_with_nox_alone(adopter: Adopter, tmp_path: Path) -> None:
-    new = tmp_path / "new"
-    new.mkdir()
-    succeeded(adopter.geowheel(new, "init", "--name", "my-package", "--yes"))
-    assert len((new / "noxfile.py").read_text().splitlines()) <= 10
-    planned = succeeded(adopter.run(new, "nox", "-s", "plan"))
-    assert "bindings" in planned.stdout, "nox shows what a session says on its own output"
-    succeeded(adopter.run(new, "nox", "-s", f"wheel-{PYTHON}"))
-    (wheel,) = (new / "dist").glob("my_package-0.1.0-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    assert {"my_package/_osgeo.py", "my_package/_vendor/osgeo/_data/proj/proj.db"} <= set(names)
-    (verdict,) = new.glob(".geowheel/*/test/*/test.json")
-    found = json.loads(verdict.read_text())
-    assert found["host"]["passed"] is True
-    assert found["probes"] and not not_passed(found)
 
 
 OWN = """\
