@@ -401,8 +401,8 @@ class Result:
 
     @property
     def flat(self) -> str:
-        """What it said, on one line."""
-        return " ".join(self.err.split())
+        """What it said on either stream, on one line."""
+        return " ".join(f"{self.out} {self.err}".split())
 
 
 @dataclass(frozen=True, kw_only=True)

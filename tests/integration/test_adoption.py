@@ -71,7 +71,7 @@ sessions({prefix})
 def test_a_noxfile_of_ones_own_keeps_its_sessions(adopter: Adopter, tmp_path: Path) -> None:
     write_files(tmp_path, PURE["hatchling"] | {"noxfile.py": OWN.format(prefix="")})
     told = succeeded(adopter.geowheel(tmp_path, "init", "--yes"))
-    assert 'sessions(prefix="geowheel-")' not in told.stderr, "it calls geowheel already"
+    assert 'sessions(prefix="geowheel-")' not in told.stdout, "it calls geowheel already"
     taken = adopter.run(tmp_path, "nox", "-l")
     assert taken.returncode != 0
     assert "session names taken: build" in taken.stderr
@@ -136,7 +136,7 @@ def test_init_makes_a_host_of_a_project_of_every_backend(
     wanted = "adopted" if layout is Layout.NONE else "adopted._vendor.osgeo"
     assert (config.layout, config.import_package) == (layout, wanted)
     planned = succeeded(project.run("plan", "--python", PYTHON))
-    assert "build" in planned.stderr and "repair" in planned.stderr
+    assert "build" in planned.stdout and "repair" in planned.stdout
 
 
 @pytest.fixture(scope="module")
@@ -267,4 +267,4 @@ def test_a_pixi_environment_with_other_packages_is_used_as_it_is(
 def test_an_environment_without_gdal_is_told_what_to_add(pixi_user: Sandbox) -> None:
     result = pixi_user.run("init", "--yes", "--environment", "web")
     assert result.code == 0, result.err
-    assert "pixi add --feature web libgdal-core ca-certificates" in result.err
+    assert "pixi add --feature web libgdal-core ca-certificates" in result.out

@@ -133,9 +133,9 @@ def test_the_same_lock_gives_the_same_bytes_anywhere(five: Sandbox, tmp_path: Pa
     other = replace(five, root=tmp_path / "other", cache=tmp_path / "other cache")
     other.write(platforms=FIVE)
     result = other.run("lock", USERNAME=five.channel)
-    assert "conda-lock.yml: written from pixi.lock" in result.err
+    assert "conda-lock.yml: written from pixi.lock" in result.out
     assert other.conda_lock.read_bytes() == five.conda_lock.read_bytes()
-    assert "conda-lock.yml" not in other.run("lock").err  # nothing to say of what did not change
+    assert "conda-lock.yml" not in other.run("lock").flat  # nothing to say of what did not change
     assert str(five.root) not in five.conda_lock.read_text()
 
 
@@ -209,8 +209,8 @@ def test_check_compares_without_the_extra(locked: Sandbox, tmp_path: Path) -> No
 def test_without_the_extra_one_line_says_how_to_get_it(sandbox: Sandbox, tmp_path: Path) -> None:
     result = without_extra(sandbox, tmp_path / "site").run("lock")
     assert result.code == 0, result.err
-    assert "conda-lock.yml is not written" in result.err
-    assert "pip install 'geowheel[conda-lock]'" in result.err
+    assert "conda-lock.yml is not written" in result.out
+    assert "pip install 'geowheel[conda-lock]'" in result.out
     assert sandbox.pixi_lock.is_file() and not sandbox.conda_lock.exists()
 
 
@@ -273,8 +273,8 @@ def test_fetch_takes_it_where_there_is_no_pixi_lock(locked: Sandbox, tmp_path: P
     assert [p["files"] for p in found["packages"]] == [p["files"] for p in by_pixi["packages"]]
     # Its format has no licences: they come from the packages, or no gate would see them.
     assert {p["package"]["license"] for p in found["packages"]} == {"MIT"}
-    assert "conda-lock.yml, locked from" in locked.run("plan").err
-    assert "conda-lock.yml and the build lock satisfy" in locked.run("lock", "--check").err
+    assert "conda-lock.yml, locked from" in locked.run("plan").out
+    assert "conda-lock.yml and the build lock satisfy" in locked.run("lock", "--check").out
 
 
 def test_the_build_lock_follows_a_gdal_that_conda_lock_locked(theirs: Sandbox) -> None:
@@ -282,7 +282,7 @@ def test_the_build_lock_follows_a_gdal_that_conda_lock_locked(theirs: Sandbox) -
     before = theirs.conda_lock.read_bytes()
     result = theirs.run("lock")
     assert result.code == 0, result.err
-    assert "no pixi.lock is written while it is" in result.err
+    assert "no pixi.lock is written while it is" in result.out
     assert theirs.conda_lock.read_bytes() == before and not theirs.pixi_lock.exists()
     assert theirs.run("fetch").code == 0
     refused(theirs.run("lock", "--upgrade", "libgdal-core"), 2, "conda-lock lock --update PKG")

@@ -105,7 +105,7 @@ def add(project: Sandbox, *samples: Sample) -> None:
 def test_all_platforms_and_the_build_lock_are_written(changing: Sandbox) -> None:
     result = changing.run("lock")
     assert result.code == 0, result.err
-    assert "packages of the native stack: linux-64 5, osx-arm64 5" in result.err
+    assert "packages of the native stack: linux-64 5, osx-arm64 5" in result.out
     expected = {f"libgdal-core {GDAL}", f"libgdal-hdf5 {GDAL}", "libproj 9.5.0", "libz 1.3",
                 "ca-certificates 2026.1"}  # fmt: skip
     assert names(changing.pixi_lock, "default", Platform.LINUX_64) == expected
@@ -130,8 +130,8 @@ def test_it_is_the_same_again_byte_for_byte(changing: Sandbox, tmp_path: Path) -
         assert (changing.root / name).read_bytes() == (other.root / name).read_bytes()
     before = changing.pixi_lock.read_bytes()
     again = changing.run("lock")
-    assert "the native stack did not change" in again.err
-    assert "pylock.geowheel.toml is current" in again.err
+    assert "the native stack did not change" in again.out
+    assert "pylock.geowheel.toml is current" in again.out
     assert changing.pixi_lock.read_bytes() == before
 
 
@@ -142,12 +142,10 @@ def test_what_still_fits_is_kept_and_the_difference_is_shown(changing: Sandbox) 
     result = changing.run("lock")
     assert result.code == 0, result.err
     assert {"libproj 9.6.0", "libz 1.3"} < names(changing.pixi_lock, "default", Platform.LINUX_64)
-    (row, other) = [line.split() for line in result.err.splitlines() if "libproj" in line]
-    assert [word for word in row if word not in "│┃|"] == [
-        "linux-64", "libproj", "9.5.0", "h0", "9.6.0", "h0",
-    ]  # fmt: skip
+    (row, other) = [line.split() for line in result.out.splitlines() if "libproj" in line]
+    assert row == ["linux-64", "libproj", "9.5.0", "h0", "9.6.0", "h0"]
     assert "osx-arm64" in other
-    assert "libz" not in result.err
+    assert "libz" not in result.flat
 
 
 def test_a_changed_gdal_changes_the_build_lock(changing: Sandbox) -> None:
@@ -156,7 +154,7 @@ def test_a_changed_gdal_changes_the_build_lock(changing: Sandbox) -> None:
     changing.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3.11"')
     result = changing.run("lock")
     assert result.code == 0, result.err
-    assert f"- gdal {GDAL}" in result.err and "+ gdal 3.11.0" in result.err
+    assert f"- gdal {GDAL}" in result.out and "+ gdal 3.11.0" in result.out
     assert read_build_lock(changing.build_lock).gdal_sdist.version == "3.11.0"
 
 

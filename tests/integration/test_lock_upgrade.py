@@ -55,7 +55,7 @@ def test_one_package_is_upgraded_and_the_rest_stays(project: Sandbox) -> None:
     assert now(project) == OLD - {"libz 1.3"} | {"libz 1.4"}
     assert project.build_lock.read_bytes() == build
     again = project.run("lock", "--upgrade", "libz")
-    assert "libz stays at 1.4 h0: nothing newer fits" in again.err
+    assert "libz stays at 1.4 h0: nothing newer fits" in again.out
 
 
 def test_several_and_gdal_with_its_sdist(project: Sandbox) -> None:
@@ -116,7 +116,7 @@ def test_the_build_lock_keeps_what_is_locked_until_it_is_named(sandbox: Sandbox)
     native = sandbox.pixi_lock.read_bytes()
     result = sandbox.run("lock", "--upgrade", "NumPy")
     assert result.code == 0, result.err
-    assert numpy_of(sandbox) == "2.2.0" and "- numpy 2.1.0" in result.err
+    assert numpy_of(sandbox) == "2.2.0" and "- numpy 2.1.0" in result.out
     assert sandbox.pixi_lock.read_bytes() == native
     assert sandbox.run("lock", "--check").code == 0
 

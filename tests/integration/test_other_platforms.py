@@ -65,7 +65,11 @@ def assemble(root: Path, channel: Path, platform: str, cache: Path) -> Foreign:
     assert result.returncode == 0, result.stderr
     (wheel,) = (root / "dist").glob("*.whl")
     return Foreign(
-        project=project, channel=channel, platform=platform, wheel=wheel, said=result.stderr
+        project=project,
+        channel=channel,
+        platform=platform,
+        wheel=wheel,
+        said=result.stdout + result.stderr,
     )
 
 

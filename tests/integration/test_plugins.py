@@ -251,7 +251,7 @@ def test_a_plugin_left_out_of_the_config_is_not_in_the_wheel_nor_its_library(
     with zipfile.ZipFile(summary["wheel"]) as archive:
         assert not [name for name in archive.namelist() if "toy" in name.lower()]
     assert summary["not_in_wheel"] == [{"package": SOUND.package, "drivers": [], "in_stack": False}]
-    said = project.run("wheel", "--python", PYTHON).stderr
+    said = project.run("wheel", "--python", PYTHON).stdout
     assert f"package {SOUND.package}, add it to plugins" in said
 
 

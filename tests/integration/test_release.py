@@ -54,13 +54,13 @@ def test_published_then_nothing_to_do(pure: Releasable, index: PypiServer, tmp_p
     assert list(index.files()) == TIDY
     assert index.files() == pure.dist()
     assert pure.git("rev-list", "-n1", "v1.0") == pure.git("rev-parse", "HEAD")
-    assert "git push origin refs/tags/v1.0" in first.err
+    assert "git push origin refs/tags/v1.0" in first.out
     summary = json.loads(first.out)
     assert [file["filename"] for file in summary["files"]] == TIDY
     before = {path.name: path.stat().st_mtime_ns for path in index.folder.iterdir()}
     again = pure.release("--index", index.url)
     assert again.code == 0, again.err
-    assert "nothing to do" in again.err
+    assert "nothing to do" in again.out
     assert before == {path.name: path.stat().st_mtime_ns for path in index.folder.iterdir()}
     install(index, "tidy-project==1.0", tmp_path / "site")
     assert (tmp_path / "site" / "tidy.py").read_text() == "TIDY = True\n"
@@ -79,7 +79,7 @@ def test_a_dry_run_neither_tags_nor_uploads(pure: Releasable, index: PypiServer)
     )  # fmt: skip
     assert [line.split(":")[0] for line in sums.stdout.splitlines()] == TIDY
     for file in summary["files"]:
-        assert file["sha256"] in ended.err and file["filename"] in ended.err
+        assert file["sha256"] in ended.out and file["filename"] in ended.out
 
 
 def test_every_reason_at_once_in_a_dirty_clone(pure: Releasable) -> None:
@@ -148,7 +148,7 @@ def test_an_answer_that_got_lost_is_found_on_the_index(pure: Releasable, index: 
     index.start()
     again = pure.release("--index", index.url)
     assert again.code == 0, again.err
-    assert "nothing to do" in again.err
+    assert "nothing to do" in again.out
 
 
 def test_wrong_credentials_are_said_and_never_shown(pure: Releasable, index: PypiServer) -> None:
@@ -232,7 +232,7 @@ def test_a_host_with_a_committed_lock(host: Planted, index: PypiServer, tmp_path
     install(index, "host==1.0", tmp_path / "site")
     assert (tmp_path / "site" / "host" / "__init__.py").is_file()
     again = host.project.release("--index", index.url)
-    assert "nothing to do" in again.err
+    assert "nothing to do" in again.out
 
 
 def test_what_is_wrong_with_a_host_is_said_together(host: Planted, index: PypiServer) -> None:

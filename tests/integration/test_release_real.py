@@ -101,7 +101,7 @@ def test_built_from_a_lock_published_installed_and_probed(
     assert (
         subprocess.check_output(tag, cwd=releasable.root, text=True).strip() == f"gdal-v{version}"
     )
-    assert "nothing to do" in releasable.run("release", "--index", index.url).stderr
+    assert "nothing to do" in releasable.run("release", "--index", index.url).stdout
 
     venv = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
