@@ -183,7 +183,7 @@ def test_check_says_when_it_is_missing_or_stale(locked: Sandbox, tmp_path: Path)
     refused(
         locked.run("lock", "--check"), 4,
         "conda-lock.yml: it differs from pixi.lock in linux-64 libz, osx-arm64 libz",
-        "next: run `nox -s lock`",
+        "next: run `geowheel lock",
     )  # fmt: skip
     locked.conda_lock.write_text(text)
     locked.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3"')
@@ -278,7 +278,7 @@ def test_fetch_takes_it_where_there_is_no_pixi_lock(locked: Sandbox, tmp_path: P
 
 
 def test_the_build_lock_follows_a_gdal_that_conda_lock_locked(theirs: Sandbox) -> None:
-    refused(theirs.run("fetch"), 4, "there is no build lock", "run `nox -s lock`")
+    refused(theirs.run("fetch"), 4, "there is no build lock", "run `geowheel lock")
     before = theirs.conda_lock.read_bytes()
     result = theirs.run("lock")
     assert result.code == 0, result.err

@@ -428,14 +428,14 @@ def test_a_lock_that_no_longer_fits_is_refused(
     locked: Sandbox, name: str, old: str, new: str, texts: list[str]
 ) -> None:
     locked.edit(name, old, new)
-    refused(locked.run("fetch"), 4, "run `nox -s lock`", *texts)
+    refused(locked.run("fetch"), 4, "run `geowheel lock", *texts)
     assert not locked.server.counts
     assert locked.left_behind() == []
 
 
 def test_a_lock_without_its_build_lock_is_refused(locked: Sandbox) -> None:
     locked.build_lock.unlink()
-    refused(locked.run("fetch"), 4, "there is no build lock", "nox -s lock")
+    refused(locked.run("fetch"), 4, "there is no build lock", "`geowheel lock")
 
 
 def test_frozen_wants_a_committed_lock(sandbox: Sandbox) -> None:

@@ -163,7 +163,7 @@ def test_an_older_format_stays_byte_for_byte(older: Sandbox) -> None:
     refused(
         older.run("lock", "--upgrade", "libz"), 4,
         "the lock is of format 6", "to change: libz", "pixi may be as old",
-        "nox -s lock -- --upgrade-format",
+        "`geowheel lock --upgrade-format",
     )  # fmt: skip
     older.edit("pixi.toml", "[dependencies]", '[dependencies]\npython = "*"')
     refused(older.run("lock"), 4, "to change: python", "--upgrade-format")
