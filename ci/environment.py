@@ -331,17 +331,15 @@ def _run(argv: list[str | Path], plan: Plan, env: Mapping[str, str], log: Any, l
     """
     inherited: dict[str, Any] = {} if sys.platform == "win32" else {"pass_fds": (lock,)}
     # -I keeps the folder it starts in off sys.path.
-    with (
-        subprocess.Popen(
-            [str(part) for part in argv],
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            **inherited,
-        ) as child,
-        _shown(plan) as show,
-    ):
+    child = subprocess.Popen(
+        [str(part) for part in argv],
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        **inherited,
+    )
+    with child, _shown(plan) as show:
         while child.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=0.5)

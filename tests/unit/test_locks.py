@@ -112,3 +112,10 @@ def test_what_is_damaged_is_read_again(project: Project, reads: list[Path], text
     assert remembered(project) == first
     assert len(reads) == 2
     assert memo.read_text() != text
+
+
+def test_what_cannot_be_kept_is_read_again(project: Project, reads: list[Path]) -> None:
+    project.work.mkdir()
+    (project.work / "locks").write_text("a file where the folder would be")
+    assert remembered(project) == remembered(project)
+    assert len(reads) == 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -87,8 +88,9 @@ class Memo:
             return None  # none yet, or of another geowheel
 
     def write(self, stack: NativeStack) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(self.path, {"key": self.key, "stack": asdict(stack)})
+        with suppress(OSError):  # on a full disk, the lock is read again the next time
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _write_json(self.path, {"key": self.key, "stack": asdict(stack)})
 
 
 @dataclass(frozen=True, kw_only=True)
