@@ -54,7 +54,7 @@ def test_published_then_nothing_to_do(pure: Releasable, index: PypiServer, tmp_p
     assert list(index.files()) == TIDY
     assert index.files() == pure.dist()
     assert pure.git("rev-list", "-n1", "v1.0") == pure.git("rev-parse", "HEAD")
-    assert "git push origin refs/tags/v1.0" in first.out
+    assert "git push origin refs/tags/v1.0" in first.err
     summary = json.loads(first.out)
     assert [file["filename"] for file in summary["files"]] == TIDY
     before = {path.name: path.stat().st_mtime_ns for path in index.folder.iterdir()}

@@ -184,7 +184,7 @@ def _push(subject: Subject, world: World, console: Console, *, push: bool) -> No
     """The command that makes the tag known, run only where it was asked for."""
     command = push_command(world.tag)
     if not push:
-        console.result(f"the tag is local; to push it: {shlex.join(command)}")
+        console.line(f"the tag is local; to push it: {shlex.join(command)}")
         return
     environ = subject.machine.environ
     with console.step("push", world.tag, logs="release/push") as step:
