@@ -305,7 +305,8 @@ def too_new(on: Machine, version: tuple[int, int] | None) -> Obstacle | None:
         f"    {sudo}mmdebstrap --variant=minbase --include={include} {suite} ../{suite}\n"
         f"    {sudo}cp -r . ../{suite}/root/project\n"
         f"    {sudo}cp /etc/resolv.conf ../{suite}/etc/\n"
-        f"    {sudo}chroot ../{suite} sh -c 'cd /root/project && python3 ci/nox.py -s wheel'",
+        f"    {sudo}chroot ../{suite} sh\n"
+        "    cd /root/project, and there the same command again",
     )
 
 
