@@ -26,7 +26,7 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.integration.fixture_channel import (  # noqa: E402
+from tests.support.fixture_channel import (  # noqa: E402
     GDAL,
     Sample,
     Sandbox,

@@ -21,7 +21,7 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.integration import macos_fixtures, windows_fixtures  # noqa: E402
+from tests.support import macos_fixtures, windows_fixtures  # noqa: E402
 
 from geowheel.machine.process import Runner  # noqa: E402
 from geowheel.systems import delocate_repair  # noqa: E402

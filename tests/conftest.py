@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.integration.made_once import SEVERAL, made_once
-from tests.integration.project_copy import PYTHON, Built, ProjectCopy, copy_repository
+from tests.support.made_once import SEVERAL, made_once
+from tests.support.project_copy import PYTHON, Built, ProjectCopy, copy_repository
 
 # An example takes as long as a busy machine takes: no property has a deadline.
 settings.register_profile(

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from geowheel.targets import Platform
-from tests.integration.debian_root import CannotMakeRootError, DebianRoot, make_archive, unpack
-from tests.integration.fixture_channel import Sandbox, Server, stack, write_index, write_samples
-from tests.integration.made_once import made_once
-from tests.integration.private_hosts import (
+from tests.support.debian_root import CannotMakeRootError, DebianRoot, make_archive, unpack
+from tests.support.fixture_channel import Sandbox, Server, stack, write_index, write_samples
+from tests.support.made_once import made_once
+from tests.support.private_hosts import (
     Installed,
     PrivateHosts,
     install,
     make_private_hosts,
     private_hosts_of,
 )
-from tests.integration.project_copy import Built
-from tests.integration.windows_fixtures import WindowsStack, compile_stacks
+from tests.support.project_copy import Built
+from tests.support.windows_fixtures import WindowsStack, compile_stacks
 
 
 @pytest.fixture(scope="session")

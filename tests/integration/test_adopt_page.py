@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.adopters import COMPILING, write_files
-from tests.integration.debian_root import PERSON, DebianRoot
-from tests.integration.project_copy import REPOSITORY, copy_repository
+from tests.support.adopters import COMPILING, write_files
+from tests.support.debian_root import PERSON, DebianRoot
+from tests.support.project_copy import REPOSITORY, copy_repository
 
 PAGE = (REPOSITORY / "docs" / "adopt.md").read_text(encoding="utf-8")
 HOME = Path(f"/home/{PERSON}")

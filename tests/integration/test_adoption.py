@@ -13,7 +13,7 @@ import pytest
 
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import read_host
-from tests.integration.adopters import (
+from tests.support.adopters import (
     COMPILING,
     PURE,
     Adopter,
@@ -22,8 +22,8 @@ from tests.integration.adopters import (
     make_nox,
     write_files,
 )
-from tests.integration.fixture_channel import Sandbox
-from tests.integration.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy, not_passed
+from tests.support.fixture_channel import Sandbox
+from tests.support.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy, not_passed
 
 
 @pytest.fixture(scope="module")

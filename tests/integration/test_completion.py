@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.project_copy import REPOSITORY
+from tests.support.project_copy import REPOSITORY
 
 # What readline does on Tab: words and cursor in COMP_*, answers in COMPREPLY.
 PRESS_TAB = """

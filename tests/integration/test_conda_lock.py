@@ -17,7 +17,7 @@ from geowheel.locks import conda_lock
 from geowheel.locks.pixi_lock import read_lock, records
 from geowheel.project.manifest import find_manifest
 from geowheel.targets import Platform
-from tests.integration.fixture_channel import (
+from tests.support.fixture_channel import (
     GDAL,
     SOURCES,
     Result,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.debian_root import DebianRoot
-from tests.integration.project_copy import copy_repository
+from tests.support.debian_root import DebianRoot
+from tests.support.project_copy import copy_repository
 
 # A compiler is installed, a tool environment made, and GDAL compiled and tested twice.
 pytestmark = pytest.mark.timeout(1800)

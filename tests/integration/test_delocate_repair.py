@@ -37,8 +37,7 @@ from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel
 from geowheel.wheel.writing import write_wheel
-
-from .macos_fixtures import (
+from tests.support.macos_fixtures import (
     EXTENSION,
     EXTENSION_SOURCE,
     GDAL,
@@ -55,7 +54,7 @@ from .macos_fixtures import (
     raw_wheel_tree,
     write_macos_channel,
 )
-from .zig import zig
+from tests.support.zig import zig
 
 pytestmark = [pytest.mark.integration, pytest.mark.cross]
 

@@ -32,8 +32,7 @@ from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel
 from geowheel.wheel.writing import write_wheel
-
-from .windows_fixtures import (
+from tests.support.windows_fixtures import (
     ANSWER,
     PLUGIN,
     Source,

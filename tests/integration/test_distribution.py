@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import geowheel
-from tests.integration.project_copy import REPOSITORY
+from tests.support.project_copy import REPOSITORY
 
 pytestmark = pytest.mark.pypi
 

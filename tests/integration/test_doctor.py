@@ -6,7 +6,7 @@ import json
 import shutil
 from typing import Any
 
-from tests.integration.fixture_channel import RUNNING, Fault, Result, Sandbox
+from tests.support.fixture_channel import RUNNING, Fault, Result, Sandbox
 
 CHANNEL, INDEX = "channel 127.0.0.1", "Python package index"
 

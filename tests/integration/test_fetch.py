@@ -28,7 +28,7 @@ from geowheel.prefix.linker import read_native_manifest
 from geowheel.prefix.store import Store, Wanted
 from geowheel.systems import linux
 from geowheel.targets import Platform
-from tests.integration.fixture_channel import (
+from tests.support.fixture_channel import (
     GDAL,
     Fault,
     Result,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.project_copy import Built, not_passed
+from tests.support.project_copy import Built, not_passed
 
 
 def test_the_first_command_makes_one_tested_wheel(built_once: Built) -> None:

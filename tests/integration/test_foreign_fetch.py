@@ -13,7 +13,7 @@ import pytest
 from geowheel import systems
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.targets import Platform, System
-from tests.integration.fixture_channel import (
+from tests.support.fixture_channel import (
     GDAL,
     Result,
     Sample,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.private_hosts import PrivateHosts
-from tests.integration.project_copy import PYTHON, ProjectCopy, not_passed
+from tests.support.private_hosts import PrivateHosts
+from tests.support.project_copy import PYTHON, ProjectCopy, not_passed
 
 PYPROJECT = """
 [build-system]

@@ -22,8 +22,8 @@ from geowheel.lab.groups import every_case
 from geowheel.lab.judging import Result, Verdict
 from geowheel.lab.running import Lab, run_cases
 from geowheel.machine.console import Console
-from tests.integration.planted_faults import BESIDE_PEERS, FAULTS, Fault, Site
-from tests.integration.project_copy import PYTHON, TARGET, Built
+from tests.support.planted_faults import BESIDE_PEERS, FAULTS, Fault, Site
+from tests.support.project_copy import PYTHON, TARGET, Built
 
 WHOLE = 360
 """Seconds that the whole lab may take on two cores."""

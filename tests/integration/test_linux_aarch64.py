@@ -16,7 +16,7 @@ from geowheel.machine import hints
 from geowheel.project.project import this_machine
 from geowheel.targets import Platform
 from geowheel.wheel.reading import unpack_wheel
-from tests.integration.project_copy import Built, ProjectCopy, not_passed
+from tests.support.project_copy import Built, ProjectCopy, not_passed
 
 ARM = "linux-aarch64"
 TOOLS = ("qemu-aarch64", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-strip")

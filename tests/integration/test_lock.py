@@ -16,7 +16,7 @@ from geowheel.cli.arguments import parser
 from geowheel.locks.build_lock import read_build_lock
 from geowheel.locks.pixi_lock import read_lock, records
 from geowheel.targets import Platform, Target
-from tests.integration.fixture_channel import (
+from tests.support.fixture_channel import (
     GDAL,
     RUNNING,
     Result,

@@ -13,8 +13,8 @@ import rattler
 from geowheel.locks.build_lock import read_build_lock
 from geowheel.locks.pixi_lock import lock_format
 from geowheel.targets import Platform
-from tests.integration.fixture_channel import Sample, Sandbox, stack, write_samples
 from tests.integration.test_lock import add, names, refused
+from tests.support.fixture_channel import Sample, Sandbox, stack, write_samples
 
 SOLVERS = ["py-rattler", "pixi"]
 

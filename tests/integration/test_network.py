@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from geowheel.locks.pixi_lock import lock_format
-from tests.integration.fixture_channel import Sandbox, Server
+from tests.support.fixture_channel import Sandbox, Server
 
 USER, SECRET = "ada", "s3cret-enough"
 SOLVERS = ["py-rattler", "pixi"]

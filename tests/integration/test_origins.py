@@ -15,7 +15,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packaging.metadata import Metadata
 
-from tests.integration.project_copy import PYTHON, Built, ProjectCopy
+from tests.support.project_copy import PYTHON, Built, ProjectCopy
 
 CYMINI = "tests/data/hosts/cymini"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from geowheel.digest import sha256_file
-from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy, copy_repository
+from tests.support.project_copy import PYTHON, TARGET, Built, ProjectCopy, copy_repository
 
 
 @dataclass(frozen=True, kw_only=True)

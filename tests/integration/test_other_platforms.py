@@ -20,10 +20,9 @@ from macholib.MachO import MachO  # type: ignore[import-untyped]
 
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.targets import Platform
-
-from .foreign_channels import PLUGINS, write_channel
-from .project_copy import ProjectCopy, copy_repository
-from .windows_fixtures import write_raw
+from tests.support.foreign_channels import PLUGINS, write_channel
+from tests.support.project_copy import ProjectCopy, copy_repository
+from tests.support.windows_fixtures import write_raw
 
 pytestmark = [pytest.mark.integration, pytest.mark.cross, pytest.mark.pypi]
 

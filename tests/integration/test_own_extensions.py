@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.project_copy import PYTHON, ProjectCopy, not_passed
+from tests.support.project_copy import PYTHON, ProjectCopy, not_passed
 
 HOSTS = "tests/data/hosts"
 TAG = "cp" + PYTHON.replace(".", "")

@@ -19,7 +19,7 @@ import pytest
 
 from geowheel.binary.elf import read_elf
 from geowheel.digest import sha256_file
-from tests.integration.plugin_channel import (
+from tests.support.plugin_channel import (
     OF_ANOTHER_GDAL,
     SOUND,
     TRUNCATED,
@@ -29,7 +29,7 @@ from tests.integration.plugin_channel import (
     name_in_plugins,
     write_plugin_channel,
 )
-from tests.integration.project_copy import PYTHON, Built, ProjectCopy
+from tests.support.project_copy import PYTHON, Built, ProjectCopy
 
 CYMINI = "tests/data/hosts/cymini"
 OPEN = """

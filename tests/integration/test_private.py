@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import zipfile
 
-from tests.integration.private_hosts import Installed, PrivateHosts
-from tests.integration.project_copy import PYTHON, not_passed
+from tests.support.private_hosts import Installed, PrivateHosts
+from tests.support.project_copy import PYTHON, not_passed
 
 
 def test_each_wheel_passed_its_own_probes(private_hosts: PrivateHosts) -> None:

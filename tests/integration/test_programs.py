@@ -22,8 +22,8 @@ from geowheel.binary.elf import read_elf
 from geowheel.project.entry_points import console_scripts
 from geowheel.wheel.leftovers import KINDS
 from geowheel.wheel.reading import read_wheel
-from tests.integration.private_hosts import Installed, PrivateHosts
-from tests.integration.project_copy import PYTHON, Built, ProjectCopy
+from tests.support.private_hosts import Installed, PrivateHosts
+from tests.support.project_copy import PYTHON, Built, ProjectCopy
 
 OF_OTHERS = {
     "PROJ_DATA": "/nonexistent", "PROJ_LIB": "/nonexistent",

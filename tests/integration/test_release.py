@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.fixture_channel import Sandbox
-from tests.integration.pypi_server import PASSWORD, PypiServer
-from tests.integration.release_projects import Planted, Releasable, planted_host, pure_project
+from tests.support.fixture_channel import Sandbox
+from tests.support.pypi_server import PASSWORD, PypiServer
+from tests.support.release_projects import Planted, Releasable, planted_host, pure_project
 
 BLOCKED, INDEX_FAILED = 11, 5
 TIDY = ["tidy_project-1.0-py3-none-any.whl", "tidy_project-1.0.tar.gz"]

@@ -14,7 +14,7 @@ import pytest
 from geowheel.machine.console import Console
 from geowheel.release.checks import Expected, findings
 from geowheel.wheel.writing import write_wheel
-from tests.integration.fixture_channel import TAG
+from tests.support.fixture_channel import TAG
 
 LINUX = f"{TAG}-{TAG}-manylinux_2_36_x86_64"
 EXPECTED = Expected(name="My_Host", version="1.0", limit_mb=100)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.stages.environments import python_of
-from tests.integration.project_copy import PYTHON, ProjectCopy, copy_repository
-from tests.integration.pypi_server import PASSWORD, USER, PypiServer
+from tests.support.project_copy import PYTHON, ProjectCopy, copy_repository
+from tests.support.pypi_server import PASSWORD, USER, PypiServer
 
 IDENTITY = {
     f"GIT_{role}_{what}": value

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from geowheel.release.report.writing import report
-from tests.integration.project_copy import TARGET, Built
-from tests.unit.hosts import make_console
-from tests.unit.releases import CASES, CONTENTS, make_wheel, picked, plant
+from tests.support.hosts import make_console
+from tests.support.project_copy import TARGET, Built
+from tests.support.releases import CASES, CONTENTS, make_wheel, picked, plant
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}

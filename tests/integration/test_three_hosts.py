@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import in_one_process
-from tests.integration.another_build import MARKER, ZONE
-from tests.integration.in_one_process import PACKAGES
-from tests.integration.private_hosts import Installed, PrivateHosts
-from tests.integration.three_hosts import LIBRARIES, home, problems
+from tests.support import in_one_process
+from tests.support.another_build import MARKER, ZONE
+from tests.support.in_one_process import PACKAGES
+from tests.support.private_hosts import Installed, PrivateHosts
+from tests.support.three_hosts import LIBRARIES, home, problems
 
 
 def start(

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from geowheel.digest import sha256_file
-from tests.integration.project_copy import PYTHON, TARGET, Built, ProjectCopy, not_passed
-from tests.unit.test_imports import ONLY_ACTS
+from tests.support.project_copy import PYTHON, TARGET, Built, ProjectCopy, not_passed
+from tests.unit.repository.test_imports import ONLY_ACTS
 
 STAGES = ("fetch", "bindings", "vendor", "build", "repair", "size", "test")
 

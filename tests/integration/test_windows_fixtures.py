@@ -14,8 +14,7 @@ from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.locks.pixi_lock import Package
 from geowheel.prefix.linker import PlacedPackage, place
 from geowheel.targets import Platform
-
-from .windows_fixtures import (
+from tests.support.windows_fixtures import (
     PLUGIN,
     SOURCES,
     WindowsStack,

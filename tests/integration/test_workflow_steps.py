@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.integration.local_runner import LocalRunner, package_index, write_interpreters
-from tests.integration.project_copy import PYTHON, Built, ProjectCopy
+from tests.support.local_runner import LocalRunner, package_index, write_interpreters
+from tests.support.project_copy import PYTHON, Built, ProjectCopy
 
 NOXFILE = 'from geowheel.nox import sessions\n\nsessions(host="hosts/gdal")\n'
 NOT_HERE = {

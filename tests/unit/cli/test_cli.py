@@ -1,0 +1,422 @@
+"""The command line: which targets, which exit code, what is printed where."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.hosts import PYTHONS, RUNNING, make_interpreter, make_record, write_host
+
+from geowheel import errors
+from geowheel.cli import entry, main
+from geowheel.errors import (
+    BuildError,
+    Fault,
+    GeowheelError,
+)
+from geowheel.lab.cases import Choice
+from geowheel.machine.console import Console
+from geowheel.machine.interpreters import Interpreter
+from geowheel.pipeline.runs import Request
+from geowheel.records.ledger import Ledger
+from geowheel.stages import STAGES, WHEEL
+from geowheel.targets import Platform
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, GeowheelError)
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host on a Linux machine, without any of geowheel's variables."""
+    for name in ("GEOWHEEL_CACHE", "GEOWHEEL_CHANNEL", "WHEEL_SIZE_BUDGET_MB"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("geowheel.project.project.python_platform.system", lambda: "Linux")
+    monkeypatch.setattr("geowheel.project.project.python_platform.machine", lambda: "x86_64")
+    return write_host(tmp_path / "root")
+
+
+Call = Callable[..., Request]
+
+
+@pytest.fixture
+def request_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+    """The request that a command line leads to."""
+    seen: list[Request] = []
+
+    def run(request: Request, _: Console) -> dict[str, Any]:
+        seen.append(request)
+        return {"targets": []}
+
+    def call(*arguments: str) -> Request:
+        assert main([*arguments, "--root", str(root)]) == 0
+        return seen.pop()
+
+    monkeypatch.setattr("geowheel.pipeline.runs.run", run)
+    monkeypatch.setattr("geowheel.pipeline.runs.show_plan", run)
+    yield call
+    assert not seen
+
+
+def pythons(request: Request) -> list[str]:
+    return [target.python for target in request.targets]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def run(*_: object) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr("geowheel.pipeline.runs.run", run)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_kind_of_error_has_its_exit_code(
+    root: Path, monkeypatch: pytest.MonkeyPatch, kind: type[GeowheelError]
+) -> None:
+    failing(monkeypatch, kind("no"))
+    assert main(["wheel", "--root", str(root)]) == kind.exit_code
+
+
+def test_exit_codes_tell_kinds_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    codes = [kind.exit_code for kind in KINDS]
+    assert len(set(codes)) == len(codes)
+    assert not {0, 3, 130} & set(codes) - {errors.ConfigError.exit_code}
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for code in set(codes) - {1}:
+        assert f"{code} " in text
+
+
+def test_an_error_is_shown_with_all_its_parts(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = Fault(
+        what="[a] is wrong", where="a.toml", cause="a typing error", fix="`geowheel lock`"
+    )
+    failing(monkeypatch, BuildError([fault, Fault(what="b as well")]))
+    main(["wheel", "--root", str(root)])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "\nerror: a.toml: [a] is wrong\n  likely cause: a typing error\n"
+        f"  next: `geowheel lock --root {root}`\nb as well\n"
+    )
+
+
+def test_what_is_no_fault_of_the_user_is_not_caught(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main(["wheel", "--root", str(root)])
+
+
+def test_an_error_of_the_system_is_shown_as_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, OSError(28, "No space left on device", "/srv/a"))
+    assert main(["wheel", "--root", str(root)]) == errors.MachineError.exit_code
+    assert "/srv/a: No space left on device" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, KeyboardInterrupt())
+    assert main(["wheel", "--root", str(root), "--json"]) == 130
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("interrupted; the next run goes on")
+
+
+class Closed(io.StringIO):
+    """A pipe whose reader went away; `at` is what is too much for it."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def write(self, text: str) -> int:
+        if self.at == "write":
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.at == "flush":
+            raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        *((words, at) for words in (["plan"], ["plan", "--json"], ["schema"], ["completion", "zsh"])
+          for at in ("write", "flush")),
+        # argparse takes no notice of what it cannot write.
+        (["--help"], "flush"), (["wheel", "--help"], "flush"), (["--version"], "flush"),
+    ],
+)  # fmt: skip
+def test_a_reader_that_has_seen_enough_ends_it_quietly_with_141(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    at: str,
+) -> None:
+    def show_plan(_: Request, console: Console) -> dict[str, Any]:
+        console.result("the plan")
+        return {"plan": []}
+
+    ended: list[int] = []
+    monkeypatch.setattr("geowheel.pipeline.runs.show_plan", show_plan)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["geowheel", *words])
+    monkeypatch.setattr(sys, "stdout", Closed(at))
+    entry()
+    assert ended == [141]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--help"], 0), (["bake"], 2), ([], 2), (["completion", "bash"], 0)]
+)
+def test_the_program_ends_with_the_code_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sys, "argv", ["geowheel", *words])
+    entry()
+    assert ended == [code]
+
+
+def test_with_json_nothing_of_a_result_is_shown_for_people(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["clean", "--root", str(root), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"removed": [], "bytes": 0}
+    assert captured.err == ""
+    assert main(["clean", "--root", str(root)]) == 0
+    assert capsys.readouterr() == ("0 folders, 0.0 MB freed\n", "")
+
+
+def test_json_of_a_success_is_the_summary_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("geowheel.pipeline.runs.run", lambda *_: {"targets": [1]})
+    assert main(["wheel", "--root", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"targets": [1]}
+
+
+def test_without_json_nothing_is_written_to_stdout(
+    request_of: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request_of("wheel")
+    assert capsys.readouterr().out == ""
+
+
+def test_json_of_an_error_holds_the_error_and_what_was_done(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = BuildError("no", where="a")
+    error.add_note(json.dumps({"targets": ["half"]}))
+    failing(monkeypatch, error)
+    assert main(["wheel", "--root", str(root), "--json"]) == 8
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"error": "a: no", "targets": ["half"]}
+    assert "error: a: no" in captured.err
+
+
+def test_json_of_an_early_error_holds_the_error(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["wheel", "--root", str(root), "--host", "nowhere", "--json"]) == 3
+    assert list(json.loads(capsys.readouterr().out)) == ["error"]
+
+
+def test_quiet_shows_errors_only(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, BuildError("no"))
+    assert main(["wheel", "--root", str(root), "--quiet"]) == 8
+    assert capsys.readouterr() == ("", "\nerror: no\n")
+    assert main(["clean", "--root", str(root), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_unknown_python_lists_the_known_ones(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", "--root", str(root), "--python", "3.1"]) == 2
+    text = capsys.readouterr().err
+    assert "not configured for Python 3.1" in text
+    assert ", ".join(PYTHONS) in text
+
+
+def test_an_unknown_platform_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--root", str(root), "--platform", "win32"]) == 2
+    assert "unknown platform 'win32'" in capsys.readouterr().err
+
+
+def test_every_platform_may_be_asked_for_from_every_machine(request_of: Call) -> None:
+    request = request_of("build", "--platform", "osx-arm64", "--platform", "win-64")
+    assert {target.platform for target in request.targets} == {
+        Platform.OSX_ARM64, Platform.WIN_64,
+    }  # fmt: skip
+
+
+def test_the_machines_own_platform_may_be_named(request_of: Call) -> None:
+    request = request_of("build", "--platform", "linux-64")
+    assert {target.platform for target in request.targets} == {Platform.LINUX_64}
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bake"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "invalid choice: 'bake'" in captured.err
+
+
+@pytest.mark.parametrize(
+    "command", [*(stage.name for stage in STAGES), "wheel", "plan", "lock", "channel", "status",
+                "clean", "doctor", "cache", "init", "export", "collect"],
+)  # fmt: skip
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: geowheel {command}" in capsys.readouterr().out
+
+
+def test_a_stage_is_its_own_goal_and_wheel_is_all(request_of: Call) -> None:
+    for stage in STAGES:
+        assert request_of(stage.name).goals == (stage.name,)
+    assert request_of("wheel").goals == request_of("plan").goals == WHEEL
+
+
+def test_options_reach_the_request(request_of: Call) -> None:
+    plain = request_of("wheel")
+    assert (plain.verify, plain.project.frozen, plain.project.channel) == (False, False, None)
+    request = request_of("wheel", "--verify", "--frozen", "--channel", "distro")
+    assert (request.verify, request.project.frozen, request.project.channel) == (
+        True, True, "distro",
+    )  # fmt: skip
+    assert request.ledger.verify
+
+
+def test_the_labs_options_reach_the_request(request_of: Call) -> None:
+    assert request_of("lab").lab == request_of("wheel").lab == Choice()
+    request = request_of("lab", "--case", "https", "--case", "*fork", "--seed", "7")
+    assert request.lab == Choice(cases=("https", "*fork"), seed=7)
+    assert request_of("lab").lab.whole  # one call leaves nothing for the next
+
+
+def test_bare_build_takes_the_configured_pythons(request_of: Call) -> None:
+    assert pythons(request_of("build")) == list(PYTHONS)
+
+
+@pytest.mark.parametrize("command", ["bindings", "vendor", "wheel", "plan", "fetch"])
+def test_other_bare_commands_take_the_running_interpreter(request_of: Call, command: str) -> None:
+    assert pythons(request_of(command)) == [RUNNING]
+
+
+def test_bare_fetch_needs_no_configured_interpreter(root: Path, request_of: Call) -> None:
+    write_host(root, pythons=["3.98"])
+    assert pythons(request_of("fetch")) == ["3.98"]
+
+
+def test_a_running_interpreter_that_is_not_configured_is_said(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_host(root, pythons=["3.98"])
+    assert main(["wheel", "--root", str(root)]) == 2
+    assert f"not configured for Python {RUNNING}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["repair", "size", "test", "lab"])
+def test_bare_later_stages_take_what_is_built_here(
+    root: Path, request_of: Call, command: str
+) -> None:
+    assert pythons(request_of(command)) == [RUNNING]
+    ledger = Ledger(folder=root / ".geowheel", host="host")
+    for python in ("99", "98"):
+        make_record(ledger, "build", f"cp3{python}-linux-64")
+    make_record(ledger, "bindings", f"cp{RUNNING.replace('.', '')}-linux-64")
+    assert pythons(request_of(command)) == ["3.98", "3.99"]
+
+
+def test_what_another_host_built_is_not_meant(root: Path, request_of: Call) -> None:
+    ledger = Ledger(folder=root / ".geowheel", host="other")
+    make_record(ledger, "build", "cp398-linux-64")
+    assert pythons(request_of("repair")) == [RUNNING]
+
+
+def test_all_is_every_configured_python(request_of: Call) -> None:
+    for command in ("wheel", "repair", "plan"):
+        assert pythons(request_of(command, "--all")) == list(PYTHONS)
+
+
+def test_pythons_may_be_named_several_times(request_of: Call) -> None:
+    arguments = ("--python", "3.99", "--python", "3.98", "--python", "3.99")
+    assert pythons(request_of("wheel", *arguments)) == ["3.99", "3.98"]
+    assert request_of("wheel", *arguments).interpreter is None
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Interpreter | str) -> None:
+    monkeypatch.setattr("geowheel.cli.commands.ask_interpreter", lambda *_, **__: answer)
+
+
+def test_an_interpreter_may_be_named_by_path(
+    request_of: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, make_interpreter("3.98"))
+    request = request_of("wheel", "--python", "/opt/python")
+    assert (pythons(request), request.interpreter) == (["3.98"], Path("/opt/python"))
+
+
+def test_a_path_that_is_no_interpreter_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering(monkeypatch, "no such file")
+    assert main(["wheel", "--root", str(root), "--python", "/opt/nothing"]) == 7
+    assert "/opt/nothing: no such file" in capsys.readouterr().err
+
+
+def test_a_version_and_a_path_name_the_interpreter_of_the_version(
+    request_of: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `nox -s wheel-3.98 -- --python PATH` hands over."""
+    answering(monkeypatch, make_interpreter("3.98"))
+    request = request_of("wheel", "--python", "3.98", "--python", "/opt/python")
+    assert (pythons(request), request.interpreter) == (["3.98"], Path("/opt/python"))
+
+
+def test_other_commands_get_the_project(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def clean(project: Any, *, everything: bool, console: Console) -> dict[str, Any]:
+        seen.extend([project.root, everything, isinstance(console, Console)])
+        return {}
+
+    monkeypatch.setattr("geowheel.cli.housekeeping.clean", clean)
+    assert main(["clean", "--root", str(root), "--all"]) == 0
+    assert seen == [root, True, True]
+
+
+def test_the_host_is_relative_to_the_root(root: Path, request_of: Call) -> None:
+    write_host(root / "hosts" / "other", name="other")
+    assert request_of("wheel", "--host", "hosts/other").project.host.name == "other"

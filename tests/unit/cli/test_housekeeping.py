@@ -1,0 +1,203 @@
+"""`status` and `clean`: what is shown, what goes, and what stays."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.support.hosts import PYTHONS, make_console, make_project, make_record
+
+from geowheel.cli.housekeeping import clean, status
+from geowheel.digest import sha256_bytes
+from geowheel.machine.console import Console
+from geowheel.project.project import Project
+from geowheel.records.ledger import Ledger
+from geowheel.stages import STAGES
+
+SUBJECT = "cp398-linux-64"
+
+
+def day(number: int) -> datetime.datetime:
+    return datetime.datetime(2026, 1, number, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path)
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return make_console(tmp_path)
+
+
+@pytest.fixture
+def ledger(project: Project) -> Ledger:
+    return Ledger(folder=project.work, host="host")
+
+
+def test_status_of_a_fresh_checkout_is_empty(project: Project, console: Console) -> None:
+    found = status(project, console)
+    assert [row[0] for row in found["targets"]] == [
+        str(project.target(python)) for python in PYTHONS
+    ]
+    assert {cell for row in found["targets"] for cell in row[1:]} == {"-"}
+    assert found["dist"] == []
+    assert not project.work.exists()
+
+
+def test_status_shows_the_newest_record_of_each_stage(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    make_record(ledger, "fetch", "linux-64", created=day(1))
+    make_record(ledger, "test", SUBJECT, text="old", created=day(2))
+    make_record(ledger, "test", SUBJECT, text="new", passed=False, created=day(3))
+    rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
+            for row in status(project, console)["targets"]}  # fmt: skip
+    assert rows[SUBJECT]["test"].startswith("FAILED")
+    assert {row["fetch"].split()[0] for row in rows.values()} == {"ok"}
+    assert rows["cp399-linux-64"]["test"] == "-"
+
+
+def test_a_lab_of_some_cases_neither_counts_nor_replaces_one_of_all(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    whole = make_record(ledger, "lab", SUBJECT, text="all", facts={"whole": True}, created=day(1))
+    part = make_record(ledger, "lab", SUBJECT, text="one", facts={"whole": False}, created=day(2))
+    rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
+            for row in status(project, console)["targets"]}  # fmt: skip
+    assert rows[SUBJECT]["lab"].startswith("some cases")
+    assert clean(project, everything=False, console=console)["removed"] == []
+    assert whole.folder.exists() and part.folder.exists()
+
+
+def test_status_tells_wheels_that_were_made_here_from_others(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    make_record(ledger, "repair", SUBJECT, facts={"sha256": sha256_bytes(b"ours")})
+    project.dist.mkdir()
+    (project.dist / "a.whl").write_bytes(b"ours")
+    (project.dist / "b.whl").write_bytes(b"from elsewhere")
+    assert status(project, console)["dist"] == [
+        {"name": "a.whl", "size": 4, "recorded": True},
+        {"name": "b.whl", "size": 14, "recorded": False},
+    ]
+
+
+def test_clean_keeps_the_newest_of_each_stage_and_subject(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    old = make_record(ledger, "build", SUBJECT, text="old", created=day(1))
+    new = make_record(ledger, "build", SUBJECT, text="new", created=day(2))
+    other_stage = make_record(ledger, "repair", SUBJECT, text="old", created=day(1))
+    other_subject = make_record(ledger, "build", "cp399-linux-64", text="old", created=day(1))
+    found = clean(project, everything=False, console=console)
+    assert found["removed"] == [str(old.folder)]
+    assert found["bytes"] > 0
+    assert not old.folder.exists()
+    assert all(r.folder.is_dir() for r in (new, other_stage, other_subject))
+
+
+def test_clean_keeps_what_other_hosts_made(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    other = Ledger(folder=ledger.folder, host="other")
+    theirs = make_record(other, "build", SUBJECT, text="theirs", created=day(1))
+    make_record(ledger, "build", SUBJECT, text="ours", created=day(2))
+    assert clean(project, everything=False, console=console)["removed"] == []
+    assert theirs.folder.is_dir()
+
+
+def test_clean_removes_what_killed_runs_left(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    record = make_record(ledger, "build", SUBJECT)
+    left = record.folder.with_name(f".{record.folder.name}-killed")
+    left.mkdir()
+    (left / "half").write_bytes(b"12345")
+    found = clean(project, everything=False, console=console)
+    assert found == {"removed": [str(left)], "bytes": 5}
+    assert record.folder.is_dir()
+
+
+def test_clean_removes_what_was_killed_between_record_and_rename(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    killed = make_record(ledger, "build", SUBJECT, text="killed", created=day(1))
+    left = killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
+    record = make_record(ledger, "build", SUBJECT, text="whole", created=day(2))
+    assert clean(project, everything=False, console=console)["removed"] == [str(left)]
+    assert record.folder.is_dir()
+
+
+def test_clean_keeps_the_entry_beside_a_newer_killed_run(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    killed = make_record(ledger, "build", SUBJECT, text="killed", created=day(2))
+    killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
+    record = make_record(ledger, "build", SUBJECT, text="whole", created=day(1))
+    clean(project, everything=False, console=console)
+    assert record.folder.is_dir()
+
+
+def test_clean_removes_entries_whose_record_is_damaged(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    record = make_record(ledger, "build", SUBJECT)
+    (record.folder / "record.json").write_text("{")
+    clean(project, everything=False, console=console)
+    assert not record.folder.exists()
+
+
+def test_clean_of_everything_leaves_the_source_and_the_users_cache(
+    project: Project, console: Console, ledger: Ledger
+) -> None:
+    make_record(ledger, "build", SUBJECT)
+    project.dist.mkdir()
+    (project.dist / "a.whl").write_bytes(b"a")
+    (project.machine.cache / "store").mkdir(parents=True)
+    found = clean(project, everything=True, console=console)
+    assert found["removed"] == [str(project.work), str(project.dist)]
+    assert not project.work.exists()
+    assert not project.dist.exists()
+    assert (project.machine.cache / "store").is_dir()
+    assert (project.root / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_clean_of_a_clean_checkout_does_nothing(
+    project: Project, console: Console, everything: bool
+) -> None:
+    found = clean(project, everything=everything, console=console)
+    assert found == {"removed": [], "bytes": 0}
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_clean_claims_nothing_that_it_could_not_remove(
+    project: Project, console: Console, ledger: Ledger, everything: bool,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for number in (1, 2):
+        make_record(ledger, "build", SUBJECT, text=str(number), created=day(number))
+
+    def refuse(path: Path, *, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(PermissionError):
+        clean(project, everything=everything, console=console)
+    captured = capsys.readouterr()
+    assert "removed" not in captured.out + captured.err
+
+
+def test_what_goes_is_named_relative_to_the_root(
+    project: Project, console: Console, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_record(ledger, "build", SUBJECT)
+    clean(project, everything=True, console=console)
+    captured = capsys.readouterr()
+    assert "removed .geowheel\n" in captured.out
+    assert captured.err == ""

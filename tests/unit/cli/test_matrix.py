@@ -1,0 +1,133 @@
+"""What can be made for which target on this machine, and why not."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.hosts import make_console, make_project
+
+from geowheel.cli import matrix as module
+from geowheel.cli.matrix import (
+    Row,
+    Way,
+    look,
+)
+from geowheel.distro import emulated
+from geowheel.errors import MachineError
+from geowheel.project.project import Project
+from geowheel.systems import linux, macos
+from geowheel.targets import Platform, Target
+
+EVERY = ", ".join(f'"{platform}"' for platform in Platform if platform is not Platform.WIN_ARM64)
+PIXI = f"""\
+[workspace]
+channels = ["conda-forge"]
+platforms = [{EVERY}]
+[dependencies]
+libgdal-core = "*"
+"""
+PRIVATE = 'layout = "private"\nimport-package = "pkg._vendor.osgeo"\n'
+
+
+def project(root: Path, more: str = "") -> Project:
+    made = make_project(root, more=more)
+    made.manifest.path.write_text(PIXI, encoding="utf-8")
+    return replace(made, manifest=replace(made.manifest, data=tomllib.loads(PIXI)))
+
+
+def row(made: Project, platform: Platform, without: str | None = None) -> Row:
+    return look(made, Target(python="3.12", platform=platform), without)
+
+
+@pytest.fixture
+def compilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gcc and an emulator for every Linux, and no clang."""
+
+    def refuse(*_: object) -> None:
+        raise MachineError("no compiler for macOS")
+
+    monkeypatch.setattr(linux, "find_toolchain", lambda *_: None)
+    monkeypatch.setattr(macos, "find_toolchain", refuse)
+    monkeypatch.setattr(emulated, "find_emulated", lambda *_, **__: None)
+
+
+@pytest.mark.usefixtures("compilers")
+@pytest.mark.parametrize(
+    ("platform", "way", "tests", "why"),
+    [
+        (Platform.LINUX_64, Way.NATIVE, "here", ""),
+        (Platform.LINUX_AARCH64, Way.CROSS, "emulated", ""),
+        (Platform.OSX_ARM64, Way.PREBUILT, "no", "no compiler for macOS"),
+        (Platform.WIN_64, Way.PREBUILT, "no", "bindings for win-64 cannot be compiled yet"),
+        (Platform.WIN_ARM64, Way.NONE, "no", "pixi.toml does not name the platform"),
+    ],
+)
+def test_the_best_way_and_what_stands_against_a_better_one(
+    tmp_path: Path, platform: Platform, way: Way, tests: str, why: str
+) -> None:
+    found = row(project(tmp_path), platform)
+    assert (found.way, found.tests) == (way, tests)
+    assert why in "; ".join(found.why)
+    assert bool(found.why) == bool(why)
+
+
+@pytest.mark.usefixtures("compilers")
+def test_a_private_osgeo_cannot_be_the_channels(tmp_path: Path) -> None:
+    found = row(project(tmp_path, PRIVATE), Platform.OSX_64)
+    assert found.way is Way.NONE
+    assert found.why == (
+        "no compiler for macOS", 'prebuilt bindings do not fit layout = "private"',
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("compilers")
+def test_what_is_to_be_prebuilt_needs_no_compiler(tmp_path: Path) -> None:
+    found = row(project(tmp_path, 'bindings = "prebuilt"\n'), Platform.LINUX_64)
+    assert (found.way, found.tests, found.why) == (Way.PREBUILT, "here", ())
+
+
+@pytest.mark.usefixtures("compilers")
+def test_without_an_interpreter_nothing_is_built(tmp_path: Path) -> None:
+    found = row(project(tmp_path), Platform.LINUX_64, "CPython 3.12 is not on this machine")
+    assert (found.way, found.tests) == (Way.NONE, "no")
+    assert found.why == ("CPython 3.12 is not on this machine",)
+
+
+@pytest.mark.usefixtures("compilers")
+def test_without_an_emulator_the_channels_bindings_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MachineError("no qemu-aarch64 on PATH")
+
+    monkeypatch.setattr(emulated, "find_emulated", refuse)
+    found = row(project(tmp_path), Platform.LINUX_AARCH64)
+    assert (found.way, found.tests) == (Way.PREBUILT, "no")
+    assert found.why == ("no qemu-aarch64 on PATH",)
+
+
+@pytest.mark.usefixtures("compilers")
+def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None:
+    made = project(tmp_path)
+    made.manifest.lock_path.write_text("no lock")
+    found = row(made, Platform.LINUX_64)
+    assert found.way is Way.NONE
+    assert found.why[0].startswith("the lock cannot be read")
+
+
+@pytest.mark.usefixtures("compilers")
+def test_interpreters_without_a_difference_share_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_interpreter", lambda *_, **__: None)
+    made = project(tmp_path)
+    facts = module.matrix(made, make_console(tmp_path))
+    pythons = made.config.pythons
+    assert len(facts["targets"]) == len(Platform) * len(pythons)
+    rows = [row(made, Platform.WIN_64), replace(row(made, Platform.WIN_64), python="3.13")]
+    (one,) = module._together(rows)
+    assert one.python == "3.12, 3.13"
+    assert len(module._together([*rows, replace(rows[0], why=())])) == 2

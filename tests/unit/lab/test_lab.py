@@ -1,0 +1,505 @@
+"""The lab around its processes: which cases there are, and what their ends mean."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.hosts import make_interpreter, make_step
+
+from geowheel.digest import Artefact
+from geowheel.errors import UsageError
+from geowheel.lab import running
+from geowheel.lab.cases import (
+    PEERS,
+    Case,
+    Choice,
+    Judge,
+    Offer,
+    select,
+)
+from geowheel.lab.coexistence import (
+    RANDOM_ORDERS,
+    SHORTEST,
+    orders,
+)
+from geowheel.lab.groups import (
+    NO_BUBBLEWRAP,
+    NO_OSGEO,
+    NO_SERVER,
+    every_case,
+)
+from geowheel.lab.judging import (
+    Crash,
+    End,
+    Result,
+    Verdict,
+    judge,
+)
+from geowheel.lab.running import Lab, run_cases
+from geowheel.locks.channels import Mirrors
+from geowheel.machine.process import Result as Ended
+from geowheel.prefix.store import Store
+from geowheel.probes.lab import (
+    damage,
+    libraries,
+    slim,
+)
+from geowheel.project.places import Layout
+from geowheel.records.ledger import Made
+from geowheel.stages import inputs
+from geowheel.stages import lab as stage
+from geowheel.targets import Platform
+
+EVERYTHING = Offer(other_gdal="/prefix/lib", seed=7)
+SCRIPTS = files("geowheel.probes").joinpath("lab")
+
+
+# ---------------------------------------------------------------------------- which cases
+
+
+def test_names_are_unique_and_what_is_compared_with_is_there() -> None:
+    names = [case.full_name for case in every_case(EVERYTHING)]
+    assert len(names) == len(set(names))
+    for case in every_case(EVERYTHING):
+        assert set(case.needs) <= set(names)
+
+
+def test_a_case_that_compares_needs_each_of_its_libraries_alone() -> None:
+    for case in every_case(EVERYTHING):
+        if case.judge is Judge.NUMBERS:
+            assert case.needs == tuple(
+                f"coexistence: {library} alone" for library in case.asked["order"]
+            )
+
+
+def test_every_case_can_run_where_everything_is_there() -> None:
+    assert [case.full_name for case in every_case(EVERYTHING) if case.skip] == []
+
+
+def test_every_function_is_in_the_scripts_and_all_that_is_asked_is_json() -> None:
+    for case in every_case(EVERYTHING):
+        module, _, name = case.function.partition(":")
+        tree = ast.parse(SCRIPTS.joinpath(f"{module}.py").read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert json.loads(json.dumps(case.asked)) == case.asked
+
+
+def test_ours_is_first_and_last_with_each_peer_and_two_hundred_files_are_damaged() -> None:
+    cases = every_case(EVERYTHING)
+    asked = [case.asked.get("order") for case in cases]
+    for peer in PEERS:
+        assert ["ours", peer] in asked and [peer, "ours"] in asked and [peer] in asked
+    assert sum(case.asked.get("count", 0) for case in cases) == 200
+
+
+def test_the_lab_has_work_for_every_peer() -> None:
+    assert set(libraries.WORK) == {"ours", *PEERS}
+
+
+@pytest.mark.parametrize(
+    ("offer", "group", "words"),
+    [
+        (replace(EVERYTHING, server=False), "https", NO_SERVER),
+        (replace(EVERYTHING, bubblewrap=False), "slim root", NO_BUBBLEWRAP),
+        (replace(EVERYTHING, emulated=True), "slim root", "an emulator runs this interpreter"),
+        (replace(EVERYTHING, bindings=False), "coexistence", NO_OSGEO),
+    ],
+)
+def test_what_cannot_run_says_why(offer: Offer, group: str, words: str) -> None:
+    skipped = {case.group for case in every_case(offer) if case.skip == words}
+    assert group in skipped
+    assert {case.skip for case in every_case(offer) if case.group == group} == {words}
+
+
+def test_a_peer_without_a_wheel_is_a_case_that_says_so() -> None:
+    offer = replace(EVERYTHING, peers=("pyproj",), lacking={"fiona": "no wheel for this target"})
+    found = {case.name: case.skip for case in every_case(offer) if case.group == "coexistence"}
+    assert found["ours and fiona"] == "no wheel for this target"
+    assert [name for name in found if "order" in name] == []
+
+
+@given(st.integers(), st.sets(st.sampled_from(PEERS), min_size=2))
+def test_orders_are_long_different_with_ours_and_of_their_seed(seed: int, chosen: set[str]) -> None:
+    peers = tuple(sorted(chosen))
+    found = orders(peers, seed)
+    assert found == orders(peers, seed)
+    assert 0 < len(found) == len(set(found)) <= RANDOM_ORDERS
+    for order in found:
+        assert len(order) >= SHORTEST and "ours" in order
+        assert len(set(order)) == len(order) and set(order) <= {"ours", *peers}
+
+
+def test_another_seed_gives_other_orders_and_all_twenty() -> None:
+    assert orders(PEERS, 1) != orders(PEERS, 2)
+    assert len(orders(PEERS, 1)) == RANDOM_ORDERS
+
+
+def test_no_pattern_is_every_case() -> None:
+    assert select(every_case(EVERYTHING), ()) == every_case(EVERYTHING)
+    assert Choice().whole and not Choice(cases=("fork*",)).whole
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("slim root", ["slim root: Python, the C runtimes and nothing else"]),
+        ("*fork", ["processes: children by fork"]),
+        ("processes: t*", ["processes: threads"]),
+        ("ours first, then fiona", ["coexistence: ours alone", "coexistence: fiona alone",
+                                    "coexistence: ours first, then fiona"]),
+    ],
+)  # fmt: skip
+def test_a_pattern_takes_what_matches_and_what_that_needs(pattern: str, names: list[str]) -> None:
+    found = select(every_case(EVERYTHING), [pattern])
+    assert [case.full_name for case in found] == names
+
+
+def test_a_pattern_that_matches_nothing_names_the_groups() -> None:
+    with pytest.raises(UsageError, match="no case of the lab matches 'fokr'") as caught:
+        select(every_case(EVERYTHING), ["threads", "fokr"])
+    assert "coexistence, poisoned environment, https" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------- what an end means
+
+PLAIN = Case(group="g", name="n", function="m:f")
+GOOD = End(returncode=0, seconds=1.234, output="", report={"detail": "4 rounds"})
+
+
+def verdict(case: Case, end: End | None, **others: End) -> tuple[Result, str]:
+    made = judge(case, end, {f"g: {name} alone": other for name, other in others.items()})
+    assert (made.group, made.name) == (case.group, case.name)
+    return made.result, made.detail
+
+
+def test_a_report_and_a_clean_end_are_a_pass_with_its_time() -> None:
+    assert judge(PLAIN, GOOD, {}) == Verdict(
+        group="g", name="n", result=Result.PASSED, seconds=1.23, detail="4 rounds"
+    )
+
+
+def test_what_was_not_run_is_skipped_in_its_own_words() -> None:
+    assert verdict(replace(PLAIN, skip="no bwrap"), None) == (Result.SKIPPED, "no bwrap")
+    said = replace(GOOD, report={"skipped": "no programs in this wheel"})
+    assert verdict(PLAIN, said) == (Result.SKIPPED, "no programs in this wheel")
+
+
+@pytest.mark.parametrize(
+    ("returncode", "report", "words"),
+    [
+        (1, None, "exit code 1 before it reported"),
+        (-11, None, "signal 11 before it reported"),
+        (-6, {}, "signal 6 after it reported"),
+        (0, None, "exit code 0 before it reported"),
+        (-11, {"skipped": "no plugins"}, "signal 11 after it reported"),
+    ],
+)
+def test_any_other_end_is_a_failure_with_its_output(
+    returncode: int, report: Mapping[str, Any] | None, words: str
+) -> None:
+    end = End(returncode=returncode, seconds=0, output="Traceback\nAssertionError", report=report)
+    result, detail = verdict(PLAIN, end)
+    assert result is Result.FAILED
+    assert words in detail and "AssertionError" in detail
+
+
+def numbers(**found: object) -> End:
+    return replace(GOOD, report={"numbers": found})
+
+
+def test_numbers_are_those_of_each_library_alone_to_the_last_bit() -> None:
+    case = replace(PLAIN, judge=Judge.NUMBERS)
+    alone = {"ours": numbers(ours=[1.0]), "fiona": numbers(fiona=[2.0])}
+    assert verdict(case, numbers(ours=[1.0], fiona=[2.0]), **alone)[0] is Result.PASSED
+    result, detail = verdict(case, numbers(ours=[1.0], fiona=[2.0000000000000004]), **alone)
+    assert result is Result.FAILED
+    assert detail == "fiona: [2.0000000000000004]\n  but alone: [2.0]"
+
+
+def test_without_numbers_of_a_library_alone_there_is_nothing_to_pass_by() -> None:
+    case = replace(PLAIN, judge=Judge.NUMBERS)
+    crashed = replace(GOOD, report=None)
+    result, detail = verdict(case, numbers(ours=[1.0], fiona=[2.0]), ours=crashed)
+    assert result is Result.FAILED
+    assert "ours: nothing to compare with" in detail and "fiona: nothing" in detail
+
+
+@pytest.mark.parametrize(
+    ("reference", "result", "words"),
+    [
+        (-11, Result.PASSED, "1 crash the prefix's own programs as well"),
+        (0, Result.FAILED, "/c/damaged-007.tif: SIGSEGV; the prefix's own program ended with 0"),
+        (1, Result.FAILED, "the prefix's own program ended with 1"),
+        (None, Result.FAILED, "the prefix holds no program to compare with"),
+    ],
+)
+def test_a_crash_counts_unless_the_prefix_crashes_too(
+    reference: int | None, result: Result, words: str
+) -> None:
+    crash = Crash(path="/c/damaged-007.tif", ended="SIGSEGV", reference=reference)
+    found = verdict(replace(PLAIN, judge=Judge.REFERENCE), replace(GOOD, crashes=(crash,)))
+    assert found[0] is result
+    assert words in found[1]
+
+
+# ---------------------------------------------------------------------------- running
+
+
+@dataclass(kw_only=True)
+class Processes:
+    """Stands in for the cases' processes: what a function reports, and how programs end."""
+
+    reports: Mapping[str, Any] = field(default_factory=dict)
+    programs: Mapping[str, int] = field(default_factory=dict)
+    calls: list[tuple[list[str], Mapping[str, str], Path]] = field(default_factory=list)
+
+    def __call__(
+        self, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, check: bool,
+        timeout: float | None = None,
+    ) -> Ended:  # fmt: skip
+        assert not check  # a verdict, never an exception
+        words = list(map(str, argv))
+        self.calls.append((words, env, cwd))
+        code = self.programs.get(Path(words[0]).name, 0)
+        if words[1] == "-I":
+            assert Path(words[2]).is_file() and timeout == running.TIMEOUT
+            asked = json.loads(Path(words[3]).read_text())
+            report = self.reports.get(asked["function"], {})
+            if report is not None:
+                Path(words[4]).write_text(json.dumps(report))
+        return Ended(argv=tuple(words), returncode=code, stdout="", stderr="", log=Path("x.log"))
+
+
+def make_lab(place: Path, **changes: Any) -> Lab:
+    return replace(
+        Lab(
+            clean=Path("/clean/bin/python"), peers=Path("/peers/bin/python"),
+            wheel=Path("/dist/gdal.whl"), import_package="osgeo", prefix=place.parent / "prefix",
+            bubblewrap=Path("/usr/bin/bwrap"), place=place,
+            environ={"PATH": "/usr/bin", "PROJ_DATA": "/mine", "PYTHONPATH": "/y"},
+        ),
+        **changes,
+    )  # fmt: skip
+
+
+def run(tmp_path: Path, processes: Processes, *cases: Case) -> list[Verdict]:
+    place = tmp_path / "place"
+    place.mkdir()
+    return run_cases(make_lab(place), cases, make_step(tmp_path, processes))
+
+
+def test_each_case_has_a_process_a_folder_and_a_scrubbed_environment(tmp_path: Path) -> None:
+    processes = Processes()
+    cases = [replace(PLAIN, name="a"), replace(PLAIN, name="b", peers=True),
+             replace(PLAIN, name="c", skip="not here")]  # fmt: skip
+    found = run(tmp_path, processes, *cases)
+    assert [v.result.value for v in found] == ["passed", "passed", "skipped"]
+    assert {words[0] for words, _, _ in processes.calls} == {
+        "/clean/bin/python", "/peers/bin/python",
+    }  # fmt: skip
+    assert len({folder for _, _, folder in processes.calls}) == 2
+    for words, env, folder in processes.calls:
+        assert env["HOME"] == env["TMPDIR"] == str(folder)
+        assert not {"PROJ_DATA", "PYTHONPATH"} & set(env)
+        asked = json.loads(Path(words[3]).read_text())
+        assert asked["package"] == "osgeo" and asked["folder"] == str(folder)
+
+
+def test_without_peers_even_their_cases_run_in_the_clean_environment(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    processes = Processes()
+    run_cases(make_lab(place, peers=None), [replace(PLAIN, peers=True)],
+              make_step(tmp_path, processes))  # fmt: skip
+    assert processes.calls[0][0][0] == "/clean/bin/python"
+
+
+@pytest.mark.parametrize(
+    ("vector", "program", "arguments"),
+    [(False, "gdalinfo", ["-checksum"]), (True, "ogrinfo", ["-al", "-q"])],
+)
+def test_what_crashed_is_read_by_the_program_of_the_prefix(
+    tmp_path: Path, vector: bool, program: str, arguments: list[str]
+) -> None:
+    binary = tmp_path / "prefix" / "bin" / program
+    binary.parent.mkdir(parents=True)
+    binary.touch()
+    damaged = str(tmp_path / "damaged-001.x")
+    report = {"crashes": [{"path": damaged, "ended": "SIGSEGV"}], "vector": vector}
+    processes = Processes(reports={"m:f": report}, programs={program: -11})
+    (found,) = run(tmp_path, processes, replace(PLAIN, judge=Judge.REFERENCE))
+    assert found.result is Result.PASSED
+    words, env, _ = processes.calls[-1]
+    assert words == [str(binary), *arguments, damaged]
+    assert env["LD_LIBRARY_PATH"] == str(tmp_path / "prefix" / "lib")
+    assert env["PROJ_DATA"] == str(tmp_path / "prefix" / "share" / "proj")
+
+
+def test_a_crash_with_no_program_in_the_prefix_fails(tmp_path: Path) -> None:
+    report = {"crashes": [{"path": "/c/x.tif", "ended": "SIGSEGV"}], "vector": False}
+    (found,) = run(tmp_path, Processes(reports={"m:f": report}),
+                   replace(PLAIN, judge=Judge.REFERENCE))  # fmt: skip
+    assert found.result is Result.FAILED
+
+
+# ---------------------------------------------------------------------------- the stage
+
+
+def make_inputs(root: Path, **changes: Any) -> inputs.LabInputs:
+    return replace(
+        inputs.LabInputs(
+            wheel=Artefact(path=root / "host.whl", sha256="ab" * 32),
+            prefix=Made(folder=root / "prefix", content="c"), interpreter=make_interpreter(),
+            requirements=(), neighbours=(), peers=(), lacking={}, layout=Layout.TOPLEVEL,
+            platform=Platform.LINUX_64, import_package="osgeo", seed=7, cases=(), bubblewrap=False,
+            bubblewrap_path=None, store=Store(folder=root / "store", mirrors=Mirrors()),
+            environ={"PATH": "/usr/bin"},
+        ),
+        **changes,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    wheels: list[Path] = []
+
+    def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
+        return folder / "bin" / "python"
+
+    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
+        wheels.append(wheel)
+
+    monkeypatch.setattr(stage, "make_environment", make_environment)
+    monkeypatch.setattr(stage, "pip_install", install)
+    return wheels
+
+
+def run_stage(tmp_path: Path, processes: Processes, **changes: Any) -> Any:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    outcome = stage.run(make_inputs(tmp_path, **changes), folder, make_step(tmp_path, processes))
+    assert json.loads((folder / "lab.json").read_text()) == json.loads(json.dumps(outcome.facts))
+    return outcome
+
+
+ALONE: Mapping[str, Any] = {"libraries:together": {"numbers": {}}}
+
+
+def test_a_lab_without_failures_passes_and_is_the_whole(
+    tmp_path: Path, installed: list[Path]
+) -> None:
+    outcome = run_stage(tmp_path, Processes(reports=ALONE))
+    assert outcome.passed and outcome.facts["whole"]
+    assert (outcome.facts["seed"], outcome.facts["sha256"]) == (7, "ab" * 32)
+    assert installed == [tmp_path / "host.whl"]
+    skipped = {c["group"] for c in outcome.facts["cases"] if c["result"] == "skipped"}
+    assert skipped == {"https", "slim root"}  # no peers, so no trustme; no bubblewrap
+
+
+def test_one_failed_case_fails_the_lab_and_its_damaged_files_are_kept(
+    tmp_path: Path, installed: list[Path]
+) -> None:
+    assert installed == []
+    crash = {"crashes": [{"path": "/c/damaged-001.tif", "ended": "SIGSEGV"}], "vector": False}
+    processes = Processes(reports={**ALONE, "damage:survive": crash})
+
+    def call(argv: Sequence[str | Path], **more: Any) -> Ended:
+        if "-I" in argv:
+            Path(more["cwd"], "damaged-001.tif").write_bytes(b"II*")
+        return processes(argv, **more)
+
+    outcome = run_stage(tmp_path, call)  # type: ignore[arg-type]
+    assert not outcome.passed
+    assert list((tmp_path / "made" / "crashes").rglob("damaged-001.tif"))
+
+
+def test_some_cases_only_are_never_the_whole(tmp_path: Path, installed: list[Path]) -> None:
+    outcome = run_stage(tmp_path, Processes(), cases=("processes",))
+    assert outcome.passed and not outcome.facts["whole"] and installed
+    assert {case["group"] for case in outcome.facts["cases"]} == {"processes"}
+    whole = make_inputs(tmp_path).components()
+    assert make_inputs(tmp_path, cases=("processes",)).components() != whole
+
+
+def test_layout_none_is_asked_what_needs_no_osgeo(tmp_path: Path, installed: list[Path]) -> None:
+    outcome = run_stage(tmp_path, Processes(), layout=Layout.NONE)
+    assert outcome.passed and installed
+    ran = [case for case in outcome.facts["cases"] if case["detail"] != NO_OSGEO]
+    assert [case["name"] for case in ran] == ["the bundled libgdal answers"]
+
+
+def test_a_lab_in_which_nothing_could_run_does_not_pass(
+    tmp_path: Path, installed: list[Path]
+) -> None:
+    outcome = run_stage(tmp_path, Processes(), cases=("slim root",))
+    assert not outcome.passed and installed
+
+
+def test_bubblewrap_that_may_not_make_namespaces_is_as_none(
+    tmp_path: Path, installed: list[Path]
+) -> None:
+    processes = Processes(reports=ALONE, programs={"bwrap": 1})
+    outcome = run_stage(tmp_path, processes, bubblewrap=True,
+                        bubblewrap_path=Path("/usr/bin/bwrap"))  # fmt: skip
+    (slim_root,) = (c for c in outcome.facts["cases"] if c["group"] == "slim root")
+    assert slim_root["detail"] == NO_BUBBLEWRAP and installed
+
+
+@pytest.mark.parametrize(
+    ("locked", "without", "peers", "lacking"),
+    [
+        ({"pyproj", "fiona", "numpy"}, (), ("pyproj", "fiona"), {}),
+        ({"pyproj", "numpy"}, ("fiona",), ("pyproj",), {"fiona": "no wheel for this target"}),
+        ({"pyproj"}, (), ("pyproj",), {"fiona": "no solution in the build lock"}),
+        ({"pyproj", "fiona"}, ("numpy",), (),
+         dict.fromkeys(("pyproj", "fiona"), "numpy: no wheel for this target")),
+    ],
+)  # fmt: skip
+def test_peers_that_cannot_be_installed_have_a_reason(
+    locked: set[str], without: tuple[str, ...], peers: tuple[str, ...], lacking: dict[str, str]
+) -> None:
+    assert inputs.installable(("pyproj>=3", "fiona"), locked, without) == (peers, lacking)
+
+
+# ---------------------------------------------------------------------------- the scripts
+
+
+@pytest.mark.parametrize("script", [p.name for p in SCRIPTS.iterdir() if p.name.endswith(".py")])
+def test_scripts_are_python_3_9(script: str) -> None:
+    text = SCRIPTS.joinpath(script).read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 9))
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Match)
+    assert "from __future__ import annotations" in text or script == "__init__.py"
+
+
+def test_damage_is_the_same_for_the_same_seed_and_really_damage(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.tif"
+    sound.write_bytes(bytes(range(256)) * 16)
+    made: dict[int, list[bytes]] = {1: [], 2: []}
+    for seed, found in made.items():
+        for _ in range(2):
+            asked = {"seed": seed, "driver": "GTiff", "folder": str(tmp_path), "suffix": ".tif"}
+            for number in range(10):
+                path = damage._damaged(asked, str(sound), number)
+                found.append(Path(path).read_bytes())
+    for found in made.values():
+        assert found[:10] == found[10:]
+        assert sound.read_bytes() not in found
+        assert all(len(data) < 4096 for data in found[0:10:2])
+        assert all(len(data) == 4096 for data in found[1:10:2])
+    assert made[1] != made[2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="ELF files of Linux")
+def test_the_loader_is_the_one_that_the_interpreter_asks_for() -> None:
+    assert Path(slim._loader()).is_file() and "ld-" in slim._loader()

@@ -1,0 +1,25 @@
+"""`lock`: what it makes of the locks that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.hosts import make_project
+
+from geowheel.locks import locking as module
+from geowheel.locks.build_lock import FILE_NAME
+
+EMPTY = b'lock-version = "1.0"\ncreated-by = "test"\npackages = []\n'
+
+
+@pytest.mark.parametrize("content", [None, b"not toml", b"# \xff", b"packages = 3\n", EMPTY[:30]])
+def test_a_build_lock_that_cannot_be_used_counts_as_none(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    project = make_project(tmp_path)
+    if content is not None:
+        (project.folder / FILE_NAME).write_bytes(content)
+    assert module._build_lock_before(project) is None
+    (project.folder / FILE_NAME).write_bytes(EMPTY)
+    assert module._build_lock_before(project) is not None

@@ -1,0 +1,263 @@
+"""What a person sees: plain text as it is, steps with reason and time, and which stream has it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.hosts import make_console
+
+from geowheel.errors import BuildError
+from geowheel.machine.console import (
+    Console,
+    megabytes,
+    seconds,
+)
+from geowheel.machine.spelling import Spelling
+
+PLAIN = st.text(
+    st.characters(codec="ascii", min_codepoint=32, exclude_characters=":\\\x7f"), max_size=30
+)
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return make_console(tmp_path)
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    """What leads to a result; the result has a stream of its own."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.geowheel] key: [bold]no markup[/bold]",
+        "[/]",
+        "[red]",
+        r"C:\folder\[x]",
+        "[link=https://a.invalid]a[/link]",
+        "x" * 300,
+    ],
+)
+def test_text_is_printed_as_it_is(
+    console: Console, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    console.line(text)
+    assert shown(capsys) == text + "\n"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=PLAIN)
+def test_nothing_in_a_text_is_taken_for_markup(
+    console: Console, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    console.line(text)
+    assert shown(capsys) == text + "\n"
+
+
+@pytest.mark.parametrize("text", ["host:100:/", "GDAL:on:disk", ":x:"])
+def test_nothing_in_a_text_is_taken_for_a_picture(
+    console: Console, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    console.line(text)
+    assert shown(capsys) == text + "\n"
+
+
+def test_a_backslash_at_the_end_stays_one(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.line("C:\\")
+    assert shown(capsys) == "C:\\\n"
+
+
+def test_a_table_holds_plain_text(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    console.table("[b]title[/b]", ["[i]column[/i]"], [["[red]cell[/red]"]])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out == (
+        "\n[b]title[/b]\n  [i]column[/i]\n  ---------------\n  [red]cell[/red]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [("99", "\nt\n  x\n    b  y\n"), ("100", "\nt\n  a  b\n  -  -\n  x  y\n")],
+)
+def test_a_table_goes_by_the_width_that_is_said(
+    console: Console,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    width: str,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    console.table("t", ["a", "b"], [["x", "y"]])
+    assert capsys.readouterr() == (expected, "")
+
+
+def test_a_result_is_on_standard_output_and_what_leads_to_it_is_not(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.header("a")
+    console.wait("waiting")
+    console.result("the result")
+    console.result()
+    console.warn("b")
+    assert capsys.readouterr() == ("the result\n\n", "\na\n  waiting\nwarning: b\n")
+
+
+def test_with_json_nothing_of_a_result_is_shown_and_all_that_leads_to_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(logs=tmp_path, json=True)
+    console.result("the result")
+    console.table("c", ["d"], [["e"]])
+    assert capsys.readouterr() == ("", "")
+    console.line("a line")
+    console.warn("b")
+    assert shown(capsys) == "a line\nwarning: b\n"
+
+
+def test_commands_are_spelled_as_they_are_to_be_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(logs=tmp_path, spelling=Spelling(session="nox -s my."))
+    console.line("run `geowheel lock`")
+    console.result("run `geowheel plan`")
+    console.table("t", ["next"], [["`geowheel test --python 3.12`"]])
+    captured = capsys.readouterr()
+    assert captured.err == "run `nox -s my.lock`\n"
+    assert captured.out.startswith("run `nox -s my.plan`\n")
+    assert "  `nox -s my.test-3.12`\n" in captured.out
+
+
+def test_no_secret_is_in_a_result(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    console.result("from https://me:secret@a.invalid/x")
+    console.table("t", ["url"], [["https://me:secret@a.invalid/x"]])
+    captured = capsys.readouterr()
+    assert "a.invalid/x" in captured.out and "secret" not in captured.out
+
+
+def test_a_step_prints_its_reason_and_its_time(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.step("build", "changed: host files (a.py)") as step:
+        step.say("calling [the backend]")
+    first, second, third = shown(capsys).splitlines()
+    assert first == "  build      changed: host files (a.py)"
+    assert second == "    calling [the backend]"
+    assert re.fullmatch(r"  build      done in \d+\.\d s", third)
+
+
+def test_a_step_that_fails_says_so_and_does_not_say_done(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BuildError), console.step("build", "first run"):
+        raise BuildError("no")
+    text = shown(capsys)
+    assert re.search(r"  build      not finished after \d+\.\d s", text)
+    assert "done in" not in text
+
+
+@pytest.mark.parametrize("error", [BuildError("no"), KeyboardInterrupt()], ids=repr)
+def test_an_error_in_a_step_ends_its_runner(
+    console: Console, tmp_path: Path, error: BaseException
+) -> None:
+    with pytest.raises(type(error)), console.step("build", "first run") as step:
+        raise error
+    with pytest.raises(BuildError, match="cc was not started: the run is stopping"):
+        step.run(["cc"], env={}, cwd=tmp_path)
+
+
+def test_the_end_of_a_quiet_step_ends_its_runner(
+    console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.quiet_step("fetch") as step:
+        pass
+    assert shown(capsys) == ""
+    with pytest.raises(BuildError, match="was not started"):
+        step.run(["cc"], env={}, cwd=tmp_path)
+
+
+def test_there_is_no_progress_bar_on_a_pipe(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.step("fetch", "first run") as step:
+        shown(capsys)
+        with step.progress("download", 10) as advance:
+            advance(4)
+            advance(6)
+        assert shown(capsys) == ""
+
+
+def test_work_side_by_side_comes_back_in_the_order_of_the_items(
+    console: Console,
+) -> None:
+    with console.step("bindings", "first run") as step:
+        assert step.side_by_side(lambda item: item * 2, [3, 1, 2]) == [6, 2, 4]
+        assert step.side_by_side(lambda item: item * 2, []) == []
+
+
+@pytest.mark.parametrize("error", [BuildError("no"), KeyboardInterrupt()], ids=repr)
+def test_the_first_error_side_by_side_stops_the_rest(
+    console: Console, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr("geowheel.machine.console.os.cpu_count", lambda: 1)
+    begun: list[int] = []
+    last = threading.Event()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 1:
+            raise error
+        last.wait()  # until the runner is stopped
+
+    with console.step("bindings", "first run") as step:
+        monkeypatch.setattr(step.runner, "stop", last.set)
+        with pytest.raises(type(error)):
+            step.side_by_side(work, [1, 2, 3, 4, 5])
+    assert last.is_set()
+    assert len(begun) <= 2  # the one that failed, and the one that had begun by then
+
+
+def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(logs=tmp_path, quiet=True)
+    console.header("a")
+    console.warn("b")
+    console.result("b")
+    console.table("c", ["d"], [["e"]])
+    with console.step("build", "first run"):
+        pass
+    assert shown(capsys) == ""
+
+
+def test_warnings_and_cached_steps_have_their_words(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.warn("mind [this]")
+    console.cached("fetch", "0123456789abcdef")
+    assert shown(capsys) == "warning: mind [this]\n  fetch      cached (key 0123456789ab)\n"
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [(0.04, "0.0 s"), (4.24, "4.2 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (64.9, "1 min 04 s"),
+     (3700, "61 min 40 s")],
+)  # fmt: skip
+def test_times_are_written_for_people(amount: float, expected: str) -> None:
+    assert seconds(amount) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, "0.0 MB"), (61_749_999, "61.7 MB"), (1_000_000_000, "1000.0 MB")]
+)
+def test_megabytes_are_decimal(size: int, expected: str) -> None:
+    assert megabytes(size) == expected

@@ -1,0 +1,635 @@
+"""Runs: several targets, what enters dist/, the end table, and which error is the last word."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.hosts import make_console, make_locks, make_project, make_record
+
+from geowheel.digest import sha256_bytes
+from geowheel.errors import (
+    BuildError,
+    ChannelError,
+    GeowheelError,
+    IntegrityError,
+    LockError,
+    MachineError,
+    SizeError,
+    WheelTestError,
+)
+from geowheel.machine.console import Console
+from geowheel.pipeline.loop import Finished, Planned
+from geowheel.pipeline.runs import (
+    Request,
+    run,
+    show_plan,
+)
+from geowheel.probes.driver_probes import NAMED_BUT_GONE
+from geowheel.project.project import Project
+from geowheel.records.ledger import Ledger, Record
+from geowheel.stages import (
+    WHEEL,
+    find,
+    needed,
+)
+from geowheel.stages.context import Context, Tools
+from geowheel.targets import Platform, Target
+
+WHEEL_NAME = "host-1.0-cp398-cp398-manylinux_2_35_x86_64.whl"
+PASSED = {"name": "drivers", "passed": True, "detail": ""}
+SKIPPED = {"name": "numpy arrays", "passed": None, "detail": "not run: NumPy is not installed"}
+FAILED = {"name": "vector round trip", "passed": False, "detail": "AssertionError: 12 != 13\n"}
+LARGEST = [
+    {"path": "host.libs/libgdal.so.36", "packed": 9_000_000, "size": 30_000_000,
+     "package": "libgdal-core 3.10.2"},
+    {"path": "osgeo/_data/proj/proj.db", "packed": 2_000_000, "size": 9_000_000,
+     "package": "proj 9.5"},
+]  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class World:
+    """A project whose pipeline is told how each target ends."""
+
+    project: Project
+    ledger: Ledger
+    console: Console
+    endings: dict[str, tuple[dict[str, Record], GeowheelError | None]] = field(default_factory=dict)
+    seen: list[Target] = field(default_factory=list)
+
+    def request(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> Request:
+        targets = tuple(self.project.target(python) for python in pythons)
+        return Request(project=self.project, goals=goals, targets=targets, interpreter=None)
+
+    def run(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> dict[str, Any]:
+        return run(self.request(*pythons, goals=goals), self.console)
+
+    def ends(self, python: str, *records: Record, error: GeowheelError | None = None) -> None:
+        self.endings[python] = ({record.stage: record for record in records}, error)
+
+    def repaired(self, python: str = "3.98", data: bytes = b"wheel") -> Record:
+        name = WHEEL_NAME.replace("398", python.replace(".", ""))
+        return make_record(
+            self.ledger, "repair", f"cp{python.replace('.', '')}-linux-64",
+            text=sha256_bytes(data), files={name: data},
+            facts={
+                "wheel": name, "sha256": sha256_bytes(data), "tag": "manylinux_2_35_x86_64",
+                "floor": [{"needs": "GLIBC_2.35", "packages": ["a 1", "b 2", "c 3"], "files": []}],
+            },
+        )  # fmt: skip
+
+    def sized(self, python: str = "3.98", *problems: str) -> Record:
+        return make_record(
+            self.ledger, "size", f"cp{python.replace('.', '')}-linux-64", passed=not problems,
+            facts={
+                "wheel": WHEEL_NAME, "compressed": 61_700_000, "installed": 180_000_000,
+                "wheel_mb": 64.0, "installed_mb": 220.0, "largest": LARGEST,
+                "kinds": [{"kind": "programs", "packed": 250_000, "size": 1_100_000}],
+                "packages": [{"package": "icu 72.1", "packed": 1, "size": 2}],
+                "problems": list(problems),
+            },
+        )  # fmt: skip
+
+    def tested(
+        self,
+        *probes: dict[str, Any],
+        host: dict[str, Any] | None = None,
+        passed: bool = True,
+        emulator: str = "",
+    ) -> Record:
+        return make_record(
+            self.ledger, "test", "cp398-linux-64", passed=passed,
+            facts={
+                "sha256": "ab" * 32, "probes": list(probes), "host": host, "emulator": emulator,
+                "drivers": [{"name": "GTiff", "kinds": ["raster"], "plugin": ""}],
+                "not_in_wheel": [
+                    {"package": "libgdal-kea", "drivers": ["KEA"], "in_stack": False}
+                ],
+            },
+        )  # fmt: skip
+
+    def in_the_lab(self, *cases: dict[str, Any], whole: bool = True) -> Record:
+        return make_record(
+            self.ledger, "lab", "cp398-linux-64",
+            passed=all(case["result"] != "failed" for case in cases),
+            facts={"sha256": "ab" * 32, "seed": 7, "whole": whole, "cases": list(cases)},
+        )  # fmt: skip
+
+
+def lab_case(group: str, name: str, result: str = "passed", detail: str = "") -> dict[str, Any]:
+    return {"group": group, "name": name, "result": result, "seconds": 1.5, "detail": detail}
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("COLUMNS", "200")  # so that tables do not fold
+    project = make_project(tmp_path)
+    world = World(
+        project=project,
+        ledger=Ledger(folder=project.work, host="host"),
+        console=make_console(tmp_path),
+    )
+
+    def tools(
+        _: Project, targets: Sequence[Target], *__: object, **___: object
+    ) -> dict[Target, Tools]:
+        return {target: Tools(interpreter=None, toolchain=None) for target in targets}
+
+    def bring(_: object, context: Context, *__: object) -> Finished:
+        world.seen.append(context.target)
+        records, error = world.endings[context.target.python]
+        return Finished(context=context, records=records, seconds=1.5, error=error)
+
+    monkeypatch.setattr("geowheel.pipeline.runs.find_tools", tools)
+    monkeypatch.setattr("geowheel.pipeline.runs.resolve", lambda *_: make_locks())
+    monkeypatch.setattr("geowheel.pipeline.runs.bring_up_to_date", bring)
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: [])
+    return world
+
+
+def in_dist(world: World) -> dict[str, bytes]:
+    if not world.project.dist.exists():
+        return {}
+    return {path.name: path.read_bytes() for path in world.project.dist.iterdir()}
+
+
+def test_a_repaired_wheel_enters_dist(world: World) -> None:
+    world.ends("3.98", world.repaired(data=b"wheel"))
+    world.run("3.98")
+    assert in_dist(world) == {WHEEL_NAME: b"wheel"}
+
+
+def test_placing_the_same_wheel_again_changes_nothing(world: World) -> None:
+    world.ends("3.98", world.repaired())
+    world.run("3.98")
+    before = (world.project.dist / WHEEL_NAME).stat()
+    world.run("3.98")
+    after = (world.project.dist / WHEEL_NAME).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_a_wheel_with_other_bytes_takes_the_place_of_the_old_one(world: World) -> None:
+    world.ends("3.98", world.repaired(data=b"old"))
+    world.run("3.98")
+    world.ends("3.98", world.repaired(data=b"new"))
+    world.run("3.98")
+    assert in_dist(world) == {WHEEL_NAME: b"new"}
+
+
+def test_a_wheel_that_somebody_damaged_is_replaced(world: World) -> None:
+    world.ends("3.98", world.repaired(data=b"wheel"))
+    world.run("3.98")
+    (world.project.dist / WHEEL_NAME).write_bytes(b"WHEEL")
+    world.run("3.98")
+    assert in_dist(world) == {WHEEL_NAME: b"wheel"}
+
+
+def test_a_wheel_that_changed_in_the_ledger_does_not_enter_dist(world: World) -> None:
+    record = world.repaired(data=b"wheel")
+    (record.folder / WHEEL_NAME).write_bytes(b"WHEEL")
+    world.ends("3.98", record)
+    with pytest.raises(IntegrityError, match="its record says"):
+        world.run("3.98")
+    assert in_dist(world) == {}
+
+
+def renamed(world: World, name: str, data: bytes) -> Record:
+    """The record of a repair that gave the same target's wheel another name."""
+    return make_record(
+        world.ledger, "repair", "cp398-linux-64", text=name, files={name: data},
+        facts={"wheel": name, "sha256": sha256_bytes(data), "tag": "", "floor": []},
+    )  # fmt: skip
+
+
+def test_an_earlier_wheel_of_the_target_leaves_dist(world: World) -> None:
+    old = WHEEL_NAME.replace("1.0", "0.9")
+    world.ends("3.98", renamed(world, old, b"old"))
+    world.run("3.98")
+    assert in_dist(world) == {old: b"old"}
+    world.ends("3.98", world.repaired())
+    world.run("3.98")
+    assert in_dist(world) == {WHEEL_NAME: b"wheel"}
+
+
+def test_what_somebody_else_put_into_dist_stays(world: World) -> None:
+    old = WHEEL_NAME.replace("1.0", "0.9")
+    renamed(world, old, b"ours")
+    world.project.dist.mkdir()
+    for name in (old, "other-1.0-py3-none-any.whl", "notes.txt"):
+        (world.project.dist / name).write_bytes(b"theirs")
+    world.ends("3.98", world.repaired())
+    world.run("3.98")
+    assert set(in_dist(world)) == {old, "other-1.0-py3-none-any.whl", "notes.txt", WHEEL_NAME}
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, during: Callable[[], None]) -> None:
+    """Have something happen once, in the middle of the next copy."""
+    whole = shutil.copy2
+
+    def copy2(source: Path, goal: Path) -> str | Path:
+        monkeypatch.setattr("geowheel.pipeline.runs.shutil.copy2", whole)
+        Path(goal).write_bytes(b"half")
+        during()
+        return whole(source, goal)
+
+    monkeypatch.setattr("geowheel.pipeline.runs.shutil.copy2", copy2)
+
+
+def full() -> None:
+    raise KeyboardInterrupt
+
+
+def void(_: object) -> None:
+    """For a call whose result is of no interest."""
+
+
+def test_a_copy_that_breaks_off_leaves_the_old_wheel_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ends("3.98", world.repaired(data=b"old"))
+    world.run("3.98")
+    world.ends("3.98", world.repaired(data=b"new"))
+    breaking(monkeypatch, full)
+    with pytest.raises(KeyboardInterrupt):
+        world.run("3.98")
+    assert in_dist(world)[WHEEL_NAME] == b"old"
+
+
+def test_a_copy_that_breaks_off_leaves_no_part(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ends("3.98", world.repaired())
+    before = sorted(world.project.root.rglob("*"))
+    breaking(monkeypatch, full)
+    with pytest.raises(KeyboardInterrupt):
+        world.run("3.98")
+    after = sorted(world.project.root.rglob("*"))
+    assert [path for path in after if path not in before] in ([], [world.project.dist])
+
+
+def test_two_runs_may_place_one_wheel_at_the_same_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ends("3.98", world.repaired(data=b"wheel"))
+    breaking(monkeypatch, lambda: void(world.run("3.98")))
+    world.run("3.98")
+    assert in_dist(world) == {WHEEL_NAME: b"wheel"}
+
+
+def test_the_summary_is_plain_and_says_what_was_made(world: World) -> None:
+    world.ends("3.98", world.repaired(), world.sized(), world.tested(PASSED, SKIPPED))
+    summary = world.run("3.98")
+    (target,) = json.loads(json.dumps(summary))["targets"]
+    assert target["target"] == "cp398-linux-64"
+    assert target["wheel"] == str(world.project.dist / WHEEL_NAME)
+    assert target["sha256"] == sha256_bytes(b"wheel")
+    assert target["stages"]["size"]["passed"]
+    assert target["probes"] == [PASSED, SKIPPED]
+    assert target["error"] is None
+
+
+def test_the_end_table_shows_wheel_size_tests_and_floor(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = {"command": ["x"], "passed": True, "detail": "", "log": "a.log"}
+    world.ends("3.98", world.repaired(), world.sized(), world.tested(PASSED, SKIPPED, host=host))
+    world.run("3.98")
+    captured = capsys.readouterr()
+    text = captured.out
+    for expected in (
+        "\nwheels\n  target          platform tag           size                       tests\n",
+        "  cp398-linux-64  manylinux_2_35_x86_64  61.7 MB of 64 ",
+        "installed 180.0 MB of 220",
+        f"probes: 1 passed, 1 not run ({SKIPPED['name']}: ",
+        "host's tests passed",
+        f"dist/{WHEEL_NAME}",
+        f"sha256 {sha256_bytes(b'wheel')}",
+        "floor: GLIBC_2.35 (a 1, b 2 and 1 more)",
+        "1 drivers; the native stack also offers: KEA (package libgdal-kea, add it to plugins)",
+    ):
+        assert expected in text
+    assert "not from a committed lock" not in text
+    assert captured.err.startswith("\ncp398-linux-64  host with GDAL 3.10.2\n")
+    assert captured.err.splitlines()[-1].startswith("the whole run took ")
+    for of_the_result in ("sha256", "floor", "61.7 MB", "drivers"):
+        assert of_the_result not in captured.err
+
+
+def test_the_time_of_a_run_is_a_persons_who_waited_for_nox_as_well(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GEOWHEEL_STARTED", "1000.5")
+    monkeypatch.setattr("geowheel.machine.console.time.time", lambda: 1067.0)
+    monkeypatch.setattr(world, "console", make_console(world.project.root))
+    world.ends("3.98", world.repaired())
+    world.run("3.98")
+    captured = capsys.readouterr()
+    assert captured.err.endswith("\nthe whole run took 1 min 06 s\n")
+    assert " s\n" not in captured.out
+
+
+def test_a_source_that_is_not_locked_is_said_at_the_start_and_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("geowheel.pipeline.runs.resolve", lambda *_: make_locks(committed=False))
+    world.ends("3.98", world.repaired())
+    world.run("3.98")
+    captured = capsys.readouterr()
+    assert "  native stack: a toy channel" in captured.err.splitlines()[:5]
+    assert captured.out.splitlines()[-1] == (
+        "native stack: a toy channel; not from a committed lock, so not for release"
+    )
+    assert "not for release" not in captured.err
+
+
+def test_several_targets_go_on_after_one_failed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends("3.98", error=BuildError("the compiler failed", fix="see the log"))
+    world.ends("3.99", world.repaired("3.99"))
+    with pytest.raises(BuildError, match="the compiler failed"):
+        world.run("3.98", "3.99")
+    assert [target.python for target in world.seen] == ["3.98", "3.99"]
+    assert list(in_dist(world)) == [WHEEL_NAME.replace("398", "399")]
+    text = capsys.readouterr().err
+    assert text.index("the compiler failed") < text.index("cp399-linux-64  host")
+
+
+def test_several_targets_go_on_after_one_could_not_be_planned(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(_: object, context: Context, __: object) -> list[Planned]:
+        if context.target.python == "3.98":
+            raise LockError("no wheel of numpy for it")
+        return []
+
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", plan)
+    world.ends("3.98", error=LockError("no wheel of numpy for it"))
+    world.ends("3.99", world.repaired("3.99"))
+    with pytest.raises(LockError):
+        world.run("3.98", "3.99")
+    assert [target.python for target in world.seen] == ["3.98", "3.99"]
+
+
+def test_the_plan_is_said_before_the_work(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = [
+        Planned(stage=find("fetch"), subject="s", action="cached", why="key 1"),
+        Planned(stage=find("bindings"), subject="s", action="run", why="changed: flags"),
+        Planned(stage=find("vendor"), subject="s", action="follows", why="after bindings"),
+    ]
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
+    world.ends("3.98")
+    world.run("3.98")
+    expected = "  plan: fetch cached; to run: bindings (changed: flags), vendor"
+    assert expected in capsys.readouterr().err.splitlines()
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned[:1])
+    world.run("3.98")
+    assert "  plan: fetch cached, nothing to do" in capsys.readouterr().err.splitlines()
+
+
+def test_the_error_of_a_single_target_is_left_to_the_end(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends("3.98", error=BuildError("the compiler failed"))
+    with pytest.raises(BuildError):
+        world.run("3.98")
+    assert "the compiler failed" not in capsys.readouterr().err
+
+
+def test_an_error_carries_the_summary_of_what_was_done(world: World) -> None:
+    world.ends("3.98", error=BuildError("no"))
+    world.ends("3.99", world.repaired("3.99"))
+    with pytest.raises(BuildError) as caught:
+        world.run("3.98", "3.99")
+    (note,) = caught.value.__notes__
+    first, second = json.loads(note)["targets"]
+    assert (first["error"], second["error"]) == ("no", None)
+    assert "wheel" in second
+
+
+@pytest.mark.parametrize(("first", "second"), [(BuildError, ChannelError), (LockError, BuildError)])
+def test_the_first_kind_of_error_wins(
+    world: World, first: type[GeowheelError], second: type[GeowheelError]
+) -> None:
+    world.ends("3.98", error=first("first"))
+    world.ends("3.99", error=second("second"))
+    with pytest.raises(first, match="first"):
+        world.run("3.98", "3.99")
+
+
+def test_an_error_weighs_more_than_a_verdict(world: World) -> None:
+    world.ends("3.98", world.repaired(), world.sized("3.98", "too large"))
+    world.ends("3.99", error=BuildError("no"))
+    with pytest.raises(BuildError):
+        world.run("3.98", "3.99")
+
+
+def test_a_wheel_over_its_budget_is_a_size_error_with_the_largest_members(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends("3.98", world.repaired(), world.sized("3.98", "wheel file 61.7 MB is over"))
+    with pytest.raises(SizeError, match=r"wheel file 61\.7 MB is over") as caught:
+        world.run("3.98")
+    assert "WHEEL_SIZE_BUDGET_MB" in str(caught.value)
+    text = capsys.readouterr().out
+    for expected in ("libgdal.so.36", "libgdal-core 3.10.2", "30.0 MB", "OVER BUDGET", "programs"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(("goals", "shown"), [(("size",), True), (("size", "test"), False)])
+def test_what_fills_a_wheel_is_shown_to_those_who_ask_for_size(
+    world: World, capsys: pytest.CaptureFixture[str], goals: tuple[str, ...], shown: bool
+) -> None:
+    world.ends("3.98", world.repaired(), world.sized("3.98"))
+    world.run("3.98", goals=goals)
+    text = capsys.readouterr().out
+    for expected in ("by what it is for", "programs", "1.1 MB", "icu 72.1", "libgdal.so.36"):
+        assert (expected in text) is shown
+
+
+def test_every_wheel_over_its_budget_is_a_fault(world: World) -> None:
+    for python in ("3.98", "3.99"):
+        world.ends(python, world.repaired(python), world.sized(python, f"{python} is too large"))
+    with pytest.raises(SizeError) as caught:
+        world.run("3.98", "3.99")
+    assert [fault.what for fault in caught.value.faults] == [
+        "3.98 is too large", "3.99 is too large",
+    ]  # fmt: skip
+
+
+def test_a_failed_probe_is_a_test_error_with_its_detail(world: World) -> None:
+    world.ends("3.98", world.repaired(), world.tested(PASSED, FAILED, passed=False))
+    with pytest.raises(WheelTestError, match="probe failed: vector round trip") as caught:
+        world.run("3.98")
+    assert "AssertionError: 12 != 13" in str(caught.value)
+    assert len(caught.value.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("driver", "remedy"), [("GRIB", "conda-forge has it in libgdal-grib"), ("NoSuchDriver", "")]
+)
+def test_the_package_of_a_driver_that_is_not_there_is_named(
+    world: World, driver: str, remedy: str
+) -> None:
+    gone = {"name": f"driver {driver}", "passed": False, "detail": NAMED_BUT_GONE}
+    world.ends("3.98", world.repaired(), world.tested(PASSED, gone, passed=False))
+    with pytest.raises(WheelTestError) as caught:
+        world.run("3.98")
+    (fault,) = caught.value.faults
+    assert fault.fix.startswith(remedy) and bool(fault.fix) == bool(remedy)
+
+
+def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = world.in_the_lab(
+        lab_case("https", "GDAL"), lab_case("https", "PROJ"),
+        lab_case("parts", "plugins", "skipped", "no plugins in this wheel"), whole=False,
+    )  # fmt: skip
+    world.ends("3.98", world.repaired(), lab)
+    summary = world.run("3.98")
+    assert summary["targets"][0]["lab"]["cases"] == lab.facts["cases"]
+    captured = capsys.readouterr()
+    text = captured.out
+    assert "\nlab of cp398-linux-64, seed 7, some of the cases only\n" in text
+    (https,) = (line for line in text.splitlines() if "https" in line)
+    assert https.split() == ["https", "2", "3.0", "s"]
+    assert "no plugins in this wheel" in text and "lab.json" in text
+    assert "lab" not in captured.err
+
+
+def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(
+    world: World,
+) -> None:
+    lab = world.in_the_lab(
+        lab_case("https", "GDAL refuses", "failed", "AssertionError: it was read\n"),
+        lab_case("processes", "threads", "failed", "signal 11"), lab_case("processes", "fork"),
+    )  # fmt: skip
+    world.ends("3.98", world.repaired(), lab)
+    with pytest.raises(WheelTestError, match="lab: https: GDAL refuses") as caught:
+        world.run("3.98")
+    assert len(caught.value.faults) == 2
+    assert "AssertionError: it was read" in str(caught.value)
+    assert "`geowheel lab --seed 7 --case 'GDAL refuses'`" in str(caught.value)
+
+
+def test_failed_tests_of_the_host_name_their_log(world: World) -> None:
+    host = {"command": ["x"], "passed": False, "detail": "1 failed", "log": "/w/logs/07-x.log"}
+    world.ends("3.98", world.repaired(), world.tested(PASSED, host=host, passed=False))
+    with pytest.raises(WheelTestError, match="1 failed") as caught:
+        world.run("3.98")
+    assert "/w/logs/07-x.log" in str(caught.value)
+
+
+def test_a_wheel_that_failed_its_tests_is_in_dist_and_said_to_have_failed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends("3.98", world.repaired(), world.tested(FAILED, passed=False))
+    with pytest.raises(WheelTestError):
+        world.run("3.98")
+    assert list(in_dist(world)) == [WHEEL_NAME]
+    captured = capsys.readouterr()
+    assert "FAILED" in captured.out and "FAILED" not in captured.err
+
+
+def test_a_wheel_that_an_emulator_has_run_is_said_to_be(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends("3.98", world.repaired(), world.tested(PASSED, emulator="qemu-aarch64 7.2.22"))
+    (summary,) = world.run("3.98")["targets"]
+    assert summary["emulator"] == "qemu-aarch64 7.2.22"
+    assert "under qemu-aarch64 7.2.22" in capsys.readouterr().out
+
+
+def test_verdicts_that_were_not_asked_for_are_said_to_be(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.ends("3.98", world.repaired(data=b"x" * 1_000_000))
+    world.run("3.98")
+    text = capsys.readouterr().out
+    assert "not asked for" in text
+    assert "1.0 MB of 100" in text
+
+
+def test_what_the_machine_lacks_is_said_before_anything_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object, **__: object) -> dict[Target, Tools]:
+        raise MachineError("no compiler")
+
+    monkeypatch.setattr("geowheel.pipeline.runs.find_tools", lacking)
+    with pytest.raises(MachineError, match="no compiler"):
+        world.run("3.98")
+    assert world.seen == []
+
+
+def test_locks_are_resolved_once_for_targets_of_one_platform(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    locks = make_locks()
+
+    def resolve(_: object, platform: object, __: object) -> object:
+        asked.append(platform)
+        return locks
+
+    monkeypatch.setattr("geowheel.pipeline.runs.resolve", resolve)
+    for python in ("3.98", "3.99"):
+        world.ends(python)
+    world.run("3.98", "3.99")
+    assert len(asked) == 1
+
+
+def test_the_plan_without_locks_says_that_solving_comes_first(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: None)
+    rows = show_plan(world.request("3.98"), world.console)["plan"]
+    assert rows[0]["stage"] == "lock"
+    assert "conda-forge" in rows[0]["why"]
+    assert [row["stage"] for row in rows[1:]] == [stage.name for stage in needed(WHEEL)]
+    assert {row["action"] for row in rows[1:]} == {"follows"}
+    captured = capsys.readouterr()
+    assert "conda-forge" in captured.out and captured.err == ""
+    assert world.seen == []
+
+
+def test_the_plan_for_another_architecture_names_the_interpreter_that_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
+    target = Target(python="3.98", platform=Platform.LINUX_AARCH64)
+    request = replace(world.request("3.98"), targets=(target,))
+    rows = show_plan(request, world.console)["plan"]
+    assert (rows[0]["stage"], rows[0]["action"]) == ("interpreter", "run")
+    assert {row["why"] for row in rows[1:]} == {"after interpreter"}
+
+
+def test_the_plan_shows_every_stage_and_the_floor(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = world.repaired()
+    planned = [
+        Planned(stage=find("repair"), subject="s", action="cached", why="key 1", record=record),
+        Planned(stage=find("size"), subject="s", action="run", why="changed: wheel mb"),
+    ]
+    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
+    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
+    rows = show_plan(world.request("3.98"), world.console)["plan"]
+    assert [(row["stage"], row["action"]) for row in rows] == [
+        ("repair", "cached"), ("size", "run"),
+    ]  # fmt: skip
+    captured = capsys.readouterr()
+    text = captured.out
+    assert captured.err == "", "all of a plan is what was asked for"
+    assert "floor: GLIBC_2.35" in text
+    assert "changed: wheel mb" in text
+    assert in_dist(world) == {}

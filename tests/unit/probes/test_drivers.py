@@ -1,0 +1,183 @@
+"""The drivers of a wheel beside those of its stack, and the table of the driver probes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tomllib
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.hosts import make_package
+
+from geowheel.contents.drivers import (
+    Driver,
+    Offer,
+    not_in_wheel,
+    package_of,
+    plugin_packages,
+    words,
+)
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.probes import driver_probes
+from geowheel.probes.driver_probes import (
+    COMMON,
+    Problem,
+    Raster,
+    Report,
+    Vector,
+)
+from geowheel.project.pyproject import read_host
+
+ROOT = Path(__file__).resolve().parents[3]
+GTIFF = Driver(name="GTiff", kinds=("raster",))
+TOY = Driver(name="TOY", kinds=("raster",), plugin="gdal_TOY.so")
+GTIFF_FACTS = {"name": "GTiff", "kinds": ["raster"], "plugin": ""}
+
+
+def manifest() -> NativeManifest:
+    file = PlacedFile(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0)
+    placed = PlacedPackage(package=make_package("libgdal-toy"), files=(file,))
+    return NativeManifest(platform="linux-64", prefix_string="/x", packages=(placed,))
+
+
+def test_a_plugin_of_the_stack_is_told_with_its_package() -> None:
+    (offer,) = not_in_wheel([GTIFF], [GTIFF, TOY], manifest(), [])
+    assert offer == Offer(package="libgdal-toy", drivers=("TOY",), in_stack=True)
+    assert str(offer) == "TOY (package libgdal-toy, add it to plugins)"
+
+
+def test_a_built_in_driver_is_libgdals() -> None:
+    (offer,) = not_in_wheel([], [GTIFF], manifest(), [])
+    assert str(offer) == "GTiff (package libgdal-core)"
+
+
+def test_a_wheel_with_everything_lacks_nothing() -> None:
+    assert not_in_wheel([GTIFF, TOY], [GTIFF, TOY], manifest(), []) == ()
+
+
+def test_a_locked_package_that_is_left_out_is_told_by_what_it_brings() -> None:
+    offers = not_in_wheel([GTIFF], [GTIFF], manifest(), ["libgdal-hdf5", "libgdal-new"])
+    assert list(map(str, offers)) == [
+        "HDF5, HDF5Image (package libgdal-hdf5, add it to plugins)",
+        "package libgdal-new, add it to plugins",
+    ]
+
+
+def test_a_package_whose_driver_is_built_in_adds_nothing() -> None:
+    kea = Driver(name="KEA", kinds=("raster",))
+    assert not_in_wheel([kea], [kea], manifest(), ["libgdal-kea"]) == ()
+
+
+def test_plugin_packages_are_known_by_their_names() -> None:
+    names = ["proj", "libgdal-core", "libgdal-pdf", "libgdal", "libgdal-hdf4"]
+    assert plugin_packages(names) == ("libgdal-hdf4", "libgdal-pdf")
+
+
+@pytest.mark.parametrize("host", ["gdal", "terrain"])
+def test_the_hosts_of_this_repository_name_the_plugins_of_their_drivers(host: str) -> None:
+    # Debian's libgdal has them built in, conda-forge's does not: no run here would tell.
+    config = read_host(ROOT / "hosts" / host).config
+    needed = {package for driver in config.drivers if (package := package_of(driver))}
+    assert needed <= set(config.plugins)
+    dependencies = tomllib.loads((ROOT / "pixi.toml").read_text("utf-8"))["dependencies"]
+    assert set(config.plugins) <= set(dependencies)
+
+
+def test_the_line_at_the_end_of_a_run() -> None:
+    assert words([GTIFF_FACTS], []) == "1 drivers, all that the native stack offers"
+    offers = [{"package": "libgdal-toy", "drivers": ["TOY"], "in_stack": True}]
+    assert words([GTIFF_FACTS], offers) == (
+        "1 drivers; the native stack also offers: TOY (package libgdal-toy, add it to plugins)"
+    )
+
+
+# --- the table of the probes
+
+
+@dataclass
+class ToyGdal:
+    """A libgdal of a few names, whose drivers do nothing."""
+
+    names: tuple[str, ...]
+    said: list[str] = field(default_factory=list)
+
+    def __call__(self, function: str, *arguments: Any) -> Any:
+        assert function == "GDALGetDriverByName"
+        return 1 if arguments[0] in self.names else None
+
+
+def rows_of(
+    names: tuple[str, ...], named: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, dict[str, Any]]:
+    def try_driver(_: object, probe: Raster | Vector, __: Path) -> str:
+        if probe.name == "PNG":
+            raise Problem("pixels of band 1 differ by up to 9")
+        return "created, read back"
+
+    monkeypatch.setattr(driver_probes, "try_driver", try_driver)
+    report = Report(path=folder / "report.json", rows=[], drivers=[])
+    driver_probes.probe_drivers(ToyGdal(names=names), named, folder, report)  # type: ignore[arg-type]
+    return {row["name"]: row for row in report.rows}
+
+
+def test_each_driver_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(("GTiff", "PNG", "MEM"), ["GTiff", "JPEG", "MEM", "Foo"], tmp_path, monkeypatch)
+    found = {name: row["passed"] for name, row in rows.items() if row["passed"] is not None}
+    assert found == {
+        "driver GTiff": True, "driver PNG": False, "driver JPEG": False, "driver MEM": True,
+        "driver Foo": False,
+    }  # fmt: skip
+    assert "differ by up to 9" in rows["driver PNG"]["detail"]
+    assert rows["driver JPEG"]["detail"] == driver_probes.NAMED_BUT_GONE
+    assert rows["driver GPKG"]["detail"] == "not run: no such driver"
+
+
+def test_a_row_is_on_disk_before_its_probe(tmp_path: Path) -> None:
+    report = Report(path=tmp_path / "report.json", rows=[], drivers=[])
+    seen = []
+
+    def probe() -> str:
+        seen.extend(json.loads(report.path.read_text())["rows"])
+        return "done"
+
+    report.attempt("driver X", ToyGdal(names=()), probe)  # type: ignore[arg-type]
+    assert [(row["name"], row["passed"]) for row in seen] == [("driver X", False)]
+    assert report.rows == [{"name": "driver X", "passed": True, "detail": "done"}]
+
+
+def test_the_issues_formats_are_in_the_table() -> None:
+    wanted = {
+        "GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "netCDF", "HDF5", "HDF4",
+        "GRIB", "Zarr", "GPKG", "ESRI Shapefile", "GeoJSON", "FlatGeobuf", "KML", "GML", "CSV",
+        "SQLite", "SpatiaLite", "PDF", "MVT", "PMTiles",
+    }  # fmt: skip
+    names = [probe.name for probe in COMMON]
+    assert wanted <= set(names) and len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("probe", [p for p in COMMON if isinstance(p, Raster) and p.fixture],
+                         ids=lambda probe: probe.name)  # fmt: skip
+def test_a_file_that_the_probes_bring_is_whole(probe: Raster) -> None:
+    data = zlib.decompress(base64.b64decode(probe.fixture))
+    assert data.startswith((b"\x89HDF", b"\x0e\x03\x13\x01"))
+    assert driver_probes.pixels(0) in data
+
+
+def test_every_function_that_is_called_has_its_signature() -> None:
+    text = Path(driver_probes.__file__).read_text(encoding="utf-8")
+    for name, signature in driver_probes.FUNCTIONS.items():
+        assert set(signature) <= set(driver_probes.TYPES), name
+        assert text.count(f'"{name}"') > 1 or name.startswith("GDALGetRaster"), f"{name} is unused"
+
+
+def test_mercator_is_that_of_the_web() -> None:
+    x, y = driver_probes.mercator(180.0, 85.0511287798066)
+    assert (x, y) == pytest.approx((20037508.342789244, 20037508.342789244))

@@ -1,0 +1,418 @@
+"""The ledger, on real files: what is reused, what is not, and what a killed run leaves."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.hosts import make_console, rewrite
+
+from geowheel.digest import (
+    Tree,
+    digest,
+    read_tree,
+    sha256_bytes,
+)
+from geowheel.machine.console import Console
+from geowheel.records.ledger import (
+    RECORD,
+    Entry,
+    Ledger,
+    Record,
+    read_record,
+)
+from geowheel.records.stage import Outcome, Stage
+
+STAGE = Stage(name="toy", summary="writes out.txt")
+SUBJECT = "cp312-linux-64"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(folder=tmp_path / "work", host="host")
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return make_console(tmp_path)
+
+
+def entry_of(
+    ledger: Ledger, trees: Mapping[str, Mapping[str, str]] | None = None, **components: str
+) -> Entry:
+    named = {name.replace("_", " "): value for name, value in components.items()}
+    return ledger.entry(STAGE, SUBJECT, named, trees or {})
+
+
+def make(
+    entry: Entry, console: Console, *, text: str = "made", outcome: Outcome | None = None
+) -> Record:
+    with entry.lock(console), entry.scratch() as folder:
+        (folder / "out.txt").write_text(text)
+        return entry.commit(folder, outcome or Outcome(), time.monotonic())
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_the_first_run_says_so(ledger: Ledger) -> None:
+    assert entry_of(ledger, a="1").stale() == "first run"
+
+
+def test_what_was_made_is_reused(ledger: Ledger, console: Console) -> None:
+    record = make(entry_of(ledger, a="1"), console)
+    again = entry_of(ledger, a="1")
+    assert again.stale() is None
+    assert again.record == record
+
+
+def test_a_record_says_what_was_made_from_what(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    record = make(entry, console, outcome=Outcome(facts={"wheel": "a.whl", "list": [1]}))
+    assert (record.stage, record.subject, record.host) == ("toy", SUBJECT, "host")
+    assert record.components == {"a": "1"}
+    assert record.key == entry.key == digest({"a": "1"})
+    assert record.facts == {"wheel": "a.whl", "list": [1]}
+    (output,) = record.outputs
+    assert (output.path, output.size) == ("out.txt", 4)
+    assert output.sha256 == sha256_bytes(b"made")
+
+
+def test_an_entry_lies_below_subject_and_stage(ledger: Ledger, console: Console) -> None:
+    record = make(entry_of(ledger, a="1"), console)
+    assert record.folder.parent == ledger.folder / SUBJECT / "toy"
+    assert record.key.startswith(record.folder.name)
+
+
+def test_a_miss_names_the_component_that_changed(ledger: Ledger, console: Console) -> None:
+    make(entry_of(ledger, config="1", tools="1"), console)
+    assert entry_of(ledger, config="2", tools="1").stale() == "changed: config"
+
+
+def test_a_miss_names_components_that_came_and_went(ledger: Ledger, console: Console) -> None:
+    make(entry_of(ledger, config="1", old="1"), console)
+    assert entry_of(ledger, config="1", new="1").stale() == "changed: new, old"
+
+
+def test_a_miss_names_the_files_of_a_tree(ledger: Ledger, console: Console, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in "abcdef":
+        (source / f"{name}.py").write_text(name)
+
+    def current() -> Entry:
+        tree: Tree = read_tree(source)
+        return entry_of(ledger, {"host files": tree.paths()}, host_files=digest(tree), config="1")
+
+    make(current(), console)
+    (source / "b.py").write_text("B")
+    assert current().stale() == "changed: host files (b.py)"
+    (source / "a.py").unlink()
+    (source / "g.py").touch()
+    assert current().stale() == "changed: host files (a.py, b.py, g.py)"
+    (source / "f.py").write_text("F")
+    assert current().stale() == "changed: host files (a.py, b.py, f.py, ...)"
+
+
+def test_a_key_does_not_depend_on_the_order_of_components(ledger: Ledger) -> None:
+    assert entry_of(ledger, a="1", b="2").folder == entry_of(ledger, b="2", a="1").folder
+
+
+def test_switching_back_and_forth_hits_both(ledger: Ledger, console: Console) -> None:
+    first, second = entry_of(ledger, a="1"), entry_of(ledger, a="2")
+    make(first, console, text="one")
+    make(second, console, text="two")
+    assert first.stale() is None
+    assert second.stale() is None
+    assert (first.folder / "out.txt").read_text() == "one"
+
+
+def test_a_failed_verdict_is_recorded_and_never_reused(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    make(entry, console, outcome=Outcome(passed=False))
+    assert entry.record is not None
+    assert not entry.record.passed
+    assert entry.stale() == "failed the last time"
+
+
+def test_a_verdict_that_passes_at_last_takes_the_place_of_the_failed_one(
+    ledger: Ledger, console: Console
+) -> None:
+    entry = entry_of(ledger, a="1")
+    make(entry, console, text="bad", outcome=Outcome(passed=False))
+    make(entry, console, text="good")
+    assert entry.stale() is None
+    assert (entry.folder / "out.txt").read_text() == "good"
+
+
+def test_a_missing_output_makes_it_stale(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    make(entry, console)
+    (entry.folder / "out.txt").unlink()
+    assert entry.stale() == "out.txt is gone"
+
+
+def test_an_output_of_another_size_makes_it_stale(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    make(entry, console)
+    (entry.folder / "out.txt").write_text("longer than before")
+    assert entry.stale() == "out.txt was changed"
+
+
+def test_verify_finds_altered_bytes_of_the_same_size(ledger: Ledger, console: Console) -> None:
+    make(entry_of(ledger, a="1"), console, text="made")
+    (entry_of(ledger, a="1").folder / "out.txt").write_text("MADE")
+    assert entry_of(ledger, a="1").stale() is None
+    verifying = Ledger(folder=ledger.folder, host="host", verify=True)
+    assert entry_of(verifying, a="1").stale() == "out.txt was changed"
+
+
+def test_verify_is_content_with_what_nobody_touched(ledger: Ledger, console: Console) -> None:
+    make(entry_of(ledger, a="1"), console)
+    verifying = Ledger(folder=ledger.folder, host="host", verify=True)
+    assert entry_of(verifying, a="1").stale() is None
+
+
+def test_a_link_that_was_made_is_an_output(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    with entry.lock(console), entry.scratch() as folder:
+        (folder / "out.txt").write_text("made")
+        (folder / "link").symlink_to("out.txt")
+        entry.commit(folder, Outcome(), time.monotonic())
+    verifying = Ledger(folder=ledger.folder, host="host", verify=True)
+    assert entry_of(verifying, a="1").stale() is None
+    (entry.folder / "link").unlink()
+    assert entry.stale() == "link is gone"
+
+
+def test_output_and_record_appear_together(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    with entry.lock(console), entry.scratch() as folder:
+        (folder / "out.txt").write_text("made")
+        assert not entry.folder.exists()
+        assert entry.stale() == "first run"
+        entry.commit(folder, Outcome(), time.monotonic())
+        assert names(entry.folder) == ["out.txt", RECORD]
+        assert not folder.exists()
+
+
+def test_a_run_that_fails_leaves_nothing(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    with pytest.raises(KeyboardInterrupt), entry.lock(console), entry.scratch() as folder:
+        (folder / "half").write_text("half")
+        raise KeyboardInterrupt
+    assert names(entry.folder.parent) == []
+    assert entry.stale() == "first run"
+
+
+def test_the_scratch_of_a_killed_run_is_cleaned_by_the_next(
+    ledger: Ledger, console: Console
+) -> None:
+    entry = entry_of(ledger, a="1")
+    left = entry.folder.with_name(f".{entry.folder.name}-killed")
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")
+    make(entry, console)
+    assert names(entry.folder.parent) == [entry.folder.name]
+
+
+def test_the_scratch_of_another_key_is_left_alone(ledger: Ledger, console: Console) -> None:
+    entry, other = entry_of(ledger, a="1"), entry_of(ledger, a="2")
+    busy = other.folder.with_name(f".{other.folder.name}-busy")
+    busy.mkdir(parents=True)
+    make(entry, console)
+    assert busy.is_dir()
+
+
+def test_a_scratch_folder_is_empty_and_readable_by_all(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    with entry.lock(console), entry.scratch() as folder:
+        assert list(folder.iterdir()) == []
+        assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_record_that_was_written_in_half_is_not_taken_for_whole(
+    ledger: Ledger, console: Console
+) -> None:
+    entry = entry_of(ledger, a="1")
+    make(entry, console)
+    text = (entry.folder / RECORD).read_text()
+    (entry.folder / RECORD).write_text(text[: len(text) // 2])
+    assert entry.record is None
+    assert entry.stale() == "first run"
+    make(entry, console)
+    assert entry.stale() is None
+
+
+def test_a_record_in_a_scratch_folder_is_no_record(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    make(entry, console)
+    entry.folder.rename(entry.folder.with_name(f".{entry.folder.name}-killed"))
+    assert ledger.latest(SUBJECT, "toy") is None
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "3", '"text"', "{}", '{"outputs": [3]}'])
+def test_a_damaged_record_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / RECORD).write_text(text)
+    assert read_record(tmp_path) is None
+
+
+def test_a_record_with_unknown_or_missing_keys_is_none(ledger: Ledger, console: Console) -> None:
+    folder = make(entry_of(ledger, a="1"), console).folder
+    whole = json.loads((folder / RECORD).read_text())
+    (folder / RECORD).write_text(json.dumps(whole | {"news": 1}))
+    assert read_record(folder) is None
+    del whole["passed"]
+    (folder / RECORD).write_text(json.dumps(whole))
+    assert read_record(folder) is None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=40))
+def test_bytes_that_are_no_record_raise_nothing(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / RECORD).write_bytes(data)
+    assert read_record(tmp_path) is None
+
+
+def test_a_missing_record_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path / "nothing") is None
+
+
+def test_a_record_of_something_else_is_not_reused(ledger: Ledger, console: Console) -> None:
+    entry, other = entry_of(ledger, a="1"), entry_of(ledger, a="2")
+    make(other, console)
+    shutil.copytree(other.folder, entry.folder)
+    assert entry.stale() == "its record is of something else"
+
+
+def test_content_is_of_what_was_made_and_not_of_the_key(ledger: Ledger, console: Console) -> None:
+    first = make(entry_of(ledger, a="1"), console, text="same")
+    second = make(entry_of(ledger, a="2"), console, text="same")
+    third = make(entry_of(ledger, a="3"), console, text="other")
+    assert first.content == second.content
+    assert first.content != third.content
+
+
+def test_a_stage_that_knows_its_content_keeps_its_manifest_only(
+    ledger: Ledger, console: Console
+) -> None:
+    entry = entry_of(ledger, a="1")
+    with entry.lock(console), entry.scratch() as folder:
+        (folder / "many.txt").write_text("one of thousands")
+        (folder / "native.json").write_text("{}")
+        record = entry.commit(folder, Outcome(content="c"), time.monotonic())
+    assert record.content == "c"
+    assert [output.path for output in record.outputs] == ["native.json"]
+
+
+def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
+    ledger: Ledger, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> None:
+        with entry.lock(console), entry.scratch() as folder:
+            (folder / "library.so").write_text("one of thousands")
+            (folder / "native.json").write_text("{}")
+            entry.commit(folder, Outcome(content="c"), time.monotonic())
+
+    def kill(path: Path, **_: object) -> None:
+        monkeypatch.undo()
+        (Path(path) / "library.so").unlink()
+        raise KeyboardInterrupt
+
+    entry = entry_of(ledger, a="1")
+    run()
+    monkeypatch.setattr("geowheel.records.ledger.shutil.rmtree", kill)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert entry.stale() is not None or (entry.folder / "library.so").is_file()
+
+
+def test_records_are_of_one_host(ledger: Ledger, console: Console) -> None:
+    make(entry_of(ledger, a="1"), console)
+    other = Ledger(folder=ledger.folder, host="other")
+    assert other.latest(SUBJECT, "toy") is None
+    assert len(ledger.records("toy")) == 1
+
+
+def test_what_another_host_made_from_the_same_inputs_is_reused(
+    ledger: Ledger, console: Console
+) -> None:
+    make(entry_of(ledger, a="1"), console)
+    assert entry_of(Ledger(folder=ledger.folder, host="other"), a="1").stale() is None
+
+
+def test_the_newest_record_comes_first(ledger: Ledger, console: Console) -> None:
+    for day in (2, 3, 1):
+        record = make(entry_of(ledger, a=str(day)), console)
+        rewrite(record.folder, created=f"2026-01-0{day}T00:00:00+00:00")
+    found = ledger.records("toy", SUBJECT)
+    assert [record.components["a"] for record in found] == ["3", "2", "1"]
+    assert ledger.latest(SUBJECT, "toy") == found[0]
+
+
+def test_a_miss_is_explained_by_the_newest_record(ledger: Ledger, console: Console) -> None:
+    for day, a, b in ((1, "1", "1"), (2, "2", "2")):
+        record = make(entry_of(ledger, a=a, b=b), console)
+        rewrite(record.folder, created=f"2026-01-0{day}T00:00:00+00:00")
+    assert entry_of(ledger, a="2", b="3").stale() == "changed: b"
+
+
+def test_two_records_of_one_second_have_an_order(
+    ledger: Ledger, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+
+    def now(zone: datetime.tzinfo) -> datetime.datetime:
+        return datetime.datetime(2026, 1, 1, 0, 0, 0, next(ticks), zone)
+
+    clock = SimpleNamespace(datetime=SimpleNamespace(now=now), UTC=datetime.UTC)
+    monkeypatch.setattr("geowheel.records.ledger.datetime", clock)
+    first, second = (make(entry_of(ledger, a=a), console) for a in "12")
+    assert first.created < second.created
+
+
+def test_a_second_run_waits_and_says_so(
+    ledger: Ledger, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = entry_of(ledger, a="1")
+    entry.folder.parent.mkdir(parents=True)
+    other = FileLock(entry.folder.with_name(f"{entry.folder.name}.lock"))
+    said: list[str] = []
+
+    def line(text: str = "", **_: object) -> None:
+        said.append(text)
+        other.release()  # the first run ends while the second one waits
+
+    monkeypatch.setattr(console, "line", line)
+    other.acquire()
+    with entry.lock(console):
+        assert [text.split() for text in said] == [
+            ["toy", *["waiting", "for", "another", "run", "that", "is", "at", "it"]]
+        ]
+
+
+def test_the_lock_is_free_after_an_error(ledger: Ledger, console: Console) -> None:
+    entry = entry_of(ledger, a="1")
+    with pytest.raises(ValueError, match="x"), entry.lock(console):
+        raise ValueError("x")
+    lock = FileLock(entry.folder.with_name(f"{entry.folder.name}.lock"))
+    with lock.acquire(blocking=False):
+        assert lock.is_locked
+
+
+def test_the_ledger_may_be_read_where_there_is_none(ledger: Ledger) -> None:
+    assert ledger.records("toy") == []
+    assert ledger.latest(SUBJECT, "toy") is None
+    assert not os.path.lexists(ledger.folder)

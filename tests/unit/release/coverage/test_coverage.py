@@ -1,0 +1,480 @@
+"""Which wheel pip picks where, and why none: from names and a table, on no real system."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging import _manylinux, _musllinux
+from packaging import tags as packaging_tags
+from packaging.tags import parse_tag
+from packaging.version import Version
+from tests.support.hosts import make_console, make_project
+
+from geowheel.cli import main
+from geowheel.errors import UsageError
+from geowheel.release.coverage.obstacles import Obstacle
+from geowheel.release.coverage.table import (
+    Row,
+    coverage,
+    names_of,
+    plain,
+    show,
+    summary,
+)
+from geowheel.release.coverage.user_systems import (
+    Base,
+    Family,
+    Interpreter,
+    UserSystem,
+    UserSystems,
+    load_user_systems,
+    parse_base,
+    parse_user_systems,
+    platforms,
+    tags,
+)
+from geowheel.release.coverage.wheel_names import (
+    needs,
+    parse_names,
+    pick,
+)
+
+TABLE = load_user_systems()
+TODAY = datetime.date(2026, 11, 21)
+
+
+def system(
+    base: str, *, pip: str = "26.1", python: str = "3.12", arch: str = "x86_64"
+) -> UserSystem:
+    return UserSystem(
+        name=f"a system with {base}", group="ours", base=parse_base(base), architectures=(arch,),
+        interpreters=(Interpreter(python=python, pip=pip),), end_of_life=None, source="a test",
+    )  # fmt: skip
+
+
+def outcome(names: list[str], *systems: UserSystem) -> Row:
+    (row,) = coverage(names, replace(TABLE, systems=systems))
+    return row
+
+
+def gdal(python: str, platform: str, version: str = "3.12.1") -> str:
+    return f"gdal-{version}-cp{python}-cp{python}-{platform}.whl"
+
+
+# ------------------------------------------------------------------ the table
+
+
+def test_the_table_has_enough_systems_of_every_kind() -> None:
+    assert len(TABLE.systems) >= 25
+    assert {s.base.family for s in TABLE.systems} == set(Family)
+    assert len({s.name for s in TABLE.systems}) == len(TABLE.systems)
+    groups = [s.group for s in TABLE.systems]
+    assert len(set(groups)) >= 5
+
+
+@pytest.mark.parametrize("row", TABLE.systems, ids=lambda row: row.name)
+def test_each_row_says_where_it_was_read_and_has_what_it_needs(row: UserSystem) -> None:
+    assert len(row.source) > 20
+    assert row.architectures
+    assert row.interpreters
+    for interpreter in row.interpreters:
+        assert re.fullmatch(r"3\.\d+", interpreter.python)
+        assert not interpreter.pip or Version(interpreter.pip) >= Version("9")
+
+
+def test_a_bundled_pip_is_the_one_inside_the_interpreter() -> None:
+    (image,) = TABLE.named(["alpine"]).systems[:1]
+    assert {i.python: i.pip for i in image.interpreters}["3.13"] == "24.2"
+
+
+def test_systems_are_found_by_a_part_of_their_name() -> None:
+    found = [s.name for s in TABLE.named(["DEBIAN 1", "ubi"]).systems]
+    assert found[:3] == ["Debian 11", "Debian 12", "Debian 13"]
+    assert any("UBI" in name for name in found)
+    assert TABLE.named([]) == TABLE
+    with pytest.raises(UsageError, match="no system has 'beos'"):
+        TABLE.named(["debian", "beos"])
+
+
+@pytest.mark.parametrize("text", ["glibc", "glibc 2", "beos 1.0", "Windows 10.0", ""])
+def test_a_base_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a (base|valid)|is not a valid"):
+        parse_base(text)
+
+
+@pytest.mark.parametrize("text", ["glibc 2.36", "musl 1.2", "macOS 14.0", "Windows"])
+def test_a_base_is_written_as_it_is_read(text: str) -> None:
+    assert str(parse_base(text)) == text
+
+
+def test_a_row_without_a_part_is_a_fault_of_ours() -> None:
+    with pytest.raises(KeyError):
+        parse_user_systems('[first-pip]\n[bundled]\n[[machine]]\nname = "a"')
+
+
+# ------------------------------------------------------------------ tags, against packaging itself
+
+
+@given(
+    version=st.tuples(st.just(2), st.integers(5, 60)),
+    architecture=st.sampled_from(["x86_64", "i686", "aarch64", "ppc64le"]),
+)
+def test_manylinux_platforms_are_those_that_packaging_counts(
+    version: tuple[int, int], architecture: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_manylinux, "_get_glibc_version", lambda: version)
+        patch.setattr(_manylinux, "_have_compatible_abi", lambda *_: True)
+        expected = list(_manylinux.platform_tags([architecture]))
+    found = platforms(Base(family=Family.GLIBC, version=version), architecture)
+    assert list(found) == [f"linux_{architecture}", *expected]
+
+
+@given(minor=st.integers(0, 9))
+def test_musllinux_platforms_are_those_that_packaging_counts(minor: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        version = _musllinux._MuslVersion(1, minor)
+        patch.setattr(_musllinux, "_get_musl_version", lambda _: version)
+        expected = list(_musllinux.platform_tags(["aarch64"]))
+    found = platforms(Base(family=Family.MUSL, version=(1, minor)), "aarch64")
+    assert list(found) == ["linux_aarch64", *expected]
+
+
+def test_the_tags_of_this_interpreter_are_those_of_packaging() -> None:
+    own = packaging_tags.interpreter_version()
+    python = f"{own[0]}.{own[1:]}"
+    names = list(dict.fromkeys(t.platform for t in packaging_tags.sys_tags()))
+    names.remove("any")
+    assert list(tags(python, names)) == list(packaging_tags.sys_tags())
+
+
+def test_an_old_interpreter_has_the_m_in_its_abi() -> None:
+    accepted = tags("3.7", ["linux_x86_64"])
+    assert str(accepted[0]) == "cp37-cp37m-linux_x86_64"
+    assert "cp32-abi3-linux_x86_64" in map(str, accepted)
+
+
+def test_no_function_of_the_running_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> object:
+        raise AssertionError("asked the running interpreter")
+
+    for name in ("_cpython_abis", "interpreter_version", "interpreter_name", "platform_tags"):
+        monkeypatch.setattr(packaging_tags, name, refuse)
+    monkeypatch.setattr("platform.mac_ver", refuse)
+    assert len(coverage([gdal("312", "manylinux_2_28_x86_64")], TABLE)) >= 200
+
+
+# ------------------------------------------------------------------ what pip picks
+
+
+def test_the_wheel_of_the_interpreter_is_picked() -> None:
+    row = outcome(
+        [gdal("312", "manylinux_2_28_x86_64"), gdal("313", "manylinux_2_28_x86_64")],
+        system("glibc 2.36", python="3.13"),
+    )
+    assert row.wheel == gdal("313", "manylinux_2_28_x86_64")
+    assert row.platform == "manylinux_2_28_x86_64"
+    assert row.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        (gdal("312", "manylinux_2_36_x86_64", "3.11.0"), gdal("312", "manylinux_2_28_x86_64")),
+        (gdal("312", "manylinux_2_28_x86_64"), gdal("312", "manylinux_2_36_x86_64")),
+        (gdal("312", "manylinux_2_36_x86_64", "3.13.0rc1"), gdal("312", "manylinux_2_28_x86_64")),
+        (gdal("312", "manylinux_2_28_x86_64", "3.12.1-2"),
+         gdal("312", "manylinux_2_28_x86_64", "3.12.1-10")),
+        ("gdal-3.12.1-cp39-abi3-manylinux_2_28_x86_64.whl", gdal("312", "manylinux_2_17_x86_64")),
+        ("gdal-3.12.1-py3-none-any.whl", gdal("312", "manylinux1_x86_64")),
+    ],
+    ids=["version", "platform", "final", "build", "own-abi", "pure"],
+)  # fmt: skip
+def test_of_two_that_match_pip_takes_one(worse: str, better: str) -> None:
+    assert outcome([worse, better], system("glibc 2.36")).wheel == better
+    assert outcome([worse], system("glibc 2.36")).wheel == worse
+
+
+def test_a_name_with_several_tags_counts_by_its_best() -> None:
+    name = gdal("312", "manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_28_x86_64")
+    assert outcome([name], system("glibc 2.36")).platform == "manylinux_2_28_x86_64"
+    assert outcome([name], system("glibc 2.17")).platform == "manylinux_2_17_x86_64"
+    assert outcome([name], system("glibc 2.17", pip="19.3")).platform == "manylinux2014_x86_64"
+
+
+def test_a_universal2_wheel_is_for_both_kinds_of_mac() -> None:
+    name = gdal("312", "macosx_10_13_universal2")
+    for arch in ("x86_64", "arm64"):
+        assert outcome([name], system("macOS 14.0", arch=arch)).wheel == name
+
+
+def test_a_pure_wheel_is_for_every_system() -> None:
+    rows = coverage(["geowheel-1.0-py3-none-any.whl"], TABLE)
+    assert {row.wheel for row in rows} == {"geowheel-1.0-py3-none-any.whl"}
+
+
+def test_projects_do_not_stand_in_for_each_other() -> None:
+    names = [gdal("312", "win_amd64"), "Terrain_Tools-1-cp312-cp312-manylinux_2_28_x86_64.whl"]
+    rows = coverage(names, replace(TABLE, systems=(system("glibc 2.36"),)))
+    assert [(row.project, row.wheel) for row in rows] == [
+        ("gdal", None), ("terrain-tools", names[1])
+    ]  # fmt: skip
+
+
+def test_paths_and_urls_are_taken_by_their_last_part() -> None:
+    name = gdal("312", "win_amd64")
+    spelled = [name, f"/a/dist/{name}", rf"C:\dist\{name}", f"https://a.invalid/simple/{name}"]
+    assert [wheel.file for wheel in parse_names(spelled)] == [name]
+
+
+def test_every_name_that_is_no_wheels_is_told() -> None:
+    with pytest.raises(UsageError) as caught:
+        coverage(["gdal-3.12.1.tar.gz", gdal("312", "win_amd64"), "b.whl"], TABLE)
+    assert len(caught.value.faults) == 2
+
+
+# ------------------------------------------------------------------ why none
+
+
+@pytest.mark.parametrize(
+    ("names", "where", "expected", "text", "fix"),
+    [
+        ([gdal("312", "manylinux_2_36_x86_64")], system("glibc 2.31"), [Obstacle.TOO_OLD],
+         "needs glibc 2.36, this system has 2.31", "floor] glibc"),
+        ([gdal("312", "manylinux_2_36_x86_64"), gdal("312", "manylinux_2_40_x86_64")],
+         system("glibc 2.31"), [Obstacle.TOO_OLD], "needs glibc 2.36", "glibc 2.36 or newer"),
+        ([gdal("312", "manylinux_2_28_x86_64")], system("musl 1.2"), [Obstacle.MUSL],
+         "musl", "slim"),
+        ([gdal("312", "musllinux_1_2_x86_64")], system("musl 1.1"), [Obstacle.TOO_OLD],
+         "needs musl 1.2, this system has 1.1", "older musl"),
+        ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.36", arch="aarch64"),
+         [Obstacle.ARCHITECTURE], "no wheel for aarch64, only for x86_64", "geowheel matrix"),
+        ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.36", python="3.9"),
+         [Obstacle.PYTHON], "only for 3.12", "pythons"),
+        ([gdal("39", "manylinux_2_28_x86_64"), gdal("310", "manylinux_2_28_x86_64")],
+         system("glibc 2.36"), [Obstacle.PYTHON], "only for 3.9, 3.10", "pythons"),
+        ([gdal("312", "manylinux_2_36_x86_64")], system("glibc 2.31", python="3.9"),
+         [Obstacle.PYTHON, Obstacle.TOO_OLD], "no wheel for this Python", "pythons"),
+        ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.28", pip="20.2.4"),
+         [Obstacle.PIP], "pip 20.2.4 does not know manylinux_2_28", "'pip>=20.3'"),
+        ([gdal("312", "musllinux_1_2_x86_64")], system("musl 1.2", pip="21.1"),
+         [Obstacle.PIP], "does not know musllinux_1_2", "'pip>=21.2'"),
+        ([gdal("312", "manylinux_2_28_x86_64")], system("macOS 14.0", arch="arm64"),
+         [Obstacle.SYSTEM], "no wheel for macOS, only for Linux with glibc", "build for macOS"),
+        ([gdal("312", "win32")], system("Windows", arch="amd64"), [Obstacle.ARCHITECTURE],
+         "no wheel for amd64, only for x86", "build for amd64"),
+        ([gdal("312", "macosx_14_0_arm64")], system("macOS 13.0", arch="arm64"),
+         [Obstacle.TOO_OLD], "needs macOS 14.0, this system has 13.0", "floor] macos"),
+        ([gdal("312", "macosx_11_0_arm64")], system("macOS 12.0", arch="arm64", pip="20.2"),
+         [Obstacle.PIP], "does not know macosx_11_0", "'pip>=20.3'"),
+        ([gdal("312", "macosx_12_3_arm64")], system("macOS 13.0", arch="arm64"),
+         [Obstacle.TAG], "macosx_12_3_arm64", "platform that pip knows"),
+        ([gdal("312", "haiku_1")], system("glibc 2.36"), [Obstacle.SYSTEM],
+         "only for unknown systems", "build for Linux"),
+    ],
+)  # fmt: skip
+def test_a_reason_and_what_to_do(
+    names: list[str], where: UserSystem, expected: list[Obstacle], text: str, fix: str
+) -> None:
+    row = outcome(names, where)
+    assert row.wheel is None
+    assert [reason.obstacle for reason in row.reasons] == expected
+    assert text in row.reasons[0].what
+    assert fix in row.reasons[0].fix
+
+
+def test_a_pip_of_unknown_version_is_not_blamed() -> None:
+    name = gdal("312", "manylinux_2_28_x86_64")
+    assert outcome([name], system("glibc 2.28", pip="")).wheel == name
+
+
+def test_red_hat_8_has_the_glibc_but_not_the_pip() -> None:
+    """What the table is for: glibc 2.28 is there, and the pip of its Python 3.9 is from before."""
+    rows = coverage([gdal("39", "manylinux_2_28_x86_64")], TABLE.named(["Rocky 8"]))
+    (row,) = (r for r in rows if (r.python, r.architecture) == ("3.9", "x86_64"))
+    assert [reason.obstacle for reason in row.reasons] == [Obstacle.PIP]
+
+
+# ------------------------------------------------------------------ properties
+
+PLATFORMS = st.one_of(
+    st.builds(
+        "manylinux_2_{}_{}".format, st.integers(17, 45), st.sampled_from(["x86_64", "aarch64"])
+    ),
+    st.builds("musllinux_1_{}_x86_64".format, st.integers(1, 3)),
+    st.builds("macosx_{}_0_{}".format, st.integers(10, 27), st.sampled_from(["x86_64", "arm64"])),
+    st.sampled_from(
+        ["manylinux2014_x86_64", "win_amd64", "win_arm64", "win32", "any", "linux_x86_64"]
+    ),
+)
+NAMES = st.lists(
+    st.builds(
+        "gdal-{}-{}-{}.whl".format,
+        st.sampled_from(["3.11.0", "3.12.1", "3.12.1-1", "3.12.1-1a", "3.13.0rc1"]),
+        st.sampled_from(
+            ["cp311-cp311", "cp312-cp312", "cp39-abi3", "py3-none", "cp311.cp312-none",
+             "cp313-cp313t"]
+        ),
+        st.lists(PLATFORMS, min_size=1, max_size=3, unique=True).map(".".join),
+    ),
+    min_size=1, max_size=6, unique=True,
+)  # fmt: skip
+SMALL = replace(
+    TABLE,
+    systems=tuple(
+        system(base, arch=arch, pip=pip)
+        for base, arch, pip in [
+            ("glibc 2.28", "x86_64", "20.2.4"), ("glibc 2.36", "x86_64", ""),
+            ("glibc 2.41", "aarch64", "25.1"), ("musl 1.2", "x86_64", "24.3"),
+            ("macOS 13.0", "arm64", "21.2"), ("macOS 26.0", "x86_64", "26.1"),
+            ("Windows", "amd64", "24.2"),
+        ]
+    ),
+)  # fmt: skip
+
+
+@given(names=NAMES, data=st.data())
+def test_the_order_of_names_changes_nothing(names: list[str], data: st.DataObject) -> None:
+    other = data.draw(st.permutations(names))
+    assert coverage(names, SMALL) == coverage(other, SMALL)
+
+
+@given(names=NAMES)
+def test_there_is_a_wheel_or_a_reason_and_never_both(names: list[str]) -> None:
+    for row in coverage(names, SMALL):
+        assert bool(row.wheel) != bool(row.reasons), row
+        assert bool(row.wheel) == bool(row.platform)
+        assert row.wheel is None or row.wheel in names
+
+
+@given(
+    names=NAMES,
+    family=st.sampled_from([(Family.GLIBC, 2, "x86_64"), (Family.MUSL, 1, "x86_64")]),
+    minor=st.integers(0, 45),
+    more=st.integers(0, 10),
+)
+def test_a_newer_libc_never_gets_fewer_wheels(
+    names: list[str], family: tuple[Family, int, str], minor: int, more: int
+) -> None:
+    kind, major, arch = family
+    wheels = parse_names(names)
+    old, new = (
+        set(tags("3.12", platforms(Base(family=kind, version=(major, number)), arch)))
+        for number in (minor, minor + more)
+    )
+    assert old <= new
+    assert all(wheel.tags & new for wheel in wheels if wheel.tags & old)
+    assert pick(wheels, []) is None
+
+
+@given(
+    names=NAMES, pips=st.tuples(*[st.sampled_from(["9.0.1", "19.3", "20.2", "20.3", "26.1"])] * 2)
+)
+def test_a_newer_pip_never_gets_fewer_wheels(names: list[str], pips: tuple[str, str]) -> None:
+    old, new = sorted(pips, key=Version)
+    if outcome(names, system("glibc 2.36", pip=old)).wheel:
+        assert outcome(names, system("glibc 2.36", pip=new)).wheel
+
+
+@given(platform=PLATFORMS)
+def test_what_a_tag_asks_for_is_what_the_system_of_that_name_accepts(platform: str) -> None:
+    for need in needs(platform):
+        if need.base.version == (0, 0) or need.base == Base(family=Family.MACOS, version=(10, 0)):
+            continue
+        for architecture in need.architectures:
+            if (need.base.family, architecture) == (Family.MACOS, "arm64") and (
+                need.base.version < (11, 0)
+            ):
+                continue
+            assert platform in platforms(need.base, architecture)
+
+
+def test_tags_of_one_name_are_all_taken_apart() -> None:
+    (wheel,) = parse_names([gdal("312", "manylinux_2_17_x86_64.manylinux2014_x86_64")])
+    assert wheel.tags == parse_tag("cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64")
+    assert {need.base.version for need in wheel.needs} == {(2, 17)}
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_an_ended_system_is_marked_by_the_day_that_is_given() -> None:
+    debian = TABLE.named(["Debian 12"]).systems[0]
+    (row,) = coverage(
+        [gdal("311", "manylinux_2_28_x86_64")],
+        replace(TABLE, systems=(replace(debian, architectures=("x86_64",)),)),
+    )  # fmt: skip
+    last = datetime.date(2026, 7, 11)
+    assert row.end_of_life == last
+    assert not row.ended(last)
+    assert row.ended(last + datetime.timedelta(days=1))
+    assert plain(row, last)["end_of_life"] == "2026-07-11"
+    assert "1 of 1 systems in support" in summary([row], last)
+    assert "0 of 0" in summary([row], TODAY)
+
+
+def test_a_line_is_for_what_does_not_differ(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = [gdal(p, f"manylinux_2_28_{a}") for p in ("311", "312") for a in ("x86_64", "aarch64")]
+    rows = coverage(names, TABLE.named(["Debian 13", "Rocky 8", "macOS 15"]))
+    found = show(rows, TODAY, make_console(tmp_path))
+    captured = capsys.readouterr()
+    text = captured.out
+    assert captured.err == ""
+    assert text.count("\n  Debian 13  ") == text.count("Rocky 8") == 1
+    first = text[text.index("Rocky 8") :].splitlines()
+    assert "glibc 2.28" in first[0]
+    assert first[1].split() == ["x86_64,", "aarch64", "3.12", "manylinux_2_28"]
+    assert len(found["rows"]) == len(rows)
+    json.dumps(found)
+
+
+def test_the_wheels_of_the_host_are_taken_from_dist(tmp_path: Path) -> None:
+    project = make_project(tmp_path, name="My.Host")
+    with pytest.raises(UsageError, match=r"no wheel of My\.Host"):
+        names_of(project)
+    project.dist.mkdir()
+    own = "my_host-1-cp312-cp312-manylinux_2_28_x86_64.whl"
+    for name in (own, gdal("312", "win_amd64"), "my_host-1.tar.gz"):
+        (project.dist / name).touch()
+    assert names_of(project) == (own,)
+
+
+def test_the_command_needs_no_project_when_wheels_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = gdal("312", "manylinux_2_28_x86_64")
+    arguments = [
+        "coverage",
+        name,
+        "--json",
+        "--quiet",
+        "--date",
+        "2026-01-01",
+        "--root",
+        str(tmp_path),
+    ]
+    assert main([*arguments, "--system", "ubuntu 24.04", "--system", "rocky 10"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["date"] == "2026-01-01"
+    outcomes = {(r["system"][:6], r["architecture"]): r["wheel"] for r in found["rows"]}
+    assert outcomes == {
+        ("Ubuntu", "x86_64"): name, ("Ubuntu", "aarch64"): None,
+        ("RHEL, ", "x86_64"): name, ("RHEL, ", "aarch64"): None,
+    }  # fmt: skip
+    assert {r["ended"] for r in found["rows"]} == {False}
+    assert found["rows"][1]["reasons"][0]["obstacle"] == "architecture"
+    assert main([*arguments, "--system", "beos"]) == 2
+
+
+def test_a_table_is_a_value() -> None:
+    assert isinstance(TABLE, UserSystems)
+    assert load_user_systems() == TABLE

@@ -1,0 +1,282 @@
+"""What a release rests on: the journal, the index by name and by answer, subjects and tags."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.hosts import write_host
+
+from geowheel.errors import (
+    BuildError,
+    ChannelError,
+    ConfigError,
+    ReleaseError,
+    UsageError,
+)
+from geowheel.machine.git import Git
+from geowheel.machine.process import Result
+from geowheel.project.project import Machine
+from geowheel.project.pyproject import is_pure, read_toml
+from geowheel.release import index as index_module
+from geowheel.release.files import File, sums_of
+from geowheel.release.index import (
+    Index,
+    Published,
+    digest_of,
+    find_index,
+    published,
+)
+from geowheel.release.journal import (
+    Built,
+    Uploaded,
+    every_built,
+    read_journal,
+)
+from geowheel.release.subject import open_subject
+from geowheel.release.upload import (
+    _failure,
+    there,
+    twine_environment,
+)
+from geowheel.targets import Platform
+
+FILE = File(filename="host-1.0-py3-none-any.whl", sha256="ab" * 32, size=5)
+INDEX = Index(name="ours", upload="https://a.invalid/", simple="https://a.invalid/simple/")
+
+
+def machine(tmp_path: Path, **environ: str) -> Machine:
+    return Machine(platform=Platform.LINUX_64, environ=environ, cache=tmp_path / "cache")
+
+
+# --- the journal
+
+
+def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
+    journal = read_journal(tmp_path, "my-host", "c0ffee")
+    assert not journal.path.exists()
+    built = (Built(filename="a.whl", sha256="a" * 64),)
+    done = Uploaded(filename="a.whl", sha256="a" * 64, index="ours", time="2026-11-21T10:00:00")
+    made = journal.with_built(built).with_checked("k").with_tag("c" * 40).with_uploaded(done)
+    assert read_journal(tmp_path, "my-host", "c0ffee") == made
+    assert every_built(tmp_path) == {"a" * 64}
+    assert [path.name for path in tmp_path.iterdir()] == ["my-host-c0ffee.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 2}'])
+def test_a_journal_that_cannot_be_read_is_empty(tmp_path: Path, text: str) -> None:
+    journal = read_journal(tmp_path, "host", "c0ffee").with_checked("k")
+    journal.path.write_text(text)
+    assert read_journal(tmp_path, "host", "c0ffee") == replace(journal, checked=())
+
+
+def test_sums_are_what_sha256sum_reads() -> None:
+    other = replace(FILE, filename="a.tar.gz")
+    assert sums_of([FILE, other]) == (
+        f"{'ab' * 32}  a.tar.gz\n{'ab' * 32}  host-1.0-py3-none-any.whl\n"
+    )
+
+
+# --- which index
+
+
+PYPIRC = """\
+[distutils]
+index-servers = inner testpypi
+[inner]
+repository = https://inner.invalid/upload
+username = ada
+password = from-the-file
+[testpypi]
+username = __token__
+"""
+
+
+def test_known_indexes_have_a_simple_api_of_their_own(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    pypi = find_index("pypi", None, environ)
+    assert pypi.upload == "https://upload.pypi.org/legacy/"
+    assert pypi.simple == "https://pypi.org/simple/"
+    assert find_index("https://upload.pypi.org/legacy", None, environ).simple == pypi.simple
+    assert find_index("http://127.0.0.1:80", None, environ).simple == "http://127.0.0.1:80/simple/"
+    other = find_index("http://127.0.0.1:80", "http://127.0.0.1:81/+simple", environ)
+    assert other.simple == "http://127.0.0.1:81/+simple/"
+
+
+def test_a_section_of_pypirc_is_found_by_name_and_by_url(tmp_path: Path) -> None:
+    (tmp_path / ".pypirc").write_text(PYPIRC)
+    environ = {"HOME": str(tmp_path)}
+    named = find_index("inner", None, environ)
+    assert (named.upload, named.section) == ("https://inner.invalid/upload", "inner")
+    assert named.user == ("ada", "from-the-file")
+    assert find_index("https://inner.invalid/upload/", None, environ).section == "inner"
+    assert find_index("testpypi", None, environ).section == "testpypi"
+    shell = {**environ, "TWINE_USERNAME": "bob", "TWINE_PASSWORD": "of-the-shell"}
+    assert find_index("inner", None, shell).user == ("bob", "of-the-shell")
+
+
+def test_credentials_of_a_url_are_taken_out_of_it() -> None:
+    found = find_index("https://ada:p%40ss@a.invalid:8/x", None, {"HOME": "/nowhere"})
+    assert found.upload == found.name == "https://a.invalid:8/x"
+    assert found.user == ("ada", "p@ss")
+    assert "p@ss" not in repr(found) and "p%40ss" not in repr(found)
+
+
+def test_an_unknown_name_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no index is called 'pipy'"):
+        find_index("pipy", None, {"HOME": str(tmp_path)})
+
+
+def test_twine_gets_credentials_but_never_another_place() -> None:
+    environ = {
+        "PATH": "/bin", "TWINE_REPOSITORY_URL": "https://other.invalid", "TWINE_CERT": "c.pem",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "u", "SECRET": "s", "HTTPS_PROXY": "p",
+    }  # fmt: skip
+    found = twine_environment(replace(INDEX, user=("ada", "word")), environ)
+    assert found["TWINE_USERNAME"] == "ada" and found["TWINE_PASSWORD"] == "word"
+    assert found["TWINE_CERT"] == "c.pem" and found["ACTIONS_ID_TOKEN_REQUEST_URL"] == "u"
+    assert found["HTTPS_PROXY"] == "p"
+    assert not {"TWINE_REPOSITORY_URL", "SECRET"} & set(found)
+
+
+# --- what it has
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, body: str, kind: str) -> None:
+    def get(_: Index, url: str, *__: object, **___: object) -> index_module._Answer:
+        return index_module._Answer(url=url, kind=kind, body=body.encode())
+
+    monkeypatch.setattr(index_module, "_get", get)
+
+
+def test_both_forms_of_the_simple_api_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    want = Published(
+        filename=FILE.filename,
+        sha256=FILE.sha256,
+        url=f"https://a.invalid/packages/{FILE.filename}",
+    )
+    page = f'<a href="../../packages/{FILE.filename}#sha256={FILE.sha256}">x</a><a>none</a>'
+    answering(monkeypatch, page, "text/html")
+    assert published(INDEX, "Host", {}) == {FILE.filename: want}
+    data = {"files": [{"filename": FILE.filename, "url": f"../../packages/{FILE.filename}",
+                       "hashes": {"sha256": FILE.sha256}}]}  # fmt: skip
+    answering(monkeypatch, json.dumps(data), "application/vnd.pypi.simple.v1+json")
+    assert published(INDEX, "Host", {}) == {FILE.filename: want}
+
+
+def test_a_file_without_a_digest_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, '<a href="x.whl#md5=1">x</a>', "text/html")
+    (file,) = published(INDEX, "host", {}).values()
+    assert file.sha256 is None
+    answering(monkeypatch, "content", "application/octet-stream")
+    assert digest_of(INDEX, file, {}).startswith("ed7002b439e9ac84")
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '{"files": [1]}', '{"files": [{}]}'])
+def test_an_answer_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    answering(monkeypatch, body, "application/json")
+    with pytest.raises(ChannelError, match="the index's answer cannot be read"):
+        published(INDEX, "host", {})
+
+
+def test_other_bytes_by_the_same_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, f'<a href="{FILE.filename}#sha256={"0" * 64}">x</a>', "text/html")
+    with pytest.raises(ReleaseError, match="with other bytes"):
+        there(INDEX, "host", FILE, {})
+    answering(monkeypatch, f'<a href="{FILE.filename}#sha256={FILE.sha256}">x</a>', "text/html")
+    assert there(INDEX, "host", FILE, {})
+    answering(monkeypatch, "", "text/html")
+    assert not there(INDEX, "host", FILE, {})
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "text"),
+    [
+        ("HTTPError: 403 Forbidden from https://a.invalid/", ChannelError, "credentials are"),
+        ("HTTPError: 401 Unauthorized from https://a.invalid/", ChannelError, "TWINE_USERNAME"),
+        ("HTTPError: 400 Bad Request File already exists", ReleaseError, "does not show it"),
+        ("ConnectionError: Connection aborted.", ChannelError, "nothing is published twice"),
+        ("HTTPError: 502 Bad Gateway", ChannelError, "went away"),
+        (
+            "\x1b[31mERROR \x1b[0m NonInteractive: Credential not found for password.",
+            ChannelError,
+            "are missing",
+        ),
+        ("InvalidDistribution: host-403-401.whl", BuildError, "twine failed with exit code 1"),
+    ],
+)
+def test_what_twine_says_has_a_meaning(said: str, kind: type[Exception], text: str) -> None:
+    result = Result(argv=(), returncode=1, stdout="", stderr=said, log=Path("log"))
+    failure = _failure(INDEX, FILE, result)
+    assert type(failure) is kind
+    assert text in str(failure) and "\x1b" not in str(failure)
+
+
+# --- what is released
+
+
+@pytest.mark.parametrize(
+    ("table", "pure"),
+    [
+        ("", True),
+        ('[tool.geowheel.release]\nindex = "pypi"\n', True),
+        ('[tool.geowheel]\npythons = ["3.12"]\n', False),
+        ("[tool.geowheel]\nlayout = 'none'\n", False),
+    ],
+)
+def test_a_project_that_asks_for_no_gdal_is_pure(tmp_path: Path, table: str, pure: bool) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f'[project]\nname = "tidy"\n{table}')
+    assert is_pure(read_toml(path)) is pure
+
+
+def test_a_pure_project_is_opened_with_its_settings(tmp_path: Path) -> None:
+    text = '[project]\nname = "tidy"\n[tool.geowheel.release]\nindex = "pypi"\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    subject = open_subject(root=tmp_path, host=Path(), machine=machine(tmp_path))
+    assert subject.project is None and subject.publishes_sdist
+    assert subject.settings.index == "pypi"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('idnex = "pypi"', "did you mean 'index'"),
+        ('platforms = ["linux"]', "'linux' is none that is known"),
+        ('verdicts = ["taste"]', "'taste' is none that is known"),
+        ('tag = "release"', "has no {version}"),
+    ],
+)
+def test_settings_are_checked(tmp_path: Path, line: str, text: str) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f'[project]\nname = "tidy"\n[tool.geowheel.release]\n{line}\n')
+    with pytest.raises(ConfigError, match=text):
+        open_subject(root=tmp_path, host=Path(), machine=machine(tmp_path))
+    write_host(tmp_path, more=f"[tool.geowheel.release]\n{line}\n")
+    with pytest.raises(ConfigError, match=text):
+        open_subject(root=tmp_path, host=Path(), machine=machine(tmp_path))
+
+
+def test_a_channel_of_the_shell_has_no_say(tmp_path: Path) -> None:
+    write_host(tmp_path)
+    asked = machine(tmp_path, GEOWHEEL_CHANNEL="distro")
+    subject = open_subject(root=tmp_path, host=Path(), machine=asked)
+    assert subject.project is not None and subject.project.channel is None
+
+
+def test_tags_of_several_hosts_differ(tmp_path: Path) -> None:
+    write_host(tmp_path / "hosts" / "one", name="My_Host")
+    below = open_subject(root=tmp_path, host=Path("hosts/one"), machine=machine(tmp_path))
+    assert below.tag("1.0", tmp_path) == "my-host-v1.0"
+    assert below.tag("1.0", below.folder) == "v1.0"
+    settings = replace(below.settings, tag="release/{version}")
+    assert replace(below, settings=settings).tag("1.0", tmp_path) == "release/1.0"
+
+
+def test_head_is_on_its_branch_or_a_commit_of_it() -> None:
+    git = Git(root=Path(), branch="main", contained_in=("side",), head="", changes=())
+    assert git.is_on("main") and not git.is_on("side")
+    detached = replace(git, branch="", contained_in=("origin/main",))
+    assert detached.is_on("main") and not detached.is_on("in")

@@ -1,0 +1,254 @@
+"""The workflow: the same text for the same configuration, and what each job of it is."""
+
+from __future__ import annotations
+
+import importlib.resources
+import io
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from ruamel.yaml import YAML
+from tests.support.hosts import NO_TOOLS, make_console, make_project, write_host
+
+from geowheel.cli.arguments import parser as make_parser
+from geowheel.errors import ConfigError, UsageError
+from geowheel.project.config import Workflow
+from geowheel.project.project import (
+    Machine,
+    Project,
+    open_project,
+)
+from geowheel.release.pins import Pins, pins_of
+from geowheel.release.workflow import (
+    Facts,
+    facts_of,
+    generate,
+    workflow,
+)
+from geowheel.targets import Platform
+
+ROOT = Path(__file__).parents[3]
+SESSION = re.compile(r" -s ([\w-]+?)(?:-\$\{\{ matrix\.python \}\})?(?: |$)")
+
+
+@pytest.fixture
+def project() -> Project:
+    """This repository's own host."""
+    machine = Machine(platform=Platform.LINUX_64, environ=NO_TOOLS, cache=Path("/nowhere"))
+    return open_project(root=ROOT, host=Path("hosts/gdal"), machine=machine)
+
+
+@pytest.fixture
+def pins(project: Project) -> Pins:
+    return pins_of(project)
+
+
+@pytest.fixture
+def facts(project: Project, pins: Pins, tmp_path: Path) -> Facts:
+    return facts_of(project, pins, make_console(tmp_path))
+
+
+def read(text: str) -> dict[str, Any]:
+    data: dict[str, Any] = YAML(typ="safe", pure=True).load(io.StringIO(text))
+    return data
+
+
+def check(text: str) -> None:
+    """Against GitHub's own schema, as check-jsonschema carries it."""
+    builtin = importlib.resources.files("check_jsonschema.builtin_schemas.vendor")
+    schema = json.loads(builtin.joinpath("github-workflows.json").read_text("utf-8"))
+    jsonschema.Draft7Validator(schema).validate(read(text))
+
+
+def steps(data: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, job in data["jobs"].items():
+        for step in job["steps"]:
+            yield name, step
+
+
+def test_the_committed_one_is_what_would_be_generated(facts: Facts, pins: Pins) -> None:
+    committed = (ROOT / facts.file).read_text(encoding="utf-8")
+    assert committed == generate(facts, pins)
+    check(committed)
+
+
+@pytest.mark.parametrize("nox", [("{python}", "ci/nox.py"), Workflow().nox])
+@pytest.mark.parametrize("platforms", [(Platform.OSX_ARM64,), tuple(Platform)])
+@pytest.mark.parametrize("pythons", [("3.9", "3.12"), ("3.14",)])
+def test_every_kind_of_project_gets_a_valid_one(
+    facts: Facts,
+    pins: Pins,
+    nox: tuple[str, ...],
+    platforms: tuple[Platform, ...],
+    pythons: tuple[str, ...],
+) -> None:
+    own = replace(facts.workflow, nox=nox, checks=())
+    made = replace(facts, workflow=own, platforms=platforms, pythons=pythons)
+    text = generate(made, pins)
+    check(text)
+    assert "{python}" not in text and "{nox}" not in text
+
+
+def test_what_does_work_is_a_session(facts: Facts, pins: Pins) -> None:
+    data = read(generate(facts, pins))
+    for name, step in steps(data):
+        if "run" in step:
+            assert " ci/nox.py -s " in step["run"], (name, step)
+        else:
+            assert step["uses"].partition("@")[0] in pins.actions
+
+
+def test_sessions_have_the_noxfiles_prefix(facts: Facts, pins: Pins) -> None:
+    own = replace(facts.workflow, prefix="geowheel-", nox=Workflow().nox, checks=())
+    data = read(generate(replace(facts, workflow=own), pins))
+    runs = [step["run"] for _, step in steps(data) if "run" in step]
+    start = f"pipx run --spec nox=={pins.tool('nox')} nox -s geowheel-"
+    assert runs and all(run.startswith(start) for run in runs)
+
+
+def test_runners_and_interpreters_are_the_axes(facts: Facts, pins: Pins) -> None:
+    matrix = read(generate(facts, pins))["jobs"]["build"]["strategy"]["matrix"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13"]
+    assert matrix["os"] == [pins.runner(platform).os for platform in facts.platforms]
+    rows = {row["platform"]: row for row in matrix["include"]}
+    assert rows["linux-64"]["container"].startswith("quay.io/pypa/manylinux_2_28_x86_64@sha256:")
+    assert rows["osx-arm64"]["container"] == "" and rows["osx-arm64"]["interpreter"] == "python"
+    assert rows["win-64"]["options"] == "--bindings prebuilt"
+
+
+def test_every_job_ends_by_itself_and_may_do_little(facts: Facts, pins: Pins) -> None:
+    data = read(generate(facts, pins))
+    assert data["permissions"] == {"contents": "read"}
+    for name, job in data["jobs"].items():
+        assert job["timeout-minutes"] <= 120
+        publishes = name in ("staging", "publish")
+        assert job.get("permissions") == ({"id-token": "write"} if publishes else None)
+
+
+def test_nothing_of_ours_runs_beside_a_token(facts: Facts, pins: Pins) -> None:
+    data = read(generate(facts, pins))
+    for name in ("staging", "publish"):
+        job = data["jobs"][name]
+        assert not any("run" in step for step in job["steps"])
+        assert "refs/tags/" in job["if"] and job["environment"]
+        # Neither what somebody pushed nor what a cache held.
+        used = [step["uses"].partition("@")[0] for step in job["steps"]]
+        assert used == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
+    assert "secrets." not in generate(facts, pins)
+
+
+def test_a_release_passes_every_job_before_it_is_published(facts: Facts, pins: Pins) -> None:
+    jobs = read(generate(facts, pins))["jobs"]
+    seen, waiting = set(), ["publish"]
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting += jobs[name].get("needs", [])
+    assert seen == set(jobs)
+
+
+def test_caches_are_of_the_lock(facts: Facts, pins: Pins) -> None:
+    data = read(generate(facts, pins))
+    keys = [
+        s["with"]["key"] for _, s in steps(data) if s.get("uses", "").startswith("actions/cache")
+    ]
+    assert keys and all(
+        "hashFiles('pixi.lock', 'hosts/gdal/pylock.geowheel.toml'" in k for k in keys
+    )
+    assert len(set(keys)) == len(keys)
+
+
+def test_artefacts_are_downloaded_under_the_names_of_the_upload(facts: Facts, pins: Pins) -> None:
+    uploaded: set[str] = set()
+    downloaded: set[str] = set()
+    for _, step in steps(read(generate(facts, pins))):
+        names = uploaded if "upload-artifact" in step.get("uses", "") else downloaded
+        if "-artifact@" in step.get("uses", ""):
+            names.add(step["with"].get("name") or step["with"]["pattern"])
+    assert downloaded - uploaded == {"tested-*"}
+    assert {name for name in uploaded if name.startswith("tested-")} == uploaded - downloaded
+
+
+def test_a_pin_without_a_commit_is_used_by_its_version(facts: Facts, pins: Pins) -> None:
+    loose = {name: replace(pin, commit="") for name, pin in pins.actions.items()}
+    text = generate(facts, replace(pins, actions=loose))
+    assert f"- uses: actions/checkout@{pins.actions['actions/checkout'].version}\n" in text
+
+
+def test_sessions_are_commands_with_those_options(facts: Facts, pins: Pins) -> None:
+    (choices,) = (a.choices for a in make_parser()._actions if isinstance(a.choices, dict))
+    known = choices.keys()
+    for _, step in steps(read(generate(facts, pins))):
+        match = SESSION.search(step.get("run", ""))
+        if not match or match[1] in facts.workflow.checks or match[1] not in known:
+            continue
+        after = step["run"].partition(" -- ")[2]
+        words = re.sub(r"\$\{\{ matrix\.options \}\}", "--bindings prebuilt", after).split()
+        assert make_parser().parse_args([match[1], *words]).run
+
+
+# ---------------------------------------------------------------------------- from a project
+
+
+def test_a_platform_without_a_way_is_left_out_and_said(
+    pins: Pins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = (
+        'layout = "private"\nimport-package = "a._vendor.osgeo"\n'
+        '[tool.geowheel.release]\nplatforms = ["linux-64", "win-64"]\n'
+    )
+    project = make_project(tmp_path, more=more)
+    facts = facts_of(project, pins, make_console(tmp_path))
+    assert facts.platforms == (Platform.LINUX_64,)
+    assert "win-64 is left out" in " ".join(capsys.readouterr().err.split())
+
+
+def test_no_platform_at_all_is_an_error(pins: Pins, tmp_path: Path) -> None:
+    more = (
+        'layout = "private"\nimport-package = "a._vendor.osgeo"\n'
+        '[tool.geowheel.release]\nplatforms = ["win-64"]\n'
+    )
+    with pytest.raises(ConfigError, match="no platform to make wheels on"):
+        facts_of(make_project(tmp_path, more=more), pins, make_console(tmp_path))
+
+
+def test_it_is_written_once_and_compared(tmp_path: Path) -> None:
+    project, console = make_project(tmp_path), make_console(tmp_path)
+    with pytest.raises(ConfigError, match=r"(?s)not what would be generated.*\+name: wheels"):
+        workflow(project, check=True, console=console)
+    path = tmp_path / ".github" / "workflows" / "wheels.yml"
+    assert not path.exists()
+    assert workflow(project, check=False, console=console)["current"] is False
+    assert workflow(project, check=False, console=console)["current"] is True
+    assert workflow(project, check=True, console=console)["current"] is True
+    check(path.read_text(encoding="utf-8"))
+    path.write_text(path.read_text("utf-8").replace("timeout-minutes: 20", "timeout-minutes: 21"))
+    with pytest.raises(
+        ConfigError, match=r"(?s)-    timeout-minutes: 21\n\+    timeout-minutes: 20"
+    ):
+        workflow(project, check=True, console=console)
+
+
+def test_a_file_of_somebody_elses_stays(tmp_path: Path) -> None:
+    project, console = make_project(tmp_path), make_console(tmp_path)
+    workflow(project, check=False, console=console)
+    write_host(tmp_path / "other", name="other")
+    machine = project.machine
+    other = open_project(root=tmp_path, host=Path("other"), machine=machine)
+    with pytest.raises(UsageError, match="another host, or by hand"):
+        workflow(other, check=False, console=console)
+
+
+def test_the_same_configuration_gives_the_same_text(facts: Facts, pins: Pins) -> None:
+    texts = {generate(facts, pins) for _ in range(3)}
+    assert len(texts) == 1
+    lines = texts.pop().splitlines()
+    assert not any(line != line.rstrip() for line in lines)
+    assert not any(a == b == "" for a, b in itertools.pairwise(lines))

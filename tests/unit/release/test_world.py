@@ -1,0 +1,223 @@
+"""The world of a release, from a ledger on disk: which wheel is of what lies here now."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.hosts import (
+    NO_TOOLS,
+    RUNNING,
+    make_console,
+    make_locks,
+    make_record,
+    write_host,
+)
+
+from geowheel.digest import digest, sha256_bytes
+from geowheel.errors import ChannelError, LockError
+from geowheel.project.files import host_files
+from geowheel.project.project import Machine
+from geowheel.records.ledger import Ledger, Record
+from geowheel.records.stage import Outcome
+from geowheel.release import world as world_module
+from geowheel.release.handover.collect import MADE_FROM
+from geowheel.release.handover.exports import COLLECTED
+from geowheel.release.subject import Subject, open_subject
+from geowheel.release.world import (
+    Repaired,
+    World,
+    read_world,
+)
+from geowheel.stages import find
+from geowheel.targets import Platform
+
+NAME = f"host-1.0-cp{RUNNING.replace('.', '')}-none-manylinux_2_36_x86_64.whl"
+RAW = b"a raw wheel"
+MORE = '[tool.geowheel.release]\nverdicts = ["size"]\n'
+
+
+@pytest.fixture
+def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    write_host(tmp_path, pythons=[RUNNING], more=MORE)
+    text = (tmp_path / "pyproject.toml").read_text()
+    (tmp_path / "pyproject.toml").write_text(
+        text.replace('name = "host"', 'name = "host"\nversion = "1.0"')
+    )
+    monkeypatch.setattr(world_module, "committed_locks", lambda *_: make_locks())
+    state = type("State", (), {"files": {"a": "1"}, "locks": {"linux-64": "lock"}})
+    monkeypatch.setattr(world_module, "state_of", lambda *_: state)
+    machine = Machine(platform=Platform.LINUX_64, environ=NO_TOOLS, cache=tmp_path / "cache")
+    return open_subject(root=tmp_path, host=Path(), machine=machine)
+
+
+@pytest.fixture
+def ledger(subject: Subject) -> Ledger:
+    return subject.ledger
+
+
+@pytest.fixture
+def planted(subject: Subject, ledger: Ledger) -> Callable[..., Record]:
+    """What the stages record of one target; a keyword changes a component or fact of it."""
+
+    def planted(**changes: Any) -> Record:
+        assert subject.project is not None
+        target = str(subject.project.target(RUNNING))
+        packages = changes.get("packages", make_locks().stack.packages)
+        files = digest(host_files(subject.folder, NO_TOOLS))
+        fetch = record(ledger, "fetch", "linux-64", {"packages": digest(packages)})
+        record(ledger, "build", target, {"host files": changes.get("files", files)}, raw=RAW)
+        facts = {"wheel": NAME, "sha256": sha256_bytes(b"wheel")} | changes.get("facts", {})
+        made = record(
+            ledger, "repair", target,
+            {"locked": digest(changes.get("locked", True)), "prefix": fetch.content,
+             "raw": hashlib.sha256(changes.get("raw", RAW)).hexdigest()},
+            **facts,
+        )  # fmt: skip
+        record(ledger, "size", target, {}, sha256=sha256_bytes(b"wheel"), installed=7)
+        subject.dist.mkdir(exist_ok=True)
+        (subject.dist / NAME).write_bytes(b"wheel")
+        return made
+
+    return planted
+
+
+def record(
+    ledger: Ledger,
+    stage: str,
+    subject: str,
+    components: dict[str, str],
+    raw: bytes = b"",
+    **facts: Any,
+) -> Record:
+    entry = ledger.entry(find(stage), subject, components, {})
+    with entry.lock(make_console(ledger.folder)), entry.scratch() as folder:
+        (folder / "made.whl").write_bytes(raw)
+        return entry.commit(folder, Outcome(facts=facts), time.monotonic())
+
+
+def only(world: World) -> Repaired:
+    (wheel,) = world.wheels
+    return wheel
+
+
+def test_a_wheel_of_what_lies_here(subject: Subject, planted: Callable[..., Record]) -> None:
+    planted()
+    world = read_world(subject, None)
+    wheel = only(world)
+    assert wheel.locked and wheel.of_lock and wheel.of_files
+    assert world.version == wheel.version == "1.0" and world.tag == "v1.0"
+    assert [(v.stage, v.passed, v.installed) for v in wheel.verdicts] == [("size", True, 7)]
+    (item,) = world.dist
+    assert item.recorded and item.file.filename == NAME
+    assert world.git is None and world.on_index is None
+    assert "there is no changelog" in str(world.said.faults[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"locked": False}, {"locked"}),
+        ({"packages": ()}, {"of_lock"}),
+        ({"files": "0" * 64}, {"of_files"}),
+        ({"raw": b"made elsewhere"}, {"of_files"}),
+    ],
+)
+def test_a_wheel_of_something_else(
+    subject: Subject, planted: Callable[..., Record], changes: dict[str, Any], wrong: set[str]
+) -> None:
+    planted(**changes)
+    wheel = only(read_world(subject, None))
+    assert {n for n in ("locked", "of_lock", "of_files") if not getattr(wheel, n)} == wrong
+
+
+def test_an_edit_after_the_build_is_noticed(
+    subject: Subject, planted: Callable[..., Record]
+) -> None:
+    planted()
+    (subject.folder / "new.py").write_text("")
+    assert not only(read_world(subject, None)).of_files
+
+
+@pytest.mark.parametrize(
+    ("files", "lock", "expected"),
+    [("1", "lock", (True, True)), ("2", "lock", (True, False)), ("1", "other", (False, True))],
+)
+def test_a_collected_wheel_is_compared_by_what_it_was_made_from(
+    subject: Subject,
+    planted: Callable[..., Record],
+    files: str,
+    lock: str,
+    expected: tuple[bool, bool],
+) -> None:
+    there = {"files": digest({"a": files}), "locks": {"linux-64": lock}}
+    # Neither the prefix nor the raw wheel came along.
+    planted(packages=(), raw=b"other", facts={COLLECTED: {MADE_FROM: there}})
+    wheel = only(read_world(subject, None))
+    assert (wheel.of_lock, wheel.of_files) == expected
+
+
+def test_what_is_accepted_is_asked_of_the_configuration_as_it_is_now(
+    subject: Subject, planted: Callable[..., Record]
+) -> None:
+    """Not of the one that the wheel was made with: its record has the packages alone."""
+    rows = [
+        {"name": name, "version": "1", "terms": "GPL-2.0", "brought_by": "driver PDF"}
+        for name in ("poppler", "x265")
+    ]
+    planted(facts={"licenses": {"restricted": rows}})
+    assert [item.name for item in only(read_world(subject, None)).unaccepted] == ["poppler", "x265"]
+    more = f'{MORE}[tool.geowheel.licenses.accept]\n"pop*" = "we share ours"\n'
+    write_host(subject.folder, pythons=[RUNNING], more=more)
+    again = open_subject(root=subject.root, host=Path(), machine=subject.machine)
+    assert [item.name for item in only(read_world(again, None)).unaccepted] == ["x265"]
+
+
+def test_a_lock_that_cannot_be_used_is_a_part_of_the_world(
+    subject: Subject, planted: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise LockError("there is no lock")
+
+    monkeypatch.setattr(world_module, "committed_locks", fails)
+    planted()
+    world = read_world(subject, None)
+    (lock,) = world.locks
+    assert [fault.what for fault in lock.faults] == ["there is no lock"]
+    assert not only(world).of_lock
+
+
+def test_channels_that_are_not_allowed_are_named(subject: Subject) -> None:
+    (lock,) = read_world(subject, None).locks
+    assert lock.strange_channels == ("https://conda.invalid/",)
+    allowed = replace(subject.settings, channels=("https://conda.invalid",))
+    (lock,) = read_world(replace(subject, settings=allowed), None).locks
+    assert lock.strange_channels == ()
+
+
+def test_a_wheel_of_another_host_is_no_stranger(subject: Subject) -> None:
+    other = Ledger(folder=subject.ledger.folder, host="other")
+    make_record(other, "repair", "cp311-linux-64", facts={"sha256": sha256_bytes(b"its wheel")})
+    subject.dist.mkdir()
+    (subject.dist / "other-1.0-py3-none-any.whl").write_bytes(b"its wheel")
+    (subject.dist / "stranger-1.0.tar.gz").write_bytes(b"?")
+    (subject.dist / "report.html").write_bytes(b"no artefact")
+    found = {item.file.filename: item.recorded for item in read_world(subject, None).dist}
+    assert found == {"other-1.0-py3-none-any.whl": True, "stranger-1.0.tar.gz": False}
+
+
+def test_an_index_that_cannot_be_asked_is_a_part_of_the_world(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ChannelError("out of reach")
+
+    monkeypatch.setattr(world_module, "published", fails)
+    on_index = read_world(subject, "pypi").on_index
+    assert on_index is not None
+    assert [fault.what for fault in on_index.faults] == ["out of reach"]

@@ -1,0 +1,404 @@
+"""The payload: the bootstrap's place in osgeo/__init__.py, and what is laid out or left out."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.hosts import make_places, make_step
+
+from geowheel.digest import sha256_bytes
+from geowheel.errors import BuildError
+from geowheel.locks.build_lock import Download
+from geowheel.locks.channels import Mirrors
+from geowheel.locks.pixi_lock import Package
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.prefix.store import Store
+from geowheel.project.places import patterns_of
+from geowheel.records.ledger import Made
+from geowheel.stages.fetch import download_wanted
+from geowheel.stages.inputs import COMMANDS, VendorInputs
+from geowheel.stages.vendor import run, with_bootstrap
+from geowheel.targets import Platform
+
+TEXT = st.text(
+    st.characters(codec="ascii", min_codepoint=32, exclude_characters='"\\\x7f') | st.just("\n"),
+    max_size=20,
+)
+BLANK = st.sampled_from(["", "\n", "# a comment\n", "\n# -*- a comment -*-\n\n", "   \n"])
+DOCSTRING = TEXT.map(lambda text: f'"""{text}x"""\n') | TEXT.map(lambda text: repr(text) + "\n")
+FUTURE = st.sampled_from(
+    [
+        "from __future__ import annotations\n",
+        "from __future__ import (\n    annotations,\n    division,\n)  # two\n",
+        "from __future__ import annotations  # why\n",
+    ]
+)
+STATEMENT = st.sampled_from(
+    [
+        "import sys, os\n",
+        "from . import _gdal\n",
+        '__version__ = "3.10.2"\n',
+        "if True:\n    import sys\nelse:\n    pass\n",
+        "@property\ndef f(self):\n    '''doc'''\n",
+        '"""a string, but no docstring"""\n',
+        "try:\n    from . import _gdal\nexcept ImportError:\n    raise\n",
+        "x = '''\n# no comment\n'''\n",
+        "a = 1; b = 2\n",
+        "class A: pass\n",
+    ]
+)
+
+
+@st.composite
+def modules(draw: st.DrawFn) -> str:
+    """A module as people write them: shebang, docstring, __future__, statements, comments."""
+    parts = [draw(st.sampled_from(["", "#!/usr/bin/env python\n", "# -*- coding: utf-8 -*-\n"]))]
+    parts += [draw(BLANK)]
+    if draw(st.booleans()):
+        parts += [draw(DOCSTRING), draw(BLANK)]
+    for kind in (FUTURE, STATEMENT):
+        for _ in range(draw(st.integers(0, 3))):
+            parts += [draw(kind), draw(BLANK)]
+    return "".join(parts)
+
+
+def is_bootstrap(node: ast.stmt) -> bool:
+    return ast.unparse(node) in ("from . import _geowheel", "_geowheel.configure()")
+
+
+@given(modules())
+def test_a_module_with_the_bootstrap_still_compiles(source: str) -> None:
+    compile(with_bootstrap(source), "osgeo/__init__.py", "exec")  # minds __future__'s place
+
+
+@given(modules())
+def test_the_import_stands_before_all_that_does_something(source: str) -> None:
+    tree = ast.parse(with_bootstrap(source))
+    place = [is_bootstrap(node) for node in tree.body].index(True)
+    before = tree.body[:place]
+    if ast.get_docstring(tree) is not None:
+        before = before[1:]
+    assert all(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in before)
+
+
+@given(modules())
+def test_nothing_else_of_a_module_changes(source: str) -> None:
+    tree = ast.parse(with_bootstrap(source))
+    tree.body = [node for node in tree.body if not is_bootstrap(node)]
+    assert ast.dump(tree) == ast.dump(ast.parse(source))
+    lines = with_bootstrap(source).splitlines()
+    assert [line for line in lines if "_geowheel" not in line] == source.splitlines()
+
+
+def test_a_docstring_stays_the_docstring() -> None:
+    source = '# licence\n"""osgeo\n\nmore"""\nfrom __future__ import annotations\nimport sys\n'
+    found = with_bootstrap(source)
+    assert ast.get_docstring(ast.parse(found)) == "osgeo\n\nmore"
+    assert found.splitlines()[5].startswith("from . import _geowheel")
+
+
+def test_a_module_with_a_syntax_error_is_not_touched() -> None:
+    with pytest.raises(SyntaxError):
+        with_bootstrap("def f(:\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""a\x0cb\n\n\x0cc\n"""\nimport sys\n',
+        '"""doc"""',
+        '"""a\u2028b"""\nimport sys\n',
+        '"""\x1ex"""\nfrom __future__ import annotations\n',
+    ],
+    ids=["form feed", "no newline at the end", "line separator", "record separator"],
+)
+def test_lines_are_what_the_parser_takes_for_lines(source: str) -> None:
+    compile(with_bootstrap(source), "osgeo/__init__.py", "exec")
+    tree = ast.parse(with_bootstrap(source))
+    assert ast.get_docstring(tree) == ast.get_docstring(ast.parse(source))
+    assert [is_bootstrap(node) for node in tree.body].count(True) == 2
+
+
+SDIST = {
+    "PKG-INFO": "Name: GDAL\n",
+    "osgeo/__init__.py": '"""osgeo"""\nimport sys\n',
+    "osgeo/gdal.py": "from osgeo import gdalconst\n",
+    "gdal-utils/osgeo_utils/gdal_calc.py": "def main(): pass\n",
+    "gdal-utils/scripts/gdal_calc.py": "from osgeo_utils.gdal_calc import main\n",
+    "gdal-utils/osgeo_utils/__init__.py": "",
+    "gdal-utils/osgeo_utils/samples/big.py": "import osgeo\n",
+    "extensions/gdal_wrap.cpp": "",
+}
+STACK = {
+    "share/gdal/gdalvrt.xsd": "libgdal-core",
+    "share/gdal/header.dxf": "libgdal-core",
+    "share/proj/proj.db": "proj",
+    "ssl/cacert.pem": "ca-certificates",
+    "lib/gdalplugins/gdal_HDF5.so": "libgdal-hdf5",
+    "lib/gdalplugins/gdal_PDF.so": "libgdal-pdf",
+    "lib/gdalplugins/drivers.ini": "libgdal-core",
+    "bin/gdalinfo": "libgdal-core",
+    "bin/ogr2ogr": "libgdal-core",
+    "bin/gdal-config": "libgdal-core",
+    "bin/projinfo": "proj",
+}
+GRID = "share/proj/us_noaa_alaska.tif"
+
+
+def packed(files: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, text in files.items():
+            info = tarfile.TarInfo(f"gdal-3.10.2/{path}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def package(name: str) -> Package:
+    return Package(
+        name=name, version="1", build="0", subdir="linux-64", url="", sha256="", size=None,
+        license=None, depends=(),
+    )  # fmt: skip
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+
+
+def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | None = None,
+                import_package: str = "osgeo", programs: tuple[str, ...] | None = None,
+                grids: bool | None = None, **places: str) -> VendorInputs:  # fmt: skip
+    """A prefix, bindings and a store with GDAL's sdist; grids in the prefix unless None."""
+    files = {path: name for path, name in STACK.items() if stack is None or path in stack}
+    files |= {} if grids is None else {GRID: "proj-data"}
+    # gdal-config is a script, the others are compiled.
+    text = {path: "\x7fELF" if path.startswith("bin/") else "content" for path in files}
+    write(root / "fetch" / "prefix", text | {"bin/gdal-config": "#!/bin/sh"})
+    owned: dict[str, list[str]] = {"libgdal-core": []}
+    for path, name in files.items():
+        owned.setdefault(name, []).append(path)
+    NativeManifest(
+        platform="linux-64",
+        prefix_string="/p",
+        packages=tuple(
+            PlacedPackage(
+                package=package(name),
+                files=tuple(PlacedFile(path=path, sha256="", size=7) for path in paths),
+            )
+            for name, paths in owned.items()
+        ),
+    ).write(root / "fetch")
+    write(root / "modules", {"_gdal.cpython-312.so": "elf"})
+    data = packed(SDIST)
+    sdist = Download(
+        name="gdal", version="3.10.2", file_name="gdal-3.10.2.tar.gz", url="u",
+        sha256=sha256_bytes(data),
+    )  # fmt: skip
+    store = Store(folder=root / "store", mirrors=Mirrors())
+    place = store.path(download_wanted(sdist))
+    place.parent.mkdir(parents=True)
+    place.write_bytes(data)
+    made = make_places(import_package, **places)
+    return VendorInputs(
+        platform=Platform.LINUX_64,
+        prefix=Made(folder=root / "fetch" / "prefix", content=""),
+        bindings=Made(folder=root / "modules", content=""),
+        gdal_sdist=sdist, places=made, plugins=("libgdal-hdf5",),
+        programs=patterns_of(programs, made.layout), grids=bool(grids), exclude=exclude,
+        store=store,
+    )  # fmt: skip
+
+
+def payload(inputs: VendorInputs, root: Path) -> list[str]:
+    """The payload's files."""
+    commands(inputs, root)
+    folder = root / "made"
+    assert [path.name for path in folder.iterdir()] == ["payload"]
+    paths = (folder / "payload").rglob("*")
+    return sorted(p.relative_to(folder / "payload").as_posix() for p in paths if p.is_file())
+
+
+def commands(inputs: VendorInputs, root: Path) -> dict[str, str]:
+    """The payload's console commands."""
+    folder = root / "made"
+    folder.mkdir()
+    found: dict[str, str] = run(inputs, folder, make_step(root)).facts[COMMANDS]
+    return found
+
+
+EVERYTHING = [
+    "osgeo/__init__.py", "osgeo/_data/cacert.pem",
+    "osgeo/_data/gdal/gdalvrt.xsd", "osgeo/_data/gdal/header.dxf", "osgeo/_data/proj/proj.db",
+    "osgeo/_gdal.cpython-312.so", "osgeo/_geowheel.py", "osgeo/_plugins/gdal_HDF5.so",
+    "osgeo/_programs/gdalinfo", "osgeo/_programs/ogr2ogr", "osgeo/gdal.py",
+    "osgeo_utils/__init__.py", "osgeo_utils/_geowheel_programs.py", "osgeo_utils/gdal_calc.py",
+    "osgeo_utils/samples/big.py",
+]  # fmt: skip
+WITHOUT_PROGRAMS = [path for path in EVERYTHING if "_programs" not in path]
+
+
+def test_the_payload_is_modules_data_plugins_and_bootstrap(tmp_path: Path) -> None:
+    assert payload(make_inputs(tmp_path), tmp_path) == EVERYTHING
+    init = (tmp_path / "made" / "payload" / "osgeo" / "__init__.py").read_text()
+    assert init.splitlines()[1].startswith("from . import _geowheel")
+
+
+def test_a_plugin_that_nobody_named_stays_out(tmp_path: Path) -> None:
+    assert not [path for path in payload(make_inputs(tmp_path), tmp_path) if "PDF" in path]
+
+
+def test_the_package_may_lie_deeper(tmp_path: Path) -> None:
+    found = payload(make_inputs(tmp_path, import_package="a.b.osgeo"), tmp_path)
+    assert found == sorted(["a/b/__init__.py", *(f"a/b/{path}" for path in WITHOUT_PROGRAMS)])
+
+
+def test_a_deeper_package_imports_itself(tmp_path: Path) -> None:
+    payload(make_inputs(tmp_path, import_package="a.b.osgeo"), tmp_path)
+    made = tmp_path / "made" / "payload" / "a" / "b"
+    assert (made / "osgeo" / "gdal.py").read_text() == "from ..osgeo import gdalconst\n"
+    assert (made / "osgeo_utils/samples/big.py").read_text() == "from ... import osgeo\n"
+
+
+def test_layout_none_has_data_and_bootstrap_only(tmp_path: Path) -> None:
+    made = make_inputs(tmp_path, import_package="pkg", proj_data="pkg/proj_data")
+    assert payload(made, tmp_path) == [
+        "pkg/_data/cacert.pem", "pkg/_data/gdal/gdalvrt.xsd", "pkg/_data/gdal/header.dxf",
+        "pkg/_geowheel.py", "pkg/_plugins/gdal_HDF5.so", "pkg/proj_data/proj.db",
+    ]  # fmt: skip
+
+
+def test_osgeo_itself_keeps_its_imports(tmp_path: Path) -> None:
+    payload(make_inputs(tmp_path), tmp_path)
+    made = tmp_path / "made" / "payload"
+    assert (made / "osgeo" / "gdal.py").read_text() == SDIST["osgeo/gdal.py"]
+
+
+def test_a_file_that_cannot_be_private_may_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SDIST, "gdal-utils/osgeo_utils/odd.py", "\n__import__('osgeo.gdal')\n")
+    with pytest.raises(BuildError, match=r"osgeo_utils/odd\.py:2"):
+        payload(make_inputs(tmp_path / "1", import_package="a.b.osgeo"), tmp_path / "1")
+    inputs = make_inputs(tmp_path / "2", import_package="a.b.osgeo", exclude=("*/odd.py",))
+    assert "a/b/osgeo_utils/odd.py" not in payload(inputs, tmp_path / "2")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "gone"),
+    [
+        (("osgeo_utils/samples/*",), {"osgeo_utils/samples/big.py"}),
+        (("*.dxf", "osgeo/_data/*.pem"), {"osgeo/_data/gdal/header.dxf", "osgeo/_data/cacert.pem"}),
+        (("osgeo/gdal.p[xy]",), {"osgeo/gdal.py"}),
+        (("gdal.py", "nothing/*"), set()),
+    ],
+)
+def test_patterns_leave_files_out(
+    tmp_path: Path, patterns: tuple[str, ...], gone: set[str]
+) -> None:
+    found = payload(make_inputs(tmp_path, exclude=patterns), tmp_path)
+    assert set(EVERYTHING) - set(found) == gone
+
+
+@pytest.mark.parametrize("missing", ["share/gdal/gdalvrt.xsd", "share/proj/proj.db"])
+def test_a_stack_without_its_data_is_named(tmp_path: Path, missing: str) -> None:
+    inputs = make_inputs(tmp_path, stack=set(STACK) - {missing})
+    with pytest.raises(BuildError, match=f"the native stack has no {missing}"):
+        payload(inputs, tmp_path)
+
+
+def test_a_stack_without_certificates_or_plugins_has_a_payload(tmp_path: Path) -> None:
+    stack = {path for path in STACK if path.startswith("share/")}
+    found = payload(make_inputs(tmp_path, stack=stack), tmp_path)
+    assert set(EVERYTHING) - set(found) == {
+        "osgeo/_data/cacert.pem", "osgeo/_plugins/gdal_HDF5.so", "osgeo/_programs/gdalinfo",
+        "osgeo/_programs/ogr2ogr", "osgeo_utils/_geowheel_programs.py",
+    }  # fmt: skip
+
+
+LAUNCHER = "osgeo_utils._geowheel_programs"
+COMMANDS_AT_THE_TOP = {
+    "gdal_calc": "osgeo_utils.gdal_calc:main", "gdal_calc.py": "osgeo_utils.gdal_calc:main",
+    "gdalinfo": f"{LAUNCHER}:gdalinfo", "ogr2ogr": f"{LAUNCHER}:ogr2ogr",
+}  # fmt: skip
+
+
+def test_programs_and_scripts_are_commands_at_the_top_level(tmp_path: Path) -> None:
+    assert commands(make_inputs(tmp_path), tmp_path) == COMMANDS_AT_THE_TOP
+
+
+def test_programs_can_be_executed(tmp_path: Path) -> None:
+    payload(make_inputs(tmp_path), tmp_path)
+    program = tmp_path / "made" / "payload" / "osgeo" / "_programs" / "gdalinfo"
+    assert program.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("package", ["a.b.osgeo", "pkg"])
+def test_private_hosts_have_no_commands_unless_asked_for(tmp_path: Path, package: str) -> None:
+    assert commands(make_inputs(tmp_path, import_package=package), tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "patterns", "expected"),
+    [
+        ("osgeo", ("ogr*",), {"ogr2ogr": f"{LAUNCHER}:ogr2ogr"}),
+        ("osgeo", (), {}),
+        ("a.b.osgeo", ("gdalinfo", "gdal_calc"), {
+            "gdalinfo": f"a.b.{LAUNCHER}:gdalinfo", "gdal_calc": "a.b.osgeo_utils.gdal_calc:main",
+        }),
+        ("pkg", ("gdalinfo",), {"gdalinfo": "pkg._geowheel_programs:gdalinfo"}),
+    ],
+)  # fmt: skip
+def test_patterns_choose_commands_in_every_layout(
+    tmp_path: Path, package: str, patterns: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    inputs = make_inputs(tmp_path, import_package=package, programs=patterns)
+    assert commands(inputs, tmp_path) == expected
+    made = tmp_path / "made" / "payload"
+    programs = {path.name for path in made.rglob("_programs/*")}
+    assert programs == {name for name, where in expected.items() if "_geowheel" in where}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("gdalifno", "did you mean gdalinfo?"),
+        ("raster*", "name some of these: gdal_calc, gdal_calc.py, gdalinfo, ogr2ogr"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_an_error_with_what_there_is(
+    tmp_path: Path, pattern: str, remedy: str
+) -> None:
+    with pytest.raises(BuildError, match="is none of GDAL's commands") as caught:
+        commands(make_inputs(tmp_path, programs=("ogr*", pattern)), tmp_path)
+    assert repr(pattern) in str(caught.value) and remedy in str(caught.value)
+    assert "projinfo" not in str(caught.value) and "gdal-config" not in str(caught.value)
+
+
+def test_what_is_excluded_is_no_command(tmp_path: Path) -> None:
+    exclude = ("osgeo/_programs/ogr2ogr", "osgeo_utils/gdal_calc.py")
+    found = commands(make_inputs(tmp_path, exclude=exclude), tmp_path)
+    assert found == {"gdalinfo": f"{LAUNCHER}:gdalinfo"}
+
+
+def test_programs_without_the_module_that_starts_them_are_no_commands(tmp_path: Path) -> None:
+    assert commands(make_inputs(tmp_path, exclude=("osgeo_utils/*",)), tmp_path) == {}
+
+
+@pytest.mark.parametrize("grids", [True, False])
+def test_grids_come_when_they_are_asked_for(tmp_path: Path, grids: bool) -> None:
+    found = payload(make_inputs(tmp_path, grids=grids), tmp_path)
+    assert ("osgeo/_data/proj/us_noaa_alaska.tif" in found) is grids
+    assert "osgeo/_data/proj/proj.db" in found

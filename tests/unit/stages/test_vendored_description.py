@@ -1,0 +1,344 @@
+"""What a wheel says of itself: the origin of every file, licence texts and gate, SBOM."""
+
+from __future__ import annotations
+
+import email.parser
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.hosts import make_places, make_step
+
+from geowheel.contents.description import describe
+from geowheel.contents.licenses import (
+    COPYLEFT,
+    LicenseGate,
+    refused_in,
+    with_license_files,
+)
+from geowheel.contents.origins import Origin, Origins
+from geowheel.digest import sha256_bytes
+from geowheel.errors import BuildError
+from geowheel.locks.build_lock import Download
+from geowheel.locks.pixi_lock import (
+    Package,
+    native_stack,
+    read_lock,
+    records,
+)
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.project.places import Places
+from geowheel.systems.contract import Bundled, RepairedTree
+from geowheel.targets import Platform
+
+GDAL = Bundled(
+    soname="libgdal.so.36", source="libgdal.so.36.3.10.2",
+    path="host.libs/libgdal-1a2b3c4d.so.36.3.10.2",
+)  # fmt: skip
+SDIST = Download(
+    name="gdal", version="1.2", file_name="gdal-1.2.tar.gz", url="https://x.invalid/gdal-1.2.tar.gz",
+    sha256="cd" * 32,
+)  # fmt: skip
+HOST = Origin(name="host", version="1.0")
+PRIVATE = make_places("terrain._vendor.osgeo")
+METADATA = "Metadata-Version: 2.1\nName: host\nVersion: 1.0\nLicense-Expression: MIT\n\nAbout it.\n"
+
+
+def package(name: str, license: str | None = "MIT") -> Package:
+    return Package(
+        name=name, version="1.2", build="h0_0", subdir="linux-64", sha256="ab" * 32, size=1,
+        url=f"https://c.invalid/linux-64/{name}-1.2-h0_0.conda", license=license, depends=(),
+    )  # fmt: skip
+
+
+def manifest(packages: Mapping[str, Sequence[str]]) -> NativeManifest:
+    return NativeManifest(
+        platform="linux-64",
+        prefix_string="/p",
+        packages=tuple(
+            PlacedPackage(
+                package=package(name),
+                files=tuple(PlacedFile(path=path, sha256="", size=1) for path in paths),
+            )
+            for name, paths in packages.items()
+        ),
+    )
+
+
+STACK = manifest(
+    {
+        "libgdal-core": [
+            "lib/libgdal.so.36.3.10.2", "share/gdal/gdalvrt.xsd", "lib/gdalplugins/ogr_A.so",
+            "bin/gdalinfo",
+        ],
+        "libgdal-hdf5": ["lib/gdalplugins/gdal_HDF5.so"],
+        "proj": ["share/proj/proj.db"],
+        "proj-data": ["share/proj/a.tif"],
+        "ca-certificates": ["ssl/cacert.pem"],
+        "unused": ["lib/libunused.so.1"],
+    }
+)  # fmt: skip
+
+
+def origins(places: Places, *members: str) -> dict[str, str]:
+    found = Origins(
+        places=places, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(GDAL,)
+    )
+    return {path: str(origin) for path, origin in found.of(members).items()}
+
+
+PARTS = {
+    GDAL.path: "libgdal-core 1.2",
+    "terrain/_vendor/osgeo/_data/gdal/gdalvrt.xsd": "libgdal-core 1.2",
+    "terrain/_vendor/osgeo/_data/proj/proj.db": "proj 1.2",
+    "terrain/_vendor/osgeo/_data/proj/a.tif": "proj-data 1.2",
+    "terrain/_vendor/osgeo/_data/cacert.pem": "ca-certificates 1.2",
+    "terrain/_vendor/osgeo/_plugins/gdal_HDF5.so": "libgdal-hdf5 1.2",
+    "terrain/_vendor/osgeo/_plugins/ogr_A.so": "libgdal-core 1.2",
+    "terrain/_vendor/osgeo/_programs/gdalinfo": "libgdal-core 1.2",
+    "terrain/_vendor/osgeo/gdal.py": "GDAL bindings 1.2",
+    "terrain/_vendor/osgeo_utils/gdal_calc.py": "GDAL bindings 1.2",
+    "terrain/core.py": "host 1.0",
+    "host-1.0.dist-info/METADATA": "host 1.0",
+}
+
+
+def test_every_part_of_a_wheel_has_its_origin() -> None:
+    assert origins(PRIVATE, *PARTS) == PARTS
+
+
+def test_what_geowheel_wrote_is_its_own() -> None:
+    for path in ("osgeo/_geowheel.py", "osgeo/_geowheel.json", "osgeo_utils/_geowheel_programs.py"):
+        found = origins(PRIVATE, f"terrain/_vendor/{path}")
+        assert next(iter(found.values())).startswith("geowheel ")
+
+
+def test_without_bindings_the_package_is_the_hosts() -> None:
+    places = make_places("pkg", gdal_data="pkg/gdal_data")
+    found = origins(places, "pkg/_core.so", "osgeo/a.py", "pkg/gdal_data/gdalvrt.xsd")
+    assert list(found.values()) == ["host 1.0", "host 1.0", "libgdal-core 1.2"]
+
+
+def test_a_library_that_no_package_owns_ends_the_build() -> None:
+    planted = Bundled(soname="libx.so.1", source="libx.so.1", path="host.libs/libx-0.so.1")
+    found = Origins(
+        places=PRIVATE, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(planted,)
+    )
+    with pytest.raises(BuildError, match=r"host\.libs/libx-0\.so\.1 is in the wheel") as caught:
+        found.of([planted.path])
+    assert "lib/libx.so.1" in str(caught.value)
+
+
+def test_a_library_beside_the_library_folder_has_its_own_path() -> None:
+    """Visual C++'s runtime lies at the prefix's root, not in Library/bin."""
+    planted = Bundled(soname="x.dll", source="../x.dll", path="host.libs/x-0.dll")
+    found = Origins(
+        places=PRIVATE, manifest=STACK, sdist=SDIST, prebuilt=None, host=HOST, bundled=(planted,)
+    )
+    with pytest.raises(BuildError) as caught:
+        found.of([planted.path])
+    assert caught.value.faults[0].where == "x.dll"
+
+
+def test_a_plugin_and_a_data_file_that_no_package_owns_end_it_as_well() -> None:
+    planted = [f"{PRIVATE.plugins}/gdal_X.so", f"{PRIVATE.proj_data}/mine.gsb"]
+    with pytest.raises(BuildError) as caught:
+        origins(PRIVATE, *planted)
+    assert all(path in str(caught.value) for path in planted)
+
+
+# ---------------------------------------------------------------------------- licences
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("MIT", set()),
+        ("", set()),
+        ("GPL-2.0-or-later", {"GPL-2.0-or-later"}),
+        ("gpl-3.0-only", {"gpl-3.0-only"}),
+        ("LGPL-2.1-or-later", set()),
+        ("MIT AND GPL-3.0-only", {"GPL-3.0-only"}),
+        ("MIT OR GPL-3.0-only", set()),
+        (
+            "(GPL-2.0-only OR MPL-2.0) AND (AGPL-3.0-only OR GPL-3.0-only AND MIT)",
+            {"AGPL-3.0-only"},
+        ),
+        ("GPL-3.0-only WITH GCC-exception-3.1", set()),
+        ("BSD 3-Clause", set()),
+        ("GPL (see COPYING", set()),
+    ],
+)
+def test_one_way_through_an_expression_is_enough(expression: str, found: set[str]) -> None:
+    assert refused_in(expression, COPYLEFT) == found
+
+
+def test_an_exception_is_refused_by_name_only() -> None:
+    text = "GPL-3.0-only WITH GCC-exception-3.1"
+    assert refused_in(text, ["GPL-* WITH *"]) == {text}
+    assert refused_in(f"{text} AND GPL-2.0-only", ["GPL-*"]) == {"GPL-2.0-only"}
+
+
+def test_what_a_real_lock_of_conda_forge_asks_to_decide(conda_forge_lock: Path) -> None:
+    every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
+    stack = native_stack(every, Platform.LINUX_64, (), conda_forge_lock)
+    found = [p.name for p in stack.packages if refused_in(p.license or "", COPYLEFT)]
+    assert sorted(found) == ["librttopo", "lzo", "readline"]
+
+
+NAMES = st.sampled_from(["MIT", "GPL-2.0-only", "Zlib", "AGPL-3.0-only"])
+EXPRESSIONS = st.recursive(
+    NAMES, lambda inner: st.tuples(inner, st.sampled_from(["AND", "OR"]), inner), max_leaves=8
+)
+
+
+def text_of(tree: Any) -> str:
+    return tree if isinstance(tree, str) else f"({text_of(tree[0])} {tree[1]} {text_of(tree[2])})"
+
+
+def free(tree: Any) -> bool:
+    if isinstance(tree, str):
+        return "GPL" not in tree
+    left, right = free(tree[0]), free(tree[2])
+    return (left and right) if tree[1] == "AND" else (left or right)
+
+
+@given(EXPRESSIONS)
+def test_refused_is_what_logic_says(tree: Any) -> None:
+    assert (not refused_in(text_of(tree), COPYLEFT)) == free(tree)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("2.1", "2.4"), ("1.0", "2.4"), ("2.4", "2.4"), ("2.10", "2.10")]
+)
+def test_license_files_need_metadata_that_knows_them(before: str, after: str) -> None:
+    text = f"Metadata-Version: {before}\nName: a\n\nMetadata-Version: of the body\n"
+    changed = email.parser.HeaderParser().parsestr(with_license_files(text, ["b/c", "d"]))
+    assert changed["Metadata-Version"] == after
+    assert changed.get_all("License-File") == ["b/c", "d"]
+    assert changed.get_payload() == "Metadata-Version: of the body\n"
+
+
+def test_metadata_without_a_body_gets_them_as_well() -> None:
+    changed = with_license_files("Metadata-Version: 2.4\nName: a\n", ["b"])
+    assert changed == "Metadata-Version: 2.4\nName: a\nLicense-File: b\n"
+
+
+# ---------------------------------------------------------------------------- a whole wheel
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> RepairedTree:
+    tree = tmp_path / "tree"
+    for path in PARTS:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(f"content of {path}")
+    (tree / "host-1.0.dist-info" / "METADATA").write_text(METADATA)
+    fetched = tmp_path / "fetched"
+    for name in ("libgdal-core", "proj", "unused"):
+        (fetched / "licenses" / name / "deep").mkdir(parents=True)
+        (fetched / "licenses" / name / "COPYING").write_text(f"terms of {name}")
+        (fetched / "licenses" / name / "deep" / "common").write_text("the same everywhere")
+    STACK.write(fetched)
+    return RepairedTree(
+        tree=tree, filename="host-1.0-cp312-cp312-manylinux_2_35_x86_64.whl",
+        platform_tag="manylinux_2_35_x86_64", bundled=(GDAL,), binaries={},
+    )  # fmt: skip
+
+
+def described(wheel: RepairedTree) -> tuple[Any, Path]:
+    fetched = wheel.tree.parent / "fetched"
+    gate = LicenseGate(refuse=None, accept=(), locked=True)
+    found = describe(
+        wheel,
+        fetched=fetched,
+        places=PRIVATE,
+        sdist=SDIST,
+        prebuilt=None,
+        gate=gate,
+        step=make_step(fetched),
+    )
+    return found, wheel.tree / "host-1.0.dist-info"
+
+
+def test_the_sbom_is_valid_and_names_every_bundled_file(wheel: RepairedTree) -> None:
+    _, dist_info = described(wheel)
+    text = (dist_info / "sboms" / "geowheel.cdx.json").read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    data = json.loads(text)
+    files = {
+        file["name"]: (part["name"], file["hashes"][0]["content"])
+        for part in data["components"]
+        for file in part["components"]
+    }
+    bundled = {path for path, origin in PARTS.items() if not origin.startswith("host")}
+    assert set(files) == bundled
+    assert files[GDAL.path] == ("libgdal-core", sha256_bytes((wheel.tree / GDAL.path).read_bytes()))
+    assert "unused" not in {part["name"] for part in data["components"]}
+    (core,) = [part for part in data["components"] if part["name"] == "libgdal-core"]
+    assert core["hashes"][0]["content"] == "ab" * 32
+    assert core["purl"].startswith("pkg:conda/libgdal-core@1.2?build=h0_0")
+    assert core["externalReferences"][0]["url"] == package("libgdal-core").url
+    assert data["metadata"]["component"]["licenses"] == [{"expression": "MIT"}]
+
+
+def test_the_same_wheel_has_the_same_sbom(wheel: RepairedTree) -> None:
+    _, dist_info = described(wheel)
+    first = (dist_info / "sboms" / "geowheel.cdx.json").read_bytes()
+    for path in ("licenses", "sboms"):
+        for file in sorted((dist_info / path).rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        (dist_info / path).rmdir()
+    described(wheel)
+    assert (dist_info / "sboms" / "geowheel.cdx.json").read_bytes() == first
+
+
+def test_the_texts_of_what_is_bundled_are_there_once(wheel: RepairedTree) -> None:
+    found, dist_info = described(wheel)
+    texts = dist_info / "licenses" / "bundled"
+    files = {p.relative_to(texts).as_posix() for p in texts.rglob("*") if p.is_file()}
+    assert files == {
+        "SUMMARY.md", "libgdal-core/COPYING", "libgdal-core/deep/common", "proj/COPYING",
+    }  # fmt: skip
+    summary = (texts / "SUMMARY.md").read_text()
+    assert "| proj | 1.2 | MIT | proj/COPYING, libgdal-core/deep/common |" in summary
+    assert "| proj-data | 1.2 | MIT | none in the package |" in summary
+    assert found.texts.without == ("ca-certificates", "libgdal-hdf5", "proj-data")
+    lines = email.parser.HeaderParser().parsestr((dist_info / "METADATA").read_text())
+    named = lines.get_all("License-File", [])
+    assert sorted(named) == sorted(f"bundled/{path}" for path in files)
+    assert all((dist_info / "licenses" / name).is_file() for name in named)
+
+
+def test_every_member_has_an_owner_what_was_added_too(wheel: RepairedTree) -> None:
+    found, _ = described(wheel)
+    every = {p.relative_to(wheel.tree).as_posix() for p in wheel.tree.rglob("*") if p.is_file()}
+    assert set(found.owners) == every | {"host-1.0.dist-info/RECORD"}
+    assert {path: found.owners[path] for path in PARTS} == PARTS
+
+
+def test_a_package_without_a_licence_that_is_refused_names_itself(wheel: RepairedTree) -> None:
+    fetched = wheel.tree.parent / "fetched"
+    gate = LicenseGate(refuse=("MI*",), accept=("proj*", "ca-*"), locked=False)
+    with pytest.raises(BuildError) as caught:
+        describe(
+            wheel,
+            fetched=fetched,
+            places=PRIVATE,
+            sdist=SDIST,
+            prebuilt=None,
+            gate=gate,
+            step=make_step(fetched),
+        )
+    assert "libgdal-core 1.2 (MIT)" in str(caught.value)
+    assert "proj 1.2" not in str(caught.value)

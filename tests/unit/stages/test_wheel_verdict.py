@@ -1,0 +1,254 @@
+"""The test stage around its commands: what runs where, and what makes a verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.hosts import make_interpreter, make_package, make_step, result
+
+from geowheel.digest import Artefact, read_tree
+from geowheel.locks.channels import Mirrors
+from geowheel.machine.process import Result
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedFile,
+    PlacedPackage,
+)
+from geowheel.prefix.store import Store
+from geowheel.project.places import Layout
+from geowheel.records.ledger import Made
+from geowheel.records.stage import Outcome
+from geowheel.stages import inputs
+from geowheel.stages import test as stage
+from geowheel.targets import Platform
+
+PASSED = {"name": "exceptions", "passed": True, "detail": ""}
+SKIPPED = {"name": "numpy arrays", "passed": None, "detail": "not run"}
+FAILED = {"name": "vector round trip", "passed": False, "detail": "AssertionError"}
+
+
+GTIFF = {"name": "driver GTiff", "passed": True, "detail": "created, read back"}
+BUILT_IN = {"name": "GTiff", "kinds": ["raster"], "plugin": ""}
+PLUGGED = {"name": "TOY", "kinds": ["raster"], "plugin": "gdal_TOY.so"}
+OF_WHEEL = {"rows": [GTIFF], "drivers": [BUILT_IN]}
+OF_STACK = {"rows": [], "drivers": [BUILT_IN, PLUGGED]}
+
+
+@dataclass(kw_only=True)
+class Commands:
+    """Stands in for the probes' and the host's processes."""
+
+    report: str | None = json.dumps([PASSED, SKIPPED])
+    of_wheel: str | None = json.dumps(OF_WHEEL)
+    of_stack: str | None = json.dumps(OF_STACK)
+    probes_end: int = 0
+    drivers_end: int = 0
+    stack_end: int = 0
+    host_end: int = 0
+    calls: list[tuple[list[str], Path, Mapping[str, str], float | None]] = field(
+        default_factory=list
+    )
+
+    def __call__(
+        self, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, check: bool,
+        timeout: float | None,
+    ) -> Result:  # fmt: skip
+        assert not check  # a verdict, never an exception
+        words = list(map(str, argv))
+        self.calls.append((words, cwd, env, timeout))
+        if words[1] == "-I":
+            assert Path(words[2]).is_file()
+            report, end = self.script(Path(words[2]).name, json.loads(words[3]))
+            if report is not None:
+                Path(words[4]).write_text(report)
+            return result(argv, returncode=end, stderr="Segmentation fault")
+        return result(argv, returncode=self.host_end, stderr="1 failed")
+
+    def script(self, name: str, asked: Mapping[str, object]) -> tuple[str | None, int]:
+        if name == "probes.py":
+            return self.report, self.probes_end
+        if "package" in asked:
+            return self.of_wheel, self.drivers_end
+        return self.of_stack, self.stack_end
+
+
+@dataclass(kw_only=True)
+class World:
+    root: Path
+    commands: Commands
+    installed: list[Path] = field(default_factory=list)
+
+    def verdict(self, *command: str) -> Outcome:
+        (self.root / "checkout" / "tests").mkdir(parents=True)
+        (self.root / "checkout" / "tests" / "test_a.py").write_text("")
+        prefix = self.root / "fetch" / "prefix"
+        prefix.mkdir(parents=True)
+        toy = PlacedPackage(
+            package=make_package("libgdal-toy"),
+            files=(PlacedFile(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0),),
+        )
+        NativeManifest(platform="linux-64", prefix_string="/x", packages=(toy,)).write(
+            prefix.parent
+        )
+        given = inputs.TestInputs(
+            platform=Platform.LINUX_64,
+            wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
+            interpreter=make_interpreter(), requirements=(),
+            layout=Layout.TOPLEVEL, import_package="osgeo",
+            gdal_version="3.10.2", drivers=("GTiff",), command=command,
+            prefix=Made(folder=prefix, content=""), left_out=("libgdal-kea",),
+            host_files=read_tree(self.root / "checkout"), timeout_seconds=7,
+            store=Store(folder=self.root / "store", mirrors=Mirrors()),
+            environ={"PATH": "/usr/bin", "GDAL_DATA": "/x", "PYTHONPATH": "/y"},
+        )  # fmt: skip
+        folder = self.root / "made"
+        folder.mkdir()
+        outcome = stage.run(given, folder, make_step(self.root, self.commands))
+        assert json.loads((folder / "test.json").read_text()) == outcome.facts
+        return outcome
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(root=tmp_path, commands=Commands())
+
+    def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
+        return folder / "bin" / "python"
+
+    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
+        world.installed.append(wheel)
+
+    monkeypatch.setattr(stage, "make_environment", make_environment)
+    monkeypatch.setattr(stage, "pip_install", install)
+    return world
+
+
+def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
+    outcome = world.verdict()
+    assert outcome.passed
+    assert outcome.facts["sha256"] == "ab" * 32
+    assert outcome.facts["probes"] == [PASSED, SKIPPED, GTIFF]
+    assert outcome.facts["host"] is None
+    assert world.installed == [world.root / "host.whl"]
+
+
+def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> None:
+    world.verdict()
+    (words, _, _, timeout), *_ = world.commands.calls
+    assert words[1] == "-I"
+    assert json.loads(words[3]) == {
+        "layout": "toplevel", "package": "osgeo", "version": "3.10.2",
+    }  # fmt: skip
+    assert timeout == 7
+    (words, *_), (of_stack, *_) = world.commands.calls[1:]
+    assert json.loads(words[3]) == {"package": "osgeo", "drivers": ["GTiff"]}
+    prefix = world.root / "fetch" / "prefix"
+    assert json.loads(of_stack[3]) == {
+        "library": f"{prefix}/lib/libgdal.so", "plugins": f"{prefix}/lib/gdalplugins",
+    }  # fmt: skip
+
+
+def test_what_the_stack_offers_beyond_the_wheel_is_recorded(world: World) -> None:
+    facts = world.verdict().facts
+    assert facts["drivers"] == [BUILT_IN]
+    assert facts["not_in_wheel"] == [
+        {"package": "libgdal-kea", "drivers": ["KEA"], "in_stack": False},
+        {"package": "libgdal-toy", "drivers": ["TOY"], "in_stack": True},
+    ]
+
+
+def test_a_driver_that_ends_the_process_fails_by_name(world: World) -> None:
+    begun = {"name": "driver PDF", "passed": False, "detail": "the process ended"}
+    world.commands.of_wheel = json.dumps({"rows": [GTIFF, begun], "drivers": [BUILT_IN]})
+    world.commands.drivers_end = -11
+    outcome = world.verdict()
+    assert not outcome.passed
+    *_, last_driver, end = outcome.facts["probes"]
+    assert last_driver == begun
+    assert "exit code -11" in end["detail"]
+
+
+def test_drivers_without_a_report_fail(world: World) -> None:
+    world.commands.of_wheel, world.commands.drivers_end = None, 1
+    outcome = world.verdict()
+    assert not outcome.passed
+    assert outcome.facts["probes"][-1]["name"] == "all drivers"
+    assert outcome.facts["not_in_wheel"] == [], "all of them would be, which is no news"
+
+
+def test_a_stack_that_cannot_be_asked_is_no_fault_of_the_wheel(world: World) -> None:
+    world.commands.of_stack, world.commands.stack_end = None, 1
+    outcome = world.verdict()
+    assert outcome.passed
+    row = outcome.facts["probes"][-1]
+    assert (row["name"], row["passed"]) == ("drivers of the native stack", None)
+    assert row["detail"].startswith("not run: ended with exit code 1")
+
+
+def test_everything_runs_outside_the_checkout_in_a_scrubbed_environment(world: World) -> None:
+    world.verdict("python", "-m", "pytest", "{host}/tests")
+    assert len(world.commands.calls) == 4
+    for _, folder, env, _ in world.commands.calls:
+        assert not folder.is_relative_to(world.root)
+        assert not folder.exists()  # gone with the run
+        assert not {"GDAL_DATA", "PYTHONPATH"} & set(env)
+
+
+def test_the_hosts_tests_run_from_a_copy_with_the_environments_python(world: World) -> None:
+    outcome = world.verdict("python", "-m", "pytest", "{host}/tests")
+    words, folder, _, timeout = world.commands.calls[-1]
+    assert words == [str(folder / "environment" / "bin" / "python"), "-m", "pytest",
+                     str(folder / "host" / "tests")]  # fmt: skip
+    assert timeout == 7
+    assert outcome.facts["host"]["passed"]
+    assert outcome.facts["host"]["command"] == ["python", "-m", "pytest", "{host}/tests"]
+
+
+def test_programs_of_the_clean_environment_come_first(world: World) -> None:
+    world.verdict("pytest", "{host}/tests")
+    _, folder, env, _ = world.commands.calls[-1]
+    assert env["PATH"].startswith(str(folder / "environment" / "bin"))
+
+
+def test_failed_tests_of_the_host_fail_the_verdict(world: World) -> None:
+    world.commands.host_end = 1
+    outcome = world.verdict("python", "-m", "pytest")
+    assert not outcome.passed
+    assert "1 failed" in outcome.facts["host"]["detail"]
+    assert outcome.facts["host"]["log"].endswith(".log")
+
+
+def test_a_failed_probe_fails_the_verdict(world: World) -> None:
+    world.commands.report = json.dumps([PASSED, FAILED])
+    assert not world.verdict().passed
+
+
+@pytest.mark.parametrize("report", [[], [SKIPPED]], ids=["no probes", "all left out"])
+def test_a_verdict_without_one_good_probe_fails(world: World, report: list[Any]) -> None:
+    world.commands.report = json.dumps(report)
+    world.commands.of_wheel = json.dumps({"rows": report, "drivers": []})
+    assert not world.verdict().passed
+
+
+@pytest.mark.parametrize("report", [None, "", '[{"name": "dri'], ids=["none", "empty", "half"])
+def test_a_crash_without_a_report_is_a_failed_probe(world: World, report: str | None) -> None:
+    world.commands.report, world.commands.probes_end = report, -11
+    outcome = world.verdict()
+    assert not outcome.passed
+    probe, *_ = outcome.facts["probes"]
+    assert "exit code -11 and no report" in probe["detail"]
+    assert "Segmentation fault" in probe["detail"]
+
+
+def test_a_crash_after_the_report_is_a_failed_probe(world: World) -> None:
+    world.commands.probes_end = -11
+    outcome = world.verdict()
+    assert not outcome.passed
+    assert [probe["name"] for probe in outcome.facts["probes"]] == [
+        "exceptions", "numpy arrays", "clean exit", "driver GTiff",
+    ]  # fmt: skip
