@@ -19,7 +19,7 @@ from geowheel.lab.cases import (
     select,
 )
 from geowheel.lab.groups import every_case
-from geowheel.lab.judging import Result, Verdict
+from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.lab.running import Lab, run_cases
 from geowheel.machine.console import Console
 from tests.support.planted_faults import BESIDE_PEERS, FAULTS, Fault, Site
@@ -94,7 +94,7 @@ def peers_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) ->
 
 def failures(
     built: Built, environment: Path, fault: Fault, place: Path, peers: Sequence[str] = ()
-) -> list[Verdict]:
+) -> list[CaseVerdict]:
     """The failed cases of the lab on a copy of an environment with the fault in it."""
     copy = place / "environment"
     shutil.copytree(environment, copy, symlinks=True, copy_function=os.link)
@@ -110,7 +110,7 @@ def failures(
     console = Console(logs=place / "logs", quiet=True)
     with console.step("lab", "") as step:
         verdicts = run_cases(lab, select(every_case(offer), fault.cases), step)
-    return [verdict for verdict in verdicts if verdict.result is Result.FAILED]
+    return [verdict for verdict in verdicts if verdict.result is CaseResult.FAILED]
 
 
 def _as_wheel(environment: Path, place: Path) -> Path:
@@ -120,7 +120,7 @@ def _as_wheel(environment: Path, place: Path) -> Path:
     return Path(made)
 
 
-def check(fault: Fault, failed: Sequence[Verdict], selected: int | None = None) -> None:
+def check(fault: Fault, failed: Sequence[CaseVerdict], selected: int | None = None) -> None:
     names = {f"{verdict.group}: {verdict.name}" for verdict in failed}
     unexpected = {n for n in names if not any(fnmatchcase(n, p) for p in fault.failing)}
     unseen = [p for p in fault.failing if not any(fnmatchcase(n, p) for n in names)]

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pytest
 
 from geowheel.binary.elf import read_elf
 from geowheel.digest import sha256_file
+from geowheel.lab.running import PROBES, copy_probes
 from tests.support.plugin_channel import (
     OF_ANOTHER_GDAL,
     SOUND,
@@ -69,11 +69,14 @@ class Plugged:
         self, folder: Path, change: tuple[str, str] = ("", ""), **environ: str
     ) -> dict[str, dict[str, Any]]:
         """The rows of the driver probes, by name; a part of their text may be changed."""
-        text = files("geowheel.probes").joinpath("driver_probes.py").read_text("utf-8")
+        copy_probes(folder)
+        text = (folder / PROBES / "drivers.py").read_text("utf-8")
         assert change[0] in text
-        script, report = folder / "driver_probes.py", folder / "report.json"
-        script.write_text(text.replace(*change), encoding="utf-8")
-        self.run(script, json.dumps({"package": "osgeo", "drivers": []}), report, **environ)
+        (folder / PROBES / "drivers.py").write_text(text.replace(*change), encoding="utf-8")
+        asked, report = folder / "asked.json", folder / "report.json"
+        function = {"function": "drivers:probe_wheel", "folder": str(folder)}
+        asked.write_text(json.dumps({"package": "osgeo", "drivers": [], **function}))
+        self.run(folder / PROBES / "probe.py", asked, report, **environ)
         rows = json.loads(report.read_text(encoding="utf-8"))["rows"]
         return {row["name"]: row for row in rows}
 

@@ -59,7 +59,7 @@ def plugin_packages(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_drivers(report: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
-    """What `driver_probes.py` lists."""
+    """What the probes list."""
     return tuple(
         Driver(name=row["name"], kinds=tuple(row["kinds"]), plugin=row["plugin"]) for row in report
     )

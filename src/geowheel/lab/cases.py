@@ -13,7 +13,7 @@ from geowheel.errors import UsageError
 OURS: Final = "ours"
 """What the wheel under test is called among the libraries of an order."""
 PEERS: Final = ("pyproj", "shapely", "pyogrio", "rasterio", "fiona")
-"""Libraries for which scripts/libraries.py has work."""
+"""Libraries for which probes/libraries.py has work."""
 SERVER: Final = "trustme"
 """Makes the certificates of the HTTPS server."""
 
@@ -33,7 +33,7 @@ class Case:
     group: str
     name: str
     function: str
-    """`module:function` of scripts."""
+    """`module:function` of probes."""
     asked: Mapping[str, Any] = field(default_factory=dict)
     """What the function has to know, beside what all cases are told."""
     peers: bool = False

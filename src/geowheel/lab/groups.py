@@ -1,39 +1,39 @@
-"""Every other group of cases, and all of them in the order of the report."""
+"""All cases of the lab, by group, in the order of the report."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from . import coexistence
-from .cases import (
-    SERVER,
-    Case,
-    Judge,
-    Offer,
-)
+from .cases import OURS, SERVER, Case, Judge, Offer
 
+RANDOM_ORDERS: Final = 20
+SHORTEST: Final = 3
 VARIABLES: Final = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH")
-KINDS: Final = ("empty", "missing", "wrong version")
+FOLDERS: Final = ("empty", "missing", "wrong version")
 FORMATS: Final = (("GTiff", ".tif", False), ("GPKG", ".gpkg", True), ("netCDF", ".nc", False),
                   ("GeoJSON", ".json", True))  # fmt: skip
 DAMAGED: Final = 50
 """Damaged files of each format: 200 in all."""
-GDAL_BUNDLES: Final = ("GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-PROJ_BUNDLES: Final = ("PROJ_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+BUNDLES: Final = (
+    ("GDAL", ("GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")),
+    ("PROJ", ("PROJ_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")),
+)
 NO_OSGEO: Final = "layout none: the wheel has no osgeo to ask"
 NO_SERVER: Final = (
     f"{SERVER} is not locked: name peers in [tool.geowheel.lab] and run `geowheel lock`"
 )
 NO_BUBBLEWRAP: Final = "no bwrap on PATH (apt install bubblewrap), or it cannot be used here"
+EMULATED: Final = "an emulator runs this interpreter"
 
 
 def every_case(offer: Offer) -> tuple[Case, ...]:
-    """All cases; those that this machine or this wheel cannot run say why."""
+    """Return all cases; those that this machine or this wheel cannot run say why."""
     found = (
-        *coexistence.cases(offer), *_poison(offer), *_https(offer), *_parts(), *_malformed(offer),
-        *_processes(), *_sites(), *_slim(offer),
+        *_coexistence(offer), *_poison(offer), *_https(offer), *_parts(), *_malformed(offer),
+        *_the_rest(offer),
     )  # fmt: skip
     return tuple(
         replace(case, skip=NO_OSGEO) if case.bindings and not offer.bindings else case
@@ -41,42 +41,72 @@ def every_case(offer: Offer) -> tuple[Case, ...]:
     )
 
 
+def orders(peers: tuple[str, ...], seed: int) -> list[tuple[str, ...]]:
+    """Different orders of three and more libraries, ours among them: the same for the same seed."""
+    dice = random.Random(seed)
+    found: dict[tuple[str, ...], None] = {}
+    for _ in range(RANDOM_ORDERS * 50):  # few peers have few orders
+        chosen = [OURS, *dice.sample(peers, dice.randint(SHORTEST - 1, len(peers)))]
+        dice.shuffle(chosen)
+        found[tuple(chosen)] = None
+        if len(found) == RANDOM_ORDERS:
+            break
+    return list(found)
+
+
+def _coexistence(offer: Offer) -> Iterator[Case]:
+    """Each library alone, ours first and last with each, and longer orders at random."""
+    group = "coexistence"
+
+    def case(name: str, *order: str, skip: str = "") -> Case:
+        needs = () if skip else tuple(f"{group}: {library} alone" for library in order)
+        return Case(
+            group=group, name=name, function="libraries:together", asked={"order": list(order)},
+            peers=True, judge=Judge.NUMBERS, needs=needs, skip=skip,
+        )  # fmt: skip
+
+    for library in (OURS, *offer.peers):
+        yield case(f"{library} alone", library)
+    for peer in offer.peers:
+        yield case(f"{OURS} first, then {peer}", OURS, peer)
+        yield case(f"{peer} first, then {OURS}", peer, OURS)
+    for peer, why in offer.lacking.items():
+        yield case(f"{OURS} and {peer}", OURS, peer, skip=why)
+    if len(offer.peers) + 1 >= SHORTEST:
+        for number, order in enumerate(orders(offer.peers, offer.seed), 1):
+            yield case(f"order {number:02} of seed {offer.seed}: {', '.join(order)}", *order)
+
+
 def _poison(offer: Offer) -> Iterator[Case]:
-    group = "poisoned environment"
-    yield Case(group=group, name="the process is left alone",
-               function="poison:process_is_left_alone")  # fmt: skip
+    def case(name: str, function: str, skip: str = "", **asked: Any) -> Case:
+        return Case(group="poisoned environment", name=name, function=f"poison:{function}",
+                    asked=asked, skip=skip)  # fmt: skip
+
+    yield case("the process is left alone", "process_is_left_alone")
     for variable in VARIABLES:
-        for kind in KINDS:
-            yield Case(group=group, name=f"{variable} names a folder: {kind}",
-                       function="poison:by_a_folder",
-                       asked={"variable": variable, "kind": kind})  # fmt: skip
-    yield Case(group=group, name="LD_LIBRARY_PATH with files of an older GDAL's names",
-               function="poison:by_old_libraries")  # fmt: skip
-    yield Case(
-        group=group,
-        name="LD_LIBRARY_PATH with a whole other GDAL",
-        function="poison:by_another_gdal",
-        asked={"other_libraries": offer.other_gdal},
-        skip="" if offer.other_gdal else "the prefix is gone",
-    )
+        for kind in FOLDERS:
+            yield case(f"{variable} names a folder: {kind}", "by_a_folder",
+                       variable=variable, kind=kind)  # fmt: skip
+    yield case("LD_LIBRARY_PATH with files of an older GDAL's names", "by_old_libraries")
+    yield case("LD_LIBRARY_PATH with a whole other GDAL", "by_another_gdal",
+               skip="" if offer.other_gdal else "the prefix is gone",
+               other_libraries=offer.other_gdal)  # fmt: skip
 
 
 def _https(offer: Offer) -> Iterator[Case]:
-    def case(name: str, function: str, **asked: object) -> Case:
-        return Case(group="https", name=name, function=f"net:{function}", asked=asked,
-                    skip="" if offer.server else NO_SERVER)  # fmt: skip
+    skip = "" if offer.server else NO_SERVER
 
-    for who, function, variables in (
-        ("GDAL", "by_gdal", GDAL_BUNDLES),
-        ("PROJ", "by_proj", PROJ_BUNDLES),
-    ):
-        yield case(f"{who} refuses an untrusted server", function, variable="", bundle="",
-                   trusted=False)  # fmt: skip
+    def case(name: str, function: str, **asked: Any) -> Case:
+        return Case(group="https", name=name, function=f"net:{function}", asked=asked, skip=skip)
+
+    for who, variables in BUNDLES:
+        by = f"by_{who.lower()}"
+        yield case(f"{who} refuses an untrusted server", by, variable="", bundle="", trusted=False)
         for variable in variables:
-            yield case(f"{who} trusts whom {variable} names", function, variable=variable,
+            yield case(f"{who} trusts whom {variable} names", by, variable=variable,
                        bundle="ca.pem", trusted=True)  # fmt: skip
-        yield case(f"{who} refuses whom {variables[0]} does not name", function,
-                   variable=variables[0], bundle="other.pem", trusted=False)  # fmt: skip
+        yield case(f"{who} refuses whom {variables[0]} does not name", by, variable=variables[0],
+                   bundle="other.pem", trusted=False)  # fmt: skip
     yield case("netCDF's DAP refuses an untrusted server", "by_dap", trusted=False)
     yield case("netCDF's DAP trusts whom .ncrc names", "by_dap", trusted=True)
     yield case("GDAL trusts whom its option names later", "by_gdal", variable="", bundle="",
@@ -105,28 +135,18 @@ def _malformed(offer: Offer) -> Iterator[Case]:
                    function="damage:leak", asked=asked)  # fmt: skip
 
 
-def _processes() -> Iterator[Case]:
-    for name in ("threads", "spawn", "fork"):
-        title = "threads" if name == "threads" else f"children by {name}"
-        yield Case(group="processes", name=title, function=f"processes:{name}")
-
-
-def _sites() -> Iterator[Case]:
-    for name, function in (
-        ("elsewhere, with spaces and other letters", "relocated"),
-        ("read-only", "read_only"),
-        ("in a zip: refused with words", "zipped"),
-        ("import in under 150 ms over bare osgeo", "import_time"),
+def _the_rest(offer: Offer) -> Iterator[Case]:
+    for group, name, function in (
+        ("processes", "threads", "processes:threads"),
+        ("processes", "children by spawn", "processes:spawn"),
+        ("processes", "children by fork", "processes:fork"),
+        ("site-packages", "elsewhere, with spaces and other letters", "sites:relocated"),
+        ("site-packages", "read-only", "sites:read_only"),
+        ("site-packages", "in a zip: refused with words", "sites:zipped"),
+        ("site-packages", "import in under 150 ms over bare osgeo", "sites:import_time"),
     ):
-        yield Case(group="site-packages", name=name, function=f"sites:{function}")
-
-
-def _slim(offer: Offer) -> Iterator[Case]:
-    lacking = "" if offer.bubblewrap else NO_BUBBLEWRAP
-    yield Case(
-        group="slim root",
-        name="Python, the C runtimes and nothing else",
-        function="slim:works",
-        # An emulator finds the C runtimes in a root of its own.
-        skip="an emulator runs this interpreter" if offer.emulated else lacking,
-    )
+        yield Case(group=group, name=name, function=function)
+    # An emulator finds the C runtimes in a root of its own.
+    lacking = EMULATED if offer.emulated else "" if offer.bubblewrap else NO_BUBBLEWRAP
+    yield Case(group="slim root", name="Python, the C runtimes and nothing else",
+               function="slim:works", skip=lacking)  # fmt: skip

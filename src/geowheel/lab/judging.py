@@ -12,7 +12,7 @@ from geowheel.machine.process import tail
 from .cases import Case, Judge
 
 
-class Result(enum.StrEnum):
+class CaseResult(enum.StrEnum):
     """What became of a case."""
 
     PASSED = "passed"
@@ -49,32 +49,32 @@ class End:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class CaseVerdict:
     """A row of lab.json."""
 
     group: str
     name: str
-    result: Result
+    result: CaseResult
     seconds: float
     detail: str
 
 
-def judge(case: Case, end: End | None, ends: Mapping[str, End]) -> Verdict:
+def judge(case: Case, end: End | None, ends: Mapping[str, End]) -> CaseVerdict:
     """The verdict on one case; `ends` are those of the run by full name, to compare with."""
-    verdict = Verdict(
+    verdict = CaseVerdict(
         group=case.group,
         name=case.name,
-        result=Result.FAILED,
+        result=CaseResult.FAILED,
         seconds=0.0 if end is None else round(end.seconds, 2),
         detail="",
     )
     if end is None:
-        return replace(verdict, result=Result.SKIPPED, detail=case.skip)
+        return replace(verdict, result=CaseResult.SKIPPED, detail=case.skip)
     problem = _ended_badly(end)
     if problem is not None or end.report is None:
         return replace(verdict, detail=problem or "no report")
     if "skipped" in end.report:
-        return replace(verdict, result=Result.SKIPPED, detail=str(end.report["skipped"]))
+        return replace(verdict, result=CaseResult.SKIPPED, detail=str(end.report["skipped"]))
     problems: Sequence[str] = ()
     if case.judge is Judge.NUMBERS:
         problems = _other_numbers(case, end.report, ends)
@@ -82,7 +82,7 @@ def judge(case: Case, end: End | None, ends: Mapping[str, End]) -> Verdict:
         problems = _own_crashes(end.crashes)
     if problems:
         return replace(verdict, detail="\n".join(problems))
-    return replace(verdict, result=Result.PASSED, detail=_detail(end))
+    return replace(verdict, result=CaseResult.PASSED, detail=_detail(end))
 
 
 def _ended_badly(end: End) -> str | None:
@@ -106,17 +106,16 @@ def _other_numbers(case: Case, report: Mapping[str, Any], ends: Mapping[str, End
 
 
 def _own_crashes(crashes: Iterable[Crash]) -> list[str]:
-    problems = []
-    for crash in crashes:
-        if crash.shared:
-            continue
-        other = (
+    return [
+        f"{crash.path}: {crash.ended}; "
+        + (
             "the prefix holds no program to compare with"
             if crash.reference is None
             else f"the prefix's own program ended with {crash.reference}"
         )
-        problems.append(f"{crash.path}: {crash.ended}; {other}")
-    return problems
+        for crash in crashes
+        if not crash.shared
+    ]
 
 
 def _detail(end: End) -> str:

@@ -1,4 +1,4 @@
-"""Cases side by side, each in a fresh process and a folder of its own; the reference programs."""
+"""Functions of `probes` in processes of their own, and the cases of the lab side by side."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from typing import Any, Final
 
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
+from geowheel.machine.process import Result
 
 from .cases import Case, Judge
-from .judging import (
-    Crash,
-    End,
-    Verdict,
-    judge,
-)
+from .judging import CaseVerdict, Crash, End, judge
 
-SCRIPTS: Final = "geowheel_lab_scripts"
-"""The package that the scripts are where they run: a name that no installed one has."""
+PROBES: Final = "geowheel_probes"
+"""The package that the probes are where they run: a name that no installed one has."""
 TIMEOUT: Final = 120
 """Seconds that a case may take; the slowest take a few."""
 
@@ -55,10 +51,45 @@ class Lab:
         }
 
 
-def run_cases(lab: Lab, cases: Sequence[Case], step: Step) -> list[Verdict]:
+def copy_probes(place: Path) -> None:
+    """Copy the probes into the folder in which their processes are run."""
+    with as_file(files("geowheel.probes")) as source:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, place / PROBES, ignore=ignored)
+
+
+def call_probe(
+    python: Path,
+    function: str,
+    asked: Mapping[str, Any],
+    folder: Path,
+    step: Step,
+    *,
+    environ: Mapping[str, str],
+    timeout: float,
+) -> tuple[Result, Any]:
+    """Run `module:function` of the probes in `folder`, which lies beside them.
+
+    Returns how the process ended, and its report; None where it wrote none.
+    """
+    folder.mkdir()
+    paths = folder / "asked.json", folder / "report.json"
+    paths[0].write_text(json.dumps({**asked, "function": function, "folder": str(folder)}))
+    result = step.run(
+        [python, "-I", folder.parent / PROBES / "probe.py", *paths],
+        # HOME: PROJ keeps grids there, and must find none of the user's.
+        env=isolated_environment(environ, HOME=str(folder), TMPDIR=str(folder)),
+        cwd=folder, check=False, timeout=timeout,
+    )  # fmt: skip
+    try:
+        return result, json.loads(paths[1].read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return result, None  # it ended before, or in the middle
+
+
+def run_cases(lab: Lab, cases: Sequence[Case], step: Step) -> list[CaseVerdict]:
     """Run what can be run, on all cores; one verdict for each case, in their order."""
-    with as_file(files("geowheel.probes") / "lab") as source:
-        shutil.copytree(source, lab.place / SCRIPTS)
+    copy_probes(lab.place)
     waiting = [(number, case) for number, case in enumerate(cases) if not case.skip]
     with step.progress("cases", len(waiting)) as advance:
 
@@ -73,50 +104,29 @@ def run_cases(lab: Lab, cases: Sequence[Case], step: Step) -> list[Verdict]:
 
 
 def _run(lab: Lab, case: Case, folder: Path, step: Step) -> End:
-    folder.mkdir()
-    asked = {**lab.told, **case.asked, "function": case.function, "folder": str(folder)}
-    (folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
     python = lab.peers if case.peers and lab.peers else lab.clean
     started = time.monotonic()
-    result = step.run(
-        [python, "-I", lab.place / SCRIPTS / "case.py", folder / "asked.json",
-         folder / "report.json"],
-        # HOME: PROJ keeps grids there, and must find none of the user's.
-        env=isolated_environment(lab.environ, HOME=str(folder), TMPDIR=str(folder)),
-        cwd=folder, check=False, timeout=TIMEOUT,
+    result, report = call_probe(
+        python, case.function, {**lab.told, **case.asked}, folder, step,
+        environ=lab.environ, timeout=TIMEOUT,
     )  # fmt: skip
     end = End(
         returncode=result.returncode,
         seconds=time.monotonic() - started,
         output=result.stderr,
-        report=_report(folder / "report.json"),
+        report=report,
     )
-    return _beside_the_reference(lab, end, step) if case.judge is Judge.REFERENCE else end
-
-
-def _report(path: Path) -> Mapping[str, Any] | None:
-    try:
-        report: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None  # it ended before, or in the middle
-    return report
-
-
-def _beside_the_reference(lab: Lab, end: End, step: Step) -> End:
-    """The files that crashed the wheel's GDAL, read by the programs of the prefix."""
-    report = end.report or {}
-    crashes = [
-        Crash(
-            path=found["path"],
-            ended=found["ended"],
-            reference=_reference(lab, Path(found["path"]), step, vector=report["vector"]),
-        )
+    if case.judge is not Judge.REFERENCE or not report:
+        return end
+    # The files that crashed the wheel's GDAL, read by the programs of the prefix.
+    crashes = (
+        Crash(**found, reference=_reference(lab, Path(found["path"]), step, report["vector"]))
         for found in report.get("crashes", ())
-    ]
+    )
     return replace(end, crashes=tuple(crashes))
 
 
-def _reference(lab: Lab, path: Path, step: Step, *, vector: bool) -> int | None:
+def _reference(lab: Lab, path: Path, step: Step, vector: bool) -> int | None:
     name, arguments = ("ogrinfo", ["-al", "-q"]) if vector else ("gdalinfo", ["-checksum"])
     program = lab.prefix / "bin" / name
     if not program.is_file():

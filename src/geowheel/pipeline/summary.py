@@ -24,6 +24,7 @@ from geowheel.machine.console import (
     megabytes,
     seconds,
 )
+from geowheel.probes import NAMED_BUT_GONE
 from geowheel.project.project import Project
 from geowheel.records.ledger import Record
 from geowheel.stages.inputs import only_wheel
@@ -245,8 +246,6 @@ def _lab_faults(lab: Record | None) -> list[Fault]:
 def _remedy(probe: Mapping[str, Any]) -> str:
     """What to do about a driver that is not there; nothing where a table does not tell."""
     driver = str(probe["name"]).removeprefix("driver ")
-    from geowheel.probes.driver_probes import NAMED_BUT_GONE  # a script of its own
-
     package = package_of(driver) if probe["detail"] == NAMED_BUT_GONE else None
     if package is None:
         return ""

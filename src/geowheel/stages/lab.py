@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from geowheel.lab.cases import Choice
-from geowheel.lab.judging import Result, Verdict
+from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.lab.running import Lab, run_cases
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
@@ -38,8 +38,10 @@ def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome:
     }
     (folder / "lab.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     count = Counter(verdict.result for verdict in verdicts)
-    step.say(", ".join(f"{count[result]} {result}" for result in Result))
-    return Outcome(facts=facts, passed=count[Result.PASSED] > 0 and not count[Result.FAILED])
+    step.say(", ".join(f"{count[result]} {result}" for result in CaseResult))
+    return Outcome(
+        facts=facts, passed=count[CaseResult.PASSED] > 0 and not count[CaseResult.FAILED]
+    )
 
 
 def _prepare(inputs: LabInputs, place: Path, step: Step) -> Lab:
@@ -83,9 +85,9 @@ def _usable(lab: Lab, step: Step) -> bool:
     return result.returncode == 0
 
 
-def _keep_crashes(lab: Lab, folder: Path, verdicts: Sequence[Verdict]) -> None:
+def _keep_crashes(lab: Lab, folder: Path, verdicts: Sequence[CaseVerdict]) -> None:
     """The damaged files of failed cases stay beside lab.json: they are what a report needs."""
-    if all(verdict.result is not Result.FAILED for verdict in verdicts):
+    if all(verdict.result is not CaseResult.FAILED for verdict in verdicts):
         return
     for path in sorted(lab.place.glob("case-*/damaged-*")):
         kept = folder / "crashes" / path.parent.name / path.name

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from geowheel.contents.drivers import (
     probe_words,
     read_drivers,
 )
+from geowheel.lab.running import call_probe, copy_probes
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.process import Result, tail
@@ -28,6 +27,9 @@ from geowheel.records.stage import Outcome
 from .environments import make_environment, pip_install
 from .fetch import download_wanted
 from .inputs import TestInputs
+
+_Call = Callable[[str, Mapping[str, object]], tuple[Result, Any]]
+"""Runs a function of the probes with what it is asked: how it ended, and its report."""
 
 
 def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
@@ -44,11 +46,19 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
             inputs.interpreter, place / "environment", inputs.wheel.path,
             environ=inputs.environ, step=step,
         )  # fmt: skip
-        probes = _probe(inputs, python, place, step)
-        rows, drivers = _probe_drivers(inputs, python, place, step)
-        probes += rows
-        offered, more = _drivers_of_stack(inputs, python, place, step)
-        probes += more
+        copy_probes(place)
+
+        def call(function: str, asked: Mapping[str, object]) -> tuple[Result, Any]:
+            return call_probe(
+                python, function, {**asked, "package": inputs.import_package},
+                place / function.replace(":", "-"), step,
+                environ=inputs.environ, timeout=inputs.timeout_seconds,
+            )  # fmt: skip
+
+        probes = _probe(call, inputs)
+        rows, drivers = _probe_drivers(call, inputs)
+        offered, more = _drivers_of_stack(call, inputs)
+        probes += rows + more
         host = _host_tests(inputs, python, place, step)
     failed = [probe for probe in probes if probe["passed"] is False]
     step.say(
@@ -74,37 +84,32 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
     return Outcome(facts=found, passed=passed)
 
 
-def _probe(inputs: TestInputs, python: Path, place: Path, step: Step) -> list[dict[str, Any]]:
-    asked = {
-        "layout": inputs.layout,
-        "package": inputs.import_package,
-        "version": inputs.gdal_version,
-    }
-    run = _run_script("probes", asked, inputs, python, place, step)
-    if run.report is None:
-        return [_no_report("all probes", run.result)]
-    probes: list[dict[str, Any]] = run.report
-    if run.result.returncode != 0:
-        probes.append(_crashed("clean exit", run.result))
+def _probe(call: _Call, inputs: TestInputs) -> list[dict[str, Any]]:
+    asked = {"layout": inputs.layout, "version": inputs.gdal_version}
+    result, report = call("wheel:probe", asked)
+    if report is None:
+        return [_no_report("all probes", result)]
+    probes: list[dict[str, Any]] = report
+    if result.returncode != 0:
+        probes.append(_crashed("clean exit", result))
     return probes
 
 
 def _probe_drivers(
-    inputs: TestInputs, python: Path, place: Path, step: Step
+    call: _Call, inputs: TestInputs
 ) -> tuple[list[dict[str, Any]], tuple[Driver, ...]]:
     """A row for each driver and plugin, and the drivers that the wheel has."""
-    asked = {"package": inputs.import_package, "drivers": inputs.drivers}
-    run = _run_script("driver_probes", asked, inputs, python, place, step)
-    if run.report is None:
-        return [_no_report("all drivers", run.result)], ()
-    rows: list[dict[str, Any]] = run.report["rows"]
-    if run.result.returncode != 0:  # the last row names what the process ended in
-        rows.append(_crashed("clean exit after the drivers", run.result))
-    return rows, read_drivers(run.report["drivers"])
+    result, report = call("drivers:probe_wheel", {"drivers": inputs.drivers})
+    if report is None:
+        return [_no_report("all drivers", result)], ()
+    rows: list[dict[str, Any]] = report["rows"]
+    if result.returncode != 0:  # the last row names what the process ended in
+        rows.append(_crashed("clean exit after the drivers", result))
+    return rows, read_drivers(report["drivers"])
 
 
 def _drivers_of_stack(
-    inputs: TestInputs, python: Path, place: Path, step: Step
+    call: _Call, inputs: TestInputs
 ) -> tuple[tuple[Driver, ...], list[dict[str, Any]]]:
     """The drivers of the prefix's libgdal and plugins; where they cannot be listed, a row says so.
 
@@ -115,42 +120,11 @@ def _drivers_of_stack(
         "library": str(system.gdal_library(prefix)),
         "plugins": str(prefix / system.LAYOUT.plugins),
     }
-    run = _run_script("driver_probes", asked, inputs, python, place, step)
-    if run.report is None or run.result.returncode != 0:
-        row = _no_report("drivers of the native stack", run.result)
+    result, report = call("drivers:list_library", asked)
+    if report is None or result.returncode != 0:
+        row = _no_report("drivers of the native stack", result)
         return (), [row | {"passed": None, "detail": f"not run: {row['detail']}"}]
-    return read_drivers(run.report["drivers"]), []
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """A script of ours that ended; None for a report that is not there or cannot be read."""
-
-    result: Result
-    report: Any
-
-
-def _run_script(
-    name: str,
-    asked: Mapping[str, object],
-    inputs: TestInputs,
-    python: Path,
-    place: Path,
-    step: Step,
-) -> _Run:
-    script, report = place / f"{name}.py", place / f"{name}.json"
-    text = files("geowheel.probes").joinpath(script.name).read_text(encoding="utf-8")
-    script.write_text(text, encoding="utf-8")
-    report.unlink(missing_ok=True)
-    result = step.run(
-        [python, "-I", script, json.dumps(asked), report],
-        env=isolated_environment(inputs.environ), cwd=place, check=False,
-        timeout=inputs.timeout_seconds,
-    )  # fmt: skip
-    try:
-        return _Run(result=result, report=json.loads(report.read_text("utf-8")))
-    except (OSError, ValueError):
-        return _Run(result=result, report=None)
+    return read_drivers(report["drivers"]), []
 
 
 def _no_report(name: str, result: Result) -> dict[str, Any]:

@@ -26,33 +26,22 @@ from geowheel.lab.cases import (
     Offer,
     select,
 )
-from geowheel.lab.coexistence import (
-    RANDOM_ORDERS,
-    SHORTEST,
-    orders,
-)
 from geowheel.lab.groups import (
+    EMULATED,
     NO_BUBBLEWRAP,
     NO_OSGEO,
     NO_SERVER,
+    RANDOM_ORDERS,
+    SHORTEST,
     every_case,
+    orders,
 )
-from geowheel.lab.judging import (
-    Crash,
-    End,
-    Result,
-    Verdict,
-    judge,
-)
+from geowheel.lab.judging import CaseResult, CaseVerdict, Crash, End, judge
 from geowheel.lab.running import Lab, run_cases
 from geowheel.locks.channels import Mirrors
-from geowheel.machine.process import Result as Ended
+from geowheel.machine.process import Result
 from geowheel.prefix.store import Store
-from geowheel.probes.lab import (
-    damage,
-    libraries,
-    slim,
-)
+from geowheel.probes import damage, libraries, slim
 from geowheel.project.places import Layout
 from geowheel.records.ledger import Made
 from geowheel.stages import inputs
@@ -60,7 +49,7 @@ from geowheel.stages import lab as stage
 from geowheel.targets import Platform
 
 EVERYTHING = Offer(other_gdal="/prefix/lib", seed=7)
-SCRIPTS = files("geowheel.probes").joinpath("lab")
+SCRIPTS = files("geowheel.probes")
 
 
 # ---------------------------------------------------------------------------- which cases
@@ -110,7 +99,7 @@ def test_the_lab_has_work_for_every_peer() -> None:
     [
         (replace(EVERYTHING, server=False), "https", NO_SERVER),
         (replace(EVERYTHING, bubblewrap=False), "slim root", NO_BUBBLEWRAP),
-        (replace(EVERYTHING, emulated=True), "slim root", "an emulator runs this interpreter"),
+        (replace(EVERYTHING, emulated=True), "slim root", EMULATED),
         (replace(EVERYTHING, bindings=False), "coexistence", NO_OSGEO),
     ],
 )
@@ -175,22 +164,22 @@ PLAIN = Case(group="g", name="n", function="m:f")
 GOOD = End(returncode=0, seconds=1.234, output="", report={"detail": "4 rounds"})
 
 
-def verdict(case: Case, end: End | None, **others: End) -> tuple[Result, str]:
+def verdict(case: Case, end: End | None, **others: End) -> tuple[CaseResult, str]:
     made = judge(case, end, {f"g: {name} alone": other for name, other in others.items()})
     assert (made.group, made.name) == (case.group, case.name)
     return made.result, made.detail
 
 
 def test_a_report_and_a_clean_end_are_a_pass_with_its_time() -> None:
-    assert judge(PLAIN, GOOD, {}) == Verdict(
-        group="g", name="n", result=Result.PASSED, seconds=1.23, detail="4 rounds"
+    assert judge(PLAIN, GOOD, {}) == CaseVerdict(
+        group="g", name="n", result=CaseResult.PASSED, seconds=1.23, detail="4 rounds"
     )
 
 
 def test_what_was_not_run_is_skipped_in_its_own_words() -> None:
-    assert verdict(replace(PLAIN, skip="no bwrap"), None) == (Result.SKIPPED, "no bwrap")
+    assert verdict(replace(PLAIN, skip="no bwrap"), None) == (CaseResult.SKIPPED, "no bwrap")
     said = replace(GOOD, report={"skipped": "no programs in this wheel"})
-    assert verdict(PLAIN, said) == (Result.SKIPPED, "no programs in this wheel")
+    assert verdict(PLAIN, said) == (CaseResult.SKIPPED, "no programs in this wheel")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +197,7 @@ def test_any_other_end_is_a_failure_with_its_output(
 ) -> None:
     end = End(returncode=returncode, seconds=0, output="Traceback\nAssertionError", report=report)
     result, detail = verdict(PLAIN, end)
-    assert result is Result.FAILED
+    assert result is CaseResult.FAILED
     assert words in detail and "AssertionError" in detail
 
 
@@ -219,9 +208,9 @@ def numbers(**found: object) -> End:
 def test_numbers_are_those_of_each_library_alone_to_the_last_bit() -> None:
     case = replace(PLAIN, judge=Judge.NUMBERS)
     alone = {"ours": numbers(ours=[1.0]), "fiona": numbers(fiona=[2.0])}
-    assert verdict(case, numbers(ours=[1.0], fiona=[2.0]), **alone)[0] is Result.PASSED
+    assert verdict(case, numbers(ours=[1.0], fiona=[2.0]), **alone)[0] is CaseResult.PASSED
     result, detail = verdict(case, numbers(ours=[1.0], fiona=[2.0000000000000004]), **alone)
-    assert result is Result.FAILED
+    assert result is CaseResult.FAILED
     assert detail == "fiona: [2.0000000000000004]\n  but alone: [2.0]"
 
 
@@ -229,21 +218,25 @@ def test_without_numbers_of_a_library_alone_there_is_nothing_to_pass_by() -> Non
     case = replace(PLAIN, judge=Judge.NUMBERS)
     crashed = replace(GOOD, report=None)
     result, detail = verdict(case, numbers(ours=[1.0], fiona=[2.0]), ours=crashed)
-    assert result is Result.FAILED
+    assert result is CaseResult.FAILED
     assert "ours: nothing to compare with" in detail and "fiona: nothing" in detail
 
 
 @pytest.mark.parametrize(
     ("reference", "result", "words"),
     [
-        (-11, Result.PASSED, "1 crash the prefix's own programs as well"),
-        (0, Result.FAILED, "/c/damaged-007.tif: SIGSEGV; the prefix's own program ended with 0"),
-        (1, Result.FAILED, "the prefix's own program ended with 1"),
-        (None, Result.FAILED, "the prefix holds no program to compare with"),
+        (-11, CaseResult.PASSED, "1 crash the prefix's own programs as well"),
+        (
+            0,
+            CaseResult.FAILED,
+            "/c/damaged-007.tif: SIGSEGV; the prefix's own program ended with 0",
+        ),
+        (1, CaseResult.FAILED, "the prefix's own program ended with 1"),
+        (None, CaseResult.FAILED, "the prefix holds no program to compare with"),
     ],
 )
 def test_a_crash_counts_unless_the_prefix_crashes_too(
-    reference: int | None, result: Result, words: str
+    reference: int | None, result: CaseResult, words: str
 ) -> None:
     crash = Crash(path="/c/damaged-007.tif", ended="SIGSEGV", reference=reference)
     found = verdict(replace(PLAIN, judge=Judge.REFERENCE), replace(GOOD, crashes=(crash,)))
@@ -265,7 +258,7 @@ class Processes:
     def __call__(
         self, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, check: bool,
         timeout: float | None = None,
-    ) -> Ended:  # fmt: skip
+    ) -> Result:  # fmt: skip
         assert not check  # a verdict, never an exception
         words = list(map(str, argv))
         self.calls.append((words, env, cwd))
@@ -276,7 +269,7 @@ class Processes:
             report = self.reports.get(asked["function"], {})
             if report is not None:
                 Path(words[4]).write_text(json.dumps(report))
-        return Ended(argv=tuple(words), returncode=code, stdout="", stderr="", log=Path("x.log"))
+        return Result(argv=tuple(words), returncode=code, stdout="", stderr="", log=Path("x.log"))
 
 
 def make_lab(place: Path, **changes: Any) -> Lab:
@@ -291,7 +284,7 @@ def make_lab(place: Path, **changes: Any) -> Lab:
     )  # fmt: skip
 
 
-def run(tmp_path: Path, processes: Processes, *cases: Case) -> list[Verdict]:
+def run(tmp_path: Path, processes: Processes, *cases: Case) -> list[CaseVerdict]:
     place = tmp_path / "place"
     place.mkdir()
     return run_cases(make_lab(place), cases, make_step(tmp_path, processes))
@@ -337,7 +330,7 @@ def test_what_crashed_is_read_by_the_program_of_the_prefix(
     report = {"crashes": [{"path": damaged, "ended": "SIGSEGV"}], "vector": vector}
     processes = Processes(reports={"m:f": report}, programs={program: -11})
     (found,) = run(tmp_path, processes, replace(PLAIN, judge=Judge.REFERENCE))
-    assert found.result is Result.PASSED
+    assert found.result is CaseResult.PASSED
     words, env, _ = processes.calls[-1]
     assert words == [str(binary), *arguments, damaged]
     assert env["LD_LIBRARY_PATH"] == str(tmp_path / "prefix" / "lib")
@@ -348,7 +341,7 @@ def test_a_crash_with_no_program_in_the_prefix_fails(tmp_path: Path) -> None:
     report = {"crashes": [{"path": "/c/x.tif", "ended": "SIGSEGV"}], "vector": False}
     (found,) = run(tmp_path, Processes(reports={"m:f": report}),
                    replace(PLAIN, judge=Judge.REFERENCE))  # fmt: skip
-    assert found.result is Result.FAILED
+    assert found.result is CaseResult.FAILED
 
 
 # ---------------------------------------------------------------------------- the stage
@@ -412,7 +405,7 @@ def test_one_failed_case_fails_the_lab_and_its_damaged_files_are_kept(
     crash = {"crashes": [{"path": "/c/damaged-001.tif", "ended": "SIGSEGV"}], "vector": False}
     processes = Processes(reports={**ALONE, "damage:survive": crash})
 
-    def call(argv: Sequence[str | Path], **more: Any) -> Ended:
+    def call(argv: Sequence[str | Path], **more: Any) -> Result:
         if "-I" in argv:
             Path(more["cwd"], "damaged-001.tif").write_bytes(b"II*")
         return processes(argv, **more)
@@ -471,15 +464,6 @@ def test_peers_that_cannot_be_installed_have_a_reason(
 
 
 # ---------------------------------------------------------------------------- the scripts
-
-
-@pytest.mark.parametrize("script", [p.name for p in SCRIPTS.iterdir() if p.name.endswith(".py")])
-def test_scripts_are_python_3_9(script: str) -> None:
-    text = SCRIPTS.joinpath(script).read_text(encoding="utf-8")
-    tree = ast.parse(text, feature_version=(3, 9))
-    for node in ast.walk(tree):
-        assert not isinstance(node, ast.Match)
-    assert "from __future__ import annotations" in text or script == "__init__.py"
 
 
 def test_damage_is_the_same_for_the_same_seed_and_really_damage(tmp_path: Path) -> None:

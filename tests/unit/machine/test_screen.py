@@ -295,7 +295,7 @@ def test_secrets_are_not_shown(tmp_path: Path, terminal: Watched) -> None:
         (["/usr/bin/g++", "-O2", "-c", "a.cpp"], "g++"),
         (["/x/python", "-I", "-m", "pip", "install", "a"], "pip install"),
         (["/x/python3.12", "-m", "geowheel.systems._auditwheel", "a.json"], "auditwheel"),
-        (["python", "-I", "/tmp/x/driver_probes.py", "{}"], "driver_probes"),
+        (["python", "-I", "/tmp/x/probe.py", "asked.json"], "probe"),
         (["python.exe", "-c", "print(1)"], "python"),
         (["python", "-m"], "python"),
         (["python"], "python"),

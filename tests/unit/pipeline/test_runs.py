@@ -30,7 +30,7 @@ from geowheel.pipeline.runs import (
     run,
     show_plan,
 )
-from geowheel.probes.driver_probes import NAMED_BUT_GONE
+from geowheel.probes import NAMED_BUT_GONE
 from geowheel.project.project import Project
 from geowheel.records.ledger import Ledger, Record
 from geowheel.stages import (

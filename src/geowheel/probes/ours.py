@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 from typing import Any
@@ -18,12 +19,36 @@ def module(asked: dict[str, Any], name: str) -> Any:
     return found
 
 
+def home(asked: dict[str, Any]) -> str:
+    """The import package's folder. Nothing of the package is imported."""
+    top, *rest = asked["package"].split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the package %s is not installed" % top)
+    return os.path.join(os.path.realpath(next(iter(spec.submodule_search_locations))), *rest)
+
+
 def bundle(asked: dict[str, Any]) -> dict[str, str]:
     """Where the wheel's own libraries and data lie."""
-    package = os.path.dirname(str(importlib.import_module(asked["package"]).__file__))
-    with open(os.path.join(package, "_geowheel.json"), encoding="utf-8") as file:
-        relative = json.load(file)
-    return {n: os.path.realpath(os.path.join(package, path)) for n, path in relative.items()}
+    folder = home(asked)
+    path = os.path.join(folder, "_geowheel.json")
+    if not os.path.isfile(path):
+        raise SystemExit("the wheel bundles no GDAL: there is no " + path)
+    with open(path, encoding="utf-8") as file:
+        return {n: os.path.realpath(os.path.join(folder, p)) for n, p in json.load(file).items()}
+
+
+def configured(asked: dict[str, Any]) -> dict[str, str]:
+    """The same, with the bundled libgdal set up by the bootstrap alone."""
+    path = os.path.join(home(asked), "_geowheel.py")
+    spec = importlib.util.spec_from_file_location("_geowheel_alone", path)
+    if spec is None or spec.loader is None or not os.path.isfile(path):
+        raise SystemExit("there is no " + path)
+    bootstrap = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bootstrap)
+    found = bundle(asked)
+    assert bootstrap.configure(), "the wheel bundles no GDAL"
+    return found
 
 
 def write_raster(gdal: Any, path: str) -> None:
@@ -105,10 +130,8 @@ def work(asked: dict[str, Any], folder: str | None = None) -> dict[str, list[Any
 
 def own_data(asked: dict[str, Any]) -> None:
     """GDAL and PROJ look for their data in the wheel, and the open proj.db is the wheel's."""
-    gdal, osr, where = module(asked, "gdal"), module(asked, "osr"), bundle(asked)
-    found = gdal.FindFile("gdal", "gdalvrt.xsd")
-    assert found, "GDAL finds no data"
-    assert os.path.dirname(os.path.realpath(found)) == where["gdal_data"], found
+    osr, where = module(asked, "osr"), bundle(asked)
+    _own_gdal_data(asked)
     assert os.path.realpath(osr.GetPROJSearchPaths()[0]) == where["proj_data"]
     transform_numbers(asked)
     opened = {os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd")}
@@ -116,12 +139,17 @@ def own_data(asked: dict[str, Any]) -> None:
     assert databases == {os.path.join(where["proj_data"], "proj.db")}, databases
 
 
+def _own_gdal_data(asked: dict[str, Any]) -> None:
+    found = module(asked, "gdal").FindFile("gdal", "gdalvrt.xsd")
+    assert found, "GDAL finds no data"
+    assert os.path.dirname(os.path.realpath(found)) == bundle(asked)["gdal_data"], found
+
+
 def own_gdal(asked: dict[str, Any]) -> None:
     """Beside other GDALs: the wheel's own are loaded, and its proj.db is open."""
     where = bundle(asked)
     assert {where["gdal"], where["proj"]} <= {os.path.realpath(path) for path in loaded()}
-    found = module(asked, "gdal").FindFile("gdal", "gdalvrt.xsd")
-    assert os.path.dirname(os.path.realpath(found)) == where["gdal_data"], found
+    _own_gdal_data(asked)
 
 
 def own_libraries(asked: dict[str, Any]) -> None:
@@ -140,5 +168,4 @@ def loaded() -> set[str]:
 
 def site_of(asked: dict[str, Any]) -> str:
     """The folder that the wheel is installed into."""
-    top = importlib.import_module(asked["package"].partition(".")[0])
-    return os.path.dirname(os.path.dirname(os.path.abspath(str(top.__file__))))
+    return os.path.normpath(os.path.join(home(asked), *[".."] * len(asked["package"].split("."))))

@@ -15,11 +15,7 @@ import sys
 import sysconfig
 from typing import Any
 
-from . import (
-    case,
-    ours,
-    parts,
-)
+from . import ours, parts, probe
 
 RUNTIMES = (
     "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
@@ -50,7 +46,7 @@ def works(asked: dict[str, Any]) -> dict[str, Any]:
     expected = ours.work(asked)
     libraries = _libraries()
     wrapper = [asked["bwrap"], *_root(libraries), "--bind", asked["folder"], asked["folder"]]
-    report = case.again(asked, "slim:inside", *wrapper, expected=expected, libraries=libraries)
+    report = probe.again(asked, "slim:inside", *wrapper, expected=expected, libraries=libraries)
     return {"detail": report["detail"]}
 
 

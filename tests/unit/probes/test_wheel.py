@@ -6,10 +6,11 @@ import ast
 import math
 import unittest
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import pytest
 
-from geowheel.probes import probes
+from geowheel.probes import wheel
 
 SEMI_MAJOR = 6378137.0
 FLATTENING = 1 / 298.257223563
@@ -30,7 +31,7 @@ def integrated(latitude: float, steps: int = 4000) -> float:
 
 @pytest.mark.parametrize("latitude", [0.0, 1.0, 15.0, 30.0, 45.0, 52.0, 60.0, 75.0, 90.0, -52.0])
 def test_the_meridian_arc_is_the_integral_to_a_micrometre(latitude: float) -> None:
-    assert probes.meridian_arc(latitude) == pytest.approx(integrated(latitude), abs=1e-6)
+    assert wheel.meridian_arc(latitude) == pytest.approx(integrated(latitude), abs=1e-6)
 
 
 def test_the_integral_itself_gives_the_known_quarter_meridian() -> None:
@@ -57,7 +58,7 @@ def sample() -> type[unittest.TestCase]:
 
 
 def report_of(kind: type[unittest.TestCase]) -> list[dict[str, object]]:
-    report = probes.Report()
+    report = wheel.Rows()
     unittest.defaultTestLoader.loadTestsFromTestCase(kind).run(report)
     return report.rows
 
@@ -75,22 +76,27 @@ def test_the_report_has_a_row_for_each_probe() -> None:
 
 
 def test_a_probe_that_cannot_even_start_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(probes.ASKED, "package", "no_such_package")
-    rows = report_of(probes.Probes)
-    assert len(rows) == len(unittest.defaultTestLoader.getTestCaseNames(probes.Probes))
+    monkeypatch.setitem(wheel.ASKED, "package", "no_such_package")
+    rows = report_of(wheel.Probes)
+    assert len(rows) == len(unittest.defaultTestLoader.getTestCaseNames(wheel.Probes))
     assert {row["passed"] for row in rows} == {False}
     assert all("no_such_package" in str(row["detail"]) for row in rows)
 
 
 def test_the_promised_probes_are_there() -> None:
-    names = " ".join(unittest.defaultTestLoader.getTestCaseNames(probes.Probes))
+    names = " ".join(unittest.defaultTestLoader.getTestCaseNames(wheel.Probes))
     for word in ("import", "version", "geotiff", "crs", "transform", "vector",
                  "exceptions"):  # fmt: skip
         assert word in names
 
 
-@pytest.mark.parametrize("name", ["probes.py", "driver_probes.py", "bootstrap.py"])
-def test_what_runs_in_a_users_interpreter_is_old_syntax(name: str) -> None:
-    folder = "inside" if name == "bootstrap.py" else "probes"
-    source = files(f"geowheel.{folder}").joinpath(name).read_text(encoding="utf-8")
-    ast.parse(source, feature_version=(3, 9))
+SCRIPTS = [*files("geowheel.probes").iterdir(), *files("geowheel.inside").iterdir()]
+
+
+@pytest.mark.parametrize("script", [s for s in SCRIPTS if s.name.endswith(".py")],
+                         ids=lambda script: script.name)  # fmt: skip
+def test_what_runs_in_a_users_interpreter_is_old_syntax(script: Traversable) -> None:
+    text = script.read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 9))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Match)]
+    assert "from __future__ import annotations" in text or script.name == "__init__.py"

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from typing import Any
 
-from . import case, ours
+from . import ours, probe
 
 # Of what an older GDAL brings; not the libraries that the interpreter itself may have loaded.
 OLD = ("libgdal", "libproj", "libgeos", "libnetcdf", "libhdf5", "libgeotiff", "libspatialite")
@@ -28,7 +28,7 @@ def by_a_folder(asked: dict[str, Any]) -> None:
         os.makedirs(folder)
     if asked["kind"] == "wrong version":
         _fill(asked, folder)
-    case.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
+    probe.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
                variables={asked["variable"]: folder})  # fmt: skip
 
 
@@ -46,13 +46,13 @@ def by_old_libraries(asked: dict[str, Any]) -> None:
                 plain = stem.rpartition("-")[0] + ".so" + ".".join(numbers[: count + 1])
                 _copy(wrong, os.path.join(folder, plain))
     assert os.listdir(folder), "no library of the wheel has a name that an older GDAL would have"
-    case.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
+    probe.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
                variables={"LD_LIBRARY_PATH": folder})  # fmt: skip
 
 
 def by_another_gdal(asked: dict[str, Any]) -> None:
     """LD_LIBRARY_PATH leads to a whole other GDAL with all that it needs."""
-    case.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
+    probe.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
                variables={"LD_LIBRARY_PATH": asked["other_libraries"]})  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def answers(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answers(asked: dict[str, Any]) -> dict[str, Any]:
-    return case.again(asked, "poison:answers")
+    return probe.again(asked, "poison:answers")
 
 
 def _fill(asked: dict[str, Any], folder: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from contextlib import contextmanager
 from typing import Any, Iterator
 
-from . import case, ours
+from . import ours, probe
 
 GRID = "lab_grid.tif"
 SHIFT = 12.5
@@ -37,7 +37,7 @@ def own_bundle(asked: dict[str, Any]) -> dict[str, Any]:
         os.unlink(copied)  # a hard link: the installed one must stay as it is
         shutil.copyfile(os.path.join(asked["folder"], "ca.pem"), copied)
         for reads in ("net:gdal_reads", "net:proj_reads"):
-            case.again(asked, reads, site=site, port=port, trusted=True, served=asked["folder"],
+            probe.again(asked, reads, site=site, port=port, trusted=True, served=asked["folder"],
                        variables=_proj_network(asked, port))  # fmt: skip
     return {}
 
@@ -50,7 +50,7 @@ def by_dap(asked: dict[str, Any]) -> dict[str, Any]:
         if asked["trusted"]:
             with open(os.path.join(asked["folder"], ".ncrc"), "w", encoding="utf-8") as file:
                 file.write("HTTP.SSL.CAINFO=%s\n" % os.path.join(asked["folder"], "ca.pem"))
-        case.again(asked, "net:dap_asks", port=port, served=asked["folder"],
+        probe.again(asked, "net:dap_asks", port=port, served=asked["folder"],
                    variables={"HOME": asked["folder"]})  # fmt: skip
     return {}
 
@@ -70,7 +70,7 @@ def _with_server(asked: dict[str, Any], reads: str) -> None:
         variables = dict(_proj_network(asked, port))
         if asked["variable"]:
             variables[asked["variable"]] = os.path.join(asked["folder"], asked["bundle"])
-        case.again(asked, reads, port=port, served=asked["folder"], variables=variables)
+        probe.again(asked, reads, port=port, served=asked["folder"], variables=variables)
 
 
 def _proj_network(asked: dict[str, Any], port: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
-from . import case, ours
+from . import ours, probe
 
 ROUNDS = 9
 LIMIT = 0.150  # seconds that the wheel's import may take over that of bare osgeo
@@ -27,7 +27,7 @@ def relocated(asked: dict[str, Any]) -> None:
     expected = ours.work(asked)
     site = os.path.join(asked["folder"], "a folder with späces", "网络 и ещё", "site-packages")
     _copy(asked, site)
-    case.again(asked, "sites:works_there", site=site, expected=expected)
+    probe.again(asked, "sites:works_there", site=site, expected=expected)
 
 
 def read_only(asked: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def read_only(asked: dict[str, Any]) -> dict[str, Any]:
         return {"skipped": "root may write everywhere, and there is no bwrap (bubblewrap)"}
     else:
         _folders(site, 0o555)
-    case.again(asked, "sites:works_there", *wrapper, site=site, expected=expected, closed=True)
+    probe.again(asked, "sites:works_there", *wrapper, site=site, expected=expected, closed=True)
     if not wrapper:
         _folders(site, 0o755)  # so that it can be removed
     return {}

@@ -1,8 +1,8 @@
-"""One case, in a process of its own: `case.py ASKED REPORT`, both files of JSON.
+"""One function, in a process of its own: `probe.py ASKED REPORT`, both files of JSON.
 
 ASKED names the function, as `module:function`, and holds what it has to know. What the function
-returns is written to REPORT. An exception is a failed case: its traceback is the detail. Without
-a report the process did not get that far.
+returns is written to REPORT. An exception is a failure: its traceback is the detail. Without a
+report the process did not get that far.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ import tempfile
 from typing import Any
 
 
+class Failed(AssertionError):
+    """Another process did not end well."""
+
+    def __init__(self, returncode: int, said: str) -> None:
+        super().__init__("exit code %d:\n%s" % (returncode, said))
+        self.returncode = returncode
+        self.said = said
+
+
 def again(
     asked: dict[str, Any],
     function: str,
@@ -27,7 +36,7 @@ def again(
     """Another process for another function: in `wrapper`, with more `variables`, or with `site` as
     its only packages.
 
-    Returns its report; raises AssertionError with its output where it failed.
+    Returns its report; raises Failed with its output where it failed.
     """
     folder = tempfile.mkdtemp(prefix="again-", dir=asked["folder"])
     inner = {**asked, **more, "function": function, "folder": folder, "site": site}
@@ -39,9 +48,11 @@ def again(
     flags = ["-I", "-S"] if site else ["-I"]
     process = subprocess.run(
         [*wrapper, sys.executable, *flags, os.path.abspath(__file__), *paths],
-        env={**os.environ, **(variables or {})}, capture_output=True, text=True, check=False,
+        env={**os.environ, **(variables or {})},
+        capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
-    assert process.returncode == 0, "exit code %d:\n%s" % (process.returncode, process.stderr)
+    if process.returncode != 0:
+        raise Failed(process.returncode, process.stderr)
     with open(paths[1], encoding="utf-8") as file:
         report: dict[str, Any] = json.load(file)
     return report
@@ -49,7 +60,7 @@ def again(
 
 def main(asked_path: str, report_path: str) -> None:
     with open(asked_path, encoding="utf-8") as file:
-        asked = json.load(file)
+        asked = {**json.load(file), "report": report_path}
     above, package = os.path.split(os.path.dirname(os.path.abspath(__file__)))
     sys.path.insert(0, above)
     if asked.get("site"):
@@ -57,7 +68,7 @@ def main(asked_path: str, report_path: str) -> None:
     module, _, name = asked["function"].partition(":")
     report = getattr(importlib.import_module("%s.%s" % (package, module)), name)(asked) or {}
     with open(report_path, "w", encoding="utf-8") as file:
-        json.dump(report, file)
+        json.dump(report, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,9 @@
-"""Probes of an installed wheel: `probes.py ASKED REPORT`. Run in a clean environment, on its own.
-
-ASKED is JSON: layout, import package, GDAL version. REPORT gets a JSON list of name, passed and
-detail. What the drivers do is driver_probes.py's matter. Standard library only (NumPy where it is
-installed), Python 3.9 and newer.
-"""
+"""Probes of an installed wheel, whatever its drivers do: what they do is in drivers.py."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-import json
 import math
 import os
 import sys
@@ -20,7 +14,12 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from typing import Any
 
-ASKED: dict[str, Any] = {"layout": "", "package": "osgeo", "version": ""}
+from . import ours
+from .gdal import Gdal
+
+# The loader makes the tests, so what they are asked is here.
+ASKED: dict[str, Any] = {}
+ENVIRONMENT: dict[str, str] = {}
 
 
 def module(name: str) -> Any:
@@ -137,59 +136,38 @@ class LibraryProbes(unittest.TestCase):
     """Layout none: there is no osgeo, so the bundled libgdal is asked through its C functions."""
 
     def setUp(self) -> None:
-        self.package = importlib.import_module(ASKED["package"])
-        self.assertTrue(module("_geowheel").configure(), "the wheel bundles no GDAL")
-        self.folder = os.path.dirname(str(module("_geowheel").__file__))
-        with open(os.path.join(self.folder, "_geowheel.json"), encoding="utf-8") as file:
-            self.bundle = {name: self.absolute(path) for name, path in json.load(file).items()}
-        self.gdal = ctypes.CDLL(self.bundle["gdal"])
-        self.gdal.GDALAllRegister()
-
-    def absolute(self, path: str) -> str:
-        return os.path.realpath(os.path.join(self.folder, path))
-
-    def call(self, name: str, *arguments: Any, result: Any = ctypes.c_void_p) -> Any:
-        """A function of the bundled GDAL; numbers and texts are passed as such, the rest as is."""
-        function = getattr(self.gdal, name)
-        function.restype = result
-        return function(*arguments)
+        importlib.import_module(ASKED["package"])
+        self.bundle = ours.configured(ASKED)
+        self.gdal = Gdal(self.bundle["gdal"])
+        self.gdal("GDALAllRegister")
 
     def test_01_import_leaves_the_environment_alone(self) -> None:
         self.assertEqual(dict(os.environ), ENVIRONMENT)
 
     def test_02_version_is_the_locked_one(self) -> None:
-        found = self.call("GDALVersionInfo", b"RELEASE_NAME", result=ctypes.c_char_p)
-        self.assertEqual(found.decode(), ASKED["version"])
+        self.assertEqual(self.gdal("GDALVersionInfo", "RELEASE_NAME"), ASKED["version"])
 
     def test_03_every_compiled_module_loads(self) -> None:
         # Loaded and not imported: what they do at import is a matter of the host's own tests.
-        for place, _, names in os.walk(os.path.dirname(str(self.package.__file__))):
+        for place, _, names in os.walk(ours.home(ASKED)):
             for name in names:
                 if name.endswith(tuple(EXTENSION_SUFFIXES)):
                     ctypes.CDLL(os.path.join(place, name), mode=os.RTLD_NOW)
 
     def test_04_data_is_the_wheels_own(self) -> None:
-        found = self.call("CPLFindFile", b"gdal", b"gdalvrt.xsd", result=ctypes.c_char_p)
-        self.assertIsNotNone(found)
-        self.assertEqual(
-            os.path.dirname(os.path.realpath(found.decode())), self.bundle["gdal_data"]
-        )
+        found = self.gdal.need("CPLFindFile", "gdal", "gdalvrt.xsd")
+        self.assertEqual(os.path.dirname(os.path.realpath(found)), self.bundle["gdal_data"])
 
     def test_05_crs_from_epsg_and_transform_to_a_millimetre(self) -> None:
         references = []
         for code in (4326, 32633):
-            reference = ctypes.c_void_p(self.call("OSRNewSpatialReference", None))
-            self.assertEqual(
-                self.call("OSRImportFromEPSG", reference, code, result=ctypes.c_int), 0
-            )
-            self.call("OSRSetAxisMappingStrategy", reference, 0, result=None)  # x is the longitude
+            reference = self.gdal.need("OSRNewSpatialReference", None)
+            self.gdal("OSRImportFromEPSG", reference, code)
+            self.gdal("OSRSetAxisMappingStrategy", reference, 0)  # x is the longitude
             references.append(reference)
-        change = ctypes.c_void_p(self.call("OCTNewCoordinateTransformation", *references))
-        self.assertTrue(change)
+        change = self.gdal.need("OCTNewCoordinateTransformation", *references)
         x, y = ctypes.c_double(15.0), ctypes.c_double(52.0)
-        done = self.call(
-            "OCTTransform", change, 1, ctypes.byref(x), ctypes.byref(y), None, result=ctypes.c_int
-        )
+        done = self.gdal("OCTTransform", change, 1, ctypes.byref(x), ctypes.byref(y), None)
         self.assertEqual(done, 1)
         self.assertAlmostEqual(x.value, 500000.0, delta=0.001)
         self.assertAlmostEqual(y.value, 0.9996 * meridian_arc(52.0), delta=0.001)
@@ -197,18 +175,13 @@ class LibraryProbes(unittest.TestCase):
     def test_06_every_gdal_and_proj_is_the_wheels_own(self) -> None:
         if not os.path.exists("/proc/self/maps"):
             self.skipTest("this system does not list what is loaded")
-        with open("/proc/self/maps", encoding="utf-8") as file:
-            loaded = {line.split(None, 5)[5].strip() for line in file if "/" in line}
-        found = {
-            path for path in loaded if os.path.basename(path).startswith(("libgdal", "libproj"))
-        }
-        self.assertEqual(found, {self.bundle["gdal"], self.bundle["proj"]})
+        ours.own_libraries(ASKED)
 
 
 PROBES = {"toplevel": Probes, "private": Probes, "none": LibraryProbes}
 
 
-class Report(unittest.TestResult):
+class Rows(unittest.TestResult):
     """Collects one row for each probe."""
 
     def __init__(self) -> None:
@@ -232,10 +205,10 @@ class Report(unittest.TestResult):
         self.addFailure(test, err)
 
 
-if __name__ == "__main__":
-    ASKED.update(json.loads(sys.argv[1]))
-    ENVIRONMENT = dict(os.environ)
-    report = Report()
-    unittest.defaultTestLoader.loadTestsFromTestCase(PROBES[ASKED["layout"]]).run(report)
-    with open(sys.argv[2], "w", encoding="utf-8") as file:
-        json.dump(report.rows, file, indent=1)
+def probe(asked: dict[str, Any]) -> list[dict[str, object]]:
+    """A row for each probe of the wheel's layout: name, passed, detail."""
+    ASKED.update(asked)
+    ENVIRONMENT.update(os.environ)
+    rows = Rows()
+    unittest.defaultTestLoader.loadTestsFromTestCase(PROBES[asked["layout"]]).run(rows)
+    return rows.rows

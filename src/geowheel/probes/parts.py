@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-import ctypes
-import importlib
 import os
 import subprocess
 import sys
 from typing import Any
 
-from . import ours
+from . import drivers, ours
+from .gdal import Gdal
 
 
 def library(asked: dict[str, Any]) -> dict[str, Any]:
     """The bundled libgdal by its C functions: all that a wheel of layout none offers."""
-    package = asked["package"] + "._geowheel"
-    assert importlib.import_module(package).configure(), "the wheel bundles no GDAL"
-    gdal = ctypes.CDLL(ours.bundle(asked)["gdal"])
-    gdal.GDALAllRegister()
-    gdal.GDALVersionInfo.restype = ctypes.c_char_p
-    version = gdal.GDALVersionInfo(b"RELEASE_NAME").decode()
-    assert gdal.GDALGetDriverCount() > 0
+    gdal = Gdal(ours.configured(asked)["gdal"])
+    gdal("GDALAllRegister")
+    count = gdal("GDALGetDriverCount")
+    assert count > 0
     ours.own_libraries(asked)
-    return {"detail": "GDAL %s with %d drivers" % (version, gdal.GDALGetDriverCount())}
+    return {"detail": "GDAL %s with %d drivers" % (gdal("GDALVersionInfo", "RELEASE_NAME"), count)}
 
 
 def plugins(asked: dict[str, Any]) -> dict[str, Any]:
     """Each plugin resolves every symbol, and registers."""
-    folder = ours.bundle(asked)["plugins"]
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    names = [name for name in names if name.endswith(".so")]
-    if not names:
-        return {"skipped": "no plugins in this wheel"}
-    gdal = ours.module(asked, "gdal")
-    known = {gdal.GetDriver(n).ShortName.lower() for n in range(gdal.GetDriverCount())}
-    idle = []
-    for name in names:
-        library = ctypes.CDLL(os.path.join(folder, name), mode=os.RTLD_NOW)
-        kind, _, driver = name[: -len(".so")].partition("_")
-        if kind in ("gdal", "ogr") and not _registers(library, driver, known):
-            idle.append(name)
-    assert not idle, "loaded, but GDAL does not know them: %s" % idle
-    return {"detail": ", ".join(names)}
-
-
-def _registers(library: ctypes.CDLL, driver: str, known: set[str]) -> bool:
-    """Whether GDAL would call it (GDALRegister_X, RegisterOGRX), and its driver is there."""
-    entry = any(hasattr(library, name + driver) for name in ("GDALRegister_", "RegisterOGR"))
-    alias = {"hdf5": "hdf5", "hdf4": "hdf4", "pg": "postgresql"}.get(driver.lower(), driver.lower())
-    return entry or any(name.startswith(alias) for name in known)
+    found: dict[str, list[str]] = {}
+    for path in drivers.plugin_files(ours.configured(asked)["plugins"]):
+        drivers.load_plugin(asked, path, found)
+    return {"detail": ", ".join(found)} if found else {"skipped": "no plugins in this wheel"}
 
 
 JOBS = {
@@ -103,8 +81,7 @@ def programs(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _compiled(asked: dict[str, Any]) -> list[str]:
     """The programs beside the package; osgeo_utils' scripts are commands of another kind."""
-    package = os.path.dirname(str(importlib.import_module(asked["package"]).__file__))
-    folder = os.path.join(package, "_programs")
+    folder = os.path.join(ours.home(asked), "_programs")
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
