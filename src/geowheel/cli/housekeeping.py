@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geowheel.digest import sha256_file
 from geowheel.machine.console import Console, megabytes
+from geowheel.machine.files import held_if_free
 from geowheel.machine.kept import remove_kept
-from geowheel.machine.shared import held_if_free
 from geowheel.project.project import Project
 from geowheel.records.ledger import (
     Ledger,

@@ -38,7 +38,7 @@ from geowheel.errors import (
 )
 from geowheel.machine import hints
 from geowheel.machine.console import Step
-from geowheel.machine.shared import held
+from geowheel.machine.files import held
 from geowheel.targets import Platform
 
 from .apt import (

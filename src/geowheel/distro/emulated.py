@@ -27,6 +27,7 @@ from geowheel.digest import sha256_file
 from geowheel.errors import MachineError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
+from geowheel.machine.files import held, touch
 from geowheel.machine.hints import (
     Machine,
     Need,
@@ -34,7 +35,6 @@ from geowheel.machine.hints import (
     this_machine,
 )
 from geowheel.machine.interpreters import Interpreter, find_interpreter
-from geowheel.machine.shared import held, touch
 from geowheel.targets import Platform
 
 from .apt import (

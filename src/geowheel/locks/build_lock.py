@@ -32,6 +32,7 @@ from geowheel.errors import (
     Fault,
     LockError,
 )
+from geowheel.machine import files
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, refused
 from geowheel.machine.environments import tool_environment, tool_path
@@ -503,11 +504,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _write(lock: Pylock, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
-        text = tomli_w.dumps(dict(lock.to_dict()))
-        Path(scratch, path.name).write_text(text, encoding="utf-8")
-        Path(scratch, path.name).replace(path)
+    files.write(path, tomli_w.dumps(dict(lock.to_dict())))
 
 
 def _download(package: Package, artefact: PackageSdist | PackageWheel, where: Path) -> Download:

@@ -24,6 +24,7 @@ from geowheel.errors import (
     LockError,
     MachineError,
 )
+from geowheel.machine import files
 from geowheel.project.manifest import Manifest
 from geowheel.targets import Platform
 
@@ -171,11 +172,7 @@ def write(path: Path, lock: LockFile, manifest: Manifest, environment: str) -> N
 
     Raises LockError when a package has no md5, which conda-lock's format demands.
     """
-    text = render(lock, manifest, environment)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
-        part = Path(scratch, path.name)
-        part.write_bytes(text.encode())
-        part.replace(path)
+    files.write(path, render(lock, manifest, environment))
 
 
 def render(lock: LockFile, manifest: Manifest, environment: str) -> str:

@@ -24,6 +24,7 @@ from geowheel.errors import (
     LockError,
     UsageError,
 )
+from geowheel.machine import files
 from geowheel.machine.console import Console, Step
 from geowheel.project.manifest import EnvironmentSpec, Manifest
 from geowheel.project.project import Project
@@ -311,9 +312,7 @@ def _format_kept(path: Path, upgrade: Upgrade) -> Iterator[None]:
     finally:
         changed = (lock_format(path) or 0) > before
         if changed:
-            part = path.with_name(f".{path.name}-old")
-            part.write_bytes(old)
-            part.replace(path)
+            files.write(path, old)
     if changed:
         raise _other_format(path, ())
 

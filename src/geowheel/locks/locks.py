@@ -6,7 +6,6 @@ Only the command `lock` (see `geowheel.locks.locking`) writes beside pixi.toml.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,8 +18,9 @@ from geowheel.digest import (
     toolkit_digest,
 )
 from geowheel.errors import ChannelError, LockError
+from geowheel.machine import files
 from geowheel.machine.console import Console
-from geowheel.machine.shared import held, touch
+from geowheel.machine.files import held, touch
 from geowheel.project.config import Fallback
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
@@ -492,7 +492,4 @@ def _work_build_lock(project: Project, wanted: Requirements) -> Path:
 
 
 def _write_json(path: Path, data: object) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
-        part = Path(scratch, path.name)
-        part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+    files.write(path, json.dumps(data, indent=1) + "\n")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from packaging.version import Version
 
 from geowheel.errors import Fault, LockError
+from geowheel.machine import files
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.targets import OLDEST_MACOS, Platform
 
@@ -377,10 +377,8 @@ def write_lock(path: Path, solved: Sequence[Solved]) -> None:
             lock.add_conda_package(
                 item.environment, platforms[item.platform, item.virtual_packages], record
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lock-") as scratch:
-        lock.to_path(Path(scratch, "pixi.lock"))
-        Path(scratch, "pixi.lock").replace(path)
+    with files.whole(path) as part:
+        lock.to_path(part)
 
 
 def write_packages(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .console import Console, megabytes
-from .shared import DAY, held_if_free
+from .files import DAY, held_if_free
 
 _PART_AGE: Final = DAY  # of a download that nobody goes on with
 

@@ -18,7 +18,7 @@ from geowheel.digest import sha256_file
 from geowheel.errors import MachineError
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.console import Step
-from geowheel.machine.shared import touch
+from geowheel.machine.files import touch
 
 STALL: Final = 60.0  # seconds without one byte: the server is taken for dead
 

@@ -20,12 +20,12 @@ from typing import Any, Final
 
 from geowheel.digest import digest, read_tree
 from geowheel.machine.console import Console
+from geowheel.machine.files import held
 from geowheel.machine.kept import (
     ENTER,
     WORK,
     remove_kept,
 )
-from geowheel.machine.shared import held
 from geowheel.records.stage import Outcome, Stage
 
 RECORD: Final = "record.json"

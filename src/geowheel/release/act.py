@@ -20,13 +20,13 @@ from geowheel.machine.console import (
     Step,
     megabytes,
 )
+from geowheel.machine.files import held
 from geowheel.machine.git import (
     git_environment,
     git_program,
     make_tag,
     push_command,
 )
-from geowheel.machine.shared import held
 
 from .building import build
 from .checks import (

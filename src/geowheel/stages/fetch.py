@@ -20,7 +20,7 @@ from geowheel.locks.build_lock import Download
 from geowheel.locks.pixi_lock import Package
 from geowheel.locks.solving import wait_for_rattler
 from geowheel.machine.console import Step
-from geowheel.machine.shared import held, touch
+from geowheel.machine.files import held, touch
 from geowheel.prefix.linker import (
     MANIFEST,
     NativeManifest,

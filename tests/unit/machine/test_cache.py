@@ -23,7 +23,7 @@ from geowheel.machine.cache import (
     show,
 )
 from geowheel.machine.console import Console
-from geowheel.machine.shared import DAY, touch
+from geowheel.machine.files import DAY, touch
 from geowheel.prefix.store import Store, Wanted
 
 

@@ -30,7 +30,7 @@ from geowheel.errors import (
 )
 from geowheel.locks.locks import Locks, locks_at_hand
 from geowheel.machine.console import Console
-from geowheel.machine.shared import held
+from geowheel.machine.files import held
 from geowheel.pipeline.loop import SOURCES_COMPONENT
 from geowheel.pipeline.runs import retire
 from geowheel.project.project import Project

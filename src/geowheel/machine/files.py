@@ -1,4 +1,4 @@
-"""Files that several runs share: locks, and what says by its time when it was used last.
+"""Files that appear whole or not at all, and files that several runs share.
 
 filelock is imported when a lock is taken: it brings asyncio, and a run with nothing to do has none.
 """
@@ -6,6 +6,7 @@ filelock is imported when a lock is taken: it brings asyncio, and a run with not
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,26 @@ from pathlib import Path
 from typing import Final
 
 DAY: Final = 86400.0  # seconds
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a path to make a file or a folder at; it is moved to `path` with one rename.
+
+    It lies beside `path`, under its name, in a hidden folder that is gone afterwards: whatever ends
+    the work, `path` is as it was before, or whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as scratch:
+        part = Path(scratch, path.name)
+        yield part
+        part.replace(path)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a whole file with one rename; its folder is made where it is missing."""
+    with whole(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager

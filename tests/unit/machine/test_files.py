@@ -1,0 +1,38 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geowheel.machine import files
+
+
+def test_a_file_is_replaced_whole_and_its_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    files.write(path, "ä\n")
+    files.write(path, b"\0")
+    assert path.read_bytes() == b"\0"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_what_fails_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, error: BaseException
+) -> None:
+    path = tmp_path / "a.txt"
+    files.write(path, "old")
+    with pytest.raises(type(error)), files.whole(path) as part:
+        part.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    with files.whole(tmp_path / "made") as part:
+        part.mkdir()
+        (part / "a").touch()
+        assert not (tmp_path / "made").exists()
+    assert (tmp_path / "made" / "a").is_file()
