@@ -69,6 +69,7 @@ class Plugged:
         self, folder: Path, change: tuple[str, str] = ("", ""), **environ: str
     ) -> dict[str, dict[str, Any]]:
         """The rows of the driver probes, by name; a part of their text may be changed."""
+        shutil.rmtree(folder / PROBES, ignore_errors=True)  # of an earlier call
         copy_probes(folder)
         text = (folder / PROBES / "drivers.py").read_text("utf-8")
         assert change[0] in text
