@@ -53,6 +53,7 @@ class Commands:
     calls: list[tuple[list[str], Path, Mapping[str, str], float | None]] = field(
         default_factory=list
     )
+    asked: list[Mapping[str, Any]] = field(default_factory=list)
 
     def __call__(
         self, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, check: bool,
@@ -63,18 +64,19 @@ class Commands:
         self.calls.append((words, cwd, env, timeout))
         if words[1] == "-I":
             assert Path(words[2]).is_file()
-            report, end = self.script(Path(words[2]).name, json.loads(words[3]))
+            self.asked.append(json.loads(Path(words[3]).read_text()))
+            report, end = self.script(self.asked[-1]["function"])
             if report is not None:
                 Path(words[4]).write_text(report)
             return result(argv, returncode=end, stderr="Segmentation fault")
         return result(argv, returncode=self.host_end, stderr="1 failed")
 
-    def script(self, name: str, asked: Mapping[str, object]) -> tuple[str | None, int]:
-        if name == "probes.py":
-            return self.report, self.probes_end
-        if "package" in asked:
-            return self.of_wheel, self.drivers_end
-        return self.of_stack, self.stack_end
+    def script(self, function: str) -> tuple[str | None, int]:
+        return {
+            "wheel:probe": (self.report, self.probes_end),
+            "drivers:probe_wheel": (self.of_wheel, self.drivers_end),
+            "drivers:list_library": (self.of_stack, self.stack_end),
+        }[function]
 
 
 @dataclass(kw_only=True)
@@ -139,18 +141,14 @@ def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
 
 def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> None:
     world.verdict()
-    (words, _, _, timeout), *_ = world.commands.calls
-    assert words[1] == "-I"
-    assert json.loads(words[3]) == {
-        "layout": "toplevel", "package": "osgeo", "version": "3.10.2",
-    }  # fmt: skip
-    assert timeout == 7
-    (words, *_), (of_stack, *_) = world.commands.calls[1:]
-    assert json.loads(words[3]) == {"package": "osgeo", "drivers": ["GTiff"]}
+    assert {timeout for *_, timeout in world.commands.calls} == {7}
+    of_wheel, of_drivers, of_stack = world.commands.asked
+    assert (of_wheel["layout"], of_wheel["version"]) == ("toplevel", "3.10.2")
+    assert of_wheel["package"] == of_drivers["package"] == "osgeo"
+    assert of_drivers["drivers"] == ["GTiff"]
     prefix = world.root / "fetch" / "prefix"
-    assert json.loads(of_stack[3]) == {
-        "library": f"{prefix}/lib/libgdal.so", "plugins": f"{prefix}/lib/gdalplugins",
-    }  # fmt: skip
+    assert of_stack["library"] == f"{prefix}/lib/libgdal.so"
+    assert of_stack["plugins"] == f"{prefix}/lib/gdalplugins"
 
 
 def test_what_the_stack_offers_beyond_the_wheel_is_recorded(world: World) -> None:
@@ -193,7 +191,9 @@ def test_a_stack_that_cannot_be_asked_is_no_fault_of_the_wheel(world: World) -> 
 def test_everything_runs_outside_the_checkout_in_a_scrubbed_environment(world: World) -> None:
     world.verdict("python", "-m", "pytest", "{host}/tests")
     assert len(world.commands.calls) == 4
-    for _, folder, env, _ in world.commands.calls:
+    *_, (_, folder, _, _) = world.commands.calls
+    for _, place, env, _ in world.commands.calls:
+        assert place.is_relative_to(folder)
         assert not folder.is_relative_to(world.root)
         assert not folder.exists()  # gone with the run
         assert not {"GDAL_DATA", "PYTHONPATH"} & set(env)
