@@ -27,13 +27,14 @@ from geowheel.project.config import TABLE
 from geowheel.project.schema import tool_schema
 
 DOCS: Final = Path(__file__).parent
+PAGES: Final = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _AND: Final = "\nand the "
 
 
 def renewed(text: str) -> str:
     """The text of a page with every generated part as the source has it now."""
-    return _PART.sub(lambda found: f"{found[1]}\n{_PARTS[found[2]]()}\n\n{found[3]}", text)
+    return _PART.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n\n{found[3]}", text)
 
 
 def _row(*cells: str) -> str:
@@ -95,6 +96,11 @@ def commands() -> str:
         parts = {"project": project, "stage": stage}
         blocks += _command(command.name, found[command.name], parts)
     return "\n\n".join(blocks)
+
+
+def every_command() -> str:
+    """Every command with its line."""
+    return _table(("command", "what it does"), ((f"`{c.name}`", c.summary) for c in COMMANDS))
 
 
 def _command(
@@ -182,16 +188,17 @@ def api() -> str:
     return f"{code}\n\n{inspect.getdoc(nox.sessions)}"
 
 
-_PARTS: Final[Mapping[str, Callable[[], str]]] = {
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "keys": keys,
     "commands": commands,
     "exit-codes": exit_codes,
+    "list": every_command,
     "sessions": sessions,
     "api": api,
 }
 
 if __name__ == "__main__":
-    for page in sorted(DOCS.glob("*.md")):
+    for page in PAGES:
         before = page.read_text(encoding="utf-8")
         after = renewed(before)
         if after != before:

@@ -29,7 +29,7 @@ def _group(group: str, **summaries: str) -> Iterator[Command]:
 COMMANDS: Final = (
     *_group(
         "the whole way",
-        wheel="everything: fetch to test, for the Python that runs it",
+        wheel="make, repair and test the wheel, for the Python that runs it",
         plan="show what `wheel` would run and why; run nothing",
     ),
     *_group(

@@ -84,7 +84,7 @@ def _rows(versions: Iterable[str]) -> Iterator[_Row]:
             yield _Row(name=name, summary=summary, arguments=(name,))
     for version in versions:
         for name in VERSIONED:
-            summary = "fetch to test" if name == "wheel" else rows[name]
+            summary = "make, repair and test the wheel" if name == "wheel" else rows[name]
             yield _Row(
                 name=f"{name}-{version}",
                 summary=f"{summary}, for CPython {version}",

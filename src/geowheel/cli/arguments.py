@@ -218,12 +218,13 @@ def parser() -> Parser:
         # What only some commands can be asked for.
         own.set_defaults(run=run, root=".", quiet=False, json=False, case=[], seed=None,
                          wheel=None, index=None)  # fmt: skip
-        for option in _options_of(name):
+        for option in options_of(name):
             option.add(own)
     return made
 
 
-def _options_of(name: str) -> Iterator[Option]:
+def options_of(name: str) -> Iterator[Option]:
+    """Yield what a command takes."""
     if name not in STANDALONE:
         yield from _OF_A_PROJECT
     if name in _WITH_TARGETS:

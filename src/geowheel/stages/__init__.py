@@ -14,7 +14,7 @@ from geowheel.records.stage import Scope, Stage
 STAGES: Final = (
     Stage(
         name="fetch",
-        summary="native stack and requirements, from the locks into a prefix",
+        summary="download, check and place the native stack that is locked",
         scope=Scope.PLATFORM,
         tools=("py-rattler",),
         rechecks=True,
@@ -22,23 +22,23 @@ STAGES: Final = (
     ),
     Stage(
         name="bindings",
-        summary="osgeo's extension modules: compiled against the prefix, or prebuilt",
+        summary="compile osgeo's extension modules, or take the channel's own",
         upstream=("fetch",),
     ),
     Stage(
         name="vendor",
-        summary="osgeo, data, plugins, programs and bootstrap as the payload",
+        summary="put osgeo, data, plugins, programs and bootstrap together",
         upstream=("fetch", "bindings"),
     ),
     Stage(
         name="build",
-        summary="raw wheel by the host's own build backend, in a staged copy",
+        summary="make the raw wheel by the host's own build backend",
         upstream=("fetch", "vendor"),
         tools=("pyproject-hooks", "pip"),
     ),
     Stage(
         name="repair",
-        summary="bundle the native libraries; canonical wheel in dist/",
+        summary="bundle the native libraries; the wheel goes to dist/",
         upstream=("fetch", "vendor", "build"),
         tools=("cyclonedx-python-lib", "license-expression"),
         interpreter=False,
@@ -60,7 +60,7 @@ STAGES: Final = (
     ),
     Stage(
         name="lab",
-        summary="the wheel beside other libraries, poisoned, damaged, moved, on its own",
+        summary="try the wheel beside other libraries, poisoned, damaged, moved, alone",
         upstream=("fetch", "repair"),
         tools=("pip",),
         verdict=True,

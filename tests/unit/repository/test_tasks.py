@@ -1,60 +1,57 @@
-"""The tasks for people become `python -m geowheel`."""
+"""Every command is an invoke task, and becomes `python -m geowheel`."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import runpy
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from invoke.collection import Collection
 from invoke.context import Context
 
+from geowheel.cli.arguments import options_of
+from geowheel.command_table import COMMANDS
+from geowheel.machine.spelling import STANDALONE
+
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def tasks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tasks", ROOT / "tasks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "tasks", module)
-    spec.loader.exec_module(module)
-    return module
+def tasks(monkeypatch: pytest.MonkeyPatch) -> Collection:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    found = runpy.run_path(str(ROOT / "tasks.py"))["namespace"]
+    assert isinstance(found, Collection)
+    return found
 
 
-def test_the_tasks_are_for_people(tasks: ModuleType) -> None:
-    collection = Collection.from_module(tasks)
-    assert {"status", "clean", "coverage", "release"} <= set(collection.task_names)
-    for name in collection.task_names:
-        assert (collection[name].__doc__ or "").strip(), name
+def test_the_tasks_are_the_commands_with_their_lines_and_options(tasks: Collection) -> None:
+    wanted = {command.name: command for command in COMMANDS if command.name not in STANDALONE}
+    assert set(tasks.task_names) == set(wanted)
+    for name, command in wanted.items():
+        assert tasks[name].__doc__ == command.summary
+        flags = {flag for option in options_of(name) for flag in option.flags} - {"--root"}
+        found = {argument.name for argument in tasks[name].get_arguments()}
+        assert found == {flag.lstrip("-").replace("-", "_") for flag in flags}
 
 
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
         ("status", {}, ["status"]),
-        ("clean", {}, ["clean"]),
-        ("coverage", {}, ["coverage"]),
-        ("ci", {}, ["workflow"]),
         ("ci", {"check": True}, ["workflow", "--check"]),
-        ("clean", {"everything": True, "host": "hosts/b"}, ["clean", "--all"]),
-        ("release", {"host": "."}, ["release"]),
-        (
-            "release",
-            {"index": "testpypi", "dry_run": True, "push": True},
-            ["release", "--index", "testpypi", "--dry-run", "--push"],
-        ),
-        ("report", {}, ["report"]),
-        ("report", {"against": "old.json"}, ["report", "--against", "old.json"]),
+        ("clean", {"all": True, "host": "hosts/b"}, ["clean", "--all"]),
+        ("plan", {"python": ["3.12", "3.13"]}, ["plan", "--python", "3.12", "--python", "3.13"]),
+        ("collect", {"folders": "in"}, ["collect", "in"]),
+        ("env", {"names": ["CC", "CXX"]}, ["env", "CC", "CXX"]),
+        ("release", {"index": "testpypi", "dry_run": True},
+         ["release", "--index", "testpypi", "--dry-run"]),
     ],
-)
+)  # fmt: skip
 def test_a_task_becomes_geowheel(
-    tasks: ModuleType,
+    tasks: Collection,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     options: dict[str, Any],
@@ -62,13 +59,13 @@ def test_a_task_becomes_geowheel(
 ) -> None:
     seen: list[tuple[str, list[str], dict[str, str]]] = []
     monkeypatch.setattr(os, "execve", lambda *arguments: seen.append(arguments))
-    getattr(tasks, name).body(Context(), **options)
+    tasks[name](Context(), **{a.name: a.value for a in tasks[name].get_arguments()} | options)
     ((program, argv, environ),) = seen
-    assert program == argv[0] == sys.executable
-    assert argv[1:3] == ["-m", "geowheel"]
-    assert argv[3] == expected[0]
-    assert set(expected[1:]) <= set(argv)
-    assert argv[argv.index("--root") + 1] == str(ROOT)
-    assert argv[argv.index("--host") + 1] == options.get("host", "hosts/gdal")
+    host = options.get("host", "hosts/gdal")
+    assert argv[:3] == [program, "-m", "geowheel"] and program == sys.executable
+    words = [word for word in argv[3:] if word not in ("--root", str(ROOT), "--host", host)]
+    assert words == expected
+    assert argv[argv.index("--host") + 1] == host and str(ROOT) in argv
     assert environ["PYTHONPATH"] == str(ROOT / "src")
-    assert environ["PATH"] == os.environ["PATH"]
+    told = " -- --host hosts/b" if "host" in options else ""
+    assert environ["GEOWHEEL_CALLED_AS"] == f"nox -s {told}"
