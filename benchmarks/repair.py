@@ -24,8 +24,8 @@ sys.path.insert(0, str(REPOSITORY))
 from tests.support import macos_fixtures, windows_fixtures  # noqa: E402
 
 from geowheel.machine.process import Runner  # noqa: E402
-from geowheel.systems import delocate_repair  # noqa: E402
 from geowheel.systems.contract import RepairedTree, RepairRequest  # noqa: E402
+from geowheel.systems.delocate_repair import MacosRepairer  # noqa: E402
 from geowheel.targets import Platform  # noqa: E402
 from geowheel.wheel.writing import write_wheel  # noqa: E402
 
@@ -85,7 +85,7 @@ def _macos(folder: Path) -> Callable[[Path], RepairedTree]:
     tree = macos_fixtures.raw_wheel_tree(folder / "tree", lib)
     macos_fixtures.make_large(lib, tree, folder / "blob", 45)
     raw = macos_fixtures.pack(tree, folder / "raw")
-    return lambda work: delocate_repair.repair(
+    return lambda work: MacosRepairer(
         RepairRequest(
             raw=raw,
             library_folder=lib,
@@ -95,7 +95,7 @@ def _macos(folder: Path) -> Callable[[Path], RepairedTree]:
             run=Runner(work / "logs"),
             environ={"PATH": os.environ["PATH"]},
         )
-    )
+    ).repair()
 
 
 CASES: Final = (

@@ -24,7 +24,7 @@ from geowheel.errors import (
 )
 from geowheel.machine.process import Runner
 from geowheel.project.project import this_machine
-from geowheel.systems.auditwheel_repair import repair
+from geowheel.systems.auditwheel_repair import LinuxRepairer
 from geowheel.systems.contract import RepairedTree, RepairRequest
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
@@ -116,7 +116,7 @@ class Bench:
 
     def repair(self, name: str, **environ: str) -> RepairedTree:
         scratch = self.folder / name
-        return repair(
+        return LinuxRepairer(
             RepairRequest(
                 raw=self.raw,
                 library_folder=self.lib,
@@ -126,7 +126,7 @@ class Bench:
                 run=Runner(scratch / "logs"),
                 environ={"PATH": os.environ["PATH"]} | environ,
             )
-        )
+        ).repair()
 
     def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
         with pytest.raises(kind) as caught:

@@ -7,7 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from geowheel.errors import (
     GeowheelError,
     IntegrityError,
 )
-from geowheel.machine.process import Result, Runner
+from geowheel.machine.process import Runner
 from geowheel.systems.contract import (
     RepairedTree,
     RepairRequest,
     Run,
 )
-from geowheel.systems.delvewheel_repair import bundle_extras, repair
+from geowheel.systems.delvewheel_repair import WindowsRepairer
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel
@@ -81,7 +81,7 @@ class Bench:
         self, name: str, *, run: Run | None = None, plugins: str = PLUGINS, **environ: str
     ) -> RepairedTree:
         scratch = self.folder / name
-        return repair(
+        return WindowsRepairer(
             RepairRequest(
                 raw=self.raw,
                 library_folder=self.libraries,
@@ -92,7 +92,7 @@ class Bench:
                 run=run or Runner(self.folder / "logs"),
                 environ={"PATH": os.environ["PATH"]} | environ,
             )
-        )
+        ).repair()
 
     def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
         with pytest.raises(kind) as caught:
@@ -146,8 +146,7 @@ def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
     for item in bundled.values():
         stem = item.soname.removesuffix(".dll")
         assert item.path.startswith(f"GDAL.libs/{stem}-")
-        exports = read_pe(bench.libraries / item.source).exports
-        assert read_pe(bench.repaired.tree / item.path).exports == exports
+        assert exports(bench.repaired.tree / item.path) == exports(bench.libraries / item.source)
     assert set(bench.repaired.binaries) == {
         f"osgeo/{bench.stack.extension}", f"{PLUGINS}/{PLUGIN}", *(b.path for b in bundled.values())
     }  # fmt: skip
@@ -164,7 +163,7 @@ def test_plugins_need_the_renamed_libraries_which_are_loaded_beforehand(bench: B
     paths = {item.soname: item.path for item in bench.repaired.bundled}
     plugin = bench.repaired.binaries[f"{PLUGINS}/{PLUGIN}"]
     assert {f"GDAL.libs/{name}" for name in plugin.needed} == {paths["gdal.dll"], paths["hdf5.dll"]}
-    extras = bundle_extras(bench.repaired, PLUGINS)
+    extras = WindowsRepairer.extras(bench.repaired, PLUGINS)
     assert extras.pop("libraries") == "GDAL.libs"
     assert sorted(extras) == [*extras] == [f"preload-00{number}" for number in range(5)]
     order = [*extras.values()]
@@ -176,7 +175,7 @@ def test_plugins_need_the_renamed_libraries_which_are_loaded_beforehand(bench: B
 def test_without_plugins_nothing_is_loaded_beforehand(own: Bench) -> None:
     bench = own.with_files({f"{PLUGINS}/{PLUGIN}": None})
     assert "hdf5.dll" not in {item.soname for item in bench.repaired.bundled}
-    assert bundle_extras(bench.repaired, PLUGINS) == {"libraries": "GDAL.libs"}
+    assert WindowsRepairer.extras(bench.repaired, PLUGINS) == {"libraries": "GDAL.libs"}
 
 
 def test_what_is_loaded_on_first_use_is_bundled_and_loaded_beforehand(own: Bench) -> None:
@@ -198,7 +197,7 @@ def test_what_is_loaded_on_first_use_is_bundled_and_loaded_beforehand(own: Bench
     (path,) = (item.path for item in repaired.bundled if item.soname == "gdal.dll")
     binary = read_pe(repaired.tree / path)
     assert [f"GDAL.libs/{name}" for name in binary.delayed] == [late]
-    assert late in bundle_extras(repaired, PLUGINS).values()
+    assert late in WindowsRepairer.extras(repaired, PLUGINS).values()
 
 
 def with_delayed(data: bytes, name: bytes) -> bytes:
@@ -233,7 +232,7 @@ def test_same_bytes_in_another_folder_as_anybody(bench: Bench, tmp_path: Path) -
         os.umask(before)
     assert contents(made.tree) == contents(bench.repaired.tree)
     assert made.bundled == bench.repaired.bundled
-    assert bundle_extras(made, PLUGINS) == bundle_extras(bench.repaired, PLUGINS)
+    assert WindowsRepairer.extras(made, PLUGINS) == WindowsRepairer.extras(bench.repaired, PLUGINS)
     assert not any(str(tmp_path).encode() in data for data in contents(made.tree).values())
 
 
@@ -243,6 +242,11 @@ def test_the_load_order_of_an_old_python_is_in_one_order(own: Bench) -> None:
     (file,) = repaired.tree.glob("GDAL.libs/.load-order-*")
     lines = file.read_text().splitlines()
     assert lines == sorted(item.path.removeprefix("GDAL.libs/") for item in repaired.bundled)
+
+
+def exports(path: Path) -> list[bytes]:
+    table = getattr(pefile.PE(os.fspath(path)), "DIRECTORY_ENTRY_EXPORT", None)
+    return sorted(symbol.name for symbol in table.symbols) if table else []
 
 
 def contents(tree: Path) -> dict[str, bytes]:
@@ -294,7 +298,7 @@ def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: Bench) ->
     text = (repaired.tree / "terrain/__init__.py").read_text()
     assert text.index("terrain.libs") < text.index("from . import _fast")
     assert "delvewheel" not in (repaired.tree / inside / "__init__.py").read_text()
-    assert len(bundle_extras(repaired, f"{inside}/_plugins")) == 6
+    assert len(WindowsRepairer.extras(repaired, f"{inside}/_plugins")) == 6
 
 
 def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) -> None:
@@ -369,7 +373,7 @@ def test_visual_cpps_runtime_has_to_be_there(own: Bench) -> None:
 def test_a_link_out_of_the_stack_is_refused(own: Bench, tmp_path: Path) -> None:
     outside = shutil.move(own.libraries / "hdf5.dll", tmp_path / "hdf5.dll")
     (own.libraries / "hdf5.dll").symlink_to(outside)
-    assert f"hdf5.dll is a link to {outside}" in own.refused()
+    assert f"{outside} was found, which must not get into a wheel" in own.refused()
 
 
 def test_files_for_another_machine_are_refused(
@@ -377,12 +381,11 @@ def test_files_for_another_machine_are_refused(
 ) -> None:
     other = windows_stacks[Platform.WIN_ARM64]
     message = own.with_files({f"{PLUGINS}/{PLUGIN}": other.data(PLUGIN)}).refused()
-    assert f"{PLUGINS}/{PLUGIN}: is for arm64, the wheel for win-64" in message
+    assert f"{PLUGINS}/{PLUGIN}: is for arm64 and not for amd64" in message
     (own.libraries / "hdf5.dll").write_bytes(other.data("hdf5.dll"))
     shutil.rmtree(own.folder / "refused")
     message = own.refused()
-    assert "hdf5.dll: is for arm64, the wheel for win-64" in message
-    assert "another platform" in message
+    assert "needs hdf5.dll, which is for another machine (arm64, not amd64)" in message
 
 
 def test_a_plugin_that_needs_what_nobody_has_is_refused(own: Bench) -> None:
@@ -442,21 +445,6 @@ def test_a_library_without_room_for_longer_names_is_named(own: Bench) -> None:
     (own.libraries / "proj_9.dll").write_bytes(bytes(pe.write()) + b"symbols")
     message = own.refused()
     assert "proj_9.dll: has no room for the new names of the libraries that it needs" in message
-    assert "the whole output is in" in message
-
-
-@pytest.mark.parametrize("count", [0, 2])
-def test_other_than_one_wheel_is_a_named_error(own: Bench, count: int) -> None:
-    def run(argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path) -> Result:
-        result = Runner(own.folder / "logs")(argv, env=env, cwd=cwd)
-        (made,) = (own.folder / "odd" / "made").glob("*.whl")
-        for number in range(count):
-            shutil.copy(made, made.with_name(f"{number}.whl"))
-        made.unlink()
-        return result
-
-    with pytest.raises(BuildError, match=f"delvewheel made {count} wheels instead of one"):
-        own.repair("odd", run=run)
 
 
 # --- under wine ------------------------------------------------------------------------------
@@ -534,7 +522,7 @@ def test_windows_finds_everything(bench: Bench, wine: Mapping[str, str], tmp_pat
     link(platform, folder, "load.exe", Source(text=LOADER, system=("kernel32.dll",)))
     link(platform, folder, "python312.dll",
          Source(text="API void *PyModule_Create2(void *d, int v) { return d; }"))  # fmt: skip
-    extras = bundle_extras(repaired, PLUGINS)
+    extras = WindowsRepairer.extras(repaired, PLUGINS)
     libraries = extras.pop("libraries")
     (gdal,) = (item.path for item in repaired.bundled if item.soname == "gdal.dll")
     after = ["-", *(f"Z:{repaired.tree / path}".replace("/", "\\") for path in (

@@ -94,9 +94,12 @@ def test_everything_is_downloaded_once_and_placed_with_its_owner(locked: Sandbox
     }
     assert found == set(manifest.owners)
     script = (locked.prefix() / "bin/proj-config").read_text()
-    assert script == f"#!{linux.LAYOUT.prefix_string}/bin/sh\necho {linux.LAYOUT.prefix_string}\n"
+    assert (
+        script
+        == f"#!{linux.FACTS.layout.prefix_string}/bin/sh\necho {linux.FACTS.layout.prefix_string}\n"
+    )
     library = (locked.prefix() / "lib/libgdal.so.36").read_bytes()
-    assert f"gdal\0{linux.LAYOUT.prefix_string}/share/gdal\0".encode() in library
+    assert f"gdal\0{linux.FACTS.layout.prefix_string}/share/gdal\0".encode() in library
     assert library.endswith(b"\0tail")
     assert (locked.prefix() / "lib/libgdal.so").readlink() == Path("libgdal.so.36")
 

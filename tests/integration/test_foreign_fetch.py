@@ -117,7 +117,7 @@ def test_every_platform_is_fetched_from_one_lock(five: Sandbox) -> None:
     assert {path: path.read_bytes() for path in five.root.glob("*lock*")} == locks
     for platform in FIVE:
         prefix, native = fetched(five, platform)
-        layout = systems.of(platform).LAYOUT
+        layout = systems.of(platform).layout
         assert native["platform"] == platform
         assert native["prefix_string"] == layout.prefix_string
         assert (prefix / layout.ca_bundle).read_bytes() == b"PEM"

@@ -15,9 +15,9 @@ PAGE = 4096
 FAT_ALIGNMENT = 1 << 14
 
 
-def path_command(number: int, path: str, *, version: int = 0x00240102) -> bytes:
+def path_command(number: int, path: str) -> bytes:
     """LC_ID_DYLIB, LC_LOAD_DYLIB and the like, or LC_RPATH."""
-    fixed = b"" if number == RPATH else struct.pack("<III", 2, version, 0x00010000)
+    fixed = b"" if number == RPATH else struct.pack("<III", 2, 0x00240102, 0x00010000)
     offset = 12 + len(fixed)
     text = path.encode() + b"\0"
     text += bytes(-(offset + len(text)) % 8)
@@ -48,33 +48,27 @@ def make_macho(
     *commands: bytes,
     machine: tuple[int, int] = ARM64,
     file_type: int = 6,
-    flags: int = 0x85,
     room: int = 64,
-    symbols: tuple[int, ...] = (),
     signed: bool = True,
-    section: bytes = b"__text",
-    protection: int = 5,
     code: bytes = CODE,
 ) -> bytes:
-    """A little-endian 64-bit file; `symbols` are n_type values, `room` is after the commands."""
+    """A little-endian 64-bit file; `room` is after the commands."""
     count = len(commands) + 3 + signed
     size = sum(map(len, commands)) + (72 + 80) + 72 + 24 + 16 * signed
     text_at = 32 + size + room
-    symbols_at = text_at + len(code)
-    table = b"".join(struct.pack("<IBBHQ", 0, kind, 0, 0, 0) for kind in symbols)
-    end = symbols_at + len(table)
+    symbols_at = end = text_at + len(code)
     end += -end % 16
     blob_size = signature_size(end) if signed else 0
     parts = [
-        struct.pack("<4s7I", MAGIC_64, *machine, file_type, count, size, flags, 0),
-        segment(b"__TEXT", 0, symbols_at, ((section, text_at, len(code)),), protection=protection),
+        struct.pack("<4s7I", MAGIC_64, *machine, file_type, count, size, 0x85, 0),
+        segment(b"__TEXT", 0, symbols_at, ((b"__text", text_at, len(code)),)),
         segment(b"__LINKEDIT", symbols_at, end + blob_size - symbols_at, protection=1),
-        struct.pack("<6I", 0x2, 24, symbols_at, len(symbols), end, 0),
+        struct.pack("<6I", 0x2, 24, symbols_at, 0, end, 0),
         *commands,
     ]
     if signed:
         parts.append(struct.pack("<4I", 0x1D, 16, end, blob_size))
-    data = b"".join([*parts, bytes(room), code, table])
+    data = b"".join([*parts, bytes(room), code])
     data += bytes(end - len(data))
     return data + signature(data) if signed else data
 
@@ -83,13 +77,13 @@ def signature_size(end: int) -> int:
     return 12 + 8 + 44 + len(b"name\0") + 32 * -(-end // PAGE)
 
 
-def signature(data: bytes, *, flags: int = 2) -> bytes:
+def signature(data: bytes) -> bytes:
     """What `codesign --sign -` appends, without the parts that no page depends on."""
     pages = [data[at : at + PAGE] for at in range(0, len(data), PAGE)]
     hashes = b"".join(hashlib.sha256(page).digest() for page in pages)
     ident = b"name\0"
     directory = struct.pack(
-        ">9I4BI", 0xFADE0C02, 44 + len(ident) + len(hashes), 0x20001, flags, 44 + len(ident), 44,
+        ">9I4BI", 0xFADE0C02, 44 + len(ident) + len(hashes), 0x20001, 2, 44 + len(ident), 44,
         0, len(pages), len(data), 32, 2, 0, 12, 0,
     )  # fmt: skip
     blob = directory + ident + hashes

@@ -17,7 +17,7 @@ from typing import Final
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.machine.process import Runner
 from geowheel.systems.contract import RepairedTree, RepairRequest
-from geowheel.systems.delvewheel_repair import repair
+from geowheel.systems.delvewheel_repair import WindowsRepairer
 from geowheel.targets import Platform
 from geowheel.wheel.writing import write_wheel
 from tests.support.fixture_channel import GDAL, Sample, write_samples
@@ -270,7 +270,7 @@ API int large{number}(void) {{ return data[0]{f" + large{number - 1}()" if befor
 
 def repair_raw(raw: Path, prefix: Path, folder: Path) -> RepairedTree:
     """What the stage does with a raw wheel of the fixtures, in `folder`."""
-    return repair(
+    return WindowsRepairer(
         RepairRequest(
             raw=raw,
             library_folder=prefix / "Library" / "bin",
@@ -281,7 +281,7 @@ def repair_raw(raw: Path, prefix: Path, folder: Path) -> RepairedTree:
             run=Runner(folder / "logs"),
             environ={"PATH": os.environ["PATH"]},
         )
-    )
+    ).repair()
 
 
 def windows_samples(stack: WindowsStack, *, gdal: str = GDAL) -> list[Sample]:

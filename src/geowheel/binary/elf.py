@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import enum
 import itertools
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
-from elftools.elf.dynamic import DynamicSegment, DynamicTag
+from elftools.elf.dynamic import DynamicTag
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import Section
 
-from .reading import (
-    damaged,
-    opened,
-    regular_files,
-    shown_name,
-)
+from .reading import damage_named, opened, read_tree
 
 MAGIC: Final = b"\x7fELF"
 LIMIT: Final = 1 << 12
@@ -38,20 +32,7 @@ _ARCHITECTURES: Final = {("EM_X86_64", 64): "x86_64", ("EM_AARCH64", 64): "aarch
 _PF_X: Final = 1
 _DF_BIND_NOW: Final = 0x8
 _DF_1_NOW: Final = 0x1
-# What pyelftools lets escape on damaged input, besides its own error.
-_DAMAGE: Final = (
-    ELFError,
-    ConstructError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+_TEXTS: Final = ("DT_NEEDED", "DT_SONAME", "DT_RPATH", "DT_RUNPATH")
 
 
 class Relro(enum.StrEnum):
@@ -114,97 +95,64 @@ def read_elf(source: Path | bytes, *, name: str = "") -> Elf:
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no ELF at all, and
     OSError when it cannot be read.
     """
-    shown = shown_name(source, name)
-    with opened(source) as stream:
-        try:
-            return _read(ELFFile(stream))
-        except _DAMAGE as error:
-            raise damaged("ELF", shown, error) from error
+    named = damage_named("ELF", source, name, ELFError, ConstructError)
+    with opened(source) as stream, named:
+        return _read(ELFFile(stream))
 
 
 def read_elves(tree: Path) -> dict[str, Elf]:
-    """Every ELF file below `tree` by its relative path, in sorted order; links are not followed.
-
-    Raises what `read_elf` raises, at the first damaged file.
-    """
-    paths = sorted(path for path in regular_files(tree) if is_elf(path))
-    return {path.relative_to(tree).as_posix(): read_elf(path) for path in paths}
+    """Every ELF file below `tree`, as `read_tree` does it."""
+    return read_tree(tree, is_elf, read_elf)
 
 
 def _read(elf: ELFFile) -> Elf:
-    dynamic = _Dynamic()
-    relro = executable_stack = False
     if elf.num_segments() > LIMIT or elf.num_sections() > LIMIT:
         raise ELFError("more headers than any linker writes")
-    for segment in elf.iter_segments():
-        kind = segment["p_type"]
-        if isinstance(segment, DynamicSegment):
-            dynamic = _read_dynamic(segment)
-        elif kind == "PT_GNU_RELRO":
-            relro = True
-        elif kind == "PT_GNU_STACK":
-            executable_stack = bool(segment["p_flags"] & _PF_X)
+    segments: dict[str, Any] = {segment["p_type"]: segment for segment in elf.iter_segments()}
+    dynamic = segments.get("PT_DYNAMIC")
+    texts, numbers = _read_dynamic(dynamic.iter_tags() if dynamic is not None else ())
+    stack = segments.get("PT_GNU_STACK")
     sections = list(elf.iter_sections())
     names = {section.name for section in sections}
-    full = Relro.FULL if dynamic.bind_now else Relro.PARTIAL
+    bind_now = (
+        "DT_BIND_NOW" in numbers
+        or bool(numbers.get("DT_FLAGS", 0) & _DF_BIND_NOW)
+        or bool(numbers.get("DT_FLAGS_1", 0) & _DF_1_NOW)
+    )
+    full = Relro.FULL if bind_now else Relro.PARTIAL
     return Elf(
         machine=str(elf["e_machine"]),
         bits=elf.elfclass,
-        soname=dynamic.soname,
-        needed=dynamic.needed,
-        rpath=dynamic.rpath,
-        runpath=dynamic.runpath,
+        soname=next(iter(texts["DT_SONAME"]), None),
+        needed=tuple(texts["DT_NEEDED"]),
+        rpath=_entries(texts["DT_RPATH"]),
+        runpath=_entries(texts["DT_RUNPATH"]),
         versions=_read_versions(sections),
-        bind_now=dynamic.bind_now,
-        relro=full if relro else Relro.NONE,
-        executable_stack=executable_stack,
+        bind_now=bind_now,
+        relro=full if "PT_GNU_RELRO" in segments else Relro.NONE,
+        executable_stack=stack is not None and bool(stack["p_flags"] & _PF_X),
         symbols=".symtab" in names,
         debug=any(name.startswith((".debug_", ".zdebug_")) for name in names),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Dynamic:
-    soname: str | None = None
-    needed: tuple[str, ...] = ()
-    rpath: tuple[str, ...] = ()
-    runpath: tuple[str, ...] = ()
-    bind_now: bool = False
-
-
-def _read_dynamic(segment: DynamicSegment) -> _Dynamic:
-    soname: str | None = None
-    needed: list[str] = []
-    paths: dict[str, tuple[str, ...]] = {}
-    bind_now = False
-    for number, tag in enumerate(segment.iter_tags()):
+def _read_dynamic(tags: Iterable[DynamicTag]) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """The strings of the dynamic section by tag, and the numbers of its other tags."""
+    texts: dict[str, list[str]] = {tag: [] for tag in _TEXTS}
+    numbers: dict[str, int] = {}
+    for number, tag in enumerate(tags):
         if number > LIMIT:
             raise ELFError("the dynamic section does not end")
-        match tag.entry.d_tag:
-            case "DT_NEEDED":
-                needed.append(_text(tag))
-            case "DT_SONAME":
-                soname = _text(tag)
-            case "DT_RPATH":
-                paths["rpath"] = _entries(_text(tag))
-            case "DT_RUNPATH":
-                paths["runpath"] = _entries(_text(tag))
-            case "DT_BIND_NOW":
-                bind_now = True
-            case "DT_FLAGS":
-                bind_now |= bool(tag.entry.d_val & _DF_BIND_NOW)
-            case "DT_FLAGS_1":
-                bind_now |= bool(tag.entry.d_val & _DF_1_NOW)
-    return _Dynamic(soname=soname, needed=tuple(needed), bind_now=bind_now, **paths)
+        name = str(tag.entry.d_tag)
+        if name in texts:  # pyelftools keeps the string under the tag's own name
+            texts[name].append(str(getattr(tag, name.removeprefix("DT_").lower())))
+        else:
+            numbers[name] = tag.entry.d_val
+    return texts, numbers
 
 
-def _text(tag: DynamicTag) -> str:
-    """The string of DT_NEEDED and its kin, which pyelftools keeps under the tag's own name."""
-    return str(getattr(tag, tag.entry.d_tag.removeprefix("DT_").lower()))
-
-
-def _entries(text: str) -> tuple[str, ...]:
-    return tuple(text.split(":")) if text else ()
+def _entries(search_paths: list[str]) -> tuple[str, ...]:
+    return tuple(search_paths[-1].split(":")) if search_paths and search_paths[-1] else ()
 
 
 def _read_versions(sections: Iterable[Section]) -> dict[str, tuple[str, ...]]:

@@ -1,8 +1,8 @@
 """What dyld sees in a Mach-O file, thin or fat, as one frozen value.
 
-The structures are macholib's, which are those of Apple's <mach-o/loader.h> and <mach-o/fat.h>; the
-walk over them is here, because macholib's own reads every section into memory and follows whatever
-a damaged file says. What a signature holds is in `geowheel.binary.macho_signature`.
+The structures are those of Apple's <mach-o/loader.h> and <mach-o/fat.h>, their numbers macholib's;
+the walk is here, because macholib's own reads every section into memory and follows whatever a
+damaged file says. What a signature holds is in `geowheel.binary.macho_signature`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from macholib import mach_o  # type: ignore[import-untyped]
 
-from .reading import (
-    damaged,
-    opened,
-    regular_files,
-    shown_name,
-)
+from .reading import damage_named, opened, read_tree
 
 LIMIT: Final = 1 << 12
 """Load commands or sections of one slice: linkers stay far below, damage does not."""
@@ -38,10 +33,8 @@ _THIN: Final = {
     b"\xfe\xed\xfa\xcf": (">", 64),
     b"\xcf\xfa\xed\xfe": ("<", 64),
 }
-_FAT: Final = {
-    b"\xca\xfe\xba\xbe": mach_o.fat_arch,
-    b"\xca\xfe\xba\xbf": mach_o.fat_arch64,
-}
+_FAT: Final = {b"\xca\xfe\xba\xbe": ">iiIII", b"\xca\xfe\xba\xbf": ">iiQQII"}
+"""The magic number and struct fat_arch: CPU type and subtype, offset, size."""
 # <mach/machine.h>: CPU type and subtype, without the subtype's bits for capabilities.
 _ARCHITECTURES: Final = {
     (0x01000007, 3): "x86_64",
@@ -63,24 +56,12 @@ _VERSION_MINIMA: Final = {
     mach_o.LC_VERSION_MIN_TVOS: "tvOS",
     mach_o.LC_VERSION_MIN_WATCHOS: "watchOS",
 }
-_MH_PIE: Final = 0x200000
-_MH_ALLOW_STACK_EXECUTION: Final = 0x20000
-_VM_PROT_WRITE_EXECUTE: Final = 0x2 | 0x4
-_SECTION_TYPE: Final = 0xFF
 _ZEROFILL: Final = (0x1, 0xC, 0x12)  # S_ZEROFILL, S_GB_ZEROFILL, S_THREAD_LOCAL_ZEROFILL
-_N_STAB: Final = 0xE0  # <mach-o/nlist.h>: any of these bits: a symbol for debuggers
-_CS_ADHOC: Final = 0x2  # xnu's <kern/cs_blobs.h>
-_CS_SLOT_CMS: Final = 0x10000
-# What a damaged file makes of the readers below, besides their own ValueError.
-_DAMAGE: Final = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+_SEGMENTS: Final = {
+    mach_o.LC_SEGMENT: ("16s4IiiII", "16s16s7I8x"),
+    mach_o.LC_SEGMENT_64: ("16s4QiiII", "16s16sQQ5I12x"),
+}
+"""struct segment_command and struct section, from the segment's name on."""
 
 
 class Kind(enum.StrEnum):
@@ -103,14 +84,6 @@ class Kind(enum.StrEnum):
 _KINDS: Final = {getattr(mach_o, kind.value): kind for kind in Kind}
 
 
-class Signature(enum.StrEnum):
-    """Who signed a slice. macOS on arm64 loads nothing that nobody signed."""
-
-    NONE = "none"
-    ADHOC = "ad hoc"
-    IDENTITY = "identity"
-
-
 @dataclass(frozen=True, kw_only=True)
 class PathCommand:
     """A load command with a path: an install name, a needed library, a search path."""
@@ -119,9 +92,6 @@ class PathCommand:
     path: str
     size: int
     """Bytes of the whole command, padding included."""
-    current_version: str = ""
-    """`36.3.10`, of a library's commands."""
-    compatibility_version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +100,6 @@ class Slice:
 
     architecture: str
     """As lipo names it: `x86_64`, `arm64`; `CPU type 18, subtype 0` where it has no platform."""
-    bits: int
     offset: int
     """In the file, in bytes."""
     size: int
@@ -142,24 +111,11 @@ class Slice:
     """`macOS`; empty where the file does not say."""
     minimum: tuple[int, int, int] | None
     """The oldest version of the platform that it runs on, its deployment target."""
-    sdk: tuple[int, int, int] | None
-    signature: Signature
     signature_at: tuple[int, int] | None
     """Offset in the slice and size, in bytes."""
     header_room: int
     """Bytes that load commands can grow by."""
-    pie: bool
-    """Loaded at an address of its own each time; of programs, libraries always are."""
-    executable_stack: bool
-    writable_code: bool
-    """Whether a segment is mapped writable and executable at once."""
     dwarf: bool
-    stabs: bool
-
-    @property
-    def install_name(self) -> str | None:
-        """By what the linker records it in its users; only dylibs have one."""
-        return next((c.path for c in self.commands if c.kind is Kind.ID), None)
 
     @property
     def rpaths(self) -> tuple[str, ...]:
@@ -178,7 +134,6 @@ class MachO:
 
     slices: tuple[Slice, ...]
     """One in a thin file."""
-    fat: bool
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -209,7 +164,8 @@ class MachO:
     @property
     def install_names(self) -> tuple[str, ...]:
         """One, unless slices differ or have none."""
-        return _distinct(part.install_name for part in self.slices if part.install_name)
+        commands = (command for part in self.slices for command in part.commands)
+        return _distinct(command.path for command in commands if command.kind is Kind.ID)
 
     @property
     def leftovers(self) -> tuple[str, ...]:
@@ -251,21 +207,13 @@ def read_macho(source: Path | bytes, *, name: str = "") -> MachO:
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no Mach-O at all, and
     OSError when it cannot be read.
     """
-    shown = shown_name(source, name)
-    with opened(source) as stream:
-        try:
-            return _read(stream)
-        except _DAMAGE as error:
-            raise damaged("Mach-O", shown, error) from error
+    with opened(source) as stream, damage_named("Mach-O", source, name):
+        return _read(stream)
 
 
 def read_machos(tree: Path) -> dict[str, MachO]:
-    """Every Mach-O file below `tree` by its relative path, in sorted order; links are not followed.
-
-    Raises what `read_macho` raises, at the first damaged file.
-    """
-    paths = sorted(path for path in regular_files(tree) if is_macho(path))
-    return {path.relative_to(tree).as_posix(): read_macho(path) for path in paths}
+    """Every Mach-O file below `tree`, as `read_tree` does it."""
+    return read_tree(tree, is_macho, read_macho)
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -275,31 +223,23 @@ def _read(stream: IO[bytes]) -> MachO:
     size = stream.seek(0, os.SEEK_END)
     magic = _bytes(stream, 0, 4, size)
     if magic not in _FAT:
-        return MachO(slices=(_Reader(stream=stream, start=0, size=size).slice(),), fat=False)
+        return MachO(slices=(_Reader(stream=stream, start=0, size=size).slice(),))
     count = int.from_bytes(_bytes(stream, 4, 4, size), "big")
     if not 0 < count < FAT_LIMIT:
         raise ValueError(f"{count} architectures")
-    kind = _FAT[magic]
-    rows = [
-        kind.from_str(_bytes(stream, 8 + number * kind._size_, kind._size_, size))
-        for number in range(count)
-    ]
-    for row in rows:
-        if row.offset + row.size > size:
-            raise ValueError("a slice ends behind the file")
-    slices = [
-        _Reader(stream=stream, start=int(row.offset), size=int(row.size)).slice() for row in rows
-    ]
+    row = struct.Struct(_FAT[magic])
+    places = [fields[2:4] for fields in row.iter_unpack(_bytes(stream, 8, count * row.size, size))]
+    if any(start + length > size for start, length in places):
+        raise ValueError("a slice ends behind the file")
+    slices = tuple(_Reader(stream=stream, start=at, size=long).slice() for at, long in places)
     if len({part.architecture for part in slices}) < count:
         raise ValueError("two slices for one architecture")
-    return MachO(slices=tuple(slices), fat=True)
+    return MachO(slices=slices)
 
 
 def _bytes(stream: IO[bytes], offset: int, count: int, end: int) -> bytes:
-    if offset + count > end:
-        raise ValueError("it ends too early")
     stream.seek(offset)
-    data = stream.read(count)
+    data = stream.read(count) if offset + count <= end else b""
     if len(data) != count:
         raise ValueError("it ends too early")
     return data
@@ -313,15 +253,10 @@ class _Reader:
     start: int
     size: int
     endian: str = ""
-    bits: int = 0
-    commands_end: int = 0
     platform: str = ""
     minimum: tuple[int, int, int] | None = None
-    sdk: tuple[int, int, int] | None = None
     signature_at: tuple[int, int] | None = None
-    writable_code: bool = False
     dwarf: bool = False
-    stabs: bool = False
     lowest: int | None = None
     """Where the first section's bytes are: up to there, load commands can grow."""
 
@@ -329,46 +264,36 @@ class _Reader:
         magic = self._at(0, 4)
         if magic not in _THIN:
             raise ValueError(f"begins with {magic.hex()}")
-        self.endian, self.bits = _THIN[magic]
-        kind = mach_o.mach_header_64 if self.bits == 64 else mach_o.mach_header
-        header = self._structure(kind, self._at(0, kind._size_))
-        if header.ncmds > LIMIT or header.sizeofcmds > COMMANDS_LIMIT:
+        self.endian, bits = _THIN[magic]
+        cpu, subtype, file_type, count, length = self._fields("iiIII", self._at(4, 20))
+        if count > LIMIT or length > COMMANDS_LIMIT:
             raise ValueError("more load commands than any linker writes")
-        self.commands_end = kind._size_ + int(header.sizeofcmds)
-        data = self._at(kind._size_, int(header.sizeofcmds))
-        commands = tuple(c for c in self._walk(data, int(header.ncmds)) if c is not None)
-        flags = int(header.flags)
+        begin = 32 if bits == 64 else 28
+        commands = tuple(filter(None, self._walk(self._at(begin, length), count)))
         return Slice(
-            architecture=_architecture(int(header.cputype), int(header.cpusubtype)),
-            bits=self.bits,
+            architecture=_architecture(cpu, subtype),
             offset=self.start,
             size=self.size,
-            file_type=mach_o.MH_FILETYPE_SHORTNAMES.get(int(header.filetype), "unknown"),
+            file_type=mach_o.MH_FILETYPE_SHORTNAMES.get(file_type, "unknown"),
             commands=commands,
             platform=self.platform,
             minimum=self.minimum,
-            sdk=self.sdk,
-            signature=self._signature(),
             signature_at=self.signature_at,
-            header_room=max((self.lowest or 0) - self.commands_end, 0),
-            pie=bool(flags & _MH_PIE),
-            executable_stack=bool(flags & _MH_ALLOW_STACK_EXECUTION),
-            writable_code=self.writable_code,
+            header_room=max((self.lowest or 0) - begin - length, 0),
             dwarf=self.dwarf,
-            stabs=self.stabs,
         )
 
     def _at(self, offset: int, count: int) -> bytes:
         return _bytes(self.stream, self.start + offset, count, self.start + self.size)
 
-    def _structure(self, kind: Any, data: bytes) -> Any:
-        return kind.from_str(data[: kind._size_], _endian_=self.endian)
+    def _fields(self, layout: str, data: bytes, at: int = 0) -> tuple[int, ...]:
+        return struct.unpack_from(self.endian + layout, data, at)
 
     def _walk(self, data: bytes, count: int) -> Iterator[PathCommand | None]:
         """Take every load command; the ones with a path are given back."""
         position = 0
         for _ in range(count):
-            command, size = struct.unpack_from(f"{self.endian}II", data, position)
+            command, size = self._fields("II", data, position)
             if size < 8 or position + size > len(data):
                 raise ValueError("a load command ends behind the others")
             yield self._take(command, data[position + 8 : position + size])
@@ -378,99 +303,46 @@ class _Reader:
 
     def _take(self, command: int, body: bytes) -> PathCommand | None:
         if command in _KINDS:
-            return self._path(command, body)
-        if command in (mach_o.LC_SEGMENT, mach_o.LC_SEGMENT_64):
-            self._segment(command, body)
-        elif command == mach_o.LC_SYMTAB:
-            self._symbols(self._structure(mach_o.symtab_command, body))
+            (offset,) = self._fields("I", body)
+            start = offset - 8  # counted from the command's own start
+            if not 0 < start < len(body):
+                raise ValueError("a path lies outside of its load command")
+            path = body[start:].partition(b"\0")[0].decode()
+            return PathCommand(kind=_KINDS[command], path=path, size=len(body) + 8)
+        if command in _SEGMENTS:
+            self._segment(*_SEGMENTS[command], body)
         elif command == mach_o.LC_CODE_SIGNATURE:
-            place = self._structure(mach_o.linkedit_data_command, body)
-            self.signature_at = (int(place.dataoff), int(place.datasize))
+            at, size = self._fields("II", body)
+            self.signature_at = (at, size)
+            self._at(at + size, 0)
         elif command == mach_o.LC_BUILD_VERSION:
-            version = self._structure(mach_o.build_version_command, body)
-            number = int(version.platform)
+            number, version = self._fields("II", body)
             self.platform = _PLATFORMS.get(number, f"platform {number}")
-            self.minimum, self.sdk = _triple(version.minos), _triple(version.sdk)
+            self.minimum = _triple(version)
         elif command in _VERSION_MINIMA:
-            version = self._structure(mach_o.version_min_command, body)
             self.platform = _VERSION_MINIMA[command]
-            self.minimum, self.sdk = _triple(version.version), _triple(version.sdk)
+            self.minimum = _triple(*self._fields("I", body))
         return None
 
-    def _path(self, command: int, body: bytes) -> PathCommand:
-        kind = _KINDS[command]
-        if kind is Kind.RPATH:
-            versions: tuple[str, str] = ("", "")
-            offset = int(self._structure(mach_o.rpath_command, body).path)
-        else:
-            library = self._structure(mach_o.dylib_command, body)
-            offset = int(library.name)
-            versions = (_dotted(library.current_version), _dotted(library.compatibility_version))
-        start = offset - 8  # counted from the command's own start
-        if not 0 < start < len(body):
-            raise ValueError("a path lies outside of its load command")
-        text = body[start:].partition(b"\0")[0]
-        return PathCommand(
-            kind=kind,
-            path=text.decode(),
-            size=len(body) + 8,
-            current_version=versions[0],
-            compatibility_version=versions[1],
-        )
-
-    def _segment(self, command: int, body: bytes) -> None:
-        wide = command == mach_o.LC_SEGMENT_64
-        kind = mach_o.segment_command_64 if wide else mach_o.segment_command
-        inner = mach_o.section_64 if wide else mach_o.section
-        segment = self._structure(kind, body)
-        count = int(segment.nsects)
-        if count > LIMIT or len(body) != kind._size_ + count * inner._size_:
+    def _segment(self, segment: str, section: str, body: bytes) -> None:
+        _, _, _, offset, size, _, _, count, _ = self._fields(segment, body)
+        begin, each = (struct.calcsize(self.endian + layout) for layout in (segment, section))
+        if count > LIMIT or len(body) != begin + count * each:
             raise ValueError("a segment's sections do not fit into its load command")
-        if segment.fileoff + segment.filesize > self.size:
+        if offset + size > self.size:
             raise ValueError("a segment ends behind the file")
-        both = int(segment.initprot) & _VM_PROT_WRITE_EXECUTE
-        self.writable_code |= both == _VM_PROT_WRITE_EXECUTE
-        if count == 0 and segment.filesize:
-            self._first(int(segment.fileoff))
-        for number in range(count):
-            start = kind._size_ + number * inner._size_
-            section = self._structure(inner, body[start:])
-            zerofill = (int(section.flags) & _SECTION_TYPE) in _ZEROFILL
-            if section.offset and section.size and not zerofill:
-                self._first(int(section.offset))
-            self.dwarf |= section.segname.rstrip(b"\0") == b"__DWARF"
+        if count == 0 and size:
+            self._first(offset)
+        for at in range(begin, len(body), each):
+            _, name, _, size, offset, _, _, _, flags = struct.unpack_from(
+                self.endian + section, body, at
+            )
+            if offset and size and flags & 0xFF not in _ZEROFILL:
+                self._first(offset)
+            self.dwarf |= name.rstrip(b"\0") == b"__DWARF"
 
     def _first(self, offset: int) -> None:
         self.lowest = offset if self.lowest is None else min(self.lowest, offset)
-
-    def _symbols(self, table: Any) -> None:
-        # struct nlist: 4 bytes of string index, then n_type; 12 bytes in all, 16 with 64 bits.
-        width = 16 if self.bits == 64 else 12
-        data = self._at(int(table.symoff), int(table.nsyms) * width)
-        self.stabs |= any(kind & _N_STAB for kind in set(data[4::width]))
-
-    def _signature(self) -> Signature:
-        """By the superblob's slots and the first code directory's flags."""
-        if self.signature_at is None:
-            return Signature.NONE
-        offset, size = self.signature_at
-        head = self._at(offset, 12)
-        count = int.from_bytes(head[8:], "big")
-        if size < 12 or count > LIMIT:
-            raise ValueError("the signature has no slots")
-        self._at(offset + size, 0)
-        rows = [struct.unpack(">II", self._at(offset + 12 + 8 * n, 8)) for n in range(count)]
-        if any(slot == _CS_SLOT_CMS and self._blob(offset + at) > 8 for slot, at in rows):
-            return Signature.IDENTITY
-        first = next((at for slot, at in rows if slot == 0), None)
-        if first is None:
-            raise ValueError("the signature has no code directory")
-        flags = int.from_bytes(self._at(offset + first + 12, 4), "big")
-        return Signature.ADHOC if flags & _CS_ADHOC else Signature.IDENTITY
-
-    def _blob(self, offset: int) -> int:
-        """The length that a blob of the signature states."""
-        return int.from_bytes(self._at(offset + 4, 4), "big")
 
 
 def _architecture(cpu: int, subtype: int) -> str:
@@ -480,8 +352,4 @@ def _architecture(cpu: int, subtype: int) -> str:
 
 def _triple(version: int) -> tuple[int, int, int]:
     """X.Y.Z, which is packed as xxxx.yy.zz (<mach-o/loader.h>)."""
-    return int(version) >> 16, int(version) >> 8 & 0xFF, int(version) & 0xFF
-
-
-def _dotted(version: Any) -> str:
-    return ".".join(map(str, _triple(version._version)))
+    return version >> 16, version >> 8 & 0xFF, version & 0xFF

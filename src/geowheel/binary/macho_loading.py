@@ -1,4 +1,4 @@
-"""How dyld finds libraries (man 1 dyld), for the walk in `geowheel.binary.closure`.
+"""How dyld finds libraries (man 1 dyld).
 
 `@loader_path` is the folder of the file that says it. `@rpath` stands for each LC_RPATH of that
 file and of those that led to it, each relative to the file that has it. A program's own folder
@@ -8,77 +8,80 @@ file and of those that led to it, each relative to the file that has it. A progr
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from geowheel.errors import Fault
 from geowheel.targets import System
 
+from .closure import Loader
 from .macho import MachO
 from .system_libraries import system_libraries
 
-LOADER_PATH: Final = "@loader_path"
-RPATH: Final = "@rpath"
+_LOADER_PATH, _RPATH = "@loader_path", "@rpath"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DyldLoader:
+class DyldLoader(Loader[MachO]):
     """dyld, in a process whose environment names no folder."""
 
-    title: str = "dyld"
-    system: Collection[str] = field(default_factory=lambda: system_libraries(System.MACOS))
-    """Install names; one that ends with a slash stands for all below it."""
+    # Keys keep their case: file systems of Macs have one or two, and what is shipped fits both.
+    title = "dyld"
+    system = System.MACOS
+    origins = (_LOADER_PATH,)
 
-    def key(self, path: str) -> str:
-        # File systems of Macs may have one case or two; what is shipped has to fit both.
-        return path
+    stack_name: str = ""
+    """What the native stack's library folder is called in files with the fixed prefix string."""
 
     def is_system(self, library: str) -> bool:
-        return library in self.system or any(
-            library.startswith(entry) for entry in self.system if entry.endswith("/")
+        """Install names; an entry of the table with a slash at its end stands for all below it."""
+        known = system_libraries(self.system)
+        return library in known or any(
+            library.startswith(entry) for entry in known if entry.endswith("/")
         )
+
+    def wanted(self, path: str, binary: MachO) -> tuple[str, ...]:
+        """Before the repair, weak libraries too: where the native stack has one it is bundled."""
+        del path
+        return binary.libraries if self.stack else binary.needed
 
     def places(
         self, path: str, binary: MachO, library: str, inherited: tuple[str, ...]
     ) -> tuple[str, ...]:
         """By `@loader_path`, or by `@rpath` in the file's own folders and its loaders'."""
         start, slash, rest = library.partition("/")
-        if slash and start == LOADER_PATH:
-            folder = folder_in_tree(path, LOADER_PATH)
-            return (posixpath.normpath(f"{folder}/{rest}"),)
-        if slash and start == RPATH:
-            folders = (*own_folders(path, binary), *inherited)
-            return tuple(f"{folder}/{rest}" for folder in dict.fromkeys(folders))
-        return ()
+        if slash and start == _LOADER_PATH:
+            place = posixpath.normpath(f"{self.folder(path, _LOADER_PATH)}/{rest}")
+            # A file of the native stack that the wheel has in another place.
+            return (place, *self._in_stack(posixpath.basename(rest)))
+        if slash and start == _RPATH:
+            folders = (*self.folders(path, binary.rpaths), *inherited)
+            return (
+                *(f"{folder}/{rest}" for folder in dict.fromkeys(folders)),
+                *self._in_stack(rest),
+            )
+        if self.stack_name and library.startswith(f"{self.stack_name}/"):
+            return self._in_stack(library.removeprefix(f"{self.stack_name}/"))
+        if slash:
+            return (library,) if self.stack and posixpath.isabs(library) else ()
+        # An install name without any folder: the library was linked where it lay.
+        return self._in_stack(library)
+
+    def _in_stack(self, name: str) -> tuple[str, ...]:
+        return tuple(f"{folder}/{name}" for folder in self.stack)
 
     def passed_on(self, path: str, binary: MachO, inherited: tuple[str, ...]) -> tuple[str, ...]:
-        return (*own_folders(path, binary), *inherited)
+        return (*self.folders(path, binary.rpaths), *inherited)
 
     def strays(self, path: str, binary: MachO) -> Iterator[tuple[str, Fault]]:
         for entry in binary.rpaths:
-            if folder_in_tree(path, entry) is None:
+            if self.folder(path, entry) is None:
                 yield entry, _stray(path, f"searches {entry} for libraries")
         for library in binary.weak:
             # One that has to be there is a fault of the walk already.
-            inside = library.startswith((f"{RPATH}/", f"{LOADER_PATH}/"))
+            inside = library.startswith((f"{_RPATH}/", f"{_LOADER_PATH}/"))
             if not inside and not self.is_system(library):
                 yield library, _stray(path, f"takes {library}, where it finds it")
-
-
-def folder_in_tree(path: str, entry: str) -> str | None:
-    """The folder of the wheel that a search path of the file at `path` leads to, or None."""
-    if entry != LOADER_PATH and not entry.startswith(f"{LOADER_PATH}/"):
-        return None
-    parent = posixpath.dirname(path) or "."
-    folder = posixpath.normpath(parent + entry.removeprefix(LOADER_PATH))
-    return None if folder == ".." or folder.startswith("../") else folder
-
-
-def own_folders(path: str, binary: MachO) -> tuple[str, ...]:
-    """The folders of the wheel that the file's own search paths lead to."""
-    found = (folder_in_tree(path, entry) for entry in binary.rpaths)
-    return tuple(folder for folder in found if folder is not None)
 
 
 def _stray(path: str, what: str) -> Fault:

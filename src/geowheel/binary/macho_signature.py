@@ -17,7 +17,7 @@ from typing import Final
 from geowheel.errors import Fault
 
 from .macho import Slice, read_macho
-from .reading import damaged, shown_name
+from .reading import damage_named, shown_name
 
 _SUPERBLOB: Final = 0xFADE0CC0
 _CODE_DIRECTORY: Final = 0xFADE0C02
@@ -44,10 +44,8 @@ def signature_faults(source: Path | bytes, *, name: str = "") -> tuple[Fault, ..
     data = memoryview(source.read_bytes() if isinstance(source, Path) else source)
     faults = []
     for part in macho.slices:
-        try:
+        with damage_named("Mach-O", source, name):
             wrong = list(_wrong(part, data[part.offset : part.offset + part.size]))
-        except (struct.error, LookupError, ValueError) as error:
-            raise damaged("Mach-O", shown, error) from error
         faults += [
             Fault(what=f"{part.architecture}: {what}", where=shown, cause=_CAUSE, fix=_FIX)
             for what in wrong

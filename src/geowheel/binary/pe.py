@@ -19,16 +19,11 @@ from typing import Any, Final
 
 import pefile  # type: ignore[import-untyped]
 
-from .reading import (
-    damaged,
-    regular_files,
-    shown_name,
-)
+from .reading import damage_named, read_tree
 
 MAGIC: Final = b"MZ"
 LIMIT: Final = 1 << 12
 """Libraries that one file imports: linkers stay far below, damage does not."""
-MOST_EXPORTS: Final = 1 << 18
 
 _SIGNATURE: Final = b"PE\0\0"
 _MOST_SECTIONS: Final = 96  # of an image; the loader takes no more
@@ -39,19 +34,7 @@ _ARCHITECTURES: Final = {
 }
 # IMAGE_DLLCHARACTERISTICS_*.
 _HIGH_ENTROPY, _DYNAMIC_BASE, _NX, _GUARD = 0x20, 0x40, 0x100, 0x4000
-_IS_LIBRARY: Final = 0x2000  # IMAGE_FILE_DLL
-_EXPORT, _IMPORT, _SECURITY, _DELAYED = 0, 1, 4, 13  # data directories, by number
-# What pefile lets escape on damaged input, besides its own error.
-_DAMAGE: Final = (
-    pefile.PEFormatError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+_IMPORT, _DELAYED = 1, 13  # data directories, by number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +43,10 @@ class Pe:
 
     machine: str
     """`IMAGE_FILE_MACHINE_AMD64`: the header's machine by Microsoft's name."""
-    bits: int
-    library: bool
-    """Whether it is a DLL (or an extension module) and no program."""
     needed: tuple[str, ...]
     """The import table's libraries, as it spells them."""
     delayed: tuple[str, ...]
     """The delay-load import table's, which are loaded when the first function is called."""
-    exports: tuple[str, ...]
-    """The names that it exports, sorted."""
     nx: bool
     """Whether it says that its data is never executed (/NXCOMPAT)."""
     dynamic_base: bool
@@ -77,12 +55,6 @@ class Pe:
     """Whether it may be loaded above 4 GB (/HIGHENTROPYVA)."""
     control_flow_guard: bool
     """Whether it says that it checks its indirect calls (/GUARD:CF)."""
-    signed: bool
-    """Whether there is an Authenticode signature; that it is valid is not said."""
-    linker: tuple[int, int]
-    """Major and minor version of the linker: `(14, 44)` is Visual Studio 2022's."""
-    subsystem: tuple[int, int]
-    """The oldest Windows that it says it runs on: `(6, 0)` is Vista."""
     symbols: bool
     """Whether a COFF symbol table that no loader reads is left."""
     debug: bool
@@ -121,26 +93,19 @@ def read_pe(source: Path | bytes, *, name: str = "") -> Pe:
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no PE at all, and
     OSError when it cannot be read.
     """
-    shown = shown_name(source, name)
-    with _opened(source) as data:
-        try:
-            return _read(data)
-        except _DAMAGE as error:
-            raise damaged("PE", shown, error) from error
+    named = damage_named("PE", source, name, pefile.PEFormatError)
+    with _opened(source) as data, named:
+        return _read(data)
 
 
 def read_pes(tree: Path) -> dict[str, Pe]:
-    """Every PE file below `tree` by its relative path, in sorted order; links are not followed.
+    """Every PE file below `tree`, as `read_tree` does it.
 
-    Raises what `read_pe` raises, at the first damaged file. What has a library's name counts as
-    one, whatever it starts with: delvewheel goes by the names.
+    What has a library's name counts as one, whatever it starts with: delvewheel goes by the names.
     """
-    paths = sorted(path for path in regular_files(tree) if _has_name(path) or is_pe(path))
-    return {path.relative_to(tree).as_posix(): read_pe(path) for path in paths}
-
-
-def _has_name(path: Path) -> bool:
-    return path.suffix.lower() in (".dll", ".pyd")
+    return read_tree(
+        tree, lambda path: path.suffix.lower() in (".dll", ".pyd") or is_pe(path), read_pe
+    )
 
 
 @contextmanager
@@ -164,18 +129,12 @@ def _read(data: bytes | mmap.mmap) -> Pe:
     flags = optional.DllCharacteristics
     return Pe(
         machine=str(pefile.MACHINE_TYPE.get(header.Machine, f"machine {header.Machine:#x}")),
-        bits=64 if optional.Magic == pefile.OPTIONAL_HEADER_MAGIC_PE_PLUS else 32,
-        library=bool(header.Characteristics & _IS_LIBRARY),
         needed=tuple(dict.fromkeys(image.imports())),
         delayed=tuple(dict.fromkeys(image.delayed())),
-        exports=tuple(sorted(image.exports())),
         nx=bool(flags & _NX),
         dynamic_base=bool(flags & _DYNAMIC_BASE),
         high_entropy=bool(flags & _HIGH_ENTROPY),
         control_flow_guard=bool(flags & _GUARD),
-        signed=image.directory(_SECURITY) != (0, 0),
-        linker=(optional.MajorLinkerVersion, optional.MinorLinkerVersion),
-        subsystem=(optional.MajorSubsystemVersion, optional.MinorSubsystemVersion),
         symbols=header.NumberOfSymbols > 0,
         debug=any(name.startswith(".debug_") for name in image.section_names()),
     )
@@ -214,17 +173,6 @@ class _Image:
         for attributes, address, *_ in self._descriptors(_DELAYED, "<8I"):
             # Without the first attribute, which old 32-bit linkers did not set, it is absolute.
             yield self._library(address if attributes & 1 else address - self.optional.ImageBase)
-
-    def exports(self) -> Iterator[str]:
-        """The names of the export table: their number at 24, the list's address at 32."""
-        address, size = self.directory(_EXPORT)
-        if not address or not size:
-            return
-        count, _, names = struct.unpack("<3I", self._bytes(address + 24, 12))
-        if count > MOST_EXPORTS:
-            raise pefile.PEFormatError(f"{count} exports")
-        for (name,) in struct.iter_unpack("<I", self._bytes(names, 4 * count) if count else b""):
-            yield self._text(name)
 
     def section_names(self) -> Iterator[str]:
         """Names longer than 8 bytes lie behind the symbol table: the section has `/OFFSET`."""

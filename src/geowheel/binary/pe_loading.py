@@ -1,4 +1,4 @@
-"""How the Windows loader finds libraries, for the walk in `geowheel.binary.closure`.
+"""How the Windows loader finds libraries.
 
 Rules: https://learn.microsoft.com/en-us/windows/win32/dlls/dynamic-link-library-search-order.
 CPython loads an extension module with LOAD_LIBRARY_SEARCH_DEFAULT_DIRS and
@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from geowheel.errors import Fault
 from geowheel.targets import System
 
+from .closure import Loader
 from .pe import Pe
 from .system_libraries import system_libraries
 
@@ -31,15 +32,17 @@ _NEVER_CALLED: Final = frozenset({("msvcp140.dll", "concrt140.dll")})
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeLoader:
+class PeLoader(Loader[Pe]):
     """The Windows loader, in a process that runs the wheel's bootstrap."""
 
-    title: str = "the Windows loader"
-    system: Collection[str] = field(default_factory=lambda: system_libraries(System.WINDOWS))
+    title = "the Windows loader"
+    system = System.WINDOWS
+
     bundled: str = ""
     """The folder of the bundled libraries; empty where there is none."""
     preloaded: Collection[str] = frozenset()
-    """Paths of the libraries that the bootstrap loads beforehand."""
+    """Paths of the libraries that the bootstrap loads beforehand; before a repair, those of all
+    libraries that the wheel brings itself."""
     plugins: str = ""
     """The folder of what is loaded by LoadLibrary."""
 
@@ -48,36 +51,32 @@ class PeLoader:
 
     def is_system(self, library: str) -> bool:
         name = library.lower()
-        return name in self.system or _ALWAYS_THERE.fullmatch(name) is not None
+        known = name in system_libraries(self.system)
+        return known or _ALWAYS_THERE.fullmatch(name) is not None
+
+    def wanted(self, path: str, binary: Pe) -> tuple[str, ...]:
+        """Before the repair, what is delay-loaded too: it is bundled."""
+        return (*binary.needed, *needed_later(path, binary)) if self.stack else binary.needed
 
     def places(
-        self,
-        path: str,
-        binary: Pe,  # noqa: ARG002
-        library: str,
-        inherited: tuple[str, ...],  # noqa: ARG002
+        self, path: str, binary: Pe, library: str, inherited: tuple[str, ...]
     ) -> tuple[str, ...]:
         """The preloaded library of that name; for what CPython loads, in the folders as well."""
-        by_name = tuple(p for p in self.preloaded if _is_named(p, library))
+        del binary, inherited
+        by_name = tuple(
+            place
+            for place in self.preloaded
+            if posixpath.basename(place).lower() == library.lower()
+        )
+        if self.stack:
+            return (*by_name, *(f"{folder}/{library}" for folder in self.stack))
         if self.plugins and posixpath.dirname(path).lower() == self.plugins.lower():
             return by_name
-        folders = [posixpath.dirname(path) or "."]
+        folder = posixpath.dirname(path) or "."
         if path.lower().endswith(".exe"):
-            return (f"{folders[0]}/{library}",)
-        folders += [self.bundled] * bool(self.bundled)
-        return (*by_name, *(f"{folder}/{library}" for folder in folders))
-
-    def passed_on(
-        self,
-        path: str,  # noqa: ARG002
-        binary: Pe,  # noqa: ARG002
-        inherited: tuple[str, ...],
-    ) -> tuple[str, ...]:
-        return inherited
-
-    def strays(self, path: str, binary: Pe) -> Iterator[tuple[str, Fault]]:  # noqa: ARG002
-        """None: a PE file names no folder."""
-        return iter(())
+            return (f"{folder}/{library}",)
+        folders = (folder, self.bundled) if self.bundled else (folder,)
+        return (*by_name, *(f"{place}/{library}" for place in folders))
 
 
 def delayed_faults(binaries: Mapping[str, Pe], loader: PeLoader) -> list[Fault]:
@@ -126,18 +125,10 @@ def load_order(binaries: Mapping[str, Pe]) -> tuple[str, ...]:
             return
         begun.add(name)
         binary = binaries[paths[name]]
-        for needed in _by_name((*binary.needed, *binary.delayed)):
+        for needed in sorted(map(str.lower, (*binary.needed, *binary.delayed))):
             visit(needed)
         order[paths[name]] = None
 
     for name in sorted(paths):
         visit(name)
     return tuple(order)
-
-
-def _by_name(libraries: Iterable[str]) -> list[str]:
-    return sorted(library.lower() for library in libraries)
-
-
-def _is_named(path: str, library: str) -> bool:
-    return posixpath.basename(path).lower() == library.lower()

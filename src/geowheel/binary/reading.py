@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final, TypeVar
 
 from geowheel.errors import IntegrityError
 
+T = TypeVar("T")
+DAMAGE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What a damaged file makes of the readers and of the libraries below them."""
 
-def regular_files(tree: Path) -> Iterator[Path]:
-    """Every file below `tree`; links are neither given nor followed."""
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                yield path
+
+def read_tree(
+    tree: Path, is_one: Callable[[Path], bool], read: Callable[[Path], T]
+) -> dict[str, T]:
+    """Each file below `tree` that is one, by its relative path, in sorted order.
+
+    Links are not followed. Raises what `read` raises, at the first damaged file.
+    """
+    paths = [
+        path
+        for folder, _, names in os.walk(tree)
+        for path in (Path(folder, name) for name in names)
+        if not path.is_symlink() and is_one(path)
+    ]
+    return {path.relative_to(tree).as_posix(): read(path) for path in sorted(paths)}
 
 
 @contextmanager
@@ -31,17 +53,28 @@ def opened(source: Path | bytes) -> Iterator[IO[bytes]]:
         yield file
 
 
+@contextmanager
+def damage_named(
+    kind: str, source: Path | bytes, name: str, *more: type[Exception]
+) -> Iterator[None]:
+    """Raise IntegrityError for a file that cannot be what it says it is.
+
+    `kind` is `ELF`, `Mach-O` or `PE`; messages name the file by `name`, else by its path; `more`
+    are a library's own errors.
+    """
+    damage: tuple[type[Exception], ...] = (*DAMAGE, *more)
+    try:
+        yield
+    except damage as error:
+        detail = str(error).strip("'\"") or type(error).__name__
+        raise IntegrityError(
+            f"damaged or no {kind} file ({detail})",
+            where=shown_name(source, name),
+            cause="the file was cut off or changed after it was linked",
+            fix="fetch or build it again",
+        ) from error
+
+
 def shown_name(source: Path | bytes, name: str) -> str:
     """How messages name it: `name` where it is given, else its path."""
     return name or (os.fspath(source) if isinstance(source, Path) else "bytes")
-
-
-def damaged(kind: str, name: str, error: Exception) -> IntegrityError:
-    """The error for a file that cannot be what it says it is; `kind`: `ELF`, `Mach-O`, `PE`."""
-    detail = str(error).strip("'\"") or type(error).__name__
-    return IntegrityError(
-        f"damaged or no {kind} file ({detail})",
-        where=name,
-        cause="the file was cut off or changed after it was linked",
-        fix="fetch or build it again",
-    )

@@ -72,7 +72,7 @@ def not_in_wheel(
     left_out: Iterable[str],
 ) -> tuple[Offer, ...]:
     """What the stack has beyond the wheel, and what the plugin packages `left_out` would bring."""
-    plugins = systems.of(Platform(manifest.platform)).LAYOUT.plugins
+    plugins = systems.of(Platform(manifest.platform)).layout.plugins
     there = {driver.name for driver in wheel}
     by_package: dict[str, list[str]] = {}
     for driver in stack:

@@ -81,7 +81,7 @@ class Origins:
 
     def _sources(self, members: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Path in the wheel and path in the prefix, of what was copied from there."""
-        layout = systems.of(Platform(self.manifest.platform)).LAYOUT
+        layout = systems.of(Platform(self.manifest.platform)).layout
         libraries = {
             item.path: posixpath.normpath(f"{layout.libraries}/{item.source}")
             for item in self.bundled

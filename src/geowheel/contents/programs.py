@@ -27,11 +27,11 @@ def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, Path]:
     """
     system = systems.of(Platform(manifest.platform))
     found = {
-        name: prefix / path
+        PurePosixPath(path).name: prefix / path
         for path, owner in manifest.owners.items()
-        if PurePosixPath(path).parent == PurePosixPath(system.LAYOUT.programs)
+        if PurePosixPath(path).parent == PurePosixPath(system.layout.programs)
         and owner.name.startswith(_OWNERS)
-        and (name := system.program_name(prefix / path))
+        and system.is_program(prefix / path)
     }
     # A command's name is the name of a function as well: entry points are imported.
     return {name: path for name, path in sorted(found.items()) if name.isidentifier()}

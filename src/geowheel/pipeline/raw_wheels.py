@@ -13,12 +13,12 @@ from typing import Final
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
-from geowheel import systems
 from geowheel.digest import Artefact, sha256_file
 from geowheel.errors import UsageError
 from geowheel.project.project import Project
 from geowheel.targets import Platform
 from geowheel.wheel.reading import parse_filename
+from geowheel.wheel.tags import is_raw_tag, raw_platform_tag
 
 from .runs import Request
 
@@ -50,10 +50,10 @@ def _platform(project: Project, raw: Path, tags: frozenset[Tag]) -> Platform:
     """The platform that the wheel's own tag states: its system's tool repairs it."""
     stated = sorted({tag.platform for tag in tags})
     for platform in Platform:
-        if any(systems.of(platform).is_raw_tag(platform, tag) for tag in stated):
+        if any(is_raw_tag(platform, tag) for tag in stated):
             return platform
     machine = project.machine.platform
-    wanted = systems.of(machine).raw_platform_tag(machine)
+    wanted = raw_platform_tag(machine)
     cause = f"its platform tag is {', '.join(stated)}, a raw wheel's is such as {wanted}"
     if any(tag.startswith(("manylinux", "musllinux")) for tag in stated):
         cause += ": it was repaired already"

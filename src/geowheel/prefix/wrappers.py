@@ -15,7 +15,7 @@ from typing import Final
 
 from geowheel.digest import digest
 from geowheel.errors import MachineError
-from geowheel.systems.contract import SystemModule
+from geowheel.systems.contract import SystemFacts
 
 WRAPPERS: Final = "wrappers"
 _GDAL_CONFIG: Final = f"{WRAPPERS}/bin/gdal-config"
@@ -71,13 +71,13 @@ def _has_space(path: Path) -> bool:
     return any(letter.isspace() for letter in os.fspath(path))
 
 
-def build_variables(folder: Path, gdal_version: str, system: SystemModule) -> dict[str, str]:
+def build_variables(folder: Path, gdal_version: str, system: SystemFacts) -> dict[str, str]:
     """Variables for a build against the prefix in `folder`, as `fetch` made it.
 
     GDAL_CONFIG and GDAL_VERSION are read by rasterio's, fiona's and pyogrio's setup.py;
     CMAKE_PREFIX_PATH by CMake, PKG_CONFIG_PATH by pkg-config and Meson.
     """
-    libraries = folder / "prefix" / system.LAYOUT.libraries
+    libraries = folder / "prefix" / system.layout.libraries
     found = {
         "GDAL_VERSION": gdal_version,
         "CMAKE_PREFIX_PATH": os.fspath(folder / "prefix"),

@@ -27,7 +27,7 @@ from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import tail
 from geowheel.wheel.reading import unpack_wheel
-from geowheel.wheel.tags import tag_faults
+from geowheel.wheel.tag_check import tag_faults
 
 TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck")
 _TIMEOUT: Final = 600

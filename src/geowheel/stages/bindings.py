@@ -67,7 +67,7 @@ def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None
     unpacked, prefix = work / "unpacked", work / "prefix"
     extract_package(inputs.store.path(package_wanted(package)), unpacked, package, Client())
     prefix.mkdir()
-    place(package, unpacked, prefix, prefix_string=system.LAYOUT.prefix_string, consume=True)
+    place(package, unpacked, prefix, prefix_string=system.layout.prefix_string, consume=True)
     osgeo = prefix / system.site_packages(inputs.target) / "osgeo"
     found = sorted(path for path in osgeo.glob("_*") if path.suffix in (".so", ".pyd"))
     suffix = system.extension_suffix(inputs.target)
@@ -193,7 +193,7 @@ def _module(
     step: Step,
 ) -> None:
     name = wrapper.name.partition("_wrap.")[0]
-    layout = systems.of(inputs.platform).LAYOUT
+    layout = systems.of(inputs.platform).layout
     includes = [inputs.prefix.folder / layout.headers, inputs.interpreter.include]
     if name == ARRAY:
         includes.append(numpy)

@@ -40,6 +40,7 @@ from geowheel.project.pyproject import BuildSystem
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform, Target
 from geowheel.wheel.leaks import machine_paths
+from geowheel.wheel.tags import raw_platform_tag
 
 from .backend import takes_version_from_git
 from .contract import Inputs, ambient
@@ -92,7 +93,7 @@ def fetch(context: Context, _: Mapping[str, Record]) -> FetchInputs:
         packages=context.locks.stack.packages,
         requirements=tuple(sorted({build.gdal_sdist, *downloads})),
         prebuilt=(context.prebuilt,) if context.prebuilt else (),
-        prefix_string=systems.of(context.target.platform).LAYOUT.prefix_string,
+        prefix_string=systems.of(context.target.platform).layout.prefix_string,
         platform=context.target.platform,
         machine=context.project.machine.platform,
         store=context.store,
@@ -226,7 +227,7 @@ def build(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | Raw
     project, target = context.project, context.target
     payload = upstream["vendor"].made(PAYLOAD)
     commands = upstream["vendor"].facts[COMMANDS]
-    platform_tag = systems.of(target.platform).raw_platform_tag(target.platform)
+    platform_tag = str(raw_platform_tag(target.platform))
     if context.raw is not None:
         return RawWheelInputs(
             payload=payload, commands=commands, places=project.config.places, raw=context.raw,
@@ -426,7 +427,7 @@ class LabInputs(Inputs):
             server=any(download.name == SERVER for download in self.neighbours),
             bubblewrap=bubblewrap,
             emulated=bool(self.interpreter.emulator),
-            other_gdal=str(self.prefix.folder / systems.of(self.platform).LAYOUT.libraries),
+            other_gdal=str(self.prefix.folder / systems.of(self.platform).layout.libraries),
             seed=self.seed,
         )
         from geowheel.lab.groups import every_case

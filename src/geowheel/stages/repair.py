@@ -28,6 +28,7 @@ from geowheel.wheel.leaks import (
     prefix_strings,
 )
 from geowheel.wheel.leftovers import check_leftovers
+from geowheel.wheel.tags import parse_platform_tag
 from geowheel.wheel.writing import write_wheel
 
 from .inputs import RepairInputs
@@ -37,14 +38,14 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
     work = folder / "work"
     work.mkdir()
-    system, repairer = systems.of(inputs.platform), systems.repair_of(inputs.platform)
+    system = systems.of(inputs.platform)
     step.now("unpacking the raw wheel")
-    repaired = repairer.repair(
+    repairer = systems.repairer_of(inputs.platform)(
         RepairRequest(
             raw=inputs.raw.path,
-            library_folder=inputs.prefix.folder / system.LAYOUT.libraries,
+            library_folder=inputs.prefix.folder / system.layout.libraries,
             more_folders=tuple(
-                inputs.prefix.folder / folder for folder in system.LAYOUT.more_libraries
+                inputs.prefix.folder / folder for folder in system.layout.more_libraries
             ),
             plugins=inputs.places.plugins,
             folder=work,
@@ -53,10 +54,11 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
             environ=inputs.environ,
         )
     )
+    repaired = repairer.repair()
     for note in repaired.notes:
         step.console.warn(note)
-    extras = repairer.bundle_extras(repaired, inputs.places.plugins)
-    _write_bundle(repaired, inputs.places, system.ENTRY_LIBRARIES, extras)
+    extras = repairer.extras(repaired, inputs.places.plugins)
+    _write_bundle(repaired, inputs.places, system.entry_libraries, extras)
     step.now("finding the origin of every file")
     described = describe(
         repaired,
@@ -73,7 +75,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     check_leftovers(repaired.tree, repaired.binaries, described.own)
     step.now("looking for paths of this machine")
     check_leaks(repaired.tree, inputs.machine)
-    prefix_string = system.LAYOUT.prefix_string
+    prefix_string = system.layout.prefix_string
     baked = prefix_strings(repaired.tree, prefix_string)
     for line in in_words(baked, prefix_string):
         step.say(line)
@@ -149,8 +151,8 @@ def _check_floor(
     name, newest = allowed
     if newest is None:
         return
-    _, major, minor, *_ = repaired.platform_tag.split("_")
-    if (int(major), int(minor)) > tuple(int(part) for part in newest.split(".")):
+    tag = parse_platform_tag(repaired.platform_tag)
+    if tag is not None and tag.version > tuple(int(part) for part in newest.split(".")):
         reasons = "; ".join(f"{item.needs} by {', '.join(item.packages[:3])}" for item in forcing)
         raise BuildError(
             f"the wheel is {repaired.platform_tag}, newer than the floor {name} {newest}",

@@ -117,8 +117,8 @@ def _drivers_of_stack(
     """
     prefix, system = inputs.prefix.folder, systems.of(inputs.platform)
     asked = {
-        "library": str(system.gdal_library(prefix)),
-        "plugins": str(prefix / system.LAYOUT.plugins),
+        "library": str(prefix / system.gdal_library),
+        "plugins": str(prefix / system.layout.plugins),
     }
     result, report = call("drivers:list_library", asked)
     if report is None or result.returncode != 0:

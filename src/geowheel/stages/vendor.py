@@ -138,7 +138,7 @@ def with_bootstrap(source: str) -> str:
 
 
 def _copy_data(inputs: VendorInputs, manifest: NativeManifest, payload: Path) -> None:
-    prefix, places, layout = inputs.prefix.folder, inputs.places, systems.of(inputs.platform).LAYOUT
+    prefix, places, layout = inputs.prefix.folder, inputs.places, systems.of(inputs.platform).layout
     for goal, relative, probe in (
         (places.gdal_data, layout.gdal_data, "gdalvrt.xsd"),
         (places.proj_data, layout.proj_data, "proj.db"),
@@ -174,7 +174,7 @@ def _copy_plugins(inputs: VendorInputs, manifest: NativeManifest, goal: Path) ->
     found = [
         path
         for path, owner in manifest.owners.items()
-        if path.startswith(f"{system.LAYOUT.plugins}/")
+        if path.startswith(f"{system.layout.plugins}/")
         and owner.name in wanted
         and system.is_plugin(path)
     ]

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from geowheel.targets import Platform, System
 
-from . import (
-    linux,
-    macos,
-    windows,
-)
-from .contract import RepairModule, SystemModule
+from . import linux, macos, windows
+from .contract import SystemFacts
+
+if TYPE_CHECKING:
+    from .repairing import Repairer
 
 
-def of(platform: Platform) -> SystemModule:
-    """The module of a platform's system; the only way to it."""
-    modules: dict[System, SystemModule] = {
-        System.LINUX: linux,
-        System.MACOS: macos,
-        System.WINDOWS: windows,
-    }
-    return modules[platform.system]
+def of(platform: Platform) -> SystemFacts:
+    """The answers of a platform's system; the only way to them."""
+    match platform.system:
+        case System.LINUX:
+            return linux.FACTS
+        case System.MACOS:
+            return macos.FACTS
+        case System.WINDOWS:
+            return windows.FACTS
 
 
-def repair_of(platform: Platform) -> RepairModule:
+def repairer_of(platform: Platform) -> type[Repairer[Any]]:
     """What repairs a wheel for a platform; imported when something is repaired, with its tools."""
     match platform.system:
         case System.LINUX:
-            from . import auditwheel_repair
+            from .auditwheel_repair import LinuxRepairer
 
-            return auditwheel_repair
+            return LinuxRepairer
         case System.MACOS:
-            from . import delocate_repair
+            from .delocate_repair import MacosRepairer
 
-            return delocate_repair
+            return MacosRepairer
         case System.WINDOWS:
-            from . import delvewheel_repair
+            from .delvewheel_repair import WindowsRepairer
 
-            return delvewheel_repair
+            return WindowsRepairer

@@ -1,129 +1,309 @@
-"""Repairing Linux wheels: auditwheel's work, under rules narrower than its own.
+"""Linux wheels: auditwheel's work, under rules narrower than its own.
 
-A repaired wheel takes glibc, libstdc++ and libgcc_s from the system and nothing else; every other
-library comes from the native stack, never from the machine that builds.
+A repaired wheel takes glibc, libstdc++ and libgcc_s from the system and nothing else. Which tag the
+symbol versions allow, the names of the copies and what is changed in each file are auditwheel's;
+what is copied is the plan's. `carry_out` rests on the inside of the one release that it names.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+import shlex
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import BinaryIO, Final
 
-from geowheel.binary.closure import check_closure
-from geowheel.binary.elf import Elf, read_elves
+import auditwheel.repair  # type: ignore[import-untyped]
+from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
+from auditwheel.lddtree import (  # type: ignore[import-untyped]
+    LIBPYTHON_RE,
+    _get_platform,
+    load_ld_paths,
+)
+from auditwheel.libc import Libc  # type: ignore[import-untyped]
+from auditwheel.patcher import ElfPatcher, ElfUpdateInfo  # type: ignore[import-untyped]
+from auditwheel.policy import ExternalReference, WheelPolicies  # type: ignore[import-untyped]
+from elftools.elf.elffile import ELFFile
+from packaging.utils import canonicalize_name
+
+from geowheel.binary.closure import closure_faults
+from geowheel.binary.elf import Elf, read_elf, read_elves
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
 from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment, tool_path
-from geowheel.targets import Platform
-from geowheel.wheel.reading import unpack_wheel, with_platform
 
-from .children import ask
-from .contract import (
-    Bundled,
-    Forcing,
-    RepairedTree,
-    RepairRequest,
-)
+from .contract import Bundled, Forcing, RepairedTree
 from .repair_tools import find_strip
+from .repairing import (
+    AGAINST_STACK,
+    FOR_ANOTHER,
+    LOCK_AGAIN,
+    RefusedError,
+    Repairer,
+    RepairPlan,
+    check_release,
+)
 
-_PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
+AUDITWHEEL: Final = "6.8.2"
 
 
-def repair(request: RepairRequest) -> RepairedTree:
-    """Unpack the raw wheel and bundle what it needs from the library folder.
+@dataclass(frozen=True, kw_only=True)
+class _BuildLoader(ElfLoader):
+    def is_system(self, library: str) -> bool:
+        # auditwheel removes the need of the interpreter's library.
+        return super().is_system(library) or LIBPYTHON_RE.match(library) is not None
 
-    The result has one platform tag, the oldest manylinux policy that holds, and the same bytes
-    wherever it is made.
 
-    Raises BuildError when the wheel has no ELF file or one for another machine, when a library is
-    not in the library folder (also when this machine has it), when no manylinux policy holds, or
-    when the result is not closed; IntegrityError for a damaged wheel; MachineError when a tool is
-    missing.
+class LinuxRepairer(Repairer[Elf]):
+    """Repairs with auditwheel."""
+
+    tool = "auditwheel_repair"
+
+    def read(self, tree: Path) -> dict[str, Elf]:
+        return read_elves(tree)
+
+    def read_one(self, path: Path) -> Elf:
+        return read_elf(path)
+
+    def loader(self, binaries: Mapping[str, Elf]) -> ElfLoader:
+        del binaries
+        return _BuildLoader(stack=tuple(folder.as_posix() for folder in self.stack))
+
+    def closed(self, plan: RepairPlan, binaries: Mapping[str, Elf]) -> list[Fault]:
+        del plan
+        return closure_faults(binaries, ElfLoader())
+
+    def copy(self, name: str, place: Path, bundle: str) -> Bundled:
+        """The copy has a hash in its name, of its content and of who bundles it.
+
+        glibc takes a library that is loaded already for every other one of the same soname,
+        whatever its folder. With names from the content alone, the second of two wheels with the
+        same libgdal would work in the first one's, with the first one's data and plugins.
+        """
+        distribution = canonicalize_name(self.request.raw.name.partition("-")[0])
+        content = distribution.encode() + b"\0" + place.read_bytes()
+        stem, _, ending = place.name.partition(".")
+        copied = f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.{ending}"
+        return Bundled(soname=name, source=self.shown(place.as_posix()), path=f"{bundle}/{copied}")
+
+    def tag(self, binaries: Mapping[str, Elf]) -> str:
+        """The oldest manylinux policy that has every symbol version; raises BuildError."""
+        where = self.request.raw.name
+        policies = WheelPolicies(
+            libc=Libc.GLIBC, arch=Architecture(self.request.platform.architecture)
+        )
+        asked: dict[str, set[str]] = {}
+        for elf in binaries.values():
+            for library, names in elf.versions.items():
+                if not library.startswith("ld-linux"):
+                    asked.setdefault(library, set()).update(names)
+        policy = policies.versioned_symbols_policy(asked)
+        if policy == policies.linux:
+            newest = policies.lowest
+            known = {f"{k}_{v}" for k, versions in newest.symbol_versions.items() for v in versions}
+            named = re.compile(rf"({'|'.join(map(re.escape, newest.symbol_versions))})_.*")
+            every = {name for names in asked.values() for name in names if named.fullmatch(name)}
+            raise BuildError(
+                f"needs {', '.join(sorted(every - known))}, newer than {newest.name} has",
+                where=where,
+                cause="the native stack or the compiler is newer than any manylinux policy",
+                fix="use an older native stack, or a compiler with older runtimes",
+            )
+        if faults := list(self._newer_processors(binaries, policies.architecture)):
+            raise BuildError(faults)
+        return str(policy.name)
+
+    def _newer_processors(
+        self, binaries: Iterable[str], architecture: Architecture
+    ) -> Iterator[Fault]:
+        for path in binaries:
+            with (self.request.folder / "tree" / path).open("rb") as file:
+                needs = _get_platform(ELFFile(file)).extended_architecture
+            if needs is not None and not architecture.is_superset(needs):
+                yield Fault(
+                    what="holds code for newer processors than its platform tag promises",
+                    where=self.shown(path),
+                    cause=f"it was compiled for {needs.value}, with -march=native or the like",
+                )
+
+    def reason(self, name: str, place: Path | None) -> tuple[str, str]:
+        places = [place] if place else [Path(f, name) for f in load_ld_paths(Libc.GLIBC)["conf"]]
+        here = next((found for found in places if found.exists()), None)
+        return (
+            f"this machine has it as {here}, which must not get into a wheel"
+            if here
+            else FOR_ANOTHER,
+            AGAINST_STACK if name.startswith("libgdal") else LOCK_AGAIN,
+        )
+
+    def tools(self) -> dict[str, str]:
+        strip = find_strip(self.request.platform, isolated_environment(self.request.environ))
+        return {"patchelf": os.fspath(tool_path("patchelf")), "strip": os.fspath(strip)}
+
+    @classmethod
+    def forcing(cls, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
+        """The newest versions of the C and C++ runtimes that are needed, by what."""
+        elves = {path: elf for path, elf in repaired.binaries.items() if isinstance(elf, Elf)}
+        return tuple(
+            Forcing(
+                needs=str(need),
+                packages=tuple(sorted({owners.get(path) or path for path in need.paths})),
+                files=need.paths,
+            )
+            for need in floor(elves)
+        )
+
+
+# --- in auditwheel's process ---------------------------------------------------------------------
+
+
+def carry_out(plan: RepairPlan) -> None:
+    """Have auditwheel copy, rename and patch what the plan says, in the unpacked wheel.
+
+    Its own way unpacks the wheel twice and packs it once, reads every library once for each file
+    that needs it, and asks dpkg or rpm for an SBOM of what belongs to the operating system.
     """
-    raw, folder, libraries = request.raw, request.folder, request.library_folder.resolve()
-    wheel = unpack_wheel(raw, tree := folder / "tree")
-    _check_machine(read_elves(tree), raw.name, request.platform)
-    if wheel.pure:
-        raise BuildError(
-            "holds compiled files but says Root-Is-Purelib: true",
-            where=raw.name,
-            cause="the build backend does not know that the wheel is for one platform",
-            fix="have the backend make a platform wheel (for hatchling: pure_python = false)",
-        )
-    env = isolated_environment(request.environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
-    answer = ask(
-        "geowheel.systems._auditwheel",
-        {
-            "tree": os.fspath(tree.resolve()),
-            "filename": raw.name,
-            "library_folder": os.fspath(libraries),
-            "policy_file": os.fspath(folder.resolve() / "policies.json"),
-            "architecture": request.platform.architecture,
-            "patchelf": os.fspath(tool_path("patchelf")),
-            "strip": os.fspath(find_strip(request.platform, env)),
-            "threads": os.cpu_count() or 1,
-        },
-        folder=folder,
-        cwd=folder / "tree",
-        run=request.run,
-        env=env,
-    )
-    elves = read_elves(tree)
-    check_closure(elves, ElfLoader())
-    return RepairedTree(
-        tree=tree,
-        filename=with_platform(raw.name, answer["platform_tag"]),
-        platform_tag=answer["platform_tag"],
-        bundled=_placed(answer["bundled"], elves, libraries),
-        binaries=elves,
+    check_release(auditwheel=AUDITWHEEL)
+    os.chdir(plan.tree)  # where auditwheel expects to be
+    elves = read_elves(Path(plan.tree))
+    patcher = _Patcher(plan.tools)
+    patcher.prepare(elves)
+    wheel = SimpleNamespace(path=Path(plan.tree), name=Path(plan.tree))
+    auditwheel.repair.InWheelCtx = lambda _: nullcontext(wheel)
+    auditwheel.repair.create_sbom_for_wheel = lambda **_: None
+    auditwheel.repair.copylib = functools.cache(auditwheel.repair.copylib)
+    names = {Path(plan.folders[0], copy.source).resolve(): copy.path for copy in plan.copies}
+    auditwheel.repair.hashfile = functools.partial(_planned_hash, names)
+    references = {path: _references(plan, path, elf) for path, elf in elves.items()}
+    auditwheel.repair.repair_wheel(
+        SimpleNamespace(
+            full_external_refs={
+                Path(path): {plan.platform_tag: ExternalReference(libraries, {}, None)}
+                for path, libraries in references.items()
+            }
+        ),
+        Path(plan.raw),
+        [plan.platform_tag],
+        ".libs",
+        Path(plan.tree),
+        update_tags=False,
+        patcher=patcher,
+        strip=False,  # the patcher does it, several files at a time
+        zip_compression_level=0,
     )
 
 
-def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-    """The newest versions of the C and C++ runtimes that are needed, by what; `owners` by path."""
-    elves = {path: elf for path, elf in repaired.binaries.items() if isinstance(elf, Elf)}
-    return tuple(
-        Forcing(
-            needs=str(requirement),
-            packages=requirement.packages,
-            files=tuple(found.path for found in requirement.forced_by),
-        )
-        for requirement in floor(elves, owners)
-    )
+def _references(plan: RepairPlan, path: str, elf: Elf) -> dict[str, Path | None]:
+    """What auditwheel bundles for a file, and the interpreter's library, whose need it removes."""
+    found: dict[str, Path | None] = {
+        name: Path(place) for name, place in plan.bundled_by(path).items()
+    }
+    return found | {name: None for name in elf.needed if LIBPYTHON_RE.match(name)}
 
 
-def _check_machine(elves: Mapping[str, Elf], name: str, platform: Platform) -> None:
-    if not elves:
-        raise BuildError(
-            "holds no compiled file",
-            where=name,
-            cause="the build backend did not pack the vendored extension modules",
-        )
-    if faults := [
-        Fault(what=f"is for {elf.architectures[0]}, the wheel for {platform}", where=path)
-        for path, elf in elves.items()
-        if elf.architectures != (platform.architecture,)
-    ]:
-        raise BuildError(faults)
+def _planned_hash(names: Mapping[Path, str], file: BinaryIO) -> str:
+    """The hash that is in a copy's name already."""
+    stem = Path(names[Path(file.name).resolve()]).name.partition(".")[0]
+    return stem.rpartition("-")[2]
 
 
-def _placed(
-    answers: Sequence[Mapping[str, str]], elves: Mapping[str, Elf], library_folder: Path
-) -> tuple[Bundled, ...]:
-    folders = {path.rpartition("/")[2]: path for path in elves if ".libs/" in path}
-    return tuple(
-        Bundled(
-            soname=answer["soname"],
-            source=Path(answer["source"]).relative_to(library_folder).as_posix(),
-            path=folders[answer["name"]],
-        )
-        for answer in answers
-    )
+class _Patcher(ElfPatcher):  # type: ignore[misc]
+    """Strips and patches several files at a time.
+
+    Strip comes before patchelf: after it, it can break files
+    (https://github.com/pypa/auditwheel/issues/716).
+    """
+
+    def __init__(self, tools: Mapping[str, str]) -> None:
+        super().__init__("")
+        self._tools = tools
+        self._prepared: set[Path] = set()
+
+    def prepare(self, elves: Mapping[str, Elf]) -> None:
+        """Strip the wheel's own files, and drop search paths that lead out of the wheel.
+
+        Those that lead nowhere go too: a program of the prefix searches `../lib`.
+        """
+        loader = ElfLoader()
+        paths = {Path(path).resolve(strict=True): elf for path, elf in elves.items()}
+        for path, elf in elves.items():
+            kept = [
+                entry
+                for entry in elf.search_path
+                if (folder := loader.folder(path, entry)) and Path(folder).is_dir()
+            ]
+            if len(kept) != len(elf.rpath) + len(elf.runpath):
+                if kept:
+                    self.set_rpath(Path(path), ":".join(kept))
+                else:
+                    self.clear_rpath(Path(path))
+        self._run(paths)
+        self._prepared.update(paths)
+
+    def get_rpath_direct(self, file_name: Path) -> str:
+        return ":".join(read_elf(file_name).search_path)
+
+    def apply_updates(self) -> None:
+        """Do all that was asked for since the last time."""
+        self._run({path: read_elf(path) for path in self._updates})
+
+    def update_elf_path(self, old_file_name: Path, new_file_name: Path) -> None:
+        # auditwheel has moved a program out of .data/scripts and left a script in its place.
+        super().update_elf_path(old_file_name, new_file_name)
+        self._prepared.add(new_file_name.resolve(strict=True))
+
+    def _run(self, elves: Mapping[Path, Elf]) -> None:
+        updates = dict(self._updates)
+        self._updates.clear()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda path: self._patch(path, elves[path], updates.get(path)), elves))
+
+    def _patch(self, path: Path, elf: Elf, update: ElfUpdateInfo | None) -> None:
+        if path not in self._prepared and (elf.symbols or elf.debug):
+            self._call("strip", "--strip-unneeded", path)
+        if update is None:
+            return
+        if update.clear_rpath and not update.rpath and (elf.rpath or elf.runpath):
+            # A search path that is removed leaves its text, a path of the machine that linked it;
+            # one that is replaced is overwritten.
+            self._call("patchelf", "--set-rpath", "", path)
+        if arguments := list(_arguments(update, elf.needed)):
+            self._call("patchelf", *arguments, path)
+
+    def _call(self, tool: str, *arguments: str | Path) -> None:
+        command = (self._tools[tool], *arguments)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RefusedError(
+                Fault(
+                    what=f"{tool} failed: {done.stderr.strip()}",
+                    where=str(arguments[-1]),
+                    fix=f"run {shlex.join(map(str, command))} to see it again",
+                )
+            )
 
 
-def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
-    """Nothing: libraries find each other."""
-    return {}
+def _arguments(update: ElfUpdateInfo, needed: Iterable[str]) -> Iterator[str]:
+    """For patchelf, in an order that depends on nothing but what is asked."""
+    if update.soname is not None:
+        yield from ("--set-soname", update.soname)
+    replaced = dict(update.replace_needed)
+    for name in sorted(set(needed)):
+        if name in update.remove_needed:
+            yield from ("--remove-needed", name)
+        elif name in replaced:
+            yield from ("--replace-needed", name, replaced[name])
+    if update.rpath:
+        # DT_RPATH, as auditwheel writes it: LD_LIBRARY_PATH must not come before it.
+        yield from ("--force-rpath", "--set-rpath", update.rpath)
+    elif update.clear_rpath:
+        yield "--remove-rpath"

@@ -1,16 +1,16 @@
 """What a system is asked, and the values that it answers with.
 
-linux, macos and windows each have all of `SystemModule`; `geowheel.systems.of` leads to them.
+linux, macos and windows have one `SystemFacts` each; `geowheel.systems.of` leads to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from geowheel.binary.loading import Binary
+from geowheel.binary.closure import Binary
 from geowheel.digest import digest
 from geowheel.machine.process import Result
 from geowheel.targets import Platform, Target
@@ -55,6 +55,7 @@ UNIX_LAYOUT: Final = PrefixLayout(
     ca_bundle="ssl/cacert.pem",
 )
 """Of conda packages for Linux and for macOS alike."""
+UNIX_PACKAGES: Final = "lib/python{python}/site-packages"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,45 @@ class Toolchain:
     def describe(self) -> str:
         """One line for people."""
         return ", ".join(filter(None, (self.version, self.libc, self.libstdcxx)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemFacts:
+    """What differs between systems until a wheel is repaired."""
+
+    layout: PrefixLayout
+    entry_libraries: Mapping[str, str]
+    """`gdal` and `proj` to how the name of their library begins: `libgdal.so`."""
+    find_toolchain: Callable[[Platform, Mapping[str, str]], Toolchain]
+    """The machine's compilers for a platform, or those that CC and CXX name in the environment.
+
+    Raises MachineError when one is missing, or compiles for another platform."""
+    gdal_library: str
+    """The file of libgdal in a prefix, as it would be loaded."""
+    plugin_endings: tuple[str, ...]
+    is_program: Callable[[Path], bool]
+    """Whether a person can start the file in a folder of programs."""
+    ending: str
+    packages: str
+    link_flags: Mapping[str, str] = field(default_factory=dict)
+    """Variables for a host's build that links libgdal, whose own needs lie in `{libraries}`."""
+
+    def extension_suffix(self, target: Target) -> str:
+        """What CPython's own extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
+        version = target.python.replace(".", "")
+        return self.ending.format(version=version, architecture=target.platform.architecture)
+
+    def site_packages(self, target: Target) -> str:
+        """Where conda's Python keeps packages, relative to the prefix."""
+        return self.packages.format(python=target.python)
+
+    def link_variables(self, libraries: Path) -> dict[str, str]:
+        """More variables for a host's build that links libgdal, whose own needs lie there too."""
+        return {name: text.format(libraries=libraries) for name, text in self.link_flags.items()}
+
+    def is_plugin(self, file_name: str) -> bool:
+        """Whether GDAL would take a file of its plugin folder for a plugin."""
+        return file_name.lower().endswith(self.plugin_endings)
 
 
 class Run(Protocol):
@@ -157,79 +197,3 @@ class Forcing:
     packages: tuple[str, ...]
     """The packages of the files, sorted; files of no package by their path."""
     files: tuple[str, ...]
-
-
-class SystemModule(Protocol):
-    """The module of a system, `geowheel.systems.linux` and the like."""
-
-    @property
-    def LAYOUT(self) -> PrefixLayout: ...
-
-    @property
-    def ENTRY_LIBRARIES(self) -> Mapping[str, str]:
-        """`gdal` and `proj` to how the name of their library begins: `libgdal.so`."""
-        ...
-
-    def find_toolchain(self, platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-        """The machine's compilers for a platform of this system, or those that CC and CXX name.
-
-        Raises MachineError when one is missing, or compiles for another platform.
-        """
-        ...
-
-    def link_variables(self, libraries: Path) -> dict[str, str]:
-        """More variables for a host's build that links libgdal, whose own needs lie there too."""
-        ...
-
-    def raw_platform_tag(self, platform: Platform) -> str:
-        """The platform tag of a wheel that was not repaired: `linux_x86_64`."""
-        ...
-
-    def is_raw_tag(self, platform: Platform, tag: str) -> bool:
-        """Whether a wheel with this platform tag may be one for the platform, not yet repaired."""
-        ...
-
-    def extension_suffix(self, target: Target) -> str:
-        """What CPython's own extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
-        ...
-
-    def site_packages(self, target: Target) -> str:
-        """Where conda's Python keeps packages, relative to the prefix."""
-        ...
-
-    def gdal_library(self, prefix: Path) -> Path:
-        """The file of libgdal in a prefix, as it would be loaded."""
-        ...
-
-    def is_plugin(self, file_name: str) -> bool:
-        """Whether GDAL would take a file of its plugin folder for a plugin."""
-        ...
-
-    def program_name(self, path: Path) -> str | None:
-        """By what name a person starts the program at `path`; None where that is no program."""
-        ...
-
-
-class RepairModule(Protocol):
-    """What repairs a system's wheels; `geowheel.systems.repair_of` leads to it."""
-
-    def repair(self, request: RepairRequest) -> RepairedTree:
-        """Unpack the raw wheel and bundle what it needs from the library folder.
-
-        The result has one platform tag and the same bytes wherever it is made. Raises BuildError
-        when the wheel has no binary or one for another machine, when a library is not in the
-        library folder (also when this machine has it), and when the result is not closed;
-        IntegrityError for a damaged wheel; MachineError when a tool is missing.
-        """
-        ...
-
-    def bundle_extras(self, repaired: RepairedTree, plugins: str) -> Mapping[str, str]:
-        """What the system's bootstrap has to know besides the entry libraries: paths in the wheel.
-
-        `plugins` is the folder of GDAL's plugins in the wheel.
-        """
-        ...
-
-    def forcing(self, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-        """What makes the oldest system that the wheel runs on no older; `owners` by path."""
-        ...

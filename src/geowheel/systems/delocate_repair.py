@@ -1,4 +1,4 @@
-"""Repairing macOS wheels: delocate's work, with libraries from the native stack and nowhere else.
+"""macOS wheels: delocate's work, with libraries from the native stack and nowhere else.
 
 The libraries go to `<Distribution>.dylibs` beside the wheel's packages, as auditwheel's go to
 `<Distribution>.libs`: one place that does not depend on which packages a wheel has (delocate would
@@ -6,261 +6,373 @@ take the one of the distribution's name, or the first). Their file names stay. d
 apart by path, and finds a loaded one by its install name only for who asks by that very name: ours
 are asked for by `@loader_path`, and their own is `/DLC/<Distribution>.dylibs/NAME`, so that two
 distributions with a libgdal of one name never get each other's.
+
+What delocate changes is gathered, refused where a header has no room for it, and then done once a
+file, several files at a time: signing libgdal anew for each of its 60 needs would hash it 60 times.
+Off a Mac, where Apple's tools are missing, files are changed and signed by repairwheel's
+pure-Python ones (LLVM's install_name_tool corrupts a file whose header has no room, and says
+nothing).
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Mapping
+import posixpath
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from geowheel.binary.closure import check_closure
-from geowheel.binary.macho import MachO, read_machos
+import delocate.delocating
+import delocate.tools
+
+from geowheel.binary.closure import Walk, closure_faults
+from geowheel.binary.macho import Kind, MachO, Slice, read_macho, read_machos
 from geowheel.binary.macho_loading import DyldLoader
-from geowheel.errors import BuildError, Fault
+from geowheel.binary.macho_signature import signature_faults
+from geowheel.errors import Fault
 from geowheel.machine.environments import isolated_environment
-from geowheel.wheel.reading import (
-    parse_filename,
-    unpack_wheel,
-    with_platform,
-)
+from geowheel.wheel.reading import Wheel
+from geowheel.wheel.tags import macos_tag, parse_platform_tag
 
 from . import repair_tools
-from .children import ask
-from .contract import (
-    UNIX_PREFIX,
-    Bundled,
-    Forcing,
-    RepairedTree,
-    RepairRequest,
+from .contract import UNIX_PREFIX, Bundled, Forcing, RepairedTree
+from .repairing import (
+    AGAINST_STACK,
+    FOR_ANOTHER,
+    LOCK_AGAIN,
+    RefusedError,
+    Repairer,
+    RepairPlan,
+    check_release,
+    platform_tags,
+    repaired_before,
 )
 
-BUNDLE: Final = ".dylibs"
+DELOCATE: Final = "0.13.0"
+REPAIRWHEEL: Final = "0.8.0"
+ID_PREFIX: Final = delocate.delocating.DLC_PREFIX
 PREFIX_LIBRARIES: Final = f"{UNIX_PREFIX}/lib"
 """The library folder by the fixed prefix string, which the linker writes into install names too."""
-OLDEST: Final = {"arm64": (11, 0), "x86_64": (10, 9)}
-"""What a tag says at least: the first macOS on Apple's processors, and the one before which no
-CPython that is still maintained runs (python.org)."""
 EXPERIMENTAL: Final = (
     "experimental: not repaired on a Mac, but by repairwheel's tools in Apple's place; every "
     "library and every page of the signatures was checked, nothing of it was run"
 )
 
-_PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 _UNIVERSAL: Final = {"universal2": ("arm64", "x86_64")}
+_SIGNED: Final = ("dylib", "bundle", "execute")
+"""The kinds of file that macOS wants signed, and that a wheel has a use for."""
+_SIGNATURE_COMMAND: Final = 16
+_LIBRARY_COMMAND: Final = 24
+"""Bytes of struct dylib_command before its path."""
 
 
-def repair(request: RepairRequest) -> RepairedTree:
-    """Unpack the raw wheel and bundle what it needs from the library folder.
+class MacosRepairer(Repairer[MachO]):
+    """Repairs with delocate; the tag is of the oldest macOS that every file runs on."""
 
-    The result has one platform tag, the oldest macOS that every file runs on, and the same bytes
-    wherever it is made (by Apple's tools, or by those in their place).
+    tool = "delocate_repair"
+    bundle = ".dylibs"
 
-    Raises BuildError when the wheel has no Mach-O file, one that is not for the platform or that an
-    installer moves, was repaired before or calls itself pure; when a library is not in the library
-    folder (also when this machine has it), is for another machine, or has no room in its header; or
-    when the result is not closed. IntegrityError for a damaged wheel; MachineError when a tool is
-    missing.
-    """
-    raw, folder = request.raw, request.folder
-    wheel = unpack_wheel(raw, tree := folder / "tree")
-    machos = read_machos(tree)
-    _check_machine(machos, raw.name, request.platform.architecture)
-    _check_unrepaired(machos, raw.name)
-    _check_places(machos)
-    if wheel.pure:
-        raise BuildError(
-            "holds compiled files but says Root-Is-Purelib: true",
-            where=raw.name,
-            cause="the build backend does not know that the wheel is for one platform",
-            fix="have the backend make a platform wheel (for hatchling: pure_python = false)",
+    def read(self, tree: Path) -> dict[str, MachO]:
+        return read_machos(tree)
+
+    def read_one(self, path: Path) -> MachO:
+        return read_macho(path)
+
+    def loader(self, binaries: Mapping[str, MachO]) -> DyldLoader:
+        del binaries
+        folders = tuple(folder.as_posix() for folder in self.stack)
+        return DyldLoader(stack=folders, stack_name=PREFIX_LIBRARIES)
+
+    def closed(self, plan: RepairPlan, binaries: Mapping[str, MachO]) -> list[Fault]:
+        del plan
+        return closure_faults(binaries, DyldLoader())
+
+    def copy(self, name: str, place: Path, bundle: str) -> Bundled:
+        return Bundled(
+            soname=posixpath.basename(name),
+            source=self.shown(place.as_posix()),
+            path=f"{bundle}/{place.name}",
         )
-    env = isolated_environment(request.environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
-    if repair_tools.on_mac():
-        for name in repair_tools.APPLE_TOOLS:
-            repair_tools.apple_tool(name, env)
-    bundle = raw.name.partition("-")[0] + BUNDLE
-    answer = ask(
-        "geowheel.systems._delocate",
-        {
-            "tree": os.fspath(tree.resolve()),
-            "bundle": bundle,
-            "library_folder": os.fspath(request.library_folder.resolve()),
-            "prefix_library_folder": PREFIX_LIBRARIES,
-            "genuine": repair_tools.on_mac(),
-            "threads": os.cpu_count() or 1,
-        },
-        folder=folder,
-        cwd=folder,
-        run=request.run,
-        env=env,
-    )
-    repaired = read_machos(tree)
-    check_closure(repaired, DyldLoader())
-    oldest = _oldest(repaired, request.platform.architecture)
-    platform_tag = _platform_tag(oldest, request.platform.architecture)
-    return RepairedTree(
-        tree=tree,
-        filename=with_platform(raw.name, platform_tag),
-        platform_tag=platform_tag,
-        bundled=tuple(
-            Bundled(soname=b["soname"], source=b["source"], path=f"{bundle}/{b['name']}")
-            for b in answer["bundled"]
-        ),
-        binaries=repaired,
-        notes=(
-            *([] if repair_tools.on_mac() else [EXPERIMENTAL]),
-            *answer["notes"],
-            *_deceptive(oldest, platform_tag),
-        ),
-    )
 
+    def tag(self, binaries: Mapping[str, MachO]) -> str:
+        architecture = self.request.platform.architecture
+        return str(macos_tag(_oldest(binaries, architecture), architecture))
 
-def forcing(repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-    """The newest deployment target, and the files that have it; `owners` by path."""
-    architecture = _tag_architecture(repaired.platform_tag)
-    minima = {
-        path: minimum
-        for path, macho in sorted(repaired.binaries.items())
-        if isinstance(macho, MachO) and (minimum := macho.minimum(architecture))
-    }
-    if not minima:
-        return ()
-    newest = max(minima.values())
-    files = tuple(path for path, minimum in minima.items() if minimum == newest)
-    return (
-        Forcing(
-            needs=f"macOS {_in_words(newest)}",
-            packages=tuple(sorted({owners.get(path, path) for path in files})),
-            files=files,
-        ),
-    )
+    def tools(self) -> dict[str, str]:
+        if not repair_tools.on_mac():
+            return {}
+        env = isolated_environment(self.request.environ)
+        return {n: os.fspath(repair_tools.apple_tool(n, env)) for n in repair_tools.APPLE_TOOLS}
 
-
-# --- refusals --------------------------------------------------------------------------------
-
-
-def _check_machine(machos: Mapping[str, MachO], name: str, architecture: str) -> None:
-    if not machos:
-        raise BuildError(
-            "holds no compiled file",
-            where=name,
-            cause="the build backend did not pack the vendored extension modules",
+    def one_processor(self) -> str:
+        own = self.request.platform.architecture
+        return (
+            f'build with ARCHFLAGS="-arch {own}" and '
+            f"_PYTHON_HOST_PLATFORM=macosx-11.0-{own}, which sets the tag"
         )
-    faults = _tag_faults(name, architecture)
-    wanted = {architecture, *_promised(name)}
-    for path, macho in machos.items():
-        if lacking := sorted(wanted - set(macho.architectures)):
-            faults.append(
-                Fault(
-                    what=f"is for {', '.join(macho.architectures)} and not for "
-                    f"{', '.join(lacking)}, as the wheel's tag or platform says",
-                    where=path,
-                    cause="it was compiled for another machine than the wheel",
-                    fix=f'build with ARCHFLAGS="-arch {architecture}" and '
-                    f"_PYTHON_HOST_PLATFORM=macosx-11.0-{architecture}, which sets the tag",
-                )
+
+    def may_miss(self, binary: MachO, name: str) -> bool:
+        return name in binary.weak
+
+    def architectures(self, wheel: Wheel) -> set[str]:
+        """The platform's, and both of a tag for several."""
+        tags = filter(None, map(parse_platform_tag, platform_tags(wheel)))
+        promised = {each for tag in tags for each in _UNIVERSAL.get(tag.architecture, ())}
+        return {self.request.platform.architecture, *promised}
+
+    def faults(self, wheel: Wheel, binaries: Mapping[str, MachO], tree: Path) -> Iterator[Fault]:
+        del tree
+        own, tags = self.request.platform.architecture, platform_tags(wheel)
+        parsed = [parse_platform_tag(tag) for tag in tags if tag != "any"]
+        if any(
+            tag is None or tag.kind != "macosx" or tag.architecture not in (own, *_UNIVERSAL)
+            for tag in parsed
+        ):
+            yield Fault(
+                what=f"is tagged {'.'.join(tags)}, and the wheel is for macOS on {own}",
+                where=wheel.filename,
+                cause="the build backend took the tag of the machine or interpreter it ran on",
+                fix=self.one_processor(),
             )
+        yield from _foreign_systems(binaries)
+        yield from repaired_before(
+            wheel,
+            (
+                path
+                for path, macho in binaries.items()
+                if any(part.endswith(self.bundle) for part in path.split("/")[:-1])
+                or any(name.startswith(ID_PREFIX) for name in macho.install_names)
+            ),
+        )
+        for path in binaries:
+            if path.partition("/")[0].endswith(".data"):
+                yield Fault(
+                    what="would not find its libraries: what is in a .data folder is installed "
+                    "elsewhere",
+                    where=path,
+                    cause="the build backend packed it as a script or as data",
+                    fix="have it packed beside the Python modules",
+                )
+
+    def stack_faults(self, walk: Walk[MachO]) -> Iterator[Fault]:
+        yield from super().stack_faults(walk)
+        yield from _foreign_systems(
+            {self.shown(path): macho for path, macho in walk.binaries.items()}
+        )
+
+    def reason(self, name: str, place: Path | None) -> tuple[str, str]:
+        last = posixpath.basename(name)
+        if last.startswith("libpython3") or last in ("Python", "Python3"):
+            return (
+                "it is linked to an interpreter, and would bring a second one into the process",
+                "link extensions with -undefined dynamic_lookup and without libpython",
+            )
+        if place is not None:
+            return f"{place} was found, which must not get into a wheel", "fetch the prefix again"
+        if name.startswith("@executable_path/"):
+            return (
+                "it is looked for beside the interpreter's program, and that is not in the wheel",
+                "link it by @rpath or @loader_path",
+            )
+        if name.startswith("/"):
+            return (
+                "it was linked against a library of the machine that built it, by its absolute "
+                "path",
+                AGAINST_STACK,
+            )
+        return FOR_ANOTHER, LOCK_AGAIN
+
+    def notes(self, plan: RepairPlan, walk: Walk[MachO]) -> Iterator[str]:
+        if not plan.tools:
+            yield EXPERIMENTAL
+        left: dict[str, set[str]] = {}
+        for path, name in walk.missing:
+            left.setdefault(name, set()).add(self.shown(path))
+        for name, users in sorted(left.items()):
+            can = ", ".join(sorted(users))
+            yield f"{name}, which {can} can do without, is not in the native stack"
+        oldest = _oldest(walk.binaries, self.request.platform.architecture)
+        if oldest[0] >= 11 and any(oldest[1:]):
+            words = _in_words(oldest)
+            yield f"tagged {plan.platform_tag}, but needs macOS {words}: a tag cannot say it"
+
+    @classmethod
+    def forcing(cls, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
+        """The newest deployment target, and the files that have it."""
+        tag = parse_platform_tag(repaired.platform_tag)
+        minima = {
+            path: minimum
+            for path, macho in sorted(repaired.binaries.items())
+            if isinstance(macho, MachO) and tag and (minimum := macho.minimum(tag.architecture))
+        }
+        newest = max(minima.values(), default=(0, 0, 0))
+        files = tuple(path for path, minimum in minima.items() if minimum == newest)
+        packages = tuple(sorted({owners.get(path, path) for path in files}))
+        needs = f"macOS {_in_words(newest)}"
+        return (Forcing(needs=needs, packages=packages, files=files),) if files else ()
+
+
+def _foreign_systems(binaries: Mapping[str, MachO]) -> Iterator[Fault]:
+    for path, macho in binaries.items():
         if foreign := sorted({part.platform for part in macho.slices} - {"macOS", ""}):
-            faults.append(Fault(what=f"is built for {foreign[0]}, not macOS", where=path))
-    if faults:
-        raise BuildError(faults)
+            yield Fault(what=f"is built for {foreign[0]}, not macOS", where=path)
 
 
-def _tag_faults(name: str, architecture: str) -> list[Fault]:
-    platforms = _platforms(name)
-    right = ("any", *(f"_{a}" for a in (architecture, *_UNIVERSAL)))
-    if all(p == "any" or (p.startswith("macosx_") and p.endswith(right)) for p in platforms):
-        return []
-    return [
-        Fault(
-            what=f"is tagged {'.'.join(platforms)}, and the wheel is for macOS on {architecture}",
-            where=name,
-            cause="the build backend took the tag of the machine or interpreter that it ran on",
-            fix=f"build with _PYTHON_HOST_PLATFORM=macosx-11.0-{architecture}",
-        )
-    ]
-
-
-def _promised(name: str) -> tuple[str, ...]:
-    """The architectures of a tag for several."""
-    return tuple(
-        architecture
-        for platform_tag in _platforms(name)
-        for ending, several in _UNIVERSAL.items()
-        if platform_tag.endswith(f"_{ending}")
-        for architecture in several
-    )
-
-
-def _platforms(name: str) -> tuple[str, ...]:
-    *_, tags = parse_filename(name)
-    return tuple(dict.fromkeys(tag.rpartition("-")[2] for tag in tags))
-
-
-def _check_unrepaired(machos: Mapping[str, MachO], name: str) -> None:
-    repaired = [
-        path
-        for path, macho in machos.items()
-        if any(part.endswith(BUNDLE) for part in path.split("/")[:-1])
-        or any(install_name.startswith("/DLC/") for install_name in macho.install_names)
-    ]
-    if repaired:
-        raise BuildError(
-            f"was repaired before: it has {repaired[0]}",
-            where=name,
-            cause="it is a wheel from dist/, or the host's build repairs by itself",
-            fix="give it the raw wheel, or leave delocate out of the host's build",
-        )
-
-
-def _check_places(machos: Mapping[str, MachO]) -> None:
-    """Raise BuildError for files that an installer moves: their libraries stay where they are."""
-    if faults := [
-        Fault(
-            what="would not find its libraries: what is in a .data folder is installed elsewhere",
-            where=path,
-            cause="the build backend packed it as a script or as data",
-            fix="have it packed beside the Python modules",
-        )
-        for path in machos
-        if path.partition("/")[0].endswith(".data")
-    ]:
-        raise BuildError(faults)
-
-
-# --- the tag -----------------------------------------------------------------------------------
-
-
-def _oldest(machos: Mapping[str, MachO], architecture: str) -> tuple[int, int, int]:
-    """The oldest macOS that every file runs on."""
-    minima = [minimum for macho in machos.values() if (minimum := macho.minimum(architecture))]
-    return max([*minima, (*OLDEST[architecture], 0)])
-
-
-def _platform_tag(oldest: tuple[int, int, int], architecture: str) -> str:
-    """From macOS 11 on only the first number counts (packaging.tags.mac_platforms)."""
-    major, minor, _ = oldest
-    return f"macosx_{major}_{0 if major >= 11 else minor}_{architecture}"
-
-
-def _tag_architecture(platform_tag: str) -> str:
-    return platform_tag.split("_", 3)[3]
-
-
-def _deceptive(oldest: tuple[int, int, int], platform_tag: str) -> list[str]:
-    major, *rest = oldest
-    if major < 11 or not any(rest):
-        return []
-    return [f"tagged {platform_tag}, but needs macOS {_in_words(oldest)}: a tag cannot say it"]
+def _oldest(binaries: Mapping[str, MachO], architecture: str) -> tuple[int, int, int]:
+    """The oldest macOS that every file runs on; zeros where none states one."""
+    minima = (macho.minimum(architecture) for macho in binaries.values())
+    return max(filter(None, minima), default=(0, 0, 0))
 
 
 def _in_words(version: tuple[int, int, int]) -> str:
-    major, minor, patch = version
-    return f"{major}.{minor}.{patch}" if patch else f"{major}.{minor}"
+    return ".".join(map(str, version if version[2] else version[:2]))
 
 
-def bundle_extras(repaired: RepairedTree, plugins: str) -> Mapping[str, str]:  # noqa: ARG001
-    """Nothing: libraries find each other."""
-    return {}
+# --- in delocate's process -----------------------------------------------------------------------
+
+
+def carry_out(plan: RepairPlan) -> None:
+    """Have delocate copy the libraries and say the names that change, then change the files."""
+    genuine = bool(plan.tools)
+    check_release(delocate=DELOCATE, **({} if genuine else {"repairwheel": REPAIRWHEEL}))
+    tree = Path(plan.tree)
+    wanted: dict[str, dict[str, str]] = {}
+    for user, libraries in plan.needs.items():
+        for name, place in libraries.items():
+            wanted.setdefault(os.fspath(tree / place), {})[os.fspath(tree / user)] = name
+    changes: dict[Path, FileChange] = {}
+
+    def set_install_name(filename: str, oldname: str, newname: str) -> None:
+        changes.setdefault(Path(filename), FileChange()).names[oldname] = newname
+
+    delocating: Any = delocate.delocating
+    delocating.set_install_name = set_install_name
+    if plan.copies:
+        (tree / plan.bundle).mkdir()
+    try:
+        delocating.delocate_tree_libs(wanted, os.fspath(tree / plan.bundle), os.fspath(tree))
+    except delocating.DelocationError as error:
+        raise RefusedError(Fault(what=f"delocate: {error}")) from None
+    machos = read_machos(tree)
+    copies = {copy.path for copy in plan.copies}
+    for path, macho in machos.items():
+        change = changes.setdefault(tree / path, FileChange())
+        change.rpaths = leaving(path, macho, machos)
+        if path in copies or any(name.startswith("/") for name in macho.install_names):
+            change.install_id = ID_PREFIX + path
+    if faults := [
+        fault
+        for path, macho in machos.items()
+        for fault in room_faults(path, macho, changes[tree / path])
+    ]:
+        raise RefusedError(*faults)
+    _change([tree / path for path, macho in machos.items() if _is_signed(macho)], changes, genuine)
+
+
+@dataclass(kw_only=True)
+class FileChange:
+    """All that is to be done to one file, besides signing."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    """Install names of needed libraries, old to new."""
+    install_id: str = ""
+    rpaths: tuple[str, ...] = ()
+    """To be removed: once for each time that it is there."""
+
+    def growth(self, part: Slice) -> int:
+        """By how many bytes the load commands of a slice get longer."""
+        total = 0 if part.signature_at else _SIGNATURE_COMMAND
+        for command in part.commands:
+            if command.kind is Kind.RPATH:
+                total -= command.size if command.path in self.rpaths else 0
+                continue
+            new = self.install_id if command.kind is Kind.ID else self.names.get(command.path)
+            # As macholib pads it (MachOHeader.rewriteDataForCommand), never less than Apple's own.
+            length = len(os.fsencode(new or ""))
+            total += _LIBRARY_COMMAND + length + 8 - length % 8 - command.size if new else 0
+        return total
+
+
+def leaving(path: str, macho: MachO, machos: Iterable[str]) -> tuple[str, ...]:
+    """The search paths that go: of the machine that linked the file, and what is there twice.
+
+    They stay where they lead to libraries of the wheel. Since macOS 15.4, dyld refuses a file that
+    has one twice.
+    """
+    folders = {posixpath.dirname(other) or "." for other in machos}
+    loader = DyldLoader()
+    counted: Counter[str] = Counter()
+    for part in macho.slices:
+        counted |= Counter(part.rpaths)
+    return tuple(
+        entry
+        for entry in counted.elements()
+        if counted[entry] > 1 or loader.folder(path, entry) not in folders
+    )
+
+
+def room_faults(path: str, macho: MachO, change: FileChange) -> Iterator[Fault]:
+    """That the header of a file is too short; nothing has been changed yet."""
+    for part in macho.slices:
+        if (growth := change.growth(part)) > part.header_room:
+            yield Fault(
+                what=f"its header has {part.header_room} bytes left for load commands "
+                f"({part.architecture}), and {growth} are needed for the install names "
+                "that a wheel wants",
+                where=path,
+                cause="it was linked without room for longer names",
+                fix="link it with -Wl,-headerpad_max_install_names; if it is a package's, "
+                "lock another build of it and tell the channel",
+            )
+
+
+def _is_signed(macho: MachO) -> bool:
+    return all(part.file_type in _SIGNED for part in macho.slices)
+
+
+def _change(paths: list[Path], changes: Mapping[Path, FileChange], genuine: bool) -> None:
+    """Change and sign every file, the largest first, several at a time."""
+    paths.sort(key=lambda path: (-path.stat().st_size, path))
+    # The functions of both sets of tools have one signature.
+    tools: Any = delocate.tools
+    errors: list[type[Exception]] = [
+        # Of macholib on a file that it cannot read or change, of delocate on a failed program.
+        ValueError, LookupError, OSError, RuntimeError, struct.error,
+    ]  # fmt: skip
+    if not genuine:
+        tools = importlib.import_module("repairwheel.macos.machotools")
+        errors.append(tools.machosign.SigningException)
+    errors.append(tools.InstallNameError)
+
+    def change_file(path: Path) -> list[Fault]:
+        try:
+            _change_file(path, changes[path], tools)
+        except tuple(errors) as error:
+            text = str(error).strip() or type(error).__name__
+            return [Fault(what=f"cannot be changed: {text}", where=path.name)]
+        return list(signature_faults(path))
+
+    # Threads: Apple's tools are processes of their own, and hashing lets go of the interpreter.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        if faults := [fault for several in pool.map(change_file, paths) for fault in several]:
+            raise RefusedError(*faults)
+
+
+def _change_file(path: Path, change: FileChange, tools: Any) -> None:
+    """A file that needs no change keeps its signature, if that is right."""
+    if change.rpaths:
+        tools._delete_rpaths(path, change.rpaths, ad_hoc_sign=False)
+    # What gets shorter first: then the header is never longer than in the end.
+    for old, new in sorted(
+        change.names.items(), key=lambda pair: (len(pair[1]) - len(pair[0]), pair)
+    ):
+        tools.set_install_name(path, old, new, ad_hoc_sign=False)
+    if change.install_id:
+        tools.set_install_id(path, change.install_id, ad_hoc_sign=False)
+    if change != FileChange() or signature_faults(path):
+        tools.replace_signature(path, "-")

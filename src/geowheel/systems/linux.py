@@ -15,13 +15,11 @@ from geowheel.machine.hints import (
     install,
     this_machine,
 )
-from geowheel.targets import Platform, Target
+from geowheel.targets import Platform
 
 from . import compilers
-from .contract import UNIX_LAYOUT, Toolchain
+from .contract import UNIX_LAYOUT, UNIX_PACKAGES, SystemFacts, Toolchain
 
-LAYOUT: Final = UNIX_LAYOUT
-ENTRY_LIBRARIES: Final = {"gdal": "libgdal.so", "proj": "libproj.so"}
 LINK_FLAGS: Final = (
     "-shared", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,--as-needed", "-Wl,-z,noexecstack",
     "-Wl,--build-id=none", "-s",
@@ -30,7 +28,7 @@ LINK_FLAGS: Final = (
 )  # fmt: skip
 
 
-def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
+def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     """gcc and g++, of the machine or those for the platform; or what CC and CXX name.
 
     Raises MachineError when one is missing, or compiles for something else.
@@ -98,38 +96,22 @@ def _check_target(
         )
 
 
-def link_variables(libraries: Path) -> dict[str, str]:
-    """libgdal's own libraries, which programs that a build links to try something out need."""
-    return {"LDFLAGS": f"-Wl,-rpath-link,{libraries}"}
-
-
-def raw_platform_tag(platform: Platform) -> str:
-    return f"linux_{platform.architecture}"
-
-
-def is_raw_tag(platform: Platform, tag: str) -> bool:
-    return tag == raw_platform_tag(platform)
-
-
-def extension_suffix(target: Target) -> str:
-    """`EXT_SUFFIX` of a CPython that was configured for glibc."""
-    version = target.python.replace(".", "")
-    return f".cpython-{version}-{target.platform.architecture}-linux-gnu.so"
-
-
-def site_packages(target: Target) -> str:
-    return f"lib/python{target.python}/site-packages"
-
-
-def gdal_library(prefix: Path) -> Path:
-    return prefix / LAYOUT.libraries / "libgdal.so"
-
-
-def is_plugin(file_name: str) -> bool:
-    return file_name.endswith(".so")
-
-
-def program_name(path: Path) -> str | None:
+def _is_program(path: Path) -> bool:
     from geowheel.binary.elf import is_elf  # its reader is needed only where something is made
 
-    return path.name if is_elf(path) else None
+    return is_elf(path)
+
+
+FACTS: Final = SystemFacts(
+    layout=UNIX_LAYOUT,
+    entry_libraries={"gdal": "libgdal.so", "proj": "libproj.so"},
+    find_toolchain=_find_toolchain,
+    gdal_library="lib/libgdal.so",
+    plugin_endings=(".so",),
+    is_program=_is_program,
+    # EXT_SUFFIX of a CPython that was configured for glibc.
+    ending=".cpython-{version}-{architecture}-linux-gnu.so",
+    packages=UNIX_PACKAGES,
+    # Programs that a build links to try something out need libgdal's own libraries.
+    link_flags={"LDFLAGS": "-Wl,-rpath-link,{libraries}"},
+)

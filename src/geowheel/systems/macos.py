@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from geowheel.errors import MachineError
-from geowheel.targets import (
-    OLDEST_MACOS,
-    Platform,
-    Target,
-)
+from geowheel.targets import OLDEST_MACOS, Platform
 
 from . import compilers
-from .contract import UNIX_LAYOUT, Toolchain
-
-LAYOUT: Final = UNIX_LAYOUT
-ENTRY_LIBRARIES: Final = {"gdal": "libgdal.", "proj": "libproj."}
-OLDEST: Final = OLDEST_MACOS
-"""What the bindings are compiled for: conda-forge's own MACOSX_DEPLOYMENT_TARGET."""
+from .contract import UNIX_LAYOUT, UNIX_PACKAGES, SystemFacts, Toolchain
 
 
-def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
+def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     """clang and clang++ (or CC and CXX); raises MachineError when none is here for macOS."""
     names = environ.get("CC", "clang"), environ.get("CXX", "clang++")
     cc, cxx = (shutil.which(name, path=environ.get("PATH")) for name in names)
@@ -36,7 +26,7 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
             fix="on a Mac, run `xcode-select --install`; elsewhere take the channel's own bindings "
             "with `geowheel wheel --bindings prebuilt`",
         )
-    machine = ("-arch", platform.architecture, f"-mmacosx-version-min={OLDEST[platform]}")
+    machine = ("-arch", platform.architecture, f"-mmacosx-version-min={OLDEST_MACOS[platform]}")
     return Toolchain(
         cc=Path(cc),
         cxx=Path(cxx),
@@ -47,7 +37,7 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
         linker=compilers.first_line(
             compilers.ask(Path(cxx), "-Wl,-v", "-shared", environ=environ), "unknown linker"
         ),
-        libc=f"macOS {OLDEST[platform]} and newer",
+        libc=f"macOS {OLDEST_MACOS[platform]} and newer",
         libstdcxx="libc++",
         compile_flags=(*compilers.COMPILE_FLAGS, *machine),
         # Extension modules find the interpreter's symbols where they are loaded.
@@ -58,37 +48,19 @@ def find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
     )  # fmt: skip
 
 
-def link_variables(libraries: Path) -> dict[str, str]:  # noqa: ARG001 the linker finds them
-    return {}
-
-
-def raw_platform_tag(platform: Platform) -> str:
-    """The oldest of the platform: repair makes it what the binaries ask for."""
-    return f"macosx_{OLDEST[platform].replace('.', '_')}_{platform.architecture}"
-
-
-def is_raw_tag(platform: Platform, tag: str) -> bool:
-    """Repaired ones have the same kind of tag: the repair looks into them."""
-    return re.fullmatch(rf"macosx_\d+_\d+_{platform.architecture}", tag) is not None
-
-
-def extension_suffix(target: Target) -> str:
-    return f".cpython-{target.python.replace('.', '')}-darwin.so"
-
-
-def site_packages(target: Target) -> str:
-    return f"lib/python{target.python}/site-packages"
-
-
-def gdal_library(prefix: Path) -> Path:
-    return prefix / LAYOUT.libraries / "libgdal.dylib"
-
-
-def is_plugin(file_name: str) -> bool:
-    return file_name.endswith((".dylib", ".so"))
-
-
-def program_name(path: Path) -> str | None:
+def _is_program(path: Path) -> bool:
     from geowheel.binary.macho import is_macho  # its reader is needed only where something is made
 
-    return path.name if is_macho(path) else None
+    return is_macho(path)
+
+
+FACTS: Final = SystemFacts(
+    layout=UNIX_LAYOUT,
+    entry_libraries={"gdal": "libgdal.", "proj": "libproj."},
+    find_toolchain=_find_toolchain,
+    gdal_library="lib/libgdal.dylib",
+    plugin_endings=(".dylib", ".so"),
+    is_program=_is_program,
+    ending=".cpython-{version}-darwin.so",
+    packages=UNIX_PACKAGES,
+)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from geowheel.binary.loading import Binary
+from geowheel.binary.closure import Binary
 from geowheel.errors import BuildError, Fault
 
 KINDS: Final[Mapping[str, str]] = {

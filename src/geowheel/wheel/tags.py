@@ -1,155 +1,101 @@
-"""A wheel's tags against what is in it: nothing else tells pip where it can be installed."""
+"""Platform tags of wheels (PEP 425, PEP 600): what they say, and which one a wheel gets."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
 from typing import Final
 
-from packaging.tags import Tag
-from packaging.utils import parse_wheel_filename
+from geowheel.targets import OLDEST_MACOS, Platform, System
 
-from geowheel.binary.elf import Elf, read_elf
-from geowheel.binary.floor import floor
-from geowheel.binary.formats import system_of
-from geowheel.binary.macho import MachO, read_macho
-from geowheel.binary.pe import Pe, read_pe
-from geowheel.errors import Fault
-from geowheel.targets import Platform, System
-
-from .reading import Wheel
-
-_LINUX: Final = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
-_MACOS: Final = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
-# Older names of three of them: https://packaging.python.org/en/latest/specifications/
-# platform-compatibility-tags/#manylinux
-_LEGACY: Final = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
-_WINDOWS: Final = {"win_amd64": "amd64", "win_arm64": "arm64"}
-# `_gdal.cpython-312-x86_64-linux-gnu.so`, `_gdal.cp312-win_amd64.pyd`
-_OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3})[a-z]?-[\w-]+\.(?:so|pyd)$")
+LEGACY_MANYLINUX: Final[Mapping[str, tuple[int, int]]] = {
+    "manylinux2014": (2, 17), "manylinux2010": (2, 12), "manylinux1": (2, 5),
+}  # fmt: skip
+"""PEP 513, 571 and 599: the glibc that each of the old names stands for."""
+SYSTEMS: Final = {
+    "linux": System.LINUX, "manylinux": System.LINUX, "musllinux": System.LINUX,
+    "macosx": System.MACOS, "win": System.WINDOWS,
+}  # fmt: skip
+"""How the tags of a system begin."""
+_VERSIONED: Final = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_(\w+)")
+_OLDEST_MACOS: Final = {"arm64": (11, 0), "x86_64": (10, 9)}
+"""What a tag says at least: the first macOS on Apple's processors, and the one before which no
+CPython that is still maintained runs (python.org)."""
 
 
-def tag_faults(wheel: Wheel, tree: Path) -> Iterator[Fault]:
-    """What the tags promise and the content below `tree` does not keep."""
-    tags = parse_wheel_filename(wheel.filename)[3]
-    binaries = {
-        path.relative_to(tree).as_posix(): system
-        for path in sorted(tree.rglob("*"))
-        if (system := system_of(path)) is not None
-    }
-    if any(tag.platform == "any" for tag in tags):
-        yield from _pure_faults(wheel, binaries)
-        return
-    if wheel.pure:
-        yield Fault(
-            what="WHEEL says Root-Is-Purelib, its tags name a platform",
-            where=wheel.filename,
-            cause="it would be installed where no compiled file belongs",
-        )
-    yield from _module_faults(wheel.filename, tags, binaries)
-    for platform in sorted({tag.platform for tag in tags}):
-        yield from _platform_faults(wheel.filename, platform, binaries, tree)
+@dataclass(frozen=True, kw_only=True)
+class PlatformTag:
+    """A platform tag, taken apart: `manylinux_2_35_x86_64`."""
+
+    kind: str
+    """`manylinux`, a key of `SYSTEMS`."""
+    version: tuple[int, int]
+    """Of glibc, musl or macOS; zeros where the tag names none."""
+    architecture: str
+
+    @property
+    def system(self) -> System:
+        return SYSTEMS[self.kind]
+
+    def __str__(self) -> str:
+        version = "_".join(map(str, self.version)) if any(self.version) else ""
+        return "_".join(filter(None, (self.kind, version, self.architecture)))
 
 
-def _pure_faults(wheel: Wheel, binaries: Mapping[str, System]) -> Iterator[Fault]:
-    for path, system in binaries.items():
-        yield Fault(
-            what=f"{path} is compiled for {system}, and the tag says any platform",
-            where=wheel.filename,
-            fix="leave it out, or tag the wheel for its platform",
-        )
-
-
-def _module_faults(
-    where: str, tags: frozenset[Tag], binaries: Mapping[str, System]
-) -> Iterator[Fault]:
-    """Extension modules that name a CPython for which the wheel is not."""
-    versions = {tag.interpreter.removeprefix("cp") for tag in tags if tag.interpreter[:2] == "cp"}
-    for path in binaries:
-        found = _OF_CPYTHON.search(PurePosixPath(path).name)
-        if found and found[1] not in versions:
-            yield Fault(
-                what=f"{path} is of CPython {found[1][0]}.{found[1][1:]}, the tags are of "
-                f"{', '.join(sorted(tag.interpreter for tag in tags))}",
-                where=where,
-                cause="the wheel was tagged by hand, or built by another interpreter",
-            )
-
-
-def _platform_faults(
-    where: str, platform: str, binaries: Mapping[str, System], tree: Path
-) -> Iterator[Fault]:
-    stated = _parse(platform)
-    if stated is None:
-        yield Fault(
-            what=f"{platform} is no platform tag that an index takes",
-            where=where,
-            cause="this is a raw wheel, or its tag was written by hand",
-            fix="only repaired wheels are published: `geowheel repair`",
-        )
-        return
-    system, architecture, oldest = stated
-    read: dict[str, Elf | MachO | Pe] = {}
-    for path, of in binaries.items():
-        if of is not system:
-            yield Fault(what=f"{path} is compiled for {of}, the tag is {platform}", where=where)
-            continue
-        read[path] = _read(of, tree / path)
-        if architecture not in read[path].architectures:
-            has = ", ".join(read[path].architectures)
-            yield Fault(what=f"{path} is for {has}, the tag is {platform}", where=where)
-    yield from _floor_faults(where, platform, oldest, read, architecture)
-
-
-def _read(system: System, path: Path) -> Elf | MachO | Pe:
-    match system:
-        case System.LINUX:
-            return read_elf(path)
-        case System.MACOS:
-            return read_macho(path)
-        case System.WINDOWS:
-            return read_pe(path)
-
-
-def _floor_faults(
-    where: str,
-    platform: str,
-    oldest: tuple[int, int],
-    read: Mapping[str, Elf | MachO | Pe],
-    architecture: str,
-) -> Iterator[Fault]:
-    """Compiled files that ask for a newer system than the tag promises to do with."""
-    elves = {path: binary for path, binary in read.items() if isinstance(binary, Elf)}
-    for need in floor(elves):
-        if need.family == "GLIBC" and need.version[:2] > oldest:
-            yield Fault(
-                what=f"{need.forced_by[0].path} needs {need}, the tag is {platform}", where=where
-            )
-    for path, binary in read.items():
-        if isinstance(binary, MachO):
-            minimum = binary.minimum(architecture)
-            if minimum is not None and minimum[:2] > oldest:
-                needs = ".".join(map(str, minimum[:2]))
-                yield Fault(what=f"{path} needs macOS {needs}, the tag is {platform}", where=where)
-
-
-def _parse(platform: str) -> tuple[System, str, tuple[int, int]] | None:
-    """System, architecture and oldest version that a platform tag states; None for another."""
-    if match := _LINUX.fullmatch(platform):
-        return _known(System.LINUX, match[3], (int(match[1]), int(match[2])))
-    if match := _MACOS.fullmatch(platform):
-        return _known(System.MACOS, match[3], (int(match[1]), int(match[2])))
-    legacy, _, architecture = platform.partition("_")
-    if legacy in _LEGACY:
-        return _known(System.LINUX, architecture, _LEGACY[legacy])
-    if platform in _WINDOWS:
-        return System.WINDOWS, _WINDOWS[platform], (0, 0)
+def parse_platform_tag(text: str) -> PlatformTag | None:
+    """The parts of a platform tag; None for `any` and for those that nobody knows."""
+    if match := _VERSIONED.fullmatch(text):
+        version = int(match[2]), int(match[3])
+        return PlatformTag(kind=match[1], version=version, architecture=match[4])
+    kind, _, architecture = "win_x86".partition("_") if text == "win32" else text.partition("_")
+    if kind in LEGACY_MANYLINUX:
+        version = LEGACY_MANYLINUX[kind]
+        return PlatformTag(kind="manylinux", version=version, architecture=architecture)
+    if kind in ("linux", "win"):
+        return PlatformTag(kind=kind, version=(0, 0), architecture=architecture)
     return None
 
 
-def _known(
-    system: System, architecture: str, oldest: tuple[int, int]
-) -> tuple[System, str, tuple[int, int]] | None:
-    every = {platform.architecture for platform in Platform if platform.system is system}
-    return (system, architecture, oldest) if architecture in every else None
+def raw_platform_tag(platform: Platform) -> PlatformTag:
+    """The tag of a wheel that was not repaired: `linux_x86_64`, `macosx_11_0_arm64`, `win_amd64`.
+
+    On macOS the oldest of the platform: repair makes it what the binaries ask for.
+    """
+    kind = {System.LINUX: "linux", System.MACOS: "macosx", System.WINDOWS: "win"}[platform.system]
+    major, _, minor = OLDEST_MACOS.get(platform, "0.0").partition(".")
+    version = int(major), int(minor)
+    return PlatformTag(kind=kind, version=version, architecture=platform.architecture)
+
+
+def is_raw_tag(platform: Platform, text: str) -> bool:
+    """Whether a wheel with this platform tag may be one for the platform, not yet repaired.
+
+    Repaired ones for macOS and Windows have the same kind of tag: the repair looks into them.
+    """
+    tag, raw = parse_platform_tag(text), raw_platform_tag(platform)
+    return tag is not None and (tag.kind, tag.architecture) == (raw.kind, raw.architecture)
+
+
+def macos_tag(oldest: tuple[int, ...], architecture: str) -> PlatformTag:
+    """The tag of a wheel whose files run on that macOS and newer.
+
+    From macOS 11 on only the first number counts (packaging.tags.mac_platforms).
+    """
+    major, minor, *_ = max(oldest, _OLDEST_MACOS[architecture])
+    version = (major, 0 if major >= 11 else minor)
+    return PlatformTag(kind="macosx", version=version, architecture=architecture)
+
+
+def manylinux_tags(newest: tuple[int, int], architecture: str) -> Iterator[str]:
+    """What a system with that glibc accepts, best first; as packaging._manylinux.platform_tags.
+
+    x86 goes down to glibc 2.5, all others to 2.17.
+    """
+    names = {version: name for name, version in LEGACY_MANYLINUX.items()}
+    oldest = 5 if architecture in ("x86_64", "i686") else 17
+    for minor in range(newest[1], oldest - 1, -1):
+        version = (newest[0], minor)
+        yield str(PlatformTag(kind="manylinux", version=version, architecture=architecture))
+        if name := names.get(version):
+            yield f"{name}_{architecture}"

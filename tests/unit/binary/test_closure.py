@@ -5,35 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from tests.support.binaries import elf
 
 from geowheel.binary import closure
-from geowheel.binary.elf import Elf, Relro
-from geowheel.binary.elf_loading import ElfLoader, is_inside
+from geowheel.binary.elf import Elf
+from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import BuildError, Fault
 from geowheel.targets import System
-
-
-def elf(
-    *needed: str,
-    rpath: tuple[str, ...] = (),
-    runpath: tuple[str, ...] = (),
-    machine: str = "EM_X86_64",
-) -> Elf:
-    return Elf(
-        machine=machine,
-        bits=64,
-        soname=None,
-        needed=needed,
-        rpath=rpath,
-        runpath=runpath,
-        versions={},
-        bind_now=True,
-        relro=Relro.FULL,
-        executable_stack=False,
-        symbols=False,
-        debug=False,
-    )
 
 
 def check_closure(elves: Mapping[str, Elf]) -> None:
@@ -73,7 +52,7 @@ def test_every_fault_is_reported_with_file_and_library() -> None:
 
 @pytest.mark.parametrize("entry", ["/opt/python/lib", "", "lib", "$ORIGIN/../..", "$ORIGINAL"])
 def test_a_search_path_that_leads_out_is_a_fault(entry: str) -> None:
-    assert not is_inside("osgeo/_gdal.so", entry)
+    assert ElfLoader().folder("osgeo/_gdal.so", entry) is None
     (fault,) = closure_faults({"osgeo/_gdal.so": elf(rpath=("$ORIGIN", entry))})
     assert fault.where == "osgeo/_gdal.so"
 

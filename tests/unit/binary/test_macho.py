@@ -26,7 +26,6 @@ from tests.support.macho_files import (
 
 from geowheel.binary.macho import (
     Kind,
-    Signature,
     is_macho,
     read_macho,
     read_machos,
@@ -36,7 +35,7 @@ from geowheel.errors import IntegrityError
 
 FULL = make_macho(
     path_command(ID, "@rpath/libgdal.36.dylib"),
-    path_command(LOAD, "@rpath/libproj.25.dylib", version=0x00190203),
+    path_command(LOAD, "@rpath/libproj.25.dylib"),
     path_command(WEAK, "@rpath/libmaybe.dylib"),
     path_command(REEXPORT, "@loader_path/libre.dylib"),
     path_command(UPWARD, "@rpath/libup.dylib"),
@@ -45,15 +44,13 @@ FULL = make_macho(
     path_command(RPATH, "@loader_path/"),
     path_command(RPATH, "/opt/build/lib"),
     build_version((13, 3, 1)),
-    symbols=(0x0F, 0x01),
 )
 
 
 def test_everything_is_read() -> None:
     macho = read_macho(FULL)
     (part,) = macho.slices
-    assert not macho.fat
-    assert (macho.architectures, part.bits, part.file_type) == (("arm64",), 64, "dylib")
+    assert (macho.architectures, part.file_type) == (("arm64",), "dylib")
     assert macho.install_names == ("@rpath/libgdal.36.dylib",)
     assert macho.needed == (
         "@rpath/libproj.25.dylib",
@@ -65,26 +62,14 @@ def test_everything_is_read() -> None:
     assert macho.weak == ("@rpath/libmaybe.dylib",)
     assert set(macho.libraries) == {*macho.needed, *macho.weak}
     assert macho.rpaths == ("@loader_path/", "/opt/build/lib")
-    assert (part.platform, part.minimum, part.sdk) == ("macOS", (13, 3, 1), (15, 5, 0))
+    assert (part.platform, part.minimum) == ("macOS", (13, 3, 1))
     assert macho.minimum("arm64") == (13, 3, 1)
     assert macho.minimum("x86_64") is None
     proj = next(command for command in part.libraries if "proj" in command.path)
-    assert (proj.kind, proj.current_version, proj.compatibility_version) == (
-        Kind.LOAD, "25.2.3", "1.0.0",
-    )  # fmt: skip
-    assert (part.header_room, part.signature) == (64, Signature.ADHOC)
-    assert not (part.pie or part.executable_stack or part.writable_code)
+    assert proj.kind is Kind.LOAD
+    assert part.header_room == 64
     assert macho.leftovers == ()
     assert signature_faults(FULL) == ()
-
-
-def test_hardening_and_what_debuggers_read() -> None:
-    (part,) = read_macho(
-        make_macho(file_type=2, flags=0x200000 | 0x20000, symbols=(0x64,), protection=7)
-    ).slices
-    assert part.file_type == "execute"
-    assert part.pie and part.executable_stack and part.writable_code and part.stabs
-    assert (part.install_name, part.rpaths, part.minimum) == (None, (), None)
 
 
 def test_dwarf_sections_are_left_over() -> None:
@@ -114,7 +99,6 @@ def test_a_fat_file_has_a_value_for_each_architecture() -> None:
     arm = make_macho(path_command(WEAK, "@rpath/liba.dylib"), build_version((11, 0, 0)))
     data = make_fat((X86_64, intel), (ARM64, arm))
     macho = read_macho(data)
-    assert macho.fat
     assert macho.architectures == ("x86_64", "arm64")
     assert (macho.minimum("x86_64"), macho.minimum("arm64")) == ((10, 15, 0), (11, 0, 0))
     # What one slice insists on has to be there.
@@ -166,7 +150,6 @@ def test_pages_are_told_apart() -> None:
 def test_no_signature_is_a_fault() -> None:
     (fault,) = signature_faults(make_macho(signed=False))
     assert "arm64: it has no signature" in fault.what
-    assert read_macho(make_macho(signed=False)).slices[0].signature is Signature.NONE
 
 
 def test_a_signature_for_fewer_bytes_is_a_fault() -> None:
@@ -174,12 +157,6 @@ def test_a_signature_for_fewer_bytes_is_a_fault() -> None:
     (limit,) = struct.unpack_from(">I", FULL, at)
     data = FULL[:at] + struct.pack(">I", limit - 16) + FULL[at + 4 :]
     assert f"is for {limit - 16} bytes, not for {limit}" in signature_faults(data)[0].what
-
-
-def test_somebodys_own_signature_is_told_from_an_ad_hoc_one() -> None:
-    at = FULL.index(b"\xfa\xde\x0c\x02") + 12  # flags
-    data = FULL[:at] + bytes(4) + FULL[at + 4 :]
-    assert read_macho(data).slices[0].signature is Signature.IDENTITY
 
 
 @pytest.mark.parametrize("name", ["fat", "thin"])

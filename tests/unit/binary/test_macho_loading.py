@@ -16,7 +16,7 @@ from tests.support.macho_files import (
 
 from geowheel.binary.closure import check_closure, closure_faults
 from geowheel.binary.macho import MachO, read_macho
-from geowheel.binary.macho_loading import DyldLoader, folder_in_tree
+from geowheel.binary.macho_loading import DyldLoader
 
 DYLD = DyldLoader()
 
@@ -89,7 +89,7 @@ def test_rpaths_count_for_what_a_file_loads_in_turn() -> None:
     "entry", ["/opt/lib", "@executable_path/../lib", "lib", "@loader_path/../..", "@loader_pathx"]
 )
 def test_a_search_path_that_leads_out_is_a_fault(entry: str) -> None:
-    assert folder_in_tree("osgeo/_gdal.so", entry) is None
+    assert DYLD.folder("osgeo/_gdal.so", entry) is None
     (fault,) = closure_faults({"osgeo/_gdal.so": macho(rpaths=("@loader_path", entry))}, DYLD)
     assert entry in fault.what
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.binaries import pe
 
 from geowheel.binary.closure import closure_faults
 from geowheel.binary.pe import Pe
@@ -19,15 +20,6 @@ from geowheel.binary.pe_loading import (
 
 LIBS = "GDAL.libs"
 PLUGINS = "osgeo/_plugins"
-
-
-def pe(*needed: str, delayed: tuple[str, ...] = (), machine: str = "AMD64") -> Pe:
-    return Pe(
-        machine=f"IMAGE_FILE_MACHINE_{machine}", bits=64, library=True, needed=needed,
-        delayed=delayed, exports=(), nx=True, dynamic_base=True, high_entropy=True,
-        control_flow_guard=False, signed=False, linker=(14, 44), subsystem=(6, 0), symbols=False,
-        debug=False,
-    )  # fmt: skip
 
 
 CLOSED = {

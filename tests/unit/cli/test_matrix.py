@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.support.hosts import make_console, make_project
@@ -49,8 +50,9 @@ def compilers(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise MachineError("no compiler for macOS")
 
-    monkeypatch.setattr(linux, "find_toolchain", lambda *_: None)
-    monkeypatch.setattr(macos, "find_toolchain", refuse)
+    for system, find in ((linux, lambda *_: None), (macos, refuse)):
+        facts = replace(system.FACTS, find_toolchain=cast(Any, find))
+        monkeypatch.setattr(system, "FACTS", facts)
     monkeypatch.setattr(emulated, "find_emulated", lambda *_, **__: None)
 
 

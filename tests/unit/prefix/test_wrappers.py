@@ -46,7 +46,7 @@ def test_no_wrapper_names_a_place(folder: Path) -> None:
 
 
 def test_the_variables_of_a_build(folder: Path) -> None:
-    found = build_variables(folder, "3.10.2", linux)
+    found = build_variables(folder, "3.10.2", linux.FACTS)
     assert found["GDAL_VERSION"] == "3.10.2"
     assert found["GDAL_CONFIG"] == str(folder / "wrappers/bin/gdal-config")
     assert found["CMAKE_PREFIX_PATH"] == str(folder / "prefix")
@@ -57,7 +57,7 @@ def test_the_variables_of_a_build(folder: Path) -> None:
 def test_a_stack_without_gdal_config(tmp_path: Path) -> None:
     (tmp_path / "prefix").mkdir()
     write_wrappers(tmp_path / "prefix", PREFIX)
-    found = build_variables(tmp_path, "3.10.2", linux)
+    found = build_variables(tmp_path, "3.10.2", linux.FACTS)
     assert "GDAL_CONFIG" not in found
     assert with_programs(found, "/bin") == "/bin"
 

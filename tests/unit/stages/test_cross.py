@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.support.hosts import make_console, make_context, make_interpreter, make_project
@@ -91,7 +92,8 @@ def test_without_a_stage_that_runs_it_none_is_looked_for(
 
 @pytest.fixture(autouse=True)
 def cross_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linux, "find_toolchain", lambda *_: None)
+    facts = replace(linux.FACTS, find_toolchain=cast(Any, lambda *_: None))
+    monkeypatch.setattr(linux, "FACTS", facts)
 
 
 def refuse(*_: object, **__: object) -> Emulated:

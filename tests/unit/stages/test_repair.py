@@ -76,7 +76,7 @@ def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
 def test_the_bootstrap_is_told_where_everything_is(tmp_path: Path, places: Places) -> None:
     package = tmp_path / places.package
     package.mkdir(parents=True)
-    repair._write_bundle(repaired(tmp_path), places, linux.ENTRY_LIBRARIES, {})
+    repair._write_bundle(repaired(tmp_path), places, linux.FACTS.entry_libraries, {})
     found = json.loads((package / "_geowheel.json").read_text())
     absolute = {name: os.path.normpath(package / path) for name, path in found.items()}
     assert absolute == {
@@ -100,14 +100,14 @@ def test_a_wheel_without_the_libraries_is_refused(
     (tmp_path / "osgeo").mkdir()
     with pytest.raises(BuildError, match=f"the wheel bundles {expected}$|{expected}\n"):
         repair._write_bundle(
-            repaired(tmp_path, bundled=bundled), TOPLEVEL, linux.ENTRY_LIBRARIES, {}
+            repaired(tmp_path, bundled=bundled), TOPLEVEL, linux.FACTS.entry_libraries, {}
         )
     assert list((tmp_path / "osgeo").iterdir()) == []
 
 
 def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no extension module of the host is linked") as caught:
-        repair._write_bundle(repaired(tmp_path, bundled=()), NONE, linux.ENTRY_LIBRARIES, {})
+        repair._write_bundle(repaired(tmp_path, bundled=()), NONE, linux.FACTS.entry_libraries, {})
     assert "GDAL_CONFIG" in str(caught.value)
 
 

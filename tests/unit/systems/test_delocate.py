@@ -1,9 +1,8 @@
-"""What surrounds delocate: its releases, its inside, the room in headers; and tags."""
+"""What surrounds delocate: the pinned releases, the room in headers; and tags."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,70 +19,34 @@ from tests.support.macho_files import (
 )
 
 from geowheel.binary.macho import read_macho
-from geowheel.systems import _delocate, delocate_repair
-from geowheel.systems.children import RefusedError
-from geowheel.systems.contract import RepairedTree
+from geowheel.machine.process import Runner
+from geowheel.systems.contract import RepairedTree, RepairRequest
+from geowheel.systems.delocate_repair import DELOCATE, FileChange, MacosRepairer
+from geowheel.systems.repairing import RefusedError, check_release
+from geowheel.targets import Platform
 
 
-def request(*, genuine: bool = False) -> _delocate.Request:
-    return _delocate.Request(
-        tree="/tree", bundle="Pkg.dylibs", library_folder="/prefix/lib",
-        prefix_library_folder="/fixed/lib", genuine=genuine, threads=1,
-    )  # fmt: skip
-
-
-def refusal(*, genuine: bool = False) -> str:
-    with pytest.raises(RefusedError) as caught:
-        _delocate._check_releases(request(genuine=genuine))
-    return "\n".join(map(str, caught.value.faults))
-
-
-OFF_A_MAC = pytest.mark.skipif(
-    sys.platform == "darwin", reason="repairwheel is not installed there"
-)
-
-
-@pytest.mark.parametrize("genuine", [pytest.param(False, marks=OFF_A_MAC), True])
-def test_the_pinned_releases_have_what_is_replaced(genuine: bool) -> None:
-    _delocate._check_releases(request(genuine=genuine))
-
-
-def test_another_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "9.9")
-    message = refusal()
-    assert "delocate 9.9 is installed, 0.13.0 is needed" in message
-    assert "repairwheel 9.9 is installed, 0.8.0 is needed" in message
-    assert "repairwheel" not in refusal(genuine=True), "a Mac has Apple's tools"
-
-
-def test_a_missing_tool_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(name: str) -> str:
-        if name == "repairwheel":
-            raise importlib.metadata.PackageNotFoundError(name)
-        return _delocate.DELOCATE
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    assert "repairwheel (no release) is installed, 0.8.0 is needed" in refusal()
-
-
-@OFF_A_MAC
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("delocate.libsana", "get_dependencies"),
-        ("delocate.delocating", "set_install_id"),
-        ("repairwheel.macos.machotools", "_delete_rpaths"),
-    ],
-)
-def test_a_function_that_is_gone_is_named(
-    monkeypatch: pytest.MonkeyPatch, module: str, name: str
+def test_the_pinned_release_is_taken_and_others_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(f"{module}.{name}")
-    assert f"{module} has no {name}" in refusal()
+    check_release(delocate=DELOCATE)
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "9.9")
+    with pytest.raises(RefusedError) as caught:
+        check_release(delocate=DELOCATE, repairwheel="0.8.0")
+    assert [fault.what for fault in caught.value.faults] == [
+        f"delocate 9.9 is installed, {DELOCATE} is needed",
+        "repairwheel 9.9 is installed, 0.8.0 is needed",
+    ]
 
 
-PLAN = _delocate._Change(
-    names=(("@rpath/liba.dylib", "@loader_path/../Pkg.dylibs/liba.dylib"),),
+def test_a_missing_tool_is_refused() -> None:
+    with pytest.raises(RefusedError) as caught:
+        check_release(nobodys_tool="1.0")
+    assert caught.value.faults[0].what.startswith("nobodys_tool (no release) is installed")
+
+
+CHANGE = FileChange(
+    names={"@rpath/liba.dylib": "@loader_path/../Pkg.dylibs/liba.dylib"},
     install_id="/DLC/Pkg.dylibs/libb.dylib",
     rpaths=("/opt/build/lib",),
 )
@@ -98,19 +61,22 @@ def test_how_much_longer_a_header_gets() -> None:
         path_command(RPATH, "@loader_path/"),
     )
     after = (
-        path_command(ID, PLAN.install_id),
-        path_command(LOAD, PLAN.names[0][1]),
+        path_command(ID, CHANGE.install_id),
+        path_command(LOAD, CHANGE.names["@rpath/liba.dylib"]),
         path_command(RPATH, "@loader_path/"),
     )
     growth = sum(map(len, after)) - sum(map(len, before))
-    assert PLAN.growth(read_macho(make_macho(*before)).slices[0]) == growth
+    assert CHANGE.growth(read_macho(make_macho(*before)).slices[0]) == growth
     unsigned = read_macho(make_macho(*before, signed=False)).slices[0]
-    assert PLAN.growth(unsigned) == growth + 16, "LC_CODE_SIGNATURE"
+    assert CHANGE.growth(unsigned) == growth + 16, "LC_CODE_SIGNATURE"
 
 
 @pytest.mark.parametrize("length", range(1, 18))
 def test_paths_are_padded_as_the_linker_pads_them(length: int) -> None:
-    assert _delocate._command_size("x" * length) == len(path_command(LOAD, "x" * length))
+    (part,) = read_macho(make_macho(path_command(LOAD, "@rpath/liba.dylib"))).slices
+    new = "x" * length
+    grown = len(path_command(LOAD, new)) - len(path_command(LOAD, "@rpath/liba.dylib"))
+    assert FileChange(names={"@rpath/liba.dylib": new}).growth(part) == grown
 
 
 @pytest.mark.parametrize(
@@ -125,15 +91,19 @@ def test_paths_are_padded_as_the_linker_pads_them(length: int) -> None:
     ],
 )
 def test_the_tag_is_the_newest_of_the_oldest(
-    minima: tuple[tuple[int, int, int], ...], architecture: str, tag: str
+    minima: tuple[tuple[int, int, int], ...], architecture: str, tag: str, tmp_path: Path
 ) -> None:
     machine = {"arm64": ARM64, "x86_64": X86_64}[architecture]
     machos = {
         str(number): read_macho(make_macho(build_version(minimum), machine=machine))
         for number, minimum in enumerate(minima)
     } | {"silent": read_macho(make_macho(machine=machine))}
-    oldest = delocate_repair._oldest(machos, architecture)
-    assert delocate_repair._platform_tag(oldest, architecture) == tag
+    platform = {"arm64": Platform.OSX_ARM64, "x86_64": Platform.OSX_64}[architecture]
+    request = RepairRequest(
+        raw=tmp_path, library_folder=tmp_path, plugins="", folder=tmp_path, platform=platform,
+        run=Runner(tmp_path), environ={},
+    )  # fmt: skip
+    assert MacosRepairer(request).tag(machos) == tag
 
 
 def test_only_the_slice_of_the_tag_counts() -> None:
@@ -147,5 +117,5 @@ def test_only_the_slice_of_the_tag_counts() -> None:
         tree=Path("/tree"), filename="x.whl", platform_tag="macosx_11_0_arm64", bundled=(),
         binaries={"a.dylib": fat, "text": fat},
     )  # fmt: skip
-    (forced,) = delocate_repair.forcing(repaired, {"a.dylib": "liba"})
+    (forced,) = MacosRepairer.forcing(repaired, {"a.dylib": "liba"})
     assert (forced.needs, forced.packages) == ("macOS 11.0", ("liba", "text"))

@@ -9,38 +9,27 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.binary.test_pe_loading import pe
+from tests.support.binaries import pe
 
 from geowheel.binary.pe import Pe
-from geowheel.systems import delvewheel_repair
 from geowheel.systems.contract import Bundled, RepairedTree
+from geowheel.systems.delvewheel_repair import WindowsRepairer, circles
 
 GRAPHS = st.dictionaries(st.sampled_from("abcdefgh"), st.sets(st.sampled_from("abcdefgh")))
-
-
-def needs(graph: dict[str, set[str]]) -> delvewheel_repair._Needs:
-    every = set(graph).union(*graph.values())
-    return delvewheel_repair._Needs(
-        files={name: Path(name) for name in every},
-        graph={name: set(graph.get(name, ())) for name in every},
-        own=frozenset(),
-    )
 
 
 @given(GRAPHS)
 def test_without_the_libraries_that_keep_their_names_there_is_no_circle(
     graph: dict[str, set[str]],
 ) -> None:
-    found = needs(graph)
-    kept = found.circles()
-    rest = {name: found.graph[name] - {*kept} for name in found.graph if name not in kept}
-    TopologicalSorter(rest).prepare()
-    assert kept == needs(dict(reversed(graph.items()))).circles()
+    kept = circles(graph)
+    TopologicalSorter({n: graph[n] - {*kept} for n in graph if n not in kept}).prepare()
+    assert kept == circles(dict(reversed(graph.items())))
 
 
 def test_without_a_circle_every_library_is_renamed() -> None:
-    assert needs({"a": {"b", "c"}, "b": {"c"}}).circles() == []
-    assert needs({"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c"}}).circles() == ["a", "c"]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert circles({"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c"}}) == ["a", "c"]
 
 
 def repaired(binaries: dict[str, Pe]) -> RepairedTree:
@@ -66,7 +55,7 @@ WHEEL = {
 
 
 def test_the_bootstrap_loads_what_plugins_need_in_order() -> None:
-    assert delvewheel_repair.bundle_extras(repaired(WHEEL), "osgeo/_plugins") == {
+    assert WindowsRepairer.extras(repaired(WHEEL), "osgeo/_plugins") == {
         "libraries": "GDAL.libs",
         "preload-000": "GDAL.libs/a-1.dll",
         "preload-001": "GDAL.libs/proj-1.dll",
@@ -77,15 +66,11 @@ def test_the_bootstrap_loads_what_plugins_need_in_order() -> None:
 
 def test_the_bootstrap_loads_what_is_loaded_on_first_use() -> None:
     lazy = replace(WHEEL["osgeo/_gdal.pyd"], delayed=("X-1.dll",))
-    extras = delvewheel_repair.bundle_extras(repaired({**WHEEL, "osgeo/_gdal.pyd": lazy}), "none")
+    extras = WindowsRepairer.extras(repaired({**WHEEL, "osgeo/_gdal.pyd": lazy}), "none")
     assert [*extras.values()] == ["GDAL.libs", "GDAL.libs/a-1.dll", "GDAL.libs/x-1.dll"]
 
 
 @pytest.mark.parametrize("plugins", ["osgeo/_plugins", "none"])
 def test_without_bundled_libraries_the_bootstrap_is_told_nothing(plugins: str) -> None:
     only = {"osgeo/_gdal.pyd": pe("kernel32.dll")}
-    assert delvewheel_repair.bundle_extras(repaired(only), plugins) == {}
-
-
-def test_nothing_forces_a_newer_windows() -> None:
-    assert delvewheel_repair.forcing(repaired(WHEEL), {}) == ()
+    assert WindowsRepairer.extras(repaired(only), plugins) == {}

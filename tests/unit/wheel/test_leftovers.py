@@ -5,17 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.binaries import elf
 
-from geowheel.binary.elf import Elf, Relro
+from geowheel.binary.elf import Elf
 from geowheel.errors import BuildError
 from geowheel.wheel.leftovers import check_leftovers
-
-
-def elf(*, symbols: bool = False, debug: bool = False) -> Elf:
-    return Elf(
-        machine="EM_X86_64", bits=64, soname=None, needed=(), rpath=(), runpath=(), versions={},
-        bind_now=True, relro=Relro.FULL, executable_stack=False, symbols=symbols, debug=debug,
-    )  # fmt: skip
 
 
 def tree(root: Path, *paths: str) -> Path:

@@ -1,0 +1,115 @@
+"""A wheel's tags against what is in it: nothing else tells pip where it can be installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
+
+from geowheel.binary.elf import Elf, read_elf
+from geowheel.binary.floor import floor
+from geowheel.binary.formats import system_of
+from geowheel.binary.macho import MachO, read_macho
+from geowheel.binary.pe import Pe, read_pe
+from geowheel.errors import Fault
+from geowheel.targets import Platform, System
+
+from .reading import Wheel
+from .tags import parse_platform_tag
+
+_PUBLISHED: Final = ("manylinux", "macosx", "win")
+_READERS: Final[Mapping[System, Callable[[Path], Elf | MachO | Pe]]] = {
+    System.LINUX: read_elf, System.MACOS: read_macho, System.WINDOWS: read_pe,
+}  # fmt: skip
+# `_gdal.cpython-312-x86_64-linux-gnu.so`, `_gdal.cp312-win_amd64.pyd`
+_OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3})[a-z]?-[\w-]+\.(?:so|pyd)$")
+
+
+def tag_faults(wheel: Wheel, tree: Path) -> Iterator[Fault]:
+    """What the tags promise and the content below `tree` does not keep."""
+    tags = parse_wheel_filename(wheel.filename)[3]
+    binaries = {
+        path.relative_to(tree).as_posix(): system
+        for path in sorted(tree.rglob("*"))
+        if (system := system_of(path)) is not None
+    }
+    if any(tag.platform == "any" for tag in tags):
+        yield from _pure_faults(wheel, binaries)
+        return
+    if wheel.pure:
+        yield Fault(
+            what="WHEEL says Root-Is-Purelib, its tags name a platform",
+            where=wheel.filename,
+            cause="it would be installed where no compiled file belongs",
+        )
+    yield from _module_faults(wheel.filename, tags, binaries)
+    for platform in sorted({tag.platform for tag in tags}):
+        yield from _platform_faults(wheel.filename, platform, binaries, tree)
+
+
+def _pure_faults(wheel: Wheel, binaries: Mapping[str, System]) -> Iterator[Fault]:
+    for path, system in binaries.items():
+        yield Fault(
+            what=f"{path} is compiled for {system}, and the tag says any platform",
+            where=wheel.filename,
+            fix="leave it out, or tag the wheel for its platform",
+        )
+
+
+def _module_faults(
+    where: str, tags: frozenset[Tag], binaries: Mapping[str, System]
+) -> Iterator[Fault]:
+    """Extension modules that name a CPython for which the wheel is not."""
+    versions = {tag.interpreter.removeprefix("cp") for tag in tags if tag.interpreter[:2] == "cp"}
+    for path in binaries:
+        found = _OF_CPYTHON.search(PurePosixPath(path).name)
+        if found and found[1] not in versions:
+            yield Fault(
+                what=f"{path} is of CPython {found[1][0]}.{found[1][1:]}, the tags are of "
+                f"{', '.join(sorted(tag.interpreter for tag in tags))}",
+                where=where,
+                cause="the wheel was tagged by hand, or built by another interpreter",
+            )
+
+
+def _platform_faults(
+    where: str, platform: str, binaries: Mapping[str, System], tree: Path
+) -> Iterator[Fault]:
+    tag = parse_platform_tag(platform)
+    known = {(known.system, known.architecture) for known in Platform}
+    if tag is None or tag.kind not in _PUBLISHED or (tag.system, tag.architecture) not in known:
+        yield Fault(
+            what=f"{platform} is no platform tag that an index takes",
+            where=where,
+            cause="this is a raw wheel, or its tag was written by hand",
+            fix="only repaired wheels are published: `geowheel repair`",
+        )
+        return
+    read: dict[str, Elf | MachO | Pe] = {}
+    for path, system in binaries.items():
+        if system is not tag.system:
+            yield Fault(what=f"{path} is compiled for {system}, the tag is {platform}", where=where)
+            continue
+        read[path] = _READERS[system](tree / path)
+        if tag.architecture not in read[path].architectures:
+            has = ", ".join(read[path].architectures)
+            yield Fault(what=f"{path} is for {has}, the tag is {platform}", where=where)
+    for path, needs, version in _needed_versions(read, tag.architecture):
+        if version > tag.version:
+            yield Fault(what=f"{path} needs {needs}, the tag is {platform}", where=where)
+
+
+def _needed_versions(
+    read: Mapping[str, Elf | MachO | Pe], architecture: str
+) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Path, words and version of the newest system that compiled files ask for."""
+    for need in floor({path: elf for path, elf in read.items() if isinstance(elf, Elf)}):
+        if need.family == "GLIBC":
+            yield need.paths[0], str(need), need.version[:2]
+    for path, binary in read.items():
+        if isinstance(binary, MachO) and (minimum := binary.minimum(architecture)):
+            yield path, f"macOS {minimum[0]}.{minimum[1]}", minimum[:2]
