@@ -85,3 +85,12 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.interpreter_tag}-{self.platform}"
+
+
+def parse_target(text: str) -> Target | None:
+    """The target that `str` of it is `text`; None for anything else, a platform among it."""
+    tag, _, name = text.partition("-")
+    digits = tag.removeprefix("cp3")
+    if name not in set(Platform) or not digits.isdecimal() or tag == digits:
+        return None
+    return Target(python=f"3.{digits}", platform=Platform(name))

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TypeVar, cast
 
 from geowheel.locks.build_lock import BuildLock
 from geowheel.locks.channels import Mirrors
@@ -23,6 +23,7 @@ from geowheel.project.project import (
     Project,
     open_project,
 )
+from geowheel.records.facts import Facts
 from geowheel.records.ledger import (
     RECORD,
     Ledger,
@@ -34,6 +35,7 @@ from geowheel.stages import find
 from geowheel.stages.context import Context, Tools
 from geowheel.targets import Platform
 
+F = TypeVar("F", bound=Facts)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = (RUNNING, "3.98", "3.99")
 """The running version, and two that no machine has."""
@@ -159,26 +161,26 @@ def result(argv: Iterable[object] = (), *, returncode: int = 0, stderr: str = ""
 
 def make_record(
     ledger: Ledger,
-    stage: str,
+    facts: F,
     subject: str,
     *,
     text: str = "a",
     files: Mapping[str, bytes] | None = None,
-    facts: Mapping[str, Any] | None = None,
     passed: bool = True,
     created: datetime.datetime | None = None,
-) -> Record:
+    upstream: Mapping[str, str] | None = None,
+) -> Record[F]:
     """The record of a run that made `files`; `text` is its only key component."""
     console = make_console(ledger.folder.parent)
-    entry = ledger.entry(find(stage), subject, {"text": text}, {})
+    entry = ledger.entry(find(facts.stage), subject, {"text": text}, {}, upstream or {})
     with entry.lock(console), entry.scratch() as folder:
         for path, data in (files or {}).items():
             (folder / path).write_bytes(data)
-        made = entry.commit(folder, Outcome(facts=facts or {}, passed=passed), time.monotonic())
+        made = entry.commit(folder, Outcome(facts=facts, passed=passed), time.monotonic())
     if created is None:
         return made
     rewrite(made.folder, created=created.isoformat(timespec="seconds"))
-    read = read_record(made.folder)
+    read = read_record(made.folder, type(facts))
     assert read is not None
     return read
 

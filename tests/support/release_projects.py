@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -11,13 +10,23 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from geowheel.digest import digest, sha256_file
 from geowheel.locks.locks import committed_locks
 from geowheel.machine.console import Console
 from geowheel.project.files import host_files
 from geowheel.project.project import open_project, this_machine
+from geowheel.records.facts import (
+    BuildFacts,
+    Facts,
+    FetchFacts,
+    LabFacts,
+    RepairFacts,
+    SizeFacts,
+    TestFacts,
+)
 from geowheel.records.ledger import Ledger, Record
 from geowheel.records.stage import Outcome
 from geowheel.stages import find
@@ -207,46 +216,41 @@ def plant(releasable: Releasable) -> list[Path]:
     ledger = Ledger(folder=project.work, host=project.host.name)
     platform = project.machine.platform
     stack = committed_locks(project, platform).stack
-    _record(ledger, "fetch", str(platform), {"packages": digest(stack.packages)}, content="c" * 64)
+    fetch = _record(ledger, FetchFacts(stack=digest(stack.packages)), str(platform), {})
     files = digest(host_files(root, releasable.environ))
     project.dist.mkdir(exist_ok=True)
     wheels = []
     for python in project.config.pythons:
         target = project.target(python)
         raw = f"raw of {target}".encode()
-        _record(ledger, "build", str(target), {"host files": files}, {"host-1.0.whl": raw})
+        build = _record(ledger, BuildFacts(host_files=files), str(target), {"host-1.0.whl": raw})
         wheel = _wheel(project.dist, target.interpreter_tag)
-        sha256 = sha256_file(wheel)
         _record(
-            ledger, "repair", str(target),
-            {"locked": digest(True), "prefix": "c" * 64, "raw": hashlib.sha256(raw).hexdigest()},
-            {wheel.name: wheel.read_bytes()}, wheel=wheel.name, sha256=sha256,
+            ledger, RepairFacts(locked=True), str(target), {wheel.name: wheel.read_bytes()},
+            upstream={"fetch": fetch.key, "build": build.key},
         )  # fmt: skip
-        for stage in ("size", "test", "lab"):
-            _record(
-                ledger, stage, str(target), {"wheel": sha256},
-                sha256=sha256, whole=True, installed=1000,
-            )  # fmt: skip
+        sha256 = sha256_file(wheel)
+        for facts in (SizeFacts(sha256=sha256, installed=1000), TestFacts(sha256=sha256),
+                      LabFacts(sha256=sha256)):  # fmt: skip
+            _record(ledger, facts, str(target), {})
         wheels.append(wheel)
     return wheels
 
 
 def _record(
     ledger: Ledger,
-    stage: str,
+    facts: Facts,
     subject: str,
-    components: Mapping[str, str],
-    files: Mapping[str, bytes] | None = None,
-    *,
-    content: str | None = None,
-    **facts: Any,
-) -> Record:
+    files: Mapping[str, bytes],
+    upstream: Mapping[str, str] | None = None,
+) -> Record[Facts]:
     console = Console(logs=ledger.folder / "logs", quiet=True)
-    entry = ledger.entry(find(stage), subject, components, {})
+    components = {"facts": digest(msgspec.to_builtins(facts))}
+    entry = ledger.entry(find(facts.stage), subject, components, {}, upstream or {})
     with entry.lock(console), entry.scratch() as folder:
-        for name, data in (files or {}).items():
+        for name, data in files.items():
             (folder / name).write_bytes(data)
-        return entry.commit(folder, Outcome(facts=facts, content=content), time.monotonic())
+        return entry.commit(folder, Outcome(facts=facts), time.monotonic())
 
 
 def _wheel(dist: Path, tag: str) -> Path:

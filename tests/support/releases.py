@@ -8,10 +8,25 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
+
+from geowheel.contents.drivers import Driver, Offer, Probe
+from geowheel.contents.restricted import Restricted
 from geowheel.digest import digest, sha256_file
+from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.project.project import Project
+from geowheel.records.facts import (
+    BuildFacts,
+    Facts,
+    LabFacts,
+    LicenseFacts,
+    Owner,
+    RepairFacts,
+    SizeFacts,
+    TestFacts,
+)
 from geowheel.records.ledger import (
     Ledger,
     Record,
@@ -19,8 +34,10 @@ from geowheel.records.ledger import (
 )
 from geowheel.release.coverage.obstacles import Obstacle, Reason
 from geowheel.release.coverage.table import Row
+from geowheel.systems.contract import Forcing
 from tests.support.hosts import make_project, make_record, rewrite
 
+F = TypeVar("F", bound=Facts)
 CHANNEL = "https://conda.invalid/conda-forge/"
 MORE = """\
 [tool.geowheel.budget]
@@ -63,30 +80,30 @@ CONTENTS = (
             files={"osgeo/_gdal.so": 90_000, "osgeo/gdal.py": 25_000}),
 )  # fmt: skip
 DRIVERS = (
-    {"name": "GTiff", "kinds": ["raster"], "plugin": ""},
-    {"name": "GPKG", "kinds": ["raster", "vector"], "plugin": ""},
-    {"name": "GeoJSON", "kinds": ["vector"], "plugin": ""},
-    {"name": "netCDF", "kinds": ["raster", "vector"], "plugin": "osgeo/_plugins/gdal_netCDF.so"},
-    {"name": "VRT", "kinds": ["raster"], "plugin": ""},
+    Driver(name="GTiff", kinds=("raster",)),
+    Driver(name="GPKG", kinds=("raster", "vector")),
+    Driver(name="GeoJSON", kinds=("vector",)),
+    Driver(name="netCDF", kinds=("raster", "vector"), plugin="osgeo/_plugins/gdal_netCDF.so"),
+    Driver(name="VRT", kinds=("raster",)),
 )
 CASES = (
-    {"group": "coexistence", "name": "ours, pyproj", "result": "passed", "seconds": 1.5,
-     "detail": ""},
-    {"group": "coexistence", "name": "ours, fiona", "result": "skipped", "seconds": 0.0,
-     "detail": "no wheel for this target"},
-    {"group": "https", "name": "a certificate that nobody signed", "result": "failed",
-     "seconds": 0.25, "detail": "read it all the same"},
+    CaseVerdict(group="coexistence", name="ours, pyproj", result=CaseResult.PASSED, seconds=1.5,
+                detail=""),
+    CaseVerdict(group="coexistence", name="ours, fiona", result=CaseResult.SKIPPED, seconds=0.0,
+                detail="no wheel for this target"),
+    CaseVerdict(group="https", name="a certificate that nobody signed", result=CaseResult.FAILED,
+                seconds=0.25, detail="read it all the same"),
 )  # fmt: skip
 
 
 def make_wheel(
     path: Path, contents: Sequence[Content] = CONTENTS, *, salt: str = "", sbom: bool = True
-) -> dict[str, str]:
+) -> tuple[Owner, ...]:
     """A wheel with these packages; the owners of its files."""
     name = path.name.split("-")[0]
     info = f"{name}-{path.name.split('-')[1]}.dist-info"
-    owners = {f: f"{c.name} {c.version}" for c in contents for f in c.files}
-    owners |= {f"{info}/METADATA": "host 1.0"}
+    owners = [Owner(name=c.name, version=c.version, files=tuple(c.files)) for c in contents]
+    owners.append(Owner(name="host", version="1.0", files=(f"{info}/METADATA",)))
     path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for content in contents:
@@ -96,7 +113,7 @@ def make_wheel(
         if sbom:
             text = json.dumps(_bom(contents))
             archive.writestr(_member(f"{info}/sboms/geowheel.cdx.json"), text)
-    return owners
+    return tuple(owners)
 
 
 def _member(path: str) -> zipfile.ZipInfo:
@@ -131,36 +148,36 @@ class Planted:
     def sha256(self) -> str:
         return sha256_file(self.wheel)
 
-    def record(self, stage: str, facts: Mapping[str, Any], *, passed: bool = True) -> Record:
+    def record(self, facts: F, *, passed: bool = True) -> Record[F]:
         """A verdict about the wheel."""
-        text = f"{self.sha256}{json.dumps(facts, sort_keys=True)}"
-        about = {"sha256": self.sha256, **facts}
-        made = make_record(self.ledger, stage, self.subject, text=text, facts=about, passed=passed)
+        text = digest(msgspec.to_builtins(facts))
+        made = make_record(self.ledger, facts, self.subject, text=text, passed=passed)
         return _fixed(made, seconds=3.5)
 
-    def size(self, *, budget: float = 2.0) -> Record:
+    def size(self, *, budget: float = 2.0) -> Record[SizeFacts]:
         compressed = self.wheel.stat().st_size
-        problems = [] if compressed <= budget * 1e6 else ["wheel file is over the budget"]
-        facts = {"compressed": compressed, "wheel_mb": budget, "installed_mb": 6.0,
-                 "problems": problems, "packages": []}  # fmt: skip
-        return self.record("size", facts, passed=not problems)
+        problems = () if compressed <= budget * 1e6 else ("wheel file is over the budget",)
+        facts = SizeFacts(sha256=self.sha256, compressed=compressed, wheel_mb=budget,
+                          installed_mb=6.0, problems=problems)  # fmt: skip
+        return self.record(facts, passed=not problems)
 
     def test(
-        self, *, passed: bool = True, drivers: Sequence[Mapping[str, Any]] = DRIVERS
-    ) -> Record:
-        probes = [
-            {"name": "version", "passed": True, "detail": "3.10.2"},
-            {"name": "driver HDF4", "passed": None, "detail": "not run: no such driver"},
-            {"name": "proj.db", "passed": passed, "detail": "found" if passed else "not found"},
-        ]
-        offer = {"package": "libgdal-hdf4", "drivers": ["HDF4"], "in_stack": False}
-        facts = {"probes": probes, "host": None, "drivers": list(drivers), "not_in_wheel": [offer]}
-        return self.record("test", facts, passed=passed)
+        self, *, passed: bool = True, drivers: Sequence[Driver] = DRIVERS, emulator: str = ""
+    ) -> Record[TestFacts]:
+        probes = (
+            Probe(name="version", passed=True, detail="3.10.2"),
+            Probe(name="driver HDF4", passed=None, detail="not run: no such driver"),
+            Probe(name="proj.db", passed=passed, detail="found" if passed else "not found"),
+        )
+        offer = Offer(package="libgdal-hdf4", drivers=("HDF4",), in_stack=False)
+        facts = TestFacts(sha256=self.sha256, probes=probes, drivers=tuple(drivers),
+                          not_in_wheel=(offer,), emulator=emulator)  # fmt: skip
+        return self.record(facts, passed=passed)
 
-    def lab(self, cases: Sequence[Mapping[str, Any]] = CASES, *, whole: bool = True) -> Record:
-        failed = any(case["result"] == "failed" for case in cases)
-        facts = {"whole": whole, "seed": 7, "cases": list(cases)}
-        return self.record("lab", facts, passed=not failed)
+    def lab(self, cases: Sequence[CaseVerdict] = CASES, *, whole: bool = True) -> Record[LabFacts]:
+        failed = any(case.result is CaseResult.FAILED for case in cases)
+        facts = LabFacts(sha256=self.sha256, whole=whole, seed=7, cases=tuple(cases))
+        return self.record(facts, passed=not failed)
 
 
 def plant(
@@ -171,7 +188,7 @@ def plant(
     contents: Sequence[Content] = CONTENTS,
     locked: bool = True,
     project: Project | None = None,
-    restricted: Sequence[Mapping[str, str]] = (),
+    restricted: Sequence[Restricted] = (),
 ) -> Planted:
     """A wheel in dist/ that was repaired here; no verdict on it yet."""
     project = project or make_project(root, more=MORE)
@@ -180,17 +197,15 @@ def plant(
     owners = make_wheel(path, contents, salt=python)
     ledger = Ledger(folder=project.work, host=project.host.name)
     planted = Planted(project=project, ledger=ledger, wheel=path, subject=f"{tag}-linux-64")
-    build = _fixed(make_record(ledger, "build", planted.subject, text=python,
+    build = _fixed(make_record(ledger, BuildFacts(), planted.subject, text=python,
                                files={path.name: python.encode()}), seconds=8.0)  # fmt: skip
-    facts = {
-        "wheel": path.name,
-        "owners": owners,
-        "floor": [{"needs": "GLIBC_2.35", "packages": ["libgdal-core", "proj"],
-                   "files": ["host.libs/libgdal.so.36"]}],
-        "licenses": {"packages": 3, "without": ["liba"], "restricted": list(restricted)},
-    }  # fmt: skip
-    components = {"raw": build.outputs[0].sha256, "locked": digest(locked)}
-    _fixed(planted.record("repair", facts), seconds=12.0, components=components)
+    floor = Forcing(needs="GLIBC_2.35", packages=("libgdal-core", "proj"),
+                    files=("host.libs/libgdal.so.36",))  # fmt: skip
+    licenses = LicenseFacts(packages=3, without=("liba",), restricted=tuple(restricted))
+    facts = RepairFacts(owners=owners, floor=(floor,), licenses=licenses, locked=locked)
+    repaired = make_record(ledger, facts, planted.subject, files={path.name: path.read_bytes()},
+                           upstream={"build": build.key})  # fmt: skip
+    _fixed(repaired, seconds=12.0)
     return planted
 
 
@@ -211,9 +226,9 @@ def picked(
     )  # fmt: skip
 
 
-def _fixed(record: Record, **changes: object) -> Record:
+def _fixed(record: Record[F], **changes: object) -> Record[F]:
     """The record with times that are the same in every run."""
     rewrite(record.folder, created="2026-03-04T05:06:07+00:00", **changes)
-    read = read_record(record.folder)
+    read = read_record(record.folder, type(record.facts))
     assert read is not None
     return read

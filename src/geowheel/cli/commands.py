@@ -352,6 +352,7 @@ def _built(project: Project, goals: tuple[str, ...], asked: Sequence[Platform]) 
 
     Of every platform, but for stages that run what is in the wheel.
     """
+    from geowheel.records.facts import BuildFacts
     from geowheel.records.ledger import Ledger
 
     if len(goals) != 1 or goals[0] not in _LATER:
@@ -363,4 +364,4 @@ def _built(project: Project, goals: tuple[str, ...], asked: Sequence[Platform]) 
         for platform in asked or every
         for python in project.config.pythons
     ]
-    return [target for target in targets if ledger.latest(str(target), "build")]
+    return [target for target in targets if ledger.latest(BuildFacts, str(target))]

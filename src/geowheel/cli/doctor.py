@@ -48,6 +48,7 @@ from geowheel.prefix.reach import PATIENCE, unreachable
 from geowheel.prefix.store import Store
 from geowheel.project.project import Machine, Project
 from geowheel.project.pyproject import read_toml
+from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Ledger
 from geowheel.stages.fetch import download_wanted, package_wanted
 from geowheel.systems.contract import Toolchain
@@ -323,7 +324,7 @@ def _to_fetch(project: Project, locks: Locks) -> int:
     wanted = [download_wanted(item) for item in (locks.build.gdal_sdist, *downloads)]
     ledger = Ledger(folder=project.work, host=project.host.name)
     # Packages that are placed already need not be in the store (pixi unpacks from a cache of ours).
-    if ledger.latest(str(project.machine.platform), "fetch") is None:
+    if ledger.latest(FetchFacts, str(project.machine.platform)) is None:
         wanted += map(package_wanted, locks.stack.packages)
     return len(store.missing(wanted))
 

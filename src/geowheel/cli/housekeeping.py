@@ -12,10 +12,11 @@ from geowheel.machine.console import Console, megabytes
 from geowheel.machine.files import held_if_free
 from geowheel.machine.kept import remove_kept
 from geowheel.project.project import Project
+from geowheel.records.facts import FACTS, RepairFacts
 from geowheel.records.ledger import (
     Ledger,
     Record,
-    read_record,
+    read_any_record,
 )
 from geowheel.records.stage import Scope
 from geowheel.stages import STAGES
@@ -41,7 +42,7 @@ def status(
         cells = []
         for stage in STAGES:
             subject = str(target.platform if stage.scope is Scope.PLATFORM else target)
-            record = ledger.latest(subject, stage.name)
+            record = ledger.latest(FACTS[stage.name], subject)
             cells.append("-" if record is None else _word(record))
         if states:
             cells += [states[target].wheel, states[target].released]
@@ -92,10 +93,10 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
     return {"removed": [str(path) for path in gone], "bytes": freed}
 
 
-def _word(record: Record) -> str:
+def _word(record: Record[Any]) -> str:
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(record.created)
     # A lab of some cases only is no verdict on the wheel.
-    good = "ok" if record.facts.get("whole", True) else "some cases"
+    good = "ok" if record.whole else "some cases"
     return f"{good if record.passed else 'FAILED'}\n{_ago(age.total_seconds())}"
 
 
@@ -108,7 +109,7 @@ def _ago(amount: float) -> str:
 
 
 def _dist(project: Project, ledger: Ledger) -> list[dict[str, Any]]:
-    known = {record.facts["sha256"] for record in ledger.records("repair")}
+    known = {record.about for record in ledger.records(RepairFacts)}
     return [
         {"name": path.name, "size": path.stat().st_size, "recorded": sha256_file(path) in known}
         for path in sorted(project.dist.glob("*.whl"))
@@ -116,16 +117,21 @@ def _dist(project: Project, ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def _superseded(project: Project) -> list[Path]:
-    """Entries for which a newer one of the same subject, stage and host exists."""
+    """Entries for which a newer one of the same subject, stage and host exists.
+
+    What the newest was made from stays as well: a release follows it.
+    """
     folders = [path.parent for path in project.work.glob("*/*/[!.]*/record.json")]
-    found = {folder: read_record(folder) for folder in folders}
-    newest: dict[tuple[str, str, str, bool], Record] = {}
-    for record in filter(None, found.values()):
-        whole = bool(record.facts.get("whole", True))  # of the lab: no part of it supersedes that
-        kind = (record.subject, record.stage, record.host, whole)
+    records = [r for folder in folders if (r := read_any_record(folder)) is not None]
+    newest: dict[tuple[str, str, str, bool], Record[Any]] = {}
+    for record in records:
+        # Of the lab: no part of it supersedes the whole.
+        kind = (record.subject, record.stage, record.host, record.whole)
         if kind not in newest or record.created > newest[kind].created:
             newest[kind] = record
     kept = {record.folder for record in newest.values()}
+    named = {source for record in newest.values() for source in record.upstream.items()}
+    kept |= {record.folder for record in records if (record.stage, record.key) in named}
     return [folder for folder in folders if folder not in kept]
 
 

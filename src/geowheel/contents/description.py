@@ -17,9 +17,10 @@ from geowheel.project.places import Places
 from geowheel.systems.contract import RepairedTree
 from geowheel.wheel.reading import parse_filename
 
+from .bill import FILE_NAME
+from .bill import FOLDER as SBOMS
 from .licenses import (
     LicenseGate,
-    Restricted,
     Texts,
     add_license_texts,
 )
@@ -28,12 +29,8 @@ from .origins import (
     Origins,
     license_holder,
 )
-from .sbom import (
-    FILE_NAME,
-    Subject,
-    sbom,
-)
-from .sbom import FOLDER as SBOMS
+from .restricted import Restricted
+from .sbom import Subject, sbom
 from .ways import find_ways
 
 
@@ -41,8 +38,8 @@ from .ways import find_ways
 class Described:
     """What was found while a wheel was described."""
 
-    owners: Mapping[str, str]
-    """Path in the wheel to the name and version of what it belongs to."""
+    origins: Mapping[str, Origin]
+    """Of each path in the wheel."""
     own: frozenset[str]
     """Paths of the host's own files."""
     texts: Texts
@@ -53,6 +50,7 @@ def describe(
     repaired: RepairedTree,
     *,
     fetched: Path,
+    payload: Mapping[str, str],
     places: Places,
     sdist: Download,
     prebuilt: Package | None,
@@ -60,6 +58,8 @@ def describe(
     step: Step,
 ) -> Described:
     """Write license texts and the SBOM into the tree; `fetched` is the folder that `fetch` made.
+
+    `payload` has the origin of each file that `vendor` laid out, by name.
 
     Raises BuildError for a bundled file that no package owns, and for refused licenses.
     """
@@ -70,6 +70,7 @@ def describe(
     host = Origin(name=subject.name, version=subject.version)
     origins = Origins(
         places=places,
+        payload=payload,
         manifest=manifest,
         sdist=sdist,
         prebuilt=prebuilt,
@@ -88,9 +89,9 @@ def describe(
     _write_sbom(subject, origins, tree, dist_info)
     # RECORD is made when the wheel is packed.
     every = [*_members(tree), f"{dist_info.name}/RECORD"]
-    owners = {path: str(origins.get(path, host)) for path in every}
     own = frozenset(path for path, origin in origins.items() if origin == host)
-    return Described(owners=owners, own=own, texts=texts, restricted=restricted)
+    origins |= {path: host for path in every if path not in origins}
+    return Described(origins=origins, own=own, texts=texts, restricted=restricted)
 
 
 def _write_sbom(

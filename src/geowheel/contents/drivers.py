@@ -8,11 +8,11 @@ only be told by its name.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geowheel import systems
 from geowheel.locks.pixi_lock import GDAL
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from geowheel.prefix.linker import NativeManifest
 
 PLUGIN_PACKAGES: Final = "libgdal-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What a probe of an installed wheel found."""
+
+    name: str
+    passed: bool | None
+    """None: it was not run, and `detail` says why."""
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +68,6 @@ def plugin_packages(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(n for n in names if n.startswith(PLUGIN_PACKAGES) and n != GDAL))
 
 
-def read_drivers(report: Sequence[Mapping[str, Any]]) -> tuple[Driver, ...]:
-    """What the probes list."""
-    return tuple(
-        Driver(name=row["name"], kinds=tuple(row["kinds"]), plugin=row["plugin"]) for row in report
-    )
-
-
 def not_in_wheel(
     wheel: Sequence[Driver],
     stack: Sequence[Driver],
@@ -92,38 +95,28 @@ def not_in_wheel(
     return tuple(sorted(offers, key=lambda offer: offer.package))
 
 
-def facts(wheel: Sequence[Driver], offers: Sequence[Offer]) -> dict[str, Any]:
-    """As test.json keeps them: plain values."""
-    return {
-        "drivers": [asdict(driver) | {"kinds": list(driver.kinds)} for driver in wheel],
-        "not_in_wheel": [asdict(offer) | {"drivers": list(offer.drivers)} for offer in offers],
-    }
-
-
-def words(drivers: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
-    """One line of these facts, for the end of a run."""
-    beyond = [Offer(**{**offer, "drivers": tuple(offer["drivers"])}) for offer in offers]
-    if not beyond:
+def words(drivers: Sequence[Driver], offers: Sequence[Offer]) -> str:
+    """One line of these, for the end of a run."""
+    if not offers:
         return f"{len(drivers)} drivers, all that the native stack offers"
-    return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, beyond))}"
+    return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, offers))}"
 
 
-def probe_words(probes: Sequence[Mapping[str, Any]]) -> str:
+def probe_words(probes: Sequence[Probe]) -> str:
     """`35 passed, 1 not run (PMTiles: no such driver)`: what the probes of a wheel came to."""
-    parts = [f"{sum(1 for probe in probes if probe['passed'])} passed"]
+    parts = [f"{sum(1 for probe in probes if probe.passed)} passed"]
     for result, word in ((False, "FAILED"), (None, "not run")):
-        found = [probe for probe in probes if probe["passed"] is result]
+        found = [probe for probe in probes if probe.passed is result]
         why = "; ".join(_reason(probe) for probe in found[:3])
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         parts += [f"{len(found)} {word} ({why}{more})"] if found else []
     return ", ".join(parts)
 
 
-def _reason(probe: Mapping[str, Any]) -> str:
+def _reason(probe: Probe) -> str:
     """A probe by its name; of one that was not run, why."""
-    name = str(probe["name"]).removeprefix("driver ")
-    detail = str(probe.get("detail", "")).removeprefix("not run: ")
-    return f"{name}: {detail}" if probe["passed"] is None and detail else name
+    name, detail = probe.name.removeprefix("driver "), probe.detail.removeprefix("not run: ")
+    return f"{name}: {detail}" if probe.passed is None and detail else name
 
 
 def package_of(driver: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import shutil
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,33 +12,19 @@ from typing import Any, Final
 
 from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
 
-from geowheel.errors import BuildError, Fault
+from geowheel.errors import BuildError
 from geowheel.locks.pixi_lock import Package
 from geowheel.machine.console import Step
 from geowheel.prefix.linker import LICENSES
 
+from .restricted import Restricted, license_faults, unaccepted
 from .ways import Way, brought_by
 
 FOLDER: Final = "licenses/bundled"
 SUMMARY: Final = "SUMMARY.md"
 COPYLEFT: Final = ("GPL-*", "AGPL-*")
 """Refused unless the configuration says otherwise: what it asks of the whole that it is part of."""
-UNSETTLED: Final = "packages under the GPL or a refused license that nobody has accepted"
 OLDEST_METADATA: Final = (2, 4)  # the first version with License-File (PEP 639)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restricted:
-    """A bundled package that can only be had under a license that asks something of the whole."""
-
-    name: str
-    version: str
-    terms: str
-    """The licenses that no choice avoids."""
-    brought_by: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version} ({self.terms})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,47 +62,6 @@ class LicenseGate:
         for fault in license_faults(unsettled):
             step.console.warn(str(fault))
         return found
-
-
-def read_restricted(facts: Mapping[str, Any]) -> tuple[Restricted, ...]:
-    """What the facts of a record of `repair` have of them."""
-    return tuple(Restricted(**row) for row in facts.get("licenses", {}).get("restricted", []))
-
-
-def accepting(name: str, accept: Iterable[str]) -> str | None:
-    """The pattern that accepts a package of this name; None: the package is not accepted."""
-    return next((pattern for pattern in accept if fnmatch.fnmatch(name, pattern)), None)
-
-
-def unaccepted(found: Iterable[Restricted], accept: Iterable[str]) -> tuple[Restricted, ...]:
-    """Those that the configuration has to accept yet."""
-    return tuple(item for item in found if accepting(item.name, accept) is None)
-
-
-def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
-    """A line for each driver or library that brings some of them in."""
-    groups: dict[str, list[str]] = {}
-    for item in found:
-        groups.setdefault(item.brought_by, []).append(str(item))
-    return tuple(f"{what}: {', '.join(items)}" for what, items in sorted(groups.items()))
-
-
-def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
-    """One fault for all of them, by what brings them in; none where there are none."""
-    if not found:
-        return []
-    lines = [f"{UNSETTLED}: {len(found)}"]
-    lines += [f"  {line}" for line in by_driver(found)]
-    return [
-        Fault(
-            what="\n".join(textwrap.fill(line, 80, subsequent_indent="    ",
-                                         break_on_hyphens=False) for line in lines),
-            where=where,
-            cause="no wheel with them is released before somebody has decided",
-            fix="leave out what brings them in, or accept each in [tool.geowheel.licenses.accept]: "
-            f'{found[0].name} = "the reason"',
-        )
-    ]  # fmt: skip
 
 
 def refused_in(expression: str, refuse: Sequence[str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ the build.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,8 @@ from geowheel.systems.contract import Bundled
 from geowheel.targets import Platform
 
 GEOWHEEL: Final = "geowheel"
+SDIST: Final = "GDAL bindings"
+"""How what is from GDAL's sdist is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,8 @@ class Origins:
     """All that may be an origin of one wheel's files."""
 
     places: Places
+    payload: Mapping[str, str]
+    """Of each file that `vendor` laid out, what it is from, by name."""
     manifest: NativeManifest
     sdist: Download
     prebuilt: Package | None
@@ -61,7 +65,10 @@ class Origins:
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
         """The origin of each member; raises BuildError naming what no package owns."""
-        sources = dict(self._sources(members))
+        libraries = systems.of(Platform(self.manifest.platform)).layout.libraries
+        sources = {
+            item.path: posixpath.normpath(f"{libraries}/{item.source}") for item in self.bundled
+        }
         owners = self.manifest.owners
         if faults := [
             Fault(
@@ -74,43 +81,21 @@ class Origins:
             if source not in owners
         ]:
             raise BuildError(faults)
+        named = {
+            **{placed.package.name: _conda(placed.package) for placed in self.manifest.packages},
+            **({BINDINGS: _conda(self.prebuilt)} if self.prebuilt else {}),
+            SDIST: Origin(name=SDIST, version=self.sdist.version, sdist=self.sdist),
+            GEOWHEEL: Origin(name=GEOWHEEL, version=__version__),
+        }
+        from_payload = {**self.payload, self.places.bundle: GEOWHEEL}
         return {
-            path: _conda(owners[sources[path]]) if path in sources else self._other(path)
+            path: _conda(owners[sources[path]])
+            if path in sources
+            else named[from_payload[path]]
+            if path in from_payload
+            else self.host
             for path in members
         }
-
-    def _sources(self, members: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Path in the wheel and path in the prefix, of what was copied from there."""
-        layout = systems.of(Platform(self.manifest.platform)).layout
-        libraries = {
-            item.path: posixpath.normpath(f"{layout.libraries}/{item.source}")
-            for item in self.bundled
-        }
-        folders = {
-            f"{self.places.gdal_data}/": f"{layout.gdal_data}/",
-            f"{self.places.proj_data}/": f"{layout.proj_data}/",
-            f"{self.places.plugins}/": f"{layout.plugins}/",
-            f"{self.places.programs}/": f"{layout.programs}/",
-        }
-        for path in members:
-            if path in libraries:
-                yield path, libraries[path]
-            elif path == self.places.ca_bundle:
-                yield path, layout.ca_bundle
-            for folder, source in folders.items():
-                if path.startswith(folder):
-                    yield path, source + path.removeprefix(folder)
-
-    def _other(self, path: str) -> Origin:
-        places = self.places
-        own = (places.bootstrap, places.bundle, places.launcher, *places.packages_between)
-        if path in own:
-            return Origin(name=GEOWHEEL, version=__version__)
-        if places.has_bindings and self.prebuilt and path.startswith(f"{places.package}/"):
-            return _conda(self.prebuilt)
-        if places.has_bindings and path.startswith((f"{places.package}/", f"{places.utilities}/")):
-            return Origin(name="GDAL bindings", version=self.sdist.version, sdist=self.sdist)
-        return self.host
 
 
 def _conda(package: Package) -> Origin:

@@ -20,14 +20,14 @@ _OWNERS: Final = "libgdal"
 _UTILITIES: Final = "osgeo_utils"
 
 
-def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, Path]:
-    """GDAL's compiled programs in a prefix, by name.
+def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, str]:
+    """GDAL's compiled programs in a prefix: name to path in it.
 
     No script: gdal-config tells of the prefix, which the user of a wheel does not have.
     """
     system = systems.of(Platform(manifest.platform))
     found = {
-        PurePosixPath(path).name: prefix / path
+        PurePosixPath(path).name: path
         for path, owner in manifest.owners.items()
         if PurePosixPath(path).parent == PurePosixPath(system.layout.programs)
         and owner.name.startswith(_OWNERS)

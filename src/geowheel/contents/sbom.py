@@ -27,8 +27,6 @@ from geowheel.machine.environments import EPOCH
 
 from .origins import Origin
 
-FILE_NAME: Final = "geowheel.cdx.json"
-FOLDER: Final = "sboms"
 _NAMESPACE: Final = uuid.UUID("a8b6c1de-5f0e-5c57-9a35-3f1f5a0c8e11")
 """Of our serial numbers; any constant would do (RFC 9562, version 5)."""
 

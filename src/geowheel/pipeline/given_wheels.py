@@ -6,17 +6,17 @@ has the record of the wheel's own repair, the verdict is the very one of that ru
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from geowheel.contents.bill import read_sbom
 from geowheel.digest import Artefact, sha256_file
 from geowheel.errors import (
     ChannelError,
@@ -29,11 +29,8 @@ from geowheel.machine.environments import tool_environment
 from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import tail
 from geowheel.project.project import Project
-from geowheel.records.ledger import (
-    Ledger,
-    Output,
-    Record,
-)
+from geowheel.records.facts import Owner, RepairFacts
+from geowheel.records.ledger import Ledger, Output, Record
 from geowheel.targets import (
     PYTHON_VERSION,
     Platform,
@@ -41,7 +38,6 @@ from geowheel.targets import (
     Target,
 )
 
-_SBOM: Final = ".dist-info/sboms/geowheel.cdx.json"
 _PREFIXES: Final = {System.LINUX: "manylinux", System.MACOS: "macosx", System.WINDOWS: "win"}
 """How the platform tags of a system's repaired wheels begin (PEP 425, PEP 600)."""
 
@@ -79,16 +75,19 @@ def find_given(
     return found
 
 
-def record_of(wheel: Artefact, target: Target, ledger: Ledger) -> Record:
+def record_of(wheel: Artefact, target: Target, ledger: Ledger) -> Record[RepairFacts]:
     """The record of the wheel's own repair, or one made from what the wheel says of itself.
 
     Raises IntegrityError when it cannot be read.
     """
     output = Output(path=wheel.path.name, sha256=wheel.sha256, size=wheel.path.stat().st_size)
-    for known in ledger.records("repair", str(target)):
-        if known.facts.get("sha256") == wheel.sha256:
-            return _made(target, ledger, output, wheel.path.parent, known.facts)
-    return _made(target, ledger, output, wheel.path.parent, _facts(wheel))
+    own = (r.facts for r in ledger.records(RepairFacts, str(target)) if r.about == wheel.sha256)
+    return Record(
+        stage="repair", subject=str(target), host=ledger.host, key=output.sha256, components={},
+        trees={}, upstream={}, content=output.sha256, outputs=(output,),
+        facts=next(own, None) or _facts(wheel.path), passed=True, seconds=0.0, created="",
+        home=ledger.home, folder=wheel.path.parent,
+    )  # fmt: skip
 
 
 def take_from_index(
@@ -123,42 +122,21 @@ def take_from_index(
     return Artefact(path=got, sha256=wheel.sha256)
 
 
-def _made(
-    target: Target, ledger: Ledger, output: Output, folder: Path, facts: Mapping[str, Any]
-) -> Record:
-    return Record(
-        stage="repair", subject=str(target), host=ledger.host, key=output.sha256, components={},
-        trees={}, content=output.sha256, outputs=(output,),
-        facts={**facts, "wheel": output.path, "sha256": output.sha256},
-        passed=True, seconds=0.0, created="", home=ledger.home, folder=folder,
-    )  # fmt: skip
-
-
-def _facts(wheel: Artefact) -> dict[str, Any]:
-    tags = parse_wheel_filename(wheel.path.name)[3]
-    return {
-        "tag": ".".join(sorted({tag.platform for tag in tags})),
-        "floor": [],
-        "owners": _owners(wheel.path),
-    }
-
-
-def _owners(wheel: Path) -> dict[str, str]:
-    """Path in the wheel to name and version of its package, from the SBOM; empty without one."""
+def _facts(wheel: Path) -> RepairFacts:
+    tags = parse_wheel_filename(wheel.name)[3]
     try:
         with zipfile.ZipFile(wheel) as archive:
-            names = [n for n in archive.namelist() if n.endswith(_SBOM)]
-            described = [json.loads(archive.read(name)) for name in names]
-    except (zipfile.BadZipFile, ValueError) as error:
+            packages = read_sbom(archive)
+    except zipfile.BadZipFile as error:
         raise IntegrityError(
             f"the wheel cannot be read: {error}", where=str(wheel), fix="download it again"
         ) from None
-    return {
-        file["name"]: f"{component['name']} {component['version']}"
-        for bill in described
-        for component in bill.get("components", [])
-        for file in component.get("components", [])
-    }
+    return RepairFacts(
+        tag=".".join(sorted({tag.platform for tag in tags})),
+        owners=tuple(
+            Owner(name=p.name, version=p.version, files=p.files) for p in packages if p.files
+        ),
+    )
 
 
 def _wheels(project: Project, place: Path) -> list[Path]:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import Any
 
 from geowheel.digest import digest, toolkit_digest
 from geowheel.errors import GeowheelError
 from geowheel.machine.console import Console, Step
 from geowheel.machine.kept import Kept
-from geowheel.records.ledger import (
-    Entry,
-    Ledger,
-    Record,
-)
+from geowheel.records.ledger import SOURCES, Entry, Ledger, Record, Records, Stale
 from geowheel.records.stage import Scope, Stage
 from geowheel.stages import needed
 from geowheel.stages.context import Context
@@ -26,9 +22,6 @@ from geowheel.stages.contract import (
     load,
 )
 from geowheel.targets import Target
-
-SOURCES_COMPONENT: Final = "geowheel's own sources"
-"""The name of `toolkit_digest` among the components of every key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +33,8 @@ class Planned:
     action: str
     """`cached`, `run` or `follows`."""
     why: str
-    record: Record | None = None
+    stale: Stale | None = None
+    record: Record[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +42,7 @@ class Finished:
     """How a target ended."""
 
     context: Context
-    records: Mapping[str, Record]
+    records: Records
     seconds: float
     error: GeowheelError | None = None
 
@@ -109,8 +103,8 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
             )
             continue
         _, entry, _ = _prepare(stage, context, ledger, done)
-        why = entry.stale()
-        record = entry.record if why is None else None
+        stale = entry.stale()
+        record = entry.record if stale is None else None
         if record is not None:
             done[stage.name] = record
         planned.append(
@@ -118,7 +112,8 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
                 stage=stage,
                 subject=subject,
                 action="cached" if record else "run",
-                why=why or f"key {entry.key[:12]}",
+                why=str(stale or f"key {entry.key[:12]}"),
+                stale=stale,
                 record=record,
             )
         )
@@ -131,17 +126,23 @@ def subject_of(stage: Stage, target: Target) -> str:
 
 
 def _prepare(
-    stage: Stage, context: Context, ledger: Ledger, done: Mapping[str, Record]
+    stage: Stage, context: Context, ledger: Ledger, done: Records
 ) -> tuple[StageModule, Entry, Inputs]:
     module = load(stage)
-    inputs = module.inputs(context, {name: done[name] for name in stage.upstream})
+    inputs = module.inputs(context, done)
     components = inputs.components() | {
-        SOURCES_COMPONENT: toolkit_digest(),
+        SOURCES: toolkit_digest(),
         "tools": digest({name: version(name) for name in stage.tools}),
     }
     return (
         module,
-        ledger.entry(stage, subject_of(stage, context.target), components, inputs.trees()),
+        ledger.entry(
+            stage,
+            subject_of(stage, context.target),
+            components,
+            inputs.trees(),
+            {name: done[name].key for name in stage.upstream},
+        ),
         inputs,
     )
 
@@ -154,19 +155,19 @@ def _ensure(
     *,
     title: str,
     recheck: bool,
-) -> Record:
-    why = entry.stale()
+) -> Record[Any]:
+    stale = entry.stale()
     record = entry.record
-    if why is None and record is not None and recheck:
+    if stale is None and record is not None and recheck:
         with console.quiet_step(title) as step:
-            why = module.check(inputs, record, step)
-    if why is None and record is not None:
+            stale = module.check(inputs, record, step)
+    if stale is None and record is not None:
         console.cached(title, entry.key)
         return record
     started = time.monotonic()
     kept = Kept(entry.kept) if entry.ledger.keep else None
     with (
-        console.step(title, why or "", logs=f"{entry.subject}/{title}", kept=kept) as step,
+        console.step(title, str(stale or ""), logs=f"{entry.subject}/{title}", kept=kept) as step,
         entry.scratch() as folder,
     ):
         try:

@@ -10,9 +10,10 @@ from packaging.utils import canonicalize_name
 from geowheel.errors import ConfigError
 from geowheel.project.project import Project
 from geowheel.project.pyproject import read_toml
+from geowheel.records.facts import BuildFacts, RepairFacts
 from geowheel.records.ledger import Ledger
 
-_OF_ONE_HOST: Final = ("build", "repair")
+_OF_ONE_HOST: Final = (BuildFacts, RepairFacts)
 """Stages that only the host itself runs; what comes before may be another host's work."""
 
 
@@ -22,7 +23,7 @@ def refuse_namesakes(project: Project, ledger: Ledger) -> None:
     One that was built under the name and has another one now, or has moved, is in nobody's way.
     """
     name = canonicalize_name(project.host.name)
-    homes = {record.home for stage in _OF_ONE_HOST for record in ledger.of_every_host(stage)}
+    homes = {record.home for facts in _OF_ONE_HOST for record in ledger.of_every_host(facts)}
     for home in sorted(homes - {project.home}):
         folder = project.root / home
         if canonicalize_name(_name_of_host(folder)) != name:

@@ -28,6 +28,7 @@ from geowheel.locks.locks import (
 from geowheel.locks.pixi_lock import Package
 from geowheel.machine.console import Console
 from geowheel.project.project import Project, wants_prebuilt
+from geowheel.records.facts import FetchFacts, RepairFacts
 from geowheel.records.ledger import Ledger, Record
 from geowheel.stages import find, needed
 from geowheel.stages.context import (
@@ -35,7 +36,6 @@ from geowheel.stages.context import (
     Tools,
     find_tools,
 )
-from geowheel.stages.inputs import only_wheel
 from geowheel.targets import (
     Platform,
     Target,
@@ -133,7 +133,7 @@ def build_environment(request: Request, console: Console) -> dict[str, str]:
     finished = _run_target(request, context, console)
     if finished.error is not None:
         raise finished.error
-    folder = reachable(finished.records["fetch"].folder, request.project.machine.cache)
+    folder = reachable(finished.records.of(FetchFacts).folder, request.project.machine.cache)
     return build_variables(
         folder, context.locks.stack.gdal_version, systems.of(context.target.platform)
     )
@@ -210,8 +210,8 @@ def _plan_with_locks(
     )  # fmt: skip
     planned = plan(_goals_of(request, context), context, request.ledger)
     for item in planned:
-        if item.stage.name == "repair" and item.record and item.record.facts["floor"]:
-            console.result(f"  floor: {floor_words(item.record)}")
+        if item.record and isinstance(item.record.facts, RepairFacts) and item.record.facts.floor:
+            console.result(f"  floor: {floor_words(item.record.facts)}")
     if tools.toolchain is not None:
         console.result(f"  toolchain: {tools.toolchain.describe()}")
     return [
@@ -262,7 +262,7 @@ def _from_index(request: Request, index: str, console: Console) -> dict[Target, 
         }
 
 
-def _repaired(request: Request, target: Target) -> Record | None:
+def _repaired(request: Request, target: Target) -> Record[RepairFacts] | None:
     if target not in request.given:
         return None
     from .given_wheels import record_of
@@ -290,7 +290,7 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
         planned = plan(goals, context, request.ledger)
         console.line(f"  plan: {_in_words(planned)}")
     finished = bring_up_to_date(goals, context, request.ledger, console, planned)
-    if (record := finished.records.get("repair")) is not None:
+    if (record := finished.records.find(RepairFacts)) is not None:
         _hand_over(request, record)
         if request.destination is None:
             retire(request.project, request.ledger, record, console)
@@ -331,9 +331,9 @@ def _in_words(planned: Sequence[Planned]) -> str:
     return (f"{cached} cached; " if cached else "") + f"to run: {running}"
 
 
-def _hand_over(request: Request, record: Record) -> None:
+def _hand_over(request: Request, record: Record[RepairFacts]) -> None:
     """Put the repaired wheel where it goes with one rename, unless the same bytes are there."""
-    wheel = only_wheel(record)
+    wheel = record.wheel
     goal = request.wheels / wheel.path.name
     if goal.is_file() and filecmp.cmp(goal, wheel.path):  # by size and time, or else by content
         with suppress(OSError):  # it may be somebody else's
@@ -356,15 +356,17 @@ def _hand_over(request: Request, record: Record) -> None:
         part.replace(goal)
 
 
-def retire(project: Project, ledger: Ledger, current: Record, console: Console) -> None:
+def retire(
+    project: Project, ledger: Ledger, current: Record[RepairFacts], console: Console
+) -> None:
     """Take wheels of the same target out of dist/ that an earlier run put there.
 
     Only what a record of ours names by its bytes: anything else in dist/ is somebody else's.
     """
-    for record in ledger.records("repair", current.subject):
-        wheel = project.dist / str(record.facts["wheel"])
-        if wheel.name == current.facts["wheel"] or not wheel.is_file():
+    for record in ledger.records(RepairFacts, current.subject):
+        wheel = project.dist / record.wheel.path.name
+        if wheel.name == current.wheel.path.name or not wheel.is_file():
             continue
-        if sha256_file(wheel) == record.facts["sha256"]:
+        if sha256_file(wheel) == record.wheel.sha256:
             wheel.unlink()
             console.line(f"  removed dist/{wheel.name}, which an earlier run made")

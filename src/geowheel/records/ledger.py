@@ -7,18 +7,21 @@ changed afterwards.
 from __future__ import annotations
 
 import datetime
-import json
+import enum
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
-from geowheel.digest import digest, read_tree
+import msgspec
+
+from geowheel.digest import Artefact, digest, read_tree
+from geowheel.errors import BuildError
 from geowheel.machine.console import Console
 from geowheel.machine.files import held
 from geowheel.machine.kept import (
@@ -26,10 +29,19 @@ from geowheel.machine.kept import (
     WORK,
     remove_kept,
 )
-from geowheel.records.stage import Outcome, Stage
+
+from .facts import FACTS, Facts, LabFacts, VerdictFacts
+from .stage import Outcome, Stage
 
 RECORD: Final = "record.json"
 KEY_LENGTH: Final = 16  # hexadecimal digits of the key that name a folder
+FORMAT: Final = 2
+"""Of a record; what another geowheel wrote has another one, or none."""
+SOURCES: Final = "geowheel's own sources"
+"""The name of `toolkit_digest` among the components of every key."""
+
+F = TypeVar("F", bound=Facts)
+Known = TypeVar("Known", bound=Facts, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,38 +65,168 @@ class Made:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Elsewhere:
+    """The machine that handed wheels over: for people, and for the records that are taken over."""
+
+    platform: str
+    system: str
+    git: str
+    """Commit and tag, as git describes them; empty where there is no git."""
+    native: Mapping[str, str]
+    """By platform, where its native stack came from, in words."""
+    committed: bool
+    """Whether every native stack is from a committed lock."""
+    ci: Mapping[str, str]
+    """The variables by which a CI system names the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """When and for how long a stage ran elsewhere."""
+
+    key: str
+    seconds: float
+    created: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """What a record that was taken over from another machine says of that."""
+
+    origin: Elsewhere
+    created: str
+    stages: Mapping[str, Ran]
+    """All that led to its wheel, by the stage's name."""
+    files: str
+    """The digest of the host's files that its wheel was made of."""
+    locks: Mapping[str, str]
+    """By platform, the digest of the locks that its wheel was made from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Generic[Known]):
     """What a stage did, from which inputs; as JSON in the entry's folder."""
 
+    format: int = FORMAT
     stage: str
     subject: str
     host: str
     key: str
     components: Mapping[str, str]
     trees: Mapping[str, Mapping[str, str]]
+    upstream: Mapping[str, str]
+    """The keys of the records that it was made from, by stage."""
     content: str
     outputs: tuple[Output, ...]
-    facts: Mapping[str, Any]
+    facts: Known
     passed: bool
     seconds: float
     created: str
     home: str
     """The host's folder, relative to the root."""
-    folder: Path = field(compare=False)
+    collected: Collected | None = None
+    """None: it was made here."""
+    folder: Path = field(compare=False, default=Path())
 
     def made(self, name: str) -> Made:
         """The folder `name` among what the stage made."""
         return Made(folder=self.folder / name, content=self.content)
 
+    @property
+    def wheel(self) -> Artefact:
+        """The one wheel that its stage made."""
+        wheels = [output for output in self.outputs if output.path.endswith(".whl")]
+        if len(wheels) != 1:
+            raise BuildError(
+                f"{self.stage} made {len(wheels)} wheels instead of one", where=str(self.folder)
+            )
+        return Artefact(path=self.folder / wheels[0].path, sha256=wheels[0].sha256)
 
-def read_record(folder: Path) -> Record | None:
-    """The record in an entry's folder; None where there is none that can be read."""
+    @property
+    def about(self) -> str:
+        """The sha256 of the wheel that its stage made or judged."""
+        return self.facts.sha256 if isinstance(self.facts, VerdictFacts) else self.wheel.sha256
+
+    @property
+    def whole(self) -> bool:
+        """False: some of the lab's cases only, which is no verdict on the wheel."""
+        return not isinstance(self.facts, LabFacts) or self.facts.whole
+
+    @property
+    def sources(self) -> str:
+        """The digest of the geowheel that made it."""
+        return self.components.get(SOURCES, "")
+
+
+class Records(dict[str, Record[Any]]):
+    """The records of one target, by their stages' names."""
+
+    def of(self, facts: type[F]) -> Record[F]:
+        """The record of the stage with these facts; raises KeyError without one."""
+        record: Record[F] = self[facts.stage]
+        return record
+
+    def find(self, facts: type[F]) -> Record[F] | None:
+        """The record of the stage with these facts; None without one."""
+        return self.get(facts.stage)
+
+
+def write_record(record: Record[Any], folder: Path) -> None:
+    """Write a record into the folder of its entry, or of what will be it."""
+    data = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "folder"}
+    text = msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1)
+    (folder / RECORD).write_bytes(text + b"\n")
+
+
+def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
+    """The record of a stage in its entry's folder; None where this geowheel cannot read one."""
     try:
-        data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        data["outputs"] = tuple(Output(**output) for output in data["outputs"])
-        return Record(**data, folder=folder)
-    except (OSError, ValueError, TypeError, KeyError):
+        data = (folder / RECORD).read_bytes()
+        record: Record[F] = msgspec.json.decode(data, type=Record[facts])  # type: ignore[valid-type]
+    except (OSError, msgspec.DecodeError):
         return None
+    return replace(record, folder=folder) if record.format == FORMAT else None
+
+
+def read_any_record(folder: Path) -> Record[Any] | None:
+    """The record in an entry's folder, of the stage that the folder above it names."""
+    facts = FACTS.get(folder.parent.name)
+    return None if facts is None else read_record(folder, facts)
+
+
+class _Format(msgspec.Struct):
+    format: int = 1
+
+
+def _is_older(path: Path) -> bool:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Format).format < FORMAT
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
+class Reason(enum.StrEnum):
+    """Why a stage has to run, in words; `{}` stands for what it is about."""
+
+    FIRST = "first run"
+    OLDER = "its record is of an older geowheel"
+    OTHER = "its record is of something else"
+    FAILED = "failed the last time"
+    CHANGED = "changed: {}"
+    ALTERED = "{} was changed"
+    GONE = "{} is gone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stale:
+    """Why a record cannot be reused."""
+
+    reason: Reason
+    of: str = ""
+    """The components, or the file."""
+
+    def __str__(self) -> str:
+        return self.reason.format(self.of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +238,7 @@ class Entry:
     subject: str
     components: Mapping[str, str]
     trees: Mapping[str, Mapping[str, str]]
+    upstream: Mapping[str, str]
 
     @cached_property
     def key(self) -> str:
@@ -106,29 +249,26 @@ class Entry:
         return self.ledger.place(self.subject, self.stage) / self.key[:KEY_LENGTH]
 
     @property
-    def record(self) -> Record | None:
+    def record(self) -> Record[Any] | None:
         """The record of an earlier run with this key, whole or not."""
-        return read_record(self.folder)
+        return read_any_record(self.folder)
 
-    def stale(self) -> str | None:
-        """Why the stage has to run, in words; None when its record can be reused."""
+    def stale(self) -> Stale | None:
+        """Why the stage has to run; None when its record can be reused."""
         record = self.record
         if record is None:
             return self._difference()
         if record.stage != self.stage or record.key != self.key:
-            return "its record is of something else"
+            return Stale(reason=Reason.OTHER)
         if not record.passed:
-            return "failed the last time"
+            return Stale(reason=Reason.FAILED)
         for output in record.outputs:
-            path = self.folder / output.path
             try:
-                if path.lstat().st_size != output.size:
-                    return f"{output.path} was changed"
+                if (self.folder / output.path).lstat().st_size != output.size:
+                    return Stale(reason=Reason.ALTERED, of=output.path)
             except OSError:
-                return f"{output.path} is gone"
-        if self.ledger.verify:
-            return _altered(record)
-        return None
+                return Stale(reason=Reason.GONE, of=output.path)
+        return _altered(record) if self.ledger.verify else None
 
     def lock(self, console: Console) -> AbstractContextManager[None]:
         """Held while deciding and running: a second run waits, then finds the work done."""
@@ -165,7 +305,7 @@ class Entry:
             if not (self.ledger.keep and (self.kept / ENTER).exists()):
                 shutil.rmtree(self.kept if self.ledger.keep else path, ignore_errors=True)
 
-    def commit(self, folder: Path, outcome: Outcome, started: float) -> Record:
+    def commit(self, folder: Path, outcome: Outcome[F], started: float) -> Record[F]:
         """Write the record into `folder` and put it in its place with one rename."""
         # A stage that knows its content has files by the thousand, and a manifest of them.
         listed = None if outcome.content is None else [p.name for p in folder.glob("*.json")]
@@ -175,25 +315,22 @@ class Entry:
             subject=self.subject,
             host=self.ledger.host,
             key=self.key,
-            components=dict(self.components),
-            trees={name: dict(paths) for name, paths in self.trees.items()},
+            components=self.components,
+            trees=self.trees,
+            upstream=self.upstream,
             content=outcome.content or digest(tree),
             outputs=tuple(
                 Output(path=e.path, sha256=e.sha256, size=(folder / e.path).lstat().st_size)
                 for e in tree.entries
             ),
-            facts=dict(outcome.facts),
+            facts=outcome.facts,
             passed=outcome.passed,
             seconds=round(time.monotonic() - started, 3),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
             home=self.ledger.home,
             folder=self.folder,
         )
-        data = asdict(record)
-        del data["folder"]
-        (folder / RECORD).write_text(
-            json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-        )
+        write_record(record, folder)
         # Damaged, or a failed verdict: moved aside whole, since a kill while it is removed would
         # leave a record without its files. The name is a scratch folder's: the next run cleans it.
         old = folder.with_name(f"{folder.name}-old")
@@ -203,23 +340,23 @@ class Entry:
         shutil.rmtree(old, ignore_errors=True)
         return record
 
-    def _difference(self) -> str:
-        last = self.ledger.latest(self.subject, self.stage)
+    def _difference(self) -> Stale:
+        facts = FACTS[self.stage]
+        last = self.ledger.latest(facts, self.subject)
         if last is None:
-            return "first run"
+            older = any(map(_is_older, self.folder.parent.glob(f"[!.]*/{RECORD}")))
+            return Stale(reason=Reason.OLDER if older else Reason.FIRST)
         changed = [n for n, d in self.components.items() if last.components.get(n) != d]
         changed += [name for name in last.components if name not in self.components]
-        return "changed: " + ", ".join(map(self._explain(last), changed[:4]))
+        words = ", ".join(self._explain(last, name) for name in changed[:4])
+        return Stale(reason=Reason.CHANGED, of=words)
 
-    def _explain(self, last: Record) -> Any:
-        def explain(name: str) -> str:
-            before, now = last.trees.get(name, {}), self.trees.get(name, {})
-            files = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
-            if not files:
-                return name
-            return f"{name} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"
-
-        return explain
+    def _explain(self, last: Record[Any], name: str) -> str:
+        before, now = last.trees.get(name, {}), self.trees.get(name, {})
+        files = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
+        if not files:
+            return name
+        return f"{name} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,30 +382,40 @@ class Ledger:
         subject: str,
         components: Mapping[str, str],
         trees: Mapping[str, Mapping[str, str]],
+        upstream: Mapping[str, str],
     ) -> Entry:
-        """The place for a run with these components."""
+        """The place for a run with these components, made from the records `upstream`."""
         return Entry(
-            ledger=self, stage=stage.name, subject=subject, components=components, trees=trees
-        )
+            ledger=self, stage=stage.name, subject=subject, components=components, trees=trees,
+            upstream=upstream,
+        )  # fmt: skip
 
-    def records(self, stage: str, subject: str = "*") -> list[Record]:
-        """All records of a stage made for this host, newest first."""
-        found = [r for r in self.of_every_host(stage, subject) if r.host == self.host]
+    def records(self, facts: type[F], subject: str = "*") -> list[Record[F]]:
+        """All records of the stage with these facts that were made for this host, newest first."""
+        found = [r for r in self.of_every_host(facts, subject) if r.host == self.host]
         return sorted(found, key=lambda record: record.created, reverse=True)
 
-    def of_every_host(self, stage: str, subject: str = "*") -> list[Record]:
+    def of_every_host(self, facts: type[F], subject: str = "*") -> list[Record[F]]:
         """All records of a stage, whichever host they were made for."""
-        paths = self.folder.glob(f"{subject}/{stage}/[!.]*/{RECORD}")
-        return [r for path in paths if (r := read_record(path.parent)) is not None]
+        paths = self.folder.glob(f"{subject}/{facts.stage}/[!.]*/{RECORD}")
+        return [r for path in paths if (r := read_record(path.parent, facts)) is not None]
 
-    def latest(self, subject: str, stage: str) -> Record | None:
+    def latest(self, facts: type[F], subject: str) -> Record[F] | None:
         """The newest record of a stage for one subject."""
-        return next(iter(self.records(stage, subject)), None)
+        return next(iter(self.records(facts, subject)), None)
+
+    def made_from(self, record: Record[Any], facts: type[F]) -> list[Record[F]]:
+        """The record of the stage with these facts that `record` names upstream.
+
+        After it those of the same content: another run of the stage may have made the same bytes
+        from other inputs, and nothing that follows ran again.
+        """
+        every = self.of_every_host(facts)
+        named = [r for r in every if r.key == record.upstream.get(facts.stage)]
+        return named + [r for r in every for n in named if r.content == n.content and r != n]
 
 
-def _altered(record: Record) -> str | None:
+def _altered(record: Record[Any]) -> Stale | None:
     now = read_tree(record.folder, [output.path for output in record.outputs]).paths()
-    for output in record.outputs:
-        if now[output.path] != output.sha256:
-            return f"{output.path} was changed"
-    return None
+    changed = (o.path for o in record.outputs if now[o.path] != o.sha256)
+    return next((Stale(reason=Reason.ALTERED, of=path) for path in changed), None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Known = TypeVar("Known", covariant=True)
 
 
 class Scope(enum.Enum):
@@ -36,11 +37,10 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Outcome(Generic[Known]):
     """What a run of a stage made."""
 
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the record keeps beside the files; plain JSON values."""
+    facts: Known
     content: str | None = None
     """Digest of what was made, for the stages that follow; None: digest of the files."""
     passed: bool = True

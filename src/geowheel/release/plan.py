@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from geowheel.contents.licenses import license_faults
+from geowheel.contents.restricted import license_faults
 from geowheel.errors import Fault
 from geowheel.machine.console import megabytes
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from geowheel.contents.licenses import (
-    Restricted,
-    read_restricted,
-    unaccepted,
-)
+from geowheel.contents.restricted import Restricted, unaccepted
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
 from geowheel.locks.channels import configured_channels
@@ -23,10 +19,10 @@ from geowheel.machine.git import (
     commit_of_tag,
     read_git,
 )
-from geowheel.pipeline.loop import SOURCES_COMPONENT
 from geowheel.project.config import Release
 from geowheel.project.files import host_files
 from geowheel.project.project import Project
+from geowheel.records.facts import VERDICTS, BuildFacts, FetchFacts, RepairFacts, SizeFacts
 from geowheel.records.ledger import Ledger, Record
 from geowheel.targets import (
     Platform,
@@ -38,8 +34,7 @@ from geowheel.wheel.reading import parse_filename
 from .changelog import has_section
 from .checks import check_tools
 from .files import File
-from .handover.collect import MADE_FROM, made_from
-from .handover.exports import COLLECTED, state_of
+from .handover.exports import State, state_of
 from .index import (
     Index,
     digest_of,
@@ -286,38 +281,24 @@ class _Now:
     locks: Mapping[Platform, Locks]
     files: str
     """Digest of the host's files, as `build` has it in its key."""
-    elsewhere: Mapping[str, Any]
-    """The same and the locks, as `collect` keeps them."""
+    elsewhere: State
+    """The same and the locks, as an export has them."""
 
-    def has_stack(self, repair: Record) -> bool:
+    def has_stack(self, repair: Record[RepairFacts], platform: Platform) -> bool:
         """Whether the prefix that was bundled from holds the packages that the lock names."""
-        _, _, platform = repair.subject.partition("-")
         if platform not in self.locks:
             return False
-        if (there := _made_from(repair)) is not None:
-            return bool(there["locks"].get(platform) == self.elsewhere["locks"].get(platform))
-        wanted = digest(self.locks[Platform(platform)].stack.packages)
-        return any(
-            fetch.components.get("packages") == wanted
-            for fetch in self.ledger.records("fetch", platform)
-            if fetch.content == repair.components.get("prefix")
-        )
+        if repair.collected is not None:
+            return repair.collected.locks.get(platform) == self.elsewhere.locks.get(platform)
+        wanted = digest(self.locks[platform].stack.packages)
+        return any(r.facts.stack == wanted for r in self.ledger.made_from(repair, FetchFacts))
 
-    def has_files(self, repair: Record) -> bool:
+    def has_files(self, repair: Record[RepairFacts]) -> bool:
         """Whether the raw wheel that was repaired is one that was built from the host's files."""
-        if (there := _made_from(repair)) is not None:
-            return bool(there["files"] == self.elsewhere["files"])
-        return any(
-            build.components.get("host files") == self.files
-            for build in self.ledger.records("build", repair.subject)
-            if any(output.sha256 == repair.components.get("raw") for output in build.outputs)
-        )
-
-
-def _made_from(record: Record) -> Mapping[str, Any] | None:
-    """Of a record that was collected: what its wheel was made from there."""
-    found = record.facts.get(COLLECTED, {}).get(MADE_FROM)
-    return found if isinstance(found, Mapping) and {"files", "locks"} <= set(found) else None
+        if repair.collected is not None:
+            return repair.collected.files == digest(dict(self.elsewhere.files))
+        built = self.ledger.made_from(repair, BuildFacts)
+        return any(record.facts.host_files == self.files for record in built)
 
 
 def _wheels(
@@ -330,36 +311,36 @@ def _wheels(
         ledger=ledger,
         locks=locks,
         files=digest(host_files(project.folder, project.machine.environ)),
-        elsewhere=made_from(state_of(project, locks, ())),
+        elsewhere=state_of(project, locks, ()),
     )
     for target in targets:
-        record = ledger.latest(str(target), "repair")
+        record = ledger.latest(RepairFacts, str(target))
         if record is None:
             continue
-        filename = str(record.facts["wheel"])
+        filename = record.wheel.path.name
         yield Repaired(
             target=target,
             filename=filename,
-            sha256=str(record.facts["sha256"]),
+            sha256=record.about,
             version=parse_filename(filename)[1],
-            locked=record.components.get("locked") == digest(True),
-            of_lock=now.has_stack(record),
+            locked=record.facts.locked,
+            of_lock=now.has_stack(record, target.platform),
             of_files=now.has_files(record),
-            toolkit=record.components.get(SOURCES_COMPONENT, ""),
-            unaccepted=unaccepted(read_restricted(record.facts), project.config.licenses.accept),
+            toolkit=record.sources,
+            unaccepted=unaccepted(record.facts.licenses.restricted, project.config.licenses.accept),
             verdicts=tuple(_verdicts(ledger, target)),
         )
 
 
 def _verdicts(ledger: Ledger, target: Target) -> Iterator[Verdict]:
-    for stage in ("size", "test", "lab"):
-        for record in ledger.records(stage, str(target)):
+    for facts in VERDICTS:
+        for record in ledger.records(facts, str(target)):
             yield Verdict(
-                stage=stage,
-                sha256=str(record.facts.get("sha256", "")),
+                stage=facts.stage,
+                sha256=record.about,
                 passed=record.passed,
-                whole=bool(record.facts.get("whole", True)),
-                installed=int(record.facts.get("installed", 0)),
+                whole=record.whole,
+                installed=record.facts.installed if isinstance(record.facts, SizeFacts) else 0,
             )
 
 
@@ -367,7 +348,7 @@ def _verdicts(ledger: Ledger, target: Target) -> Iterator[Verdict]:
 
 
 def _dist(subject: Subject) -> Iterator[InDist]:
-    known = {str(record.facts["sha256"]) for record in subject.ledger.of_every_host("repair")}
+    known = {record.about for record in subject.ledger.of_every_host(RepairFacts)}
     known |= every_built(subject.work)
     for path in sorted([*subject.dist.glob("*.whl"), *subject.dist.glob("*.tar.gz")]):
         sha256 = sha256_file(path)

@@ -19,6 +19,7 @@ from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.prefix.linker import place
 from geowheel.prefix.store import Store
+from geowheel.records.facts import BindingsFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
@@ -39,23 +40,25 @@ _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
 ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
 
 
-def run(inputs: BindingsInputs | PrebuiltInputs, folder: Path, step: Step) -> Outcome:
+def run(
+    inputs: BindingsInputs | PrebuiltInputs, folder: Path, step: Step
+) -> Outcome[BindingsFacts]:
     """Compile the wrappers side by side, link each into a module; or take the channel's own."""
     modules = folder / MODULES
     modules.mkdir()
     if isinstance(inputs, PrebuiltInputs):
         _take(inputs, folder / "work", modules, step)
-        return Outcome(facts={"prebuilt": str(inputs.package)})
+        return Outcome(facts=BindingsFacts(prebuilt=str(inputs.package)))
     if inputs.import_package is None or inputs.toolchain is None:
         step.say('none: layout = "none"')
-        return Outcome()
+        return Outcome(facts=BindingsFacts())
     _compile(inputs, inputs.toolchain, inputs.import_package, folder / "work", modules, step)
     return Outcome(
-        facts={
-            "compiler": inputs.toolchain.version,
-            "libc": inputs.toolchain.libc,
-            "libstdcxx": inputs.toolchain.libstdcxx,
-        }
+        facts=BindingsFacts(
+            compiler=inputs.toolchain.version,
+            libc=inputs.toolchain.libc,
+            libstdcxx=inputs.toolchain.libstdcxx,
+        )
     )
 
 

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from geowheel import systems
 from geowheel.binary.formats import strangers
+from geowheel.digest import digest
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
@@ -26,6 +27,7 @@ from geowheel.prefix.wrappers import (
 from geowheel.project.entry_points import add_commands
 from geowheel.project.files import stage
 from geowheel.project.places import Places
+from geowheel.records.facts import BuildFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
 from geowheel.wheel.reading import parse_filename, unpack_wheel
@@ -41,7 +43,7 @@ HOST_VERSION_VARIABLE = "GEOWHEEL_HOST_VERSION"
 """The version that the wheel is to have, where it follows GDAL's."""
 
 
-def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outcome:
+def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outcome[BuildFacts]:
     """Have the wheel made, add the payload, tag it for interpreter and platform."""
     work = folder / "work"
     work.mkdir()
@@ -59,9 +61,10 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
         add_commands(dist_info, inputs.commands)
     _mark_as_compiled(tree)
     step.now("packing the raw wheel")
-    raw = write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
+    write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
     shutil.rmtree(work)
-    return Outcome(facts={"wheel": raw.path.name, "version": parse_filename(made.name)[1]})
+    host_files = digest(inputs.host_files) if isinstance(inputs, BuildInputs) else ""
+    return Outcome(facts=BuildFacts(version=parse_filename(made.name)[1], host_files=host_files))
 
 
 def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:

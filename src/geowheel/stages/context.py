@@ -22,7 +22,8 @@ from geowheel.machine.interpreters import (
 from geowheel.prefix.store import Store
 from geowheel.project.config import Bindings
 from geowheel.project.project import Project
-from geowheel.records.ledger import Record
+from geowheel.records.facts import RepairFacts
+from geowheel.records.ledger import Record, Records
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import (
     Platform,
@@ -55,13 +56,13 @@ class Context:
     """A raw wheel that was made elsewhere, in the place of what the host's backend would make."""
     lab: Choice = WHOLE
     """Which cases of the lab, with which seed."""
-    repaired: Record | None = None
+    repaired: Record[RepairFacts] | None = None
     """Of a repaired wheel that was made elsewhere, in the place of what `repair` would make."""
 
     @property
-    def done(self) -> dict[str, Record]:
+    def done(self) -> Records:
         """Records of stages that do not run: what they would make was given."""
-        return {} if self.repaired is None else {"repair": self.repaired}
+        return Records() if self.repaired is None else Records(repair=self.repaired)
 
     @property
     def runs_wheels(self) -> bool:
@@ -78,7 +79,7 @@ class Context:
     @property
     def store(self) -> Store:
         """The user's store, behind the mirrors of these locks."""
-        return Store(folder=self.project.machine.cache / "store", mirrors=self.locks.mirrors)
+        return store_of(self.project, self.locks)
 
     @property
     def interpreter(self) -> Interpreter:
@@ -86,6 +87,11 @@ class Context:
         if self.tools.interpreter is None:
             raise MachineError(f"no interpreter was looked for for {self.target}")
         return self.tools.interpreter
+
+
+def store_of(project: Project, locks: Locks) -> Store:
+    """The user's store, behind the mirrors of these locks."""
+    return Store(folder=project.machine.cache / "store", mirrors=locks.mirrors)
 
 
 def find_tools(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from importlib import import_module
@@ -15,7 +14,7 @@ from geowheel.records.stage import Outcome, Stage
 
 if TYPE_CHECKING:
     from geowheel.machine.console import Step
-    from geowheel.records.ledger import Record
+    from geowheel.records.ledger import Record, Records, Stale
 
     from .context import Context
 
@@ -48,15 +47,15 @@ class Inputs:
 class StageModule(Protocol):
     """The two functions of a stage, and a third where its row says `rechecks`."""
 
-    def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> Inputs:
+    def inputs(self, context: Context, upstream: Records, /) -> Inputs:
         """Decide; read-only and fast."""
         ...
 
-    def run(self, inputs: Any, folder: Path, step: Step, /) -> Outcome:
+    def run(self, inputs: Any, folder: Path, step: Step, /) -> Outcome[Any]:
         """Act: make everything inside `folder`, from `inputs` alone."""
         ...
 
-    def check(self, inputs: Any, record: Record, step: Step, /) -> str | None:
+    def check(self, inputs: Any, record: Record[Any], step: Step, /) -> Stale | None:
         """When the stage is asked for by name: why a reusable record will not do, or None."""
         ...
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
-from geowheel.digest import read_entry
+from geowheel.digest import digest, read_entry
 from geowheel.errors import IntegrityError
 from geowheel.locks import pixi
 from geowheel.locks.build_lock import Download
@@ -38,14 +38,15 @@ from geowheel.prefix.store import (
     disk_faults,
 )
 from geowheel.prefix.wrappers import write_wrappers
-from geowheel.records.ledger import Record
+from geowheel.records.facts import FetchFacts
+from geowheel.records.ledger import Reason, Record, Stale
 from geowheel.records.stage import Outcome
 from geowheel.targets import Platform
 
 from .inputs import PREFIX, FetchInputs
 
 
-def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
+def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
     """Download, unpack, and place every file with its owner: the same prefix whoever downloads."""
     requirements = list(_beside_the_prefix(inputs))
     prefix = folder / PREFIX
@@ -73,17 +74,19 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome:
         write_wrappers(prefix, inputs.prefix_string)
     return Outcome(
         content=manifest.content(),
-        facts={"gdal": manifest.gdal_version, "packages": len(placed)},
+        facts=FetchFacts(
+            gdal=manifest.gdal_version, packages=len(placed), stack=digest(inputs.packages)
+        ),
     )
 
 
-def check(inputs: FetchInputs, record: Record, step: Step) -> str | None:
+def check(inputs: FetchInputs, record: Record[FetchFacts], step: Step) -> Stale | None:
     """Asked for by name: hash the prefix and the store again, fetch again what is damaged.
 
     Packages that are placed already need not be in the store; the other stages read the rest there.
     """
     if (altered := _altered(record.folder)) is not None:
-        return f"{altered} in the prefix was changed"
+        return Stale(reason=Reason.ALTERED, of=f"{altered} in the prefix")
     packages = list(map(package_wanted, inputs.packages))
     gone = set(inputs.store.missing(packages))
     stored = [wanted for wanted in packages if wanted not in gone]

@@ -17,7 +17,6 @@ from packaging.utils import canonicalize_name
 from geowheel import systems
 from geowheel.contents.drivers import plugin_packages
 from geowheel.digest import Artefact, Tree
-from geowheel.errors import BuildError
 from geowheel.lab.cases import (
     SERVER,
     Case,
@@ -37,18 +36,22 @@ from geowheel.project.places import (
     patterns_of,
 )
 from geowheel.project.pyproject import BuildSystem
+from geowheel.records.facts import Owner, RepairFacts, VendorFacts
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform, Target
 from geowheel.wheel.leaks import machine_paths
 from geowheel.wheel.tags import raw_platform_tag
 
 from .backend import takes_version_from_git
+from .context import store_of
 from .contract import Inputs, ambient
 
 if TYPE_CHECKING:
+    from geowheel.locks.locks import Locks
     from geowheel.locks.pixi_lock import Package
     from geowheel.prefix.store import Store
-    from geowheel.records.ledger import Made, Record
+    from geowheel.project.project import Project
+    from geowheel.records.ledger import Made, Records
     from geowheel.systems.contract import Toolchain
 
     from .context import Context
@@ -56,8 +59,8 @@ if TYPE_CHECKING:
 PREFIX = "prefix"
 MODULES = "modules"
 PAYLOAD = "payload"
-COMMANDS = "commands"
-"""In the record: console commands of the payload, name to `module:function`."""
+ORIGINS = "origins.json"
+"""Beside the payload: what each of its files is from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +79,15 @@ class FetchInputs(Inputs):
     environ: Mapping[str, str] = ambient()
 
 
-def fetch(context: Context, _: Mapping[str, Record]) -> FetchInputs:
+def fetch(context: Context, _: Records) -> FetchInputs:
     """Everything that the locks name for this platform, for all configured pythons."""
-    build = context.locks.build
-    targets = [
-        Target(python=python, platform=context.target.platform)
-        for python in context.project.config.pythons
-    ]
+    return fetch_inputs(context.project, context.locks, context.prebuilt)
+
+
+def fetch_inputs(project: Project, locks: Locks, prebuilt: Package | None = None) -> FetchInputs:
+    """What the locks of a platform name; `prebuilt` has no part in the key."""
+    build, platform, machine = locks.build, locks.stack.platform, project.machine
+    targets = [Target(python=python, platform=platform) for python in project.config.pythons]
     downloads = {
         download
         for target in targets
@@ -90,15 +95,15 @@ def fetch(context: Context, _: Mapping[str, Record]) -> FetchInputs:
         for download in build.requirements(group, target)
     }
     return FetchInputs(
-        packages=context.locks.stack.packages,
+        packages=locks.stack.packages,
         requirements=tuple(sorted({build.gdal_sdist, *downloads})),
-        prebuilt=(context.prebuilt,) if context.prebuilt else (),
-        prefix_string=systems.of(context.target.platform).layout.prefix_string,
-        platform=context.target.platform,
-        machine=context.project.machine.platform,
-        store=context.store,
-        cache=context.project.machine.cache,
-        environ=context.project.machine.environ,
+        prebuilt=(prebuilt,) if prebuilt else (),
+        prefix_string=systems.of(platform).layout.prefix_string,
+        platform=platform,
+        machine=machine.platform,
+        store=store_of(project, locks),
+        cache=machine.cache,
+        environ=machine.environ,
     )
 
 
@@ -128,7 +133,7 @@ class BindingsInputs(Inputs):
     environ: Mapping[str, str] = ambient()
 
 
-def bindings(context: Context, upstream: Mapping[str, Record]) -> BindingsInputs | PrebuiltInputs:
+def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltInputs:
     """From the prefix, the build lock and the machine's compilers; or from the channel."""
     if context.prebuilt is not None:
         return PrebuiltInputs(target=context.target, package=context.prebuilt, store=context.store)
@@ -164,7 +169,7 @@ class VendorInputs(Inputs):
     store: Store = ambient()
 
 
-def vendor(context: Context, upstream: Mapping[str, Record]) -> VendorInputs:
+def vendor(context: Context, upstream: Records) -> VendorInputs:
     """From the prefix, the bindings and the configuration."""
     fetch, bindings = upstream["fetch"], upstream["bindings"]
     config = context.project.config
@@ -222,11 +227,11 @@ class BuildInputs(Inputs):
     environ: Mapping[str, str] = ambient()
 
 
-def build(context: Context, upstream: Mapping[str, Record]) -> BuildInputs | RawWheelInputs:
+def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
     """From the payload, and from the host's files or the raw wheel that was given."""
     project, target = context.project, context.target
     payload = upstream["vendor"].made(PAYLOAD)
-    commands = upstream["vendor"].facts[COMMANDS]
+    commands = upstream.of(VendorFacts).facts.commands
     platform_tag = str(raw_platform_tag(target.platform))
     if context.raw is not None:
         return RawWheelInputs(
@@ -263,6 +268,7 @@ class RepairInputs(Inputs):
     """The raw wheel, the prefix, and the newest glibc that is allowed."""
 
     raw: Artefact
+    payload: Made
     prefix: Made
     platform: Platform
     places: Places
@@ -284,12 +290,13 @@ class RepairInputs(Inputs):
     """How paths of this machine begin, none of which may be in the wheel."""
 
 
-def repair(context: Context, upstream: Mapping[str, Record]) -> RepairInputs:
+def repair(context: Context, upstream: Records) -> RepairInputs:
     """From the raw wheel and the prefix."""
     fetch = upstream["fetch"]
     config = context.project.config
     return RepairInputs(
-        raw=only_wheel(upstream["build"]),
+        raw=upstream["build"].wheel,
+        payload=upstream["vendor"].made(PAYLOAD),
         prefix=fetch.made(PREFIX),
         platform=context.target.platform,
         places=config.places,
@@ -316,33 +323,23 @@ def _home(environ: Mapping[str, str]) -> list[Path]:
     return [Path(home)] if home and Path(home) != Path("/") else []
 
 
-def only_wheel(record: Record) -> Artefact:
-    """The one wheel that a record's stage made."""
-    wheels = [output for output in record.outputs if output.path.endswith(".whl")]
-    if len(wheels) != 1:
-        raise BuildError(
-            f"{record.stage} made {len(wheels)} wheels instead of one", where=str(record.folder)
-        )
-    return Artefact(path=record.folder / wheels[0].path, sha256=wheels[0].sha256)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SizeInputs(Inputs):
     """The wheel, the owners of its members, and the budgets in decimal megabytes."""
 
     wheel: Artefact
-    owners: Mapping[str, str]
+    owners: tuple[Owner, ...]
     places: Places
     wheel_mb: float
     installed_mb: float
 
 
-def size(context: Context, upstream: Mapping[str, Record]) -> SizeInputs:
+def size(context: Context, upstream: Records) -> SizeInputs:
     """From the repaired wheel and the configuration."""
-    repair = upstream["repair"]
+    repair = upstream.of(RepairFacts)
     return SizeInputs(
-        wheel=only_wheel(repair),
-        owners=repair.facts["owners"],
+        wheel=repair.wheel,
+        owners=repair.facts.owners,
         places=context.project.config.places,
         wheel_mb=context.project.wheel_budget_mb,
         installed_mb=context.project.config.budget.installed_mb,
@@ -371,13 +368,13 @@ class TestInputs(Inputs):
     environ: Mapping[str, str] = ambient()
 
 
-def test(context: Context, upstream: Mapping[str, Record]) -> TestInputs:
+def test(context: Context, upstream: Records) -> TestInputs:
     """From the repaired wheel and the configuration."""
     project = context.project
     test = project.config.test
     environ = project.machine.environ
     return TestInputs(
-        wheel=only_wheel(upstream["repair"]),
+        wheel=upstream["repair"].wheel,
         platform=context.target.platform,
         interpreter=context.interpreter,
         requirements=context.locks.build.requirements("test", context.target),
@@ -435,10 +432,10 @@ class LabInputs(Inputs):
         return select(every_case(offer), self.cases)
 
 
-def lab(context: Context, upstream: Mapping[str, Record]) -> LabInputs:
+def lab(context: Context, upstream: Records) -> LabInputs:
     """From the repaired wheel, the build lock and the command line."""
     config = context.project.config
-    wheel = only_wheel(upstream["repair"])
+    wheel = upstream["repair"].wheel
     build, choice = context.locks.build, context.lab
     found, without = build.offered(LAB, context.target)
     peers, lacking = installable(config.lab.peers, {d.name for d in found}, without)

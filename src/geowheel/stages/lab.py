@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from geowheel.lab.cases import Choice
@@ -15,6 +14,7 @@ from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.lab.running import Lab, run_cases
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
+from geowheel.records.facts import LabFacts
 from geowheel.records.stage import Outcome
 
 from .environments import make_environment, pip_install
@@ -22,7 +22,7 @@ from .fetch import download_wanted
 from .inputs import LabInputs
 
 
-def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome:
+def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome[LabFacts]:
     """Two environments, then every case; a verdict unless the tools themselves fail."""
     with tempfile.TemporaryDirectory(prefix="geowheel-lab-") as scratch:
         lab = _prepare(inputs, Path(scratch).resolve(), step)
@@ -30,13 +30,13 @@ def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome:
         step.say(f"{len(cases)} cases, seed {inputs.seed} (the same again: --seed {inputs.seed})")
         verdicts = run_cases(lab, cases, step)
         _keep_crashes(lab, folder, verdicts)
-    facts = {
-        "sha256": inputs.wheel.sha256,
-        "seed": inputs.seed,
-        "whole": Choice(cases=inputs.cases).whole,
-        "cases": [asdict(verdict) for verdict in verdicts],
-    }
-    (folder / "lab.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    facts = LabFacts(
+        sha256=inputs.wheel.sha256,
+        seed=inputs.seed,
+        whole=Choice(cases=inputs.cases).whole,
+        cases=tuple(verdicts),
+    )
+    facts.write(folder)
     count = Counter(verdict.result for verdict in verdicts)
     step.say(", ".join(f"{count[result]} {result}" for result in CaseResult))
     return Outcome(

@@ -6,15 +6,16 @@ import json
 import posixpath
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from geowheel import systems
 from geowheel.contents.description import describe
 from geowheel.contents.licenses import LicenseGate
+from geowheel.contents.origins import Origin
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.project.places import Places
+from geowheel.records.facts import LicenseFacts, Owner, PrefixString, RepairFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems.contract import (
     Forcing,
@@ -31,10 +32,10 @@ from geowheel.wheel.leftovers import check_leftovers
 from geowheel.wheel.tags import parse_platform_tag
 from geowheel.wheel.writing import write_wheel
 
-from .inputs import RepairInputs
+from .inputs import ORIGINS, RepairInputs
 
 
-def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
+def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
     """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
     work = folder / "work"
     work.mkdir()
@@ -63,13 +64,14 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     described = describe(
         repaired,
         fetched=inputs.prefix.folder.parent,
+        payload=json.loads((inputs.payload.folder.parent / ORIGINS).read_text("utf-8")),
         places=inputs.places,
         sdist=inputs.gdal_sdist,
         prebuilt=inputs.prebuilt,
         gate=LicenseGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )
-    forcing = repairer.forcing(repaired, described.owners)
+    forcing = repairer.forcing(repaired, {p: str(o) for p, o in described.origins.items()})
     _check_floor(repaired, inputs.floor, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     check_leftovers(repaired.tree, repaired.binaries, described.own)
@@ -80,30 +82,39 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome:
     for line in in_words(baked, prefix_string):
         step.say(line)
     step.now("packing the wheel")
-    wheel = write_wheel(repaired.tree, folder, filename=repaired.filename)
+    write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
     return Outcome(
-        facts={
-            "wheel": wheel.path.name,
-            "sha256": wheel.sha256,
-            "tag": repaired.platform_tag,
-            "libraries": len(repaired.bundled),
-            "floor": [asdict(item) for item in forcing],
-            "owners": dict(described.owners),
-            "prefix_strings": [
-                {
-                    "path": found.path,
-                    "text": found.text,
-                    "overridden": overridden_by(found.text, prefix_string),
-                }
+        facts=RepairFacts(
+            tag=repaired.platform_tag,
+            libraries=len(repaired.bundled),
+            locked=inputs.locked,
+            floor=tuple(forcing),
+            owners=_owners(described.origins),
+            prefix_strings=tuple(
+                PrefixString(
+                    path=found.path,
+                    text=found.text,
+                    overridden=overridden_by(found.text, prefix_string),
+                )
                 for found in baked
-            ],
-            "licenses": {
-                "packages": described.texts.packages,
-                "without": list(described.texts.without),
-                "restricted": [asdict(item) for item in described.restricted],
-            },
-        }
+            ),
+            licenses=LicenseFacts(
+                packages=described.texts.packages,
+                without=described.texts.without,
+                restricted=described.restricted,
+            ),
+        )
+    )
+
+
+def _owners(origins: Mapping[str, Origin]) -> tuple[Owner, ...]:
+    files: dict[tuple[str, str], list[str]] = {}
+    for path, origin in sorted(origins.items()):
+        files.setdefault((origin.name, origin.version), []).append(path)
+    return tuple(
+        Owner(name=name, version=version, files=tuple(paths))
+        for (name, version), paths in sorted(files.items())
     )
 
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from geowheel.machine.console import Step, megabytes
 from geowheel.project.places import Places
+from geowheel.records.facts import Cost, KindCost, LargeMember, PackageCost, SizeFacts
 from geowheel.records.stage import Outcome
-from geowheel.wheel.reading import Member, read_wheel
+from geowheel.wheel.reading import read_wheel
 
 from .inputs import SizeInputs
 
 LARGEST = 10
 UNKNOWN = "of no package"
+C = TypeVar("C", bound=Cost)
 
 
-def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
+class Packed(Protocol):
+    """A file of a wheel, as far as its bytes go."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def packed(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+
+
+def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome[SizeFacts]:
     """Measure; a verdict, never an exception."""
     wheel = read_wheel(inputs.wheel.path)
     compressed = inputs.wheel.path.stat().st_size
@@ -31,25 +44,26 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome:
         )
         if actual > budget * 1e6
     ]
-    owners = {m.path: inputs.owners.get(m.path, UNKNOWN) for m in wheel.members}
+    known = {path: str(owner) for owner in inputs.owners for path in owner.files}
+    owners = {m.path: known.get(m.path, UNKNOWN) for m in wheel.members}
     largest = [
-        {"path": m.path, "packed": m.packed, "size": m.size, "package": owners[m.path]}
+        LargeMember(path=m.path, packed=m.packed, size=m.size, package=owners[m.path])
         for m in sorted(wheel.members, key=lambda m: (-m.packed, m.path))[:LARGEST]
     ]
     kinds = {m.path: kind_of(m.path, inputs.places) for m in wheel.members}
-    facts = {
-        "sha256": inputs.wheel.sha256,
-        "wheel": inputs.wheel.path.name,
-        "compressed": compressed,
-        "installed": installed,
-        "wheel_mb": inputs.wheel_mb,
-        "installed_mb": inputs.installed_mb,
-        "largest": largest,
-        "kinds": _costs("kind", wheel.members, kinds),
-        "packages": _costs("package", wheel.members, owners),
-        "problems": problems,
-    }
-    (folder / "size.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    facts = SizeFacts(
+        sha256=inputs.wheel.sha256,
+        wheel=inputs.wheel.path.name,
+        compressed=compressed,
+        installed=installed,
+        wheel_mb=inputs.wheel_mb,
+        installed_mb=inputs.installed_mb,
+        largest=tuple(largest),
+        kinds=costs(KindCost, wheel.members, kinds),
+        packages=costs(PackageCost, wheel.members, owners),
+        problems=tuple(problems),
+    )
+    facts.write(folder)
     step.say(
         f"{megabytes(compressed)} of {inputs.wheel_mb:g} MB, "
         f"{megabytes(installed)} installed of {inputs.installed_mb:g} MB"
@@ -78,14 +92,12 @@ def kind_of(path: str, places: Places) -> str:
     return next((kind for place, kind in kinds.items() if path.startswith(f"{place}/")), "host")
 
 
-def _costs(what: str, members: Sequence[Member], by: Mapping[str, str]) -> list[dict[str, object]]:
-    """What each kind or package costs, in bytes: in the wheel, and installed; the largest first."""
+def costs(kind: type[C], members: Iterable[Packed], by: Mapping[str, str]) -> tuple[C, ...]:
+    """What each part takes in the wheel and installed, the largest first; `by` names parts."""
     packed: Counter[str] = Counter()
     size: Counter[str] = Counter()
     for member in members:
         packed[by[member.path]] += member.packed
         size[by[member.path]] += member.size
-    return [
-        {what: name, "packed": total, "size": size[name]}
-        for name, total in sorted(packed.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    found = [kind(name=name, packed=total, size=size[name]) for name, total in packed.items()]
+    return tuple(sorted(found, key=lambda cost: (-cost.packed, cost.name)))

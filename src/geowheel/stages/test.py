@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from geowheel import systems
-from geowheel.contents.drivers import (
-    Driver,
-    facts,
-    not_in_wheel,
-    probe_words,
-    read_drivers,
-)
+from geowheel.contents.drivers import Driver, Probe, not_in_wheel, probe_words
 from geowheel.lab.running import call_probe, copy_probes
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.process import Result, tail
 from geowheel.prefix.linker import read_native_manifest
 from geowheel.project.files import stage
+from geowheel.records.facts import HostTests, TestFacts
 from geowheel.records.stage import Outcome
 
 from .environments import make_environment, pip_install
@@ -32,7 +29,7 @@ _Call = Callable[[str, Mapping[str, object]], tuple[Result, Any]]
 """Runs a function of the probes with what it is asked: how it ended, and its report."""
 
 
-def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
+def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
     """Install with pip, probe, run the host's tests; a verdict unless the tools themselves fail."""
     wanted = [download_wanted(d) for d in inputs.requirements]
     inputs.store.obtain(wanted, step)
@@ -60,57 +57,56 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome:
         offered, more = _drivers_of_stack(call, inputs)
         probes += rows + more
         host = _host_tests(inputs, python, place, step)
-    failed = [probe for probe in probes if probe["passed"] is False]
     step.say(
         f"probes: {probe_words(probes)}"
-        + (f", host's tests {'passed' if host['passed'] else 'FAILED'}" if host else "")
+        + (f", host's tests {'passed' if host.passed else 'FAILED'}" if host else "")
         + (f", under {inputs.interpreter.emulator}" if inputs.interpreter.emulator else "")
     )
     manifest = read_native_manifest(inputs.prefix.folder.parent)
-    offers = not_in_wheel(drivers, offered, manifest, inputs.left_out) if drivers else ()
-    found = {
-        "sha256": inputs.wheel.sha256,
-        "probes": probes,
-        "host": host,
-        "emulator": inputs.interpreter.emulator,
-        **facts(drivers, offers),
-    }
-    (folder / "test.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    passed = (
-        any(probe["passed"] for probe in probes)
-        and not failed
-        and (not host or bool(host["passed"]))
+    facts = TestFacts(
+        sha256=inputs.wheel.sha256,
+        probes=tuple(probes),
+        host=host,
+        emulator=inputs.interpreter.emulator,
+        drivers=drivers,
+        not_in_wheel=not_in_wheel(drivers, offered, manifest, inputs.left_out) if drivers else (),
     )
-    return Outcome(facts=found, passed=passed)
+    facts.write(folder)
+    passed = (
+        any(probe.passed for probe in probes)
+        and all(probe.passed is not False for probe in probes)
+        and (host is None or host.passed)
+    )
+    return Outcome(facts=facts, passed=passed)
 
 
-def _probe(call: _Call, inputs: TestInputs) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class DriverReport:
+    """What the functions of `geowheel.probes.drivers` report."""
+
+    rows: tuple[Probe, ...] = ()
+    drivers: tuple[Driver, ...] = ()
+
+
+def _probe(call: _Call, inputs: TestInputs) -> list[Probe]:
     asked = {"layout": inputs.layout, "version": inputs.gdal_version}
     result, report = call("wheel:probe", asked)
     if report is None:
         return [_no_report("all probes", result)]
-    probes: list[dict[str, Any]] = report
-    if result.returncode != 0:
-        probes.append(_crashed("clean exit", result))
-    return probes
+    return [*msgspec.convert(report, list[Probe]), *_crashed("clean exit", result)]
 
 
-def _probe_drivers(
-    call: _Call, inputs: TestInputs
-) -> tuple[list[dict[str, Any]], tuple[Driver, ...]]:
+def _probe_drivers(call: _Call, inputs: TestInputs) -> tuple[list[Probe], tuple[Driver, ...]]:
     """A row for each driver and plugin, and the drivers that the wheel has."""
     result, report = call("drivers:probe_wheel", {"drivers": inputs.drivers})
     if report is None:
         return [_no_report("all drivers", result)], ()
-    rows: list[dict[str, Any]] = report["rows"]
-    if result.returncode != 0:  # the last row names what the process ended in
-        rows.append(_crashed("clean exit after the drivers", result))
-    return rows, read_drivers(report["drivers"])
+    found = msgspec.convert(report, DriverReport)
+    # The last row names what the process ended in.
+    return [*found.rows, *_crashed("clean exit after the drivers", result)], found.drivers
 
 
-def _drivers_of_stack(
-    call: _Call, inputs: TestInputs
-) -> tuple[tuple[Driver, ...], list[dict[str, Any]]]:
+def _drivers_of_stack(call: _Call, inputs: TestInputs) -> tuple[tuple[Driver, ...], list[Probe]]:
     """The drivers of the prefix's libgdal and plugins; where they cannot be listed, a row says so.
 
     That is no fault of the wheel, which does not have what cannot be loaded there.
@@ -123,25 +119,28 @@ def _drivers_of_stack(
     result, report = call("drivers:list_library", asked)
     if report is None or result.returncode != 0:
         row = _no_report("drivers of the native stack", result)
-        return (), [row | {"passed": None, "detail": f"not run: {row['detail']}"}]
-    return read_drivers(report["drivers"]), []
+        return (), [replace(row, passed=None, detail=f"not run: {row.detail}")]
+    return msgspec.convert(report, DriverReport).drivers, []
 
 
-def _no_report(name: str, result: Result) -> dict[str, Any]:
+def _no_report(name: str, result: Result) -> Probe:
     detail = tail(result.stderr) or "no output"
-    return {
-        "name": name,
-        "passed": False,
-        "detail": f"ended with exit code {result.returncode} and no report:\n{detail}",
-    }
+    return Probe(
+        name=name,
+        passed=False,
+        detail=f"ended with exit code {result.returncode} and no report:\n{detail}",
+    )
 
 
-def _crashed(name: str, result: Result) -> dict[str, Any]:
+def _crashed(name: str, result: Result) -> list[Probe]:
+    """A row for a process that wrote its report and then failed; none for one that did not."""
+    if result.returncode == 0:
+        return []
     detail = f"exit code {result.returncode}:\n{tail(result.stderr)}"
-    return {"name": name, "passed": False, "detail": detail}
+    return [Probe(name=name, passed=False, detail=detail)]
 
 
-def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> dict[str, Any] | None:
+def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> HostTests | None:
     if not inputs.command:
         return None
     host = place / "host"
@@ -158,9 +157,9 @@ def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> di
         check=False,
         timeout=inputs.timeout_seconds,
     )
-    return {
-        "command": list(inputs.command),
-        "passed": result.returncode == 0,
-        "detail": tail(result.stdout + result.stderr),
-        "log": str(result.log),
-    }
+    return HostTests(
+        command=inputs.command,
+        passed=result.returncode == 0,
+        detail=tail(result.stdout + result.stderr),
+        log=str(result.log),
+    )

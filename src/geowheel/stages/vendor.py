@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import fnmatch
 import io
+import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from geowheel import systems
+from geowheel.contents.origins import GEOWHEEL, SDIST
 from geowheel.contents.programs import (
     chosen,
     commands_of,
@@ -19,53 +21,73 @@ from geowheel.contents.programs import (
     scripts_of,
 )
 from geowheel.errors import BuildError
+from geowheel.locks.pixi_lock import BINDINGS, GDAL
 from geowheel.machine.console import Step
 from geowheel.prefix.linker import NativeManifest, read_native_manifest
 from geowheel.project.config import GRIDS
-from geowheel.project.places import (
-    PACKAGE_INIT,
-    Layout,
-    Places,
-)
+from geowheel.project.places import PACKAGE_INIT, Layout
+from geowheel.records.facts import VendorFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems.bootstrap import bootstrap_text
-from geowheel.systems.contract import PrefixLayout
 from geowheel.wheel.private import make_private
 
 from .bindings import unpack_sdist
 from .fetch import download_wanted
-from .inputs import (
-    COMMANDS,
-    PAYLOAD,
-    VendorInputs,
-)
+from .inputs import ORIGINS, PAYLOAD, VendorInputs
 
 
-def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome:
-    """Lay out osgeo, osgeo_utils, data, plugins, programs and the bootstrap below payload/."""
+def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
+    """Lay out osgeo, osgeo_utils, data, plugins, programs and the bootstrap below payload/.
+
+    What each file is from stands beside it: a conda package by its name, or what
+    `geowheel.contents.origins` names.
+    """
     payload, places = folder / PAYLOAD, inputs.places
     (payload / places.package).mkdir(parents=True)
     manifest = read_native_manifest(inputs.prefix.folder.parent)
     scripts = _copy_osgeo(inputs, payload, folder / "work", step) if places.has_bindings else {}
-    bootstrap = bootstrap_text(inputs.platform.system)
-    (payload / places.bootstrap).write_text(bootstrap, encoding="utf-8")
+    bindings = BINDINGS if (inputs.bindings.folder / PACKAGE_INIT).is_file() else SDIST
+    origins = {
+        path.relative_to(payload).as_posix(): SDIST
+        if path.is_relative_to(payload / places.utilities)
+        else bindings
+        for path in _files(payload)
+    }
     step.now("copying data, plugins and programs")
-    _copy_data(inputs, manifest, payload)
-    plugins = _copy_plugins(inputs, manifest, payload / places.plugins)
-    wanted = _copy_programs(inputs, manifest, scripts, payload)
-    _make_packages(payload, places)
+    programs = programs_of(manifest, inputs.prefix.folder)
+    wanted = chosen({*programs, *scripts}, inputs.programs)
+    copies = {
+        **dict(_data(inputs, manifest)),
+        **(plugins := dict(_plugins(inputs, manifest))),
+        **{f"{places.programs}/{name}": programs[name] for name in wanted & programs.keys()},
+    }
+    for path, source in sorted(copies.items()):
+        (payload / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(inputs.prefix.folder / source, payload / path)
+        origins[path] = manifest.owners[source].name
+    for name in wanted & programs.keys():
+        (payload / places.programs / name).chmod(0o755)
+    own = _own_files(inputs)
+    if wanted & programs.keys():
+        own[places.launcher] = files("geowheel.inside").joinpath("programs.py").read_text("utf-8")
+    for path, text in own.items():
+        (payload / path).write_text(text, encoding="utf-8")
+        origins[path] = GEOWHEEL
     dropped = _exclude(payload, inputs.exclude)
     commands = commands_of(payload, places, scripts, wanted)
     if places.layout is Layout.PRIVATE:
         beside = (payload / places.package).parent
         step.say(f"imports made relative in {make_private(beside)} files")
-    count = sum(1 for path in payload.rglob("*") if path.is_file())
+    there = {path: origin for path, origin in origins.items() if (payload / path).is_file()}
+    (folder / ORIGINS).write_text(json.dumps(there, indent=1, sort_keys=True), encoding="utf-8")
     step.say(
-        f"{count} files, {plugins} plugins, {len(commands)} commands"
+        f"{len(there)} files, {len(plugins)} plugins, {len(commands)} commands"
         + (f", {dropped} excluded" if dropped else "")
     )
     return Outcome(
-        facts={"files": count, "plugins": plugins, "excluded": dropped, COMMANDS: commands}
+        facts=VendorFacts(
+            files=len(there), plugins=len(plugins), excluded=dropped, commands=commands
+        )
     )
 
 
@@ -87,31 +109,14 @@ def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> 
     return scripts
 
 
-def _write_resource(name: str, goal: Path) -> None:
-    text = files("geowheel.inside").joinpath(name).read_text(encoding="utf-8")
-    goal.write_text(text, encoding="utf-8")
-
-
-def _copy_programs(
-    inputs: VendorInputs, manifest: NativeManifest, scripts: Mapping[str, str], payload: Path
-) -> frozenset[str]:
-    """The programs that are asked for, with the module that starts them; all commands' names."""
-    programs = programs_of(manifest, inputs.prefix.folder)
-    wanted = chosen({*programs, *scripts}, inputs.programs)
-    goal = payload / inputs.places.programs
-    for name in sorted(wanted & programs.keys()):
-        goal.mkdir(exist_ok=True)
-        shutil.copyfile(programs[name], goal / name)
-        (goal / name).chmod(0o755)
-    if goal.is_dir():
-        _write_resource("programs.py", payload / inputs.places.launcher)
-    return wanted
-
-
-def _make_packages(payload: Path, places: Places) -> None:
-    for path in places.packages_between:
-        text = '"""GDAL, its libraries and its data. Written by geowheel."""\n'
-        (payload / path).write_text(text, encoding="utf-8")
+def _own_files(inputs: VendorInputs) -> dict[str, str]:
+    """What geowheel itself puts into the payload, path to text."""
+    places = inputs.places
+    between = '"""GDAL, its libraries and its data. Written by geowheel."""\n'
+    return {
+        places.bootstrap: bootstrap_text(inputs.platform.system),
+        **dict.fromkeys(places.packages_between, between),
+    }
 
 
 def with_bootstrap(source: str) -> str:
@@ -137,51 +142,37 @@ def with_bootstrap(source: str) -> str:
     return "".join([*lines[:line], added, *lines[line:]])
 
 
-def _copy_data(inputs: VendorInputs, manifest: NativeManifest, payload: Path) -> None:
-    prefix, places, layout = inputs.prefix.folder, inputs.places, systems.of(inputs.platform).layout
-    for goal, relative, probe in (
+def _data(inputs: VendorInputs, manifest: NativeManifest) -> Iterator[tuple[str, str]]:
+    """Path in the payload and in the prefix, of GDAL's and PROJ's data and the certificates."""
+    places, layout = inputs.places, systems.of(inputs.platform).layout
+    for goal, folder, probe in (
         (places.gdal_data, layout.gdal_data, "gdalvrt.xsd"),
         (places.proj_data, layout.proj_data, "proj.db"),
     ):
-        source = prefix / relative
-        if not (source / probe).is_file():
+        if f"{folder}/{probe}" not in manifest.owners:
             raise BuildError(
-                f"the native stack has no {relative}/{probe}",
+                f"the native stack has no {folder}/{probe}",
                 cause="the channel's packages lay out their data in another way",
                 fix="run fetch again, or report the channel's package",
             )
-        shutil.copytree(source, payload / goal)
-    if not inputs.grids:  # there all the same, where a channel's proj needs them
-        _remove_grids(manifest, layout, payload, places)
-    if (prefix / layout.ca_bundle).is_file():
-        goal_file = payload / places.ca_bundle
-        goal_file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(prefix / layout.ca_bundle, goal_file)
+        for path, owner in manifest.owners.items():
+            # The grids are there without being asked for, where a channel's proj needs them.
+            grid = owner.name == GRIDS and folder == layout.proj_data and not inputs.grids
+            if path.startswith(f"{folder}/") and not grid:
+                yield goal + path.removeprefix(folder), path
+    if layout.ca_bundle in manifest.owners:
+        yield places.ca_bundle, layout.ca_bundle
 
 
-def _remove_grids(
-    manifest: NativeManifest, layout: PrefixLayout, payload: Path, places: Places
-) -> None:
-    for path, owner in manifest.owners.items():
-        if owner.name == GRIDS and path.startswith(f"{layout.proj_data}/"):
-            relative = path.removeprefix(f"{layout.proj_data}/")
-            (payload / places.proj_data / relative).unlink()
-
-
-def _copy_plugins(inputs: VendorInputs, manifest: NativeManifest, goal: Path) -> int:
-    wanted = set(inputs.plugins) | {"libgdal-core"}
+def _plugins(inputs: VendorInputs, manifest: NativeManifest) -> Iterator[tuple[str, str]]:
     system = systems.of(inputs.platform)
-    found = [
-        path
-        for path, owner in manifest.owners.items()
-        if path.startswith(f"{system.layout.plugins}/")
-        and owner.name in wanted
-        and system.is_plugin(path)
-    ]
-    for path in sorted(found):
-        goal.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(inputs.prefix.folder / path, goal / Path(path).name)
-    return len(found)
+    for path, owner in manifest.owners.items():
+        if (
+            path.startswith(f"{system.layout.plugins}/")
+            and owner.name in {*inputs.plugins, GDAL}
+            and system.is_plugin(path)
+        ):
+            yield f"{inputs.places.plugins}/{PurePosixPath(path).name}", path
 
 
 def _exclude(payload: Path, patterns: tuple[str, ...]) -> int:

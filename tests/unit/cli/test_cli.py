@@ -25,6 +25,7 @@ from geowheel.lab.cases import Choice
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import Interpreter
 from geowheel.pipeline.runs import Request
+from geowheel.records.facts import BindingsFacts, BuildFacts
 from geowheel.records.ledger import Ledger
 from geowheel.stages import STAGES, WHEEL
 from geowheel.targets import Platform
@@ -354,14 +355,14 @@ def test_bare_later_stages_take_what_is_built_here(
     assert pythons(request_of(command)) == [RUNNING]
     ledger = Ledger(folder=root / ".geowheel", host="host")
     for python in ("99", "98"):
-        make_record(ledger, "build", f"cp3{python}-linux-64")
-    make_record(ledger, "bindings", f"cp{RUNNING.replace('.', '')}-linux-64")
+        make_record(ledger, BuildFacts(), f"cp3{python}-linux-64")
+    make_record(ledger, BindingsFacts(), f"cp{RUNNING.replace('.', '')}-linux-64")
     assert pythons(request_of(command)) == ["3.98", "3.99"]
 
 
 def test_what_another_host_built_is_not_meant(root: Path, request_of: Call) -> None:
     ledger = Ledger(folder=root / ".geowheel", host="other")
-    make_record(ledger, "build", "cp398-linux-64")
+    make_record(ledger, BuildFacts(), "cp398-linux-64")
     assert pythons(request_of("repair")) == [RUNNING]
 
 

@@ -10,9 +10,9 @@ import pytest
 from tests.support.hosts import PYTHONS, make_console, make_project, make_record
 
 from geowheel.cli.housekeeping import clean, status
-from geowheel.digest import sha256_bytes
 from geowheel.machine.console import Console
 from geowheel.project.project import Project
+from geowheel.records.facts import BuildFacts, FetchFacts, LabFacts, RepairFacts, TestFacts
 from geowheel.records.ledger import Ledger
 from geowheel.stages import STAGES
 
@@ -51,9 +51,9 @@ def test_status_of_a_fresh_checkout_is_empty(project: Project, console: Console)
 def test_status_shows_the_newest_record_of_each_stage(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    make_record(ledger, "fetch", "linux-64", created=day(1))
-    make_record(ledger, "test", SUBJECT, text="old", created=day(2))
-    make_record(ledger, "test", SUBJECT, text="new", passed=False, created=day(3))
+    make_record(ledger, FetchFacts(), "linux-64", created=day(1))
+    make_record(ledger, TestFacts(sha256="ab"), SUBJECT, text="old", created=day(2))
+    make_record(ledger, TestFacts(sha256="ab"), SUBJECT, text="new", passed=False, created=day(3))
     rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
             for row in status(project, console)["targets"]}  # fmt: skip
     assert rows[SUBJECT]["test"].startswith("FAILED")
@@ -64,8 +64,10 @@ def test_status_shows_the_newest_record_of_each_stage(
 def test_a_lab_of_some_cases_neither_counts_nor_replaces_one_of_all(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    whole = make_record(ledger, "lab", SUBJECT, text="all", facts={"whole": True}, created=day(1))
-    part = make_record(ledger, "lab", SUBJECT, text="one", facts={"whole": False}, created=day(2))
+    whole = make_record(ledger, LabFacts(sha256="ab"), SUBJECT, text="all", created=day(1))
+    part = make_record(
+        ledger, LabFacts(sha256="ab", whole=False), SUBJECT, text="one", created=day(2)
+    )
     rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
             for row in status(project, console)["targets"]}  # fmt: skip
     assert rows[SUBJECT]["lab"].startswith("some cases")
@@ -76,7 +78,7 @@ def test_a_lab_of_some_cases_neither_counts_nor_replaces_one_of_all(
 def test_status_tells_wheels_that_were_made_here_from_others(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    make_record(ledger, "repair", SUBJECT, facts={"sha256": sha256_bytes(b"ours")})
+    make_record(ledger, RepairFacts(), SUBJECT, files={"a.whl": b"ours"})
     project.dist.mkdir()
     (project.dist / "a.whl").write_bytes(b"ours")
     (project.dist / "b.whl").write_bytes(b"from elsewhere")
@@ -89,10 +91,10 @@ def test_status_tells_wheels_that_were_made_here_from_others(
 def test_clean_keeps_the_newest_of_each_stage_and_subject(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    old = make_record(ledger, "build", SUBJECT, text="old", created=day(1))
-    new = make_record(ledger, "build", SUBJECT, text="new", created=day(2))
-    other_stage = make_record(ledger, "repair", SUBJECT, text="old", created=day(1))
-    other_subject = make_record(ledger, "build", "cp399-linux-64", text="old", created=day(1))
+    old = make_record(ledger, BuildFacts(), SUBJECT, text="old", created=day(1))
+    new = make_record(ledger, BuildFacts(), SUBJECT, text="new", created=day(2))
+    other_stage = make_record(ledger, RepairFacts(), SUBJECT, text="old", created=day(1))
+    other_subject = make_record(ledger, BuildFacts(), "cp399-linux-64", text="old", created=day(1))
     found = clean(project, everything=False, console=console)
     assert found["removed"] == [str(old.folder)]
     assert found["bytes"] > 0
@@ -104,8 +106,8 @@ def test_clean_keeps_what_other_hosts_made(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
     other = Ledger(folder=ledger.folder, host="other")
-    theirs = make_record(other, "build", SUBJECT, text="theirs", created=day(1))
-    make_record(ledger, "build", SUBJECT, text="ours", created=day(2))
+    theirs = make_record(other, BuildFacts(), SUBJECT, text="theirs", created=day(1))
+    make_record(ledger, BuildFacts(), SUBJECT, text="ours", created=day(2))
     assert clean(project, everything=False, console=console)["removed"] == []
     assert theirs.folder.is_dir()
 
@@ -113,7 +115,7 @@ def test_clean_keeps_what_other_hosts_made(
 def test_clean_removes_what_killed_runs_left(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    record = make_record(ledger, "build", SUBJECT)
+    record = make_record(ledger, BuildFacts(), SUBJECT)
     left = record.folder.with_name(f".{record.folder.name}-killed")
     left.mkdir()
     (left / "half").write_bytes(b"12345")
@@ -125,9 +127,9 @@ def test_clean_removes_what_killed_runs_left(
 def test_clean_removes_what_was_killed_between_record_and_rename(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    killed = make_record(ledger, "build", SUBJECT, text="killed", created=day(1))
+    killed = make_record(ledger, BuildFacts(), SUBJECT, text="killed", created=day(1))
     left = killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
-    record = make_record(ledger, "build", SUBJECT, text="whole", created=day(2))
+    record = make_record(ledger, BuildFacts(), SUBJECT, text="whole", created=day(2))
     assert clean(project, everything=False, console=console)["removed"] == [str(left)]
     assert record.folder.is_dir()
 
@@ -135,9 +137,9 @@ def test_clean_removes_what_was_killed_between_record_and_rename(
 def test_clean_keeps_the_entry_beside_a_newer_killed_run(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    killed = make_record(ledger, "build", SUBJECT, text="killed", created=day(2))
+    killed = make_record(ledger, BuildFacts(), SUBJECT, text="killed", created=day(2))
     killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
-    record = make_record(ledger, "build", SUBJECT, text="whole", created=day(1))
+    record = make_record(ledger, BuildFacts(), SUBJECT, text="whole", created=day(1))
     clean(project, everything=False, console=console)
     assert record.folder.is_dir()
 
@@ -145,7 +147,7 @@ def test_clean_keeps_the_entry_beside_a_newer_killed_run(
 def test_clean_removes_entries_whose_record_is_damaged(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    record = make_record(ledger, "build", SUBJECT)
+    record = make_record(ledger, BuildFacts(), SUBJECT)
     (record.folder / "record.json").write_text("{")
     clean(project, everything=False, console=console)
     assert not record.folder.exists()
@@ -154,7 +156,7 @@ def test_clean_removes_entries_whose_record_is_damaged(
 def test_clean_of_everything_leaves_the_source_and_the_users_cache(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    make_record(ledger, "build", SUBJECT)
+    make_record(ledger, BuildFacts(), SUBJECT)
     project.dist.mkdir()
     (project.dist / "a.whl").write_bytes(b"a")
     (project.machine.cache / "store").mkdir(parents=True)
@@ -180,7 +182,7 @@ def test_clean_claims_nothing_that_it_could_not_remove(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     for number in (1, 2):
-        make_record(ledger, "build", SUBJECT, text=str(number), created=day(number))
+        make_record(ledger, BuildFacts(), SUBJECT, text=str(number), created=day(number))
 
     def refuse(path: Path, *, ignore_errors: bool = False) -> None:
         if not ignore_errors:
@@ -196,7 +198,7 @@ def test_clean_claims_nothing_that_it_could_not_remove(
 def test_what_goes_is_named_relative_to_the_root(
     project: Project, console: Console, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_record(ledger, "build", SUBJECT)
+    make_record(ledger, BuildFacts(), SUBJECT)
     clean(project, everything=True, console=console)
     captured = capsys.readouterr()
     assert "removed .geowheel\n" in captured.out

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ from geowheel.machine.process import Result
 from geowheel.prefix.store import Store
 from geowheel.probes import damage, libraries, slim
 from geowheel.project.places import Layout
+from geowheel.records.facts import LabFacts
 from geowheel.records.ledger import Made
 from geowheel.stages import inputs
 from geowheel.stages import lab as stage
@@ -380,7 +382,7 @@ def run_stage(tmp_path: Path, processes: Processes, **changes: Any) -> Any:
     folder = tmp_path / "made"
     folder.mkdir()
     outcome = stage.run(make_inputs(tmp_path, **changes), folder, make_step(tmp_path, processes))
-    assert json.loads((folder / "lab.json").read_text()) == json.loads(json.dumps(outcome.facts))
+    assert msgspec.json.decode((folder / "lab.json").read_bytes(), type=LabFacts) == outcome.facts
     return outcome
 
 
@@ -391,10 +393,10 @@ def test_a_lab_without_failures_passes_and_is_the_whole(
     tmp_path: Path, installed: list[Path]
 ) -> None:
     outcome = run_stage(tmp_path, Processes(reports=ALONE))
-    assert outcome.passed and outcome.facts["whole"]
-    assert (outcome.facts["seed"], outcome.facts["sha256"]) == (7, "ab" * 32)
+    assert outcome.passed and outcome.facts.whole
+    assert (outcome.facts.seed, outcome.facts.sha256) == (7, "ab" * 32)
     assert installed == [tmp_path / "host.whl"]
-    skipped = {c["group"] for c in outcome.facts["cases"] if c["result"] == "skipped"}
+    skipped = {c.group for c in outcome.facts.cases if c.result == "skipped"}
     assert skipped == {"https", "slim root"}  # no peers, so no trustme; no bubblewrap
 
 
@@ -417,8 +419,8 @@ def test_one_failed_case_fails_the_lab_and_its_damaged_files_are_kept(
 
 def test_some_cases_only_are_never_the_whole(tmp_path: Path, installed: list[Path]) -> None:
     outcome = run_stage(tmp_path, Processes(), cases=("processes",))
-    assert outcome.passed and not outcome.facts["whole"] and installed
-    assert {case["group"] for case in outcome.facts["cases"]} == {"processes"}
+    assert outcome.passed and not outcome.facts.whole and installed
+    assert {case.group for case in outcome.facts.cases} == {"processes"}
     whole = make_inputs(tmp_path).components()
     assert make_inputs(tmp_path, cases=("processes",)).components() != whole
 
@@ -426,8 +428,8 @@ def test_some_cases_only_are_never_the_whole(tmp_path: Path, installed: list[Pat
 def test_layout_none_is_asked_what_needs_no_osgeo(tmp_path: Path, installed: list[Path]) -> None:
     outcome = run_stage(tmp_path, Processes(), layout=Layout.NONE)
     assert outcome.passed and installed
-    ran = [case for case in outcome.facts["cases"] if case["detail"] != NO_OSGEO]
-    assert [case["name"] for case in ran] == ["the bundled libgdal answers"]
+    ran = [case for case in outcome.facts.cases if case.detail != NO_OSGEO]
+    assert [case.name for case in ran] == ["the bundled libgdal answers"]
 
 
 def test_a_lab_in_which_nothing_could_run_does_not_pass(
@@ -443,8 +445,8 @@ def test_bubblewrap_that_may_not_make_namespaces_is_as_none(
     processes = Processes(reports=ALONE, programs={"bwrap": 1})
     outcome = run_stage(tmp_path, processes, bubblewrap=True,
                         bubblewrap_path=Path("/usr/bin/bwrap"))  # fmt: skip
-    (slim_root,) = (c for c in outcome.facts["cases"] if c["group"] == "slim root")
-    assert slim_root["detail"] == NO_BUBBLEWRAP and installed
+    (slim_root,) = (c for c in outcome.facts.cases if c.group == "slim root")
+    assert slim_root.detail == NO_BUBBLEWRAP and installed
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def console(tmp_path: Path) -> Console:
 
 def entry_in(folder: Path) -> Entry:
     return Ledger(folder=folder, host="host", keep=True).entry(
-        find("build"), "cp312-linux-64", {"a": "1"}, {}
+        find("build"), "cp312-linux-64", {"a": "1"}, {}, {}
     )
 
 

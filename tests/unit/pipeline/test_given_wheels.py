@@ -16,9 +16,10 @@ from geowheel.errors import IntegrityError, UsageError
 from geowheel.pipeline.given_wheels import find_given, record_of
 from geowheel.pipeline.runs import Request
 from geowheel.project.project import Project
-from geowheel.records.ledger import Ledger
+from geowheel.records.facts import Owner, RepairFacts
+from geowheel.records.ledger import Ledger, Record
 from geowheel.stages import needed
-from geowheel.stages.inputs import only_wheel
+from geowheel.systems.contract import Forcing
 from geowheel.targets import Platform, Target
 
 TAG = "cp" + RUNNING.replace(".", "")
@@ -107,7 +108,7 @@ def test_another_hosts_wheel_and_nothing_at_all_are_refused(project: Project) ->
         found(project, project.dist / "nothing.whl")
 
 
-def record(project: Project, wheel: Path) -> Any:
+def record(project: Project, wheel: Path) -> Record[RepairFacts]:
     artefact = Artefact(path=wheel, sha256=sha256_file(wheel))
     ledger = Ledger(folder=project.work, host="host")
     return record_of(artefact, project.target(RUNNING), ledger)
@@ -116,22 +117,24 @@ def record(project: Project, wheel: Path) -> Any:
 def test_the_record_says_what_the_wheel_says_of_itself(project: Project) -> None:
     wheel = write_wheel(project.dist)
     made = record(project, wheel)
-    assert only_wheel(made) == Artefact(path=wheel, sha256=sha256_file(wheel))
-    assert made.facts["tag"] == "manylinux_2_35_x86_64"
-    assert made.facts["owners"] == {"host.libs/libz.so": "libz 1.3"}
-    assert made.facts["floor"] == []
+    assert made.wheel == Artefact(path=wheel, sha256=sha256_file(wheel))
+    assert made.facts.tag == "manylinux_2_35_x86_64"
+    assert made.facts.owners == (Owner(name="libz", version="1.3", files=("host.libs/libz.so",)),)
+    assert made.facts.floor == ()
     assert not project.work.exists()  # nothing was written
 
 
 def test_the_record_of_its_own_repair_is_taken_where_it_is_known(project: Project) -> None:
     wheel = write_wheel(project.dist)
     ledger = Ledger(folder=project.work, host="host")
-    facts = {"sha256": sha256_file(wheel), "wheel": NAME, "tag": "t", "owners": {"a": "b 1"},
-             "floor": [{"needs": "GLIBC_2.35", "packages": ["a 1"]}]}  # fmt: skip
-    make_record(ledger, "repair", f"{TAG}-linux-64", files={NAME: b"x"}, facts=facts)
+    facts = RepairFacts(
+        owners=(Owner(name="b", version="1", files=("a",)),),
+        floor=(Forcing(needs="GLIBC_2.35", packages=("a 1",), files=()),),
+    )
+    make_record(ledger, facts, f"{TAG}-linux-64", files={NAME: wheel.read_bytes()})
     made = record(project, wheel)
-    assert made.facts["owners"] == {"a": "b 1"} and made.facts["floor"] == facts["floor"]
-    assert only_wheel(made).path == wheel
+    assert made.facts == facts
+    assert made.wheel.path == wheel
 
 
 def test_what_is_no_archive_is_an_error(project: Project) -> None:

@@ -22,6 +22,7 @@ from geowheel.project.project import (
     Project,
     open_project,
 )
+from geowheel.records.facts import FACTS
 from geowheel.records.ledger import Ledger
 from geowheel.targets import Platform
 
@@ -39,7 +40,7 @@ def ledger_of(project: Project) -> Ledger:
 
 
 def build(project: Project, stage: str = "build") -> None:
-    make_record(ledger_of(project), stage, SUBJECT, text=project.home)
+    make_record(ledger_of(project), FACTS[stage](), SUBJECT, text=project.home)
 
 
 def refused(project: Project) -> str:
@@ -112,7 +113,7 @@ def test_a_host_that_was_moved_goes_on(tmp_path: Path) -> None:
     (tmp_path / "one").rename(tmp_path / "two")
     two = host(tmp_path, "two")
     refuse_namesakes(two, ledger_of(two))
-    assert len(ledger_of(two).records("build")) == 1
+    assert len(ledger_of(two).records(FACTS["build"])) == 1
 
 
 def test_a_root_of_its_own_is_a_way_out(tmp_path: Path) -> None:

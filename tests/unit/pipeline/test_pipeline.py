@@ -19,17 +19,18 @@ from geowheel.pipeline.loop import (
     plan,
     subject_of,
 )
-from geowheel.records.ledger import Ledger, Record
+from geowheel.records.facts import FACTS, Facts, TestFacts
+from geowheel.records.ledger import Ledger, Reason, Record, Records, Stale
 from geowheel.records.stage import Outcome, Scope, Stage
 from geowheel.stages.context import Context
 from geowheel.stages.contract import Inputs, StageModule, ambient
 
 TABLE = (
-    Stage(name="stack", summary="", scope=Scope.PLATFORM, rechecks=True),
-    Stage(name="modules", summary="", upstream=("stack",), rechecks=True),
-    Stage(name="wheel", summary="", upstream=("stack", "modules"), rechecks=True),
-    Stage(name="verdict", summary="", upstream=("wheel",), verdict=True, rechecks=True),
-    Stage(name="aside", summary="", upstream=("stack",)),
+    Stage(name="fetch", summary="", scope=Scope.PLATFORM, rechecks=True),
+    Stage(name="bindings", summary="", upstream=("fetch",), rechecks=True),
+    Stage(name="repair", summary="", upstream=("fetch", "bindings"), rechecks=True),
+    Stage(name="test", summary="", upstream=("repair",), verdict=True, rechecks=True),
+    Stage(name="vendor", summary="", upstream=("fetch",)),
 )
 
 
@@ -50,20 +51,21 @@ class Toy:
     passed: bool = True
     fault: BaseException | None = None
     unready: MachineError | None = None
-    objection: str | None = None
+    objection: Stale | None = None
     given: list[tuple[str, ...]] = field(default_factory=list)
 
-    def inputs(self, context: Context, upstream: Mapping[str, Record], /) -> ToyInputs:
+    def inputs(self, context: Context, upstream: Records, /) -> ToyInputs:
         if self.unready is not None:
             raise self.unready
-        self.given.append(tuple(upstream))
+        above = next(s.upstream for s in TABLE if s.name == self.name)
+        self.given.append(above)
         return ToyInputs(
             text=self.text,
-            above=tuple(record.content for record in upstream.values()),
+            above=tuple(upstream[name].content for name in above),
             cache=context.project.machine.cache,
         )
 
-    def run(self, inputs: ToyInputs, folder: Path, step: Step, /) -> Outcome:
+    def run(self, inputs: ToyInputs, folder: Path, step: Step, /) -> Outcome[Facts]:
         self.log.append(self.name)
         step.say(f"writing {inputs.text}")
         (folder / "half.txt").write_text("half")
@@ -71,9 +73,10 @@ class Toy:
             raise self.fault
         (folder / "half.txt").unlink()
         (folder / "out.txt").write_text("\n".join([*inputs.above, inputs.text.strip()]))
-        return Outcome(passed=self.passed)
+        facts = TestFacts(sha256="ab") if self.name == "test" else FACTS[self.name]()
+        return Outcome(facts=facts, passed=self.passed)
 
-    def check(self, inputs: ToyInputs, record: Record, _: Step, /) -> str | None:
+    def check(self, inputs: ToyInputs, record: Record[Facts], _: Step, /) -> Stale | None:
         assert inputs.text == self.text
         assert record.stage == self.name
         self.log.append(f"check {self.name}")
@@ -134,222 +137,222 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_upstream_stages_run_first_in_the_order_of_the_table(world: World) -> None:
-    assert world.ran("verdict") == ["stack", "modules", "wheel", "verdict"]
+    assert world.ran("test") == ["fetch", "bindings", "repair", "test"]
 
 
 def test_only_what_is_needed_runs(world: World) -> None:
-    assert world.ran("aside") == ["stack", "aside"]
+    assert world.ran("vendor") == ["fetch", "vendor"]
 
 
 def test_goals_share_their_upstream(world: World) -> None:
-    assert world.ran("aside", "modules") == ["stack", "modules", "aside"]
+    assert world.ran("vendor", "bindings") == ["fetch", "bindings", "vendor"]
 
 
 def test_a_stage_is_given_the_records_of_its_row(world: World) -> None:
-    world.run("verdict")
-    assert world.toys["stack"].given == [()]
-    assert world.toys["wheel"].given == [("stack", "modules")]
-    assert world.toys["verdict"].given == [("wheel",)]
+    world.run("test")
+    assert world.toys["fetch"].given == [()]
+    assert world.toys["repair"].given == [("fetch", "bindings")]
+    assert world.toys["test"].given == [("repair",)]
 
 
 def test_a_second_run_has_nothing_to_do(world: World) -> None:
-    world.ran("verdict")
-    assert world.ran("wheel") == ["check wheel"]
+    world.ran("test")
+    assert world.ran("repair") == ["check repair"]
 
 
 def test_what_is_cached_is_said_with_its_key(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = world.run("modules").records["modules"]
+    record = world.run("bindings").records["bindings"]
     capsys.readouterr()
-    world.run("modules")
-    assert f"modules    cached (key {record.key[:12]})" in capsys.readouterr().err
+    world.run("bindings")
+    assert f"bindings   cached (key {record.key[:12]})" in capsys.readouterr().err
 
 
 def test_a_change_runs_what_is_below_it_alone(world: World) -> None:
-    world.ran("verdict")
-    world.toys["wheel"].text = "b"
-    assert world.ran("verdict") == ["wheel", "verdict"]
+    world.ran("test")
+    world.toys["repair"].text = "b"
+    assert world.ran("test") == ["repair", "test"]
 
 
 def test_a_stage_whose_output_did_not_change_stops_the_chain(world: World) -> None:
-    world.ran("verdict")
-    world.toys["modules"].text = "a  "
-    assert world.ran("verdict") == ["modules", "check verdict"]
+    world.ran("test")
+    world.toys["bindings"].text = "a  "
+    assert world.ran("test") == ["bindings", "check test"]
 
 
 def test_switching_back_runs_nothing(world: World) -> None:
-    world.ran("wheel")
-    world.toys["stack"].text = "b"
-    assert world.ran("wheel") == ["stack", "modules", "wheel"]
-    world.toys["stack"].text = "a"
-    assert world.ran("wheel") == ["check wheel"]
+    world.ran("repair")
+    world.toys["fetch"].text = "b"
+    assert world.ran("repair") == ["fetch", "bindings", "repair"]
+    world.toys["fetch"].text = "a"
+    assert world.ran("repair") == ["check repair"]
 
 
 def test_where_a_cache_lies_is_no_reason_to_run(world: World, tmp_path: Path) -> None:
-    world.ran("wheel")
+    world.ran("repair")
     elsewhere = make_project(tmp_path, environ={"PATH": "/elsewhere"})
     world.context = make_context(elsewhere)
-    assert world.ran("wheel") == ["check wheel"]
+    assert world.ran("repair") == ["check repair"]
 
 
 def test_check_is_for_what_is_asked_for_by_name(world: World) -> None:
-    world.ran("verdict")
-    assert world.ran("modules", "verdict") == ["check modules", "check verdict"]
+    world.ran("test")
+    assert world.ran("bindings", "test") == ["check bindings", "check test"]
 
 
 def test_a_stage_whose_row_does_not_say_so_is_not_checked(world: World) -> None:
-    world.ran("aside")
-    assert world.ran("aside") == []
+    world.ran("vendor")
+    assert world.ran("vendor") == []
 
 
 def test_an_objection_of_check_makes_the_stage_run(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.ran("stack")
-    world.toys["stack"].objection = "the prefix is gone"
-    assert world.ran("stack") == ["check stack", "stack"]
-    assert "stack      the prefix is gone" in capsys.readouterr().err
+    world.ran("fetch")
+    world.toys["fetch"].objection = Stale(reason=Reason.GONE, of="the prefix")
+    assert world.ran("fetch") == ["check fetch", "fetch"]
+    assert "fetch      the prefix is gone" in capsys.readouterr().err
 
 
 def test_an_objection_counts_only_when_asked(world: World) -> None:
-    world.ran("modules")
-    world.toys["stack"].objection = "the prefix is gone"
-    assert world.ran("modules") == ["check modules"]
+    world.ran("bindings")
+    world.toys["fetch"].objection = Stale(reason=Reason.GONE, of="the prefix")
+    assert world.ran("bindings") == ["check bindings"]
 
 
 def test_a_stale_stage_is_not_checked_before_it_runs(world: World) -> None:
-    assert world.ran("stack") == ["stack"]
+    assert world.ran("fetch") == ["fetch"]
 
 
 def test_a_failed_verdict_runs_again_and_is_no_error(world: World) -> None:
-    world.toys["verdict"].passed = False
-    finished = world.run("verdict")
+    world.toys["test"].passed = False
+    finished = world.run("test")
     assert finished.error is None
-    assert not finished.records["verdict"].passed
-    assert world.ran("verdict") == ["verdict"]
+    assert not finished.records["test"].passed
+    assert world.ran("test") == ["test"]
 
 
 def test_an_error_ends_the_target_and_keeps_what_was_done(world: World) -> None:
-    world.toys["wheel"].fault = fault = BuildError("no")
-    finished = world.run("verdict")
+    world.toys["repair"].fault = fault = BuildError("no")
+    finished = world.run("test")
     assert finished.error is fault
-    assert list(finished.records) == ["stack", "modules"]
-    assert world.log == ["stack", "modules", "wheel"]
-    world.toys["wheel"].fault = None
-    assert world.ran("verdict") == ["wheel", "verdict"]
+    assert list(finished.records) == ["fetch", "bindings"]
+    assert world.log == ["fetch", "bindings", "repair"]
+    world.toys["repair"].fault = None
+    assert world.ran("test") == ["repair", "test"]
 
 
 def test_an_error_while_deciding_ends_the_target(world: World) -> None:
-    world.toys["wheel"].unready = fault = MachineError("no interpreter")
-    finished = world.run("verdict")
+    world.toys["repair"].unready = fault = MachineError("no interpreter")
+    finished = world.run("test")
     assert finished.error is fault
-    assert list(finished.records) == ["stack", "modules"]
+    assert list(finished.records) == ["fetch", "bindings"]
 
 
 @pytest.mark.parametrize(
     "fault", [BuildError("no"), KeyboardInterrupt(), ZeroDivisionError()], ids=repr
 )
 def test_whatever_ends_a_run_leaves_nothing_half_made(world: World, fault: BaseException) -> None:
-    world.run("modules")
+    world.run("bindings")
     before = world.files()
-    world.toys["wheel"].fault = fault
+    world.toys["repair"].fault = fault
     try:
-        world.run("wheel")
+        world.run("repair")
     except (KeyboardInterrupt, ZeroDivisionError) as raised:
         assert raised is fault
-    assert world.log[-1] == "wheel"
+    assert world.log[-1] == "repair"
     assert world.files() == before
 
 
 def test_an_interruption_is_not_swallowed(world: World) -> None:
-    world.toys["stack"].fault = KeyboardInterrupt()
+    world.toys["fetch"].fault = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        world.run("stack")
+        world.run("fetch")
 
 
 def test_a_run_goes_on_where_it_was_interrupted(world: World) -> None:
-    world.toys["wheel"].fault = KeyboardInterrupt()
+    world.toys["repair"].fault = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        world.run("wheel")
-    world.toys["wheel"].fault = None
-    assert world.ran("wheel") == ["wheel"]
+        world.run("repair")
+    world.toys["repair"].fault = None
+    assert world.ran("repair") == ["repair"]
 
 
 def test_a_toolkit_that_changed_makes_everything_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.run("modules")
+    world.run("bindings")
     monkeypatch.setattr("geowheel.pipeline.loop.toolkit_digest", lambda: "changed")
-    assert world.plan("modules")[0].why == "changed: geowheel's own sources"
-    assert world.ran("modules") == ["stack", "modules"]
+    assert world.plan("bindings")[0].why == "changed: geowheel's own sources"
+    assert world.ran("bindings") == ["fetch", "bindings"]
 
 
 def test_the_versions_of_tools_are_part_of_the_key(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = (Stage(name="stack", summary="", scope=Scope.PLATFORM, tools=("pytest",)),)
+    table = (Stage(name="fetch", summary="", scope=Scope.PLATFORM, tools=("pytest",)),)
     monkeypatch.setattr("geowheel.stages.STAGES", table)
     monkeypatch.setattr("geowheel.pipeline.loop.version", lambda _: "1")
-    world.run("stack")
+    world.run("fetch")
     monkeypatch.setattr("geowheel.pipeline.loop.version", lambda _: "2")
-    assert [item.why for item in world.plan("stack")] == ["changed: tools"]
+    assert [item.why for item in world.plan("fetch")] == ["changed: tools"]
 
 
 def test_the_plan_of_a_first_run(world: World) -> None:
-    found = [(i.stage.name, i.action, i.why) for i in world.plan("verdict")]
+    found = [(i.stage.name, i.action, i.why) for i in world.plan("test")]
     assert found == [
-        ("stack", "run", "first run"),
-        ("modules", "follows", "after stack"),
-        ("wheel", "follows", "after stack, modules"),
-        ("verdict", "follows", "after wheel"),
+        ("fetch", "run", "first run"),
+        ("bindings", "follows", "after fetch"),
+        ("repair", "follows", "after fetch, bindings"),
+        ("test", "follows", "after repair"),
     ]
 
 
 def test_the_plan_of_a_finished_run(world: World) -> None:
-    records = world.run("verdict").records
-    planned = world.plan("verdict")
+    records = world.run("test").records
+    planned = world.plan("test")
     assert {item.action for item in planned} == {"cached"}
     assert [item.record for item in planned] == list(records.values())
-    assert planned[0].why == f"key {records['stack'].key[:12]}"
+    assert planned[0].why == f"key {records['fetch'].key[:12]}"
 
 
 def test_the_plan_names_what_changed_and_what_follows(world: World) -> None:
-    world.run("verdict")
-    world.toys["modules"].text = "b"
-    planned = {item.stage.name: item for item in world.plan("verdict")}
-    assert world.actions("verdict") == {
-        "stack": "cached", "modules": "run", "wheel": "follows", "verdict": "follows",
+    world.run("test")
+    world.toys["bindings"].text = "b"
+    planned = {item.stage.name: item for item in world.plan("test")}
+    assert world.actions("test") == {
+        "fetch": "cached", "bindings": "run", "repair": "follows", "test": "follows",
     }  # fmt: skip
-    assert planned["modules"].why == "changed: text"
-    assert planned["wheel"].why == "after modules"
-    assert planned["modules"].record is None
+    assert planned["bindings"].why == "changed: text"
+    assert planned["repair"].why == "after bindings"
+    assert planned["bindings"].record is None
 
 
 def test_the_plan_runs_a_failed_verdict_again(world: World) -> None:
-    world.toys["verdict"].passed = False
-    world.run("verdict")
-    (*_, last) = world.plan("verdict")
+    world.toys["test"].passed = False
+    world.run("test")
+    (*_, last) = world.plan("test")
     assert (last.action, last.why) == ("run", "failed the last time")
 
 
 def test_the_plan_runs_nothing_and_writes_nothing(world: World) -> None:
-    world.plan("verdict")
+    world.plan("test")
     assert world.log == []
     assert not world.ledger.folder.exists()
-    world.run("modules")
+    world.run("bindings")
     world.log.clear()
     before = {p: p.stat().st_mtime_ns for p in world.ledger.folder.rglob("*")}
-    world.plan("verdict")
+    world.plan("test")
     assert world.log == []
     assert {p: p.stat().st_mtime_ns for p in world.ledger.folder.rglob("*")} == before
 
 
 def test_the_plan_is_what_then_happens(world: World) -> None:
-    world.run("verdict")
-    world.toys["wheel"].text = "b"
-    actions = world.actions("wheel", "aside")
-    assert world.ran("wheel", "aside") == [n for n, action in actions.items() if action == "run"]
+    world.run("test")
+    world.toys["repair"].text = "b"
+    actions = world.actions("repair", "vendor")
+    assert world.ran("repair", "vendor") == [n for n, action in actions.items() if action == "run"]
 
 
 def test_subjects_are_platforms_and_targets(world: World) -> None:
@@ -360,9 +363,9 @@ def test_subjects_are_platforms_and_targets(world: World) -> None:
 
 
 def test_targets_of_one_platform_share_its_stages(world: World) -> None:
-    world.ran("modules")
+    world.ran("bindings")
     world.context = make_context(world.context.project, "3.99")
-    assert world.ran("modules") == ["modules"]
+    assert world.ran("bindings") == ["bindings"]
 
 
 def test_logs_lie_below_subject_and_stage(world: World) -> None:
@@ -374,21 +377,21 @@ def test_logs_lie_below_subject_and_stage(world: World) -> None:
         return step(title, why, logs=logs, **more)
 
     world.console.step = watched  # type: ignore[method-assign, assignment]
-    world.run("modules")
-    assert seen == ["linux-64/stack", f"{world.context.target}/modules"]
+    world.run("bindings")
+    assert seen == ["linux-64/fetch", f"{world.context.target}/bindings"]
 
 
 def test_a_failed_stage_is_kept_when_it_is_asked_for(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.toys["modules"].fault = BuildError("planted")
-    world.run("modules")
+    world.toys["bindings"].fault = BuildError("planted")
+    world.run("bindings")
     assert not [path for path in world.files() if "half.txt" in path]
     world.ledger = replace(world.ledger, keep=True)
-    assert world.run("modules").error is not None
+    assert world.run("bindings").error is not None
     (half,) = [path for path in world.files() if "half.txt" in path]
     assert "-kept/work/" in half and "kept for you to look into" in capsys.readouterr().err
-    world.toys["modules"].fault = None
-    world.toys["verdict"].passed = False
-    world.run("verdict")
+    world.toys["bindings"].fault = None
+    world.toys["test"].passed = False
+    world.run("test")
     assert not [path for path in world.files() if "-kept" in path], "no command to look into"

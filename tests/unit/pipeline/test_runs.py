@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support.hosts import make_console, make_locks, make_project, make_record
 
+from geowheel.contents.drivers import Driver, Offer, Probe
 from geowheel.digest import sha256_bytes
 from geowheel.errors import (
     BuildError,
@@ -23,6 +25,7 @@ from geowheel.errors import (
     SizeError,
     WheelTestError,
 )
+from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.machine.console import Console
 from geowheel.pipeline.loop import Finished, Planned
 from geowheel.pipeline.runs import (
@@ -32,25 +35,36 @@ from geowheel.pipeline.runs import (
 )
 from geowheel.probes import NAMED_BUT_GONE
 from geowheel.project.project import Project
-from geowheel.records.ledger import Ledger, Record
+from geowheel.records.facts import (
+    HostTests,
+    KindCost,
+    LabFacts,
+    LargeMember,
+    PackageCost,
+    RepairFacts,
+    SizeFacts,
+    TestFacts,
+)
+from geowheel.records.ledger import Ledger, Record, Records
 from geowheel.stages import (
     WHEEL,
     find,
     needed,
 )
 from geowheel.stages.context import Context, Tools
+from geowheel.systems.contract import Forcing
 from geowheel.targets import Platform, Target
 
 WHEEL_NAME = "host-1.0-cp398-cp398-manylinux_2_35_x86_64.whl"
-PASSED = {"name": "drivers", "passed": True, "detail": ""}
-SKIPPED = {"name": "numpy arrays", "passed": None, "detail": "not run: NumPy is not installed"}
-FAILED = {"name": "vector round trip", "passed": False, "detail": "AssertionError: 12 != 13\n"}
-LARGEST = [
-    {"path": "host.libs/libgdal.so.36", "packed": 9_000_000, "size": 30_000_000,
-     "package": "libgdal-core 3.10.2"},
-    {"path": "osgeo/_data/proj/proj.db", "packed": 2_000_000, "size": 9_000_000,
-     "package": "proj 9.5"},
-]  # fmt: skip
+PASSED = Probe(name="drivers", passed=True)
+SKIPPED = Probe(name="numpy arrays", passed=None, detail="not run: NumPy is not installed")
+FAILED = Probe(name="vector round trip", passed=False, detail="AssertionError: 12 != 13\n")
+LARGEST = (
+    LargeMember(path="host.libs/libgdal.so.36", packed=9_000_000, size=30_000_000,
+                package="libgdal-core 3.10.2"),
+    LargeMember(path="osgeo/_data/proj/proj.db", packed=2_000_000, size=9_000_000,
+                package="proj 9.5"),
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -60,7 +74,7 @@ class World:
     project: Project
     ledger: Ledger
     console: Console
-    endings: dict[str, tuple[dict[str, Record], GeowheelError | None]] = field(default_factory=dict)
+    endings: dict[str, tuple[Records, GeowheelError | None]] = field(default_factory=dict)
     seen: list[Target] = field(default_factory=list)
 
     def request(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> Request:
@@ -70,60 +84,62 @@ class World:
     def run(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> dict[str, Any]:
         return run(self.request(*pythons, goals=goals), self.console)
 
-    def ends(self, python: str, *records: Record, error: GeowheelError | None = None) -> None:
-        self.endings[python] = ({record.stage: record for record in records}, error)
+    def ends(self, python: str, *records: Record[Any], error: GeowheelError | None = None) -> None:
+        self.endings[python] = (Records({r.stage: r for r in records}), error)
 
-    def repaired(self, python: str = "3.98", data: bytes = b"wheel") -> Record:
+    def repaired(self, python: str = "3.98", data: bytes = b"wheel") -> Record[RepairFacts]:
         name = WHEEL_NAME.replace("398", python.replace(".", ""))
         return make_record(
-            self.ledger, "repair", f"cp{python.replace('.', '')}-linux-64",
+            self.ledger,
+            RepairFacts(
+                tag="manylinux_2_35_x86_64",
+                floor=(Forcing(needs="GLIBC_2.35", packages=("a 1", "b 2", "c 3"), files=()),),
+            ),
+            f"cp{python.replace('.', '')}-linux-64",
             text=sha256_bytes(data), files={name: data},
-            facts={
-                "wheel": name, "sha256": sha256_bytes(data), "tag": "manylinux_2_35_x86_64",
-                "floor": [{"needs": "GLIBC_2.35", "packages": ["a 1", "b 2", "c 3"], "files": []}],
-            },
         )  # fmt: skip
 
-    def sized(self, python: str = "3.98", *problems: str) -> Record:
+    def sized(self, python: str = "3.98", *problems: str) -> Record[SizeFacts]:
         return make_record(
-            self.ledger, "size", f"cp{python.replace('.', '')}-linux-64", passed=not problems,
-            facts={
-                "wheel": WHEEL_NAME, "compressed": 61_700_000, "installed": 180_000_000,
-                "wheel_mb": 64.0, "installed_mb": 220.0, "largest": LARGEST,
-                "kinds": [{"kind": "programs", "packed": 250_000, "size": 1_100_000}],
-                "packages": [{"package": "icu 72.1", "packed": 1, "size": 2}],
-                "problems": list(problems),
-            },
+            self.ledger,
+            SizeFacts(
+                sha256="ab" * 32, wheel=WHEEL_NAME, compressed=61_700_000, installed=180_000_000,
+                wheel_mb=64.0, installed_mb=220.0, largest=LARGEST,
+                kinds=(KindCost(name="programs", packed=250_000, size=1_100_000),),
+                packages=(PackageCost(name="icu 72.1", packed=1, size=2),),
+                problems=problems,
+            ),
+            f"cp{python.replace('.', '')}-linux-64", passed=not problems,
         )  # fmt: skip
 
     def tested(
         self,
-        *probes: dict[str, Any],
-        host: dict[str, Any] | None = None,
+        *probes: Probe,
+        host: HostTests | None = None,
         passed: bool = True,
         emulator: str = "",
-    ) -> Record:
+    ) -> Record[TestFacts]:
         return make_record(
-            self.ledger, "test", "cp398-linux-64", passed=passed,
-            facts={
-                "sha256": "ab" * 32, "probes": list(probes), "host": host, "emulator": emulator,
-                "drivers": [{"name": "GTiff", "kinds": ["raster"], "plugin": ""}],
-                "not_in_wheel": [
-                    {"package": "libgdal-kea", "drivers": ["KEA"], "in_stack": False}
-                ],
-            },
+            self.ledger,
+            TestFacts(
+                sha256="ab" * 32, probes=probes, host=host, emulator=emulator,
+                drivers=(Driver(name="GTiff", kinds=("raster",)),),
+                not_in_wheel=(Offer(package="libgdal-kea", drivers=("KEA",), in_stack=False),),
+            ),
+            "cp398-linux-64", passed=passed,
         )  # fmt: skip
 
-    def in_the_lab(self, *cases: dict[str, Any], whole: bool = True) -> Record:
+    def in_the_lab(self, *cases: CaseVerdict, whole: bool = True) -> Record[LabFacts]:
         return make_record(
-            self.ledger, "lab", "cp398-linux-64",
-            passed=all(case["result"] != "failed" for case in cases),
-            facts={"sha256": "ab" * 32, "seed": 7, "whole": whole, "cases": list(cases)},
+            self.ledger, LabFacts(sha256="ab" * 32, seed=7, whole=whole, cases=cases),
+            "cp398-linux-64", passed=all(case.result is not CaseResult.FAILED for case in cases),
         )  # fmt: skip
 
 
-def lab_case(group: str, name: str, result: str = "passed", detail: str = "") -> dict[str, Any]:
-    return {"group": group, "name": name, "result": result, "seconds": 1.5, "detail": detail}
+def lab_case(group: str, name: str, result: str = "passed", detail: str = "") -> CaseVerdict:
+    return CaseVerdict(
+        group=group, name=name, result=CaseResult(result), seconds=1.5, detail=detail
+    )
 
 
 @pytest.fixture
@@ -199,11 +215,10 @@ def test_a_wheel_that_changed_in_the_ledger_does_not_enter_dist(world: World) ->
     assert in_dist(world) == {}
 
 
-def renamed(world: World, name: str, data: bytes) -> Record:
+def renamed(world: World, name: str, data: bytes) -> Record[Any]:
     """The record of a repair that gave the same target's wheel another name."""
     return make_record(
-        world.ledger, "repair", "cp398-linux-64", text=name, files={name: data},
-        facts={"wheel": name, "sha256": sha256_bytes(data), "tag": "", "floor": []},
+        world.ledger, RepairFacts(), "cp398-linux-64", text=name, files={name: data},
     )  # fmt: skip
 
 
@@ -290,14 +305,14 @@ def test_the_summary_is_plain_and_says_what_was_made(world: World) -> None:
     assert target["wheel"] == str(world.project.dist / WHEEL_NAME)
     assert target["sha256"] == sha256_bytes(b"wheel")
     assert target["stages"]["size"]["passed"]
-    assert target["probes"] == [PASSED, SKIPPED]
+    assert target["probes"] == msgspec.to_builtins([PASSED, SKIPPED])
     assert target["error"] is None
 
 
 def test_the_end_table_shows_wheel_size_tests_and_floor(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    host = {"command": ["x"], "passed": True, "detail": "", "log": "a.log"}
+    host = HostTests(command=("x",), passed=True, detail="", log="a.log")
     world.ends("3.98", world.repaired(), world.sized(), world.tested(PASSED, SKIPPED, host=host))
     world.run("3.98")
     captured = capsys.readouterr()
@@ -306,7 +321,7 @@ def test_the_end_table_shows_wheel_size_tests_and_floor(
         "\nwheels\n  target          platform tag           size                       tests\n",
         "  cp398-linux-64  manylinux_2_35_x86_64  61.7 MB of 64 ",
         "installed 180.0 MB of 220",
-        f"probes: 1 passed, 1 not run ({SKIPPED['name']}: ",
+        f"probes: 1 passed, 1 not run ({SKIPPED.name}: ",
         "host's tests passed",
         f"dist/{WHEEL_NAME}",
         f"sha256 {sha256_bytes(b'wheel')}",
@@ -479,7 +494,7 @@ def test_a_failed_probe_is_a_test_error_with_its_detail(world: World) -> None:
 def test_the_package_of_a_driver_that_is_not_there_is_named(
     world: World, driver: str, remedy: str
 ) -> None:
-    gone = {"name": f"driver {driver}", "passed": False, "detail": NAMED_BUT_GONE}
+    gone = Probe(name=f"driver {driver}", passed=False, detail=NAMED_BUT_GONE)
     world.ends("3.98", world.repaired(), world.tested(PASSED, gone, passed=False))
     with pytest.raises(WheelTestError) as caught:
         world.run("3.98")
@@ -496,7 +511,7 @@ def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
     )  # fmt: skip
     world.ends("3.98", world.repaired(), lab)
     summary = world.run("3.98")
-    assert summary["targets"][0]["lab"]["cases"] == lab.facts["cases"]
+    assert summary["targets"][0]["lab"]["cases"] == msgspec.to_builtins(lab.facts.cases)
     captured = capsys.readouterr()
     text = captured.out
     assert "\nlab of cp398-linux-64, seed 7, some of the cases only\n" in text
@@ -522,7 +537,7 @@ def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(
 
 
 def test_failed_tests_of_the_host_name_their_log(world: World) -> None:
-    host = {"command": ["x"], "passed": False, "detail": "1 failed", "log": "/w/logs/07-x.log"}
+    host = HostTests(command=("x",), passed=False, detail="1 failed", log="/w/logs/07-x.log")
     world.ends("3.98", world.repaired(), world.tested(PASSED, host=host, passed=False))
     with pytest.raises(WheelTestError, match="1 failed") as caught:
         world.run("3.98")

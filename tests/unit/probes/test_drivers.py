@@ -33,7 +33,6 @@ from geowheel.project.pyproject import read_host
 ROOT = Path(__file__).resolve().parents[3]
 GTIFF = Driver(name="GTiff", kinds=("raster",))
 TOY = Driver(name="TOY", kinds=("raster",), plugin="gdal_TOY.so")
-GTIFF_FACTS = {"name": "GTiff", "kinds": ["raster"], "plugin": ""}
 
 
 def manifest() -> NativeManifest:
@@ -86,9 +85,10 @@ def test_the_hosts_of_this_repository_name_the_plugins_of_their_drivers(host: st
 
 
 def test_the_line_at_the_end_of_a_run() -> None:
-    assert words([GTIFF_FACTS], []) == "1 drivers, all that the native stack offers"
-    offers = [{"package": "libgdal-toy", "drivers": ["TOY"], "in_stack": True}]
-    assert words([GTIFF_FACTS], offers) == (
+    gtiff = Driver(name="GTiff", kinds=("raster",))
+    assert words([gtiff], []) == "1 drivers, all that the native stack offers"
+    offers = [Offer(package="libgdal-toy", drivers=("TOY",), in_stack=True)]
+    assert words([gtiff], offers) == (
         "1 drivers; the native stack also offers: TOY (package libgdal-toy, add it to plugins)"
     )
 

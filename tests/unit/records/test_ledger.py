@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -25,6 +26,7 @@ from geowheel.digest import (
     sha256_bytes,
 )
 from geowheel.machine.console import Console
+from geowheel.records.facts import BuildFacts, FetchFacts, RepairFacts
 from geowheel.records.ledger import (
     RECORD,
     Entry,
@@ -32,9 +34,11 @@ from geowheel.records.ledger import (
     Record,
     read_record,
 )
-from geowheel.records.stage import Outcome, Stage
+from geowheel.records.stage import Outcome
+from geowheel.stages import find
 
-STAGE = Stage(name="toy", summary="writes out.txt")
+STAGE = find("build")
+FACTS = BuildFacts(version="1.0")
 SUBJECT = "cp312-linux-64"
 
 
@@ -52,15 +56,15 @@ def entry_of(
     ledger: Ledger, trees: Mapping[str, Mapping[str, str]] | None = None, **components: str
 ) -> Entry:
     named = {name.replace("_", " "): value for name, value in components.items()}
-    return ledger.entry(STAGE, SUBJECT, named, trees or {})
+    return ledger.entry(STAGE, SUBJECT, named, trees or {}, {"fetch": "f1"})
 
 
 def make(
-    entry: Entry, console: Console, *, text: str = "made", outcome: Outcome | None = None
-) -> Record:
+    entry: Entry, console: Console, *, text: str = "made", outcome: Outcome[Any] | None = None
+) -> Record[Any]:
     with entry.lock(console), entry.scratch() as folder:
         (folder / "out.txt").write_text(text)
-        return entry.commit(folder, outcome or Outcome(), time.monotonic())
+        return entry.commit(folder, outcome or Outcome(facts=FACTS), time.monotonic())
 
 
 def names(folder: Path) -> list[str]:
@@ -68,7 +72,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_the_first_run_says_so(ledger: Ledger) -> None:
-    assert entry_of(ledger, a="1").stale() == "first run"
+    assert str(entry_of(ledger, a="1").stale()) == "first run"
 
 
 def test_what_was_made_is_reused(ledger: Ledger, console: Console) -> None:
@@ -80,11 +84,12 @@ def test_what_was_made_is_reused(ledger: Ledger, console: Console) -> None:
 
 def test_a_record_says_what_was_made_from_what(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
-    record = make(entry, console, outcome=Outcome(facts={"wheel": "a.whl", "list": [1]}))
-    assert (record.stage, record.subject, record.host) == ("toy", SUBJECT, "host")
+    record = make(entry, console, outcome=Outcome(facts=BuildFacts(version="2.0")))
+    assert (record.stage, record.subject, record.host) == ("build", SUBJECT, "host")
     assert record.components == {"a": "1"}
     assert record.key == entry.key == digest({"a": "1"})
-    assert record.facts == {"wheel": "a.whl", "list": [1]}
+    assert record.facts == BuildFacts(version="2.0")
+    assert record.upstream == {"fetch": "f1"}
     (output,) = record.outputs
     assert (output.path, output.size) == ("out.txt", 4)
     assert output.sha256 == sha256_bytes(b"made")
@@ -92,18 +97,18 @@ def test_a_record_says_what_was_made_from_what(ledger: Ledger, console: Console)
 
 def test_an_entry_lies_below_subject_and_stage(ledger: Ledger, console: Console) -> None:
     record = make(entry_of(ledger, a="1"), console)
-    assert record.folder.parent == ledger.folder / SUBJECT / "toy"
+    assert record.folder.parent == ledger.folder / SUBJECT / "build"
     assert record.key.startswith(record.folder.name)
 
 
 def test_a_miss_names_the_component_that_changed(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, config="1", tools="1"), console)
-    assert entry_of(ledger, config="2", tools="1").stale() == "changed: config"
+    assert str(entry_of(ledger, config="2", tools="1").stale()) == "changed: config"
 
 
 def test_a_miss_names_components_that_came_and_went(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, config="1", old="1"), console)
-    assert entry_of(ledger, config="1", new="1").stale() == "changed: new, old"
+    assert str(entry_of(ledger, config="1", new="1").stale()) == "changed: new, old"
 
 
 def test_a_miss_names_the_files_of_a_tree(ledger: Ledger, console: Console, tmp_path: Path) -> None:
@@ -118,12 +123,12 @@ def test_a_miss_names_the_files_of_a_tree(ledger: Ledger, console: Console, tmp_
 
     make(current(), console)
     (source / "b.py").write_text("B")
-    assert current().stale() == "changed: host files (b.py)"
+    assert str(current().stale()) == "changed: host files (b.py)"
     (source / "a.py").unlink()
     (source / "g.py").touch()
-    assert current().stale() == "changed: host files (a.py, b.py, g.py)"
+    assert str(current().stale()) == "changed: host files (a.py, b.py, g.py)"
     (source / "f.py").write_text("F")
-    assert current().stale() == "changed: host files (a.py, b.py, f.py, ...)"
+    assert str(current().stale()) == "changed: host files (a.py, b.py, f.py, ...)"
 
 
 def test_a_key_does_not_depend_on_the_order_of_components(ledger: Ledger) -> None:
@@ -141,17 +146,17 @@ def test_switching_back_and_forth_hits_both(ledger: Ledger, console: Console) ->
 
 def test_a_failed_verdict_is_recorded_and_never_reused(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
-    make(entry, console, outcome=Outcome(passed=False))
+    make(entry, console, outcome=Outcome(facts=FACTS, passed=False))
     assert entry.record is not None
     assert not entry.record.passed
-    assert entry.stale() == "failed the last time"
+    assert str(entry.stale()) == "failed the last time"
 
 
 def test_a_verdict_that_passes_at_last_takes_the_place_of_the_failed_one(
     ledger: Ledger, console: Console
 ) -> None:
     entry = entry_of(ledger, a="1")
-    make(entry, console, text="bad", outcome=Outcome(passed=False))
+    make(entry, console, text="bad", outcome=Outcome(facts=FACTS, passed=False))
     make(entry, console, text="good")
     assert entry.stale() is None
     assert (entry.folder / "out.txt").read_text() == "good"
@@ -161,14 +166,14 @@ def test_a_missing_output_makes_it_stale(ledger: Ledger, console: Console) -> No
     entry = entry_of(ledger, a="1")
     make(entry, console)
     (entry.folder / "out.txt").unlink()
-    assert entry.stale() == "out.txt is gone"
+    assert str(entry.stale()) == "out.txt is gone"
 
 
 def test_an_output_of_another_size_makes_it_stale(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     make(entry, console)
     (entry.folder / "out.txt").write_text("longer than before")
-    assert entry.stale() == "out.txt was changed"
+    assert str(entry.stale()) == "out.txt was changed"
 
 
 def test_verify_finds_altered_bytes_of_the_same_size(ledger: Ledger, console: Console) -> None:
@@ -176,7 +181,7 @@ def test_verify_finds_altered_bytes_of_the_same_size(ledger: Ledger, console: Co
     (entry_of(ledger, a="1").folder / "out.txt").write_text("MADE")
     assert entry_of(ledger, a="1").stale() is None
     verifying = Ledger(folder=ledger.folder, host="host", verify=True)
-    assert entry_of(verifying, a="1").stale() == "out.txt was changed"
+    assert str(entry_of(verifying, a="1").stale()) == "out.txt was changed"
 
 
 def test_verify_is_content_with_what_nobody_touched(ledger: Ledger, console: Console) -> None:
@@ -190,11 +195,11 @@ def test_a_link_that_was_made_is_an_output(ledger: Ledger, console: Console) -> 
     with entry.lock(console), entry.scratch() as folder:
         (folder / "out.txt").write_text("made")
         (folder / "link").symlink_to("out.txt")
-        entry.commit(folder, Outcome(), time.monotonic())
+        entry.commit(folder, Outcome(facts=FACTS), time.monotonic())
     verifying = Ledger(folder=ledger.folder, host="host", verify=True)
     assert entry_of(verifying, a="1").stale() is None
     (entry.folder / "link").unlink()
-    assert entry.stale() == "link is gone"
+    assert str(entry.stale()) == "link is gone"
 
 
 def test_output_and_record_appear_together(ledger: Ledger, console: Console) -> None:
@@ -202,8 +207,8 @@ def test_output_and_record_appear_together(ledger: Ledger, console: Console) -> 
     with entry.lock(console), entry.scratch() as folder:
         (folder / "out.txt").write_text("made")
         assert not entry.folder.exists()
-        assert entry.stale() == "first run"
-        entry.commit(folder, Outcome(), time.monotonic())
+        assert str(entry.stale()) == "first run"
+        entry.commit(folder, Outcome(facts=FACTS), time.monotonic())
         assert names(entry.folder) == ["out.txt", RECORD]
         assert not folder.exists()
 
@@ -214,7 +219,7 @@ def test_a_run_that_fails_leaves_nothing(ledger: Ledger, console: Console) -> No
         (folder / "half").write_text("half")
         raise KeyboardInterrupt
     assert names(entry.folder.parent) == []
-    assert entry.stale() == "first run"
+    assert str(entry.stale()) == "first run"
 
 
 def test_the_scratch_of_a_killed_run_is_cleaned_by_the_next(
@@ -251,7 +256,7 @@ def test_a_record_that_was_written_in_half_is_not_taken_for_whole(
     text = (entry.folder / RECORD).read_text()
     (entry.folder / RECORD).write_text(text[: len(text) // 2])
     assert entry.record is None
-    assert entry.stale() == "first run"
+    assert str(entry.stale()) == "first run"
     make(entry, console)
     assert entry.stale() is None
 
@@ -260,41 +265,72 @@ def test_a_record_in_a_scratch_folder_is_no_record(ledger: Ledger, console: Cons
     entry = entry_of(ledger, a="1")
     make(entry, console)
     entry.folder.rename(entry.folder.with_name(f".{entry.folder.name}-killed"))
-    assert ledger.latest(SUBJECT, "toy") is None
+    assert ledger.latest(BuildFacts, SUBJECT) is None
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "3", '"text"', "{}", '{"outputs": [3]}'])
 def test_a_damaged_record_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / RECORD).write_text(text)
-    assert read_record(tmp_path) is None
+    assert read_record(tmp_path, BuildFacts) is None
 
 
-def test_a_record_with_unknown_or_missing_keys_is_none(ledger: Ledger, console: Console) -> None:
+def test_a_record_with_wrong_or_missing_values_is_none(ledger: Ledger, console: Console) -> None:
     folder = make(entry_of(ledger, a="1"), console).folder
     whole = json.loads((folder / RECORD).read_text())
-    (folder / RECORD).write_text(json.dumps(whole | {"news": 1}))
-    assert read_record(folder) is None
+    (folder / RECORD).write_text(json.dumps(whole | {"facts": {"version": 1}}))
+    assert read_record(folder, BuildFacts) is None
     del whole["passed"]
     (folder / RECORD).write_text(json.dumps(whole))
-    assert read_record(folder) is None
+    assert read_record(folder, BuildFacts) is None
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=40))
 def test_bytes_that_are_no_record_raise_nothing(tmp_path: Path, data: bytes) -> None:
     (tmp_path / RECORD).write_bytes(data)
-    assert read_record(tmp_path) is None
+    assert read_record(tmp_path, BuildFacts) is None
+
+
+OLDER = """\
+{"components": {"a": "1"}, "content": "c", "created": "2026-01-01T00:00:00+00:00",
+ "facts": {"sha256": "ab", "version": "1.0", "wheel": "a.whl"}, "home": ".", "host": "host",
+ "key": "k", "outputs": [], "passed": true, "seconds": 1.0, "stage": "build",
+ "subject": "cp312-linux-64", "trees": {}}
+"""
+
+
+def test_a_record_of_an_older_geowheel_is_told_and_made_again(
+    ledger: Ledger, console: Console
+) -> None:
+    entry = entry_of(ledger, a="1")
+    old = entry.folder.with_name("0" * 16)
+    old.mkdir(parents=True)
+    (old / RECORD).write_text(OLDER)
+    assert ledger.records(BuildFacts) == []
+    assert str(entry.stale()) == "its record is of an older geowheel"
+    make(entry, console)
+    assert entry.stale() is None
+
+
+def test_what_a_record_was_made_from_is_found_by_its_key_and_then_by_its_content(
+    ledger: Ledger, console: Console
+) -> None:
+    built = [make(entry_of(ledger, a=a), console, text=text) for a, text in ("1x", "2x", "3y")]
+    repaired = ledger.entry(find("repair"), SUBJECT, {}, {}, {"build": built[0].key})
+    record = make(repaired, console, outcome=Outcome(facts=RepairFacts()))
+    assert ledger.made_from(record, BuildFacts) == built[:2]
+    assert ledger.made_from(record, FetchFacts) == []
 
 
 def test_a_missing_record_is_none(tmp_path: Path) -> None:
-    assert read_record(tmp_path / "nothing") is None
+    assert read_record(tmp_path / "nothing", BuildFacts) is None
 
 
 def test_a_record_of_something_else_is_not_reused(ledger: Ledger, console: Console) -> None:
     entry, other = entry_of(ledger, a="1"), entry_of(ledger, a="2")
     make(other, console)
     shutil.copytree(other.folder, entry.folder)
-    assert entry.stale() == "its record is of something else"
+    assert str(entry.stale()) == "its record is of something else"
 
 
 def test_content_is_of_what_was_made_and_not_of_the_key(ledger: Ledger, console: Console) -> None:
@@ -312,7 +348,7 @@ def test_a_stage_that_knows_its_content_keeps_its_manifest_only(
     with entry.lock(console), entry.scratch() as folder:
         (folder / "many.txt").write_text("one of thousands")
         (folder / "native.json").write_text("{}")
-        record = entry.commit(folder, Outcome(content="c"), time.monotonic())
+        record = entry.commit(folder, Outcome(facts=FACTS, content="c"), time.monotonic())
     assert record.content == "c"
     assert [output.path for output in record.outputs] == ["native.json"]
 
@@ -324,7 +360,7 @@ def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
         with entry.lock(console), entry.scratch() as folder:
             (folder / "library.so").write_text("one of thousands")
             (folder / "native.json").write_text("{}")
-            entry.commit(folder, Outcome(content="c"), time.monotonic())
+            entry.commit(folder, Outcome(facts=FACTS, content="c"), time.monotonic())
 
     def kill(path: Path, **_: object) -> None:
         monkeypatch.undo()
@@ -342,8 +378,8 @@ def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
 def test_records_are_of_one_host(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, a="1"), console)
     other = Ledger(folder=ledger.folder, host="other")
-    assert other.latest(SUBJECT, "toy") is None
-    assert len(ledger.records("toy")) == 1
+    assert other.latest(BuildFacts, SUBJECT) is None
+    assert len(ledger.records(BuildFacts)) == 1
 
 
 def test_what_another_host_made_from_the_same_inputs_is_reused(
@@ -357,16 +393,16 @@ def test_the_newest_record_comes_first(ledger: Ledger, console: Console) -> None
     for day in (2, 3, 1):
         record = make(entry_of(ledger, a=str(day)), console)
         rewrite(record.folder, created=f"2026-01-0{day}T00:00:00+00:00")
-    found = ledger.records("toy", SUBJECT)
+    found = ledger.records(BuildFacts, SUBJECT)
     assert [record.components["a"] for record in found] == ["3", "2", "1"]
-    assert ledger.latest(SUBJECT, "toy") == found[0]
+    assert ledger.latest(BuildFacts, SUBJECT) == found[0]
 
 
 def test_a_miss_is_explained_by_the_newest_record(ledger: Ledger, console: Console) -> None:
     for day, a, b in ((1, "1", "1"), (2, "2", "2")):
         record = make(entry_of(ledger, a=a, b=b), console)
         rewrite(record.folder, created=f"2026-01-0{day}T00:00:00+00:00")
-    assert entry_of(ledger, a="2", b="3").stale() == "changed: b"
+    assert str(entry_of(ledger, a="2", b="3").stale()) == "changed: b"
 
 
 def test_two_records_of_one_second_have_an_order(
@@ -399,7 +435,7 @@ def test_a_second_run_waits_and_says_so(
     other.acquire()
     with entry.lock(console):
         assert [text.split() for text in said] == [
-            ["toy", *["waiting", "for", "another", "run", "that", "is", "at", "it"]]
+            ["build", *["waiting", "for", "another", "run", "that", "is", "at", "it"]]
         ]
 
 
@@ -413,6 +449,6 @@ def test_the_lock_is_free_after_an_error(ledger: Ledger, console: Console) -> No
 
 
 def test_the_ledger_may_be_read_where_there_is_none(ledger: Ledger) -> None:
-    assert ledger.records("toy") == []
-    assert ledger.latest(SUBJECT, "toy") is None
+    assert ledger.records(BuildFacts) == []
+    assert ledger.latest(BuildFacts, SUBJECT) is None
     assert not os.path.lexists(ledger.folder)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from geowheel.contents.licenses import Restricted
+from geowheel.contents.restricted import Restricted
 from geowheel.errors import Fault
 from geowheel.machine.git import Git
 from geowheel.project.config import Release

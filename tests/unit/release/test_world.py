@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,28 +11,25 @@ import pytest
 from tests.support.hosts import (
     NO_TOOLS,
     RUNNING,
-    make_console,
     make_locks,
     make_record,
     write_host,
 )
 
+from geowheel.contents.restricted import Restricted
 from geowheel.digest import digest, sha256_bytes
 from geowheel.errors import ChannelError, LockError
 from geowheel.project.files import host_files
 from geowheel.project.project import Machine
-from geowheel.records.ledger import Ledger, Record
-from geowheel.records.stage import Outcome
+from geowheel.records.facts import BuildFacts, FetchFacts, LicenseFacts, RepairFacts, SizeFacts
+from geowheel.records.ledger import Collected, Elsewhere, Ledger, Record, write_record
 from geowheel.release import world as world_module
-from geowheel.release.handover.collect import MADE_FROM
-from geowheel.release.handover.exports import COLLECTED
 from geowheel.release.subject import Subject, open_subject
 from geowheel.release.world import (
     Repaired,
     World,
     read_world,
 )
-from geowheel.stages import find
 from geowheel.targets import Platform
 
 NAME = f"host-1.0-cp{RUNNING.replace('.', '')}-none-manylinux_2_36_x86_64.whl"
@@ -62,24 +57,30 @@ def ledger(subject: Subject) -> Ledger:
 
 
 @pytest.fixture
-def planted(subject: Subject, ledger: Ledger) -> Callable[..., Record]:
+def planted(subject: Subject, ledger: Ledger) -> Callable[..., Record[Any]]:
     """What the stages record of one target; a keyword changes a component or fact of it."""
 
-    def planted(**changes: Any) -> Record:
+    def planted(**changes: Any) -> Record[RepairFacts]:
         assert subject.project is not None
         target = str(subject.project.target(RUNNING))
         packages = changes.get("packages", make_locks().stack.packages)
         files = digest(host_files(subject.folder, NO_TOOLS))
-        fetch = record(ledger, "fetch", "linux-64", {"packages": digest(packages)})
-        record(ledger, "build", target, {"host files": changes.get("files", files)}, raw=RAW)
-        facts = {"wheel": NAME, "sha256": sha256_bytes(b"wheel")} | changes.get("facts", {})
-        made = record(
-            ledger, "repair", target,
-            {"locked": digest(changes.get("locked", True)), "prefix": fetch.content,
-             "raw": hashlib.sha256(changes.get("raw", RAW)).hexdigest()},
-            **facts,
+        fetch = make_record(ledger, FetchFacts(stack=digest(packages)), "linux-64")
+        built = BuildFacts(host_files=changes.get("files", files))
+        build = make_record(ledger, built, target, files={"raw.whl": RAW})
+        made = make_record(
+            ledger,
+            RepairFacts(
+                locked=changes.get("locked", True),
+                licenses=LicenseFacts(restricted=changes.get("restricted", ())),
+            ),
+            target, files={NAME: b"wheel"},
+            upstream={"fetch": fetch.key, "build": changes.get("build", build.key)},
         )  # fmt: skip
-        record(ledger, "size", target, {}, sha256=sha256_bytes(b"wheel"), installed=7)
+        if (collected := changes.get("collected")) is not None:
+            write_record(replace(made, collected=collected), made.folder)
+        facts = SizeFacts(sha256=sha256_bytes(b"wheel"), installed=7)
+        make_record(ledger, facts, target)
         subject.dist.mkdir(exist_ok=True)
         (subject.dist / NAME).write_bytes(b"wheel")
         return made
@@ -87,26 +88,12 @@ def planted(subject: Subject, ledger: Ledger) -> Callable[..., Record]:
     return planted
 
 
-def record(
-    ledger: Ledger,
-    stage: str,
-    subject: str,
-    components: dict[str, str],
-    raw: bytes = b"",
-    **facts: Any,
-) -> Record:
-    entry = ledger.entry(find(stage), subject, components, {})
-    with entry.lock(make_console(ledger.folder)), entry.scratch() as folder:
-        (folder / "made.whl").write_bytes(raw)
-        return entry.commit(folder, Outcome(facts=facts), time.monotonic())
-
-
 def only(world: World) -> Repaired:
     (wheel,) = world.wheels
     return wheel
 
 
-def test_a_wheel_of_what_lies_here(subject: Subject, planted: Callable[..., Record]) -> None:
+def test_a_wheel_of_what_lies_here(subject: Subject, planted: Callable[..., Record[Any]]) -> None:
     planted()
     world = read_world(subject, None)
     wheel = only(world)
@@ -125,11 +112,11 @@ def test_a_wheel_of_what_lies_here(subject: Subject, planted: Callable[..., Reco
         ({"locked": False}, {"locked"}),
         ({"packages": ()}, {"of_lock"}),
         ({"files": "0" * 64}, {"of_files"}),
-        ({"raw": b"made elsewhere"}, {"of_files"}),
+        ({"build": "made elsewhere"}, {"of_files"}),
     ],
 )
 def test_a_wheel_of_something_else(
-    subject: Subject, planted: Callable[..., Record], changes: dict[str, Any], wrong: set[str]
+    subject: Subject, planted: Callable[..., Record[Any]], changes: dict[str, Any], wrong: set[str]
 ) -> None:
     planted(**changes)
     wheel = only(read_world(subject, None))
@@ -137,7 +124,7 @@ def test_a_wheel_of_something_else(
 
 
 def test_an_edit_after_the_build_is_noticed(
-    subject: Subject, planted: Callable[..., Record]
+    subject: Subject, planted: Callable[..., Record[Any]]
 ) -> None:
     planted()
     (subject.folder / "new.py").write_text("")
@@ -150,27 +137,32 @@ def test_an_edit_after_the_build_is_noticed(
 )
 def test_a_collected_wheel_is_compared_by_what_it_was_made_from(
     subject: Subject,
-    planted: Callable[..., Record],
+    planted: Callable[..., Record[Any]],
     files: str,
     lock: str,
     expected: tuple[bool, bool],
 ) -> None:
-    there = {"files": digest({"a": files}), "locks": {"linux-64": lock}}
+    origin = Elsewhere(
+        platform="linux-64", system="Linux", git="", native={}, committed=True, ci={}
+    )
+    there = Collected(
+        origin=origin, created="", stages={}, files=digest({"a": files}), locks={"linux-64": lock}
+    )
     # Neither the prefix nor the raw wheel came along.
-    planted(packages=(), raw=b"other", facts={COLLECTED: {MADE_FROM: there}})
+    planted(packages=(), build="other", collected=there)
     wheel = only(read_world(subject, None))
     assert (wheel.of_lock, wheel.of_files) == expected
 
 
 def test_what_is_accepted_is_asked_of_the_configuration_as_it_is_now(
-    subject: Subject, planted: Callable[..., Record]
+    subject: Subject, planted: Callable[..., Record[Any]]
 ) -> None:
     """Not of the one that the wheel was made with: its record has the packages alone."""
-    rows = [
-        {"name": name, "version": "1", "terms": "GPL-2.0", "brought_by": "driver PDF"}
+    rows = tuple(
+        Restricted(name=name, version="1", terms="GPL-2.0", brought_by="driver PDF")
         for name in ("poppler", "x265")
-    ]
-    planted(facts={"licenses": {"restricted": rows}})
+    )
+    planted(restricted=rows)
     assert [item.name for item in only(read_world(subject, None)).unaccepted] == ["poppler", "x265"]
     more = f'{MORE}[tool.geowheel.licenses.accept]\n"pop*" = "we share ours"\n'
     write_host(subject.folder, pythons=[RUNNING], more=more)
@@ -179,7 +171,7 @@ def test_what_is_accepted_is_asked_of_the_configuration_as_it_is_now(
 
 
 def test_a_lock_that_cannot_be_used_is_a_part_of_the_world(
-    subject: Subject, planted: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+    subject: Subject, planted: Callable[..., Record[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise LockError("there is no lock")
@@ -202,7 +194,7 @@ def test_channels_that_are_not_allowed_are_named(subject: Subject) -> None:
 
 def test_a_wheel_of_another_host_is_no_stranger(subject: Subject) -> None:
     other = Ledger(folder=subject.ledger.folder, host="other")
-    make_record(other, "repair", "cp311-linux-64", facts={"sha256": sha256_bytes(b"its wheel")})
+    make_record(other, RepairFacts(), "cp311-linux-64", files={"other.whl": b"its wheel"})
     subject.dist.mkdir()
     (subject.dist / "other-1.0-py3-none-any.whl").write_bytes(b"its wheel")
     (subject.dist / "stranger-1.0.tar.gz").write_bytes(b"?")

@@ -17,9 +17,9 @@ from geowheel.digest import digest
 from geowheel.errors import BuildError
 from geowheel.locks.build_lock import BuildLock
 from geowheel.project.places import Places
-from geowheel.records.ledger import Ledger
+from geowheel.records.facts import BuildFacts, FetchFacts, VendorFacts
+from geowheel.records.ledger import Ledger, Records
 from geowheel.stages import repair
-from geowheel.stages.inputs import only_wheel
 from geowheel.stages.inputs import repair as repair_inputs
 from geowheel.systems import linux
 from geowheel.systems.contract import (
@@ -116,10 +116,11 @@ def test_another_reason_repairs_nothing_again_another_package_does(
 ) -> None:
     monkeypatch.setattr("geowheel.stages.inputs.tool_versions", lambda *_: {})
     made = Ledger(folder=tmp_path / "work", host="host")
-    upstream = {
-        "fetch": make_record(made, "fetch", "linux-64"),
-        "build": make_record(made, "build", "cp398-linux-64", files={"a.whl": b"x"}),
-    }
+    upstream = Records(
+        fetch=make_record(made, FetchFacts(), "linux-64"),
+        vendor=make_record(made, VendorFacts(), "cp398-linux-64"),
+        build=make_record(made, BuildFacts(), "cp398-linux-64", files={"a.whl": b"x"}),
+    )
 
     def key(accept: str) -> str:
         more = f"[tool.geowheel.licenses]\naccept = {accept}\n"
@@ -137,15 +138,15 @@ def test_another_reason_repairs_nothing_again_another_package_does(
 def test_a_stage_makes_one_wheel(tmp_path: Path, names: list[str]) -> None:
     ledger = Ledger(folder=tmp_path, host="host")
     files = dict.fromkeys([*names, "notes.json"], b"x")
-    record = make_record(ledger, "build", "cp312-linux-64", files=files)
+    record = make_record(ledger, BuildFacts(), "cp312-linux-64", files=files)
     with pytest.raises(BuildError, match=f"build made {len(names)} wheels instead of one"):
-        only_wheel(record)
+        _ = record.wheel
 
 
 def test_the_one_wheel_is_known_by_its_bytes(tmp_path: Path) -> None:
     ledger = Ledger(folder=tmp_path, host="host")
-    record = make_record(ledger, "build", "s", files={"a.whl": b"x", "b.json": b"{}"})
-    wheel = only_wheel(record)
+    record = make_record(ledger, BuildFacts(), "s", files={"a.whl": b"x", "b.json": b"{}"})
+    wheel = record.wheel
     assert wheel.path == record.folder / "a.whl"
     assert wheel.path.read_bytes() == b"x"
     assert wheel.digest() == next(o.sha256 for o in record.outputs if o.path == "a.whl")

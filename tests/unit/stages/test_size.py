@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.support.hosts import make_context, make_places, make_project, make_record, make_step
 
-from geowheel.records.ledger import Ledger
+from geowheel.records.facts import Owner, RepairFacts, SizeFacts
+from geowheel.records.ledger import Ledger, Records
 from geowheel.records.stage import Outcome
 from geowheel.stages.context import Context
 from geowheel.stages.inputs import SizeInputs
@@ -21,9 +22,11 @@ from geowheel.stages.size import (
 from geowheel.wheel.writing import write_wheel
 
 NAME = "host-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"
-OWNERS = {"host.libs/libgdal.so": "libgdal-core 3.10.2"} | {
-    f"host-1.0.dist-info/{name}": "host" for name in ("METADATA", "RECORD", "WHEEL")
-}
+OWNERS = (
+    Owner(name="libgdal-core", version="3.10.2", files=("host.libs/libgdal.so",)),
+    Owner(name="host", version="1.0", files=tuple(
+        f"host-1.0.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL"))),
+)  # fmt: skip
 METADATA = "Metadata-Version: 2.1\nName: host\nVersion: 1.0\n"
 
 
@@ -47,45 +50,45 @@ def make_inputs(
     )  # fmt: skip
 
 
-def verdict(given: SizeInputs, root: Path) -> Outcome:
+def verdict(given: SizeInputs, root: Path) -> Outcome[SizeFacts]:
     folder = root / "made"
     folder.mkdir()
     outcome = run(given, folder, make_step(root))
-    assert json.loads((folder / "size.json").read_text()) == outcome.facts
+    assert msgspec.json.decode((folder / "size.json").read_bytes(), type=SizeFacts) == outcome.facts
     return outcome
 
 
 def test_a_wheel_within_its_budget_passes(tmp_path: Path) -> None:
     outcome = verdict(make_inputs(tmp_path), tmp_path)
     assert outcome.passed
-    assert outcome.facts["problems"] == []
+    assert outcome.facts.problems == ()
 
 
 def test_what_is_measured_is_what_lies_there(tmp_path: Path) -> None:
     given = make_inputs(tmp_path)
     facts = verdict(given, tmp_path).facts
-    assert facts["compressed"] == given.wheel.path.stat().st_size
-    assert facts["installed"] > 100_000 > facts["compressed"]
-    assert facts["sha256"] == given.wheel.sha256
-    assert facts["wheel"] == NAME
+    assert facts.compressed == given.wheel.path.stat().st_size
+    assert facts.installed > 100_000 > facts.compressed
+    assert facts.sha256 == given.wheel.sha256
+    assert facts.wheel == NAME
 
 
 def test_a_wheel_file_over_its_budget_fails(tmp_path: Path) -> None:
     outcome = verdict(make_inputs(tmp_path, wheel_mb=0.0005), tmp_path)
     assert not outcome.passed
-    (problem,) = outcome.facts["problems"]
+    (problem,) = outcome.facts.problems
     assert problem.startswith("wheel file 0.0 MB is over the budget of 0.0005 MB")
 
 
 def test_an_installed_size_over_its_budget_fails(tmp_path: Path) -> None:
     outcome = verdict(make_inputs(tmp_path, installed_mb=0.1), tmp_path)
     assert not outcome.passed
-    assert outcome.facts["problems"] == ["installed size 0.1 MB is over the budget of 0.1 MB"]
+    assert outcome.facts.problems == ("installed size 0.1 MB is over the budget of 0.1 MB",)
 
 
 def test_both_problems_are_told(tmp_path: Path) -> None:
     given = make_inputs(tmp_path, wheel_mb=0.0001, installed_mb=0.0001)
-    assert len(verdict(given, tmp_path).facts["problems"]) == 2
+    assert len(verdict(given, tmp_path).facts.problems) == 2
 
 
 @pytest.mark.parametrize(("difference", "passed"), [(0, True), (-1, False)])
@@ -98,18 +101,18 @@ def test_a_budget_may_be_used_up_and_not_exceeded(
 
 
 def test_the_largest_members_come_first_with_their_package(tmp_path: Path) -> None:
-    largest = verdict(make_inputs(tmp_path, files=20), tmp_path).facts["largest"]
+    largest = verdict(make_inputs(tmp_path, files=20), tmp_path).facts.largest
     assert len(largest) == LARGEST == 10
-    packed = [member["packed"] for member in largest]
+    packed = [member.packed for member in largest]
     assert packed == sorted(packed, reverse=True)
-    library = next(m for m in largest if m["path"] == "host.libs/libgdal.so")
-    assert (library["package"], library["size"]) == ("libgdal-core 3.10.2", 100_000)
-    assert {m["package"] for m in largest if m["path"].startswith("host-1.0")} <= {"host"}
+    library = next(m for m in largest if m.path == "host.libs/libgdal.so")
+    assert (library.package, library.size) == ("libgdal-core 3.10.2", 100_000)
+    assert {m.package for m in largest if m.path.startswith("host-1.0")} <= {"host 1.0"}
 
 
 def test_members_of_one_size_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
-    largest = verdict(make_inputs(tmp_path, files=5), tmp_path).facts["largest"]
-    empty = [member["path"] for member in largest if member["size"] == 0]
+    largest = verdict(make_inputs(tmp_path, files=5), tmp_path).facts.largest
+    empty = [member.path for member in largest if member.size == 0]
     assert empty == sorted(empty)
     assert len(empty) == 5
 
@@ -117,28 +120,28 @@ def test_members_of_one_size_come_in_the_order_of_their_paths(tmp_path: Path) ->
 def sized(context: Context) -> SizeInputs:
     project = context.project
     repair = make_record(
-        Ledger(folder=project.work, host="host"), "repair", str(context.target),
-        files={NAME: b"wheel"}, facts={"owners": OWNERS},
+        Ledger(folder=project.work, host="host"), RepairFacts(owners=OWNERS),
+        str(context.target), files={NAME: b"wheel"},
     )  # fmt: skip
-    return inputs(context, {"repair": repair})
+    return inputs(context, Records(repair=repair))
 
 
 def test_what_each_package_costs_adds_up(tmp_path: Path) -> None:
     given = make_inputs(tmp_path, files=20)
     facts = verdict(given, tmp_path).facts
-    found = facts["packages"]
-    assert next(r["size"] for r in found if r["package"] == "libgdal-core 3.10.2") == 100_000
-    assert [row["packed"] for row in found] == sorted((r["packed"] for r in found), reverse=True)
-    assert sum(row["size"] for row in found) == facts["installed"]
-    assert {row["package"] for row in found} == {"libgdal-core 3.10.2", "host", "of no package"}
+    found = facts.packages
+    assert next(r.size for r in found if r.name == "libgdal-core 3.10.2") == 100_000
+    assert [row.packed for row in found] == sorted((r.packed for r in found), reverse=True)
+    assert sum(row.size for row in found) == facts.installed
+    assert {row.name for row in found} == {"libgdal-core 3.10.2", "host 1.0", "of no package"}
 
 
 def test_what_each_kind_costs_adds_up(tmp_path: Path) -> None:
     facts = verdict(make_inputs(tmp_path, files=20), tmp_path).facts
-    found = facts["kinds"]
-    assert next(row["size"] for row in found if row["kind"] == "libraries") == 100_000
-    assert sum(row["size"] for row in found) == facts["installed"]
-    assert {row["kind"] for row in found} == {"libraries", "bindings", "metadata"}
+    found = facts.kinds
+    assert next(row.size for row in found if row.name == "libraries") == 100_000
+    assert sum(row.size for row in found) == facts.installed
+    assert {row.name for row in found} == {"libraries", "bindings", "metadata"}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from geowheel.digest import (
     Tree,
     digest,
 )
+from geowheel.records.facts import FACTS
 from geowheel.records.stage import Outcome, Scope, Stage
 from geowheel.stages import STAGES, WHEEL, find, inputs, needed
 from geowheel.stages.contract import Inputs, StageModule, ambient
@@ -126,9 +127,10 @@ def test_a_stage_annotates_its_functions(stage: Stage) -> None:
     for name in ("run", *(["check"] if stage.rechecks else [])):
         first, *_ = inspect.signature(function(stage, name)).parameters.values()
         assert first.annotation == named
-    assert inspect.signature(function(stage, "run")).return_annotation == "Outcome"
+    outcome = inspect.signature(function(stage, "run")).return_annotation
+    assert outcome == f"Outcome[{FACTS[stage.name].__name__}]"
     if stage.rechecks:
-        assert inspect.signature(function(stage, "check")).return_annotation == "str | None"
+        assert inspect.signature(function(stage, "check")).return_annotation == "Stale | None"
 
 
 @BY_NAME
@@ -204,4 +206,4 @@ def test_components_are_named_for_people_and_leave_places_out(tmp_path: Path) ->
 
 
 def test_an_outcome_passes_unless_it_says_otherwise() -> None:
-    assert Outcome() == Outcome(facts={}, content=None, passed=True)
+    assert Outcome(facts=1) == Outcome(facts=1, content=None, passed=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from geowheel.prefix.store import Store
 from geowheel.project.places import patterns_of
 from geowheel.records.ledger import Made
 from geowheel.stages.fetch import download_wanted
-from geowheel.stages.inputs import COMMANDS, VendorInputs
+from geowheel.stages.inputs import ORIGINS, VendorInputs
 from geowheel.stages.vendor import run, with_bootstrap
 from geowheel.targets import Platform
 
@@ -226,7 +227,7 @@ def payload(inputs: VendorInputs, root: Path) -> list[str]:
     """The payload's files."""
     commands(inputs, root)
     folder = root / "made"
-    assert [path.name for path in folder.iterdir()] == ["payload"]
+    assert [path.name for path in sorted(folder.iterdir())] == [ORIGINS, "payload"]
     paths = (folder / "payload").rglob("*")
     return sorted(p.relative_to(folder / "payload").as_posix() for p in paths if p.is_file())
 
@@ -235,8 +236,7 @@ def commands(inputs: VendorInputs, root: Path) -> dict[str, str]:
     """The payload's console commands."""
     folder = root / "made"
     folder.mkdir()
-    found: dict[str, str] = run(inputs, folder, make_step(root)).facts[COMMANDS]
-    return found
+    return dict(run(inputs, folder, make_step(root)).facts.commands)
 
 
 EVERYTHING = [
@@ -254,6 +254,22 @@ def test_the_payload_is_modules_data_plugins_and_bootstrap(tmp_path: Path) -> No
     assert payload(make_inputs(tmp_path), tmp_path) == EVERYTHING
     init = (tmp_path / "made" / "payload" / "osgeo" / "__init__.py").read_text()
     assert init.splitlines()[1].startswith("from . import _geowheel")
+
+
+def test_what_each_file_is_from_stands_beside_the_payload(tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path, grids=True, exclude=("*/gdal.py",))
+    (inputs.prefix.folder / "share/gdal/mine.csv").write_text("put there by hand")
+    found = payload(inputs, tmp_path)
+    assert json.loads((tmp_path / "made" / ORIGINS).read_text()) == {
+        **dict.fromkeys(found, "libgdal-core"),
+        **dict.fromkeys((path for path in found if path.endswith((".py", "_gdal.cpython-312.so"))),
+                        "GDAL bindings"),
+        "osgeo/_geowheel.py": "geowheel", "osgeo_utils/_geowheel_programs.py": "geowheel",
+        "osgeo/_data/cacert.pem": "ca-certificates", "osgeo/_data/proj/proj.db": "proj",
+        f"osgeo/_data/proj/{GRID.rpartition('/')[2]}": "proj-data",
+        "osgeo/_plugins/gdal_HDF5.so": "libgdal-hdf5",
+    }  # fmt: skip
+    assert "osgeo/_data/gdal/mine.csv" not in found
 
 
 def test_a_plugin_that_nobody_named_stays_out(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support.hosts import make_interpreter, make_package, make_step, result
 
+from geowheel.contents.drivers import Driver, Offer, Probe
 from geowheel.digest import Artefact, read_tree
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
@@ -21,31 +23,36 @@ from geowheel.prefix.linker import (
 )
 from geowheel.prefix.store import Store
 from geowheel.project.places import Layout
+from geowheel.records.facts import TestFacts
 from geowheel.records.ledger import Made
 from geowheel.records.stage import Outcome
 from geowheel.stages import inputs
 from geowheel.stages import test as stage
+from geowheel.stages.test import DriverReport
 from geowheel.targets import Platform
 
-PASSED = {"name": "exceptions", "passed": True, "detail": ""}
-SKIPPED = {"name": "numpy arrays", "passed": None, "detail": "not run"}
-FAILED = {"name": "vector round trip", "passed": False, "detail": "AssertionError"}
+PASSED = Probe(name="exceptions", passed=True)
+SKIPPED = Probe(name="numpy arrays", passed=None, detail="not run")
+FAILED = Probe(name="vector round trip", passed=False, detail="AssertionError")
 
 
-GTIFF = {"name": "driver GTiff", "passed": True, "detail": "created, read back"}
-BUILT_IN = {"name": "GTiff", "kinds": ["raster"], "plugin": ""}
-PLUGGED = {"name": "TOY", "kinds": ["raster"], "plugin": "gdal_TOY.so"}
-OF_WHEEL = {"rows": [GTIFF], "drivers": [BUILT_IN]}
-OF_STACK = {"rows": [], "drivers": [BUILT_IN, PLUGGED]}
+GTIFF = Probe(name="driver GTiff", passed=True, detail="created, read back")
+BUILT_IN = Driver(name="GTiff", kinds=("raster",))
+PLUGGED = Driver(name="TOY", kinds=("raster",), plugin="gdal_TOY.so")
+
+
+def written(report: object) -> str:
+    """As a script of ours writes its report."""
+    return msgspec.json.encode(report).decode()
 
 
 @dataclass(kw_only=True)
 class Commands:
     """Stands in for the probes' and the host's processes."""
 
-    report: str | None = json.dumps([PASSED, SKIPPED])
-    of_wheel: str | None = json.dumps(OF_WHEEL)
-    of_stack: str | None = json.dumps(OF_STACK)
+    report: str | None = written([PASSED, SKIPPED])
+    of_wheel: str | None = written(DriverReport(rows=(GTIFF,), drivers=(BUILT_IN,)))
+    of_stack: str | None = written(DriverReport(drivers=(BUILT_IN, PLUGGED)))
     probes_end: int = 0
     drivers_end: int = 0
     stack_end: int = 0
@@ -85,7 +92,7 @@ class World:
     commands: Commands
     installed: list[Path] = field(default_factory=list)
 
-    def verdict(self, *command: str) -> Outcome:
+    def verdict(self, *command: str) -> Outcome[TestFacts]:
         (self.root / "checkout" / "tests").mkdir(parents=True)
         (self.root / "checkout" / "tests" / "test_a.py").write_text("")
         prefix = self.root / "fetch" / "prefix"
@@ -111,7 +118,10 @@ class World:
         folder = self.root / "made"
         folder.mkdir()
         outcome = stage.run(given, folder, make_step(self.root, self.commands))
-        assert json.loads((folder / "test.json").read_text()) == outcome.facts
+        assert (
+            msgspec.json.decode((folder / "test.json").read_bytes(), type=TestFacts)
+            == outcome.facts
+        )
         return outcome
 
 
@@ -133,9 +143,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
     outcome = world.verdict()
     assert outcome.passed
-    assert outcome.facts["sha256"] == "ab" * 32
-    assert outcome.facts["probes"] == [PASSED, SKIPPED, GTIFF]
-    assert outcome.facts["host"] is None
+    assert outcome.facts.sha256 == "ab" * 32
+    assert outcome.facts.probes == (PASSED, SKIPPED, GTIFF)
+    assert outcome.facts.host is None
     assert world.installed == [world.root / "host.whl"]
 
 
@@ -153,39 +163,39 @@ def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> N
 
 def test_what_the_stack_offers_beyond_the_wheel_is_recorded(world: World) -> None:
     facts = world.verdict().facts
-    assert facts["drivers"] == [BUILT_IN]
-    assert facts["not_in_wheel"] == [
-        {"package": "libgdal-kea", "drivers": ["KEA"], "in_stack": False},
-        {"package": "libgdal-toy", "drivers": ["TOY"], "in_stack": True},
-    ]
+    assert facts.drivers == (BUILT_IN,)
+    assert facts.not_in_wheel == (
+        Offer(package="libgdal-kea", drivers=("KEA",), in_stack=False),
+        Offer(package="libgdal-toy", drivers=("TOY",), in_stack=True),
+    )
 
 
 def test_a_driver_that_ends_the_process_fails_by_name(world: World) -> None:
-    begun = {"name": "driver PDF", "passed": False, "detail": "the process ended"}
-    world.commands.of_wheel = json.dumps({"rows": [GTIFF, begun], "drivers": [BUILT_IN]})
+    begun = Probe(name="driver PDF", passed=False, detail="the process ended")
+    world.commands.of_wheel = written(DriverReport(rows=(GTIFF, begun), drivers=(BUILT_IN,)))
     world.commands.drivers_end = -11
     outcome = world.verdict()
     assert not outcome.passed
-    *_, last_driver, end = outcome.facts["probes"]
+    *_, last_driver, end = outcome.facts.probes
     assert last_driver == begun
-    assert "exit code -11" in end["detail"]
+    assert "exit code -11" in end.detail
 
 
 def test_drivers_without_a_report_fail(world: World) -> None:
     world.commands.of_wheel, world.commands.drivers_end = None, 1
     outcome = world.verdict()
     assert not outcome.passed
-    assert outcome.facts["probes"][-1]["name"] == "all drivers"
-    assert outcome.facts["not_in_wheel"] == [], "all of them would be, which is no news"
+    assert outcome.facts.probes[-1].name == "all drivers"
+    assert outcome.facts.not_in_wheel == (), "all of them would be, which is no news"
 
 
 def test_a_stack_that_cannot_be_asked_is_no_fault_of_the_wheel(world: World) -> None:
     world.commands.of_stack, world.commands.stack_end = None, 1
     outcome = world.verdict()
     assert outcome.passed
-    row = outcome.facts["probes"][-1]
-    assert (row["name"], row["passed"]) == ("drivers of the native stack", None)
-    assert row["detail"].startswith("not run: ended with exit code 1")
+    row = outcome.facts.probes[-1]
+    assert (row.name, row.passed) == ("drivers of the native stack", None)
+    assert row.detail.startswith("not run: ended with exit code 1")
 
 
 def test_everything_runs_outside_the_checkout_in_a_scrubbed_environment(world: World) -> None:
@@ -205,8 +215,8 @@ def test_the_hosts_tests_run_from_a_copy_with_the_environments_python(world: Wor
     assert words == [str(folder / "environment" / "bin" / "python"), "-m", "pytest",
                      str(folder / "host" / "tests")]  # fmt: skip
     assert timeout == 7
-    assert outcome.facts["host"]["passed"]
-    assert outcome.facts["host"]["command"] == ["python", "-m", "pytest", "{host}/tests"]
+    assert outcome.facts.host and outcome.facts.host.passed
+    assert outcome.facts.host.command == ("python", "-m", "pytest", "{host}/tests")
 
 
 def test_programs_of_the_clean_environment_come_first(world: World) -> None:
@@ -219,19 +229,19 @@ def test_failed_tests_of_the_host_fail_the_verdict(world: World) -> None:
     world.commands.host_end = 1
     outcome = world.verdict("python", "-m", "pytest")
     assert not outcome.passed
-    assert "1 failed" in outcome.facts["host"]["detail"]
-    assert outcome.facts["host"]["log"].endswith(".log")
+    assert outcome.facts.host and "1 failed" in outcome.facts.host.detail
+    assert outcome.facts.host.log.endswith(".log")
 
 
 def test_a_failed_probe_fails_the_verdict(world: World) -> None:
-    world.commands.report = json.dumps([PASSED, FAILED])
+    world.commands.report = written([PASSED, FAILED])
     assert not world.verdict().passed
 
 
 @pytest.mark.parametrize("report", [[], [SKIPPED]], ids=["no probes", "all left out"])
-def test_a_verdict_without_one_good_probe_fails(world: World, report: list[Any]) -> None:
-    world.commands.report = json.dumps(report)
-    world.commands.of_wheel = json.dumps({"rows": report, "drivers": []})
+def test_a_verdict_without_one_good_probe_fails(world: World, report: list[Probe]) -> None:
+    world.commands.report = written(report)
+    world.commands.of_wheel = written(DriverReport(rows=tuple(report)))
     assert not world.verdict().passed
 
 
@@ -240,15 +250,15 @@ def test_a_crash_without_a_report_is_a_failed_probe(world: World, report: str | 
     world.commands.report, world.commands.probes_end = report, -11
     outcome = world.verdict()
     assert not outcome.passed
-    probe, *_ = outcome.facts["probes"]
-    assert "exit code -11 and no report" in probe["detail"]
-    assert "Segmentation fault" in probe["detail"]
+    probe, *_ = outcome.facts.probes
+    assert "exit code -11 and no report" in probe.detail
+    assert "Segmentation fault" in probe.detail
 
 
 def test_a_crash_after_the_report_is_a_failed_probe(world: World) -> None:
     world.commands.probes_end = -11
     outcome = world.verdict()
     assert not outcome.passed
-    assert [probe["name"] for probe in outcome.facts["probes"]] == [
+    assert [probe.name for probe in outcome.facts.probes] == [
         "exceptions", "numpy arrays", "clean exit", "driver GTiff",
     ]  # fmt: skip

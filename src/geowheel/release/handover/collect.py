@@ -2,13 +2,12 @@
 
 Each DIR is what `geowheel export` wrote (see `exports`), or a folder of such ones.
 Afterwards the wheels lie in dist/ and the records in the ledger as if they had been made here, but
-for the fact `collected`, which says where from. A mixture is refused, with every reason at once.
+for `collected`, which says where from. A mixture is refused, with every reason at once.
 """
 
 from __future__ import annotations
 
 import datetime
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,24 +30,24 @@ from geowheel.errors import (
 from geowheel.locks.locks import Locks, locks_at_hand
 from geowheel.machine.console import Console
 from geowheel.machine.files import held
-from geowheel.pipeline.loop import SOURCES_COMPONENT
 from geowheel.pipeline.runs import retire
 from geowheel.project.project import Project
+from geowheel.records.facts import FACTS, RepairFacts
 from geowheel.records.ledger import (
     KEY_LENGTH,
     RECORD,
+    Collected,
     Entry,
     Ledger,
     Output,
     Record,
-    read_record,
+    read_any_record,
+    write_record,
 )
 from geowheel.stages import WHEEL, find
-from geowheel.stages.inputs import only_wheel
 from geowheel.targets import Platform
 
 from .exports import (
-    COLLECTED,
     DESCRIPTION,
     HANDED_OVER,
     LEDGER,
@@ -60,8 +59,6 @@ from .exports import (
     state_of,
 )
 
-MADE_FROM: Final = "made_from"
-"""In that fact: digests of the host's files and, by platform, of the locks; for `release`."""
 _SHOWN: Final = 3
 
 
@@ -69,7 +66,7 @@ _SHOWN: Final = 3
 class Item:
     """One record of another machine, in its folder there."""
 
-    record: Record
+    record: Record[Any]
     export: Export
     root: Path
     """The folder that was exported."""
@@ -82,7 +79,7 @@ class Item:
     @property
     def sha256(self) -> str:
         """Of the wheel that it is about."""
-        return str(self.record.facts["sha256"])
+        return self.record.about
 
     def source(self, output: Output) -> Path:
         """Where a file that it names lies there."""
@@ -152,8 +149,8 @@ def _items(project: Project, root: Path, export: Export, faults: list[Fault]) ->
     """The records of an export that are whole; faults for the others, and for nameless wheels."""
     named: set[str] = set()
     for path in sorted(root.glob(f"{LEDGER}/*/*/*/{RECORD}")):
-        record = read_record(path.parent)
-        if record is None or not _is_sound(record):
+        record = read_any_record(path.parent)
+        if record is None or not all(_is_below(output.path) for output in record.outputs):
             faults.append(Fault(what="it is no record of geowheel's", where=str(path)))
             continue
         item = Item(record=record, export=export, root=root)
@@ -184,27 +181,11 @@ def _wrong(project: Project, item: Item) -> Iterator[str]:
         )
     # Of another export, whose sources are others, this is said once for all of its records.
     claimed = item.export.state.sources == toolkit_digest()
-    if claimed and record.components.get(SOURCES_COMPONENT) != toolkit_digest():
+    if claimed and record.sources != toolkit_digest():
         yield "it was made with other sources of geowheel than its export.json says"
-    wheels = [(o.path, o.sha256) for o in record.outputs if o.path.endswith(".whl")]
-    if record.stage == "repair" and (
-        wheels != [(record.facts.get("wheel"), record.facts["sha256"])] or "/" in wheels[0][0]
-    ):
-        yield "it names not one wheel"
-
-
-def _is_sound(record: Record) -> bool:
-    """Whether the parts that are used are what they have to be."""
-    texts = (record.stage, record.subject, record.key, record.created, record.facts.get("sha256")
-             if isinstance(record.facts, Mapping) else None)  # fmt: skip
-    outputs = record.outputs
-    return (
-        all(isinstance(text, str) for text in texts)
-        and isinstance(record.components, Mapping)
-        and all(isinstance(text, str) for text in record.components.values())
-        and isinstance(record.passed, bool)
-        and all(isinstance(output.path, str) and _is_below(output.path) for output in outputs)
-    )
+    wheels = [output.path for output in record.outputs if output.path.endswith(".whl")]
+    if record.stage == "repair" and (len(wheels) != 1 or "/" in wheels[0]):
+        yield "it does not name one wheel"
 
 
 def _is_below(path: str) -> bool:
@@ -308,7 +289,7 @@ def _against_mixture(
                 where=subject,
                 fix="keep one of them; the same inputs make the same bytes, so look what differed",
             )
-    here = {(record.subject, str(record.facts["sha256"])) for record in ledger.records("repair")}
+    here = {(record.subject, record.about) for record in ledger.records(RepairFacts)}
     known = here | {(subject, sha256) for subject, same in wheels.items() for sha256 in same}
     for item in items:
         if item.record.stage in VERDICTS and (item.record.subject, item.sha256) not in known:
@@ -328,13 +309,8 @@ def _against_mixture(
 
 def _failed_here(ledger: Ledger, item: Item) -> bool:
     """Whether this machine's own newest verdict about the same wheel is that it is not good."""
-    own = ledger.latest(item.record.subject, item.record.stage)
-    return (
-        own is not None
-        and not own.passed
-        and own.facts.get("sha256") == item.sha256
-        and COLLECTED not in own.facts
-    )
+    own = ledger.latest(FACTS[item.record.stage], item.record.subject)
+    return own is not None and not own.passed and own.about == item.sha256 and own.collected is None
 
 
 def _missing(
@@ -343,9 +319,9 @@ def _missing(
     wheels: Mapping[str, Mapping[str, Sequence[Item]]],
     verdicts: Sequence[str],
 ) -> Iterator[Fault]:
-    there = [record for name in verdicts for record in ledger.records(name)]
+    there = [record for name in verdicts for record in ledger.records(FACTS[name])]
     judged = {
-        (record.subject, record.facts.get("sha256"), record.stage)
+        (record.subject, record.about, record.stage)
         for record in [*there, *(item.record for item in items)]
     }
     for subject, by_bytes in sorted(wheels.items()):
@@ -382,30 +358,31 @@ def _is_there(project: Project, ledger: Ledger, items: Sequence[Item]) -> bool:
         if item.record.stage == "repair":  # of verdicts about the same bytes any may be newer
             newest[item.record.subject] = item
     for subject, item in newest.items():
-        latest = ledger.latest(subject, "repair")
+        latest = ledger.latest(RepairFacts, subject)
         if latest is None or latest.key != item.record.key:
             return False
     wheels = [item for item in items if item.record.stage == "repair"]
     return all(
-        (path := project.dist / str(item.record.facts["wheel"])).is_file()
+        (path := project.dist / item.record.wheel.path.name).is_file()
         and sha256_file(path) == item.sha256
         for item in wheels
     )
 
 
-def _same(there: Record, record: Record) -> bool:
+def _same(there: Record[Any], record: Record[Any]) -> bool:
     """Whether a record of the ledger says what the other one says, and its files are there."""
-    facts = {name: value for name, value in there.facts.items() if name != COLLECTED}
     return (
-        replace(there, facts=facts, created="") == replace(record, created="")
-        and COLLECTED in there.facts
+        replace(there, created="", collected=None) == replace(record, created="", collected=None)
+        and there.collected is not None
         and all((there.folder / output.path).is_file() for output in there.outputs)
     )
 
 
 def _entry(ledger: Ledger, item: Item) -> Entry:
     record = item.record
-    return ledger.entry(find(record.stage), record.subject, record.components, record.trees)
+    return ledger.entry(
+        find(record.stage), record.subject, record.components, record.trees, record.upstream
+    )
 
 
 def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Console) -> None:
@@ -427,9 +404,9 @@ def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Con
             new = Path(scratch, f"{number}.new")
             moves.append((_stage(item, new, created), _entry(ledger, item).folder))
             if item.record.stage == "repair":
-                wheel = Path(scratch, f"{number}.whl")
-                shutil.copyfile(new / str(item.record.facts["wheel"]), wheel)
-                moves.append((wheel, project.dist / str(item.record.facts["wheel"])))
+                wheel, name = Path(scratch, f"{number}.whl"), item.record.wheel.path.name
+                shutil.copyfile(new / name, wheel)
+                moves.append((wheel, project.dist / name))
         _move(moves)
     for item in items:
         if item.record.stage == "repair":
@@ -445,26 +422,16 @@ def _stage(item: Item, folder: Path, created: datetime.datetime) -> Path:
         shutil.copyfile(item.source(output), goal)
         if sha256_file(goal) != output.sha256:
             raise IntegrityError("it changed while it was copied", where=str(item.source(output)))
-    origin = {
-        **asdict(item.export.origin),
-        "created": item.record.created,
-        "stages": dict(item.export.stages.get(item.record.subject, {})),
-        MADE_FROM: made_from(item.export.state),
-    }
-    data = asdict(item.record)
-    del data["folder"]
-    data |= {
-        "facts": {**item.record.facts, COLLECTED: origin},
-        "created": created.isoformat(timespec="microseconds"),
-    }
-    text = json.dumps(data, indent=1, sort_keys=True) + "\n"
-    (folder / RECORD).write_text(text, encoding="utf-8")
+    origin = Collected(
+        origin=item.export.origin,
+        created=item.record.created,
+        stages=item.export.stages.get(item.record.subject, {}),
+        files=digest(dict(item.export.state.files)),
+        locks=item.export.state.locks,
+    )
+    taken = created.isoformat(timespec="microseconds")
+    write_record(replace(item.record, created=taken, collected=origin), folder)
     return folder
-
-
-def made_from(state: State) -> dict[str, Any]:
-    """What a release compares with the checkout, which may have gone on since the collection."""
-    return {"files": digest(dict(state.files)), "locks": dict(state.locks)}
 
 
 def _move(moves: Sequence[tuple[Path, Path]]) -> None:
@@ -515,7 +482,7 @@ def _summary(project: Project, items: Sequence[Item]) -> Iterator[dict[str, Any]
         about = [i.record for i in items if i.record.stage in VERDICTS and i.sha256 == item.sha256]
         yield {
             "target": item.record.subject,
-            "wheel": str(project.dist / only_wheel(item.record).path.name),
+            "wheel": str(project.dist / item.record.wheel.path.name),
             "sha256": item.sha256,
             "verdicts": {record.stage: record.passed for record in about},
             "from": asdict(item.export.origin),

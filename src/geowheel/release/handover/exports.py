@@ -12,14 +12,15 @@ in export.json.
 
 from __future__ import annotations
 
-import json
 import platform as python_platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from geowheel import __version__
 from geowheel.digest import (
@@ -41,27 +42,20 @@ from geowheel.pipeline.loop import Planned, plan
 from geowheel.pipeline.runs import Request
 from geowheel.project.files import git_description, host_files
 from geowheel.project.project import Project, wants_prebuilt
-from geowheel.records.ledger import RECORD, Record
+from geowheel.records.facts import RepairFacts
+from geowheel.records.ledger import RECORD, Elsewhere, Ran, Reason, Record, Records
 from geowheel.stages import STAGES, find
-from geowheel.stages.context import (
-    Context,
-    Tools,
-    find_tools,
-)
-from geowheel.stages.contract import load
-from geowheel.stages.inputs import only_wheel
+from geowheel.stages.context import Context, find_tools
+from geowheel.stages.inputs import fetch_inputs
 from geowheel.targets import Platform, Target
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 DESCRIPTION: Final = "export.json"
 WHEELS: Final = "dist"
 LEDGER: Final = "ledger"
 VERDICTS: Final = tuple(stage.name for stage in STAGES if stage.verdict)
-COLLECTED: Final = "collected"
-"""The fact of a record that was taken over: where it is from, and when it was made."""
 HANDED_OVER: Final = ("repair", *VERDICTS)
 """The stages whose records leave the machine."""
-FAILED: Final = "failed the last time"  # as `Entry.stale` says it
 
 # https://docs.github.com/en/actions/reference/workflows-and-actions/variables and
 # https://docs.gitlab.com/ci/variables/predefined_variables/
@@ -87,28 +81,13 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where wheels were made: for people, and for the records that are taken over."""
-
-    platform: str
-    system: str
-    git: str
-    """Commit and tag, as git describes them; empty where there is no git."""
-    native: Mapping[str, str]
-    """By platform, where its native stack came from, in words."""
-    committed: bool
-    """Whether every native stack is from a committed lock."""
-    ci: Mapping[str, str]
-    """The variables by which a CI system names the run."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Export:
-    """A parsed export.json."""
+    """What export.json says."""
 
+    format: int = FORMAT
     state: State
-    origin: Origin
-    stages: Mapping[str, Mapping[str, Any]]
+    origin: Elsewhere
+    stages: Mapping[str, Mapping[str, Ran]]
     """By target and stage: key, seconds and time of all that led to its wheel."""
 
 
@@ -117,9 +96,9 @@ class _Item:
     """One target's wheel, and the records about it."""
 
     target: Target
-    wheel: Record
-    verdicts: tuple[Record, ...]
-    every: tuple[Record, ...]
+    wheel: Record[RepairFacts]
+    verdicts: tuple[Record[Any], ...]
+    every: tuple[Record[Any], ...]
     """With what is upstream."""
     left_out: tuple[str, ...]
 
@@ -149,20 +128,13 @@ def state_of(project: Project, locks: Mapping[Platform, Locks], without: Sequenc
 
 def _lock_digest(project: Project, locks: Locks) -> str:
     """Of what `fetch` takes from the locks: the same lock has one, however it is written."""
-    python = project.config.pythons[0]
-    context = Context(
-        project=project,
-        target=Target(python=python, platform=locks.stack.platform),
-        locks=locks,
-        tools=Tools(interpreter=None, toolchain=None),
-    )
-    return digest(load(find("fetch")).inputs(context, {}).components())
+    return digest(fetch_inputs(project, locks).components())
 
 
 def read_export(path: Path) -> Export:
     """A parsed export.json; raises IntegrityError for one that is damaged or of another format."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = msgspec.json.decode(path.read_bytes())
         if data["format"] != FORMAT:
             raise IntegrityError(
                 f"it is of format {data['format']}, this geowheel knows {FORMAT}",
@@ -170,15 +142,8 @@ def read_export(path: Path) -> Export:
                 cause="another version of geowheel wrote it",
                 fix=f"make it with geowheel {__version__}",
             )
-        state, origin = State(**data["state"]), Origin(**data["origin"])
-        for mapping in (state.files, state.locks, origin.native, origin.ci):
-            if not all(isinstance(text, str) for text in mapping.values()):
-                raise ValueError("text is missing")
-        for steps in data["stages"].values():
-            if not all(isinstance(step, dict) for step in steps.values()):
-                raise ValueError("a stage is no table")
-        return Export(state=state, origin=origin, stages=data["stages"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return msgspec.convert(data, Export)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise IntegrityError(
             f"it cannot be read: {type(error).__name__} {error}",
             where=str(path),
@@ -208,7 +173,7 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     described = _description(request.project, locks, items, folder)
     _write(described, items, folder)
     for item in items:
-        console.result(f"{item.target}: {only_wheel(item.wheel).path.name}")
+        console.result(f"{item.target}: {item.wheel.wheel.path.name}")
         for verdict in item.verdicts:
             console.result(f"  {verdict.stage}: passed")
         for reason in item.left_out:
@@ -245,8 +210,8 @@ def _item(request: Request, context: Context) -> _Item | list[Fault]:
     """What is there of one target, or why it cannot be handed over."""
     verdicts = [name for name in VERDICTS if context.runs_wheels or not find(name).runs_wheel]
     target = context.target
-    made = request.ledger.latest(str(target), "repair")
-    if made is not None and COLLECTED in made.facts:
+    made = request.ledger.latest(RepairFacts, str(target))
+    if made is not None and made.collected is not None:
         # Another machine's wheel, which was checked when it was taken over: what made it is there.
         context = replace(context, repaired=made)
     planned = {
@@ -255,14 +220,15 @@ def _item(request: Request, context: Context) -> _Item | list[Fault]:
     stale = [item for item in planned.values() if not item.stage.verdict and item.record is None]
     if stale:
         return [_fault(target, stale[0], "the wheel is not of what lies here now")]
-    failed = [planned[name] for name in verdicts if planned[name].why == FAILED]
+    judged = [planned[name] for name in verdicts]
+    failed = [item for item in judged if item.stale and item.stale.reason is Reason.FAILED]
     if failed:
         return [_fault(target, item, "the wheel is not good") for item in failed]
-    records = {name: item.record for name, item in planned.items() if item.record is not None}
+    records = Records((n, item.record) for n, item in planned.items() if item.record is not None)
     records |= context.done
     return _Item(
         target=target,
-        wheel=records["repair"],
+        wheel=records.of(RepairFacts),
         verdicts=tuple(records[name] for name in verdicts if name in records),
         every=tuple(records.values()),
         left_out=tuple(
@@ -284,9 +250,9 @@ def _fault(target: Target, item: Planned, cause: str) -> Fault:
 
 def _description(
     project: Project, locks: Mapping[Platform, Locks], items: Sequence[_Item], folder: Path
-) -> dict[str, Any]:
+) -> Export:
     environ = project.machine.environ
-    origin = Origin(
+    origin = Elsewhere(
         platform=str(project.machine.platform),
         system=_system(),
         git=git_description(project.folder, environ),
@@ -296,14 +262,11 @@ def _description(
     )
     stages = {
         str(item.target): {
-            r.stage: {"key": r.key, "seconds": r.seconds, "created": r.created} for r in item.every
+            r.stage: Ran(key=r.key, seconds=r.seconds, created=r.created) for r in item.every
         }
         for item in items
     }
-    state = state_of(project, locks, [folder])
-    return {
-        "format": FORMAT, "state": asdict(state), "origin": asdict(origin), "stages": stages
-    }  # fmt: skip
+    return Export(state=state_of(project, locks, [folder]), origin=origin, stages=stages)
 
 
 def _system() -> str:
@@ -326,26 +289,26 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _write(described: Mapping[str, Any], items: Sequence[_Item], folder: Path) -> None:
+def _write(described: Export, items: Sequence[_Item], folder: Path) -> None:
     """All of it beside its place first, then one rename."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".geowheel-export-") as scratch:
         new = Path(scratch, "new")
         (new / WHEELS).mkdir(parents=True)
         for item in items:
-            wheel = only_wheel(item.wheel)
+            wheel = item.wheel.wheel
             _copy(wheel.path, new / WHEELS / wheel.path.name, wheel.sha256)
             for record in (item.wheel, *item.verdicts):
                 _copy_entry(record, new / LEDGER)
-        text = json.dumps(described, indent=1, sort_keys=True) + "\n"
-        (new / DESCRIPTION).write_text(text, encoding="utf-8")
+        text = msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=1)
+        (new / DESCRIPTION).write_bytes(text + b"\n")
         new.chmod(0o755)
         if folder.exists():
             folder.rename(Path(scratch, "old"))
         new.rename(folder)
 
 
-def _copy_entry(record: Record, ledger: Path) -> None:
+def _copy_entry(record: Record[Any], ledger: Path) -> None:
     place = ledger / record.subject / record.stage / record.folder.name
     place.mkdir(parents=True)
     shutil.copyfile(record.folder / RECORD, place / RECORD)

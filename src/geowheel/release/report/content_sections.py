@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import PureWindowsPath
 
-from geowheel.contents.licenses import (
+from geowheel.contents.restricted import (
     Restricted,
     accepting,
     by_driver,

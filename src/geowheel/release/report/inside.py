@@ -5,19 +5,19 @@ Nothing here reads the ledger: a wheel that no record names has a content all th
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from packageurl import PackageURL
 
-from geowheel.contents.sbom import FILE_NAME, FOLDER
+from geowheel.contents.bill import Described, read_sbom
 from geowheel.project.places import Places
-from geowheel.stages.size import UNKNOWN, kind_of
+from geowheel.records.facts import Cost, Owner
+from geowheel.stages.size import UNKNOWN, costs, kind_of
 
 _SHOWN: Final = 6  # of a package's files, the largest
 
@@ -48,15 +48,6 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What all files of one kind take of a wheel."""
-
-    name: str
-    packed: int
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Component:
     """A package that the SBOM names."""
 
@@ -81,8 +72,8 @@ class Inside:
     """Why the file cannot be read; empty where it can."""
 
 
-def look_inside(path: Path, owners: Mapping[str, str], places: Places) -> Inside:
-    """What the wheel at `path` holds; `owners` are the packages of its members, as `name version`.
+def look_inside(path: Path, owners: Sequence[Owner], places: Places) -> Inside:
+    """What the wheel at `path` holds; `owners` are those of its members, else the SBOM has them.
 
     A file that is no wheel is a fact to report, not an exception.
     """
@@ -93,38 +84,43 @@ def look_inside(path: Path, owners: Mapping[str, str], places: Places) -> Inside
                 for info in archive.infolist()
                 if not info.is_dir()
             )
-            boms = _boms(archive, files)
+            packages = read_sbom(archive)
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         return Inside(problem=str(error))
     kinds = {file.path: kind_of(file.path, places) for file in files}
+    known = owners or [Owner(name=p.name, version=p.version, files=p.files) for p in packages]
     return Inside(
         installed=sum(file.size for file in files),
-        parts=_parts(files, owners or _owners(boms), kinds),
-        kinds=_costs(files, kinds),
-        components=_components(boms),
+        parts=_parts(files, known, kinds),
+        kinds=costs(Cost, files, kinds),
+        components=tuple(
+            sorted(
+                map(_component, packages),
+                key=lambda c: (c.name.lower(), c.version, c.licence, c.source),
+            )
+        ),
     )
 
 
 def _parts(
-    files: Sequence[File], owners: Mapping[str, str], kinds: Mapping[str, str]
+    files: Sequence[File], owners: Sequence[Owner], kinds: Mapping[str, str]
 ) -> tuple[Part, ...]:
-    groups: dict[str, list[File]] = {}
+    known = {path: (owner.name, owner.version) for owner in owners for path in owner.files}
+    groups: dict[tuple[str, str], list[File]] = {}
     for file in files:
-        groups.setdefault(owners.get(file.path, UNKNOWN), []).append(file)
-    parts = [_part(owner, group, kinds) for owner, group in groups.items()]
+        groups.setdefault(known.get(file.path, (UNKNOWN, "")), []).append(file)
+    parts = [_part(name, version, group, kinds) for (name, version), group in groups.items()]
     return tuple(sorted(parts, key=lambda part: (-part.packed, part.name, part.version)))
 
 
-def _part(owner: str, files: Sequence[File], kinds: Mapping[str, str]) -> Part:
-    """One package; `owner` is its name and version, as the ledger has them."""
-    name, _, version = (owner, "", "") if owner == UNKNOWN else owner.rpartition(" ")
+def _part(name: str, version: str, files: Sequence[File], kinds: Mapping[str, str]) -> Part:
     weight: Counter[str] = Counter()
     for file in files:
         weight[kinds[file.path]] += file.packed
     largest = sorted(files, key=lambda file: (-file.packed, file.path))[:_SHOWN]
     return Part(
-        name=name or version,
-        version=version if name else "",
+        name=name,
+        version=version,
         kind=min(weight, key=lambda kind: (-weight[kind], kind)),
         packed=sum(file.packed for file in files),
         size=sum(file.size for file in files),
@@ -133,55 +129,13 @@ def _part(owner: str, files: Sequence[File], kinds: Mapping[str, str]) -> Part:
     )
 
 
-def _costs(files: Iterable[File], kinds: Mapping[str, str]) -> tuple[Cost, ...]:
-    packed: Counter[str] = Counter()
-    size: Counter[str] = Counter()
-    for file in files:
-        packed[kinds[file.path]] += file.packed
-        size[kinds[file.path]] += file.size
-    costs = [Cost(name=name, packed=packed[name], size=size[name]) for name in packed]
-    return tuple(sorted(costs, key=lambda cost: (-cost.packed, cost.name)))
-
-
-def _boms(archive: zipfile.ZipFile, files: Iterable[File]) -> tuple[Mapping[str, Any], ...]:
-    """The components of geowheel's own SBOM in the wheel; nothing where there is none to read."""
-    ending = f".dist-info/{FOLDER}/{FILE_NAME}"
-    found: list[Mapping[str, Any]] = []
-    for path in (file.path for file in files if file.path.endswith(ending)):
-        try:
-            found += json.loads(archive.read(path))["components"]
-        except (ValueError, KeyError, TypeError):
-            return ()
-    return tuple(row for row in found if isinstance(row, dict) and "name" in row)
-
-
-def _owners(boms: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The package of each file that an SBOM lists: for a wheel without a record."""
-    return {
-        str(file["name"]): f"{row['name']} {row.get('version', '')}"
-        for row in boms
-        for file in row.get("components", ())
-    }
-
-
-def _components(boms: Iterable[Mapping[str, Any]]) -> tuple[Component, ...]:
-    found = map(_component, boms)
-    return tuple(sorted(found, key=lambda c: (c.name.lower(), c.version, c.licence, c.source)))
-
-
-def _component(row: Mapping[str, Any]) -> Component:
+def _component(package: Described) -> Component:
     return Component(
-        name=str(row["name"]),
-        version=str(row.get("version", "")),
-        licence=" and ".join(filter(None, map(_licence, row.get("licenses", [])))),
-        source=_source(str(row.get("purl", ""))),
+        name=package.name,
+        version=package.version,
+        licence=package.license,
+        source=_source(package.purl),
     )
-
-
-def _licence(row: Mapping[str, Any]) -> str:
-    """One of CycloneDX's license choices."""
-    named = row.get("license", {})
-    return str(row.get("expression") or named.get("id") or named.get("name") or "")
 
 
 def _source(text: str) -> str:

@@ -14,6 +14,8 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
+import msgspec
+
 from . import (
     content_sections,
     pieces,
@@ -75,7 +77,7 @@ def _facts(report: Report) -> dict[str, Any]:
                     asdict(part) | {"license": _license_of(wheel, part.name)}
                     for part in wheel.inside.parts
                 ],
-                "kinds": [asdict(kind) for kind in wheel.inside.kinds],
+                "kinds": [msgspec.to_builtins(kind) for kind in wheel.inside.kinds],
             }
             for wheel in report.wheels
         ]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from packaging.tags import parse_tag
 
 from geowheel import __version__
-from geowheel.contents.drivers import Offer, read_drivers
-from geowheel.contents.licenses import read_restricted
-from geowheel.digest import digest, sha256_file
+from geowheel.digest import sha256_file
 from geowheel.errors import UsageError
 from geowheel.project.project import Project
+from geowheel.records.facts import VERDICTS, RepairFacts, SizeFacts, TestFacts
 from geowheel.records.ledger import Ledger
 from geowheel.release.coverage.table import Row
 from geowheel.targets import Platform, System
@@ -24,12 +23,10 @@ from .earlier import is_ours
 from .inside import look_inside
 from .values import (
     Before,
-    Forced,
     Report,
     WheelReport,
 )
 from .verdicts import (
-    VERDICTS,
     about,
     timings_of,
     verdict_on,
@@ -79,14 +76,14 @@ def _wheel(
     path: Path, project: Project, ledger: Ledger, earlier: Mapping[str, Before]
 ) -> WheelReport:
     sha256 = sha256_file(path)
-    repair = next((r for r in ledger.records("repair") if r.facts.get("sha256") == sha256), None)
-    facts: Mapping[str, Any] = {} if repair is None else repair.facts
+    repair = next((r for r in ledger.records(RepairFacts) if r.about == sha256), None)
+    facts = RepairFacts() if repair is None else repair.facts
     _, version, _, tags = parse_filename(path.name)
     target = _target_of(tags) if repair is None else repair.subject
-    size = about(ledger, "size", sha256)
-    test = about(ledger, "test", sha256)
-    found: Mapping[str, Any] = {} if test is None else test.facts
-    budget: Mapping[str, Any] = {} if size is None else size.facts
+    size = about(ledger, SizeFacts, sha256)
+    test = about(ledger, TestFacts, sha256)
+    tested = TestFacts(sha256=sha256) if test is None else test.facts
+    budget = project.config.budget
     return WheelReport(
         file=path.name,
         sha256=sha256,
@@ -94,27 +91,19 @@ def _wheel(
         target=target,
         tag=", ".join(dict.fromkeys(tag.split("-", 2)[2] for tag in tags)),
         recorded=repair is not None,
-        locked=None if repair is None else repair.components.get("locked") == digest(True),
+        locked=None if repair is None else facts.locked,
         made="" if repair is None else repair.created,
         compressed=path.stat().st_size,
-        wheel_mb=float(budget.get("wheel_mb", project.wheel_budget_mb)),
-        installed_mb=float(budget.get("installed_mb", project.config.budget.installed_mb)),
-        inside=look_inside(path, facts.get("owners", {}), project.config.places),
-        verdicts=tuple(
-            verdict_on(stage, about(ledger, stage, sha256), target) for stage in VERDICTS
-        ),
+        wheel_mb=size.facts.wheel_mb if size else project.wheel_budget_mb,
+        installed_mb=size.facts.installed_mb if size else budget.installed_mb,
+        inside=look_inside(path, facts.owners, project.config.places),
+        verdicts=tuple(verdict_on(kind, about(ledger, kind, sha256), target) for kind in VERDICTS),
         timings=timings_of(ledger, repair, sha256),
-        floor=tuple(
-            Forced(needs=f["needs"], packages=tuple(f["packages"]), files=tuple(f["files"]))
-            for f in facts.get("floor", [])
-        ),
-        drivers=read_drivers(found.get("drivers", [])),
-        offers=tuple(
-            Offer(**{**offer, "drivers": tuple(offer["drivers"])})
-            for offer in found.get("not_in_wheel", [])
-        ),
-        without_license=tuple(facts.get("licenses", {}).get("without", [])),
-        restricted=read_restricted(facts),
+        floor=facts.floor,
+        drivers=tested.drivers,
+        offers=tested.not_in_wheel,
+        without_license=facts.licenses.without,
+        restricted=facts.licenses.restricted,
         before=earlier.get(target),
     )
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
+import msgspec
+
 from geowheel.contents.drivers import Driver, Offer
-from geowheel.contents.licenses import (
+from geowheel.contents.restricted import (
     UNSETTLED,
     Restricted,
     by_driver,
     unaccepted,
 )
 from geowheel.release.coverage.table import Row
+from geowheel.systems.contract import Forcing
+from geowheel.targets import parse_target
 
 from .inside import Inside
 
@@ -78,15 +81,6 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forced:
-    """The newest of the system that a wheel needs, and what makes it so."""
-
-    needs: str
-    packages: tuple[str, ...]
-    files: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Before:
     """The wheel of the same target in the last release."""
 
@@ -117,7 +111,7 @@ class WheelReport:
     inside: Inside
     verdicts: tuple[Verdict, ...]
     timings: tuple[Timing, ...]
-    floor: tuple[Forced, ...]
+    floor: tuple[Forcing, ...]
     drivers: tuple[Driver, ...]
     offers: tuple[Offer, ...]
     without_license: tuple[str, ...]
@@ -163,9 +157,9 @@ class OpenPoint:
 
 def to_json(report: Report) -> str:
     """The same facts for programs."""
-    points = [asdict(point) for point in open_points(report)]
-    data = {"format": FORMAT, "open": points, **asdict(report)}
-    return json.dumps(data, indent=1, sort_keys=True, default=str) + "\n"
+    data = {f.name: getattr(report, f.name) for f in fields(report)}
+    data |= {"format": FORMAT, "open": open_points(report)}
+    return msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1).decode() + "\n"
 
 
 def open_points(report: Report) -> tuple[OpenPoint, ...]:
@@ -183,8 +177,10 @@ def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
     """The interpreters of each platform, in the order of the targets."""
     groups: dict[str, list[str]] = {}
     for target in targets:
-        interpreter, _, platform = target.partition("-")
-        groups.setdefault(platform or target, []).append(interpreter)
+        if (parsed := parse_target(target)) is None:
+            groups.setdefault(target, []).append(target)
+        else:
+            groups.setdefault(parsed.platform, []).append(parsed.interpreter_tag)
     return groups
 
 

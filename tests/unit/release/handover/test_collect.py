@@ -28,20 +28,32 @@ from geowheel.errors import (
     UsageError,
 )
 from geowheel.locks.locks import Locks
-from geowheel.pipeline.loop import SOURCES_COMPONENT, Planned
+from geowheel.pipeline.loop import Planned
 from geowheel.pipeline.runs import Request
 from geowheel.project.project import Project
+from geowheel.records.facts import (
+    FACTS,
+    Facts,
+    LabFacts,
+    RepairFacts,
+    SizeFacts,
+    TestFacts,
+    VerdictFacts,
+)
 from geowheel.records.ledger import (
     RECORD,
+    SOURCES,
     Ledger,
+    Reason,
     Record,
+    Stale,
     read_record,
 )
 from geowheel.records.stage import Outcome
 from geowheel.release.handover import collect as collecting
 from geowheel.release.handover import exports
 from geowheel.release.handover.collect import collect
-from geowheel.release.handover.exports import COLLECTED, export
+from geowheel.release.handover.exports import export
 from geowheel.stages import find
 from geowheel.stages.context import Tools
 from geowheel.targets import Platform
@@ -67,15 +79,14 @@ class Machine:
 
     def record(
         self,
-        stage: str,
+        facts: Facts,
         *,
         passed: bool = True,
         files: Mapping[str, bytes],
-        facts: Mapping[str, Any],
         text: str,
-    ) -> Record:
-        components = {"text": text, SOURCES_COMPONENT: toolkit_digest()}
-        entry = self.ledger.entry(find(stage), SUBJECT, components, {})
+    ) -> Record[Any]:
+        components = {"text": text, SOURCES: toolkit_digest()}
+        entry = self.ledger.entry(find(facts.stage), SUBJECT, components, {}, {})
         with entry.lock(make_console(self.root)), entry.scratch() as folder:
             for path, data in files.items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -83,25 +94,27 @@ class Machine:
             outcome = Outcome(facts=facts, passed=passed)
             return entry.commit(folder, outcome, time.monotonic())
 
-    def wheel(self, data: bytes = b"wheel", *, text: str = "a", name: str = NAME) -> Record:
-        facts = {"wheel": name, "sha256": sha256_bytes(data), "tag": "manylinux", "floor": [],
-                 "owners": {}}  # fmt: skip
+    def wheel(self, data: bytes = b"wheel", *, text: str = "a", name: str = NAME) -> Record[Any]:
         self.project.dist.mkdir(exist_ok=True)
         (self.project.dist / name).write_bytes(data)
-        return self.record("repair", files={name: data}, facts=facts, text=text)
+        return self.record(RepairFacts(tag="manylinux"), files={name: data}, text=text)
 
     def verdict(
-        self, stage: str, data: bytes = b"wheel", *, passed: bool = True, text: str = "a"
-    ) -> Record:
-        facts = {"sha256": sha256_bytes(data), "whole": True}
-        files = {f"{stage}.json": b"{}", "crashes/a": b"x"} if stage == "lab" else {
-            f"{stage}.json": b"{}"}  # fmt: skip
-        return self.record(stage, files=files, facts=facts, passed=passed, text=text)
+        self,
+        kind: type[VerdictFacts],
+        data: bytes = b"wheel",
+        *,
+        passed: bool = True,
+        text: str = "a",
+    ) -> Record[Any]:
+        files = {f"{kind.stage}.json": b"{}"} | ({"crashes/a": b"x"} if kind is LabFacts else {})
+        facts = kind(sha256=sha256_bytes(data))
+        return self.record(facts, files=files, passed=passed, text=text)
 
     def built(self, data: bytes = b"wheel") -> Machine:
         self.wheel(data)
-        self.verdict("size", data)
-        self.verdict("test", data)
+        self.verdict(SizeFacts, data)
+        self.verdict(TestFacts, data)
         return self
 
     def export(self, name: str = "export") -> Path:
@@ -144,12 +157,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ma
     def planned(goals: Sequence[str], context: Any, ledger: Ledger) -> list[Planned]:
         rows = []
         for name in goals:
-            record = ledger.latest(str(context.target), name)
+            record = ledger.latest(FACTS[name], str(context.target))
             good = record is not None and record.passed
-            why = "first run" if record is None else ("key" if good else "failed the last time")
+            stale = Stale(reason=Reason.FIRST if record is None else Reason.FAILED)
             rows.append(
                 Planned(stage=find(name), subject=SUBJECT, action="cached" if good else "run",
-                        why=why, record=record if good else None)
+                        why=str(stale), stale=None if good else stale,
+                        record=record if good else None)
             )  # fmt: skip
         return rows
 
@@ -189,7 +203,7 @@ def test_an_export_has_the_wheel_its_records_and_what_it_was_made_from(machine: 
         *(f"ledger/{SUBJECT}/{stage}/{digest(record.components)[:16]}/{name}"
           for stage, names in (("repair", [RECORD]), ("size", [RECORD, "size.json"]),
                                ("test", [RECORD, "test.json"]))
-          for name in names if (record := here.ledger.latest(SUBJECT, stage))),
+          for name in names if (record := here.ledger.latest(FACTS[stage], SUBJECT))),
     }  # fmt: skip
     text = (folder / "export.json").read_text()
     data = json.loads(text)
@@ -215,8 +229,8 @@ def test_what_is_stale_or_failed_stays(machine: Make) -> None:
     with pytest.raises(BuildError, match="repair would run again: first run"):
         here.export()
     here.wheel()
-    here.verdict("size")
-    here.verdict("test", passed=False)
+    here.verdict(SizeFacts)
+    here.verdict(TestFacts, passed=False)
     with pytest.raises(BuildError, match="test would run again: failed the last time"):
         here.export()
     with pytest.raises(LockError, match="nothing was made here"):
@@ -225,7 +239,7 @@ def test_what_is_stale_or_failed_stays(machine: Make) -> None:
 
 def test_a_wheel_that_was_changed_is_not_handed_over(machine: Make) -> None:
     here = machine("a").built()
-    (here.ledger.records("repair")[0].folder / NAME).write_bytes(b"whee1")
+    (here.ledger.records(RepairFacts)[0].folder / NAME).write_bytes(b"whee1")
     with pytest.raises(IntegrityError, match="its record says"):
         here.export()
     assert not (here.root / "dist" / "export").exists()
@@ -236,7 +250,7 @@ def test_a_wheel_that_was_changed_is_not_handed_over(machine: Make) -> None:
 
 def test_what_was_made_elsewhere_lies_here_as_if_made_here(machine: Make) -> None:
     there, here = machine("a", GITHUB_JOB="linux").built(), machine("c")
-    there.verdict("lab")
+    there.verdict(LabFacts)
     folder = there.export()
     summary = here.collect(folder)
     (target,) = summary["targets"]
@@ -244,16 +258,17 @@ def test_what_was_made_elsewhere_lies_here_as_if_made_here(machine: Make) -> Non
     assert target["verdicts"] == {"size": True, "test": True, "lab": True}
     assert (here.root / "dist" / NAME).read_bytes() == b"wheel"
     for stage in ("repair", "size", "test", "lab"):
-        record, original = here.ledger.latest(SUBJECT, stage), there.ledger.latest(SUBJECT, stage)
+        record = here.ledger.latest(FACTS[stage], SUBJECT)
+        original = there.ledger.latest(FACTS[stage], SUBJECT)
         assert record is not None and original is not None
-        origin = record.facts[COLLECTED]
-        assert origin["created"] == original.created
-        assert origin["ci"] == {"GITHUB_JOB": "linux"}
-        assert origin["stages"]["repair"]["seconds"] >= 0
+        assert record.collected is not None
+        assert record.collected.created == original.created
+        assert record.collected.origin.ci == {"GITHUB_JOB": "linux"}
+        assert record.collected.stages["repair"].seconds >= 0
         assert (record.key, record.outputs, record.content) == (
             original.key, original.outputs, original.content,
         )  # fmt: skip
-        entry = here.ledger.entry(find(stage), SUBJECT, record.components, record.trees)
+        entry = here.ledger.entry(find(stage), SUBJECT, record.components, record.trees, {})
         assert entry.stale() is None
         assert replace(entry, ledger=replace(here.ledger, verify=True)).stale() is None
     shown = status(here.project, make_console(here.root))
@@ -277,11 +292,11 @@ def test_what_was_lost_since_is_taken_again(machine: Make, part: str) -> None:
     there, here = machine("a").built(), machine("c")
     folder = there.export()
     here.collect(folder)
-    record = here.ledger.records("test")[0]
+    record = here.ledger.records(TestFacts)[0]
     {"wheel": here.root / "dist" / NAME, "record": record.folder / RECORD,
      "file": record.folder / "test.json"}[part].unlink()  # fmt: skip
     assert here.collect(folder)["changed"]
-    assert (here.root / "dist" / NAME).is_file() and here.ledger.records("test")
+    assert (here.root / "dist" / NAME).is_file() and here.ledger.records(TestFacts)
     assert (record.folder / "test.json").is_file()
 
 
@@ -291,15 +306,15 @@ def test_what_was_collected_comes_before_what_was_made_here(machine: Make) -> No
     here.wheel(b"made here", text="local", name=older)
     (here.root / "dist" / "other.whl").write_bytes(b"somebody else's")
     here.collect(there.export())
-    latest = here.ledger.latest(SUBJECT, "repair")
-    assert latest is not None and latest.facts["sha256"] == sha256_bytes(b"wheel")
+    latest = here.ledger.latest(RepairFacts, SUBJECT)
+    assert latest is not None and latest.about == sha256_bytes(b"wheel")
     assert {path.name for path in (here.root / "dist").glob("*.whl")} == {NAME, "other.whl"}
 
 
 def test_verdicts_may_come_from_another_machine(machine: Make) -> None:
     builder, tester, here = machine("a"), machine("b").built(), machine("c")
     builder.wheel()
-    builder.verdict("size")
+    builder.verdict(SizeFacts)
     one, other = builder.export(), tester.export()
     assert f"no verdict of test about its wheel, sha256 {sha256_bytes(b'wheel')[:12]}" in (
         here.refuses(one)
@@ -312,14 +327,14 @@ def test_verdicts_may_come_from_another_machine(machine: Make) -> None:
 def test_a_failed_verdict_is_not_hidden_by_one_that_passed(machine: Make) -> None:
     there, here = machine("a").built(), machine("c")
     second = machine("b").built()
-    second.verdict("test", text="another system")
+    second.verdict(TestFacts, text="another system")
     one, other = there.export(), second.export()
     for path in (one / "ledger" / SUBJECT / "test").glob("*/record.json"):
         rewrite(path.parent, passed=False)
     summary = here.collect(one, other)
-    latest = here.ledger.latest(SUBJECT, "test")
+    latest = here.ledger.latest(TestFacts, SUBJECT)
     assert latest is not None and not latest.passed
-    assert len(here.ledger.records("test")) == 2
+    assert len(here.ledger.records(TestFacts)) == 2
     assert summary["targets"][0]["verdicts"]["test"] is False
 
 
@@ -327,20 +342,20 @@ def test_what_was_made_here_since_is_replaced_again(machine: Make) -> None:
     there, here = machine("a").built(), machine("c")
     folder = there.export()
     here.collect(folder)
-    here.verdict("test", text="again")
+    here.verdict(TestFacts, text="again")
     assert not here.collect(folder)["changed"], "a newer verdict about the same bytes may stay"
     record = here.wheel(text="the same bytes from elsewhere")
     assert here.collect(folder)["changed"]
-    latest = here.ledger.latest(SUBJECT, "repair")
+    latest = here.ledger.latest(RepairFacts, SUBJECT)
     assert latest is not None and latest.key != record.key
 
 
 def test_what_failed_here_is_not_hidden_by_what_passed_there(machine: Make) -> None:
     there, here = machine("a").built(), machine("c").built()
-    here.verdict("test", passed=False, text="here")
+    here.verdict(TestFacts, passed=False, text="here")
     words = here.refuses(there.export())
     assert "test passed there and failed here, about the same bytes" in words
-    here.verdict("test", text="here")
+    here.verdict(TestFacts, text="here")
     assert here.collect(there.root / "dist" / "export")["changed"]
 
 
@@ -406,7 +421,7 @@ def test_a_record_of_another_toolkit_in_an_export_of_this_one(
     there = machine("a").built()
     with monkeypatch.context() as patch:
         patch.setitem(globals(), "toolkit_digest", lambda: "ab" * 32)
-        there.verdict("test", text="other")
+        there.verdict(TestFacts, text="other")
     words = machine("c").refuses(there.export())
     assert "it was made with other sources of geowheel than its export.json says" in words
 
@@ -437,9 +452,9 @@ def test_a_verdict_about_other_bytes(machine: Make) -> None:
         ({"host": "other"}, "it is of other in ., this is host in ."),
         ({"facts": {"sha256": 1}}, "it is no record of geowheel's"),
         ({"facts": {}}, "it is no record of geowheel's"),
+        ({"format": 1}, "it is no record of geowheel's"),
         ({"outputs": [{"path": "../../x", "sha256": "", "size": 1}]}, "it is no record"),
         ({"outputs": [{"path": "/etc/passwd", "sha256": "", "size": 1}]}, "it is no record"),
-        ({"more": 1}, "it is no record"),
     ],
 )  # fmt: skip
 def test_a_record_that_lies(machine: Make, changes: dict[str, Any], words: str) -> None:
@@ -452,9 +467,10 @@ def test_a_record_that_lies(machine: Make, changes: dict[str, Any], words: str) 
 def test_a_repair_that_names_another_place_for_its_wheel(machine: Make) -> None:
     folder = machine("a").built().export()
     (path,) = (folder / "ledger" / SUBJECT / "repair").iterdir()
-    facts = json.loads((path / RECORD).read_text())["facts"]
-    rewrite(path, facts=facts | {"wheel": "../x.whl"})
-    assert "it names not one wheel" in machine("c").refuses(folder)
+    (output,) = json.loads((path / RECORD).read_text())["outputs"]
+    shutil.copytree(folder / "dist", folder / "dist" / "below")
+    rewrite(path, outputs=[output | {"path": f"below/{NAME}"}])
+    assert "it does not name one wheel" in machine("c").refuses(folder)
 
 
 def test_every_reason_is_said_at_once(machine: Make) -> None:
@@ -467,7 +483,7 @@ def test_every_reason_is_said_at_once(machine: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"format": 1}', '{"format": 1, "state": 3, "origin": 4, "stages": 5}']
+    "text", ["", "[]", '{"format": 2}', '{"format": 2, "state": 3, "origin": 4, "stages": 5}']
 )
 def test_a_damaged_description(machine: Make, text: str) -> None:
     folder = machine("a").built().export()
@@ -477,8 +493,8 @@ def test_a_damaged_description(machine: Make, text: str) -> None:
 
 def test_another_format(machine: Make) -> None:
     folder = machine("a").built().export()
-    edit(folder, lambda data: data.update(format=2))
-    assert "it is of format 2, this geowheel knows 1" in machine("c").refuses(folder)
+    edit(folder, lambda data: data.update(format=1))
+    assert "it is of format 1, this geowheel knows 2" in machine("c").refuses(folder)
 
 
 def test_a_folder_without_an_export(machine: Make, tmp_path: Path) -> None:
@@ -524,8 +540,8 @@ def test_one_that_was_killed_is_finished_by_the_same_one(
             here.collect(folder)
     assert here.collect(folder)["changed"]
     assert list(here.project.work.glob(".collect-*")) == []
-    assert all(here.ledger.latest(SUBJECT, stage) for stage in ("repair", "size", "test"))
-    assert read_record(here.ledger.records("test")[0].folder)
+    assert all(here.ledger.latest(FACTS[stage], SUBJECT) for stage in ("repair", "size", "test"))
+    assert read_record(here.ledger.records(TestFacts)[0].folder, TestFacts)
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.contents.drivers import Driver, Offer
-from geowheel.contents.licenses import Restricted
+from geowheel.contents.restricted import Restricted
+from geowheel.records.facts import Cost
 from geowheel.release.coverage.obstacles import Obstacle, Reason
 from geowheel.release.coverage.table import Row
 from geowheel.release.report.inside import (
     Component,
-    Cost,
     File,
     Inside,
     Part,
@@ -35,7 +35,6 @@ from geowheel.release.report.page import render
 from geowheel.release.report.values import (
     Before,
     Finding,
-    Forced,
     Group,
     Report,
     State,
@@ -43,6 +42,7 @@ from geowheel.release.report.values import (
     Verdict,
     WheelReport,
 )
+from geowheel.systems.contract import Forcing
 
 HOSTILE = (
     "</script><script>alert(1)</script>", "</style>", "\"'><img src=x onerror=alert(1)>", "<!--",
@@ -75,7 +75,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         file=text, sha256=text, version=text, target=text, tag=text, recorded=True, locked=False,
         made=text, compressed=2, wheel_mb=1.0, installed_mb=1.0, inside=inside, verdicts=verdicts,
         timings=(Timing(stage=text, seconds=1.0),),
-        floor=(Forced(needs=text, packages=(text,), files=(text,)),),
+        floor=(Forcing(needs=text, packages=(text,), files=(text,)),),
         drivers=(Driver(name=text, kinds=(text,), plugin=text),),
         offers=(Offer(package=text, drivers=(text,), in_stack=False),),
         without_license=(text,),

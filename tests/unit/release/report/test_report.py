@@ -18,7 +18,9 @@ from tests.support.releases import (
     plant,
 )
 
+from geowheel.contents.restricted import Restricted
 from geowheel.errors import UsageError
+from geowheel.records.facts import BuildFacts
 from geowheel.records.ledger import read_record
 from geowheel.release.report.earlier import read_wheels
 from geowheel.release.report.page import render
@@ -169,9 +171,9 @@ def test_open_points_are_one_for_each_cause_what_is_wrong_before_what_is_not_don
 
 
 GPL = (
-    {"name": "poppler", "version": "1", "terms": "GPL-2.0-only", "brought_by": "driver PDF"},
-    {"name": "x265", "version": "3", "terms": "GPL-2.0", "brought_by": "driver HEIF"},
-    {"name": "lcms2", "version": "2", "terms": "GPL-3.0-only", "brought_by": "driver PDF"},
+    Restricted(name="poppler", version="1", terms="GPL-2.0-only", brought_by="driver PDF"),
+    Restricted(name="x265", version="3", terms="GPL-2.0", brought_by="driver HEIF"),
+    Restricted(name="lcms2", version="2", terms="GPL-3.0-only", brought_by="driver PDF"),
 )
 
 
@@ -235,7 +237,7 @@ def test_a_wheel_without_a_record_is_filled_by_its_own_sbom(tmp_path: Path) -> N
 def test_timings_follow_what_the_wheel_was_made_from(planted: Planted) -> None:
     planted.size()
     other = {"other.whl": b"other"}
-    make_record(planted.ledger, "build", planted.subject, text="other", files=other)
+    make_record(planted.ledger, BuildFacts(), planted.subject, text="other", files=other)
     taken = {timing.stage: timing.seconds for timing in only(planted).timings}
     assert list(taken) == [stage.name for stage in STAGES]
     assert (taken["build"], taken["repair"], taken["size"]) == (8.0, 12.0, 3.5)
@@ -380,7 +382,7 @@ def test_a_target_takes_its_own_comparison(planted: Planted) -> None:
 
 
 def test_a_record_of_the_build_that_is_gone_is_no_timing(planted: Planted) -> None:
-    for record in planted.ledger.records("build"):
+    for record in planted.ledger.records(BuildFacts):
         (record.folder / "record.json").unlink()
-        assert read_record(record.folder) is None
+        assert read_record(record.folder, BuildFacts) is None
     assert {t.stage: t.seconds for t in only(planted).timings}["build"] is None

@@ -1,0 +1,75 @@
+"""Reading geowheel's own SBOM out of a wheel; `geowheel.contents.sbom` writes it."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+FILE_NAME: Final = "geowheel.cdx.json"
+FOLDER: Final = "sboms"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A package that an SBOM names."""
+
+    name: str
+    version: str
+    license: str
+    """An SPDX expression or a name; empty where none is stated."""
+    purl: str
+    files: tuple[str, ...]
+    """Its paths in the wheel."""
+
+
+class _Named(Struct, frozen=True, kw_only=True):
+    id: str = ""
+    name: str = ""
+
+
+class _License(Struct, frozen=True, kw_only=True):
+    """One of CycloneDX's license choices."""
+
+    expression: str = ""
+    license: _Named = _Named()
+
+    def __str__(self) -> str:
+        return self.expression or self.license.id or self.license.name
+
+
+class _Component(Struct, frozen=True, kw_only=True):
+    name: str
+    version: str = ""
+    purl: str = ""
+    licenses: tuple[_License, ...] = ()
+    components: tuple[_Component, ...] = ()
+
+
+class _Bom(Struct, frozen=True, kw_only=True):
+    components: tuple[_Component, ...] = ()
+
+
+def read_sbom(archive: zipfile.ZipFile) -> tuple[Described, ...]:
+    """The packages that the wheel's SBOM names; none where there is no SBOM that can be read."""
+    ending = f".dist-info/{FOLDER}/{FILE_NAME}"
+    name = next((name for name in archive.namelist() if name.endswith(ending)), None)
+    if name is None:
+        return ()
+    try:
+        bom = msgspec.json.decode(archive.read(name), type=_Bom)
+    except msgspec.DecodeError:
+        return ()
+    return tuple(
+        Described(
+            name=row.name,
+            version=row.version,
+            license=" and ".join(filter(None, map(str, row.licenses))),
+            purl=row.purl,
+            files=tuple(file.name for file in row.components),
+        )
+        for row in bom.components
+    )

@@ -1,0 +1,63 @@
+"""Bundled packages under a license that asks something of the whole, and who accepts them."""
+
+from __future__ import annotations
+
+import fnmatch
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from geowheel.errors import Fault
+
+UNSETTLED: Final = "packages under the GPL or a refused license that nobody has accepted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restricted:
+    """A bundled package that can only be had under a license that asks something of the whole."""
+
+    name: str
+    version: str
+    terms: str
+    """The licenses that no choice avoids."""
+    brought_by: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} ({self.terms})"
+
+
+def accepting(name: str, accept: Iterable[str]) -> str | None:
+    """The pattern that accepts a package of this name; None: the package is not accepted."""
+    return next((pattern for pattern in accept if fnmatch.fnmatch(name, pattern)), None)
+
+
+def unaccepted(found: Iterable[Restricted], accept: Iterable[str]) -> tuple[Restricted, ...]:
+    """Those that the configuration has to accept yet."""
+    return tuple(item for item in found if accepting(item.name, accept) is None)
+
+
+def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
+    """A line for each driver or library that brings some of them in."""
+    groups: dict[str, list[str]] = {}
+    for item in found:
+        groups.setdefault(item.brought_by, []).append(str(item))
+    return tuple(f"{what}: {', '.join(items)}" for what, items in sorted(groups.items()))
+
+
+def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
+    """One fault for all of them, by what brings them in; none where there are none."""
+    if not found:
+        return []
+    lines = [f"{UNSETTLED}: {len(found)}"]
+    lines += [f"  {line}" for line in by_driver(found)]
+    return [
+        Fault(
+            what="\n".join(textwrap.fill(line, 80, subsequent_indent="    ",
+                                         break_on_hyphens=False) for line in lines),
+            where=where,
+            cause="no wheel with them is released before somebody has decided",
+            fix="leave out what brings them in, or accept each in [tool.geowheel.licenses.accept]: "
+            f'{found[0].name} = "the reason"',
+        )
+    ]  # fmt: skip
