@@ -1,54 +1,71 @@
 """The page of a report: one HTML file with its style and script in it, which asks for nothing.
 
 Tables are whole without the script; it adds the treemap, the filters and the choice of a wheel.
-What is data goes through `markup`, so no name of a file or a package can become markup.
+page.html is the template; Jinja2 escapes every value, so no name of a file or a package becomes
+markup.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
-from string import Template
+from pathlib import PureWindowsPath
 from typing import Any, Final
 
+import jinja2
 import msgspec
+from markupsafe import Markup
 
-from . import (
-    content_sections,
-    pieces,
-    wheel_sections,
-)
-from .markup import (
-    Markup,
-    inline_json,
-    join,
-    tag,
-)
-from .values import (
-    OpenPoint,
-    Report,
-    WheelReport,
-    open_points,
-)
+from geowheel.contents.restricted import Restricted, accepting, by_driver
+from geowheel.machine.console import megabytes, seconds
+from geowheel.release.coverage.table import Row
+
+from .values import Report, State, WheelReport, by_platform, open_points
+
+MARKS: Final = {State.PASSED: "✓", State.FAILED: "✕", State.PARTIAL: "◐", State.NOT_RUN: "○"}
+WORDS: Final = {State.FAILED: "FAILED", State.NOT_RUN: "NOT RUN"}
+SECTIONS: Final[tuple[tuple[str, str], ...]] = (
+    ("wheels", "Wheels"), ("fills", "What fills a wheel"), ("verdicts", "Verdicts"),
+    ("floors", "Floors and sources"), ("coverage", "Coverage"), ("drivers", "Drivers"),
+    ("packages", "Packages and licenses"), ("timings", "Timings"),
+)  # fmt: skip
 
 
 def render(report: Report) -> str:
-    """The page; the same report gives the same bytes."""
-    script, style, template = (_resource(f"report.{kind}") for kind in ("js", "css", "html"))
-    sections = [section for make in _SECTIONS if (section := make(report)) is not None]
-    return Template(template).substitute(
-        title=join(_title(report)),
-        script_hash=_source_hash(script),
-        style=style,
-        script=script,
+    """Return the page; the same report gives the same bytes."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    every = by_platform(wheel.target for wheel in report.wheels)
+    environment.filters |= {
+        "amount": amount, "change": change, "joints": joints, "seconds": seconds,
+        "in_short": lambda targets: in_short(targets, every),
+    }  # fmt: skip
+    script = _resource("report.js")
+    return environment.from_string(_resource("page.html")).render(
+        report=report,
+        marks=MARKS,
+        words=WORDS,
+        PASSED=State.PASSED,
+        NOT_RUN=State.NOT_RUN,
+        sections=[s for s in SECTIONS if s[0] != "coverage" or report.coverage is not None],
+        open_points=open_points(report),
+        tiles=_tiles(report),
+        floors=_floors(report),
+        coverage=None if report.coverage is None else _coverage(report.coverage, report.date),
+        **_drivers(report),
+        **_packages(report),
+        **_timings(report),
         facts=inline_json(_facts(report)),
-        header=_header(report),
-        navigation=join(tag("li", tag("a", name, href=f"#{key}")) for key, name, _ in sections),
-        main=join(body for _, _, body in sections),
-        footer=_footer(report),
+        style=Markup(_resource("report.css")),
+        script=Markup(script),
+        script_hash=_source_hash(script),
     )
 
 
@@ -62,8 +79,41 @@ def _source_hash(script: str) -> str:
     return f"sha256-{base64.b64encode(value).decode('ascii')}"
 
 
-def _title(report: Report) -> str:
-    return f"{report.host} {', '.join(report.versions)}"
+def inline_json(data: object) -> Markup:
+    """JSON for a script element of that type: nothing in it can end the element or begin another.
+
+    https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements
+    """
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def amount(size: int) -> str:
+    """`61.7 MB`, and smaller units for what is smaller; report.js has the same."""
+    if size >= 1_000_000:
+        return megabytes(size)
+    return f"{size / 1e3:.0f} kB" if size >= 1000 else f"{size} bytes"
+
+
+def change(difference: int) -> str:
+    """A difference in bytes with its sign, or that there is none."""
+    sign = "+" if difference > 0 else "−"
+    return f"{sign}{amount(abs(difference))}" if difference else "the same"
+
+
+def joints(text: str) -> Markup:
+    """A name that may be long: it breaks where names have joints."""
+    return Markup("<wbr>").join(re.split(r"(?<=[-_/.])", text))
+
+
+def in_short(targets: Sequence[str], every: dict[str, list[str]]) -> str:
+    """Targets by platform; their interpreters only where the platform has others as well."""
+    return ", ".join(
+        platform if names == every[platform] else f"{platform} ({', '.join(names)})"
+        for platform, names in by_platform(targets).items()
+    )
 
 
 def _facts(report: Report) -> dict[str, Any]:
@@ -88,36 +138,15 @@ def _license_of(wheel: WheelReport, name: str) -> str:
     return next((c.licence for c in wheel.inside.components if c.name == name), "")
 
 
-# --- header and footer -----------------------------------------------------------------------
-
-
-def _header(report: Report) -> Markup:
-    number = len(report.wheels)
-    words = [f"{number} wheel{'' if number == 1 else 's'}"]
-    words += [f"made {report.date}"] if report.date else []
-    return join(
-        tag("p", "Release report", class_="kicker"),
-        tag("h1", report.host, " ", tag("span", ", ".join(report.versions), class_="version")),
-        tag("p", ", ".join(words), class_="subtitle"),
-        _tiles(report),
-        _points(report),
-    )
-
-
-def _tiles(report: Report) -> Markup:
+def _tiles(report: Report) -> list[tuple[str, str, str]]:
     """The few numbers that a reader looks for."""
     largest = max(report.wheels, key=lambda wheel: wheel.compressed)
-    tiles = [
-        ("largest wheel", pieces.amount(largest.compressed), f"of {largest.wheel_mb:g} MB"),
-        ("installed", pieces.amount(max(w.inside.installed for w in report.wheels)), "at most"),
+    return [
+        ("largest wheel", amount(largest.compressed), f"of {largest.wheel_mb:g} MB"),
+        ("installed", amount(max(w.inside.installed for w in report.wheels)), "at most"),
         ("drivers", _extent(len(wheel.drivers) for wheel in report.wheels), "GDAL and OGR"),
         ("packages", _extent(len(w.inside.components) for w in report.wheels), "bundled"),
     ]
-    rows = [
-        tag("div", tag("dt", name), tag("dd", tag("strong", value), " ", tag("span", more)))
-        for name, value, more in tiles
-    ]
-    return tag("dl", rows, class_="tiles")
 
 
 def _extent(numbers: Iterable[int]) -> str:
@@ -128,39 +157,112 @@ def _extent(numbers: Iterable[int]) -> str:
     return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
 
 
-def _points(report: Report) -> Markup:
-    points = open_points(report)
-    if not points:
-        mark = tag("span", "✓", aria_hidden="true")
-        text = " Every wheel has passed its size, test and lab, from a committed lock."
-        return tag("p", mark, text, class_="notice good")
-    return join(
-        _notice("Wrong", "bad", [point for point in points if point.wrong]),
-        _notice("Not done yet", "wait", [point for point in points if not point.wrong]),
-    )
+def _floors(report: Report) -> list[tuple[tuple[Any, ...], list[str]]]:
+    """What wheels need and where their packages are from; wheels that agree are one row."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for wheel in report.wheels:
+        count = Counter(c.source for c in wheel.inside.components if c.source)
+        channels = tuple(sorted(count.items(), key=lambda item: (-item[1], item[0])))
+        key = (wheel.tag, wheel.floor, wheel.locked, channels)
+        found.setdefault(key, []).append(wheel.target)
+    return list(found.items())
 
 
-def _notice(title: str, css: str, points: Sequence[OpenPoint]) -> Markup | None:
-    if not points:
-        return None
-    rows = [join(tag("strong", point.cause), pieces.listing(point.where)) for point in points]
-    heading = tag("h2", f"{title}: {len(points)}")
-    return tag("div", heading, pieces.listing(rows), class_=f"notice {css}", role="note")
+def _coverage(rows: Sequence[Row], date: str) -> dict[str, Any]:
+    """Which wheel pip picks where; what is out of support comes last.
+
+    By the day of the newest wheel, not by today: the same records give the same page.
+    """
+    ended = [row for row in rows if row.end_of_life and str(row.end_of_life) < date]
+    current = [row for row in rows if row not in ended]
+    return {
+        "current": _picks(current),
+        "served": len({row.system for row in current if row.wheel}),
+        "systems": len({row.system for row in current}),
+        "ended": _picks(ended),
+        "ended_systems": len({row.system for row in ended}),
+    }
 
 
-def _footer(report: Report) -> Markup:
-    day = f", from records up to {report.date}" if report.date else ""
-    text = f"Written by geowheel {report.geowheel}{day}. The same facts for programs: "
-    return tag("p", text, tag("code", "report.json"))
+def _picks(rows: Iterable[Row]) -> list[dict[str, str]]:
+    """A line for each wheel with the systems that get it, and for each reason to get none."""
+    found: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
+    for row in sorted(rows, key=lambda row: row.wheel is None):
+        none = [(f"○ {reason.what}", reason.fix) for reason in row.reasons]
+        for why in none or [(f"✓ {row.wheel}", "")]:
+            found.setdefault(why, {}).setdefault(row.system, {})[row.python] = None
+    return [
+        {
+            "what": what,
+            "on": "; ".join(f"{name} ({', '.join(pythons)})" for name, pythons in on.items()),
+            "fix": fix,
+        }
+        for (what, fix), on in found.items()
+    ]
 
 
-_SECTIONS: Final[tuple[Callable[[Report], pieces.Section | None], ...]] = (
-    wheel_sections.wheels,
-    wheel_sections.fills,
-    wheel_sections.verdicts,
-    wheel_sections.floors,
-    wheel_sections.coverage,
-    content_sections.drivers,
-    content_sections.packages,
-    content_sections.timings,
-)
+def _drivers(report: Report) -> dict[str, Any]:
+    """GDAL's drivers in the wheels, and those that were left out."""
+    found: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
+    offers: dict[str, list[str]] = {}
+    for wheel in report.wheels:
+        for driver in wheel.drivers:
+            key = (driver.name, driver.kinds, PureWindowsPath(driver.plugin).name)
+            found.setdefault(key, []).append(wheel.target)
+        for offer in wheel.offers:
+            offers.setdefault(str(offer), []).append(wheel.target)
+    return {
+        "drivers": sorted(found.items(), key=lambda item: item[0][0].lower()),
+        "listed": sum(1 for wheel in report.wheels if wheel.drivers),
+        "unknown_drivers": [wheel.target for wheel in report.wheels if not wheel.drivers],
+        "offers": sorted(offers.items()),
+    }
+
+
+def _packages(report: Report) -> dict[str, Any]:
+    """The packages of the SBOMs, and why some under the GPL or the like are there."""
+    found: dict[tuple[str, str, str], list[WheelReport]] = {}
+    accepted: dict[str, list[Restricted]] = {}
+    for wheel in report.wheels:
+        for item in dict.fromkeys((c.name, c.version, c.licence) for c in wheel.inside.components):
+            found.setdefault(item, []).append(wheel)
+    for restricted in dict.fromkeys(r for wheel in report.wheels for r in wheel.restricted):
+        if pattern := accepting(restricted.name, report.accept):
+            accepted.setdefault(report.accept[pattern], []).append(restricted)
+    return {
+        "packages": [
+            {
+                "name": name,
+                "version": version,
+                "license": license,
+                "packed": max(_packed(name, wheel) for wheel in wheels),
+                "targets": [wheel.target for wheel in wheels],
+            }
+            for (name, version, license), wheels in sorted(
+                found.items(), key=lambda item: (item[0][0].lower(), item[0])
+            )
+        ],
+        "without_sbom": [w.target for w in report.wheels if not w.inside.components],
+        "without_text": sorted({name for w in report.wheels for name in w.without_license}),
+        # The others are open points.
+        "accepted": [(why, by_driver(of)) for why, of in accepted.items()],
+    }
+
+
+def _packed(name: str, wheel: WheelReport) -> int:
+    return sum(part.packed for part in wheel.inside.parts if part.name == name)
+
+
+def _timings(report: Report) -> dict[str, Any]:
+    """What the stages took for each wheel."""
+    every = [timing for wheel in report.wheels for timing in wheel.timings]
+    stages = list(dict.fromkeys(timing.stage for timing in every))
+    unknown = dict.fromkeys(stages)
+    return {
+        "stages": stages,
+        "longest": max((t.seconds for t in every if t.seconds is not None), default=0.0),
+        "timings": [
+            (wheel.target, unknown | {t.stage: t.seconds for t in wheel.timings})
+            for wheel in report.wheels
+        ],
+    }

@@ -155,41 +155,15 @@
     if (more > 0) panel.append(make("p", `and ${more} smaller ones`, "small"));
   }
 
-  /* How far `tile` lies ahead of `from`, on the line through its middle or beside it; null where it
-     is not ahead. `start` and `across` name the sides: of the direction, and of what crosses it. */
-  function distance(from, tile, [start, length], [across, breadth], forward) {
-    const gap = forward
-      ? tile[start] - (from[start] + from[length])
-      : from[start] - (tile[start] + tile[length]);
-    if (gap < -1) return null;
-    const middle = from[across] + from[breadth] / 2;
-    const beside = Math.max(tile[across] - middle, middle - (tile[across] + tile[breadth]), 0);
-    return gap + 3 * beside;
-  }
-
-  function neighbour(from, horizontal, forward) {
-    const along = ["x", "width"];
-    const down = ["y", "height"];
-    const sides = horizontal ? [along, down] : [down, along];
-    const found = view.tiles
-      .map((tile, index) => ({ index, far: distance(from, tile, ...sides, forward) }))
-      .filter((item) => item.far !== null && view.tiles[item.index] !== from)
-      .sort((a, b) => a.far - b.far);
-    return found.length ? found[0].index : null;
-  }
-
   function onKey(event) {
-    const steps = {
-      ArrowLeft: [true, false], ArrowRight: [true, true],
-      ArrowUp: [false, false], ArrowDown: [false, true],
+    const last = view.tiles.length - 1;
+    const goals = {
+      ArrowLeft: view.chosen - 1, ArrowUp: view.chosen - 1, Home: 0,
+      ArrowRight: view.chosen + 1, ArrowDown: view.chosen + 1, End: last,
     };
-    const ends = { Home: 0, End: view.tiles.length - 1 };
-    let index = null;
-    if (event.key in steps) index = neighbour(view.tiles[view.chosen], ...steps[event.key]);
-    else if (event.key in ends) index = ends[event.key];
-    else return;
+    if (!(event.key in goals)) return;
     event.preventDefault();
-    if (index !== null) view.tiles[index].button.focus();
+    view.tiles[Math.min(Math.max(goals[event.key], 0), last)].button.focus();
   }
 
   function drawKinds() {

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from geowheel.machine import files
 from geowheel.machine.console import Console, megabytes
 from geowheel.project.project import Project
 from geowheel.release.coverage.table import Row, names_of
@@ -43,7 +44,7 @@ def report(
     )
     texts = {FACTS: to_json(made), PAGE: render(made)}
     for name, text in texts.items():
-        _write(project.dist / name, text)
+        files.write(project.dist / name, text)
     for wheel in made.wheels:
         states = ", ".join(f"{verdict.stage} {verdict.state}" for verdict in wheel.verdicts)
         unknown = "" if wheel.recorded else "; NO RECORD names it"
@@ -55,10 +56,3 @@ def report(
         "wheels": [wheel.file for wheel in made.wheels],
         "open": [asdict(point) for point in open_points(made)],
     }
-
-
-def _write(path: Path, text: str) -> None:
-    """One rename: nobody reads half a page."""
-    partial = path.with_name(f".{path.name}.new")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -7,7 +7,6 @@ import datetime
 import html.parser
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,13 +24,7 @@ from geowheel.release.report.inside import (
     Inside,
     Part,
 )
-from geowheel.release.report.markup import (
-    Markup,
-    inline_json,
-    join,
-    tag,
-)
-from geowheel.release.report.page import render
+from geowheel.release.report.page import inline_json, render
 from geowheel.release.report.values import (
     Before,
     Finding,
@@ -161,23 +154,6 @@ def test_inline_json_is_the_data_again_and_ends_no_element(text: str) -> None:
     assert json.loads(written) == {"a": [text]}
     assert not set("<>&") & set(written)
     assert written.isascii()
-
-
-@given(st.text(), st.text())
-def test_elements_escape_text_and_attributes(text: str, value: str) -> None:
-    made = tag("p", text, title=value)
-    parsed = Skeleton(made)
-    assert parsed.shape == [("p", "title"), ("end", "p")]
-
-
-def test_elements_and_their_attributes() -> None:
-    assert tag("p", "a", ["b", None], 1, class_="c", data_label="d", hidden=True, id=None) == (
-        '<p class="c" data-label="d" hidden>ab1</p>'
-    )
-    assert tag("input", type="radio", name="n", checked=False) == '<input type="radio" name="n">'
-    assert join(Markup("<b>"), "<b>") == "<b>&lt;b&gt;"
-    with pytest.raises(TypeError, match="Path has no place in HTML"):
-        join(Path())
 
 
 def test_the_page_asks_for_nothing() -> None:
