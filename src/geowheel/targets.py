@@ -49,6 +49,8 @@ class Platform(enum.StrEnum):
         }[self]
 
 
+GDAL_PACKAGE: Final = "libgdal-core"
+"""The conda package of libgdal, which the native stack of every platform is built on."""
 OLDEST_MACOS: Final = {Platform.OSX_64: "10.13", Platform.OSX_ARM64: "11.0"}
 """What conda-forge builds for, its own MACOSX_DEPLOYMENT_TARGET: `__osx >=` in its packages."""
 

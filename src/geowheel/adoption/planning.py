@@ -13,6 +13,7 @@ from geowheel.errors import ConfigError, UsageError
 from geowheel.project.edits import Change
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import host_from
+from geowheel.targets import GDAL_PACKAGE
 
 from . import templates
 from .detection import (
@@ -271,7 +272,7 @@ def _environment(facts: Facts, wishes: Wishes) -> str:
     names = [environment.name for environment in known] or ["default"]
     if wishes.environment is not None:
         return wishes.environment
-    ready = [item.name for item in known if "libgdal-core" not in item.missing]
+    ready = [item.name for item in known if GDAL_PACKAGE not in item.missing]
     if "default" in ready:
         return "default"
     candidates = ready or names

@@ -15,8 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from geowheel import systems
-from geowheel.locks.pixi_lock import GDAL
-from geowheel.targets import Platform
+from geowheel.targets import GDAL_PACKAGE, Platform
 
 if TYPE_CHECKING:
     from geowheel.prefix.linker import NativeManifest
@@ -58,14 +57,14 @@ class Offer:
     def __str__(self) -> str:
         names = ", ".join(self.drivers)
         package = f"package {self.package}"
-        if self.package != GDAL:
+        if self.package != GDAL_PACKAGE:
             package += ", add it to plugins"
         return f"{names} ({package})" if names else package
 
 
 def plugin_packages(names: Iterable[str]) -> tuple[str, ...]:
     """Those of the packages that bring driver plugins, by conda-forge's way of naming them."""
-    return tuple(sorted(n for n in names if n.startswith(PLUGIN_PACKAGES) and n != GDAL))
+    return tuple(sorted(n for n in names if n.startswith(PLUGIN_PACKAGES) and n != GDAL_PACKAGE))
 
 
 def not_in_wheel(
@@ -81,7 +80,7 @@ def not_in_wheel(
     for driver in stack:
         if driver.name not in there:
             owner = manifest.owners.get(f"{plugins}/{driver.plugin}")
-            by_package.setdefault(owner.name if owner else GDAL, []).append(driver.name)
+            by_package.setdefault(owner.name if owner else GDAL_PACKAGE, []).append(driver.name)
     offers = [
         Offer(package=package, drivers=tuple(names), in_stack=True)
         for package, names in by_package.items()

@@ -16,13 +16,12 @@ from geowheel.errors import BuildError, Fault
 from geowheel.locks.build_lock import Download
 from geowheel.locks.pixi_lock import (
     BINDINGS,
-    GDAL,
     Package,
 )
 from geowheel.prefix.linker import NativeManifest
 from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled
-from geowheel.targets import Platform
+from geowheel.targets import GDAL_PACKAGE, Platform
 
 GEOWHEEL: Final = "geowheel"
 SDIST: Final = "GDAL bindings"
@@ -109,5 +108,5 @@ def license_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
     libgdal-core's package brings GDAL's.
     """
     if origin.sdist is not None or (origin.package and origin.package.name == BINDINGS):
-        return next(p.package for p in manifest.packages if p.package.name == GDAL)
+        return next(p.package for p in manifest.packages if p.package.name == GDAL_PACKAGE)
     return origin.package

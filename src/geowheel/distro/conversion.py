@@ -17,7 +17,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from rattler import Version
 
-from geowheel.targets import Platform
+from geowheel.targets import GDAL_PACKAGE, Platform
 
 from .conda_package import (
     PREFIX_PLACEHOLDER,
@@ -41,7 +41,6 @@ from .debian import (
 )
 
 CA_CERTIFICATES: Final = "ca-certificates"
-GDAL: Final = "libgdal-core"
 PLUGIN_FOLDER: Final = "lib/gdalplugins"
 
 _LIBRARY: Final = re.compile(r".+\.so(?:\.[\w.+-]+)?")
@@ -329,10 +328,10 @@ class Converter:
 
         A driver in a loadable file is moved out of `tree`; a built-in one gets an empty package.
         """
-        if recipe.name != GDAL:
+        if recipe.name != GDAL_PACKAGE:
             return
         built_in = built_in_formats((tree / "bin" / "gdal-config").read_text(encoding="utf-8"))
-        core = f"{GDAL} =={recipe.version}"
+        core = f"{GDAL_PACKAGE} =={recipe.version}"
         for plugin in self.layout.table.plugins:
             split = work / plugin.name
             loadable = [n for n in sorted(plugin.files) if (tree / PLUGIN_FOLDER / n).is_file()]
@@ -343,7 +342,7 @@ class Converter:
             if loadable:
                 yield replace(driver, depends=(core, *metadata.depends)), split
             elif plugin.is_built_in(built_in, needs):
-                summary = f"Nothing but the name: the driver is built into {GDAL}"
+                summary = f"Nothing but the name: the driver is built into {GDAL_PACKAGE}"
                 yield replace(driver, summary=summary, license="", licenses=()), split
 
 

@@ -42,6 +42,7 @@ from geowheel.targets import (
     System,
     Target,
 )
+from geowheel.wheel.tags import manylinux_tags
 
 FILE_NAME: Final = "pylock.geowheel.toml"
 GROUPS: Final = ("bindings", "build", "test")
@@ -288,9 +289,7 @@ def target_tags(target: Target, *, macos: tuple[str, ...] = ()) -> Sequence[Tag]
     """
     machine = target.platform.architecture
     if target.platform.system is System.LINUX:
-        glibcs = [f"manylinux_2_{minor}_{machine}" for minor in range(28, 4, -1)]
-        old = [f"{name}_{machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")]
-        choices = [[*glibcs, *old, f"linux_{machine}"]]
+        choices = [[*manylinux_tags((2, 28), machine), f"linux_{machine}"]]
     elif target.platform.system is System.MACOS:
         versions = map(Version, macos or (OLDEST_MACOS[target.platform],))
         choices = [list(mac_platforms((v.major, v.minor), machine)) for v in versions]

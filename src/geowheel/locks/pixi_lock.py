@@ -18,7 +18,7 @@ from packaging.version import Version
 from geowheel.errors import Fault, LockError
 from geowheel.machine import files
 from geowheel.project.manifest import EnvironmentSpec
-from geowheel.targets import OLDEST_MACOS, Platform
+from geowheel.targets import GDAL_PACKAGE, OLDEST_MACOS, Platform
 
 from .channels import named_channel
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 7
 """What py-rattler 0.28 writes; so does pixi since 0.68. Older ones cannot read it."""
-GDAL = "libgdal-core"
 BINDINGS: Final = "gdal"
 """conda-forge's package of GDAL's Python bindings."""
-ALWAYS = (GDAL, "ca-certificates")
+ALWAYS = (GDAL_PACKAGE, "ca-certificates")
 
 
 class NewerLockError(LockError):
@@ -77,7 +76,7 @@ class NativeStack:
     @property
     def gdal(self) -> Package:
         """libgdal itself."""
-        return next(package for package in self.packages if package.name == GDAL)
+        return next(package for package in self.packages if package.name == GDAL_PACKAGE)
 
     @property
     def gdal_version(self) -> str:
@@ -258,9 +257,11 @@ def native_stack(
 def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: Path) -> Fault:
     """A root of the native stack that is not locked; names that are nearly the same are told."""
     what = f"no {name} in the environment for {platform}"
-    if name == GDAL:
+    if name == GDAL_PACKAGE:
         cause = "no GDAL is asked for, or an old `libgdal` without the -core split"
-    elif near := difflib.get_close_matches(name, [n for n in by_name if n != GDAL], cutoff=0.75):
+    elif near := difflib.get_close_matches(
+        name, [n for n in by_name if n != GDAL_PACKAGE], cutoff=0.75
+    ):
         cause = f"pixi.toml does not ask for it, but for {', '.join(near)}"
     else:
         cause = "pixi.toml does not ask for it"

@@ -17,14 +17,13 @@ from geowheel.errors import LockError
 from geowheel.machine.console import Console
 from geowheel.project.manifest import EnvironmentSpec, Spec
 from geowheel.project.project import Project
-from geowheel.targets import Target
+from geowheel.targets import GDAL_PACKAGE, Target
 
 from .channels import Channel
 from .conda_lock import FILE_NAME as CONDA_LOCK
 from .locks import Locks, solved
 from .pixi_lock import (
     BINDINGS,
-    GDAL,
     Package,
     find_package,
     package_of,
@@ -109,7 +108,7 @@ def _spec(project: Project, target: Target, locks: Locks) -> EnvironmentSpec:
     library = locks.stack.gdal
     added = (
         Spec(name=BINDINGS, text=f"{BINDINGS} =={library.version}"),
-        Spec(name=GDAL, text=f"{GDAL} =={library.version} {library.build}"),
+        Spec(name=GDAL_PACKAGE, text=f"{GDAL_PACKAGE} =={library.version} {library.build}"),
         Spec(name="python", text=f"python {target.python}.*"),
     )
     spec = project.manifest.environment(project.config.environment, target.platform)
@@ -125,7 +124,7 @@ def _fitting(every: Sequence[RepoDataRecord], target: Target, locks: Locks, path
     """The bindings' record; raises LockError when its libgdal is not the native stack's."""
     packages = [package_of(record) for record in every]
     bindings = find_package(packages, BINDINGS)
-    library, wanted = find_package(packages, GDAL), locks.stack.gdal
+    library, wanted = find_package(packages, GDAL_PACKAGE), locks.stack.gdal
     if bindings is None:
         raise LockError(
             f"the environment has no package {BINDINGS} for {target}",

@@ -10,6 +10,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import Fault, UsageError
+from geowheel.targets import GDAL_PACKAGE
 
 EVERYTHING: Final = "*"
 """What a bare `--upgrade` stands for; no package has such a name."""
@@ -73,8 +74,8 @@ def choose(
 
 
 def _unknown(name: str, known: set[str]) -> Fault:
-    if name.lower() == "gdal" and "libgdal-core" in known:
-        near = ["libgdal-core"]
+    if name.lower() == "gdal" and GDAL_PACKAGE in known:
+        near = [GDAL_PACKAGE]
     else:
         near = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.5)
     return Fault(

@@ -11,7 +11,6 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -34,12 +33,9 @@ from geowheel.records.ledger import Ledger, Output, Record
 from geowheel.targets import (
     PYTHON_VERSION,
     Platform,
-    System,
     Target,
 )
-
-_PREFIXES: Final = {System.LINUX: "manylinux", System.MACOS: "macosx", System.WINDOWS: "win"}
-"""How the platform tags of a system's repaired wheels begin (PEP 425, PEP 600)."""
+from geowheel.wheel.tags import parse_platform_tag
 
 
 def find_given(
@@ -171,9 +167,8 @@ def _targets(project: Project, wheel: Path, platforms: Sequence[Platform]) -> li
 
 def _fits(tag: Tag, python: str, platform: Platform) -> bool:
     minor = int(python.partition(".")[2])
-    if not tag.platform.startswith(_PREFIXES[platform.system]):
-        return False
-    if not tag.platform.endswith(f"_{platform.architecture}"):
+    stated = parse_platform_tag(tag.platform)
+    if stated is None or not stated.is_for(platform) or not stated.published:
         return False
     if tag.abi == "abi3" and PYTHON_VERSION.fullmatch(f"3.{tag.interpreter[3:]}"):
         return int(tag.interpreter[3:]) <= minor

@@ -25,7 +25,7 @@ from geowheel.digest import (
 )
 from geowheel.errors import IntegrityError
 from geowheel.locks.pixi_lock import Package
-from geowheel.targets import Platform, System
+from geowheel.targets import GDAL_PACKAGE, Platform, System
 
 MANIFEST: Final = "native.json"
 LICENSES: Final = "licenses"
@@ -70,7 +70,7 @@ class NativeManifest:
     @property
     def gdal_version(self) -> str:
         """Version of libgdal-core."""
-        return next(p.package.version for p in self.packages if p.package.name == "libgdal-core")
+        return next(p.package.version for p in self.packages if p.package.name == GDAL_PACKAGE)
 
     def content(self) -> str:
         """The digest of the prefix's content and of who owns what."""

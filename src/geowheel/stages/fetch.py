@@ -41,7 +41,7 @@ from geowheel.prefix.wrappers import write_wrappers
 from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Reason, Record, Stale
 from geowheel.records.stage import Outcome
-from geowheel.targets import Platform
+from geowheel.targets import GDAL_PACKAGE, Platform
 
 from .inputs import PREFIX, FetchInputs
 
@@ -259,4 +259,4 @@ def extract_package(archive: Path, goal: Path, package: Package, client: Client)
 
 
 def _gdal_version(inputs: FetchInputs) -> str:
-    return next(p.version for p in inputs.packages if p.name == "libgdal-core")
+    return next(p.version for p in inputs.packages if p.name == GDAL_PACKAGE)

@@ -21,7 +21,7 @@ from geowheel.contents.programs import (
     scripts_of,
 )
 from geowheel.errors import BuildError
-from geowheel.locks.pixi_lock import BINDINGS, GDAL
+from geowheel.locks.pixi_lock import BINDINGS
 from geowheel.machine.console import Step
 from geowheel.prefix.linker import NativeManifest, read_native_manifest
 from geowheel.project.config import GRIDS
@@ -29,6 +29,7 @@ from geowheel.project.places import PACKAGE_INIT, Layout
 from geowheel.records.facts import VendorFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems.bootstrap import bootstrap_text
+from geowheel.targets import GDAL_PACKAGE
 from geowheel.wheel.private import make_private
 
 from .bindings import unpack_sdist
@@ -169,7 +170,7 @@ def _plugins(inputs: VendorInputs, manifest: NativeManifest) -> Iterator[tuple[s
     for path, owner in manifest.owners.items():
         if (
             path.startswith(f"{system.layout.plugins}/")
-            and owner.name in {*inputs.plugins, GDAL}
+            and owner.name in {*inputs.plugins, GDAL_PACKAGE}
             and system.is_plugin(path)
         ):
             yield f"{inputs.places.plugins}/{PurePosixPath(path).name}", path

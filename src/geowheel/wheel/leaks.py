@@ -1,8 +1,7 @@
 """Paths that a wheel must not hold: those of the machine that built it; and those that it may.
 
 A path of a checkout or a home folder tells strangers about the builder, differs from one build to
-another,
-and may be looked for at run time on a machine where somebody else can create it.
+another, and may be looked for at run time on a machine where somebody else can create it.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from geowheel.errors import BuildError, Fault
 SHOWN: Final = 5  # strings of one file that a message names
 _TEXT: Final = re.compile(rb"[\x20-\x7e\x80-\xff]*")
 _BEFORE: Final = 200  # bytes that are looked at before a find, for the string's beginning
+_CA_BUNDLE: Final = "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap"
 LOOK_UPS: Final[Mapping[str, str]] = {
     "share/gdal": "GDAL_DATA, set by the bootstrap",
     "share/proj": "PROJ's search paths, set by the bootstrap",
     "lib/gdalplugins": "GDAL_DRIVER_PATH, set by the bootstrap",
-    "ssl/cacert.pem": "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap",
-    "ssl/cert.pem": "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap",
-    "etc/ssl": "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap",
+    **dict.fromkeys(("ssl/cacert.pem", "ssl/cert.pem", "etc/ssl"), _CA_BUNDLE),
 }
 """Of the native stack's own paths: what is asked before them."""
 _WINDOWS: Final = "Library/"  # below it lies what lies in the prefix itself elsewhere
@@ -109,14 +107,13 @@ def _strings(path: Path, wanted: Sequence[bytes]) -> Iterator[str]:
         for word in wanted:
             place = data.find(word)
             while place >= 0:
-                begin = _beginning(data[max(0, place - _BEFORE) : place])
-                match = _TEXT.match(data, place)
-                end = match.end() if match else place + len(word)
-                yield data[place - begin : end].decode("utf-8", "replace")
+                before = data[max(0, place - _BEFORE) : place]
+                begin, end = place - _length(before[::-1]), place + _length(data, place)
+                yield data[begin:end].decode("utf-8", "replace")
                 place = data.find(word, max(end, place + 1))
 
 
-def _beginning(before: bytes) -> int:
-    """How many bytes before a find belong to the same string."""
-    match = re.search(rb"[\x20-\x7e\x80-\xff]*$", before)
-    return len(match[0]) if match else 0
+def _length(data: bytes | mmap.mmap, at: int = 0) -> int:
+    """How long the printable text at a place is."""
+    match = _TEXT.match(data, at)
+    return match.end() - at if match else 0

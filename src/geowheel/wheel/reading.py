@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Final
 
 from packaging.utils import (
     InvalidWheelFilename,
@@ -147,30 +147,21 @@ def _read(path: Path, folder: Path | None) -> Wheel:
 def _content(path: Path, folder: Path | None) -> tuple[tuple[Member, ...], str, dict[str, str]]:
     """The members, the .dist-info folder and its texts; the files go below `folder`, if given."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, ThreadPoolExecutor(os.cpu_count()) as pool:
             infos = _files(archive, path)
-            with ThreadPoolExecutor(threads_of(None)) as pool:
-                members = tuple(pool.map(lambda info: _take(archive, info, folder), infos))
+            members = tuple(pool.map(lambda info: _take(archive, info, folder), infos))
             dist_info = find_dist_info({m.path for m in members}, path.name, _PARTS)
-            return (
-                members,
-                dist_info,
-                {part: archive.read(f"{dist_info}/{part}").decode() for part in _PARTS},
-            )
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # from a seek to where a damaged directory points
+            texts = {part: archive.read(f"{dist_info}/{part}").decode() for part in _PARTS}
+            return members, dist_info, texts
+    except (OSError, *_DAMAGE) as error:
+        # EINVAL is from a seek to where a damaged directory points.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise _damaged(path, error) from error
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> IntegrityError:
-    return IntegrityError(
-        f"damaged or no wheel ({str(error).strip() or type(error).__name__})",
-        where=str(path),
-        fix="build it again, or fetch it again",
-    )
+        raise IntegrityError(
+            f"damaged or no wheel ({str(error).strip() or type(error).__name__})",
+            where=str(path),
+            fix="build it again, or fetch it again",
+        ) from error
 
 
 def parse_filename(filename: str) -> tuple[str, str, str, tuple[str, ...]]:
@@ -223,13 +214,18 @@ def _unsafe(info: zipfile.ZipInfo) -> bool:
 
 def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path | None) -> Member:
     executable = bool((info.external_attr >> 16) & 0o100)
+    path = Path(os.devnull) if folder is None else folder / info.filename
+    if folder is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
     content = hashlib.sha256()
     size = 0
-    with archive.open(info) as source, _sink(folder, info.filename, executable) as sink:
+    with archive.open(info) as source, path.open("wb" if folder is None else "xb") as sink:
         while block := source.read(_BLOCK):
             content.update(block)
             sink.write(block)
             size += len(block)
+    if folder is not None:
+        path.chmod(0o755 if executable else 0o644)
     return Member(
         path=info.filename,
         size=size,
@@ -237,16 +233,6 @@ def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path | None) 
         sha256=content.hexdigest(),
         executable=executable,
     )
-
-
-def _sink(folder: Path | None, relative: str, executable: bool) -> IO[bytes]:
-    if folder is None:
-        return Path(os.devnull).open("wb")
-    path = folder / relative
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("xb")
-    path.chmod(0o755 if executable else 0o644)
-    return file
 
 
 def find_dist_info(paths: Collection[str], where: str, parts: Iterable[str]) -> str:
@@ -316,12 +302,3 @@ def record_digest(sha256: str) -> str:
     """A sha256 as RECORD writes it: urlsafe base64 without padding (PEP 376)."""
     digest = base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=")
     return "sha256=" + digest.decode("ascii")
-
-
-def threads_of(wanted: int | None) -> int:
-    """`wanted`, or as many as there are processors to run on."""
-    if wanted is not None:
-        return wanted
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

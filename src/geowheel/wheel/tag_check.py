@@ -21,7 +21,6 @@ from geowheel.targets import Platform, System
 from .reading import Wheel
 from .tags import parse_platform_tag
 
-_PUBLISHED: Final = ("manylinux", "macosx", "win")
 _READERS: Final[Mapping[System, Callable[[Path], Elf | MachO | Pe]]] = {
     System.LINUX: read_elf, System.MACOS: read_macho, System.WINDOWS: read_pe,
 }  # fmt: skip
@@ -80,8 +79,7 @@ def _platform_faults(
     where: str, platform: str, binaries: Mapping[str, System], tree: Path
 ) -> Iterator[Fault]:
     tag = parse_platform_tag(platform)
-    known = {(known.system, known.architecture) for known in Platform}
-    if tag is None or tag.kind not in _PUBLISHED or (tag.system, tag.architecture) not in known:
+    if tag is None or not tag.published or not any(map(tag.is_for, Platform)):
         yield Fault(
             what=f"{platform} is no platform tag that an index takes",
             where=where,

@@ -38,6 +38,14 @@ class PlatformTag:
     def system(self) -> System:
         return SYSTEMS[self.kind]
 
+    @property
+    def published(self) -> bool:
+        """Whether it is of a kind that a repaired wheel has."""
+        return self.kind in ("manylinux", "macosx", "win")
+
+    def is_for(self, platform: Platform) -> bool:
+        return (self.system, self.architecture) == (platform.system, platform.architecture)
+
     def __str__(self) -> str:
         version = "_".join(map(str, self.version)) if any(self.version) else ""
         return "_".join(filter(None, (self.kind, version, self.architecture)))
@@ -73,8 +81,8 @@ def is_raw_tag(platform: Platform, text: str) -> bool:
 
     Repaired ones for macOS and Windows have the same kind of tag: the repair looks into them.
     """
-    tag, raw = parse_platform_tag(text), raw_platform_tag(platform)
-    return tag is not None and (tag.kind, tag.architecture) == (raw.kind, raw.architecture)
+    tag = parse_platform_tag(text)
+    return tag is not None and tag.is_for(platform) and tag.kind in ("linux", "macosx", "win")
 
 
 def macos_tag(oldest: tuple[int, ...], architecture: str) -> PlatformTag:

@@ -19,7 +19,7 @@ import time
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from typing import IO, Final
 from geowheel import __version__
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError
+from geowheel.machine import files
 from geowheel.machine.environments import EPOCH
 
 from .reading import (
@@ -38,61 +39,45 @@ from .reading import (
     parse_filename,
     record_digest,
     split_dist_info,
-    threads_of,
-    unpack_wheel,
 )
 
 LEVEL: Final = 6
 CHUNK: Final = 1 << 17
 """Bytes of a member that one thread deflates at a time; a part of the format, not a tunable."""
 
-_OLDEST: Final = 315532800  # 1980-01-01, the first day that a zip file can state
+# Date and time as zip files hold them: UTC, even seconds, years from 1980 on.
+_NOW: Final = time.gmtime(EPOCH)
+_STAMP: Final = (
+    _NOW.tm_hour << 11 | _NOW.tm_min << 5 | _NOW.tm_sec // 2,
+    (_NOW.tm_year - 1980) << 9 | _NOW.tm_mon << 5 | _NOW.tm_mday,
+)
 _WINDOW: Final = 1 << 15  # how far back deflate looks (RFC 1951)
 _AHEAD: Final = 64 << 20  # bytes read but not yet written
 
 
-def repack(wheel: Path, destination: Path, *, folder: Path, filename: str = "") -> Artefact:
-    """The wheel in its canonical form, below `destination`; unpacked on the way into `folder`.
-
-    Repacking what this made gives the same bytes. Raises what `unpack_wheel` and `write_wheel` do.
-    """
-    unpack_wheel(wheel, folder)
-    return write_wheel(folder, destination, filename=filename or wheel.name)
-
-
 def write_wheel(
-    tree: Path,
-    destination: Path,
-    *,
-    filename: str,
-    epoch: int = EPOCH,
-    level: int = LEVEL,
-    threads: int | None = None,
+    tree: Path, destination: Path, *, filename: str, level: int = LEVEL, threads: int | None = None
 ) -> Artefact:
     """Pack an unpacked wheel as `destination/filename`, in one rename; `tree` is not changed.
 
     RECORD is made anew, WHEEL gets the tags of `filename`, and signatures that no longer hold are
-    left out. `epoch` is in seconds, `threads` (all cores) does not change a byte. Raises
-    BuildError when `tree` is not one wheel's, is not what `filename` states or does not fit into a
-    plain zip file, OSError when files cannot be read or written.
+    left out. `threads` (all cores) does not change a byte. Raises BuildError when `tree` is not
+    one wheel's, is not what `filename` states or does not fit into a plain zip file, OSError when
+    files cannot be read or written.
     """
-    parts = _sources(tree, filename)
-    destination.mkdir(parents=True, exist_ok=True)
+    dist_info, sources = _sources(tree, filename)
     final = destination / filename
-    partial = destination / f".{filename}.part"
-    try:
-        with partial.open("wb") as file:
-            archive = _Archive(file=file, stamp=_dos_time(epoch))
-            members = _pack(parts.sources, level=level, threads=threads_of(threads))
-            with closing(members):  # ends its threads at once, whatever happens here
-                for packed in members:
-                    archive.add(packed)
-            archive.add(_packed_record(archive.record, parts.dist_info, level))
-            archive.finish(filename)
-        partial.chmod(0o644)
-        partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.whole(final) as part, part.open("wb") as file:
+        archive = _Archive(file=file)
+        members = _pack(sources, level=level, threads=threads or os.cpu_count() or 1)
+        with closing(members):  # ends its threads at once, whatever happens here
+            for packed in members:
+                archive.add(packed)
+        record = _Source(path=f"{dist_info}/RECORD", executable=False, origin=archive.record_text())
+        for packed in _pack((record,), level=level, threads=1):
+            archive.add(packed)
+        archive.finish(filename)
+        part.chmod(0o644)
     return Artefact(path=final, sha256=archive.digest.hexdigest())
 
 
@@ -108,13 +93,8 @@ class _Source:
         return self.origin if isinstance(self.origin, bytes) else self.origin.read_bytes()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sources:
-    dist_info: str
-    sources: tuple[_Source, ...]
-
-
-def _sources(tree: Path, filename: str) -> _Sources:
+def _sources(tree: Path, filename: str) -> tuple[str, list[_Source]]:
+    """The .dist-info folder, and all members but RECORD in their order."""
     name, version, build, tags = parse_filename(filename)
     sources = {path: _source(tree, path) for path in _walk(tree)}
     dist_info = find_dist_info(sources, str(tree), ("METADATA", "WHEEL"))
@@ -126,7 +106,7 @@ def _sources(tree: Path, filename: str) -> _Sources:
     for part in UNSIGNED:
         sources.pop(f"{dist_info}/{part}", None)
     order = sorted(sources, key=lambda path: (path.startswith(f"{dist_info}/"), path))
-    return _Sources(dist_info=dist_info, sources=tuple(sources[path] for path in order))
+    return dist_info, [sources[path] for path in order]
 
 
 def _walk(tree: Path) -> Iterator[str]:
@@ -177,51 +157,39 @@ def _pack(
 ) -> Generator[_Packed, None, None]:
     """The members in the order of `sources`, deflated side by side, with bounded memory."""
     pool = ThreadPoolExecutor(threads)
-    waiting: deque[_Pending] = deque()
+    waiting: deque[tuple[_Source, bytes, Future[tuple[int, str]], list[Future[bytes]]]] = deque()
     ahead = 0
     try:
         for source in sources:
-            pending = _submit(pool, source, source.read(), level)
-            waiting.append(pending)
-            ahead += len(pending.data)
+            data = source.read()
+            chunks = [
+                pool.submit(_deflate, data, start, level) for start in range(0, len(data), CHUNK)
+            ]
+            waiting.append((source, data, pool.submit(_sums, data), chunks))
+            ahead += len(data)
             while ahead > _AHEAD:
-                ahead -= len(waiting[0].data)
-                yield waiting.popleft().result()
+                ahead -= len(waiting[0][1])
+                yield _packed(*waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _packed(*waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C, only the chunks in work are finished
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pending:
-    source: _Source
-    data: bytes
-    sums: Future[tuple[int, str]]
-    chunks: tuple[Future[bytes], ...]
-
-    def result(self) -> _Packed:
-        crc, sha256 = self.sums.result()
-        chunks = tuple(chunk.result() for chunk in self.chunks)
-        stored = sum(map(len, chunks)) >= len(self.data)
-        return _Packed(
-            path=self.source.path,
-            executable=self.source.executable,
-            size=len(self.data),
-            crc=crc,
-            sha256=sha256,
-            stored=stored,
-            data=(self.data,) if stored else chunks,
-        )
-
-
-def _submit(pool: ThreadPoolExecutor, source: _Source, data: bytes, level: int) -> _Pending:
-    starts = range(0, len(data), CHUNK)
-    return _Pending(
-        source=source,
-        data=data,
-        sums=pool.submit(_sums, data),
-        chunks=tuple(pool.submit(_deflate, data, start, level) for start in starts),
+def _packed(
+    source: _Source, data: bytes, sums: Future[tuple[int, str]], chunks: Iterable[Future[bytes]]
+) -> _Packed:
+    deflated = tuple(chunk.result() for chunk in chunks)
+    crc, sha256 = sums.result()
+    stored = sum(map(len, deflated)) >= len(data)
+    return _Packed(
+        path=source.path,
+        executable=source.executable,
+        size=len(data),
+        crc=crc,
+        sha256=sha256,
+        stored=stored,
+        data=(data,) if stored else deflated,
     )
 
 
@@ -243,24 +211,11 @@ def _deflate(data: bytes, start: int, level: int) -> bytes:
     return body + packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
 
 
-def _packed_record(record: Mapping[str, tuple[str, int]], dist_info: str, level: int) -> _Packed:
-    path = f"{dist_info}/RECORD"
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    for name, (sha256, size) in record.items():
-        writer.writerow((name, record_digest(sha256), size))
-    writer.writerow((path, "", ""))
-    source = _Source(path=path, executable=False, origin=text.getvalue().encode())
-    (packed,) = _pack((source,), level=level, threads=1)
-    return packed
-
-
 @dataclass(kw_only=True)
 class _Archive:
     """A zip file being written: no folders, no extra fields, no zip64 (APPNOTE.TXT 4.3)."""
 
     file: IO[bytes]
-    stamp: tuple[int, int]
     record: dict[str, tuple[str, int]] = field(default_factory=dict)
     directory: list[bytes] = field(default_factory=list)
     offset: int = 0
@@ -276,7 +231,7 @@ class _Archive:
             20,
             0 if packed.path.isascii() else 0x800,
             zipfile.ZIP_STORED if packed.stored else zipfile.ZIP_DEFLATED,
-            *self.stamp,
+            *_STAMP,
             packed.crc,
             length,
             packed.size,
@@ -292,6 +247,15 @@ class _Archive:
         for data in packed.data:
             self._write(data)
 
+    def record_text(self) -> bytes:
+        """RECORD of what was added, with a line for itself."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        for name, (sha256, size) in self.record.items():
+            writer.writerow((name, record_digest(sha256), size))
+        writer.writerow((find_dist_info(self.record, "", ()) + "/RECORD", "", ""))
+        return text.getvalue().encode()
+
     def finish(self, filename: str) -> None:
         if len(self.directory) > 0xFFFF:
             raise BuildError("the wheel has more than 65535 files", where=filename)
@@ -305,12 +269,3 @@ class _Archive:
         self.file.write(data)
         self.digest.update(data)
         self.offset += len(data)
-
-
-def _dos_time(epoch: int) -> tuple[int, int]:
-    """Time and date as zip files hold them: UTC, even seconds, from 1980 on."""
-    moment = time.gmtime(max(epoch, _OLDEST))
-    return (
-        moment[3] << 11 | moment[4] << 5 | moment[5] // 2,
-        (moment[0] - 1980) << 9 | moment[1] << 5 | moment[2],
-    )

@@ -194,7 +194,7 @@ def test_damage_raises_nothing_else() -> None:
     """Flipped bits and cuts: a value or an IntegrityError, whatever they hit."""
     random_ = random.Random(20200101)
     refused = 0
-    for _ in range(800):
+    for _ in range(250):
         data = bytearray(FULL)
         for _ in range(random_.randint(1, 8)):
             data[random_.randrange(len(data))] ^= 1 << random_.randrange(8)
@@ -203,4 +203,4 @@ def test_damage_raises_nothing_else() -> None:
             read_elf(bytes(data[:cut]))
         except IntegrityError:
             refused += 1
-    assert refused > 150
+    assert refused > 50

@@ -177,7 +177,7 @@ def test_damage_raises_nothing_else() -> None:
     """Flipped bits and cuts: a value or an IntegrityError, whatever they hit."""
     random_ = random.Random(20200101)
     refused = 0
-    for _ in range(300):  # each refusal has pefile collect garbage
+    for _ in range(120):  # each refusal has pefile collect garbage
         data = bytearray(FULL)
         for _ in range(random_.randint(1, 8)):
             # Mostly where something is: the headers' end and the section's are empty.
@@ -188,4 +188,4 @@ def test_damage_raises_nothing_else() -> None:
             read_pe(bytes(data[:cut]))
         except IntegrityError:
             refused += 1
-    assert refused > 60
+    assert refused > 25

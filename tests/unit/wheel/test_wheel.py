@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geowheel import __version__
+from geowheel.digest import Artefact
 from geowheel.errors import (
     BuildError,
     GeowheelError,
     IntegrityError,
 )
-from geowheel.wheel import writing as wheel_writing
 from geowheel.wheel.reading import (
     parse_filename,
     read_wheel,
@@ -34,7 +34,6 @@ from geowheel.wheel.reading import (
 )
 from geowheel.wheel.writing import (
     CHUNK,
-    repack,
     write_wheel,
 )
 
@@ -174,15 +173,6 @@ def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
         assert archive.read("pkg/data") == data
 
 
-def test_memory_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheel_writing, "_AHEAD", CHUNK)
-    files = {f"pkg/{number}": noise(CHUNK // 2) for number in range(12)}
-    tree = make_tree(tmp_path / "tree", files)
-    bounded = write_wheel(tree, tmp_path / "a", filename=FILENAME)
-    monkeypatch.undo()
-    assert write_wheel(tree, tmp_path / "b", filename=FILENAME).sha256 == bounded.sha256
-
-
 @pytest.mark.parametrize(
     ("filename", "said"),
     [
@@ -222,6 +212,11 @@ trees = st.dictionaries(
 ).filter(lambda files: not any(a.startswith(f"{b}/") for a in files for b in files))
 unhurried = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 numbers = itertools.count()
+
+
+def repack(wheel: Path, destination: Path, *, folder: Path) -> Artefact:
+    unpack_wheel(wheel, folder)
+    return write_wheel(folder, destination, filename=wheel.name)
 
 
 @unhurried
@@ -328,7 +323,7 @@ def test_damage_raises_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "damaged" / FILENAME
     path.parent.mkdir()
     refused = 0
-    for _ in range(600):
+    for _ in range(250):
         data = bytearray(whole)
         for _ in range(random_.randint(1, 6)):
             data[random_.randrange(len(data))] ^= 1 << random_.randrange(8)
@@ -338,7 +333,7 @@ def test_damage_raises_nothing_else(tmp_path: Path) -> None:
             read_wheel(path)
         except (IntegrityError, BuildError):
             refused += 1
-    assert refused > 400
+    assert refused > 150
 
 
 # --- names -----------------------------------------------------------------------------------

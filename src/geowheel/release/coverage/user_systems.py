@@ -19,15 +19,11 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.version import Version
 
 from geowheel.errors import UsageError
+from geowheel.wheel.tags import manylinux_tags
 
 TABLE: Final = "systems.toml"
 _BUNDLED: Final = "bundled"
 _VERSION = re.compile(r"(\d+)\.(\d+)")
-
-# PEP 513, 571 and 599: the glibc that each of the old names stands for.
-OLD_NAMES: Final[Mapping[str, tuple[int, int]]] = {
-    "manylinux2014": (2, 17), "manylinux2010": (2, 12), "manylinux1": (2, 5),
-}  # fmt: skip
 
 
 class Family(enum.StrEnum):
@@ -187,19 +183,8 @@ def platforms(base: Base, architecture: str) -> tuple[str, ...]:
         return tuple(mac_platforms(base.version, architecture))
     if base.family is Family.WINDOWS:
         return (f"win_{architecture}",)
-    named = _manylinux if base.family is Family.GLIBC else _musllinux
+    named = manylinux_tags if base.family is Family.GLIBC else _musllinux
     return (f"linux_{architecture}", *named(base.version, architecture))
-
-
-def _manylinux(version: tuple[int, int], architecture: str) -> Iterator[str]:
-    """PEP 600, as packaging._manylinux.platform_tags: x86 down to 2.5, all others to 2.17."""
-    major, newest = version
-    oldest = 5 if architecture in ("x86_64", "i686") else 17
-    names = {number: name for name, number in OLD_NAMES.items()}
-    for minor in range(newest, oldest - 1, -1):
-        yield f"manylinux_{major}_{minor}_{architecture}"
-        if name := names.get((major, minor)):
-            yield f"{name}_{architecture}"
 
 
 def _musllinux(version: tuple[int, int], architecture: str) -> Iterator[str]:

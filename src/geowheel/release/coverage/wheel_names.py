@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +12,9 @@ from packaging.utils import BuildTag, InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from geowheel.errors import Fault, UsageError
+from geowheel.wheel.tags import parse_platform_tag
 
-from .user_systems import (
-    OLD_NAMES,
-    Base,
-    Family,
-)
+from .user_systems import Base, Family
 
 # What a format of macOS runs on; packaging.tags has the other direction, in _mac_binary_formats.
 _MAC_FORMATS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,8 +23,13 @@ _MAC_FORMATS: Final[Mapping[str, tuple[str, ...]]] = {
     "intel": ("x86_64",),
     "fat64": ("x86_64",),
 }
-_LINUX_TAG = re.compile(r"(many|musl)linux_(\d+)_(\d+)_(\w+)")
-_MACOS_TAG = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
+_FAMILIES: Final[Mapping[str, tuple[Family, ...]]] = {
+    "manylinux": (Family.GLIBC,),
+    "musllinux": (Family.MUSL,),
+    "linux": (Family.GLIBC, Family.MUSL),  # pip takes it on every Linux of that architecture
+    "macosx": (Family.MACOS,),
+    "win": (Family.WINDOWS,),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,28 +110,12 @@ def best_platform(wheel: Wheel, accepted: Sequence[Tag]) -> str:
 
 def needs(platform: str) -> tuple[Need, ...]:
     """What a platform tag asks for, one alternative each; empty for `any` and unknown ones."""
-    if found := _LINUX_TAG.fullmatch(platform):
-        family = Family.GLIBC if found[1] == "many" else Family.MUSL
-        return (_need(family, (int(found[2]), int(found[3])), found[4]),)
-    if found := _MACOS_TAG.fullmatch(platform):
-        formats = _MAC_FORMATS.get(found[3], (found[3],))
-        return (_need(Family.MACOS, (int(found[1]), int(found[2])), *formats),)
-    return tuple(_older_need(platform))
-
-
-def _older_need(platform: str) -> Iterator[Need]:
-    """Of a tag without a version in it."""
-    kind, _, architecture = platform.partition("_")
-    if kind in OLD_NAMES:
-        yield _need(Family.GLIBC, OLD_NAMES[kind], architecture)
-    elif kind == "win":
-        yield _need(Family.WINDOWS, (0, 0), architecture)
-    elif kind == "win32":
-        yield _need(Family.WINDOWS, (0, 0), "x86")
-    elif kind == "linux":  # pip takes it on every Linux of that architecture
-        yield _need(Family.GLIBC, (0, 0), architecture)
-        yield _need(Family.MUSL, (0, 0), architecture)
-
-
-def _need(family: Family, version: tuple[int, int], *architectures: str) -> Need:
-    return Need(base=Base(family=family, version=version), architectures=architectures)
+    tag = parse_platform_tag(platform)
+    if tag is None:
+        return ()
+    formats = _MAC_FORMATS if tag.kind == "macosx" else {}
+    architectures = formats.get(tag.architecture, (tag.architecture,))
+    return tuple(
+        Need(base=Base(family=family, version=tag.version), architectures=architectures)
+        for family in _FAMILIES[tag.kind]
+    )
