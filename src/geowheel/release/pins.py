@@ -99,13 +99,15 @@ class Pins:
     images: Mapping[str, Image]
     runners: Mapping[Platform, Runner]
 
-    def uses(self, action: str) -> tuple[str, str]:
-        """How a step names an action, and the version to say beside it (empty: it is in the name).
+    def uses(self, action: str) -> str:
+        """How a step names an action: by its commit with the version as a comment, if it has one.
 
         Raises ConfigError for an action that has no pin.
         """
         pin = self._find("actions", self.actions, action)
-        return (f"{action}@{pin.commit or pin.version}", pin.version if pin.commit else "")
+        return (
+            f"{action}@{pin.commit}  # {pin.version}" if pin.commit else f"{action}@{pin.version}"
+        )
 
     def image(self, name: str) -> str:
         """How a job names a container image; raises ConfigError where it has no pin."""

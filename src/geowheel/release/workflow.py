@@ -1,51 +1,39 @@
 """The workflow of GitHub Actions, written from the same configuration as everything else.
 
 Every step that does work is a session of nox, the one that a person runs on a laptop; the rest
-fetches sources, interpreters, caches and artefacts. The syntax is that of
+fetches sources, interpreters, caches and artifacts. workflow.yml is the template, in the syntax of
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
+
+import jinja2
 
 from geowheel.errors import ConfigError, UsageError
 from geowheel.locks.build_lock import FILE_NAME as BUILD_LOCK
 from geowheel.machine.console import Console
+from geowheel.machine.files import write
 from geowheel.project.config import Bindings, Workflow
 from geowheel.project.places import Layout
 from geowheel.project.project import Project
 from geowheel.targets import Platform, parse_platform
 
 from .pins import Pins, pins_of
-from .yaml_text import (
-    Noted,
-    Value,
-    to_yaml,
-)
 
-Job: TypeAlias = Mapping[str, Value]
-"""A job, or a part of one."""
 USUAL: Final = Platform.LINUX_64
 """Whose runner does what is done once."""
 FOLDER: Final = Path(".github", "workflows")
 OLDEST_PYTHON: Final = (3, 11)
 """The oldest that runs geowheel; wheels are made for older ones as well."""
-# Of each job, in minutes. A wheel takes one of two cores about a minute, its lab ten; the rest is
-# for runners that are slower, and for the first run, which has no cache.
-_TIMEOUTS: Final = {
-    "checks": 120, "build": 60, "test": 90, "collect": 20,
-    "staging": 15, "probes": 45, "publish": 15,
-}  # fmt: skip
-_UPLOADED: Final = ".geowheel/upload"
-_DOWNLOADED: Final = ".geowheel/download"
-_TARGET: Final = "${{ matrix.platform }}-${{ matrix.python }}"
-_GIVEN: Final = ("--frozen", "--wheel", "dist")
-_ON_A_TAG: Final = "startsWith(github.ref, 'refs/tags/')"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,21 +127,35 @@ def workflow(project: Project, *, check: bool, console: Console) -> dict[str, An
             fix="remove it, or name another one: file = ... in [tool.geowheel.workflow]",
         )  # fmt: skip
     if before != text:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        goal.write_text(text, encoding="utf-8", newline="\n")
+        write(goal, text)
     console.result(f"{facts.file.as_posix()}: {'current' if before == text else 'written'}")
     return {"path": str(goal), "current": before == text}
 
 
 def generate(facts: Facts, pins: Pins) -> str:
-    """The workflow's text; raises ConfigError where something that it needs has no pin."""
-    writer = _Writer(facts=facts, pins=pins)
-    blocks = [_first_line(facts) + "\n# by `geowheel workflow`; do not edit.\n"]
-    blocks += [to_yaml({name: value}) for name, value in writer.head().items()]
-    blocks.append(
-        "jobs:\n" + "\n".join(_below(to_yaml({n: job})) for n, job in writer.jobs().items())
+    """Return the workflow's text; raise ConfigError where something that it needs has no pin."""
+    environment = jinja2.Environment(
+        block_start_string="[%", block_end_string="%]", comment_start_string="[#",
+        comment_end_string="#]", variable_start_string="[[", variable_end_string="]]",
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    # YAML 1.2 contains JSON: what is quoted so means itself, whatever stands in it.
+    environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
+    template = files("geowheel.release").joinpath("workflow.yml").read_text(encoding="utf-8")
+    containers = any(pins.runner(platform).container for platform in facts.platforms)
+    return environment.from_string(template).render(
+        first_line=_first_line(facts),
+        facts=facts,
+        pins=pins,
+        rows=[_row(facts, pins, platform) for platform in facts.platforms],
+        containers=containers,
+        usual=pins.runner(USUAL).os,
+        target_python=_target_python(facts, pins),
+        locks=", ".join(f"'{path}'" for path in facts.locks),
+        uses=pins.uses,
+        command=partial(_command, facts, pins),
     )
-    return "\n".join(blocks)
 
 
 def _first_line(facts: Facts) -> str:
@@ -161,236 +163,30 @@ def _first_line(facts: Facts) -> str:
     return f"# Generated from [tool.geowheel] of {source} and the pins"
 
 
-def _below(text: str) -> str:
-    return "".join(f"  {line}" if line.strip() else line for line in text.splitlines(True))
+def _row(facts: Facts, pins: Pins, platform: Platform) -> dict[str, str]:
+    """What the jobs know of a platform."""
+    runner, bindings = pins.runner(platform), facts.bindings.get(platform)
+    return {
+        "os": runner.os,
+        "platform": platform,
+        "container": pins.image(runner.container) if runner.container else "",
+        "interpreter": f"python{pins.tool('python')}" if runner.container else "python",
+        "options": f"--bindings {bindings}" if bindings else "",
+    }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Writer:
-    """Makes the parts of one workflow; each method returns plain values."""
+def _target_python(facts: Facts, pins: Pins) -> str:
+    """The target's interpreter, which runs geowheel as well where it can."""
+    target = "${{ matrix.python }}"
+    old = any(_number(python) < OLDEST_PYTHON for python in facts.pythons)
+    return f"{target}\n{pins.tool('python')}\n" if old else target  # the last one is `python`
 
-    facts: Facts
-    pins: Pins
 
-    def head(self) -> dict[str, Value]:
-        branches = list(self.facts.workflow.branches)
-        return {
-            "name": "wheels",
-            "on": {
-                "push": {"branches": branches, "tags": ["**"]},
-                "pull_request": {},
-                "workflow_dispatch": {},
-            },
-            "permissions": {"contents": "read"},
-            # A newer push makes an older run pointless; a release runs to its end.
-            "concurrency": {
-                "group": "${{ github.workflow }}-${{ github.ref }}",
-                "cancel-in-progress": f"${{{{ !{_ON_A_TAG} }}}}",
-            },
-            "defaults": {"run": {"shell": "bash"}},
-            # Below the work folder, which is ignored: caches of actions are by path.
-            "env": {"GEOWHEEL_CACHE": ".geowheel/cache"},
-        }
-
-    def jobs(self) -> dict[str, Job]:
-        """The jobs by name, in the order in which they run."""
-        to = self.facts.workflow
-        return {
-            "checks": self.checks(),
-            "build": self.build(),
-            "test": self.test(),
-            "collect": self.collect(),
-            "staging": self.publishing(
-                "staging", needs="collect", environment="staging", index=to.staging_upload
-            ),
-            "probes": self.probes(),
-            "publish": self.publishing(
-                "publish", needs="probes", environment="release", index=to.upload
-            ),
-        }
-
-    # ------------------------------------------------------------------------ jobs
-
-    def checks(self) -> Job:
-        """The noxfile's own checks, and whether the locks still fit."""
-        return self._job("checks", [
-            *self._sources(), self._setup_python(self.pins.tool("python")), self._setup_pixi(),
-            self._cached("checks"),
-            *(self._nox(name) for name in self.facts.workflow.checks),
-            self._nox("lock", "--check"),
-        ])  # fmt: skip
-
-    def build(self) -> Job:
-        """A wheel for each target, on a runner of its platform and with an old libc."""
-        options = ["--frozen", *(["${{ matrix.options }}"] if self.facts.bindings else [])]
-        setup, python = self._target_python(), "python"
-        if self._containers():  # an image of manylinux has every interpreter, by its name
-            setup, python = {"if": "matrix.container == ''", **setup}, "${{ matrix.interpreter }}"
-        return self._job("build", [
-            *self._sources(), setup, self._setup_pixi(), self._cached("build", _TARGET),
-            self._nox("wheel-${{ matrix.python }}", *options, python=python),
-            self._nox("export", _UPLOADED, python=python), self._upload(f"built-{_TARGET}"),
-        ], matrix=True, container=True)  # fmt: skip
-
-    def test(self) -> Job:
-        """The very wheel, on a machine that did not make it."""
-        return self._job("test", [
-            *self._sources(), self._target_python(), self._cached("test", _TARGET),
-            self._download(f"built-{_TARGET}", _DOWNLOADED), self._nox("collect", _DOWNLOADED),
-            self._nox("size", *_GIVEN),
-            self._nox("test-${{ matrix.python }}", *_GIVEN),
-            self._nox("lab-${{ matrix.python }}", *_GIVEN),
-            self._nox("export", _UPLOADED), self._upload(f"tested-{_TARGET}"),
-        ], needs=["build"], matrix=True)  # fmt: skip
-
-    def collect(self) -> Job:
-        """One release of what all jobs made, and what stands against it.
-
-        A host that publishes an sdist (`release.sdist`) gets it made there, as on a laptop.
-        """
-        tried = self._nox("release", "--dry-run", "--index", self.facts.workflow.upload)
-        return self._job("collect", [
-            *self._sources(history=True), self._setup_python(self.pins.tool("python")),
-            self._cached("collect"),
-            self._download("tested-*", _DOWNLOADED), self._nox("collect", f"{_DOWNLOADED}/*"),
-            {"if": _ON_A_TAG, **tried},
-            self._upload("release", "dist/*.whl\ndist/*.tar.gz\n"),
-        ], needs=["checks", "test"])  # fmt: skip
-
-    def probes(self) -> Job:
-        """What pip gets from the staging index, in the place of what lies in dist/."""
-        index = self.facts.workflow.staging_index
-        return self._job("probes", [
-            *self._sources(), self._target_python(), self._cached("probes", _TARGET),
-            self._download("release", "dist"),
-            self._nox("test-${{ matrix.python }}", *_GIVEN, "--index", index),
-        ], needs=["staging"], matrix=True)  # fmt: skip
-
-    def publishing(self, name: str, *, needs: str, environment: str, index: str) -> Job:
-        """Upload as a trusted publisher: a token for this one job, from the run's own identity.
-
-        https://docs.pypi.org/trusted-publishers/. No step of the project's runs beside that token.
-        """
-        return self._job(name, [
-            self._download("release", "dist"),
-            # A run that died in the upload is run again: what is there already is skipped.
-            self._uses("pypa/gh-action-pypi-publish", {
-                "repository-url": index, "packages-dir": "dist", "skip-existing": True,
-            }),
-        ], needs=[needs], more={
-            "if": _ON_A_TAG, "environment": environment, "permissions": {"id-token": "write"},
-        })  # fmt: skip
-
-    # ------------------------------------------------------------------------ parts
-
-    def _job(
-        self,
-        name: str,
-        steps: Sequence[Job],
-        *,
-        needs: Sequence[str] = (),
-        matrix: bool = False,
-        container: bool = False,
-        more: Job | None = None,
-    ) -> Job:
-        job: dict[str, Value] = {"name": f"{name} {_TARGET}"} if matrix else {}
-        if needs:
-            job["needs"] = list(needs)
-        job |= more or {}
-        job["runs-on"] = "${{ matrix.os }}" if matrix else self.pins.runner(USUAL).os
-        job["timeout-minutes"] = _TIMEOUTS[name]
-        if matrix:
-            job["strategy"] = {"fail-fast": False, "matrix": self._matrix(container=container)}
-        if container and self._containers():
-            # As the user that the runner is, who owns the checkout: git refuses anybody else's.
-            # https://github.com/actions/checkout/issues/47
-            job["container"] = {"image": "${{ matrix.container }}", "options": "--user 1001"}
-        return {**job, "steps": list(steps)}
-
-    def _matrix(self, *, container: bool) -> Job:
-        """Runner images and interpreters are the axes; what a platform needs beside goes along."""
-        rows: list[Value] = []
-        for platform in self.facts.platforms:
-            row: dict[str, Value] = {"os": self.pins.runner(platform).os, "platform": platform}
-            rows.append(row | (self._making(platform) if container else {}))
-        return {
-            "os": [self.pins.runner(platform).os for platform in self.facts.platforms],
-            "python": list(self.facts.pythons),
-            "include": rows,
-        }
-
-    def _making(self, platform: Platform) -> dict[str, Value]:
-        """What the job that makes wheels knows of a platform."""
-        row: dict[str, Value] = {}
-        if containers := self._containers():
-            image = containers.get(platform)
-            row["container"] = "" if image is None else self.pins.image(image)
-            row["interpreter"] = "python" if image is None else f"python{self.pins.tool('python')}"
-        if self.facts.bindings:
-            bindings = self.facts.bindings.get(platform)
-            row["options"] = f"--bindings {bindings}" if bindings else ""
-        return row
-
-    def _containers(self) -> dict[Platform, str]:
-        found = {
-            platform: self.pins.runner(platform).container for platform in self.facts.platforms
-        }
-        return {platform: image for platform, image in found.items() if image}
-
-    # ------------------------------------------------------------------------ steps
-
-    def _nox(self, session: str, *arguments: str, python: str = "python") -> Job:
-        """A step that does work."""
-        known = {"{nox}": self.pins.tool("nox"), "{python}": python}
-        words = list(self.facts.workflow.nox)
-        for name, value in known.items():
-            words = [word.replace(name, value) for word in words]
-        words += ["-s", self.facts.workflow.prefix + session]
-        return {"run": " ".join([*words, *(["--", *arguments] if arguments else [])])}
-
-    def _uses(self, action: str, settings: Job) -> Job:
-        reference, version = self.pins.uses(action)
-        return {"uses": Noted(reference, version), "with": settings}
-
-    def _sources(self, *, history: bool = False) -> list[Job]:
-        settings: dict[str, Value] = {"persist-credentials": False}
-        if history:  # tags, and how far the last one is away
-            settings["fetch-depth"] = 0
-        return [self._uses("actions/checkout", settings)]
-
-    def _setup_python(self, version: str) -> Job:
-        return self._uses("actions/setup-python", {"python-version": version})
-
-    def _target_python(self) -> Job:
-        """The target's interpreter, which runs geowheel as well where it can."""
-        versions = ["${{ matrix.python }}"]
-        if any(_number(python) < OLDEST_PYTHON for python in self.facts.pythons):
-            versions.append(self.pins.tool("python"))  # the last one is `python`
-        return self._setup_python("\n".join([*versions, ""]) if versions[1:] else versions[0])
-
-    def _setup_pixi(self) -> Job:
-        version = f"v{self.pins.tool('pixi')}"
-        return self._uses("prefix-dev/setup-pixi", {"pixi-version": version, "run-install": False})
-
-    def _cached(self, *parts: str) -> Job:
-        """Downloads and tools; never what a stage made."""
-        start = "-".join(["geowheel", "${{ runner.os }}", "${{ runner.arch }}", *parts])
-        files = ", ".join(f"'{path}'" for path in self.facts.locks)
-        return self._uses("actions/cache", {
-            "path": ".geowheel/cache",
-            "key": f"{start}-${{{{ hashFiles({files}) }}}}",
-            "restore-keys": f"{start}-",
-        })  # fmt: skip
-
-    def _upload(self, name: str, path: str = _UPLOADED) -> Job:
-        return self._uses("actions/upload-artifact", {
-            "name": name, "path": path, "if-no-files-found": "error", "include-hidden-files": True,
-            "compression-level": 0,
-        })  # fmt: skip
-
-    def _download(self, name: str, path: str) -> Job:
-        which = "pattern" if "*" in name else "name"
-        return self._uses("actions/download-artifact", {which: name, "path": path})
+def _command(facts: Facts, pins: Pins, session: str, options: str, python: str) -> str:
+    """How a step runs a session: all that does work is one."""
+    start = " ".join(facts.workflow.nox)
+    start = start.replace("{nox}", pins.tool("nox")).replace("{python}", python)
+    return f"{start} -s {facts.workflow.prefix}{session}" + (f" -- {options}" if options else "")
 
 
 def _number(python: str) -> tuple[int, ...]:
