@@ -8,40 +8,35 @@ renovate.json.
 from __future__ import annotations
 
 import importlib.metadata
-import re
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from geowheel.errors import (
-    ConfigError,
-    Fault,
-    MachineError,
-)
+import msgspec
+
+from geowheel.errors import ConfigError, MachineError
 from geowheel.locks.pixi import find_pixi
 from geowheel.machine.console import Console, Step
 from geowheel.project.config import Bindings
 from geowheel.project.project import Project
-from geowheel.targets import Platform, parse_platform
+from geowheel.targets import Platform
 
 SHIPPED: Final = "pins.toml"
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+Source = Annotated[str, msgspec.Meta(min_length=1)]
+"""Where a pin was taken from: no pin is without."""
 Name = TypeVar("Name", bound=str)
 Pin = TypeVar("Pin")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program by its version."""
 
     version: str
-    source: str
+    source: Source
 
     @property
     def exact(self) -> str:
@@ -49,43 +44,47 @@ class Tool:
         return ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Action:
+class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An action of GitHub's: `owner/name`, the tag of its release, and the tag's commit."""
 
     version: str
-    commit: str = ""
-    source: str
+    commit: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{40})?$")] = ""
+    source: Source
 
     @property
     def exact(self) -> str:
         return self.commit
 
 
-@dataclass(frozen=True, kw_only=True)
-class Image:
+class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A container image: its tag, and the digest of what the tag meant."""
 
     version: str
-    digest: str = ""
-    source: str
+    digest: Annotated[str, msgspec.Meta(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
+    source: Source
 
     @property
     def exact(self) -> str:
         return self.digest
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runner:
+class Runner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where wheels of a platform are made and tested."""
 
     os: str
     """The runner image, as `runs-on` names it."""
     container: str = ""
     """The image in which wheels are made, for an old libc; they are tested outside of it."""
-    bindings: str = ""
+    bindings: Bindings | None = None
     """How bindings come about there, where nothing there compiles them."""
-    source: str
+    source: Source
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tools: dict[str, Tool]
+    actions: dict[str, Action]
+    images: dict[str, Image]
+    runners: dict[Platform, Runner]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,51 +144,19 @@ def pins_of(project: Project) -> Pins:
 
 
 def parse_pins(text: str, path: Path) -> Pins:
-    """The pins in a file's text; raises ConfigError with everything that is wrong with them."""
+    """The pins in a file's text; raises ConfigError with what is wrong, and where in the file."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
-    faults: list[Fault] = []
-    found: dict[str, dict[str, Any]] = {}
-    for table, kind in (
-        ("tools", Tool),
-        ("actions", Action),
-        ("images", Image),
-        ("runners", Runner),
-    ):
-        found[table] = {}
-        for name, values in data.pop(table, {}).items():
-            try:
-                found[table][name] = kind(**values)
-            except TypeError:
-                keys = ", ".join(field.name for field in fields(kind))
-                what = f"[{table}] {name}: the keys are {keys}"
-                faults.append(Fault(what=what, where=str(path)))
-    faults += [Fault(what=f"unknown table [{name}]", where=str(path)) for name in data]
-    faults += [Fault(what=what, where=str(path)) for what in _misshapen(found)]
-    if faults:
-        raise ConfigError(faults)
-    runners = {parse_platform(name): pin for name, pin in found.pop("runners").items()}
-    return Pins(path=path, runners=runners, **found)
-
-
-def _misshapen(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for name, action in found["actions"].items():
-        if action.commit and not _COMMIT.fullmatch(action.commit):
-            yield f"[actions] {name}: {action.commit!r} is no commit of 40 hexadecimal digits"
-    for name, image in found["images"].items():
-        if image.digest and not _DIGEST.fullmatch(image.digest):
-            yield f"[images] {name}: {image.digest!r} is no digest sha256:..."
-    for name, runner in found["runners"].items():
-        if runner.bindings not in ("", *Bindings):
-            yield f"[runners] {name}: bindings is one of {', '.join(Bindings)}"
-        if runner.container and runner.container not in found["images"]:
-            yield f"[runners] {name}: [images] has no pin of {runner.container}"
-    for table, pins in found.items():
-        for name, pin in pins.items():
-            if not pin.source:
-                yield f"[{table}] {name}: it has no source"
+        found = msgspec.toml.decode(text, type=_File)
+    except msgspec.DecodeError as error:  # a value of another kind is a DecodeError as well
+        raise ConfigError(str(error), where=str(path)) from None
+    for platform, runner in found.runners.items():
+        if runner.container and runner.container not in found.images:
+            what = f"[runners] {platform}: [images] has no pin of {runner.container}"
+            raise ConfigError(what, where=str(path))
+    return Pins(
+        path=path, tools=found.tools, actions=found.actions, images=found.images,
+        runners=found.runners,
+    )  # fmt: skip
 
 
 def show(project: Project, console: Console) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def facts_of(project: Project, pins: Pins, console: Console) -> Facts:
     bindings: dict[Platform, str] = {}
     for platform in named or list(manifest.platforms_of(config.environment)):
         asked = pins.runner(platform).bindings
-        prebuilt = asked == Bindings.PREBUILT and config.bindings is Bindings.COMPILED
+        prebuilt = asked is Bindings.PREBUILT and config.bindings is Bindings.COMPILED
         if prebuilt and config.layout is not Layout.TOPLEVEL:
             console.warn(
                 f"{platform} is left out: nothing there compiles, and layout {config.layout} "
@@ -76,7 +76,7 @@ def facts_of(project: Project, pins: Pins, console: Console) -> Facts:
             continue
         platforms.append(platform)
         if prebuilt:
-            bindings[platform] = asked
+            bindings[platform] = Bindings.PREBUILT
     if not platforms:
         raise ConfigError(
             "there is no platform to make wheels on", where=str(manifest.path),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.support.hosts import make_project
 
 from geowheel.errors import ConfigError
@@ -65,20 +66,21 @@ def test_what_is_pinned_by_commit_is_named_by_it() -> None:
     assert replace(pins, actions=exact).uses("a/b") == f"a/b@{'c' * 40}  # v1.2.3"
     assert pins.image("q/m") == "q/m:2026"
     digest = f"sha256:{'d' * 64}"
-    images = {"q/m": replace(pins.images["q/m"], digest=digest)}
+    images = {"q/m": structs.replace(pins.images["q/m"], digest=digest)}
     assert replace(pins, images=images).image("q/m") == f"q/m@{digest}"
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("[", "not valid TOML"),
-        ('[more]\nx = "1"', r"unknown table \[more\]"),
-        ('[tools.a]\nversion = "1"', r"\[tools\] a: the keys are version, source"),
-        ('[tools.a]\nversion = "1"\nsource = ""', r"\[tools\] a: it has no source"),
-        ('[actions."c/d"]\nversion = "v1"\ncommit = "v1"\nsource = "a"', "is no commit of 40"),
-        ('[images.c]\nversion = "1"\ndigest = "sha256:1"\nsource = "a"', "is no digest"),
-        ('[runners.win-64]\nos = "w"\nbindings = "x"\nsource = "a"', "bindings is one of compiled"),
+        ("[", "Invalid initial character"),
+        ('[more]\nx = "1"', "unknown field `more`"),
+        ('[tools.a]\nversion = "1"', r"required field `source` - at `\$\.tools"),
+        ('[tools.a]\nversion = "1"\nsource = ""', "length >= 1"),
+        ('[actions."c/d"]\nversion = "v1"\ncommit = "v1"\nsource = "a"', "matching regex"),
+        ('[images.c]\nversion = "1"\ndigest = "sha256:1"\nsource = "a"', "matching regex"),
+        ('[runners.win-64]\nos = "w"\nbindings = "x"\nsource = "a"', "enum value 'x'"),
+        ('[runners.win-65]\nos = "w"\nsource = "a"', "enum value 'win-65'"),
         ('[runners.win-64]\nos = "w"\ncontainer = "x"\nsource = "a"', "has no pin of x"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from msgspec import structs
 from ruamel.yaml import YAML
 from tests.support.hosts import NO_TOOLS, make_console, make_project, write_host
 
@@ -177,7 +178,7 @@ def test_artefacts_are_downloaded_under_the_names_of_the_upload(facts: Facts, pi
 
 
 def test_a_pin_without_a_commit_is_used_by_its_version(facts: Facts, pins: Pins) -> None:
-    loose = {name: replace(pin, commit="") for name, pin in pins.actions.items()}
+    loose = {name: structs.replace(pin, commit="") for name, pin in pins.actions.items()}
     text = generate(facts, replace(pins, actions=loose))
     assert f"- uses: actions/checkout@{pins.actions['actions/checkout'].version}\n" in text
 
