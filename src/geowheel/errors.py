@@ -43,12 +43,7 @@ class GeowheelError(Exception):
     faults: tuple[Fault, ...]
 
     def __init__(
-        self,
-        what: str | Sequence[Fault],
-        *,
-        where: str = "",
-        cause: str = "",
-        fix: str = "",
+        self, what: str | Sequence[Fault], *, where: str = "", cause: str = "", fix: str = ""
     ) -> None:
         if isinstance(what, str):
             self.faults = (Fault(what=what, where=where, cause=cause, fix=fix),)

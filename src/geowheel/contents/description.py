@@ -19,16 +19,8 @@ from geowheel.wheel.reading import parse_filename
 
 from .bill import FILE_NAME
 from .bill import FOLDER as SBOMS
-from .licenses import (
-    LicenseGate,
-    Texts,
-    add_license_texts,
-)
-from .origins import (
-    Origin,
-    Origins,
-    license_holder,
-)
+from .licenses import LicenseGate, Texts, add_license_texts
+from .origins import Origin, Origins, license_holder
 from .restricted import Restricted
 from .sbom import Subject, sbom
 from .ways import find_ways

@@ -14,10 +14,7 @@ from typing import Final
 from geowheel import __version__, systems
 from geowheel.errors import BuildError, Fault
 from geowheel.locks.build_lock import Download
-from geowheel.locks.pixi_lock import (
-    BINDINGS,
-    Package,
-)
+from geowheel.locks.pixi_lock import BINDINGS, Package
 from geowheel.prefix.linker import NativeManifest
 from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled

@@ -17,11 +17,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from geowheel.contents.bill import read_sbom
 from geowheel.digest import Artefact, sha256_file
-from geowheel.errors import (
-    ChannelError,
-    IntegrityError,
-    UsageError,
-)
+from geowheel.errors import ChannelError, IntegrityError, UsageError
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import redact
 from geowheel.machine.environments import tool_environment
@@ -30,11 +26,7 @@ from geowheel.machine.process import tail
 from geowheel.project.project import Project
 from geowheel.records.facts import Owner, RepairFacts
 from geowheel.records.ledger import Ledger, Output, Record
-from geowheel.targets import (
-    PYTHON_VERSION,
-    Platform,
-    Target,
-)
+from geowheel.targets import PYTHON_VERSION, Platform, Target
 from geowheel.wheel.tags import parse_platform_tag
 
 

@@ -16,11 +16,7 @@ from geowheel.records.ledger import SOURCES, Entry, Ledger, Record, Records, Sta
 from geowheel.records.stage import Scope, Stage
 from geowheel.stages import needed
 from geowheel.stages.context import Context
-from geowheel.stages.contract import (
-    Inputs,
-    StageModule,
-    load,
-)
+from geowheel.stages.contract import Inputs, StageModule, load
 from geowheel.targets import Target
 
 
@@ -72,12 +68,7 @@ def bring_up_to_date(
             module, entry, inputs = _prepare(stage, context, ledger, done)
             with entry.lock(console):
                 done[stage.name] = _ensure(
-                    entry,
-                    module,
-                    inputs,
-                    console,
-                    title=stage.name,
-                    recheck=recheck,
+                    entry, module, inputs, console, title=stage.name, recheck=recheck
                 )
         error = None
     except GeowheelError as raised:

@@ -14,49 +14,21 @@ from typing import Any
 
 from geowheel import systems
 from geowheel.digest import Artefact, sha256_file
-from geowheel.errors import (
-    GeowheelError,
-    IntegrityError,
-    MachineError,
-)
+from geowheel.errors import GeowheelError, IntegrityError, MachineError
 from geowheel.lab.cases import WHOLE, Choice
-from geowheel.locks.locks import (
-    Locks,
-    locks_at_hand,
-    resolve,
-)
+from geowheel.locks.locks import Locks, locks_at_hand, resolve
 from geowheel.locks.pixi_lock import Package
 from geowheel.machine.console import Console
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
 from geowheel.records.ledger import Ledger, Record
 from geowheel.stages import find, needed
-from geowheel.stages.context import (
-    Context,
-    Tools,
-    find_tools,
-)
-from geowheel.targets import (
-    Platform,
-    Target,
-    is_emulated,
-)
+from geowheel.stages.context import Context, Tools, find_tools
+from geowheel.targets import Platform, Target, is_emulated
 
-from .loop import (
-    Finished,
-    Planned,
-    bring_up_to_date,
-    plan,
-    subject_of,
-)
+from .loop import Finished, Planned, bring_up_to_date, plan, subject_of
 from .namesakes import refuse_namesakes
-from .summary import (
-    failure_of,
-    floor_words,
-    show_lab,
-    show_table,
-    summary_of,
-)
+from .summary import failure_of, floor_words, show_lab, show_table, summary_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,18 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from geowheel.contents.drivers import Probe, package_of, probe_words, words
-from geowheel.errors import (
-    Fault,
-    GeowheelError,
-    SizeError,
-    WheelTestError,
-)
+from geowheel.errors import Fault, GeowheelError, SizeError, WheelTestError
 from geowheel.lab.judging import CaseResult, CaseVerdict
-from geowheel.machine.console import (
-    Console,
-    megabytes,
-    seconds,
-)
+from geowheel.machine.console import Console, megabytes, seconds
 from geowheel.probes import NAMED_BUT_GONE
 from geowheel.project.project import Project
 from geowheel.records.facts import Cost, LabFacts, RepairFacts, SizeFacts, TestFacts
@@ -135,11 +126,7 @@ def _cells(item: Finished, project: Project) -> list[str]:
     repair = item.records.find(RepairFacts)
     if repair is None:
         return ["failed", "", ""]
-    return [
-        repair.facts.tag,
-        _size(item.records.find(SizeFacts), repair, project),
-        _tests(item),
-    ]
+    return [repair.facts.tag, _size(item.records.find(SizeFacts), repair, project), _tests(item)]
 
 
 def floor_words(facts: RepairFacts) -> str:

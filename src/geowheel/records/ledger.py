@@ -24,11 +24,7 @@ from geowheel.digest import Artefact, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console
 from geowheel.machine.files import held
-from geowheel.machine.kept import (
-    ENTER,
-    WORK,
-    remove_kept,
-)
+from geowheel.machine.kept import ENTER, WORK, remove_kept
 
 from .facts import FACTS, Facts, LabFacts, VerdictFacts
 from .stage import Outcome, Stage

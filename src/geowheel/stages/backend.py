@@ -24,10 +24,7 @@ from geowheel.project.pyproject import BuildSystem
 # Requirements that say that the version comes from git, and the module that prints it. It is run in
 # the checkout, since a staged copy has no history, and its answer handed over in this variable
 # (https://setuptools-scm.readthedocs.io/en/latest/overrides/), which both know.
-_FROM_GIT: Final = {
-    "setuptools-scm": ("setuptools_scm",),
-    "hatch-vcs": ("hatchling", "version"),
-}
+_FROM_GIT: Final = {"setuptools-scm": ("setuptools_scm",), "hatch-vcs": ("hatchling", "version")}
 _PRETEND: Final = "SETUPTOOLS_SCM_PRETEND_VERSION"
 
 

@@ -24,16 +24,8 @@ from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 
-from .fetch import (
-    download_wanted,
-    extract_package,
-    package_wanted,
-)
-from .inputs import (
-    MODULES,
-    BindingsInputs,
-    PrebuiltInputs,
-)
+from .fetch import download_wanted, extract_package, package_wanted
+from .inputs import MODULES, BindingsInputs, PrebuiltInputs
 
 # A text in C that is the name of a module and nothing else.
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')

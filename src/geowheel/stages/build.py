@@ -19,11 +19,7 @@ from geowheel.digest import digest
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
-from geowheel.prefix.wrappers import (
-    build_variables,
-    reachable,
-    with_programs,
-)
+from geowheel.prefix.wrappers import build_variables, reachable, with_programs
 from geowheel.project.entry_points import add_commands
 from geowheel.project.files import stage
 from geowheel.project.places import Places

@@ -25,11 +25,7 @@ from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
 from geowheel.systems.contract import Toolchain
-from geowheel.targets import (
-    Platform,
-    Target,
-    is_emulated,
-)
+from geowheel.targets import Platform, Target, is_emulated
 
 from . import needed
 

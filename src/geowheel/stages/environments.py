@@ -57,12 +57,7 @@ def make_environment(
 
 
 def pip_install(
-    interpreter: Interpreter,
-    folder: Path,
-    wheel: Path,
-    *,
-    environ: Mapping[str, str],
-    step: Step,
+    interpreter: Interpreter, folder: Path, wheel: Path, *, environ: Mapping[str, str], step: Step
 ) -> None:
     """`pip install --no-deps WHEEL` into an environment, by pip itself, as a user would.
 

@@ -32,11 +32,7 @@ from geowheel.prefix.linker import (
     read_digests,
     read_native_manifest,
 )
-from geowheel.prefix.store import (
-    Wanted,
-    disk_fault,
-    disk_faults,
-)
+from geowheel.prefix.store import Wanted, disk_fault, disk_faults
 from geowheel.prefix.wrappers import write_wrappers
 from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Reason, Record, Stale

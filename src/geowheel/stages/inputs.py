@@ -17,24 +17,11 @@ from packaging.utils import canonicalize_name
 from geowheel import systems
 from geowheel.contents.drivers import plugin_packages
 from geowheel.digest import Artefact, Tree
-from geowheel.lab.cases import (
-    SERVER,
-    Case,
-    Offer,
-    select,
-)
-from geowheel.locks.build_lock import (
-    GROUPS,
-    LAB,
-    Download,
-)
+from geowheel.lab.cases import SERVER, Case, Offer, select
+from geowheel.locks.build_lock import GROUPS, LAB, Download
 from geowheel.machine.interpreters import Interpreter
 from geowheel.project.files import git_description, host_files
-from geowheel.project.places import (
-    Layout,
-    Places,
-    patterns_of,
-)
+from geowheel.project.places import Layout, Places, patterns_of
 from geowheel.project.pyproject import BuildSystem
 from geowheel.records.facts import Owner, RepairFacts, VendorFacts
 from geowheel.systems.repair_tools import tool_versions

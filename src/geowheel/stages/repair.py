@@ -17,17 +17,8 @@ from geowheel.machine.console import Step
 from geowheel.project.places import Places
 from geowheel.records.facts import LicenseFacts, Owner, PrefixString, RepairFacts
 from geowheel.records.stage import Outcome
-from geowheel.systems.contract import (
-    Forcing,
-    RepairedTree,
-    RepairRequest,
-)
-from geowheel.wheel.leaks import (
-    check_leaks,
-    in_words,
-    overridden_by,
-    prefix_strings,
-)
+from geowheel.systems.contract import Forcing, RepairedTree, RepairRequest
+from geowheel.wheel.leaks import check_leaks, in_words, overridden_by, prefix_strings
 from geowheel.wheel.leftovers import check_leftovers
 from geowheel.wheel.tags import parse_platform_tag
 from geowheel.wheel.writing import write_wheel

@@ -14,12 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from geowheel import systems
 from geowheel.contents.origins import GEOWHEEL, SDIST
-from geowheel.contents.programs import (
-    chosen,
-    commands_of,
-    programs_of,
-    scripts_of,
-)
+from geowheel.contents.programs import chosen, commands_of, programs_of, scripts_of
 from geowheel.errors import BuildError
 from geowheel.locks.pixi_lock import BINDINGS
 from geowheel.machine.console import Step

@@ -10,17 +10,8 @@ import pytest
 from tests.support.hosts import make_package, make_step
 
 from geowheel.contents.licenses import LicenseGate
-from geowheel.contents.restricted import (
-    Restricted,
-    by_driver,
-    license_faults,
-    unaccepted,
-)
-from geowheel.contents.ways import (
-    Way,
-    brought_by,
-    find_ways,
-)
+from geowheel.contents.restricted import Restricted, by_driver, license_faults, unaccepted
+from geowheel.contents.ways import Way, brought_by, find_ways
 from geowheel.errors import BuildError
 from geowheel.locks.pixi_lock import Package
 from geowheel.systems.contract import Bundled, RepairedTree

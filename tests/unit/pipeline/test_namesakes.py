@@ -12,16 +12,8 @@ from tests.support.hosts import NO_TOOLS, RUNNING, make_console, make_record, wr
 from geowheel.cli import main
 from geowheel.errors import ConfigError
 from geowheel.pipeline.namesakes import refuse_namesakes
-from geowheel.pipeline.runs import (
-    Request,
-    run,
-    show_plan,
-)
-from geowheel.project.project import (
-    Machine,
-    Project,
-    open_project,
-)
+from geowheel.pipeline.runs import Request, run, show_plan
+from geowheel.project.project import Machine, Project, open_project
 from geowheel.records.facts import FACTS
 from geowheel.records.ledger import Ledger
 from geowheel.targets import Platform

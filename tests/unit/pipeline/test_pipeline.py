@@ -12,13 +12,7 @@ from tests.support.hosts import make_console, make_context, make_project
 
 from geowheel.errors import BuildError, MachineError
 from geowheel.machine.console import Console, Step
-from geowheel.pipeline.loop import (
-    Finished,
-    Planned,
-    bring_up_to_date,
-    plan,
-    subject_of,
-)
+from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan, subject_of
 from geowheel.records.facts import FACTS, Facts, TestFacts
 from geowheel.records.ledger import Ledger, Reason, Record, Records, Stale
 from geowheel.records.stage import Outcome, Scope, Stage

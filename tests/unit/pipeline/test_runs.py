@@ -28,11 +28,7 @@ from geowheel.errors import (
 from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.machine.console import Console
 from geowheel.pipeline.loop import Finished, Planned
-from geowheel.pipeline.runs import (
-    Request,
-    run,
-    show_plan,
-)
+from geowheel.pipeline.runs import Request, run, show_plan
 from geowheel.probes import NAMED_BUT_GONE
 from geowheel.project.project import Project
 from geowheel.records.facts import (
@@ -46,11 +42,7 @@ from geowheel.records.facts import (
     TestFacts,
 )
 from geowheel.records.ledger import Ledger, Record, Records
-from geowheel.stages import (
-    WHEEL,
-    find,
-    needed,
-)
+from geowheel.stages import WHEEL, find, needed
 from geowheel.stages.context import Context, Tools
 from geowheel.systems.contract import Forcing
 from geowheel.targets import Platform, Target
@@ -113,11 +105,7 @@ class World:
         )  # fmt: skip
 
     def tested(
-        self,
-        *probes: Probe,
-        host: HostTests | None = None,
-        passed: bool = True,
-        emulator: str = "",
+        self, *probes: Probe, host: HostTests | None = None, passed: bool = True, emulator: str = ""
     ) -> Record[TestFacts]:
         return make_record(
             self.ledger,
@@ -521,9 +509,7 @@ def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
     assert "lab" not in captured.err
 
 
-def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(
-    world: World,
-) -> None:
+def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(world: World) -> None:
     lab = world.in_the_lab(
         lab_case("https", "GDAL refuses", "failed", "AssertionError: it was read\n"),
         lab_case("processes", "threads", "failed", "signal 11"), lab_case("processes", "fork"),

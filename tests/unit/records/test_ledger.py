@@ -19,21 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.hosts import make_console, rewrite
 
-from geowheel.digest import (
-    Tree,
-    digest,
-    read_tree,
-    sha256_bytes,
-)
+from geowheel.digest import Tree, digest, read_tree, sha256_bytes
 from geowheel.machine.console import Console
 from geowheel.records.facts import BuildFacts, FetchFacts, RepairFacts
-from geowheel.records.ledger import (
-    RECORD,
-    Entry,
-    Ledger,
-    Record,
-    read_record,
-)
+from geowheel.records.ledger import RECORD, Entry, Ledger, Record, read_record
 from geowheel.records.stage import Outcome
 from geowheel.stages import find
 

@@ -18,11 +18,7 @@ from geowheel.project.config import Bindings
 from geowheel.project.project import Project
 from geowheel.stages import context as context_module
 from geowheel.stages.context import Tools, find_tools
-from geowheel.systems import (
-    compilers,
-    linux,
-    repair_tools,
-)
+from geowheel.systems import compilers, linux, repair_tools
 from geowheel.targets import Platform, Target
 
 ARM = Target(python="3.11", platform=Platform.LINUX_AARCH64)

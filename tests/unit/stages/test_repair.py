@@ -22,11 +22,7 @@ from geowheel.records.ledger import Ledger, Records
 from geowheel.stages import repair
 from geowheel.stages.inputs import repair as repair_inputs
 from geowheel.systems import linux
-from geowheel.systems.contract import (
-    Bundled,
-    Forcing,
-    RepairedTree,
-)
+from geowheel.systems.contract import Bundled, Forcing, RepairedTree
 
 GDAL = Bundled(
     soname="libgdal.so.36", source="libgdal.so.36.3.10.2",

@@ -14,11 +14,7 @@ from geowheel.records.stage import Outcome
 from geowheel.stages.context import Context
 from geowheel.stages.inputs import SizeInputs
 from geowheel.stages.inputs import size as inputs
-from geowheel.stages.size import (
-    LARGEST,
-    kind_of,
-    run,
-)
+from geowheel.stages.size import LARGEST, kind_of, run
 from geowheel.wheel.writing import write_wheel
 
 NAME = "host-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"

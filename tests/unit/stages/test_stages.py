@@ -15,11 +15,7 @@ from typing import cast
 import pytest
 
 import geowheel
-from geowheel.digest import (
-    Entry,
-    Tree,
-    digest,
-)
+from geowheel.digest import Entry, Tree, digest
 from geowheel.records.facts import FACTS
 from geowheel.records.stage import Outcome, Scope, Stage
 from geowheel.stages import STAGES, WHEEL, find, inputs, needed

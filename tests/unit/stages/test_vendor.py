@@ -18,11 +18,7 @@ from geowheel.errors import BuildError
 from geowheel.locks.build_lock import Download
 from geowheel.locks.channels import Mirrors
 from geowheel.locks.pixi_lock import Package
-from geowheel.prefix.linker import (
-    NativeManifest,
-    PlacedFile,
-    PlacedPackage,
-)
+from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import patterns_of
 from geowheel.records.ledger import Made

@@ -16,27 +16,13 @@ from hypothesis import strategies as st
 from tests.support.hosts import make_places, make_step
 
 from geowheel.contents.description import describe
-from geowheel.contents.licenses import (
-    COPYLEFT,
-    LicenseGate,
-    refused_in,
-    with_license_files,
-)
+from geowheel.contents.licenses import COPYLEFT, LicenseGate, refused_in, with_license_files
 from geowheel.contents.origins import Origin, Origins
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
 from geowheel.locks.build_lock import Download
-from geowheel.locks.pixi_lock import (
-    Package,
-    native_stack,
-    read_lock,
-    records,
-)
-from geowheel.prefix.linker import (
-    NativeManifest,
-    PlacedFile,
-    PlacedPackage,
-)
+from geowheel.locks.pixi_lock import Package, native_stack, read_lock, records
+from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled, RepairedTree
 from geowheel.targets import Platform

@@ -16,11 +16,7 @@ from geowheel.contents.drivers import Driver, Offer, Probe
 from geowheel.digest import Artefact, read_tree
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
-from geowheel.prefix.linker import (
-    NativeManifest,
-    PlacedFile,
-    PlacedPackage,
-)
+from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import Layout
 from geowheel.records.facts import TestFacts
