@@ -26,12 +26,12 @@ from geowheel.project.project import (
 from geowheel.records.facts import Facts
 from geowheel.records.ledger import (
     RECORD,
+    Entry,
     Ledger,
     Record,
     read_record,
 )
 from geowheel.records.stage import Outcome
-from geowheel.stages import find
 from geowheel.stages.context import Context, Tools
 from geowheel.targets import Platform
 
@@ -172,7 +172,10 @@ def make_record(
 ) -> Record[F]:
     """The record of a run that made `files`; `text` is its only key component."""
     console = make_console(ledger.folder.parent)
-    entry = ledger.entry(find(facts.stage), subject, {"text": text}, {}, upstream or {})
+    entry = Entry(
+        ledger=ledger, stage=facts.stage, subject=subject, components={"text": text},
+        upstream=upstream or {},
+    )  # fmt: skip
     with entry.lock(console), entry.scratch() as folder:
         for path, data in (files or {}).items():
             (folder / path).write_bytes(data)

@@ -27,9 +27,8 @@ from geowheel.records.facts import (
     SizeFacts,
     TestFacts,
 )
-from geowheel.records.ledger import Ledger, Record
+from geowheel.records.ledger import Entry, Ledger, Record
 from geowheel.records.stage import Outcome
-from geowheel.stages import find
 from geowheel.wheel.writing import write_wheel
 from tests.support.fixture_channel import SOURCES, Result, Sandbox
 from tests.support.pypi_server import PASSWORD, USER
@@ -246,7 +245,10 @@ def _record(
 ) -> Record[Facts]:
     console = Console(logs=ledger.folder / "logs", quiet=True)
     components = {"facts": digest(msgspec.to_builtins(facts))}
-    entry = ledger.entry(find(facts.stage), subject, components, {}, upstream or {})
+    entry = Entry(
+        ledger=ledger, stage=facts.stage, subject=subject, components=components,
+        upstream=upstream or {},
+    )  # fmt: skip
     with entry.lock(console), entry.scratch() as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)

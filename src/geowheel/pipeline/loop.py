@@ -125,17 +125,15 @@ def _prepare(
         SOURCES: toolkit_digest(),
         "tools": digest({name: version(name) for name in stage.tools}),
     }
-    return (
-        module,
-        ledger.entry(
-            stage,
-            subject_of(stage, context.target),
-            components,
-            inputs.trees(),
-            {name: done[name].key for name in stage.upstream},
-        ),
-        inputs,
+    entry = Entry(
+        ledger=ledger,
+        stage=stage.name,
+        subject=subject_of(stage, context.target),
+        components=components,
+        trees=inputs.trees(),
+        upstream={name: done[name].key for name in stage.upstream},
     )
+    return module, entry, inputs
 
 
 def _ensure(

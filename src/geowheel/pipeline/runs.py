@@ -16,15 +16,16 @@ from geowheel import systems
 from geowheel.digest import Artefact, sha256_file
 from geowheel.errors import GeowheelError, IntegrityError, MachineError
 from geowheel.lab.cases import WHOLE, Choice
-from geowheel.locks.locks import Locks, locks_at_hand, resolve
+from geowheel.locks.locks import locks_at_hand, resolve
 from geowheel.locks.pixi_lock import Package
 from geowheel.machine.console import Console
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
 from geowheel.records.ledger import Ledger, Record
+from geowheel.records.stage import Stage
 from geowheel.stages import find, needed
 from geowheel.stages.context import Context, Tools, find_tools
-from geowheel.targets import Platform, Target, is_emulated
+from geowheel.targets import Target, is_emulated
 
 from .loop import Finished, Planned, bring_up_to_date, plan, subject_of
 from .namesakes import refuse_namesakes
@@ -114,70 +115,38 @@ def build_environment(request: Request, console: Console) -> dict[str, str]:
 def show_plan(request: Request, console: Console) -> dict[str, Any]:
     """What `run` would do for every target, running nothing."""
     refuse_namesakes(request.project, request.ledger)
-    tools = find_tools(
-        request.project, request.targets, request.goals, request.interpreter, console,
-        make=False, given=request.done,
-    )  # fmt: skip
+    tools = _tools(request, console, make=False)
     rows: list[dict[str, str]] = []
     for target in request.targets:
-        locks = locks_at_hand(request.project, target.platform)
         console.result(f"{target}  {request.project.host.name}")
-        if locks is None:
-            rows += _plan_without_locks(request, target)
-        else:
-            console.result(f"  native stack: {locks.source.words}")
-            rows += _plan_with_locks(request, target, locks, tools[target], console)
-        console.table(
-            "plan",
-            ["stage", "subject", "what", "why"],
-            [
-                [r["stage"], r["subject"], r["action"], r["why"]]
-                for r in rows
-                if r["target"] == str(target)
-            ],
-        )
+        planned = _plan(request, target, tools[target], console)
+        shown = [[item.stage.name, item.subject, item.action, item.why] for item in planned]
+        console.table("plan", ["stage", "subject", "what", "why"], shown)
+        names = ("target", "stage", "subject", "action", "why")
+        rows += [dict(zip(names, [str(target), *row], strict=True)) for row in shown]
     return {"plan": rows}
 
 
-def _plan_without_locks(request: Request, target: Target) -> list[dict[str, str]]:
-    source = request.project.channel or ", ".join(request.project.manifest.channels)
-    why = f"no lock: solves against {source}, into the work folder"
-    return _plan_after(request, target, "lock", str(target.platform), why)
-
-
-def _plan_without_interpreter(request: Request, target: Target) -> list[dict[str, str]]:
-    why = "not there yet: unpacks this distribution's own, into the user's cache"
-    return _plan_after(request, target, "interpreter", str(target), why)
-
-
-def _plan_after(
-    request: Request, target: Target, name: str, subject: str, why: str
-) -> list[dict[str, str]]:
-    """Rows for something that every stage waits for."""
-    rows = [{"target": str(target), "stage": name, "subject": subject, "action": "run", "why": why}]
-    return rows + [
-        {"target": str(target), "stage": stage.name, "subject": subject_of(stage, target),
-         "action": "follows", "why": f"after {name}"}
-        for stage in needed(request.goals)
-    ]  # fmt: skip
-
-
-def _plan_with_locks(
-    request: Request, target: Target, locks: Locks, tools: Tools, console: Console
-) -> list[dict[str, str]]:
-    prebuilt = None
-    if wants_prebuilt(request.project):
+def _plan(request: Request, target: Target, tools: Tools, console: Console) -> list[Planned]:
+    project, prebuilt = request.project, None
+    locks = locks_at_hand(project, target.platform)
+    if locks is not None:
+        console.result(f"  native stack: {locks.source.words}")
+    if locks is not None and wants_prebuilt(project):
         from geowheel.locks.prebuilt import prebuilt_at_hand
 
-        prebuilt = prebuilt_at_hand(request.project, target, locks)
-        if prebuilt is None:
-            return _plan_without_locks(request, target)
-    emulated = is_emulated(target.platform, request.project.machine.platform)
+        prebuilt = prebuilt_at_hand(project, target, locks)
+    if locks is None or (prebuilt is None and wants_prebuilt(project)):
+        source = project.channel or ", ".join(project.manifest.channels)
+        why = f"no lock: solves against {source}, into the work folder"
+        return _plan_after("lock", str(target.platform), why, request, target)
+    emulated = is_emulated(target.platform, project.machine.platform)
     wanted = any(stage.interpreter for stage in needed(request.goals))
     if tools.interpreter is None and emulated and wanted:
-        return _plan_without_interpreter(request, target)
+        why = "not there yet: unpacks this distribution's own, into the user's cache"
+        return _plan_after("interpreter", str(target), why, request, target)
     context = Context(
-        project=request.project, target=target, locks=locks, tools=tools, prebuilt=prebuilt,
+        project=project, target=target, locks=locks, tools=tools, prebuilt=prebuilt,
         lab=request.lab,
     )  # fmt: skip
     planned = plan(_goals_of(request, context), context, request.ledger)
@@ -186,36 +155,46 @@ def _plan_with_locks(
             console.result(f"  floor: {floor_words(item.record.facts)}")
     if tools.toolchain is not None:
         console.result(f"  toolchain: {tools.toolchain.describe()}")
-    return [
-        {"target": str(target), "stage": item.stage.name, "subject": item.subject,
-         "action": item.action, "why": item.why}
-        for item in planned
-    ]  # fmt: skip
+    return planned
+
+
+def _plan_after(
+    name: str, subject: str, why: str, request: Request, target: Target
+) -> list[Planned]:
+    """For something that every stage waits for."""
+    first = Planned(stage=Stage(name=name, summary=""), subject=subject, action="run", why=why)
+    return [first] + [
+        Planned(
+            stage=stage, subject=subject_of(stage, target), action="follows", why=f"after {name}"
+        )
+        for stage in needed(request.goals)
+    ]
+
+
+def _tools(request: Request, console: Console, *, make: bool = True) -> dict[Target, Tools]:
+    return find_tools(
+        request.project, request.targets, request.goals, request.interpreter, console,
+        make=make, given=request.done,
+    )  # fmt: skip
 
 
 def _contexts(request: Request, console: Console) -> list[Context]:
-    refuse_namesakes(request.project, request.ledger)
-    tools = find_tools(
-        request.project, request.targets, request.goals, request.interpreter, console,
-        given=request.done,
-    )  # fmt: skip
-    locks: dict[Platform, Locks] = {}
-    for target in request.targets:
-        if target.platform not in locks:
-            locks[target.platform] = resolve(request.project, target.platform, console)
-    prebuilt: dict[Target, Package | None] = dict.fromkeys(request.targets)
-    if not request.given and wants_prebuilt(request.project):
+    project, targets = request.project, request.targets
+    refuse_namesakes(project, request.ledger)
+    tools = _tools(request, console)
+    platforms = dict.fromkeys(target.platform for target in targets)
+    locks = {platform: resolve(project, platform, console) for platform in platforms}
+    prebuilt: dict[Target, Package | None] = dict.fromkeys(targets)
+    if not request.given and wants_prebuilt(project):
         from geowheel.locks.prebuilt import resolve_prebuilt
 
-        for target in request.targets:
-            prebuilt[target] = resolve_prebuilt(
-                request.project, target, locks[target.platform], console
-            )
+        for target in targets:
+            prebuilt[target] = resolve_prebuilt(project, target, locks[target.platform], console)
     return [
-        Context(project=request.project, target=target, locks=locks[target.platform],
+        Context(project=project, target=target, locks=locks[target.platform],
                 tools=tools[target], prebuilt=prebuilt[target], raw=request.raw, lab=request.lab,
                 repaired=_repaired(request, target))
-        for target in request.targets
+        for target in targets
     ]  # fmt: skip
 
 
@@ -223,10 +202,7 @@ def _from_index(request: Request, index: str, console: Console) -> dict[Target, 
     """The given wheels as pip got them from a package index; raises as `take_from_index` does."""
     from .given_wheels import take_from_index
 
-    tools = find_tools(
-        request.project, request.targets, request.goals, request.interpreter, console,
-        given=request.done,
-    )  # fmt: skip
+    tools = _tools(request, console)
     with console.step("index", index, logs="index") as step:
         return {
             target: take_from_index(wheel, index, tools[target].interpreter, request.project, step)

@@ -27,7 +27,7 @@ from geowheel.machine.files import held
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 
 from .facts import FACTS, Facts, LabFacts, VerdictFacts
-from .stage import Outcome, Stage
+from .stage import Outcome
 
 RECORD: Final = "record.json"
 KEY_LENGTH: Final = 16  # hexadecimal digits of the key that name a folder
@@ -233,8 +233,9 @@ class Entry:
     stage: str
     subject: str
     components: Mapping[str, str]
-    trees: Mapping[str, Mapping[str, str]]
-    upstream: Mapping[str, str]
+    trees: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    """The keys of the records that it is made from, by stage."""
 
     @cached_property
     def key(self) -> str:
@@ -242,7 +243,7 @@ class Entry:
 
     @property
     def folder(self) -> Path:
-        return self.ledger.place(self.subject, self.stage) / self.key[:KEY_LENGTH]
+        return self.ledger.folder / self.subject / self.stage / self.key[:KEY_LENGTH]
 
     @property
     def record(self) -> Record[Any] | None:
@@ -367,24 +368,6 @@ class Ledger:
     """Hash outputs again instead of trusting that nobody changed them."""
     keep: bool = False
     """Keep the folder of a stage that fails."""
-
-    def place(self, subject: str, stage: str) -> Path:
-        """The folder of all entries of a stage."""
-        return self.folder / subject / stage
-
-    def entry(
-        self,
-        stage: Stage,
-        subject: str,
-        components: Mapping[str, str],
-        trees: Mapping[str, Mapping[str, str]],
-        upstream: Mapping[str, str],
-    ) -> Entry:
-        """The place for a run with these components, made from the records `upstream`."""
-        return Entry(
-            ledger=self, stage=stage.name, subject=subject, components=components, trees=trees,
-            upstream=upstream,
-        )  # fmt: skip
 
     def records(self, facts: type[F], subject: str = "*") -> list[Record[F]]:
         """All records of the stage with these facts that were made for this host, newest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geowheel import systems
 from geowheel.digest import Artefact
@@ -73,21 +74,23 @@ class Context:
         )
 
     @property
-    def store(self) -> Store:
-        """The user's store, behind the mirrors of these locks."""
-        return store_of(self.project, self.locks)
+    def here(self) -> dict[str, Any]:
+        """What every stage's inputs have beside the components of the key."""
+        return here(self.project, self.locks)
 
     @property
     def interpreter(self) -> Interpreter:
         """The target's interpreter; only for stages whose row says that they run it."""
         if self.tools.interpreter is None:
-            raise MachineError(f"no interpreter was looked for for {self.target}")
+            raise MachineError(f"nobody looked for an interpreter of {self.target}")
         return self.tools.interpreter
 
 
-def store_of(project: Project, locks: Locks) -> Store:
-    """The user's store, behind the mirrors of these locks."""
-    return Store(folder=project.machine.cache / "store", mirrors=locks.mirrors)
+def here(project: Project, locks: Locks) -> dict[str, Any]:
+    """The fields of this computer that all inputs have; the store is behind the locks' mirrors."""
+    machine = project.machine
+    store = Store(folder=machine.cache / "store", mirrors=locks.mirrors)
+    return {"store": store, "cache": machine.cache, "environ": machine.environ}
 
 
 def find_tools(

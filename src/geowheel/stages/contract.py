@@ -13,7 +13,10 @@ from geowheel.digest import Tree, digest
 from geowheel.records.stage import Outcome, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from geowheel.machine.console import Step
+    from geowheel.prefix.store import Store
     from geowheel.records.ledger import Record, Records, Stale
 
     from .context import Context
@@ -22,13 +25,17 @@ _AMBIENT = "ambient"
 
 
 def ambient() -> Any:
-    """A field that is no content: a cache folder, a budget of time. It has no part in the key."""
-    return field(metadata={_AMBIENT: True})
+    """A field that is no content, such as a cache folder: it has no part in the key."""
+    return field(metadata={_AMBIENT: True}, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """Base of a stage's inputs: one field for each component of its key."""
+
+    store: Store = ambient()
+    cache: Path = ambient()
+    environ: Mapping[str, str] = ambient()
 
     def components(self) -> dict[str, str]:
         """Name and digest of each component."""

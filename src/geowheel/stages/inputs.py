@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -30,13 +30,12 @@ from geowheel.wheel.leaks import machine_paths
 from geowheel.wheel.tags import raw_platform_tag
 
 from .backend import takes_version_from_git
-from .context import store_of
+from .context import here
 from .contract import Inputs, ambient
 
 if TYPE_CHECKING:
     from geowheel.locks.locks import Locks
     from geowheel.locks.pixi_lock import Package
-    from geowheel.prefix.store import Store
     from geowheel.project.project import Project
     from geowheel.records.ledger import Made, Records
     from geowheel.systems.contract import Toolchain
@@ -61,9 +60,6 @@ class FetchInputs(Inputs):
     prefix_string: str
     platform: Platform
     machine: Platform = ambient()
-    store: Store = ambient()
-    cache: Path = ambient()
-    environ: Mapping[str, str] = ambient()
 
 
 def fetch(context: Context, _: Records) -> FetchInputs:
@@ -88,9 +84,7 @@ def fetch_inputs(project: Project, locks: Locks, prebuilt: Package | None = None
         prefix_string=systems.of(platform).layout.prefix_string,
         platform=platform,
         machine=machine.platform,
-        store=store_of(project, locks),
-        cache=machine.cache,
-        environ=machine.environ,
+        **here(project, locks),
     )
 
 
@@ -100,7 +94,6 @@ class PrebuiltInputs(Inputs):
 
     target: Target
     package: Package
-    store: Store = ambient()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +109,12 @@ class BindingsInputs(Inputs):
     """None where nothing is compiled."""
     import_package: str | None
     """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
-    store: Store = ambient()
-    environ: Mapping[str, str] = ambient()
 
 
 def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltInputs:
     """From the prefix, the build lock and the machine's compilers; or from the channel."""
     if context.prebuilt is not None:
-        return PrebuiltInputs(target=context.target, package=context.prebuilt, store=context.store)
+        return PrebuiltInputs(target=context.target, package=context.prebuilt, **context.here)
     fetch = upstream["fetch"]
     places = context.project.config.places
     return BindingsInputs(
@@ -134,8 +125,7 @@ def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltIn
         interpreter=context.interpreter,
         toolchain=context.tools.toolchain,
         import_package=places.import_package if places.has_bindings else None,
-        store=context.store,
-        environ=context.project.machine.environ,
+        **context.here,
     )
 
 
@@ -153,7 +143,6 @@ class VendorInputs(Inputs):
     """Patterns of console commands."""
     grids: bool
     exclude: tuple[str, ...]
-    store: Store = ambient()
 
 
 def vendor(context: Context, upstream: Records) -> VendorInputs:
@@ -170,83 +159,72 @@ def vendor(context: Context, upstream: Records) -> VendorInputs:
         programs=patterns_of(config.programs, config.layout),
         grids=config.data.grids,
         exclude=config.exclude,
-        store=context.store,
+        **context.here,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RawWheelInputs(Inputs):
-    """A raw wheel that was made elsewhere, and the payload."""
-
-    payload: Made
-    commands: Mapping[str, str]
-    places: Places
-    interpreter_tag: str
-    platform: Platform
-    platform_tag: str
-    raw: Artefact
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildInputs(Inputs):
-    """The host's files, the payload, and the environment that the backend runs in."""
+class PayloadInputs(Inputs):
+    """The payload, and how the wheel that gets it is tagged."""
 
     payload: Made
     commands: Mapping[str, str]
     """Console commands that the payload brings, name to `module:function`."""
     places: Places
     interpreter_tag: str
+    platform: Platform
     platform_tag: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawWheelInputs(PayloadInputs):
+    """A raw wheel that was made elsewhere."""
+
+    raw: Artefact
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildInputs(PayloadInputs):
+    """The host's files, and the environment that the backend runs in."""
+
     host_files: Tree
     build_system: BuildSystem
     requirements: tuple[Download, ...]
     interpreter: Interpreter
     prefix: Made
-    platform: Platform
     toolchain: Toolchain | None
     """None: the bindings are prebuilt, and the host compiles nothing."""
     gdal_version: str
     host_version: str
     """The version that the backend is told; empty where the host has one of its own."""
     git: str
-    store: Store = ambient()
-    cache: Path = ambient()
-    environ: Mapping[str, str] = ambient()
 
 
 def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
     """From the payload, and from the host's files or the raw wheel that was given."""
-    project, target = context.project, context.target
-    payload = upstream["vendor"].made(PAYLOAD)
-    commands = upstream.of(VendorFacts).facts.commands
-    platform_tag = str(raw_platform_tag(target.platform))
+    project, target, locks = context.project, context.target, context.locks
+    payload: dict[str, Any] = {
+        "payload": upstream["vendor"].made(PAYLOAD),
+        "commands": upstream.of(VendorFacts).facts.commands,
+        "places": project.config.places,
+        "interpreter_tag": target.interpreter_tag,
+        "platform": target.platform,
+        "platform_tag": str(raw_platform_tag(target.platform)),
+    } | context.here
     if context.raw is not None:
-        return RawWheelInputs(
-            payload=payload, commands=commands, places=project.config.places, raw=context.raw,
-            interpreter_tag=target.interpreter_tag, platform=target.platform,
-            platform_tag=platform_tag,
-        )  # fmt: skip
-    environ = project.machine.environ
-    system = project.host.build_system
+        return RawWheelInputs(raw=context.raw, **payload)
+    environ, system = project.machine.environ, project.host.build_system
     return BuildInputs(
-        payload=payload,
-        commands=commands,
-        places=project.config.places,
-        interpreter_tag=target.interpreter_tag,
-        platform_tag=platform_tag,
         host_files=host_files(project.folder, environ),
         build_system=system,
-        requirements=context.locks.build.requirements("build", target),
+        requirements=locks.build.requirements("build", target),
         interpreter=context.interpreter,
         prefix=upstream["fetch"].made(PREFIX),
-        platform=target.platform,
         toolchain=context.tools.toolchain,
-        gdal_version=context.locks.stack.gdal_version,
-        host_version=project.config.release.following(context.locks.stack.gdal_version),
+        gdal_version=locks.stack.gdal_version,
+        host_version=project.config.release.following(locks.stack.gdal_version),
         git=git_description(project.folder, environ) if takes_version_from_git(system) else "",
-        store=context.store,
-        cache=project.machine.cache,
-        environ=environ,
+        **payload,
     )
 
 
@@ -272,7 +250,6 @@ class RepairInputs(Inputs):
     """Whether the native stack is from a committed lock."""
     repair_tools: Mapping[str, str]
     """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
-    environ: Mapping[str, str] = ambient()
     machine: tuple[str, ...] = ambient()
     """How paths of this machine begin, none of which may be in the wheel."""
 
@@ -294,8 +271,8 @@ def repair(context: Context, upstream: Records) -> RepairInputs:
         accept=tuple(sorted(config.licenses.accept)),
         locked=context.locks.source.committed,
         repair_tools=tool_versions(context.target.platform, context.project.machine.environ),
-        environ=context.project.machine.environ,
         machine=_machine(context),
+        **context.here,
     )
 
 
@@ -334,73 +311,71 @@ def size(context: Context, upstream: Records) -> SizeInputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestInputs(Inputs):
-    """The wheel, what it must be able to do, and the host's own tests."""
+class InstalledInputs(Inputs):
+    """The wheel, and the clean environment that it is installed into."""
 
     wheel: Artefact
+    prefix: Made
     platform: Platform
     interpreter: Interpreter
     requirements: tuple[Download, ...]
+    """Those of the host's tests."""
     layout: Layout
     import_package: str
+
+
+def _installed(context: Context, upstream: Records) -> dict[str, Any]:
+    config = context.project.config
+    return {
+        "wheel": upstream["repair"].wheel,
+        "prefix": upstream["fetch"].made(PREFIX),
+        "platform": context.target.platform,
+        "interpreter": context.interpreter,
+        "requirements": context.locks.build.requirements("test", context.target),
+        "layout": config.layout,
+        "import_package": config.import_package,
+    } | context.here
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestInputs(InstalledInputs):
+    """What the wheel must be able to do, and the host's own tests."""
+
     gdal_version: str
     drivers: tuple[str, ...]
-    prefix: Made
     left_out: tuple[str, ...]
     """Plugin packages that are locked, but not in the configuration."""
     command: tuple[str, ...]
     host_files: Tree
     timeout_seconds: int
-    store: Store = ambient()
-    environ: Mapping[str, str] = ambient()
 
 
 def test(context: Context, upstream: Records) -> TestInputs:
     """From the repaired wheel and the configuration."""
-    project = context.project
-    test = project.config.test
-    environ = project.machine.environ
+    project, stack = context.project, context.locks.stack
     return TestInputs(
-        wheel=upstream["repair"].wheel,
-        platform=context.target.platform,
-        interpreter=context.interpreter,
-        requirements=context.locks.build.requirements("test", context.target),
-        layout=project.config.layout,
-        import_package=project.config.import_package,
-        gdal_version=context.locks.stack.gdal_version,
+        gdal_version=stack.gdal_version,
         drivers=project.config.drivers,
-        prefix=upstream["fetch"].made(PREFIX),
-        left_out=plugin_packages(context.locks.stack.left_out),
-        command=test.command,
-        host_files=host_files(project.folder, environ),
-        timeout_seconds=test.timeout_seconds,
-        store=context.store,
-        environ=environ,
+        left_out=plugin_packages(stack.left_out),
+        command=project.config.test.command,
+        host_files=host_files(project.folder, project.machine.environ),
+        timeout_seconds=project.config.test.timeout_seconds,
+        **_installed(context, upstream),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabInputs(Inputs):
-    """The wheel, its neighbours, the prefix as the reference, and which cases are asked for."""
+class LabInputs(InstalledInputs):
+    """The neighbours of the wheel, and which cases are asked for."""
 
-    wheel: Artefact
-    prefix: Made
-    interpreter: Interpreter
-    requirements: tuple[Download, ...]
-    """Of the clean environment: those of the host's tests."""
     neighbours: tuple[Download, ...]
     """The peers and all that they need."""
     peers: tuple[str, ...]
     lacking: Mapping[str, str]
-    platform: Platform
-    layout: Layout
-    import_package: str
     seed: int
     cases: tuple[str, ...]
     bubblewrap: bool
     bubblewrap_path: Path | None = ambient()
-    store: Store = ambient()
-    environ: Mapping[str, str] = ambient()
 
     def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
         """The cases asked for; raises UsageError when a pattern matches none."""
@@ -421,31 +396,22 @@ class LabInputs(Inputs):
 
 def lab(context: Context, upstream: Records) -> LabInputs:
     """From the repaired wheel, the build lock and the command line."""
-    config = context.project.config
-    wheel = upstream["repair"].wheel
-    build, choice = context.locks.build, context.lab
-    found, without = build.offered(LAB, context.target)
-    peers, lacking = installable(config.lab.peers, {d.name for d in found}, without)
-    environ = context.project.machine.environ
-    bubblewrap = shutil.which("bwrap", path=environ.get("PATH", ""))
+    choice, machine = context.lab, context.project.machine
+    found, without = context.locks.build.offered(LAB, context.target)
+    configured = context.project.config.lab.peers
+    peers, lacking = installable(configured, {d.name for d in found}, without)
+    bubblewrap = shutil.which("bwrap", path=machine.environ.get("PATH", ""))
+    own = int(upstream["repair"].about[:6], 16)
     made = LabInputs(
-        wheel=wheel,
-        prefix=upstream["fetch"].made(PREFIX),
-        interpreter=context.interpreter,
-        requirements=build.requirements("test", context.target),
         neighbours=found,
         peers=peers,
         lacking=lacking,
-        platform=context.target.platform,
-        layout=config.layout,
-        import_package=config.import_package,
         # Other orders and other damage for each wheel, the same for the same wheel.
-        seed=int(wheel.sha256[:6], 16) if choice.seed is None else choice.seed,
+        seed=own if choice.seed is None else choice.seed,
         cases=choice.cases,
         bubblewrap=bubblewrap is not None,
         bubblewrap_path=Path(bubblewrap) if bubblewrap else None,
-        store=context.store,
-        environ=environ,
+        **_installed(context, upstream),
     )
     made.chosen(bubblewrap=True)  # a pattern that matches nothing is said before any work
     return made

@@ -21,7 +21,6 @@ from geowheel.machine.kept import (
     remove_kept,
 )
 from geowheel.records.ledger import Entry, Ledger
-from geowheel.stages import find
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +38,8 @@ def console(tmp_path: Path) -> Console:
 
 
 def entry_in(folder: Path) -> Entry:
-    return Ledger(folder=folder, host="host", keep=True).entry(
-        find("build"), "cp312-linux-64", {"a": "1"}, {}, {}
-    )
+    ledger = Ledger(folder=folder, host="host", keep=True)
+    return Entry(ledger=ledger, stage="build", subject="cp312-linux-64", components={"a": "1"})
 
 
 def fail(entry: Entry, console: Console, error: BaseException, *commands: Command) -> None:

@@ -24,9 +24,7 @@ from geowheel.machine.console import Console
 from geowheel.records.facts import BuildFacts, FetchFacts, RepairFacts
 from geowheel.records.ledger import RECORD, Entry, Ledger, Record, read_record
 from geowheel.records.stage import Outcome
-from geowheel.stages import find
 
-STAGE = find("build")
 FACTS = BuildFacts(version="1.0")
 SUBJECT = "cp312-linux-64"
 
@@ -45,7 +43,10 @@ def entry_of(
     ledger: Ledger, trees: Mapping[str, Mapping[str, str]] | None = None, **components: str
 ) -> Entry:
     named = {name.replace("_", " "): value for name, value in components.items()}
-    return ledger.entry(STAGE, SUBJECT, named, trees or {}, {"fetch": "f1"})
+    return Entry(
+        ledger=ledger, stage="build", subject=SUBJECT, components=named, trees=trees or {},
+        upstream={"fetch": "f1"},
+    )  # fmt: skip
 
 
 def make(
@@ -305,7 +306,8 @@ def test_what_a_record_was_made_from_is_found_by_its_key_and_then_by_its_content
     ledger: Ledger, console: Console
 ) -> None:
     built = [make(entry_of(ledger, a=a), console, text=text) for a, text in ("1x", "2x", "3y")]
-    repaired = ledger.entry(find("repair"), SUBJECT, {}, {}, {"build": built[0].key})
+    source = {"build": built[0].key}
+    repaired = Entry(ledger=ledger, stage="repair", subject=SUBJECT, components={}, upstream=source)
     record = make(repaired, console, outcome=Outcome(facts=RepairFacts()))
     assert ledger.made_from(record, BuildFacts) == built[:2]
     assert ledger.made_from(record, FetchFacts) == []

@@ -44,7 +44,7 @@ from geowheel.records.ledger import (
     read_any_record,
     write_record,
 )
-from geowheel.stages import WHEEL, find
+from geowheel.stages import WHEEL
 from geowheel.targets import Platform
 
 from .exports import (
@@ -380,8 +380,8 @@ def _same(there: Record[Any], record: Record[Any]) -> bool:
 
 def _entry(ledger: Ledger, item: Item) -> Entry:
     record = item.record
-    return ledger.entry(
-        find(record.stage), record.subject, record.components, record.trees, record.upstream
+    return Entry(
+        ledger=ledger, stage=record.stage, subject=record.subject, components=record.components
     )
 
 

@@ -43,6 +43,7 @@ from geowheel.records.facts import (
 from geowheel.records.ledger import (
     RECORD,
     SOURCES,
+    Entry,
     Ledger,
     Reason,
     Record,
@@ -86,7 +87,7 @@ class Machine:
         text: str,
     ) -> Record[Any]:
         components = {"text": text, SOURCES: toolkit_digest()}
-        entry = self.ledger.entry(find(facts.stage), SUBJECT, components, {}, {})
+        entry = Entry(ledger=self.ledger, stage=facts.stage, subject=SUBJECT, components=components)
         with entry.lock(make_console(self.root)), entry.scratch() as folder:
             for path, data in files.items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -268,7 +269,9 @@ def test_what_was_made_elsewhere_lies_here_as_if_made_here(machine: Make) -> Non
         assert (record.key, record.outputs, record.content) == (
             original.key, original.outputs, original.content,
         )  # fmt: skip
-        entry = here.ledger.entry(find(stage), SUBJECT, record.components, record.trees, {})
+        entry = Entry(
+            ledger=here.ledger, stage=stage, subject=SUBJECT, components=record.components
+        )
         assert entry.stale() is None
         assert replace(entry, ledger=replace(here.ledger, verify=True)).stale() is None
     shown = status(here.project, make_console(here.root))
