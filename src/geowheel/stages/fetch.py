@@ -149,58 +149,40 @@ def _place_from_pixi(
     cache.mkdir(parents=True, exist_ok=True)
     # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
     with held(cache / "geowheel.lock", step.say):
-        try:
-            return _copy_from_pixi(program, inputs, prefix, cache, step)
-        except _DamagedPackage as error:
-            step.console.warn(f"{error.cause.faults[0].what}: unpacking it again")
-            shutil.rmtree(error.unpacked)
-            return _copy_from_pixi(program, inputs, prefix, cache, step, last=True)
-
-
-class _DamagedPackage(Exception):
-    """An unpacked package in pixi's cache is not what its own manifest says."""
-
-    def __init__(self, unpacked: Path, cause: IntegrityError) -> None:
-        super().__init__(str(cause))
-        self.unpacked = unpacked
-        self.cause = cause
+        placed = _copy_from_pixi(program, inputs, prefix, step, last=False)
+        return placed or _copy_from_pixi(program, inputs, prefix, step, last=True)
 
 
 def _copy_from_pixi(
-    program: pixi.Pixi,
-    inputs: FetchInputs,
-    prefix: Path,
-    cache: Path,
-    step: Step,
-    *,
-    last: bool = False,
+    program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step, *, last: bool
 ) -> list[PlacedPackage]:
+    """Nothing where a damaged package was thrown away, to be unpacked again."""
     shutil.rmtree(prefix, ignore_errors=True)
     prefix.mkdir()
-    placed = []
+    string, placed = inputs.prefix_string, []
     with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
         unpacked = pixi.unpack(
-            program, inputs.packages, inputs.platform, Path(scratch),
-            mirrors=inputs.store.mirrors, cache=cache, environ=inputs.environ, step=step,
+            program, inputs.packages, inputs.platform, Path(scratch), mirrors=inputs.store.mirrors,
+            cache=inputs.cache / "pixi", environ=inputs.environ, step=step,
         )  # fmt: skip
         for package in inputs.packages:
-            touch(unpacked[package])
+            source = unpacked[package]
+            touch(source)
             try:
-                found = place(
-                    package, unpacked[package], prefix,
-                    prefix_string=inputs.prefix_string, consume=False,
-                )  # fmt: skip
-                placed.append(found)
+                placed.append(place(package, source, prefix, prefix_string=string, consume=False))
             except IntegrityError as error:
                 if last:
                     raise
-                raise _DamagedPackage(unpacked[package], error) from None
+                step.console.warn(f"{error.faults[0].what}: unpacking it again")
+                shutil.rmtree(source)
+                return []
     return placed
 
 
 def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]:
     """Unpack side by side; place in the order of names, so that a clash is always the same."""
-    step.say(f"placing {len(inputs.packages)} packages, GDAL {_gdal_version(inputs)} among them")
+    version = next(p.version for p in inputs.packages if p.name == GDAL_PACKAGE)
+    step.say(f"placing {len(inputs.packages)} packages, GDAL {version} among them")
     prefix.mkdir()
     client = Client()
     with (
@@ -252,7 +234,3 @@ def extract_package(archive: Path, goal: Path, package: Package, client: Client)
             cause="the channel holds a broken package: its bytes are those that the lock names",
             fix="lock another build of it",
         ) from None
-
-
-def _gdal_version(inputs: FetchInputs) -> str:
-    return next(p.version for p in inputs.packages if p.name == GDAL_PACKAGE)

@@ -134,14 +134,6 @@ def test_upstream_stages_run_first_in_the_order_of_the_table(world: World) -> No
     assert world.ran("test") == ["fetch", "bindings", "repair", "test"]
 
 
-def test_only_what_is_needed_runs(world: World) -> None:
-    assert world.ran("vendor") == ["fetch", "vendor"]
-
-
-def test_goals_share_their_upstream(world: World) -> None:
-    assert world.ran("vendor", "bindings") == ["fetch", "bindings", "vendor"]
-
-
 def test_a_stage_is_given_the_records_of_its_row(world: World) -> None:
     world.run("test")
     assert world.toys["fetch"].given == [()]
@@ -175,29 +167,9 @@ def test_a_stage_whose_output_did_not_change_stops_the_chain(world: World) -> No
     assert world.ran("test") == ["bindings", "check test"]
 
 
-def test_switching_back_runs_nothing(world: World) -> None:
-    world.ran("repair")
-    world.toys["fetch"].text = "b"
-    assert world.ran("repair") == ["fetch", "bindings", "repair"]
-    world.toys["fetch"].text = "a"
-    assert world.ran("repair") == ["check repair"]
-
-
-def test_where_a_cache_lies_is_no_reason_to_run(world: World, tmp_path: Path) -> None:
-    world.ran("repair")
-    elsewhere = make_project(tmp_path, environ={"PATH": "/elsewhere"})
-    world.context = make_context(elsewhere)
-    assert world.ran("repair") == ["check repair"]
-
-
 def test_check_is_for_what_is_asked_for_by_name(world: World) -> None:
     world.ran("test")
     assert world.ran("bindings", "test") == ["check bindings", "check test"]
-
-
-def test_a_stage_whose_row_does_not_say_so_is_not_checked(world: World) -> None:
-    world.ran("vendor")
-    assert world.ran("vendor") == []
 
 
 def test_an_objection_of_check_makes_the_stage_run(
@@ -259,12 +231,6 @@ def test_whatever_ends_a_run_leaves_nothing_half_made(world: World, fault: BaseE
     assert world.files() == before
 
 
-def test_an_interruption_is_not_swallowed(world: World) -> None:
-    world.toys["fetch"].fault = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
-        world.run("fetch")
-
-
 def test_a_run_goes_on_where_it_was_interrupted(world: World) -> None:
     world.toys["repair"].fault = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -323,13 +289,6 @@ def test_the_plan_names_what_changed_and_what_follows(world: World) -> None:
     assert planned["bindings"].record is None
 
 
-def test_the_plan_runs_a_failed_verdict_again(world: World) -> None:
-    world.toys["test"].passed = False
-    world.run("test")
-    (*_, last) = world.plan("test")
-    assert (last.action, last.why) == ("run", "failed the last time")
-
-
 def test_the_plan_runs_nothing_and_writes_nothing(world: World) -> None:
     world.plan("test")
     assert world.log == []
@@ -354,12 +313,6 @@ def test_subjects_are_platforms_and_targets(world: World) -> None:
     target = world.context.target
     assert subject_of(stack, target) == "linux-64"
     assert subject_of(modules, target) == str(target)
-
-
-def test_targets_of_one_platform_share_its_stages(world: World) -> None:
-    world.ran("bindings")
-    world.context = make_context(world.context.project, "3.99")
-    assert world.ran("bindings") == ["bindings"]
 
 
 def test_logs_lie_below_subject_and_stage(world: World) -> None:

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from tests.support.hosts import make_console, rewrite
 
 from geowheel.digest import Tree, digest, read_tree, sha256_bytes
@@ -59,10 +57,6 @@ def make(
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
-
-
-def test_the_first_run_says_so(ledger: Ledger) -> None:
-    assert str(entry_of(ledger, a="1").stale()) == "first run"
 
 
 def test_what_was_made_is_reused(ledger: Ledger, console: Console) -> None:
@@ -121,10 +115,6 @@ def test_a_miss_names_the_files_of_a_tree(ledger: Ledger, console: Console, tmp_
     assert str(current().stale()) == "changed: host files (a.py, b.py, f.py, ...)"
 
 
-def test_a_key_does_not_depend_on_the_order_of_components(ledger: Ledger) -> None:
-    assert entry_of(ledger, a="1", b="2").folder == entry_of(ledger, b="2", a="1").folder
-
-
 def test_switching_back_and_forth_hits_both(ledger: Ledger, console: Console) -> None:
     first, second = entry_of(ledger, a="1"), entry_of(ledger, a="2")
     make(first, console, text="one")
@@ -140,16 +130,6 @@ def test_a_failed_verdict_is_recorded_and_never_reused(ledger: Ledger, console: 
     assert entry.record is not None
     assert not entry.record.passed
     assert str(entry.stale()) == "failed the last time"
-
-
-def test_a_verdict_that_passes_at_last_takes_the_place_of_the_failed_one(
-    ledger: Ledger, console: Console
-) -> None:
-    entry = entry_of(ledger, a="1")
-    make(entry, console, text="bad", outcome=Outcome(facts=FACTS, passed=False))
-    make(entry, console, text="good")
-    assert entry.stale() is None
-    assert (entry.folder / "out.txt").read_text() == "good"
 
 
 def test_a_missing_output_makes_it_stale(ledger: Ledger, console: Console) -> None:
@@ -172,12 +152,6 @@ def test_verify_finds_altered_bytes_of_the_same_size(ledger: Ledger, console: Co
     assert entry_of(ledger, a="1").stale() is None
     verifying = Ledger(folder=ledger.folder, host="host", verify=True)
     assert str(entry_of(verifying, a="1").stale()) == "out.txt was changed"
-
-
-def test_verify_is_content_with_what_nobody_touched(ledger: Ledger, console: Console) -> None:
-    make(entry_of(ledger, a="1"), console)
-    verifying = Ledger(folder=ledger.folder, host="host", verify=True)
-    assert entry_of(verifying, a="1").stale() is None
 
 
 def test_a_link_that_was_made_is_an_output(ledger: Ledger, console: Console) -> None:
@@ -274,13 +248,6 @@ def test_a_record_with_wrong_or_missing_values_is_none(ledger: Ledger, console: 
     assert read_record(folder, BuildFacts) is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=40))
-def test_bytes_that_are_no_record_raise_nothing(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / RECORD).write_bytes(data)
-    assert read_record(tmp_path, BuildFacts) is None
-
-
 OLDER = """\
 {"components": {"a": "1"}, "content": "c", "created": "2026-01-01T00:00:00+00:00",
  "facts": {"sha256": "ab", "version": "1.0", "wheel": "a.whl"}, "home": ".", "host": "host",
@@ -311,10 +278,6 @@ def test_what_a_record_was_made_from_is_found_by_its_key_and_then_by_its_content
     record = make(repaired, console, outcome=Outcome(facts=RepairFacts()))
     assert ledger.made_from(record, BuildFacts) == built[:2]
     assert ledger.made_from(record, FetchFacts) == []
-
-
-def test_a_missing_record_is_none(tmp_path: Path) -> None:
-    assert read_record(tmp_path / "nothing", BuildFacts) is None
 
 
 def test_a_record_of_something_else_is_not_reused(ledger: Ledger, console: Console) -> None:
@@ -428,15 +391,6 @@ def test_a_second_run_waits_and_says_so(
         assert [text.split() for text in said] == [
             ["build", *["waiting", "for", "another", "run", "that", "is", "at", "it"]]
         ]
-
-
-def test_the_lock_is_free_after_an_error(ledger: Ledger, console: Console) -> None:
-    entry = entry_of(ledger, a="1")
-    with pytest.raises(ValueError, match="x"), entry.lock(console):
-        raise ValueError("x")
-    lock = FileLock(entry.folder.with_name(f"{entry.folder.name}.lock"))
-    with lock.acquire(blocking=False):
-        assert lock.is_locked
 
 
 def test_the_ledger_may_be_read_where_there_is_none(ledger: Ledger) -> None:

@@ -229,12 +229,6 @@ def test_a_clash_with_a_file_of_the_host_is_refused(world: World) -> None:
     assert "osgeo/own.py" not in str(caught.value)
 
 
-def test_a_host_may_have_files_beside_the_payload(world: World) -> None:
-    world.build("osgeo/own.py")
-    wheel = read_wheel(world.made / f"host-1.0-{TAG}.whl")
-    assert {*PAYLOAD, "osgeo/own.py"} <= {member.path for member in wheel.members}
-
-
 def test_a_backend_with_another_root_gets_the_payload_as_well(world: World) -> None:
     world.backend.folder = "src"
     world.build("src/pkg/__init__.py")
@@ -253,11 +247,6 @@ def test_a_name_of_several_words_stays_a_wheels_name(world: World, name: str) ->
     world.backend.name, world.backend.spelled = name, "my_host"
     world.build()
     assert read_wheel(world.made / f"my_host-1.0-{TAG}.whl").name == "my-host"
-
-
-def test_a_local_version_is_kept(world: World) -> None:
-    world.backend.version = "1.0+local.1"
-    assert world.build().facts.version == "1.0+local.1"
 
 
 def test_an_unmet_requirement_of_the_backend_is_named(world: World) -> None:

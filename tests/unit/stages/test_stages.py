@@ -17,7 +17,7 @@ import pytest
 import geowheel
 from geowheel.digest import Entry, Tree, digest
 from geowheel.records.facts import FACTS
-from geowheel.records.stage import Outcome, Scope, Stage
+from geowheel.records.stage import Scope, Stage
 from geowheel.stages import STAGES, WHEEL, find, inputs, needed
 from geowheel.stages.contract import Inputs, StageModule, ambient
 
@@ -56,19 +56,6 @@ def test_needed_is_the_closure_in_the_order_of_the_table() -> None:
     assert [stage.name for stage in needed(("vendor",))] == ["fetch", "bindings", "vendor"]
     assert needed(("size", "fetch")) == needed(("fetch", "size"))
     assert needed(()) == ()
-
-
-def test_an_unknown_stage_is_a_key_error() -> None:
-    with pytest.raises(KeyError, match="bake"):
-        find("bake")
-    with pytest.raises(KeyError, match="bake"):
-        needed(("bake",))
-
-
-@BY_NAME
-def test_a_summary_is_one_useful_line(stage: Stage) -> None:
-    assert 20 <= len(stage.summary) <= 80
-    assert "\n" not in stage.summary
 
 
 @BY_NAME
@@ -199,7 +186,3 @@ def test_components_are_named_for_people_and_leave_places_out(tmp_path: Path) ->
     sample = Sample(two_words="x", files=tree, place=tmp_path)
     assert sample.components() == {"two words": digest("x"), "files": digest(tree)}
     assert sample.trees() == {"files": {"a": "ab"}}
-
-
-def test_an_outcome_passes_unless_it_says_otherwise() -> None:
-    assert Outcome(facts=1) == Outcome(facts=1, content=None, passed=True)

@@ -97,18 +97,6 @@ def test_nothing_else_of_a_module_changes(source: str) -> None:
     assert [line for line in lines if "_geowheel" not in line] == source.splitlines()
 
 
-def test_a_docstring_stays_the_docstring() -> None:
-    source = '# licence\n"""osgeo\n\nmore"""\nfrom __future__ import annotations\nimport sys\n'
-    found = with_bootstrap(source)
-    assert ast.get_docstring(ast.parse(found)) == "osgeo\n\nmore"
-    assert found.splitlines()[5].startswith("from . import _geowheel")
-
-
-def test_a_module_with_a_syntax_error_is_not_touched() -> None:
-    with pytest.raises(SyntaxError):
-        with_bootstrap("def f(:\n")
-
-
 @pytest.mark.parametrize(
     "source",
     [
@@ -290,12 +278,6 @@ def test_layout_none_has_data_and_bootstrap_only(tmp_path: Path) -> None:
         "pkg/_data/cacert.pem", "pkg/_data/gdal/gdalvrt.xsd", "pkg/_data/gdal/header.dxf",
         "pkg/_geowheel.py", "pkg/_plugins/gdal_HDF5.so", "pkg/proj_data/proj.db",
     ]  # fmt: skip
-
-
-def test_osgeo_itself_keeps_its_imports(tmp_path: Path) -> None:
-    payload(make_inputs(tmp_path), tmp_path)
-    made = tmp_path / "made" / "payload"
-    assert (made / "osgeo" / "gdal.py").read_text() == SDIST["osgeo/gdal.py"]
 
 
 def test_a_file_that_cannot_be_private_may_be_left_out(

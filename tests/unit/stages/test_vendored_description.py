@@ -205,11 +205,6 @@ def test_license_files_need_metadata_that_knows_them(before: str, after: str) ->
     assert changed.get_payload() == "Metadata-Version: of the body\n"
 
 
-def test_metadata_without_a_body_gets_them_as_well() -> None:
-    changed = with_license_files("Metadata-Version: 2.4\nName: a\n", ["b"])
-    assert changed == "Metadata-Version: 2.4\nName: a\nLicense-File: b\n"
-
-
 # ---------------------------------------------------------------------------- a whole wheel
 
 
