@@ -23,10 +23,8 @@ from geowheel.errors import (
     MachineError,
 )
 from geowheel.machine.process import Runner
-from geowheel.project.project import this_machine
 from geowheel.systems.auditwheel_repair import LinuxRepairer
 from geowheel.systems.contract import RepairedTree, RepairRequest
-from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel, unpack_wheel
 from geowheel.wheel.writing import write_wheel
@@ -296,23 +294,6 @@ def test_a_program_loads_the_wheels_libraries_and_stays_a_program(
     assert subprocess.run([installed], env={}, check=False).returncode == 42
 
 
-def test_a_program_that_needs_what_the_stack_does_not_have_is_named(tmp_path: Path) -> None:
-    """The planted fault: its library is beside the compiler, and not in the native stack."""
-    lib = make_stack(tmp_path / "prefix/lib")
-    make_raw(tmp_path / "raw", lib)
-    tree = tmp_path / "raw/tree"
-    other = gcc(tmp_path / "other/libother.so.1", "int other(void) { return 1; }",
-                "-Wl,-soname,libother.so.1")  # fmt: skip
-    (tree / "pkg/_programs").mkdir()
-    subprocess.run(
-        ["gcc", "-xc", "-", "-xnone", "-o", tree / "pkg/_programs/ask", other],
-        input="int other(void); int main(void) { return other(); }", text=True, check=True,
-    )  # fmt: skip
-    raw = write_wheel(tree, tmp_path / "packed", filename=FILENAME).path
-    text = Bench(folder=tmp_path, lib=lib, raw=raw).refused()
-    assert "libother.so.1, needed by pkg/_programs/ask, is not in the native stack" in text
-
-
 def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     own = gcc(tree / "pkg/lib/libown.so", "int a_answer(void) { return 1; }")
@@ -440,10 +421,3 @@ def test_nothing_of_the_callers_process_changes(bench: Bench, tmp_path: Path) ->
     replace(bench, folder=tmp_path).repair("work")
     assert (Path.cwd(), dict(os.environ)) == before
     assert read_elf(bench.lib / "liba.so.2").needed[0] == "libz.so.1"  # the stack is untouched
-
-
-def test_the_tools_that_shape_the_bytes_are_known() -> None:
-    versions = tool_versions(this_machine(os.environ).platform, os.environ)
-    assert set(versions) == {"auditwheel", "patchelf", "pyelftools", "strip", "zlib"}
-    assert versions["auditwheel"] == "6.8.2"
-    assert all(versions.values())

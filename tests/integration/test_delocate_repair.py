@@ -48,9 +48,7 @@ from tests.support.macos_fixtures import (
     make_stacks,
     make_weak,
     pack,
-    place_channel,
     raw_wheel_tree,
-    write_macos_channel,
 )
 from tests.support.zig import zig
 
@@ -215,12 +213,6 @@ def test_same_bytes_in_another_folder_as_anybody(bench: Bench, tmp_path: Path) -
     assert there.bundled == bench.repaired.bundled
 
 
-def test_nothing_of_the_stack_or_of_the_callers_process_changes(arm: Bench) -> None:
-    before = (Path.cwd(), dict(os.environ), contents(arm.lib))
-    arm.repair("work")
-    assert (Path.cwd(), dict(os.environ), contents(arm.lib)) == before
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -260,27 +252,6 @@ def test_the_fixed_prefix_string_leads_into_the_stack(tmp_path: Path) -> None:
         assert signature_faults(repaired.tree / name) == ()
     # The strings that GDAL itself looks at stay; the bootstrap is asked before them.
     assert b"native-prefix/share/gdal" in (repaired.tree / f"Pkg.dylibs/{LIBGDAL}").read_bytes()
-
-
-@pytest.mark.parametrize("platform", PLATFORMS.values())
-def test_from_packages_of_a_channel_to_a_wheel(platform: Platform, tmp_path: Path) -> None:
-    channel = write_macos_channel(tmp_path / "conda-forge", tmp_path / "made", platform=platform)
-    prefix = place_channel(
-        channel, tmp_path / "unpacked", tmp_path / "prefix",
-        prefix_string=PREFIX_LIBRARIES.removesuffix("/lib"),
-    )  # fmt: skip
-    bench = Bench(
-        folder=tmp_path, lib=prefix / "lib", architecture=platform.architecture,
-        tag=f"macosx_11_0_{platform.architecture}",
-    )  # fmt: skip
-    raw_wheel_tree(bench.tree, bench.lib)
-    repaired = bench.repaired
-    assert {item.soname for item in repaired.bundled} == {
-        "libcrs.3.dylib", "libgdal.36.dylib", "libhdf5.310.dylib", "libproj.25.dylib",
-    }  # fmt: skip
-    for path in repaired.binaries:
-        assert signature_faults(repaired.tree / path) == ()
-        assert PREFIX_PLACEHOLDER[:40].encode() not in (repaired.tree / path).read_bytes()
 
 
 def test_libraries_that_the_wheel_brings_itself_stay(arm: Bench) -> None:
@@ -455,18 +426,6 @@ def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.Monke
 
 
 @OFF_A_MAC
-@pytest.mark.parametrize("name", ["install_name_tool", "codesign"])
-def test_a_tool_of_apples_that_fails_is_named(
-    arm: Bench, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
-    (folder / name).write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
-    message = arm.refused()
-    assert f"{EXTENSION}: cannot be changed:" in message
-    assert "no way" in message
-
-
-@OFF_A_MAC
 def test_a_mac_without_its_command_line_tools(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
     (folder / "codesign").unlink()
@@ -487,12 +446,6 @@ def test_a_fat_extension_over_a_stack_for_one_machine(
     message = bench.refused()
     assert f"{EXT}: needs {LIBGDAL}, which is for another machine (arm64, not x86_64)" in message
     assert 'ARCHFLAGS="-arch arm64"' in message
-
-
-def test_a_fat_file_without_the_wheels_machine(stacks: dict[str, Path], tmp_path: Path) -> None:
-    bench = bench_of(tmp_path, stacks["arm64"])
-    make_fat(bench.tree / EXT, {"x86_64": raw_wheel_tree(tmp_path / "x", stacks["x86_64"]) / EXT})
-    assert f"{EXT}: is for x86_64 and not for arm64" in bench.refused()
 
 
 @pytest.mark.parametrize(
@@ -557,28 +510,6 @@ def test_a_search_path_of_the_machine_is_not_followed(arm: Bench) -> None:
     assert f"@rpath/libonly.dylib, needed by {EXT}, is not in the native stack" in arm.refused()
 
 
-def test_a_plugin_with_a_dangling_import(arm: Bench) -> None:
-    for path in arm.lib.glob("libhdf5*"):
-        path.unlink()
-    message = arm.refused()
-    assert f"@rpath/libhdf5.310.dylib, needed by {PLUG}, is not in the native stack" in message
-    assert "pixi.toml" in message
-
-
-def test_libraries_that_are_nowhere_are_named_together(arm: Bench) -> None:
-    for path in [*arm.lib.glob("libhdf5*"), *arm.lib.glob("libcrs*")]:
-        path.unlink()
-    message = arm.refused()
-    assert "@rpath/libcrs.3.dylib, needed by libproj.25.9.4.dylib" in message
-    assert message.count("likely cause") == 2
-
-
-def test_a_link_out_of_the_stack(arm: Bench) -> None:
-    outside = shutil.move(arm.lib / "libcrs.3.1.dylib", arm.folder / "libcrs.3.1.dylib")
-    (arm.lib / "libcrs.3.1.dylib").symlink_to(outside)
-    assert f"{outside} was found, which must not get into a wheel" in arm.refused()
-
-
 def test_two_libraries_of_one_file_name(arm: Bench) -> None:
     twin = compile_macho(arm.lib / "other/libcrs.3.1.dylib", "int twin(void) { return 1; }",
                          install_name="@rpath/other/libcrs.3.1.dylib")  # fmt: skip
@@ -618,27 +549,3 @@ def test_a_file_that_an_installer_moves(arm: Bench) -> None:
     goal.parent.mkdir(parents=True)
     (arm.tree / PLUG).rename(goal)
     assert f"Pkg-1.0.data/platlib/{PLUGIN}: would not find its libraries" in arm.refused()
-
-
-def test_a_pure_wheel_with_compiled_files(arm: Bench) -> None:
-    assert "Root-Is-Purelib" in arm.refused(pure=True)
-
-
-def test_a_wheel_without_compiled_files(arm: Bench) -> None:
-    for path in (EXT, PLUG):
-        (arm.tree / path).unlink()
-    assert "holds no compiled file" in arm.refused()
-
-
-def test_a_damaged_library_of_the_stack_is_named(arm: Bench) -> None:
-    path = arm.lib / "libcrs.3.1.dylib"
-    path.write_bytes(path.read_bytes()[:20000])
-    assert "libcrs.3.1.dylib: damaged or no Mach-O file" in arm.refused(GeowheelError)
-
-
-@OFF_A_MAC
-def test_the_tools_that_shape_the_bytes_are_known() -> None:
-    versions = tool_versions(Platform.OSX_ARM64, os.environ)
-    assert versions["delocate"] == "0.13.0"
-    assert versions["repairwheel"] == "0.8.0"
-    assert set(versions) == {"delocate", "macholib", "repairwheel", "zlib"}

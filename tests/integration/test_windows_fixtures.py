@@ -18,14 +18,12 @@ from tests.support.windows_fixtures import (
     PLUGIN,
     SOURCES,
     WindowsStack,
-    large_wheel,
     repair_raw,
     write_raw,
     write_windows_channel,
 )
 
 PREFIX_STRING = "C:/Windows/geowheel"
-MEGABYTES = 50
 
 
 def place_all(channel: Path, folder: Path) -> dict[str, PlacedPackage]:
@@ -72,19 +70,6 @@ def test_a_wheel_of_what_the_packages_bring(
     repaired = repair_raw(write_raw(files, tmp_path / "raw"), prefix, tmp_path)
     for item in repaired.bundled:
         assert os.path.normpath(f"Library/bin/{item.source}") in owners
-
-
-def test_fifty_megabytes_are_repaired(
-    windows_stacks: Mapping[Platform, WindowsStack], tmp_path: Path
-) -> None:
-    """40 libraries whose data does not compress, in a chain, below gdal.dll; 12 roots."""
-    stack = windows_stacks[Platform.WIN_64]
-    prefix = stack.prefix(tmp_path / "prefix")
-    raw = write_raw(large_wheel(stack, prefix, tmp_path, MEGABYTES), tmp_path / "raw")
-    repaired = repair_raw(raw, prefix, tmp_path)
-    sizes = [(repaired.tree / item.path).stat().st_size for item in repaired.bundled]
-    assert len(sizes) == 45
-    assert sum(sizes) > MEGABYTES * 1_000_000
 
 
 @pytest.mark.parametrize("platform", [Platform.WIN_64, Platform.WIN_ARM64])

@@ -19,16 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rattler.package_streaming import extract
-
 from geowheel.distro.conda_package import (
     PREFIX_PLACEHOLDER,
     PackageMetadata,
     read_payload,
     write_package,
 )
-from geowheel.locks.pixi_lock import Package
-from geowheel.prefix.linker import place
 from geowheel.targets import Platform
 from geowheel.wheel.writing import write_wheel
 from tests.support.fixture_channel import index
@@ -336,17 +332,3 @@ def _write_part(part: _Part, prefix: Path, tree: Path, channel: Path, platform: 
     )  # fmt: skip
     payload = read_payload(tree, with_placeholder=part.with_placeholder)
     write_package(payload, metadata, folder)
-
-
-def place_channel(channel: Path, scratch: Path, prefix: Path, *, prefix_string: str) -> Path:
-    """Unpack every package of a channel and place it, as `fetch` does what a lock names."""
-    for path in sorted(channel.glob("*/*.conda")):
-        name, version, build = path.name.removesuffix(".conda").rsplit("-", 2)
-        package = Package(
-            name=name, version=version, build=build, subdir=path.parent.name,
-            url=f"https://channel.invalid/{path.parent.name}/{path.name}", sha256="0" * 64,
-            size=None, license="MIT", depends=(),
-        )  # fmt: skip
-        extract(path, scratch / name)
-        place(package, scratch / name, prefix, prefix_string=prefix_string, consume=False)
-    return prefix

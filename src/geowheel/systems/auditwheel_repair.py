@@ -67,12 +67,8 @@ class LinuxRepairer(Repairer[Elf]):
     """Repairs with auditwheel."""
 
     tool = "auditwheel_repair"
-
-    def read(self, tree: Path) -> dict[str, Elf]:
-        return read_elves(tree)
-
-    def read_one(self, path: Path) -> Elf:
-        return read_elf(path)
+    read = staticmethod(read_elves)
+    read_one = staticmethod(read_elf)
 
     def loader(self, binaries: Mapping[str, Elf]) -> ElfLoader:
         del binaries

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import platform as python_platform
 import shlex
-import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from geowheel.errors import MachineError
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.hints import (
-    Need,
-    install,
-    this_machine,
-)
 from geowheel.targets import Platform
 
 from .contract import Toolchain
@@ -38,21 +31,6 @@ def cross_triplet(platform: Platform, machine: str | None = None) -> str:
     """
     own = python_platform.machine() if machine is None else machine
     return "" if own == platform.architecture else f"{platform.architecture}-linux-gnu"
-
-
-def find_compilers(
-    cc: str, cxx: str, environ: Mapping[str, str], *, fix: Callable[[], str] | None = None
-) -> tuple[Path, Path]:
-    """The programs of these names; raises MachineError for the first that is missing."""
-    found = {name: shutil.which(name, path=environ.get("PATH")) for name in (cc, cxx)}
-    for name, path in found.items():
-        if path is None:
-            raise MachineError(
-                f"no C/C++ compiler: {name} is not on PATH",
-                cause="the bindings are compiled on this machine",
-                fix=fix() if fix else install(Need.COMPILER, on=this_machine()),
-            )
-    return Path(found[cc] or ""), Path(found[cxx] or "")
 
 
 def ask(compiler: Path, *arguments: str, environ: Mapping[str, str]) -> str:

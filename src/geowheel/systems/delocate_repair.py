@@ -75,13 +75,9 @@ class MacosRepairer(Repairer[MachO]):
     """Repairs with delocate; the tag is of the oldest macOS that every file runs on."""
 
     tool = "delocate_repair"
+    read = staticmethod(read_machos)
+    read_one = staticmethod(read_macho)
     bundle = ".dylibs"
-
-    def read(self, tree: Path) -> dict[str, MachO]:
-        return read_machos(tree)
-
-    def read_one(self, path: Path) -> MachO:
-        return read_macho(path)
 
     def loader(self, binaries: Mapping[str, MachO]) -> DyldLoader:
         del binaries

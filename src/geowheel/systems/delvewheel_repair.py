@@ -67,12 +67,8 @@ class WindowsRepairer(Repairer[Pe]):
     """Repairs with delvewheel; the tag is the raw wheel's."""
 
     tool = "delvewheel_repair"
-
-    def read(self, tree: Path) -> dict[str, Pe]:
-        return read_pes(tree)
-
-    def read_one(self, path: Path) -> Pe:
-        return read_pe(path)
+    read = staticmethod(read_pes)
+    read_one = staticmethod(read_pe)
 
     def loader(self, binaries: Mapping[str, Pe]) -> PeLoader:
         folders = tuple(folder.as_posix() for folder in self.stack)

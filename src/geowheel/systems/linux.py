@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,9 +41,17 @@ def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain
     def get() -> str:  # asks the archive: only where something is missing
         return install(need, on=this_machine(), triplet=triplet)
 
-    cc, cxx = compilers.find_compilers(
-        environ.get("CC", f"{prefix}gcc"), environ.get("CXX", f"{prefix}g++"), environ, fix=get
-    )
+    def find(name: str) -> Path:
+        found = shutil.which(name, path=environ.get("PATH"))
+        if found is None:
+            raise MachineError(
+                f"no C/C++ compiler: {name} is not on PATH",
+                cause="the bindings are compiled on this machine",
+                fix=get(),
+            )
+        return Path(found)
+
+    cc, cxx = find(environ.get("CC", f"{prefix}gcc")), find(environ.get("CXX", f"{prefix}g++"))
 
     def ask(compiler: Path, *arguments: str) -> str:
         return compilers.ask(compiler, *arguments, environ=environ)

@@ -56,22 +56,11 @@ def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, s
 
 def find_strip(platform: Platform, env: Mapping[str, str]) -> Path:
     """The program, which is another one for another architecture; raises MachineError."""
-    triplet = compilers.cross_triplet(platform)
-    name = f"{triplet}-strip" if triplet else "strip"
-    found = shutil.which(name, path=env.get("PATH", os.defpath))
-    if found is not None:
-        return Path(found).resolve()
-    if triplet:
-        raise MachineError(
-            f"{name} was not found",
-            cause="the machine's own strip cannot read files of another architecture",
-            fix=install(Need.CROSS_COMPILER, on=this_machine(), triplet=triplet),
-        )
-    raise MachineError(
-        "strip was not found",
-        cause="the package binutils, which comes with a compiler, is not installed",
-        fix=install(Need.STRIP, on=this_machine()),
-    )
+    if triplet := compilers.cross_triplet(platform):
+        cause = "the machine's own strip cannot read files of another architecture"
+        return _find(f"{triplet}-strip", env, cause, Need.CROSS_COMPILER, triplet)
+    cause = "the package binutils, which comes with a compiler, is not installed"
+    return _find("strip", env, cause, Need.STRIP)
 
 
 def on_mac() -> bool:
@@ -79,11 +68,13 @@ def on_mac() -> bool:
 
 
 def apple_tool(name: str, env: Mapping[str, str]) -> Path:
+    """A program of Xcode's command line tools; raises MachineError."""
+    return _find(name, env, "Xcode's command line tools are not installed", Need.STRIP)
+
+
+def _find(name: str, env: Mapping[str, str], cause: str, need: Need, triplet: str = "") -> Path:
     found = shutil.which(name, path=env.get("PATH", os.defpath))
     if found is None:
-        raise MachineError(
-            f"{name} was not found",
-            cause="Xcode's command line tools are not installed",
-            fix=install(Need.STRIP, on=this_machine()),
-        )
+        fix = install(need, on=this_machine(), triplet=triplet)
+        raise MachineError(f"{name} was not found", cause=cause, fix=fix)
     return Path(found).resolve()

@@ -99,6 +99,9 @@ class Repairer(ABC, Generic[B]):
 
     tool: ClassVar[str]
     """The module that carries out a plan, with its function `carry_out`."""
+    read: Callable[[Path], dict[str, B]]
+    """Every compiled file of the system's format below a folder."""
+    read_one: Callable[[Path], B]
     bundle: ClassVar[str] = ".libs"
     """What the folder for libraries is called after the distribution's name."""
 
@@ -155,14 +158,6 @@ class Repairer(ABC, Generic[B]):
         )
 
     # --- what a system answers
-
-    @abstractmethod
-    def read(self, tree: Path) -> dict[str, B]:
-        """Every compiled file of the system's format below a folder."""
-
-    @abstractmethod
-    def read_one(self, path: Path) -> B:
-        """One of them."""
 
     @abstractmethod
     def loader(self, binaries: Mapping[str, B]) -> Loader[B]:

@@ -15,7 +15,6 @@ from geowheel.binary.pe_loading import (
     PeLoader,
     delayed_faults,
     load_order,
-    original_name,
 )
 
 LIBS = "GDAL.libs"
@@ -108,11 +107,6 @@ def test_what_visual_cpps_runtime_would_load_on_windows_xp_only_is_left_out() ->
     name = f"GDAL.libs/msvcp140-{'0a' * 16}.dll"
     assert delayed_faults({name: pe(delayed=("concrt140.dll",))}, PeLoader()) == []
     assert delayed_faults({"x.dll": pe(delayed=("concrt140.dll",))}, PeLoader()) != []
-
-
-def test_names_are_known_after_delvewheel_renamed_them() -> None:
-    assert original_name(f"libcurl-x64-{'0f' * 16}.dll") == "libcurl-x64.dll"
-    assert original_name("libcurl-x64.dll") == "libcurl-x64.dll"
 
 
 def test_libraries_come_after_those_that_they_need() -> None:

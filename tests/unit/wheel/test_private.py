@@ -110,10 +110,6 @@ def test_what_is_no_absolute_import_of_osgeo_stays(source: str) -> None:
     assert rewritten(source, MODULE) == source
 
 
-def test_a_module_deep_down_needs_more_dots() -> None:
-    assert rewritten("from osgeo import gdal", DEEP) == "from ...osgeo import gdal"
-
-
 def test_the_helper_of_swig_imports_its_own_module() -> None:
     found = rewritten(SWIG_HELPER, INIT)
     call = "importlib.import_module('..osgeo._gdal', package=__package__)"
