@@ -158,12 +158,6 @@ def test_what_cannot_run_here_is_not_tested_by_name(windows: Foreign) -> None:
     assert "linux-64 cannot run what is made for win-64" in said
 
 
-def test_bindings_for_windows_are_not_compiled_here(windows: Foreign) -> None:
-    said = windows.run("wheel", "--python", "3.12", "--bindings", "compiled")
-    assert "bindings for win-64 cannot be compiled yet" in said
-    assert "--bindings prebuilt" in said
-
-
 def test_a_channel_without_bindings_for_the_interpreter(windows: Foreign) -> None:
     said = windows.run("wheel", "--python", "3.13", "--bindings", "prebuilt")
     assert "python 3.13.*" in said
@@ -240,19 +234,6 @@ def test_every_need_of_macos_binaries_is_in_the_wheel_and_signed(
             assert name.startswith("/usr/lib/libSystem") or inside in paths, (path, name)
         assert signature_faults(path) == ()
         assert str(macos.project.root).encode() not in path.read_bytes()
-
-
-def test_a_second_checkout_makes_the_same_bytes_for_macos(
-    macos: Foreign, tmp_path: Path, cache: Path
-) -> None:
-    again = assemble(tmp_path / "elsewhere", macos.channel, "osx-arm64", cache)
-    assert again.wheel.read_bytes() == macos.wheel.read_bytes()
-
-
-def test_bindings_for_macos_are_not_compiled_here(macos: Foreign) -> None:
-    said = macos.run("wheel", "--python", "3.12", "--bindings", "compiled")
-    assert "no compiler for osx-arm64" in said
-    assert "--bindings prebuilt" in said
 
 
 def test_a_newer_macos_than_the_floor_is_refused(macos: Foreign, tmp_path: Path) -> None:

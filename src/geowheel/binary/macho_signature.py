@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -57,17 +56,6 @@ _CAUSE: Final = "the file was changed after it was signed"
 _FIX: Final = "sign it anew: `codesign --force --sign - FILE` on a Mac, or repair the wheel again"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Directory:
-    limit: int
-    page: int
-    """Bytes; 0: all is one page."""
-    count: int
-    kind: int
-    width: int
-    hashes: memoryview
-
-
 def _wrong(part: Slice, data: memoryview) -> Iterator[str]:
     if part.signature_at is None:
         yield "it has no signature"
@@ -77,48 +65,36 @@ def _wrong(part: Slice, data: memoryview) -> Iterator[str]:
     if not directories:
         yield "its signature has no code directory"
     for directory in directories:
-        yield from _wrong_pages(directory, data, offset)
+        yield from _wrong_pages(directory, data[:offset])
 
 
-def _directories(blob: memoryview) -> Iterator[_Directory]:
+def _directories(blob: memoryview) -> Iterator[memoryview]:
+    """The code directories of a signature, each from its own start on."""
     magic, length, count = struct.unpack_from(">III", blob)
     if magic != _SUPERBLOB or length > len(blob) or 12 + 8 * count > length:
         raise ValueError("the signature is cut off")
     for number in range(count):
         slot, at = struct.unpack_from(">II", blob, 12 + 8 * number)
         if slot == 0 or slot in _ALTERNATES:
-            yield _directory(blob[at:length])
+            magic, size = struct.unpack_from(">II", blob, at)
+            if magic != _CODE_DIRECTORY or at + size > length:
+                raise ValueError("a code directory is cut off")
+            yield blob[at : at + size]
 
 
-def _directory(blob: memoryview) -> _Directory:
-    magic, length = struct.unpack_from(">II", blob)
-    if magic != _CODE_DIRECTORY or length > len(blob):
-        raise ValueError("a code directory is cut off")
-    _, _, hashes, _, _, count, limit, width, kind, _, page = _HEADER.unpack_from(blob, 8)
-    if hashes + count * width > length or kind not in _HASHES or width == 0:
+def _wrong_pages(blob: memoryview, signed: memoryview) -> Iterator[str]:
+    """What differs between the hashes of a code directory and what has to be signed."""
+    _, _, start, _, _, count, limit, width, kind, _, shift = _HEADER.unpack_from(blob, 8)
+    if start + count * width > len(blob) or kind not in _HASHES or width == 0:
         raise ValueError("a code directory's hashes cannot be read")
-    return _Directory(
-        limit=limit,
-        page=1 << page if page else 0,
-        count=count,
-        kind=kind,
-        width=width,
-        hashes=blob[hashes : hashes + count * width],
-    )
-
-
-def _wrong_pages(directory: _Directory, data: memoryview, end: int) -> Iterator[str]:
-    """`end` is where the signature begins: all before it has to be signed."""
-    page = directory.page or max(directory.limit, 1)
-    if directory.limit != end or directory.count != -(-end // page):
-        yield f"its signature is for {directory.limit} bytes, not for {end}"
+    page = 1 << shift if shift else max(limit, 1)  # 0: all is one page
+    if limit != len(signed) or count != -(-limit // page):
+        yield f"its signature is for {limit} bytes, not for {len(signed)}"
         return
-    digest, width = _HASHES[directory.kind], directory.width
-    wrong = [
-        number
-        for number in range(directory.count)
-        if digest(data[number * page : min((number + 1) * page, end)])[:width]
-        != directory.hashes[number * width : (number + 1) * width]
-    ]
+    wrong = sum(
+        _HASHES[kind](signed[number * page : (number + 1) * page])[:width]
+        != blob[start + number * width : start + (number + 1) * width]
+        for number in range(count)
+    )
     if wrong:
-        yield f"{len(wrong)} of {directory.count} pages differ from what was signed"
+        yield f"{wrong} of {count} pages differ from what was signed"

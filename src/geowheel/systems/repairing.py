@@ -108,6 +108,9 @@ class Repairer(ABC, Generic[B]):
     def __init__(self, request: RepairRequest) -> None:
         self.request = request
         self.stack = tuple(f.resolve() for f in (request.library_folder, *request.more_folders))
+        self._key = self.loader({}).key
+        self._read = functools.cache(self.read_one)
+        self._listing = functools.cache(self._list)
 
     def repair(self) -> RepairedTree:
         """Unpack the raw wheel and bundle what it needs from the library folders.
@@ -272,21 +275,10 @@ class Repairer(ABC, Generic[B]):
     def _is_inside(self, path: Path) -> bool:
         return any(path.is_relative_to(folder) for folder in self.stack)
 
-    @functools.cached_property
-    def _key(self) -> Callable[[str], str]:
-        return self.loader({}).key
-
-    @functools.cached_property
-    def _read(self) -> Callable[[Path], B]:
-        return functools.cache(self.read_one)
-
-    @functools.cached_property
-    def _listing(self) -> Callable[[str], dict[str, Path]]:
-        def listing(folder: str) -> dict[str, Path]:
-            files = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
-            return {self._key(path.name): path for path in reversed(files) if path.is_file()}
-
-        return functools.cache(listing)
+    def _list(self, folder: str) -> dict[str, Path]:
+        """The files of a folder by the loader's key, the first of each."""
+        files = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
+        return {self._key(path.name): path for path in reversed(files) if path.is_file()}
 
     def stack_faults(self, walk: Walk[B]) -> Iterator[Fault]:
         """Each library that is nowhere, by all of its users, or is for another machine."""
