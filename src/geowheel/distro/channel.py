@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,7 @@ from geowheel.errors import (
 )
 from geowheel.machine import hints
 from geowheel.machine.console import Step
-from geowheel.machine.files import held
+from geowheel.machine.files import held, write
 from geowheel.targets import Platform
 
 from .apt import (
@@ -55,21 +55,12 @@ from .conversion import (
     Made,
     Recipe,
     plan_recipes,
-    read_common_licences,
+    read_common_licenses,
 )
-from .debian import (
-    Architecture,
-    Deb,
-    Distribution,
-    Table,
-    closure,
-    load_table,
-    parse_os_release,
-    table_text,
-)
+from .debian import Deb, Distribution, closure, parse_os_release
+from .state import NOARCH, ChannelState, Converted, read_state, write_state
+from .tables import Architecture, Table, load_table, table_text
 
-STATE: Final = "distro.json"
-NOARCH: Final = "noarch"
 WORK: Final = ".work"
 TOOLS: Final = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb")
 OS_RELEASE: Final = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
@@ -172,7 +163,7 @@ def find_patchelf(environ: Mapping[str, str]) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ChannelPlan:
     """What the channel shall consist of, and where it is made."""
 
     work: Path
@@ -182,7 +173,7 @@ class Plan:
     table: Table
     recipes: tuple[Recipe, ...]
     texts: Deb
-    """The package of the licence texts that copyright files refer to."""
+    """The package of the license texts that copyright files refer to."""
 
     @property
     def debs(self) -> Path:
@@ -196,32 +187,32 @@ def make_plan(
     platform: Platform,
     environ: Mapping[str, str],
     step: Step,
-) -> Plan:
+) -> ChannelPlan:
     """Ask apt what libgdal needs on this release, and decide what becomes which conda package."""
     table = load_table()
     name, architecture = architecture_of(platform, table)
     apt = open_apt(work / f"apt-{name}", name, environ, step)
-    development = update_or_keep(apt, table.development)
+    development = update_or_keep(apt, table.closure.development)
     library = library_of(development, table)
-    known = apt.show([library, table.texts, *table.walked, *table.alone])
-    walked = [name for name in (library, *table.walked) if name in known]
-    if library not in known or table.texts not in known:
-        missing = library if library not in known else table.texts
+    known = apt.show([library, table.closure.texts, *table.closure.walked, *table.closure.alone])
+    walked = [name for name in (library, *table.closure.walked) if name in known]
+    if library not in known or table.closure.texts not in known:
+        missing = library if library not in known else table.closure.texts
         raise ChannelError(
             f"{missing} is in none of the package sources of this machine",
             cause="the sources are incomplete or out of step",
             fix="make 'apt-get update' work, then run this again",
         )
     candidates = known | apt.show(sorted({*apt.install_names(walked)} - known.keys()))
-    kept = closure(walked, table.alone, candidates, table)
-    return Plan(
+    kept = closure(walked, table.closure.alone, candidates, table.leaves_out)
+    return ChannelPlan(
         work=work,
         apt=apt,
         distribution=distribution,
         architecture=architecture,
         table=table,
         recipes=plan_recipes(kept, table, distribution, architecture.platform),
-        texts=known[table.texts],
+        texts=known[table.closure.texts],
     )
 
 
@@ -244,91 +235,13 @@ def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture
 def library_of(development: Deb, table: Table) -> str:
     """The libgdal package of the release: libgdal32 on bookworm, libgdal34t64 on noble."""
     for alternatives in development.depends:
-        if fnmatchcase(alternatives[0].name, table.library):
+        if fnmatchcase(alternatives[0].name, table.closure.library):
             return alternatives[0].name
     raise ChannelError(
         f"{development.name} {development.version} depends on no libgdal",
         cause="the distribution names it in a way that geowheel does not know",
         fix="report it, with the output of: apt-cache show " + development.name,
     )
-
-
-# --- the state
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What one recipe gave: kept in the channel's distro.json."""
-
-    key: str
-    """Digest of the recipe and of everything that converts it."""
-    files: Mapping[str, str]
-    """Path in the channel to sha256."""
-    provides: tuple[str, ...]
-    needs: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """What the channel holds, for all its platforms."""
-
-    entries: Mapping[str, Entry] = field(default_factory=dict)
-    """By the recipe's name below its subdir: `linux-64/libgdal-core`."""
-    indexed: Mapping[str, str] = field(default_factory=dict)
-    """Subdir to the digest of its `files` when the repodata was written."""
-
-    def of(self, platform: Platform) -> dict[str, Entry]:
-        """What is for a platform, or for all."""
-        own = (f"{platform}/", f"{NOARCH}/")
-        return {name: entry for name, entry in self.entries.items() if name.startswith(own)}
-
-    def files(self, subdir: str) -> dict[str, str]:
-        """The packages of a subdir: path in the channel to sha256."""
-        return {
-            path: sha256
-            for entry in self.entries.values()
-            for path, sha256 in entry.files.items()
-            if path.startswith(f"{subdir}/")
-        }
-
-
-def read_state(folder: Path) -> State:
-    """The state of the channel in `folder`; raises MachineError for another kind of folder."""
-    try:
-        data = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        entries = {
-            name: Entry(
-                key=row["key"],
-                files=dict(row["files"]),
-                provides=tuple(row["provides"]),
-                needs=tuple(row["needs"]),
-            )
-            for name, row in data["entries"].items()
-        }
-        return State(entries=entries, indexed=dict(data["indexed"]))
-    except FileNotFoundError:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise MachineError(
-                "not a distro channel, and not empty",
-                where=str(folder),
-                cause="old packages are removed from a distro channel: it needs its own folder",
-                fix="name a new or an empty folder",
-            ) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass  # damaged: everything is made again
-    return State()
-
-
-def write_state(folder: Path, state: State) -> None:
-    """Write it with one rename."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = {
-        "indexed": dict(state.indexed),
-        "entries": {name: asdict(entry) for name, entry in state.entries.items()},
-    }
-    partial = folder / f".{STATE}.partial"
-    partial.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(folder / STATE)
 
 
 # --- acting
@@ -339,7 +252,9 @@ def entry_name(recipe: Recipe) -> str:
     return f"{recipe.subdir or NOARCH}/{recipe.name}"
 
 
-def _bring_up_to_date(plan: Plan, folder: Path, state: State, patchelf: Path) -> DistroChannel:
+def _bring_up_to_date(
+    plan: ChannelPlan, folder: Path, state: ChannelState, patchelf: Path
+) -> DistroChannel:
     platform = plan.architecture.platform
     tools = converter_digest(patchelf, plan)
     keys = {entry_name(recipe): digest((recipe, tools)) for recipe in plan.recipes}
@@ -366,13 +281,13 @@ def _bring_up_to_date(plan: Plan, folder: Path, state: State, patchelf: Path) ->
 
 
 def _convert(
-    plan: Plan,
+    plan: ChannelPlan,
     folder: Path,
-    state: State,
+    state: ChannelState,
     stale: Sequence[Recipe],
     keys: Mapping[str, str],
     patchelf: Path,
-) -> State:
+) -> ChannelState:
     """Download what is missing, then make the stale packages side by side.
 
     The state is written after each, so that a run that was killed goes on where it stopped.
@@ -407,7 +322,7 @@ def _convert(
     return state
 
 
-def _converter(plan: Plan, making: Path, patchelf: Path) -> Converter:
+def _converter(plan: ChannelPlan, making: Path, patchelf: Path) -> Converter:
     def run(argv: Sequence[str | Path]) -> object:
         environ = {**plan.apt.environ, "LC_ALL": "C.UTF-8"}
         return plan.apt.step.run(argv, env=environ, cwd=making)
@@ -419,7 +334,7 @@ def _converter(plan: Plan, making: Path, patchelf: Path) -> Converter:
         run=run,
         patchelf=patchelf,
         debs=plan.debs,
-        common_licences=read_common_licences(texts),
+        common_licenses=read_common_licenses(texts),
     )
 
 
@@ -431,7 +346,7 @@ def _make(converter: Converter, recipe: Recipe, making: Path) -> Made:
     return made
 
 
-def _take(made: Made, key: str, recipe: Recipe, folder: Path) -> Entry:
+def _take(made: Made, key: str, recipe: Recipe, folder: Path) -> Converted:
     """Move finished packages into the channel."""
     files = {}
     for path in made.files:
@@ -439,10 +354,10 @@ def _take(made: Made, key: str, recipe: Recipe, folder: Path) -> Entry:
         (folder / goal.parent).mkdir(parents=True, exist_ok=True)
         files[goal.as_posix()] = sha256_file(path)
         path.replace(folder / goal)
-    return Entry(key=key, files=files, provides=made.provides, needs=made.needs)
+    return Converted(key=key, files=files, provides=made.provides, needs=made.needs)
 
 
-def _index(folder: Path, state: State, platform: Platform) -> State:
+def _index(folder: Path, state: ChannelState, platform: Platform) -> ChannelState:
     """Remove stale packages and write the repodata, unless it is that of these very packages.
 
     Of this platform and of what is for all: another one, whose run was killed, is not whole.
@@ -466,7 +381,7 @@ def _index(folder: Path, state: State, platform: Platform) -> State:
     return state
 
 
-def _remove_stale(folder: Path, state: State) -> None:
+def _remove_stale(folder: Path, state: ChannelState) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         inside = f"{folder.name}/{path.name}"
@@ -479,12 +394,10 @@ def _drop_times(repodata: Path) -> None:
     data = json.loads(repodata.read_text(encoding="utf-8"))
     for record in data.get("packages.conda", {}).values():
         record.pop("indexed_timestamp", None)
-    partial = repodata.with_suffix(".partial")
-    partial.write_text(json.dumps(data, sort_keys=True), encoding="utf-8")
-    partial.replace(repodata)
+    write(repodata, json.dumps(data, sort_keys=True))
 
 
-def _report_gaps(entries: Mapping[str, Entry], step: Step) -> None:
+def _report_gaps(entries: Mapping[str, Converted], step: Step) -> None:
     """Name the libraries that some package needs and none has: a wheel would not load."""
     provided = {name for entry in entries.values() for name in entry.provides}
     gaps: dict[str, list[str]] = {}
@@ -497,12 +410,12 @@ def _report_gaps(entries: Mapping[str, Entry], step: Step) -> None:
         step.console.warn(f"{library}, which {', '.join(needed_by)} needs, is in no package")
 
 
-def _is_there(folder: Path, entry: Entry) -> bool:
+def _is_there(folder: Path, entry: Converted) -> bool:
     paths = {folder / path: sha256 for path, sha256 in entry.files.items()}
     return all(path.is_file() and sha256_file(path) == sha for path, sha in paths.items())
 
 
-def _prune_debs(plan: Plan) -> None:
+def _prune_debs(plan: ChannelPlan) -> None:
     """Remove the .debs that this platform is no longer made from."""
     wanted = {plan.texts.file_name, *(d.file_name for r in plan.recipes for d in r.debs)}
     for name in (plan.apt.architecture, "all"):
@@ -511,14 +424,14 @@ def _prune_debs(plan: Plan) -> None:
                 path.unlink()
 
 
-def converter_digest(patchelf: Path, plan: Plan) -> str:
+def converter_digest(patchelf: Path, plan: ChannelPlan) -> str:
     """What all conversions depend on besides their .debs: sources, table and tools.
 
     The texts by their version: their package has other bytes on each architecture, and the
     packages for all platforms would be made again whenever the platform changes.
     """
     here = Path(__file__).parent
-    sources = ("conversion.py", "conda_package.py", "debian.py")
+    sources = ("conversion.py", "conda_package.py", "debian.py", "tables.py")
     return digest(
         (
             {name: sha256_file(here / name) for name in sources},

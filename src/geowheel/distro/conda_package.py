@@ -26,6 +26,7 @@ from geowheel.digest import (
     sha256_bytes,
     sha256_file,
 )
+from geowheel.machine.files import whole
 from geowheel.targets import Platform
 
 EPOCH: Final = 1_767_225_600
@@ -43,8 +44,8 @@ _ARCHITECTURES: Final = {"64": "x86_64", "32": "x86"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Licence:
-    """One licence text, to be kept as `info/licenses/NAME`."""
+class LicenseText:
+    """One license text, to be kept as `info/licenses/NAME`."""
 
     name: str
     text: bytes
@@ -66,7 +67,7 @@ class PackageMetadata:
     """An SPDX expression; empty when there is nothing to license."""
     summary: str = ""
     home: str = ""
-    licenses: tuple[Licence, ...] = ()
+    licenses: tuple[LicenseText, ...] = ()
     extra: Mapping[str, object] | None = None
     """JSON values of the maker's own, kept in about.json."""
 
@@ -147,8 +148,7 @@ def write_package(payload: Payload, metadata: PackageMetadata, folder: Path) -> 
     Raises OSError when the disk is full.
     """
     destination = folder / f"{metadata.stem}.conda"
-    partial = folder / f".{metadata.stem}.partial"
-    try:
+    with whole(destination) as partial:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             with archive.open(_member("metadata.json"), "w") as member:
                 member.write(b'{"conda_pkg_format_version": 2}')
@@ -157,9 +157,6 @@ def write_package(payload: Payload, metadata: PackageMetadata, folder: Path) -> 
             with archive.open(_member(f"info-{metadata.stem}.tar.zst"), "w") as member:
                 _write_info(info_files(payload, metadata), member)
         partial.chmod(0o644)
-        partial.replace(destination)
-    finally:
-        partial.unlink(missing_ok=True)
     return destination
 
 
@@ -193,7 +190,7 @@ def info_files(payload: Payload, metadata: PackageMetadata) -> dict[str, bytes]:
         "info/files": "".join(f"{file.path}\n" for file in payload.files).encode(),
         "info/index.json": _json(index),
         "info/paths.json": _json(paths),
-        **{f"info/licenses/{licence.name}": licence.text for licence in metadata.licenses},
+        **{f"info/licenses/{license.name}": license.text for license in metadata.licenses},
     }
 
 
@@ -232,8 +229,8 @@ def _read_file(root: Path, relative: str, holds_placeholder: bool) -> PackagedFi
 
 
 def _plain(metadata: PackageMetadata) -> Sequence[object]:
-    """What the build string's digest covers of the metadata; licence texts by their digest."""
-    texts = [(licence.name, sha256_bytes(licence.text)) for licence in metadata.licenses]
+    """What the build string's digest covers of the metadata; license texts by their digest."""
+    texts = [(license.name, sha256_bytes(license.text)) for license in metadata.licenses]
     bare = replace(metadata, licenses=(), extra=None)
     return (bare, texts, json.dumps(metadata.extra, sort_keys=True))
 

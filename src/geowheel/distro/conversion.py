@@ -21,30 +21,29 @@ from geowheel.targets import GDAL_PACKAGE, Platform
 
 from .conda_package import (
     PREFIX_PLACEHOLDER,
-    Licence,
+    LicenseText,
     PackageMetadata,
     read_payload,
     with_content_build,
     write_package,
 )
 from .debian import (
-    Architecture,
     Deb,
     Distribution,
     Relation,
-    Table,
     conda_version,
     parse_copyright,
     resolve,
     sanitised,
     split_version,
 )
+from .tables import Architecture, Table
 
 CA_CERTIFICATES: Final = "ca-certificates"
 PLUGIN_FOLDER: Final = "lib/gdalplugins"
 
 _LIBRARY: Final = re.compile(r".+\.so(?:\.[\w.+-]+)?")
-_COMMON_LICENCE: Final = re.compile(r"/usr/share/common-licenses/([\w.+-]*\w)")
+_COMMON_LICENSE: Final = re.compile(r"/usr/share/common-licenses/([\w.+-]*\w)")
 _ELF: Final = b"\x7fELF"
 
 Run = Callable[[Sequence[str | Path]], object]
@@ -171,9 +170,9 @@ class Layout:
                 return self._library(rest[:-1], rest[-1])
             case ["bin", name]:
                 return f"bin/{name}"
-            case ["include", folder, *rest] if rest and folder in self.table.headers:
-                return posixpath.join("include", self.table.headers[folder], *rest)
-            case ["share", folder, *rest] if rest and folder in self.table.share:
+            case ["include", folder, *rest] if rest and folder in self.table.layout.headers:
+                return posixpath.join("include", self.table.layout.headers[folder], *rest)
+            case ["share", folder, *rest] if rest and folder in self.table.layout.share:
                 return "/".join(parts)
             case _:
                 return None
@@ -183,12 +182,12 @@ class Layout:
         if folders[:1] == ["gdalplugins"]:
             return f"{PLUGIN_FOLDER}/{name}"
         if folder == "pkgconfig":
-            return f"lib/pkgconfig/{name}" if name in self.table.pkgconfig else None
-        if folders[:1] and folders[0] in self.table.libraries_left_out:
+            return f"lib/pkgconfig/{name}" if name in self.table.layout.pkgconfig else None
+        if folders[:1] and folders[0] in self.table.layout.left_out:
             return None
         if not _LIBRARY.fullmatch(name):
             return None
-        return posixpath.join("lib", "" if folder in self.table.flat else folder, name)
+        return posixpath.join("lib", "" if folder in self.table.layout.flat else folder, name)
 
 
 # --- acting
@@ -203,7 +202,7 @@ class Converter:
     patchelf: Path
     debs: Path
     """The folder of the downloaded .debs."""
-    common_licences: Mapping[str, bytes]
+    common_licenses: Mapping[str, bytes]
     """Texts that copyright files refer to below /usr/share/common-licenses."""
 
     def convert(self, recipe: Recipe, work: Path, out: Path) -> Made:
@@ -258,11 +257,14 @@ class Converter:
             return place
         # Programs in Python would need a package of the distribution's own python.
         taken = place == "bin/gdal-config" or _is_elf(root / path)
-        return place if taken and deb.name in self.layout.table.programs else None
+        return place if taken and deb.name in self.layout.table.layout.programs else None
 
     def _rewrite_paths(self, tree: Path) -> tuple[str, ...]:
         """Write the placeholder into gdal-config and the pkg-config files; returns their names."""
-        names = ["bin/gdal-config", *(f"lib/pkgconfig/{n}" for n in self.layout.table.pkgconfig)]
+        names = [
+            "bin/gdal-config",
+            *(f"lib/pkgconfig/{n}" for n in self.layout.table.layout.pkgconfig),
+        ]
         found = tuple(name for name in names if (tree / name).is_file())
         for name in found:
             text = (tree / name).read_text(encoding="utf-8")
@@ -298,10 +300,12 @@ class Converter:
         for name, text in texts.items():
             unknown = {f"LicenseRef-Debian-{sanitised(name, keep='.-')}"}
             terms |= parse_copyright(text, table.licenses) or unknown
-        licences = [Licence(name=f"{name}.copyright", text=t.encode()) for name, t in texts.items()]
-        referred = {match for text in texts.values() for match in _COMMON_LICENCE.findall(text)}
-        for name in sorted(referred & self.common_licences.keys()):
-            licences.append(Licence(name=f"common/{name}", text=self.common_licences[name]))
+        licenses = [
+            LicenseText(name=f"{name}.copyright", text=t.encode()) for name, t in texts.items()
+        ]
+        referred = {match for text in texts.values() for match in _COMMON_LICENSE.findall(text)}
+        for name in sorted(referred & self.common_licenses.keys()):
+            licenses.append(LicenseText(name=f"common/{name}", text=self.common_licenses[name]))
         lead = recipe.debs[0]
         return PackageMetadata(
             name=recipe.name,
@@ -312,7 +316,7 @@ class Converter:
             license=" AND ".join(sorted(terms)),
             summary=lead.summary,
             home=lead.home,
-            licenses=tuple(licences),
+            licenses=tuple(licenses),
             extra=_origin(recipe),
         )
 
@@ -332,13 +336,13 @@ class Converter:
             return
         built_in = built_in_formats((tree / "bin" / "gdal-config").read_text(encoding="utf-8"))
         core = f"{GDAL_PACKAGE} =={recipe.version}"
-        for plugin in self.layout.table.plugins:
-            split = work / plugin.name
+        for name, plugin in self.layout.table.plugins.items():
+            split = work / name
             loadable = [n for n in sorted(plugin.files) if (tree / PLUGIN_FOLDER / n).is_file()]
-            for name in loadable:
-                _move(tree / PLUGIN_FOLDER / name, split / PLUGIN_FOLDER / name)
+            for file in loadable:
+                _move(tree / PLUGIN_FOLDER / file, split / PLUGIN_FOLDER / file)
             split.mkdir(exist_ok=True)
-            driver = replace(metadata, name=plugin.name, depends=(core,))
+            driver = replace(metadata, name=name, depends=(core,))
             if loadable:
                 yield replace(driver, depends=(core, *metadata.depends)), split
             elif plugin.is_built_in(built_in, needs):
@@ -380,7 +384,7 @@ def rewrite_prefix(text: str, multiarch: str, table: Table) -> str:
     text = re.sub(r"^CONFIG_DEP_LIBS=.*$", 'CONFIG_DEP_LIBS=""', text, flags=re.MULTILINE)
     text = re.sub(r"^Libs\.private:.*\n", "", text, flags=re.MULTILINE)
     text = text.replace(f"/usr/lib/{multiarch}", f"{PREFIX_PLACEHOLDER}/lib")
-    for folder, goal in table.headers.items():
+    for folder, goal in table.layout.headers.items():
         text = text.replace(
             f"/usr/include/{folder}",
             posixpath.join(PREFIX_PLACEHOLDER, "include", goal).rstrip("/"),
@@ -405,7 +409,7 @@ def certificate_bundle(certificates: Mapping[str, bytes]) -> bytes:
     )
 
 
-def read_common_licences(root: Path) -> dict[str, bytes]:
+def read_common_licenses(root: Path) -> dict[str, bytes]:
     """The texts below usr/share/common-licenses of an unpacked base-files, links (GPL) resolved."""
     folder = root / "usr" / "share" / "common-licenses"
     texts = {}

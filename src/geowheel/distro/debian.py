@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cached_property
-from importlib import resources
 from typing import Final
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from geowheel.errors import MachineError
-from geowheel.targets import Platform
-
-TABLE: Final = "distros.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,146 +66,6 @@ class Deb:
     def file_name(self) -> str:
         """As the archive spells it: NAME_VERSION_ARCHITECTURE.deb, without the epoch."""
         return self.file.rpartition("/")[2]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """What differs between two architectures of a distribution."""
-
-    platform: Platform
-    multiarch: str
-    """The folder of libraries below usr/lib: `x86_64-linux-gnu`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plugin:
-    """A driver package of conda-forge: how to see whether a libgdal has that driver."""
-
-    name: str
-    formats: frozenset[str]
-    """In gdal-config's list, in lower case."""
-    files: frozenset[str]
-    """Names of its loadable form."""
-    links: str = ""
-    """A library that libgdal needs for this driver alone: autotools lists no vector drivers."""
-
-    def is_built_in(self, formats: frozenset[str], needs: Sequence[str]) -> bool:
-        """Whether a libgdal with these formats and DT_NEEDED has the driver."""
-        linked = bool(self.links) and any(name.startswith(self.links) for name in needs)
-        return linked or bool(self.formats & formats)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """distro/distros.toml, as typed values; its comments say what each part is for."""
-
-    architectures: Mapping[str, Architecture]
-    development: str
-    library: str
-    walked: tuple[str, ...]
-    alone: tuple[str, ...]
-    texts: str
-    documents: tuple[str, ...]
-    sections: frozenset[str]
-    followed: tuple[str, ...]
-    cut: tuple[str, ...]
-    packages: Mapping[str, tuple[str, ...]]
-    plugins: tuple[Plugin, ...]
-    flat: frozenset[str]
-    libraries_left_out: frozenset[str]
-    share: frozenset[str]
-    programs: frozenset[str]
-    headers: Mapping[str, str]
-    pkgconfig: frozenset[str]
-    licenses: Mapping[str, str]
-    interpreter: tuple[str, ...]
-    """Packages of a CPython, taken with all that apt installs for them; `{v}` is its version."""
-    interpreter_alone: tuple[str, ...]
-    """The same, taken without."""
-
-    @cached_property
-    def _patterns(self) -> tuple[tuple[str, str, int], ...]:
-        """Pattern, conda name and rank."""
-        every = (
-            (pattern, name, rank)
-            for name, patterns in self.packages.items()
-            for rank, pattern in enumerate(patterns)
-        )
-        # A pattern without a wildcard is meant before one that happens to match as well.
-        return tuple(sorted(every, key=lambda row: ("*" in row[0], -len(row[0]), row)))
-
-    def conda_name(self, deb: str) -> str:
-        """conda-forge's name of what a .deb holds, or the .deb's own name in conda's alphabet."""
-        for pattern, name, _ in self._patterns:
-            if fnmatchcase(deb, pattern):
-                return name
-        return conda_name(deb)
-
-    def rank(self, deb: str) -> int:
-        """Its place among the .debs of its conda package: 0 gives the version."""
-        return next((rank for pattern, _, rank in self._patterns if fnmatchcase(deb, pattern)), 0)
-
-    def only_documents(self, deb: str) -> bool:
-        """Whether a .deb holds nothing but what others' doc folders link to."""
-        return any(fnmatchcase(deb, pattern) for pattern in self.documents)
-
-    def leaves_out(self, deb: Deb) -> bool:
-        """Whether the closure stops before this package."""
-        if any(fnmatchcase(deb.name, pattern) for pattern in self.cut):
-            return True
-        if any(fnmatchcase(deb.name, pattern) for pattern in self.followed):
-            return False
-        return deb.section.rpartition("/")[2] not in self.sections
-
-
-def load_table() -> Table:
-    """The table that geowheel ships."""
-    return parse_table(table_text())
-
-
-def table_text() -> str:
-    """The table's text: what a cache key covers of it."""
-    return resources.files("geowheel.distro").joinpath(TABLE).read_text(encoding="utf-8")
-
-
-def parse_table(text: str) -> Table:
-    """A table from TOML; raises KeyError or TypeError when a part is missing or misshapen."""
-    data = tomllib.loads(text)
-    closure, layout = data["closure"], data["layout"]
-    return Table(
-        architectures={
-            name: Architecture(platform=Platform(row["platform"]), multiarch=row["multiarch"])
-            for name, row in data["architectures"].items()
-        },
-        development=closure["development"],
-        library=closure["library"],
-        walked=tuple(closure["with"]),
-        alone=tuple(closure["alone"]),
-        texts=closure["texts"],
-        documents=tuple(closure["documents"]),
-        sections=frozenset(closure["sections"]),
-        followed=tuple(closure["followed"]),
-        cut=tuple(closure["cut"]),
-        packages={name: tuple(patterns) for name, patterns in data["packages"].items()},
-        plugins=tuple(
-            Plugin(
-                name=name,
-                formats=frozenset(format.lower() for format in row["formats"]),
-                files=frozenset(row["files"]),
-                links=row.get("links", ""),
-            )
-            for name, row in data["plugins"].items()
-        ),
-        flat=frozenset(layout["flat"]),
-        libraries_left_out=frozenset(layout["libraries-left-out"]),
-        share=frozenset(layout["share"]),
-        programs=frozenset(layout["programs"]),
-        headers=dict(layout["headers"]),
-        pkgconfig=frozenset(layout["pkgconfig"]),
-        licenses=dict(data["licenses"]),
-        interpreter=tuple(data["interpreter"]["whole"]),
-        interpreter_alone=tuple(data["interpreter"]["alone"]),
-    )
 
 
 # --- the machine
@@ -337,7 +190,10 @@ def resolve(alternatives: Sequence[Relation], debs: Mapping[str, Deb]) -> Deb | 
 
 
 def closure(
-    walked: Iterable[str], alone: Iterable[str], debs: Mapping[str, Deb], table: Table
+    walked: Iterable[str],
+    alone: Iterable[str],
+    debs: Mapping[str, Deb],
+    leaves_out: Callable[[Deb], bool],
 ) -> dict[str, Deb]:
     """The packages to convert, by name: `walked` with what they need, and `alone` without.
 
@@ -352,7 +208,7 @@ def closure(
         kept[deb.name] = deb
         for alternatives in deb.depends:
             needed = resolve(alternatives, debs)
-            if needed is not None and not table.leaves_out(needed):
+            if needed is not None and not leaves_out(needed):
                 queue.append(needed.name)
     return dict(sorted(kept.items()))
 
@@ -400,13 +256,13 @@ def sanitised(text: str, *, keep: str = "") -> str:
     return re.sub(rf"[^A-Za-z0-9{re.escape(keep)}]+", "_", text).strip("_")
 
 
-# --- licences
+# --- licenses
 
 
 def parse_copyright(text: str, licenses: Mapping[str, str]) -> frozenset[str]:
     """The SPDX terms, all of which hold, of a machine-readable copyright file; none for free text.
 
-    Every licence that a Files paragraph names counts, except those of the packaging (`debian/*`).
+    Every license that a Files paragraph names counts, except those of the packaging (`debian/*`).
     """
     if not text.lstrip().lower().startswith("format"):
         return frozenset()

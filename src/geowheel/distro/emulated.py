@@ -27,7 +27,7 @@ from geowheel.digest import sha256_file
 from geowheel.errors import MachineError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.files import held, touch
+from geowheel.machine.files import held, touch, whole
 from geowheel.machine.hints import (
     Machine,
     Need,
@@ -50,13 +50,8 @@ from .channel import (
     read_distribution,
     work_folder,
 )
-from .debian import (
-    Architecture,
-    Deb,
-    Distribution,
-    Table,
-    load_table,
-)
+from .debian import Deb, Distribution
+from .tables import Architecture, Table, load_table
 
 PACKAGES: Final = "packages.json"
 EMULATE: Final = "emulate"
@@ -217,19 +212,17 @@ def make_emulated(emulated: Emulated, *, environ: Mapping[str, str], step: Step)
         name, architecture = architecture_of(emulated.platform, table)
         apt = open_apt(work / f"apt-{name}", name, environ, step)
         debs = choose_packages(apt, emulated.python, table)
-        partial = emulated.folder.with_name(f".{emulated.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        _unpack(debs, apt, partial)
-        arrange(partial, emulated, architecture)
-        packages = {deb.file_name: deb.sha256 for deb in debs}
-        (partial / PACKAGES).write_text(json.dumps(packages, indent=1) + "\n", encoding="utf-8")
-        partial.rename(emulated.folder)
+        with whole(emulated.folder) as root:
+            _unpack(debs, apt, root)
+            arrange(root, emulated, architecture)
+            packages = {deb.file_name: deb.sha256 for deb in debs}
+            (root / PACKAGES).write_text(json.dumps(packages, indent=1) + "\n", encoding="utf-8")
 
 
 def choose_packages(apt: Apt, python: str, table: Table) -> tuple[Deb, ...]:
     """What a CPython consists of, with all that apt would install for it."""
-    whole = [name.format(v=python) for name in table.interpreter]
-    alone = [name.format(v=python) for name in table.interpreter_alone]
+    whole = [name.format(v=python) for name in table.interpreter.whole]
+    alone = [name.format(v=python) for name in table.interpreter.alone]
     update_or_keep(apt, whole[0])
     debs = apt.show([*apt.install_names(whole), *alone])
     return tuple(deb for _, deb in sorted(debs.items()))
@@ -300,7 +293,6 @@ def _write_script(path: Path, text: str) -> None:
     """With one rename, unless it is there: somebody may be running it."""
     if path.is_file() and path.read_bytes() == text.encode():
         return
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.chmod(0o755)
-    partial.replace(path)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+        part.chmod(0o755)

@@ -16,7 +16,7 @@ import zstandard
 from geowheel.distro.conda_package import (
     EPOCH,
     PREFIX_PLACEHOLDER,
-    Licence,
+    LicenseText,
     PackageMetadata,
     read_payload,
     with_content_build,
@@ -32,7 +32,7 @@ METADATA = PackageMetadata(
     depends=("libzlib >=1.2",),
     license="MIT",
     summary="a thing",
-    licenses=(Licence(name="libthing1.copyright", text=b"do as you like\n"),),
+    licenses=(LicenseText(name="libthing1.copyright", text=b"do as you like\n"),),
     extra={"origin": {"distribution": "debian-12"}},
 )
 

@@ -10,16 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rattler import PackageName, Version
 
-from geowheel.distro.channel import (
-    STATE,
-    Entry,
-    State,
-    architecture_of,
-    entry_name,
-    library_of,
-    read_state,
-    write_state,
-)
+from geowheel.distro.channel import architecture_of, entry_name, library_of
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.distro.conversion import (
     Layout,
@@ -36,7 +27,6 @@ from geowheel.distro.debian import (
     closure,
     conda_name,
     conda_version,
-    load_table,
     paragraphs,
     parse_copyright,
     parse_debs,
@@ -47,6 +37,8 @@ from geowheel.distro.debian import (
     sanitised,
     split_version,
 )
+from geowheel.distro.state import STATE, ChannelState, Converted, read_state, write_state
+from geowheel.distro.tables import load_table
 from geowheel.errors import ChannelError, MachineError
 from geowheel.targets import Platform
 
@@ -279,7 +271,7 @@ def test_the_closure_stops_at_runtimes_programs_and_fonts() -> None:
         deb("libgdal-dev", depends="libexpat1-dev", section="libdevel"),
         deb("libexpat1-dev", section="libdevel"),
     )
-    kept = closure(["libgdal32"], ["libgdal-dev", "gdal-bin"], candidates, TABLE)
+    kept = closure(["libgdal32"], ["libgdal-dev", "gdal-bin"], candidates, TABLE.leaves_out)
     assert list(kept) == [
         "gdal-data",
         "libexpat1",
@@ -292,7 +284,7 @@ def test_the_closure_stops_at_runtimes_programs_and_fonts() -> None:
 
 def test_a_cycle_ends() -> None:
     candidates = index(deb("libgdal32", depends="liba"), deb("liba", depends="libgdal32"))
-    assert list(closure(["libgdal32"], [], candidates, TABLE)) == ["liba", "libgdal32"]
+    assert list(closure(["libgdal32"], [], candidates, TABLE.leaves_out)) == ["liba", "libgdal32"]
 
 
 def test_alternatives_are_decided_by_what_apt_chose() -> None:
@@ -447,7 +439,7 @@ def test_gdal_config_names_the_placeholder_alone() -> None:
 
 
 def test_only_drivers_that_are_there_are_offered() -> None:
-    plugins = {plugin.name: plugin for plugin in TABLE.plugins}
+    plugins = TABLE.plugins
     formats = frozenset({"gtiff", "netcdf", "openjpeg"})
     needs = ("libpq.so.5", "libproj.so.25")
     there = {name for name, p in plugins.items() if p.is_built_in(formats, needs)}
@@ -491,24 +483,26 @@ def test_every_licence_name_gives_one_line(name: str) -> None:
 # --- the state
 
 
-def entry(*files: str, key: str = "k") -> Entry:
-    return Entry(key=key, files=dict.fromkeys(files, "s"), provides=("liba.so.1",), needs=())
+def entry(*files: str, key: str = "k") -> Converted:
+    return Converted(key=key, files=dict.fromkeys(files, "s"), provides=("liba.so.1",), needs=())
 
 
 def test_the_state_survives_and_damage_means_starting_over(tmp_path: Path) -> None:
-    state = State(entries={"linux-64/a": entry("linux-64/a.conda")}, indexed={"linux-64": "i"})
+    state = ChannelState(
+        entries={"linux-64/a": entry("linux-64/a.conda")}, indexed={"linux-64": "i"}
+    )
     write_state(tmp_path / "channel", state)
     assert read_state(tmp_path / "channel") == state
     assert [p.name for p in (tmp_path / "channel").iterdir()] == [STATE]
     damaged = [{"entries": {"a": {}}, "indexed": {}}, {"entries": {}, "indexed": "of an older one"}]
     for damage in ("", "[]", *map(json.dumps, damaged)):
         (tmp_path / "channel" / STATE).write_text(damage)
-        assert read_state(tmp_path / "channel") == State()
+        assert read_state(tmp_path / "channel") == ChannelState()
 
 
 def test_the_state_tells_platforms_apart() -> None:
     x86, arm, common = entry("linux-64/a"), entry("linux-aarch64/a"), entry("noarch/b")
-    state = State(entries={"linux-64/a": x86, "linux-aarch64/a": arm, "noarch/b": common})
+    state = ChannelState(entries={"linux-64/a": x86, "linux-aarch64/a": arm, "noarch/b": common})
     assert state.of(Platform.LINUX_64) == {"linux-64/a": x86, "noarch/b": common}
     assert state.of(Platform.LINUX_AARCH64) == {"linux-aarch64/a": arm, "noarch/b": common}
     assert state.files("linux-64") == {"linux-64/a": "s"}
@@ -536,7 +530,7 @@ def test_every_platform_has_the_distributions_name_of_its_architecture_or_is_ref
 
 
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
-    assert read_state(tmp_path) == State()
+    assert read_state(tmp_path) == ChannelState()
     (tmp_path / "precious.conda").touch()
     with pytest.raises(MachineError, match="not a distro channel"):
         read_state(tmp_path)

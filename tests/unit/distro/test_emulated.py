@@ -12,7 +12,7 @@ import pytest
 from tests.support.hosts import make_interpreter
 from tests.unit.binary.test_elf import make_elf
 
-from geowheel.distro.debian import Distribution, load_table
+from geowheel.distro.debian import Distribution
 from geowheel.distro.emulated import (
     EMULATE,
     Emulated,
@@ -22,6 +22,7 @@ from geowheel.distro.emulated import (
     refuse_other_pythons,
     wrap_programs,
 )
+from geowheel.distro.tables import load_table
 from geowheel.errors import MachineError
 from geowheel.machine import hints
 from geowheel.targets import Platform, is_emulated
