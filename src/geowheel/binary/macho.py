@@ -64,7 +64,7 @@ _SEGMENTS: Final = {
 """struct segment_command and struct section, from the segment's name on."""
 
 
-class Kind(enum.StrEnum):
+class PathUse(enum.StrEnum):
     """What a load command with a path in it is for."""
 
     ID = "LC_ID_DYLIB"
@@ -78,17 +78,17 @@ class Kind(enum.StrEnum):
     @property
     def loads(self) -> bool:
         """Whether it names a library that dyld loads."""
-        return self not in (Kind.ID, Kind.RPATH)
+        return self not in (PathUse.ID, PathUse.RPATH)
 
 
-_KINDS: Final = {getattr(mach_o, kind.value): kind for kind in Kind}
+_KINDS: Final = {getattr(mach_o, kind.value): kind for kind in PathUse}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathCommand:
     """A load command with a path: an install name, a needed library, a search path."""
 
-    kind: Kind
+    kind: PathUse
     path: str
     size: int
     """Bytes of the whole command, padding included."""
@@ -120,7 +120,7 @@ class Slice:
     @property
     def rpaths(self) -> tuple[str, ...]:
         """Where it has `@rpath` looked for, unresolved."""
-        return tuple(c.path for c in self.commands if c.kind is Kind.RPATH)
+        return tuple(c.path for c in self.commands if c.kind is PathUse.RPATH)
 
     @property
     def libraries(self) -> tuple[PathCommand, ...]:
@@ -143,7 +143,7 @@ class MachO:
     @property
     def needed(self) -> tuple[str, ...]:
         """The libraries that dyld has to find; the weak ones, which may be missing, are not."""
-        return _distinct(c.path for c in self._loads() if c.kind is not Kind.WEAK)
+        return _distinct(c.path for c in self._loads() if c.kind is not PathUse.WEAK)
 
     @property
     def weak(self) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ class MachO:
     def install_names(self) -> tuple[str, ...]:
         """One, unless slices differ or have none."""
         commands = (command for part in self.slices for command in part.commands)
-        return _distinct(command.path for command in commands if command.kind is Kind.ID)
+        return _distinct(command.path for command in commands if command.kind is PathUse.ID)
 
     @property
     def leftovers(self) -> tuple[str, ...]:
@@ -223,7 +223,7 @@ def _read(stream: IO[bytes]) -> MachO:
     size = stream.seek(0, os.SEEK_END)
     magic = _bytes(stream, 0, 4, size)
     if magic not in _FAT:
-        return MachO(slices=(_Reader(stream=stream, start=0, size=size).slice(),))
+        return MachO(slices=(_SliceReader(stream=stream, start=0, size=size).slice(),))
     count = int.from_bytes(_bytes(stream, 4, 4, size), "big")
     if not 0 < count < FAT_LIMIT:
         raise ValueError(f"{count} architectures")
@@ -231,7 +231,7 @@ def _read(stream: IO[bytes]) -> MachO:
     places = [fields[2:4] for fields in row.iter_unpack(_bytes(stream, 8, count * row.size, size))]
     if any(start + length > size for start, length in places):
         raise ValueError("a slice ends behind the file")
-    slices = tuple(_Reader(stream=stream, start=at, size=long).slice() for at, long in places)
+    slices = tuple(_SliceReader(stream=stream, start=at, size=long).slice() for at, long in places)
     if len({part.architecture for part in slices}) < count:
         raise ValueError("two slices for one architecture")
     return MachO(slices=slices)
@@ -246,7 +246,7 @@ def _bytes(stream: IO[bytes], offset: int, count: int, end: int) -> bytes:
 
 
 @dataclass(kw_only=True)
-class _Reader:
+class _SliceReader:
     """Reads one slice; what is known so far."""
 
     stream: IO[bytes]

@@ -31,7 +31,7 @@ import delocate.delocating
 import delocate.tools
 
 from geowheel.binary.closure import Walk, closure_faults
-from geowheel.binary.macho import Kind, MachO, Slice, read_macho, read_machos
+from geowheel.binary.macho import MachO, PathUse, Slice, read_macho, read_machos
 from geowheel.binary.macho_loading import DyldLoader
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.errors import Fault
@@ -284,10 +284,10 @@ class FileChange:
         """By how many bytes the load commands of a slice get longer."""
         total = 0 if part.signature_at else _SIGNATURE_COMMAND
         for command in part.commands:
-            if command.kind is Kind.RPATH:
+            if command.kind is PathUse.RPATH:
                 total -= command.size if command.path in self.rpaths else 0
                 continue
-            new = self.install_id if command.kind is Kind.ID else self.names.get(command.path)
+            new = self.install_id if command.kind is PathUse.ID else self.names.get(command.path)
             # As macholib pads it (MachOHeader.rewriteDataForCommand), never less than Apple's own.
             length = len(os.fsencode(new or ""))
             total += _LIBRARY_COMMAND + length + 8 - length % 8 - command.size if new else 0

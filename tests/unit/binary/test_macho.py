@@ -25,7 +25,7 @@ from tests.support.macho_files import (
 )
 
 from geowheel.binary.macho import (
-    Kind,
+    PathUse,
     is_macho,
     read_macho,
     read_machos,
@@ -66,7 +66,7 @@ def test_everything_is_read() -> None:
     assert macho.minimum("arm64") == (13, 3, 1)
     assert macho.minimum("x86_64") is None
     proj = next(command for command in part.libraries if "proj" in command.path)
-    assert proj.kind is Kind.LOAD
+    assert proj.kind is PathUse.LOAD
     assert part.header_room == 64
     assert macho.leftovers == ()
     assert signature_faults(FULL) == ()

@@ -101,14 +101,6 @@ def test_weak_libraries_may_be_missing_but_not_come_from_anywhere() -> None:
     check_closure({"a.so": macho(weak=("/usr/lib/libcurl.4.dylib",))}, DYLD)
 
 
-def test_a_ring_of_libraries_is_walked_once() -> None:
-    ring = {
-        "x.dylibs/a.dylib": macho("@loader_path/b.dylib"),
-        "x.dylibs/b.dylib": macho("@loader_path/a.dylib"),
-    }
-    check_closure(ring, DYLD)
-
-
 def test_a_fat_file_needs_every_slice_of_its_libraries() -> None:
     need = "@loader_path/../GDAL.dylibs/libproj.25.dylib"
     fat = read_macho(make_fat((X86_64, _bytes(need, machine=X86_64)), (ARM64, _bytes(need))))

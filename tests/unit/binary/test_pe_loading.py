@@ -43,11 +43,6 @@ def test_a_closed_wheel_passes_whatever_the_case() -> None:
     assert faults(CLOSED) == []
 
 
-def test_a_library_that_nobody_provides_is_named() -> None:
-    (text,) = faults({**CLOSED, "GDAL.libs/x-3.dll": pe("sqlite3.dll")})
-    assert "GDAL.libs/x-3.dll: needs sqlite3.dll, which the wheel does not provide" in text
-
-
 @pytest.mark.parametrize("name", ["msvcp140.dll", "mfc42.dll", "icuuc.dll", "vcomp140.dll"])
 def test_what_some_machines_lack_is_not_windows_own(name: str) -> None:
     assert not PeLoader().is_system(name)
@@ -85,11 +80,6 @@ def test_a_program_finds_nothing_but_what_lies_beside_it() -> None:
     """Python's added folders are those of Python's own process."""
     (text,) = faults({**CLOSED, "osgeo/tool.exe": pe("gdal-1.dll")}, ())[-1:]
     assert "tool.exe: needs gdal-1.dll, which the Windows loader would not find" in text
-
-
-def test_a_library_for_another_machine_is_named() -> None:
-    (text,) = faults({**CLOSED, "GDAL.libs/msvcp140-4.dll": pe(machine="ARM64")})
-    assert "needs GDAL.libs/msvcp140-4.dll, which is for another machine (arm64, not amd64)" in text
 
 
 def test_what_is_loaded_on_first_use_has_to_be_there_by_then() -> None:
