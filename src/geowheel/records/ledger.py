@@ -13,12 +13,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct, structs
 
 from geowheel.digest import Artefact, digest, read_tree
 from geowheel.errors import BuildError
@@ -40,8 +41,7 @@ F = TypeVar("F", bound=Facts)
 Known = TypeVar("Known", bound=Facts, covariant=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
+class Output(Struct, frozen=True, kw_only=True):
     """A file that a stage made."""
 
     path: str
@@ -49,8 +49,7 @@ class Output:
     size: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Made:
+class Made(Struct, frozen=True, kw_only=True):
     """A folder that a stage made: known to the stages that follow by its content, not its place."""
 
     folder: Path
@@ -60,8 +59,7 @@ class Made:
         return self.content
 
 
-@dataclass(frozen=True, kw_only=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True, kw_only=True):
     """The machine that handed wheels over: for people, and for the records that are taken over."""
 
     platform: str
@@ -76,8 +74,7 @@ class Elsewhere:
     """The variables by which a CI system names the run."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ran:
+class Ran(Struct, frozen=True, kw_only=True):
     """When and for how long a stage ran elsewhere."""
 
     key: str
@@ -85,8 +82,7 @@ class Ran:
     created: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Collected:
+class Collected(Struct, frozen=True, kw_only=True):
     """What a record that was taken over from another machine says of that."""
 
     origin: Elsewhere
@@ -99,8 +95,7 @@ class Collected:
     """By platform, the digest of the locks that its wheel was made from."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record(Generic[Known]):
+class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     """What a stage did, from which inputs; as JSON in the entry's folder."""
 
     format: int = FORMAT
@@ -122,7 +117,8 @@ class Record(Generic[Known]):
     """The host's folder, relative to the root."""
     collected: Collected | None = None
     """None: it was made here."""
-    folder: Path = field(compare=False, default=Path())
+    folder: Path = Path()
+    """Where it was read; no part of the JSON."""
 
     def made(self, name: str) -> Made:
         """The folder `name` among what the stage made."""
@@ -169,7 +165,8 @@ class Records(dict[str, Record[Any]]):
 
 def write_record(record: Record[Any], folder: Path) -> None:
     """Write a record into the folder of its entry, or of what will be it."""
-    data = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "folder"}
+    data = structs.asdict(record)
+    del data["folder"]
     text = msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1)
     (folder / RECORD).write_bytes(text + b"\n")
 
@@ -181,7 +178,7 @@ def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
         record: Record[F] = msgspec.json.decode(data, type=Record[facts])  # type: ignore[valid-type]
     except (OSError, msgspec.DecodeError):
         return None
-    return replace(record, folder=folder) if record.format == FORMAT else None
+    return structs.replace(record, folder=folder) if record.format == FORMAT else None
 
 
 def read_any_record(folder: Path) -> Record[Any] | None:
@@ -190,7 +187,7 @@ def read_any_record(folder: Path) -> Record[Any] | None:
     return None if facts is None else read_record(folder, facts)
 
 
-class _Format(msgspec.Struct):
+class _Format(Struct):
     format: int = 1
 
 
@@ -213,8 +210,7 @@ class Reason(enum.StrEnum):
     GONE = "{} is gone"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stale:
+class Stale(Struct, frozen=True, kw_only=True):
     """Why a record cannot be reused."""
 
     reason: Reason

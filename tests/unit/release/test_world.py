@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.hosts import (
     NO_TOOLS,
     RUNNING,
@@ -78,7 +79,7 @@ def planted(subject: Subject, ledger: Ledger) -> Callable[..., Record[Any]]:
             upstream={"fetch": fetch.key, "build": changes.get("build", build.key)},
         )  # fmt: skip
         if (collected := changes.get("collected")) is not None:
-            write_record(replace(made, collected=collected), made.folder)
+            write_record(structs.replace(made, collected=collected), made.folder)
         facts = SizeFacts(sha256=sha256_bytes(b"wheel"), installed=7)
         make_record(ledger, facts, target)
         subject.dist.mkdir(exist_ok=True)

@@ -12,9 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+
+from msgspec import structs
 
 from geowheel.digest import (
     digest,
@@ -372,10 +374,14 @@ def _is_there(project: Project, ledger: Ledger, items: Sequence[Item]) -> bool:
 def _same(there: Record[Any], record: Record[Any]) -> bool:
     """Whether a record of the ledger says what the other one says, and its files are there."""
     return (
-        replace(there, created="", collected=None) == replace(record, created="", collected=None)
+        _made_here(there) == _made_here(record)
         and there.collected is not None
         and all((there.folder / output.path).is_file() for output in there.outputs)
     )
+
+
+def _made_here(record: Record[Any]) -> Record[Any]:
+    return structs.replace(record, created="", collected=None, folder=Path())
 
 
 def _entry(ledger: Ledger, item: Item) -> Entry:
@@ -430,7 +436,7 @@ def _stage(item: Item, folder: Path, created: datetime.datetime) -> Path:
         locks=item.export.state.locks,
     )
     taken = created.isoformat(timespec="microseconds")
-    write_record(replace(item.record, created=taken, collected=origin), folder)
+    write_record(structs.replace(item.record, created=taken, collected=origin), folder)
     return folder
 
 
@@ -485,5 +491,5 @@ def _summary(project: Project, items: Sequence[Item]) -> Iterator[dict[str, Any]
             "wheel": str(project.dist / item.record.wheel.path.name),
             "sha256": item.sha256,
             "verdicts": {record.stage: record.passed for record in about},
-            "from": asdict(item.export.origin),
+            "from": structs.asdict(item.export.origin),
         }
