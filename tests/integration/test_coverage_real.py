@@ -16,19 +16,19 @@ import pytest
 
 from geowheel.errors import GeowheelError
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
-from geowheel.release.coverage.obstacles import Obstacle
-from geowheel.release.coverage.table import Row, coverage
+from geowheel.release.coverage.obstacles import HindranceKind
+from geowheel.release.coverage.table import Coverage, coverage
 from geowheel.release.coverage.user_systems import (
     Base,
     Family,
-    Interpreter,
-    Place,
+    UserPlace,
+    UserPython,
     UserSystem,
     UserSystems,
     load_user_systems,
     platforms,
 )
-from geowheel.release.coverage.wheel_names import Wheel, parse_names
+from geowheel.release.coverage.wheel_names import NamedWheel, parse_names
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +65,7 @@ def write_wheel(folder: Path, name: str) -> None:
     tags = "".join(f"Tag: {tag}\n" for tag in sorted(map(str, wheel.tags)))
     files = {
         "METADATA": f"Metadata-Version: 2.1\nName: {wheel.project}\nVersion: {wheel.version}\n",
-        "WHEEL": f"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\n{tags}",
+        "WHEEL": f"NamedWheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\n{tags}",
         "RECORD": "".join(f"{info}/{file},,\n" for file in ("METADATA", "WHEEL", "RECORD")),
     }
     with zipfile.ZipFile(folder / name, "w") as archive:
@@ -121,7 +121,7 @@ class Pip:
 TODAY = Pip(interpreter=sys.executable)
 
 
-def options_of(place: Place) -> list[str]:
+def options_of(place: UserPlace) -> list[str]:
     """pip's own options for a foreign system: it takes platforms literally, so all are named."""
     python = place.interpreter.python.replace(".", "")
     abi = f"cp{python}m" if python in ("36", "37") else f"cp{python}"
@@ -133,19 +133,19 @@ def options_of(place: Place) -> list[str]:
     ]  # fmt: skip
 
 
-def chosen_places() -> list[Place]:
+def chosen_places() -> list[UserPlace]:
     """Every system and architecture, one interpreter each, in turn; what is alike only once."""
-    found: dict[tuple[Base, str, str, str], Place] = {}
+    found: dict[tuple[Base, str, str, str], UserPlace] = {}
     for number, system in enumerate(TABLE.systems):
         interpreter = system.interpreters[number % len(system.interpreters)]
         for architecture in system.architectures:
-            place = Place(system=system, architecture=architecture, interpreter=interpreter)
+            place = UserPlace(system=system, architecture=architecture, interpreter=interpreter)
             key = (system.base, architecture, interpreter.python, interpreter.pip)
             found.setdefault(key, place)
     return list(found.values())
 
 
-def row_of(place: Place) -> Row:
+def row_of(place: UserPlace) -> Coverage:
     rows = coverage(NAMES, TABLE.named([place.system.name]))
     wanted = (place.system.name, place.architecture, place.interpreter.python)
     (row,) = (row for row in rows if (row.system, row.architecture, row.python) == wanted)
@@ -157,7 +157,7 @@ def test_pip_picks_what_the_table_says_on_every_system(wheels: Path, tmp_path: P
     places = chosen_places()
     assert len({place.system.name for place in places}) >= 40
 
-    def ask(numbered: tuple[int, Place]) -> str | None:
+    def ask(numbered: tuple[int, UserPlace]) -> str | None:
         number, place = numbered
         return TODAY.picks(wheels, tmp_path / str(number), options_of(place))
 
@@ -176,17 +176,17 @@ def test_pip_picks_what_the_table_says_on_every_system(wheels: Path, tmp_path: P
 # ------------------------------------------------------------------ this machine, and old pips
 
 
-def this_place(python: str, pip: str) -> Place:
+def this_place(python: str, pip: str) -> UserPlace:
     """This machine, as the table would describe it."""
     family, version = python_platform.libc_ver()
     assert family == "glibc"
     major, minor = map(int, version.split(".")[:2])
-    interpreter = Interpreter(python=python, pip=pip)
+    interpreter = UserPython(python=python, pip=pip)
     system = UserSystem(
         name="this machine", group="ours", base=Base(family=Family.GLIBC, version=(major, minor)),
         architectures=(MACHINE,), interpreters=(interpreter,), end_of_life=None, source="itself",
     )  # fmt: skip
-    return Place(system=system, architecture=MACHINE, interpreter=interpreter)
+    return UserPlace(system=system, architecture=MACHINE, interpreter=interpreter)
 
 
 @pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
@@ -257,7 +257,7 @@ def test_a_pip_that_is_too_old_finds_nothing_and_the_next_one_does(
     (row,) = coverage(names, table)
     assert pip.picks(tmp_path / "wheels", tmp_path / "to") == row.wheel
     assert (row.wheel == names[0]) is found
-    assert [reason.obstacle for reason in row.reasons] == ([] if found else [Obstacle.PIP])
+    assert [reason.obstacle for reason in row.reasons] == ([] if found else [HindranceKind.PIP])
 
 
 @pytest.mark.pypi
@@ -282,4 +282,4 @@ def test_the_first_pip_for_musl(old_pips: Path, version: str, found: bool) -> No
 
 def test_a_name_is_read_as_pip_reads_it(wheels: Path) -> None:
     assert len(parse_names(NAMES)) == len(NAMES) == len(list(wheels.iterdir()))
-    assert all(isinstance(wheel, Wheel) for wheel in parse_names(NAMES))
+    assert all(isinstance(wheel, NamedWheel) for wheel in parse_names(NAMES))

@@ -32,8 +32,8 @@ from geowheel.records.ledger import (
     Record,
     read_record,
 )
-from geowheel.release.coverage.obstacles import Obstacle, Reason
-from geowheel.release.coverage.table import Row
+from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
+from geowheel.release.coverage.table import Coverage
 from geowheel.systems.contract import Forcing
 from tests.support.hosts import make_project, make_record, rewrite
 
@@ -216,13 +216,15 @@ def picked(
     wheel: str | None = None,
     why: str = "no wheel",
     until: str | None = None,
-) -> Row:
+) -> Coverage:
     """What pip does on a system, as `geowheel coverage` has it."""
-    return Row(
+    return Coverage(
         project="host", system=system, group="Linux", base="glibc 2.41", architecture="x86_64",
         python=python, pip="25.1", wheel=wheel, platform=None,
         end_of_life=datetime.date.fromisoformat(until) if until else None,
-        reasons=() if wheel else (Reason(obstacle=Obstacle.TAG, what=why, fix=f"no {why}"),),
+        reasons=() if wheel else (
+            Hindrance(obstacle=HindranceKind.TAG, what=why, fix=f"no {why}"),
+        ),
     )  # fmt: skip
 
 

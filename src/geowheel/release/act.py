@@ -20,7 +20,7 @@ from geowheel.machine.console import (
     Step,
     megabytes,
 )
-from geowheel.machine.files import held
+from geowheel.machine.files import held, write
 from geowheel.machine.git import (
     git_environment,
     git_program,
@@ -34,11 +34,7 @@ from .checks import (
     findings,
     require_tools,
 )
-from .files import (
-    File,
-    sums_of,
-    write_whole,
-)
+from .files import File, sums_of
 from .index import Index
 from .journal import Journal, Uploaded
 from .plan import (
@@ -81,7 +77,7 @@ def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
         _show(world, plan, console)
         if faults:
             raise ReleaseError(faults)
-        write_whole(subject.dist / SUMS, sums_of(plan.files))
+        write(subject.dist / SUMS, sums_of(plan.files))
         if plan.published:
             console.result(f"{world.name} {world.version} is published: nothing to do")
         elif wish.dry_run:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
+
+import msgspec
+
+from geowheel.machine.files import write
 
 FORMAT: Final = 2
 
@@ -37,7 +39,7 @@ class Uploaded:
 class Journal:
     """What was done to release one distribution from one commit; every change gives another one."""
 
-    path: Path = field(compare=False)
+    format: int = FORMAT
     name: str
     commit: str
     built: tuple[Built, ...] = ()
@@ -46,6 +48,7 @@ class Journal:
     tagged: str = ""
     """The commit that the release's tag was put on."""
     uploaded: tuple[Uploaded, ...] = ()
+    path: Path = field(compare=False, default=Path())
 
     def with_built(self, built: tuple[Built, ...]) -> Journal:
         return replace(self, built=built)._written()
@@ -61,16 +64,8 @@ class Journal:
 
     def _written(self) -> Journal:
         """Itself, on disk: whole, or as it was before."""
-        data = {"format": FORMAT, **asdict(self)}
-        del data["path"]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".{self.path.name}.part")  # one run at a time: `act` has a lock
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "path"}
+        write(self.path, msgspec.json.format(msgspec.json.encode(data), indent=1))
         return self
 
 
@@ -79,22 +74,14 @@ def read_journal(folder: Path, name: str, commit: str) -> Journal:
 
     What is lost with one is found again: uploads on the index, the tag in git.
     """
-    empty = Journal(path=folder / f"{name}-{commit}.json", name=name, commit=commit)
+    path = folder / f"{name}-{commit}.json"
     try:
-        data = json.loads(empty.path.read_text(encoding="utf-8"))
-        if data.pop("format") != FORMAT:
-            return empty
-        return Journal(
-            path=empty.path,
-            name=str(data["name"]),
-            commit=str(data["commit"]),
-            built=tuple(Built(**item) for item in data["built"]),
-            checked=tuple(data["checked"]),
-            tagged=str(data["tagged"]),
-            uploaded=tuple(Uploaded(**item) for item in data["uploaded"]),
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return empty
+        found = msgspec.json.decode(path.read_bytes(), type=Journal)
+    except (OSError, msgspec.DecodeError):
+        found = None
+    if found is None or found.format != FORMAT:
+        found = Journal(name=name, commit=commit)
+    return replace(found, path=path)
 
 
 def every_built(folder: Path) -> frozenset[str]:

@@ -71,7 +71,7 @@ def upload(
     )  # fmt: skip
     if result.returncode == 0:
         return
-    failure = _failure(index, file, result)
+    failure = failure_of(index, file, result)
     try:
         if there(index, project, file, environ):
             step.say(f"{file.filename}: is there, though twine says otherwise")
@@ -93,7 +93,7 @@ def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str
     return tool_environment(environ, **kept, NO_COLOR="1")
 
 
-def _failure(index: Index, file: File, result: Result) -> GeowheelError:
+def failure_of(index: Index, file: File, result: Result) -> GeowheelError:
     """What twine's words mean."""
     said = _COLOURS.sub("", result.stdout + result.stderr).strip()
     words = " ".join(said.replace("│", " ").split())  # twine may wrap them, and frame them

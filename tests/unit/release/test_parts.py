@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from tests.support.hosts import write_host
 
 from geowheel.errors import (
@@ -37,7 +39,7 @@ from geowheel.release.journal import (
 )
 from geowheel.release.subject import open_subject
 from geowheel.release.upload import (
-    _failure,
+    failure_of,
     there,
     twine_environment,
 )
@@ -144,25 +146,35 @@ def test_twine_gets_credentials_but_never_another_place() -> None:
 # --- what it has
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, body: str, kind: str) -> None:
-    def get(_: Index, url: str, *__: object, **___: object) -> index_module._Answer:
-        return index_module._Answer(url=url, kind=kind, body=body.encode())
+JSON = "application/vnd.pypi.simple.v1+json"
 
-    monkeypatch.setattr(index_module, "_get", get)
+
+def answering(monkeypatch: pytest.MonkeyPatch, body: str, kind: str) -> None:
+    def ask(_: Index, url: str, *__: object, **___: object) -> requests.Response:
+        answer = requests.Response()
+        answer.url, answer.headers["content-type"] = url, kind
+        answer.raw = io.BytesIO(body.encode())
+        return answer
+
+    monkeypatch.setattr(index_module, "ask", ask)
+
+
+def link(sha256: str = FILE.sha256) -> str:
+    place = f"../../packages/{FILE.filename}#sha256={sha256}"
+    return f'<a href="{place}">{FILE.filename}</a><a>none</a>'
 
 
 def test_both_forms_of_the_simple_api_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    want = Published(
-        filename=FILE.filename,
-        sha256=FILE.sha256,
-        url=f"https://a.invalid/packages/{FILE.filename}",
-    )
-    page = f'<a href="../../packages/{FILE.filename}#sha256={FILE.sha256}">x</a><a>none</a>'
-    answering(monkeypatch, page, "text/html")
+    url = f"https://a.invalid/packages/{FILE.filename}"
+    want = Published(filename=FILE.filename, sha256=FILE.sha256, url=url)
+    answering(monkeypatch, link(), "text/html")
     assert published(INDEX, "Host", {}) == {FILE.filename: want}
-    data = {"files": [{"filename": FILE.filename, "url": f"../../packages/{FILE.filename}",
-                       "hashes": {"sha256": FILE.sha256}}]}  # fmt: skip
-    answering(monkeypatch, json.dumps(data), "application/vnd.pypi.simple.v1+json")
+    data = {
+        "meta": {"api-version": "1.0"}, "name": "host",
+        "files": [{"filename": FILE.filename, "url": f"../../packages/{FILE.filename}",
+                   "hashes": {"sha256": FILE.sha256}}],
+    }  # fmt: skip
+    answering(monkeypatch, json.dumps(data), JSON)
     assert published(INDEX, "Host", {}) == {FILE.filename: want}
 
 
@@ -174,21 +186,37 @@ def test_a_file_without_a_digest_is_downloaded(monkeypatch: pytest.MonkeyPatch) 
     assert digest_of(INDEX, file, {}).startswith("ed7002b439e9ac84")
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", '{"files": [1]}', '{"files": [{}]}'])
+@pytest.mark.parametrize("body", ["", "[]", '{"files": [{}]}'])
 def test_an_answer_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    answering(monkeypatch, body, "application/json")
+    answering(monkeypatch, body, JSON)
     with pytest.raises(ChannelError, match="the index's answer cannot be read"):
         published(INDEX, "host", {})
 
 
 def test_other_bytes_by_the_same_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, f'<a href="{FILE.filename}#sha256={"0" * 64}">x</a>', "text/html")
+    answering(monkeypatch, link("0" * 64), "text/html")
     with pytest.raises(ReleaseError, match="with other bytes"):
         there(INDEX, "host", FILE, {})
-    answering(monkeypatch, f'<a href="{FILE.filename}#sha256={FILE.sha256}">x</a>', "text/html")
+    answering(monkeypatch, link(), "text/html")
     assert there(INDEX, "host", FILE, {})
     answering(monkeypatch, "", "text/html")
     assert not there(INDEX, "host", FILE, {})
+
+
+def test_an_index_that_is_no_server_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on this machine's disk is no index, and a secret in a URL is never said."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(ChannelError, match="cannot be reached"):
+        published(replace(INDEX, simple="file:///etc/"), "host", {})
+
+    def away(url: str, **_: object) -> None:
+        raise requests.ConnectionError(f"nothing answers at {url}")
+
+    monkeypatch.setattr(requests, "get", away)
+    secret = replace(INDEX, simple="http://ada:s3cret@a.invalid/simple/")
+    with pytest.raises(ChannelError, match="nothing answers") as caught:
+        published(secret, "host", {})
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +237,7 @@ def test_other_bytes_by_the_same_name_are_an_error(monkeypatch: pytest.MonkeyPat
 )
 def test_what_twine_says_has_a_meaning(said: str, kind: type[Exception], text: str) -> None:
     result = Result(argv=(), returncode=1, stdout="", stderr=said, log=Path("log"))
-    failure = _failure(INDEX, FILE, result)
+    failure = failure_of(INDEX, FILE, result)
     assert type(failure) is kind
     assert text in str(failure) and "\x1b" not in str(failure)
 

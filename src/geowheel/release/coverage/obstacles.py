@@ -9,22 +9,11 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from .user_systems import (
-    Base,
-    Family,
-    Place,
-    UserSystems,
-    platforms,
-    tags,
-)
-from .wheel_names import (
-    Wheel,
-    best_platform,
-    pick,
-)
+from .user_systems import Base, Family, UserPlace, UserSystems, platforms, tags
+from .wheel_names import NamedWheel, best_platform, pick
 
 
-class Obstacle(enum.StrEnum):
+class HindranceKind(enum.StrEnum):
     """Why no wheel matches."""
 
     SYSTEM = "system"
@@ -42,125 +31,110 @@ class Obstacle(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reason:
+class Hindrance:
     """One thing in the way, and what to do about it."""
 
-    obstacle: Obstacle
+    obstacle: HindranceKind
     what: str
     fix: str
 
 
-def reasons(wheels: Sequence[Wheel], at: Place, table: UserSystems) -> tuple[Reason, ...]:
+def hindrances(
+    wheels: Sequence[NamedWheel], at: UserPlace, table: UserSystems
+) -> tuple[Hindrance, ...]:
     """Everything in the way, where none of one project's wheels matches; at least one thing."""
-    found = tuple(_known_reasons(wheels, at, table))
-    return found or (_no_tag(wheels),)
-
-
-def _known_reasons(wheels: Sequence[Wheel], at: Place, table: UserSystems) -> Iterator[Reason]:
-    here = [wheel for wheel in wheels if _is_for(wheel, at)]
-    if not here:
-        yield _not_for_the_machine(wheels, at)
-        return
-    usable = [wheel for wheel in here if _is_for_python(wheel, at.interpreter.python)]
-    if not usable:
-        yield _not_for_the_python(here)
-    yield from _too_old(usable or here, at)
-    yield from _old_pip(here, at, table)
-
-
-def _floors(wheel: Wheel, at: Place) -> tuple[tuple[int, int], ...]:
-    """The versions of the place's own libc or macOS that a wheel asks for, by its tags."""
-    return tuple(
-        need.base.version
-        for need in wheel.needs
-        if need.base.family is at.system.base.family and at.architecture in need.architectures
+    if found := tuple(_known(wheels, at, table)):
+        return found
+    names = {platform for wheel in wheels for platform in wheel.platforms}
+    return (
+        Hindrance(  # as for macosx_12_3: pip counts whole versions of macOS since 11
+            obstacle=HindranceKind.TAG,
+            what=f"pip accepts none of {_listed(names)} there",
+            fix="name the wheel after a platform that pip knows",
+        ),
     )
 
 
-def _is_for(wheel: Wheel, at: Place) -> bool:
-    """Whether a wheel is for the place's kind of machine, of whatever age."""
-    return bool(_floors(wheel, at)) or "any" in wheel.platforms
+def _known(wheels: Sequence[NamedWheel], at: UserPlace, table: UserSystems) -> Iterator[Hindrance]:
+    here = [wheel for wheel in wheels if _floors(wheel, at) or "any" in wheel.platforms]
+    if not here:
+        yield _not_for_the_system(wheels, at)
+        return
+    python = at.interpreter.python
+    usable = [w for w in here if w.tags & set(tags(python, sorted(w.platforms - {"any"})))]
+    if not usable:
+        yield _not_for_the_python(here)
+    yield from _too_old(usable or here, at)
+    accepted = tags(python, platforms(at.system.base, at.architecture))
+    if (picked := pick(here, accepted)) is not None:  # by a newer pip
+        platform = best_platform(picked, accepted)
+        kind = platform.removesuffix(f"_{at.architecture}")
+        yield Hindrance(
+            obstacle=HindranceKind.PIP,
+            what=f"pip {at.interpreter.pip} does not know {kind}",
+            fix="upgrade pip first, in a virtual environment: "
+            f"python -m pip install --upgrade 'pip>={table.needed_pip(platform)}'",
+        )
 
 
-def _is_for_python(wheel: Wheel, python: str) -> bool:
-    """Whether an interpreter can import what is in a wheel, wherever that is for."""
-    return not wheel.tags.isdisjoint(tags(python, sorted(wheel.platforms - {"any"})))
+def _floors(wheel: NamedWheel, at: UserPlace) -> list[tuple[int, int]]:
+    """The versions of the place's own libc or macOS that a wheel asks for, by its tags."""
+    family = at.system.base.family
+    return [
+        base.version
+        for base, architecture in wheel.needs
+        if (base.family, architecture) == (family, at.architecture)
+    ]
 
 
-def _not_for_the_machine(wheels: Sequence[Wheel], at: Place) -> Reason:
+def _not_for_the_system(wheels: Sequence[NamedWheel], at: UserPlace) -> Hindrance:
     own = at.system.base.family
-    needs = [need for wheel in wheels for need in wheel.needs]
-    same = {name for n in needs if n.base.family is own for name in n.architectures}
-    if same:
-        return Reason(
-            obstacle=Obstacle.ARCHITECTURE,
+    needs = {(base.family, name) for wheel in wheels for base, name in wheel.needs}
+    if same := {name for family, name in needs if family is own}:
+        return Hindrance(
+            obstacle=HindranceKind.ARCHITECTURE,
             what=f"no wheel for {at.architecture}, only for {_listed(same)}",
             fix=f"build for {at.architecture}: `geowheel matrix` says how",
         )
-    if own is Family.MUSL and any(n.base.family is Family.GLIBC for n in needs):
-        return Reason(
-            obstacle=Obstacle.MUSL,
+    families = {family for family, _ in needs}
+    if own is Family.MUSL and Family.GLIBC in families:
+        return Hindrance(
+            obstacle=HindranceKind.MUSL,
             what="the wheels are for glibc, this system has musl",
             fix="use an image with glibc: python:3.x-slim in place of python:3.x-alpine",
         )
-    kinds = {_named(need.base.family) for need in needs}
-    return Reason(
-        obstacle=Obstacle.SYSTEM,
+    kinds = set(map(_named, families))
+    return Hindrance(
+        obstacle=HindranceKind.SYSTEM,
         what=f"no wheel for {_named(own)}, only for {_listed(kinds) or 'unknown systems'}",
         fix=f"build for {_named(own)}: `geowheel matrix` says how",
     )
 
 
-def _not_for_the_python(wheels: Sequence[Wheel]) -> Reason:
+def _not_for_the_python(wheels: Sequence[NamedWheel]) -> Hindrance:
     names = {tag.interpreter for wheel in wheels for tag in wheel.tags}
     found = [re.fullmatch(r"cp(\d)(\d+)", name) for name in names]
     offered = sorted((f"{match[1]}.{match[2]}" for match in found if match), key=Version)
-    return Reason(
-        obstacle=Obstacle.PYTHON,
+    return Hindrance(
+        obstacle=HindranceKind.PYTHON,
         what=f"no wheel for this Python, only for {', '.join(offered or sorted(names))}",
         fix="install a Python that has a wheel there, or add the missing one to pythons in "
         "[tool.geowheel]",
     )
 
 
-def _too_old(wheels: Sequence[Wheel], at: Place) -> Iterator[Reason]:
+def _too_old(wheels: Sequence[NamedWheel], at: UserPlace) -> Iterator[Hindrance]:
     base, floors = at.system.base, [floor for wheel in wheels for floor in _floors(wheel, at)]
-    if not floors or min(floors) <= base.version:
-        return
-    lowest = Base(family=base.family, version=min(floors))
-    key = {Family.GLIBC: "glibc", Family.MACOS: "macos"}.get(base.family)
-    hold = f", and hold it there with [tool.geowheel.floor] {key}" if key else ""
-    yield Reason(
-        obstacle=Obstacle.TOO_OLD,
-        what=f"needs {lowest}, this system has {base.version[0]}.{base.version[1]}",
-        fix=f"use a system with {lowest} or newer; or build against an older {base.family}{hold}",
-    )
-
-
-def _old_pip(wheels: Sequence[Wheel], at: Place, table: UserSystems) -> Iterator[Reason]:
-    """Where a newer pip would take a wheel."""
-    accepted = tags(at.interpreter.python, platforms(at.system.base, at.architecture))
-    picked = pick(wheels, accepted)
-    if picked is None:
-        return
-    platform = best_platform(picked, accepted)
-    kind = platform.removesuffix(f"_{at.architecture}")
-    yield Reason(
-        obstacle=Obstacle.PIP,
-        what=f"pip {at.interpreter.pip} does not know {kind}",
-        fix="upgrade pip first, in a virtual environment: "
-        f"python -m pip install --upgrade 'pip>={table.needed_pip(platform)}'",
-    )
-
-
-def _no_tag(wheels: Sequence[Wheel]) -> Reason:
-    """As for macosx_12_3: pip counts whole versions of macOS since 11."""
-    names = {platform for wheel in wheels for platform in wheel.platforms}
-    return Reason(
-        obstacle=Obstacle.TAG,
-        what=f"pip accepts none of {_listed(names)} there",
-        fix="name the wheel after a platform that pip knows",
-    )
+    if floors and min(floors) > base.version:
+        lowest = Base(family=base.family, version=min(floors))
+        key = {Family.GLIBC: "glibc", Family.MACOS: "macos"}.get(base.family)
+        hold = f", and hold it there with [tool.geowheel.floor] {key}" if key else ""
+        yield Hindrance(
+            obstacle=HindranceKind.TOO_OLD,
+            what=f"needs {lowest}, this system has {base.version[0]}.{base.version[1]}",
+            fix=f"use a system with {lowest} or newer; or build against an older {base.family}"
+            + hold,
+        )
 
 
 def _named(family: Family) -> str:

@@ -16,22 +16,13 @@ from geowheel.errors import UsageError
 from geowheel.machine.console import Console
 from geowheel.project.project import Project
 
-from .obstacles import Reason, reasons
-from .user_systems import (
-    Family,
-    Place,
-    UserSystems,
-)
-from .wheel_names import (
-    Wheel,
-    best_platform,
-    parse_names,
-    pick,
-)
+from .obstacles import Hindrance, hindrances
+from .user_systems import Family, UserPlace, UserSystems
+from .wheel_names import NamedWheel, best_platform, parse_names, pick
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Coverage:
     """What pip does for one project, on one system, with one interpreter."""
 
     project: str
@@ -48,7 +39,7 @@ class Row:
     """The file that pip picks; None when none matches."""
     platform: str | None
     """The wheel's platform tag that pip goes by: the best one that it accepts there."""
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[Hindrance, ...] = ()
     """What is in the way; empty where there is a wheel."""
 
     def ended(self, on: datetime.date) -> bool:
@@ -56,7 +47,7 @@ class Row:
         return self.end_of_life is not None and self.end_of_life < on
 
 
-def coverage(names: Sequence[str], systems: UserSystems) -> tuple[Row, ...]:
+def coverage(names: Sequence[str], systems: UserSystems) -> tuple[Coverage, ...]:
     """What pip picks from wheels of these names: by project, then in the order of the systems.
 
     Raises UsageError with every name that is not a wheel's.
@@ -69,10 +60,12 @@ def coverage(names: Sequence[str], systems: UserSystems) -> tuple[Row, ...]:
     )
 
 
-def _row(project: str, wheels: Sequence[Wheel], at: Place, systems: UserSystems) -> Row:
+def _row(
+    project: str, wheels: Sequence[NamedWheel], at: UserPlace, systems: UserSystems
+) -> Coverage:
     accepted = systems.accepted(at)
     picked = pick(wheels, accepted)
-    return Row(
+    return Coverage(
         project=project,
         system=at.system.name,
         group=at.system.group,
@@ -83,7 +76,7 @@ def _row(project: str, wheels: Sequence[Wheel], at: Place, systems: UserSystems)
         end_of_life=at.system.end_of_life,
         wheel=picked.file if picked else None,
         platform=best_platform(picked, accepted) if picked else None,
-        reasons=() if picked else reasons(wheels, at, systems),
+        reasons=() if picked else hindrances(wheels, at, systems),
     )
 
 
@@ -101,13 +94,13 @@ def names_of(project: Project) -> tuple[str, ...]:
     return found
 
 
-def plain(row: Row, on: datetime.date) -> dict[str, Any]:
+def plain(row: Coverage, on: datetime.date) -> dict[str, Any]:
     """A row as JSON has it, with whether the system was out of support on that day."""
     end = row.end_of_life.isoformat() if row.end_of_life else None
     return {**asdict(row), "end_of_life": end, "ended": row.ended(on)}
 
 
-def show(rows: Sequence[Row], on: datetime.date, console: Console) -> dict[str, Any]:
+def show(rows: Sequence[Coverage], on: datetime.date, console: Console) -> dict[str, Any]:
     """Show tables by project and group of systems; the rows as plain values.
 
     A line is for the architectures and interpreters of a system between which nothing differs.
@@ -122,14 +115,14 @@ def show(rows: Sequence[Row], on: datetime.date, console: Console) -> dict[str, 
     return {"date": on.isoformat(), "rows": [plain(row, on) for row in rows]}
 
 
-def summary(rows: Sequence[Row], on: datetime.date) -> str:
+def summary(rows: Sequence[Coverage], on: datetime.date) -> str:
     """How many of the systems that are in support have a wheel for one of their interpreters."""
     current = {row.system for row in rows if not row.ended(on)}
     served = {row.system for row in rows if not row.ended(on) and row.wheel}
     return f"{len(served)} of {len(current)} systems in support on {on} get a wheel"
 
 
-def _lines(rows: Sequence[Row], on: datetime.date) -> list[list[str]]:
+def _lines(rows: Sequence[Coverage], on: datetime.date) -> list[list[str]]:
     """The cells of a table."""
     alike: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for row in rows:
@@ -148,7 +141,7 @@ def _lines(rows: Sequence[Row], on: datetime.date) -> list[list[str]]:
     ]
 
 
-def _outcome(row: Row) -> str:
+def _outcome(row: Coverage) -> str:
     """What happens; of a Linux wheel without the architecture, which is in a column of its own."""
     if row.platform is None:
         return "none: " + "; ".join(reason.what for reason in row.reasons)

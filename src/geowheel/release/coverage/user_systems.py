@@ -1,7 +1,7 @@
 """The systems that people install wheels on, as data, and the tags that pip accepts on them.
 
-Pure: a described system decides, never this machine. So packaging's functions are given platforms,
-ABIs and versions; those that look at the running interpreter are not used.
+A described system decides, never this machine. So packaging's functions are given platforms, ABIs
+and versions; those that look at the running interpreter are not used.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import datetime
 import enum
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.version import Version
 
 from geowheel.errors import UsageError
 from geowheel.wheel.tags import manylinux_tags
 
-TABLE: Final = "systems.toml"
 _BUNDLED: Final = "bundled"
-_VERSION = re.compile(r"(\d+)\.(\d+)")
+_BASE: Final = re.compile(r"Windows|(glibc|musl|macOS) (\d+)\.(\d+)")
 
 
 class Family(enum.StrEnum):
@@ -50,7 +49,7 @@ class Base:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpreter:
+class UserPython:
     """A CPython that people have on a system."""
 
     python: str
@@ -61,14 +60,14 @@ class Interpreter:
 
 @dataclass(frozen=True, kw_only=True)
 class UserSystem:
-    """A row of release/coverage/systems.toml."""
+    """A row of systems.toml."""
 
     name: str
     group: str
     base: Base
     architectures: tuple[str, ...]
     """As platform tags of that system spell them."""
-    interpreters: tuple[Interpreter, ...]
+    interpreters: tuple[UserPython, ...]
     end_of_life: datetime.date | None
     """The last day of free, regular support; None when none is announced."""
     source: str
@@ -76,24 +75,24 @@ class UserSystem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class UserPlace:
     """A system with one of its architectures and one of its interpreters."""
 
     system: UserSystem
     architecture: str
-    interpreter: Interpreter
+    interpreter: UserPython
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserSystems:
-    """release/coverage/systems.toml, as typed values."""
+    """All of systems.toml."""
 
     systems: tuple[UserSystem, ...]
     first_pip: Mapping[str, str]
     """The first pip that knows a kind of platform tag."""
 
     def known(self, platform: str, pip: str) -> bool:
-        """Whether a pip knows a platform tag; of a pip whose version is not known, it does."""
+        """Whether a pip knows a platform tag; one of an unknown version does."""
         first = self.needed_pip(platform)
         return not pip or first is None or Version(pip) >= Version(first)
 
@@ -104,77 +103,95 @@ class UserSystems:
             kind = "macosx-11" if int(found[1]) >= 11 else kind
         return self.first_pip.get(kind)
 
-    def accepted(self, at: Place) -> tuple[Tag, ...]:
+    def accepted(self, at: UserPlace) -> tuple[Tag, ...]:
         """The tags that pip accepts at a place, best first."""
         names = platforms(at.system.base, at.architecture)
         own = [name for name in names if self.known(name, at.interpreter.pip)]
         return tags(at.interpreter.python, own)
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[UserPlace]:
         """Every system with each of its architectures and interpreters."""
         for system in self.systems:
             for architecture in system.architectures:
                 for interpreter in system.interpreters:
-                    yield Place(system=system, architecture=architecture, interpreter=interpreter)
+                    yield UserPlace(
+                        system=system, architecture=architecture, interpreter=interpreter
+                    )
 
     def named(self, wanted: Sequence[str]) -> UserSystems:
         """Those with one of the texts in their name, all without a text.
 
         Raises UsageError for a text that no name has.
         """
-        for text in wanted:
-            if not any(_has(system, text) for system in self.systems):
+        found: dict[str, list[UserSystem]] = {
+            text: [s for s in self.systems if text.casefold() in s.name.casefold()]
+            for text in wanted
+        }
+        for text, named in found.items():
+            if not named:
                 raise UsageError(
                     f"no system has {text!r} in its name",
                     fix="see their names with `geowheel coverage`",
                 )
-        found = [s for s in self.systems if not wanted or any(_has(s, text) for text in wanted)]
-        return replace(self, systems=tuple(found))
+        chosen = [s for s in self.systems if not wanted or any(s in f for f in found.values())]
+        return replace(self, systems=tuple(chosen))
 
 
-def _has(system: UserSystem, text: str) -> bool:
-    return text.casefold() in system.name.casefold()
+class _Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    base: str
+    architectures: str
+    pythons: dict[str, str] | list[str]
+    source: str
+    end_of_life: datetime.date | None = None
+
+
+class _Table(msgspec.Struct, rename="kebab"):
+    first_pip: dict[str, str]
+    bundled: dict[str, str]
+    systems: dict[str, dict[str, _Row]]
 
 
 def load_user_systems() -> UserSystems:
     """The table that geowheel ships."""
-    return parse_user_systems(
-        resources.files("geowheel.release.coverage").joinpath(TABLE).read_text(encoding="utf-8")
-    )
+    text = resources.files("geowheel.release.coverage").joinpath("systems.toml").read_bytes()
+    return parse_user_systems(text)
 
 
-def parse_user_systems(text: str) -> UserSystems:
-    """A table from TOML; raises KeyError, TypeError or ValueError when a part is misshapen."""
-    data = tomllib.loads(text)
-    bundled: Mapping[str, str] = data["bundled"]
+def parse_user_systems(text: str | bytes) -> UserSystems:
+    """A table from TOML; raises ValueError or KeyError when a part is misshapen."""
+    table = msgspec.toml.decode(text, type=_Table)
     return UserSystems(
-        systems=tuple(_system(row, bundled) for row in data["machine"]),
-        first_pip=data["first-pip"],
+        systems=tuple(
+            UserSystem(
+                name=name,
+                group=group,
+                base=parse_base(row.base),
+                architectures=tuple(row.architectures.split()),
+                interpreters=tuple(_pythons(row, table.bundled)),
+                end_of_life=row.end_of_life,
+                source=row.source,
+            )
+            for group, rows in table.systems.items()
+            for name, row in rows.items()
+        ),
+        first_pip=table.first_pip,
     )
 
 
-def _system(row: Mapping[str, Any], bundled: Mapping[str, str]) -> UserSystem:
-    pips = {p: bundled[p] if pip == _BUNDLED else pip for p, pip in row["pythons"].items()}
-    return UserSystem(
-        name=row["name"],
-        group=row["group"],
-        base=parse_base(row["base"]),
-        architectures=tuple(row["architectures"]),
-        interpreters=tuple(Interpreter(python=p, pip=pips[p]) for p in pips),
-        end_of_life=row.get("end-of-life"),
-        source=row["source"],
-    )
+def _pythons(row: _Row, bundled: Mapping[str, str]) -> Iterator[UserPython]:
+    known = row.pythons if isinstance(row.pythons, dict) else dict.fromkeys(row.pythons, _BUNDLED)
+    for python, pip in known.items():
+        yield UserPython(python=python, pip=bundled[python] if pip == _BUNDLED else pip)
 
 
 def parse_base(text: str) -> Base:
     """`glibc 2.36` as a value; raises ValueError when it is not of that form."""
-    family, _, version = text.partition(" ")
-    if Family(family) is Family.WINDOWS and not version:
-        return Base(family=Family.WINDOWS)
-    found = _VERSION.fullmatch(version)
-    if found is None or Family(family) is Family.WINDOWS:
+    found = _BASE.fullmatch(text)
+    if found is None:
         raise ValueError(f"not a base: {text!r}")
-    return Base(family=Family(family), version=(int(found[1]), int(found[2])))
+    if found[1] is None:
+        return Base(family=Family.WINDOWS)
+    return Base(family=Family(found[1]), version=(int(found[2]), int(found[3])))
 
 
 def platforms(base: Base, architecture: str) -> tuple[str, ...]:

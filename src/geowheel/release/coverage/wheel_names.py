@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +33,7 @@ _FAMILIES: Final[Mapping[str, tuple[Family, ...]]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wheel:
+class NamedWheel:
     """What a wheel's name says."""
 
     file: str
@@ -48,25 +48,17 @@ class Wheel:
         return frozenset(tag.platform for tag in self.tags)
 
     @property
-    def needs(self) -> tuple[Need, ...]:
-        """What its platform tags ask for, one alternative each."""
+    def needs(self) -> tuple[tuple[Base, str], ...]:
+        """What its platform tags ask for and on which architecture, one alternative each."""
         return tuple(need for platform in sorted(self.platforms) for need in needs(platform))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Need:
-    """What a platform tag asks for."""
-
-    base: Base
-    architectures: tuple[str, ...]
-
-
-def parse_names(names: Sequence[str]) -> tuple[Wheel, ...]:
+def parse_names(names: Sequence[str]) -> tuple[NamedWheel, ...]:
     """The wheels of these names, each once; paths and URLs will do.
 
     Raises UsageError with every name that is not a wheel's.
     """
-    wheels: dict[str, Wheel] = {}
+    wheels: dict[str, NamedWheel] = {}
     faults: list[Fault] = []
     for name in (re.split(r"[/\\]", name)[-1] for name in names):
         try:
@@ -74,7 +66,7 @@ def parse_names(names: Sequence[str]) -> tuple[Wheel, ...]:
         except InvalidWheelFilename as error:
             faults.append(Fault(what=str(error), fix="name wheels"))
         else:
-            wheels[name] = Wheel(
+            wheels[name] = NamedWheel(
                 file=name, project=project, version=version, build=build, tags=accepted
             )
     if faults:
@@ -82,7 +74,7 @@ def parse_names(names: Sequence[str]) -> tuple[Wheel, ...]:
     return tuple(wheels[name] for name in sorted(wheels))
 
 
-def pick(wheels: Sequence[Wheel], accepted: Sequence[Tag]) -> Wheel | None:
+def pick(wheels: Sequence[NamedWheel], accepted: Sequence[Tag]) -> NamedWheel | None:
     """The wheel that pip takes with these tags, best first; None when it takes none.
 
     As pip's CandidateEvaluator (src/pip/_internal/index/package_finder.py): of what matches a final
@@ -103,19 +95,17 @@ def pick(wheels: Sequence[Wheel], accepted: Sequence[Tag]) -> Wheel | None:
     )
 
 
-def best_platform(wheel: Wheel, accepted: Sequence[Tag]) -> str:
+def best_platform(wheel: NamedWheel, accepted: Sequence[Tag]) -> str:
     """The platform of a wheel's best accepted tag; raises StopIteration when it has none."""
     return next(tag.platform for tag in accepted if tag in wheel.tags)
 
 
-def needs(platform: str) -> tuple[Need, ...]:
-    """What a platform tag asks for, one alternative each; empty for `any` and unknown ones."""
+def needs(platform: str) -> Iterator[tuple[Base, str]]:
+    """What a platform tag asks for and where, one alternative each; nothing for unknown ones."""
     tag = parse_platform_tag(platform)
     if tag is None:
-        return ()
+        return
     formats = _MAC_FORMATS if tag.kind == "macosx" else {}
-    architectures = formats.get(tag.architecture, (tag.architecture,))
-    return tuple(
-        Need(base=Base(family=family, version=tag.version), architectures=architectures)
-        for family in _FAMILIES[tag.kind]
-    )
+    for family in _FAMILIES[tag.kind]:
+        for architecture in formats.get(tag.architecture, (tag.architecture,)):
+            yield Base(family=family, version=tag.version), architecture

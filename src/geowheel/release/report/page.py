@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from geowheel.contents.restricted import Restricted, accepting, by_driver
 from geowheel.machine.console import megabytes, seconds
-from geowheel.release.coverage.table import Row
+from geowheel.release.coverage.table import Coverage
 
 from .values import Report, State, WheelReport, by_platform, open_points
 
@@ -168,7 +168,7 @@ def _floors(report: Report) -> list[tuple[tuple[Any, ...], list[str]]]:
     return list(found.items())
 
 
-def _coverage(rows: Sequence[Row], date: str) -> dict[str, Any]:
+def _coverage(rows: Sequence[Coverage], date: str) -> dict[str, Any]:
     """Which wheel pip picks where; what is out of support comes last.
 
     By the day of the newest wheel, not by today: the same records give the same page.
@@ -184,7 +184,7 @@ def _coverage(rows: Sequence[Row], date: str) -> dict[str, Any]:
     }
 
 
-def _picks(rows: Iterable[Row]) -> list[dict[str, str]]:
+def _picks(rows: Iterable[Coverage]) -> list[dict[str, str]]:
     """A line for each wheel with the systems that get it, and for each reason to get none."""
     found: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
     for row in sorted(rows, key=lambda row: row.wheel is None):

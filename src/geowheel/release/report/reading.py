@@ -15,7 +15,7 @@ from geowheel.errors import UsageError
 from geowheel.project.project import Project
 from geowheel.records.facts import VERDICTS, RepairFacts, SizeFacts, TestFacts
 from geowheel.records.ledger import Ledger
-from geowheel.release.coverage.table import Row
+from geowheel.release.coverage.table import Coverage
 from geowheel.targets import Platform, System
 from geowheel.wheel.reading import parse_filename
 
@@ -43,7 +43,7 @@ def read_report(
     project: Project,
     *,
     earlier: Mapping[str, Before] | None = None,
-    coverage: Sequence[Row] | None = None,
+    coverage: Sequence[Coverage] | None = None,
 ) -> Report:
     """The facts, from the ledger and dist/; raises UsageError when there is no wheel in dist/."""
     paths = [p for p in sorted(project.dist.glob("*.whl")) if is_ours(p, project)]

@@ -16,7 +16,7 @@ from geowheel.contents.restricted import (
     by_driver,
     unaccepted,
 )
-from geowheel.release.coverage.table import Row
+from geowheel.release.coverage.table import Coverage
 from geowheel.systems.contract import Forcing
 from geowheel.targets import parse_target
 
@@ -130,7 +130,7 @@ class Report:
     wheels: tuple[WheelReport, ...]
     missing: tuple[str, ...]
     """Targets that are configured, but have no wheel in dist/."""
-    coverage: tuple[Row, ...] | None
+    coverage: tuple[Coverage, ...] | None
     """None: nobody asked which wheel is picked where."""
     accept: Mapping[str, str]
     """Patterns of restricted packages that the configuration accepts, and the reasons."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from geowheel.machine import files
 from geowheel.machine.console import Console, megabytes
 from geowheel.project.project import Project
-from geowheel.release.coverage.table import Row, names_of
+from geowheel.release.coverage.table import Coverage, names_of
 from geowheel.release.coverage.table import coverage as coverage_of
 from geowheel.release.coverage.user_systems import load_user_systems
 
@@ -26,7 +26,7 @@ from .values import open_points, to_json
 PAGE: Final = "report.html"
 
 
-def covered(project: Project) -> tuple[Row, ...]:
+def covered(project: Project) -> tuple[Coverage, ...]:
     """What `geowheel coverage` finds for the wheels in dist/."""
     return coverage_of(names_of(project), load_user_systems())
 
@@ -36,7 +36,7 @@ def report(
     console: Console,
     *,
     against: Path | None = None,
-    coverage: Sequence[Row] | None = None,
+    coverage: Sequence[Coverage] | None = None,
 ) -> dict[str, Any]:
     """Write dist/report.html and dist/report.json; where they are, as plain values."""
     made = read_report(

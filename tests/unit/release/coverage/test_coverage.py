@@ -13,15 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging import _manylinux, _musllinux
 from packaging import tags as packaging_tags
-from packaging.tags import parse_tag
 from packaging.version import Version
 from tests.support.hosts import make_console, make_project
 
 from geowheel.cli import main
 from geowheel.errors import UsageError
-from geowheel.release.coverage.obstacles import Obstacle
+from geowheel.release.coverage.obstacles import HindranceKind
 from geowheel.release.coverage.table import (
-    Row,
+    Coverage,
     coverage,
     names_of,
     plain,
@@ -31,9 +30,8 @@ from geowheel.release.coverage.table import (
 from geowheel.release.coverage.user_systems import (
     Base,
     Family,
-    Interpreter,
+    UserPython,
     UserSystem,
-    UserSystems,
     load_user_systems,
     parse_base,
     parse_user_systems,
@@ -55,11 +53,11 @@ def system(
 ) -> UserSystem:
     return UserSystem(
         name=f"a system with {base}", group="ours", base=parse_base(base), architectures=(arch,),
-        interpreters=(Interpreter(python=python, pip=pip),), end_of_life=None, source="a test",
+        interpreters=(UserPython(python=python, pip=pip),), end_of_life=None, source="a test",
     )  # fmt: skip
 
 
-def outcome(names: list[str], *systems: UserSystem) -> Row:
+def outcome(names: list[str], *systems: UserSystem) -> Coverage:
     (row,) = coverage(names, replace(TABLE, systems=systems))
     return row
 
@@ -89,11 +87,6 @@ def test_each_row_says_where_it_was_read_and_has_what_it_needs(row: UserSystem) 
         assert not interpreter.pip or Version(interpreter.pip) >= Version("9")
 
 
-def test_a_bundled_pip_is_the_one_inside_the_interpreter() -> None:
-    (image,) = TABLE.named(["alpine"]).systems[:1]
-    assert {i.python: i.pip for i in image.interpreters}["3.13"] == "24.2"
-
-
 def test_systems_are_found_by_a_part_of_their_name() -> None:
     found = [s.name for s in TABLE.named(["DEBIAN 1", "ubi"]).systems]
     assert found[:3] == ["Debian 11", "Debian 12", "Debian 13"]
@@ -109,14 +102,9 @@ def test_a_base_of_another_form_is_refused(text: str) -> None:
         parse_base(text)
 
 
-@pytest.mark.parametrize("text", ["glibc 2.36", "musl 1.2", "macOS 14.0", "Windows"])
-def test_a_base_is_written_as_it_is_read(text: str) -> None:
-    assert str(parse_base(text)) == text
-
-
 def test_a_row_without_a_part_is_a_fault_of_ours() -> None:
-    with pytest.raises(KeyError):
-        parse_user_systems('[first-pip]\n[bundled]\n[[machine]]\nname = "a"')
+    with pytest.raises(ValueError, match="array"):
+        parse_user_systems('[first-pip]\n[bundled]\n[systems.a]\nb = ["glibc 2.36"]')
 
 
 # ------------------------------------------------------------------ tags, against packaging itself
@@ -246,60 +234,49 @@ def test_every_name_that_is_no_wheels_is_told() -> None:
 @pytest.mark.parametrize(
     ("names", "where", "expected", "text", "fix"),
     [
-        ([gdal("312", "manylinux_2_36_x86_64")], system("glibc 2.31"), [Obstacle.TOO_OLD],
+        ([gdal("312", "manylinux_2_36_x86_64")], system("glibc 2.31"), [HindranceKind.TOO_OLD],
          "needs glibc 2.36, this system has 2.31", "floor] glibc"),
         ([gdal("312", "manylinux_2_36_x86_64"), gdal("312", "manylinux_2_40_x86_64")],
-         system("glibc 2.31"), [Obstacle.TOO_OLD], "needs glibc 2.36", "glibc 2.36 or newer"),
-        ([gdal("312", "manylinux_2_28_x86_64")], system("musl 1.2"), [Obstacle.MUSL],
+         system("glibc 2.31"), [HindranceKind.TOO_OLD], "needs glibc 2.36", "glibc 2.36 or newer"),
+        ([gdal("312", "manylinux_2_28_x86_64")], system("musl 1.2"), [HindranceKind.MUSL],
          "musl", "slim"),
-        ([gdal("312", "musllinux_1_2_x86_64")], system("musl 1.1"), [Obstacle.TOO_OLD],
+        ([gdal("312", "musllinux_1_2_x86_64")], system("musl 1.1"), [HindranceKind.TOO_OLD],
          "needs musl 1.2, this system has 1.1", "older musl"),
         ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.36", arch="aarch64"),
-         [Obstacle.ARCHITECTURE], "no wheel for aarch64, only for x86_64", "geowheel matrix"),
+         [HindranceKind.ARCHITECTURE], "no wheel for aarch64, only for x86_64", "geowheel matrix"),
         ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.36", python="3.9"),
-         [Obstacle.PYTHON], "only for 3.12", "pythons"),
+         [HindranceKind.PYTHON], "only for 3.12", "pythons"),
         ([gdal("39", "manylinux_2_28_x86_64"), gdal("310", "manylinux_2_28_x86_64")],
-         system("glibc 2.36"), [Obstacle.PYTHON], "only for 3.9, 3.10", "pythons"),
+         system("glibc 2.36"), [HindranceKind.PYTHON], "only for 3.9, 3.10", "pythons"),
         ([gdal("312", "manylinux_2_36_x86_64")], system("glibc 2.31", python="3.9"),
-         [Obstacle.PYTHON, Obstacle.TOO_OLD], "no wheel for this Python", "pythons"),
+         [HindranceKind.PYTHON, HindranceKind.TOO_OLD], "no wheel for this Python", "pythons"),
         ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.28", pip="20.2.4"),
-         [Obstacle.PIP], "pip 20.2.4 does not know manylinux_2_28", "'pip>=20.3'"),
+         [HindranceKind.PIP], "pip 20.2.4 does not know manylinux_2_28", "'pip>=20.3'"),
         ([gdal("312", "musllinux_1_2_x86_64")], system("musl 1.2", pip="21.1"),
-         [Obstacle.PIP], "does not know musllinux_1_2", "'pip>=21.2'"),
+         [HindranceKind.PIP], "does not know musllinux_1_2", "'pip>=21.2'"),
         ([gdal("312", "manylinux_2_28_x86_64")], system("macOS 14.0", arch="arm64"),
-         [Obstacle.SYSTEM], "no wheel for macOS, only for Linux with glibc", "build for macOS"),
-        ([gdal("312", "win32")], system("Windows", arch="amd64"), [Obstacle.ARCHITECTURE],
+         [HindranceKind.SYSTEM], "no wheel for macOS, only for Linux with glibc",
+         "build for macOS"),
+        ([gdal("312", "win32")], system("Windows", arch="amd64"), [HindranceKind.ARCHITECTURE],
          "no wheel for amd64, only for x86", "build for amd64"),
         ([gdal("312", "macosx_14_0_arm64")], system("macOS 13.0", arch="arm64"),
-         [Obstacle.TOO_OLD], "needs macOS 14.0, this system has 13.0", "floor] macos"),
+         [HindranceKind.TOO_OLD], "needs macOS 14.0, this system has 13.0", "floor] macos"),
         ([gdal("312", "macosx_11_0_arm64")], system("macOS 12.0", arch="arm64", pip="20.2"),
-         [Obstacle.PIP], "does not know macosx_11_0", "'pip>=20.3'"),
+         [HindranceKind.PIP], "does not know macosx_11_0", "'pip>=20.3'"),
         ([gdal("312", "macosx_12_3_arm64")], system("macOS 13.0", arch="arm64"),
-         [Obstacle.TAG], "macosx_12_3_arm64", "platform that pip knows"),
-        ([gdal("312", "haiku_1")], system("glibc 2.36"), [Obstacle.SYSTEM],
+         [HindranceKind.TAG], "macosx_12_3_arm64", "platform that pip knows"),
+        ([gdal("312", "haiku_1")], system("glibc 2.36"), [HindranceKind.SYSTEM],
          "only for unknown systems", "build for Linux"),
     ],
 )  # fmt: skip
 def test_a_reason_and_what_to_do(
-    names: list[str], where: UserSystem, expected: list[Obstacle], text: str, fix: str
+    names: list[str], where: UserSystem, expected: list[HindranceKind], text: str, fix: str
 ) -> None:
     row = outcome(names, where)
     assert row.wheel is None
     assert [reason.obstacle for reason in row.reasons] == expected
     assert text in row.reasons[0].what
     assert fix in row.reasons[0].fix
-
-
-def test_a_pip_of_unknown_version_is_not_blamed() -> None:
-    name = gdal("312", "manylinux_2_28_x86_64")
-    assert outcome([name], system("glibc 2.28", pip="")).wheel == name
-
-
-def test_red_hat_8_has_the_glibc_but_not_the_pip() -> None:
-    """What the table is for: glibc 2.28 is there, and the pip of its Python 3.9 is from before."""
-    rows = coverage([gdal("39", "manylinux_2_28_x86_64")], TABLE.named(["Rocky 8"]))
-    (row,) = (r for r in rows if (r.python, r.architecture) == ("3.9", "x86_64"))
-    assert [reason.obstacle for reason in row.reasons] == [Obstacle.PIP]
 
 
 # ------------------------------------------------------------------ properties
@@ -338,12 +315,6 @@ SMALL = replace(
         ]
     ),
 )  # fmt: skip
-
-
-@given(names=NAMES, data=st.data())
-def test_the_order_of_names_changes_nothing(names: list[str], data: st.DataObject) -> None:
-    other = data.draw(st.permutations(names))
-    assert coverage(names, SMALL) == coverage(other, SMALL)
 
 
 @given(names=NAMES)
@@ -385,21 +356,11 @@ def test_a_newer_pip_never_gets_fewer_wheels(names: list[str], pips: tuple[str, 
 
 @given(platform=PLATFORMS)
 def test_what_a_tag_asks_for_is_what_the_system_of_that_name_accepts(platform: str) -> None:
-    for need in needs(platform):
-        if need.base.version == (0, 0) or need.base == Base(family=Family.MACOS, version=(10, 0)):
-            continue
-        for architecture in need.architectures:
-            if (need.base.family, architecture) == (Family.MACOS, "arm64") and (
-                need.base.version < (11, 0)
-            ):
-                continue
-            assert platform in platforms(need.base, architecture)
-
-
-def test_tags_of_one_name_are_all_taken_apart() -> None:
-    (wheel,) = parse_names([gdal("312", "manylinux_2_17_x86_64.manylinux2014_x86_64")])
-    assert wheel.tags == parse_tag("cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64")
-    assert {need.base.version for need in wheel.needs} == {(2, 17)}
+    for base, architecture in needs(platform):
+        old_arm = architecture == "arm64" and base.version < (11, 0)
+        unversioned = base.version == (0, 0) or base == Base(family=Family.MACOS, version=(10, 0))
+        if not (unversioned or (base.family is Family.MACOS and old_arm)):
+            assert platform in platforms(base, architecture)
 
 
 # ------------------------------------------------------------------ the command
@@ -473,8 +434,3 @@ def test_the_command_needs_no_project_when_wheels_are_named(
     assert {r["ended"] for r in found["rows"]} == {False}
     assert found["rows"][1]["reasons"][0]["obstacle"] == "architecture"
     assert main([*arguments, "--system", "beos"]) == 2
-
-
-def test_a_table_is_a_value() -> None:
-    assert isinstance(TABLE, UserSystems)
-    assert load_user_systems() == TABLE

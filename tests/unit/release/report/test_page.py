@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from geowheel.contents.drivers import Driver, Offer
 from geowheel.contents.restricted import Restricted
 from geowheel.records.facts import Cost
-from geowheel.release.coverage.obstacles import Obstacle, Reason
-from geowheel.release.coverage.table import Row
+from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
+from geowheel.release.coverage.table import Coverage
 from geowheel.release.report.inside import (
     Component,
     File,
@@ -45,7 +45,7 @@ HOSTILE = (
 
 def report_of(text: str, *, accepted: bool = True) -> Report:
     """A report in which every text is this one."""
-    row = Row(
+    row = Coverage(
         project=text, system=text, group=text, base=text, architecture=text, python=text, pip=text,
         end_of_life=None, wheel=None, platform=None,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         missing=(text,),
         coverage=(
             replace(row, wheel=text, reasons=()),
-            replace(row, reasons=(Reason(obstacle=Obstacle.TAG, what=text, fix=text),)),
+            replace(row, reasons=(Hindrance(obstacle=HindranceKind.TAG, what=text, fix=text),)),
             replace(row, end_of_life=datetime.date(2020, 1, 1)),
         ),
         accept={"*": text} if accepted else {},
