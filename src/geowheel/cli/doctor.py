@@ -6,7 +6,6 @@ Looks and asks only: nothing is made, downloaded or changed.
 from __future__ import annotations
 
 import enum
-import importlib.metadata
 import json
 import os
 import shutil
@@ -16,8 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
-
-from packaging.requirements import Requirement
 
 from geowheel import __version__, systems
 from geowheel.distro.apt import require_tools
@@ -126,7 +123,6 @@ def doctor(
 def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
     running = "{}.{}.{}".format(*sys.version_info[:3])
     yield Check(name="Python of geowheel", state=State.OK, found=f"{running}, {sys.executable}")
-    yield _dependencies()
     for name in ("uv", "patchelf") if machine.platform.system is System.LINUX else ("uv",):
         yield _tool(name)
     if machine.platform.system is System.LINUX:
@@ -139,35 +135,6 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
     yield _cache(machine.cache)
     for name, place in {"work folder": root, "cache": machine.cache}.items():
         yield _space(f"disk of the {name}", place)
-
-
-def _dependencies() -> Check:
-    """The distributions that geowheel asks for, in the environment that runs it."""
-    try:
-        wanted = importlib.metadata.requires("geowheel") or []
-    except importlib.metadata.PackageNotFoundError:  # a checkout: the source says it
-        pyproject = Path(__file__).parents[3] / "pyproject.toml"
-        wanted = read_toml(pyproject)["project"]["dependencies"] if pyproject.is_file() else []
-    wrong = []
-    for text in wanted:
-        requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate():
-            continue
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{requirement.name} is not there")
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{requirement.name} {version} is not {requirement.specifier}")
-    if wrong:
-        return Check(
-            name="its dependencies",
-            state=State.MISSING,
-            found=", ".join(wrong),
-            fix="install geowheel with its dependencies: `pip install geowheel`",
-        )
-    return Check(name="its dependencies", state=State.OK, found=f"{len(wanted)} as asked for")
 
 
 def _tool(name: str) -> Check:
@@ -266,7 +233,7 @@ def _of_project(project: Project, step: Step) -> Iterator[Check]:
     locks, check = _locks(project)
     yield check
     try:
-        offline = locks is not None and not _to_fetch(project, locks)
+        offline = locks is not None and not to_fetch(project, locks)
     except LockError as error:  # as a configured Python that a requirement has no wheel for
         offline = False
         yield _missing("build lock", error, State.WARN)
@@ -308,7 +275,7 @@ def _locks(project: Project) -> tuple[Locks | None, Check]:
     )
 
 
-def _to_fetch(project: Project, locks: Locks) -> int:
+def to_fetch(project: Project, locks: Locks) -> int:
     """How many files the next run has to download, for all configured Pythons.
 
     Raises LockError when the build lock lacks something that one of them needs.

@@ -60,7 +60,7 @@ def matrix(project: Project, console: Console) -> dict[str, Any]:
     console.table(
         f"wheels of {project.host.name}, made on {project.machine.platform}",
         ["platform", "Python", "wheel", "tests", "why not more"],
-        [[r.platform, r.python, r.way, r.tests, "\n".join(r.why)] for r in _together(rows)],
+        [[r.platform, r.python, r.way, r.tests, "\n".join(r.why)] for r in together(rows)],
     )
     return {"targets": [asdict(r) for r in rows]}
 
@@ -149,7 +149,7 @@ def _what(error: GeowheelError) -> str:
     return error.faults[0].what.splitlines()[0]
 
 
-def _together(rows: Sequence[Row]) -> list[Row]:
+def together(rows: Sequence[Row]) -> list[Row]:
     """One row for the interpreters of a platform between which nothing differs."""
     groups: dict[Row, list[str]] = {}
     for row in rows:

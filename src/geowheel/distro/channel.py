@@ -12,6 +12,7 @@ import asyncio
 import errno
 import json
 import os
+import platform as platforms
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,13 +58,12 @@ from .conversion import (
     plan_recipes,
     read_common_licenses,
 )
-from .debian import Deb, Distribution, closure, parse_os_release
+from .debian import Deb, Distribution, closure, distribution_of
 from .state import NOARCH, ChannelState, Converted, read_state, write_state
 from .tables import Architecture, Table, load_table, table_text
 
 WORK: Final = ".work"
 TOOLS: Final = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb")
-OS_RELEASE: Final = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 
 # Libraries that come from the machine a wheel runs on: glibc, libgcc, libstdc++.
 RUNTIMES: Final = frozenset(
@@ -135,10 +135,10 @@ def read_distribution() -> Distribution:
     """
     if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
         raise MachineError(newer.what, cause=newer.cause, fix=newer.fix)
-    for path in OS_RELEASE:
-        if path.is_file():
-            return parse_os_release(path.read_text(encoding="utf-8"))
-    return parse_os_release(f"ID={sys.platform}")
+    try:
+        return distribution_of(platforms.freedesktop_os_release())
+    except OSError:
+        return distribution_of({"ID": sys.platform})
 
 
 def find_patchelf(environ: Mapping[str, str]) -> Path:

@@ -7,7 +7,6 @@ DEP-5 for copyright files; conda's VersionOrder for versions; os-release(5).
 from __future__ import annotations
 
 import re
-import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,28 +70,22 @@ class Deb:
 # --- the machine
 
 
-def parse_os_release(text: str) -> Distribution:
-    """The distribution that an os-release file names.
+def distribution_of(os_release: Mapping[str, str]) -> Distribution:
+    """The distribution that os-release names: os-release(5).
 
     Raises MachineError unless it is Debian, Ubuntu or says that it is like one of them.
     """
-    values = {}
-    for line in text.splitlines():
-        key, separator, value = line.strip().partition("=")
-        if separator and not key.startswith("#"):
-            values[key] = "".join(shlex.split(value, comments=True)[:1])
-    name = values.get("ID", "linux")
-    if not {name, *values.get("ID_LIKE", "").split()} & {"debian", "ubuntu"}:
+    name = os_release.get("ID", "linux")
+    if not {name, *os_release.get("ID_LIKE", "").split()} & {"debian", "ubuntu"}:
         raise MachineError(
-            f"a distro channel cannot be made on {values.get('PRETTY_NAME', name)}",
+            f"a distro channel cannot be made on {os_release.get('PRETTY_NAME', name)}",
             where="/etc/os-release",
             cause="only packages of Debian and Ubuntu can be converted",
             fix="use --channel conda-forge, a mirror's URL or a folder",
         )
     # testing and unstable have no VERSION_ID
-    return Distribution(
-        id=name, version=values.get("VERSION_ID") or values.get("VERSION_CODENAME") or "rolling"
-    )
+    version = os_release.get("VERSION_ID") or os_release.get("VERSION_CODENAME") or "rolling"
+    return Distribution(id=name, version=version)
 
 
 # --- control files

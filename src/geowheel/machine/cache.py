@@ -108,7 +108,7 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
     )  # fmt: skip
     total = sum(item.size for item in old)
     console.result(f"{len(old)} entries, {megabytes(total)}")
-    gone = [item for item in old if _remove(item, now, age)] if remove else []
+    gone = [item for item in old if remove_item(item, now, age)] if remove else []
     if not remove and old:
         console.result("nothing was removed: add --yes to do it")
     elif remove:
@@ -203,7 +203,7 @@ def _runs_this(item: Item) -> bool:
     return Path(sys.prefix).resolve() == item.path.resolve()
 
 
-def _remove(item: Item, now: float, age: float) -> bool:
+def remove_item(item: Item, now: float, age: float) -> bool:
     """Remove one entry, unless it is at work or was used in between."""
     if item.lock is None or not item.lock.parent.is_dir():
         _delete(item.path)

@@ -1,6 +1,6 @@
 """Which command installs what a machine lacks, and what no command can mend.
 
-Pure but for `this_machine`: the text of /etc/os-release and apt's answers come in. Only the
+Pure but for `this_machine`: os-release and apt's answers come in. Only the
 standard library is imported, since ci/environment.py asks before anything is installed.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 import os
+import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -32,18 +32,6 @@ class Need(enum.StrEnum):
     GIT = "git"
 
 
-class Manager(enum.StrEnum):
-    """Who installs programs on a machine."""
-
-    APT = "apt"
-    DNF = "dnf"
-    ZYPPER = "zypper"
-    APK = "apk"
-    PACMAN = "pacman"
-    BREW = "brew"
-    WINGET = "winget"
-
-
 def _unknown(_: str) -> None:
     """The answer of a machine whose archive nobody asked."""
 
@@ -54,121 +42,42 @@ class Machine:
 
     name: str
     """For people: `Debian GNU/Linux 12 (bookworm)`."""
-    manager: Manager | None = None
-    """None where nothing is known."""
+    apt: bool = False
+    """Whether apt installs programs there. Nobody tried the commands of another manager."""
     family: str = ""
     """`debian`: ID of os-release."""
     root: bool = False
     offers: Callable[[str], bool | None] = _unknown
-    """Whether the archive that its manager knows has a package; None where that is not known."""
+    """Whether apt's archive has a package; None where that is not known."""
 
 
-# os-release's ID, then its ID_LIKE, name the family.
-_MANAGERS: Final[Mapping[str, Manager]] = {
-    "debian": Manager.APT,
-    "ubuntu": Manager.APT,
-    "fedora": Manager.DNF,
-    "rhel": Manager.DNF,
-    "centos": Manager.DNF,
-    "amzn": Manager.DNF,
-    "suse": Manager.ZYPPER,
-    "opensuse": Manager.ZYPPER,
-    "alpine": Manager.APK,
-    "arch": Manager.PACMAN,
-}
-
-_INSTALL: Final[Mapping[Manager, str]] = {
-    Manager.APT: "apt-get install -y",
-    Manager.DNF: "dnf install -y",
-    Manager.ZYPPER: "zypper install -y",
-    Manager.APK: "apk add",
-    Manager.PACMAN: "pacman -S",
-    Manager.BREW: "brew install",
-    Manager.WINGET: "winget install",
-}
-
-# {v}: 3.12, {n}: 312, {t}: aarch64-linux-gnu. Only Debian's cross compilers bring a C library.
-_PACKAGES: Final[Mapping[Manager, Mapping[Need, str]]] = {
-    Manager.APT: {
-        Need.COMPILER: "gcc g++",
-        Need.HEADERS: "python{v}-dev",
-        Need.VENV: "python{v}-venv",
-        Need.INTERPRETER: "python{v} python{v}-dev python{v}-venv",
-        Need.STRIP: "binutils",
-        Need.CROSS_COMPILER: "g++-{t}",
-        Need.EMULATOR: "qemu-user",
-        Need.GIT: "git",
-    },
-    Manager.DNF: {
-        Need.COMPILER: "gcc gcc-c++",
-        Need.HEADERS: "python{v}-devel",
-        Need.VENV: "python{v}",
-        Need.INTERPRETER: "python{v} python{v}-devel",
-        Need.STRIP: "binutils",
-        Need.EMULATOR: "qemu-user",
-        Need.GIT: "git",
-    },
-    Manager.ZYPPER: {
-        Need.COMPILER: "gcc gcc-c++",
-        Need.HEADERS: "python{n}-devel",
-        Need.VENV: "python{n}",
-        Need.INTERPRETER: "python{n} python{n}-devel",
-        Need.STRIP: "binutils",
-        Need.EMULATOR: "qemu-linux-user",
-        Need.GIT: "git",
-    },
-    Manager.APK: {
-        Need.COMPILER: "build-base",
-        Need.HEADERS: "python3-dev",
-        Need.VENV: "python3",
-        Need.INTERPRETER: "python3 python3-dev",
-        Need.STRIP: "binutils",
-        Need.GIT: "git",
-    },
-    Manager.PACMAN: {
-        Need.COMPILER: "base-devel",
-        Need.HEADERS: "python",
-        Need.VENV: "python",
-        Need.INTERPRETER: "python",
-        Need.STRIP: "binutils",
-        Need.EMULATOR: "qemu-user",
-        Need.GIT: "git",
-    },
-    Manager.BREW: {
-        Need.HEADERS: "python@{v}",
-        Need.VENV: "python@{v}",
-        Need.INTERPRETER: "python@{v}",
-        Need.GIT: "git",
-    },
-    Manager.WINGET: {
-        Need.COMPILER: "Microsoft.VisualStudio.2022.BuildTools",
-        Need.HEADERS: "Python.Python.{v}",
-        Need.VENV: "Python.Python.{v}",
-        Need.INTERPRETER: "Python.Python.{v}",
-        Need.GIT: "Git.Git",
-    },
+# {v}: 3.12, {t}: aarch64-linux-gnu. Debian's cross compilers bring a C library.
+_PACKAGES: Final[Mapping[Need, str]] = {
+    Need.COMPILER: "gcc g++",
+    Need.HEADERS: "python{v}-dev",
+    Need.VENV: "python{v}-venv",
+    Need.INTERPRETER: "python{v} python{v}-dev python{v}-venv",
+    Need.STRIP: "binutils",
+    Need.CROSS_COMPILER: "g++-{t}",
+    Need.EMULATOR: "qemu-user",
+    Need.GIT: "git",
 }
 
 
 def machine(
     *,
     system: str,
-    os_release: str = "",
+    os_release: Mapping[str, str] | None = None,
     root: bool = False,
     offers: Callable[[str], bool | None] = _unknown,
 ) -> Machine:
-    """The machine that `system` (as sys.platform says it) and os-release's text describe."""
-    if system == "darwin":
-        return Machine(name="macOS", manager=Manager.BREW, root=root)
-    if system == "win32":
-        return Machine(name="Windows", manager=Manager.WINGET, root=root)
-    said = _os_release(os_release)
-    families = [said.get("ID", ""), *said.get("ID_LIKE", "").split()]
-    # opensuse-leap and opensuse-tumbleweed are named by their first word.
-    known = [_MANAGERS.get(family.partition("-")[0]) for family in families]
+    """The machine that `system` (as sys.platform says it) and os-release describe."""
+    said = os_release or {}
+    families = {said.get("ID", ""), *said.get("ID_LIKE", "").split()}
+    name = {"darwin": "macOS", "win32": "Windows"}.get(system, system)
     return Machine(
-        name=said.get("PRETTY_NAME") or said.get("ID") or system,
-        manager=next((manager for manager in known if manager), None),
+        name=said.get("PRETTY_NAME") or said.get("ID") or name,
+        apt=bool(families & {"debian", "ubuntu"}),
         family=said.get("ID", ""),
         root=root,
         offers=offers,
@@ -177,12 +86,11 @@ def machine(
 
 def this_machine() -> Machine:
     """The machine that this runs on."""
-    text = ""
-    for path in (Path("/etc/os-release"), Path("/usr/lib/os-release")):
-        if path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace")
-            break
-    return machine(system=sys.platform, os_release=text, root=_is_root(), offers=apt_offers)
+    try:
+        said = platform.freedesktop_os_release()
+    except OSError:
+        said = {}
+    return machine(system=sys.platform, os_release=said, root=_is_root(), offers=apt_offers)
 
 
 def apt_offers(package: str) -> bool | None:
@@ -204,32 +112,27 @@ def install(need: Need, *, on: Machine, python: str = "3", triplet: str = "") ->
     `triplet` is what a cross compiler compiles for, `aarch64-linux-gnu`. Words instead of a command
     where none is known, or where the release's archive lacks that Python.
     """
-    if on.manager is Manager.BREW and need in (Need.COMPILER, Need.STRIP):
-        return "xcode-select --install"
-    if on.manager is None or need not in _PACKAGES[on.manager]:
-        return _IN_WORDS[need].format(v=python, t=triplet)
+    words = _IN_WORDS[need].format(v=python, t=triplet)
+    if not on.apt:
+        return words
     # A package's name has no underscore (Debian Policy 5.6.1): g++-x86-64-linux-gnu.
-    packages = _PACKAGES[on.manager][need].format(
-        v=python, n=python.replace(".", ""), t=triplet.replace("_", "-")
-    )
-    asked = packages.split() if on.manager is Manager.APT else ()
-    known = {name: on.offers(name) for name in asked}
+    packages = _PACKAGES[need].format(v=python, t=triplet.replace("_", "-"))
+    known = {name: on.offers(name) for name in packages.split()}
     if missing := [name for name, there in known.items() if there is False]:
-        words = _IN_WORDS[need].format(v=python, t=triplet)
         return f"{words}: apt has no {' and no '.join(missing)} here"
-    sudo = "" if on.root or on.manager in (Manager.BREW, Manager.WINGET) else "sudo "
+    sudo = "" if on.root else "sudo "
     # Without lists, as in a container's image, apt would find nothing.
     update = f"{sudo}apt-get update && " if None in known.values() else ""
-    return f"{update}{sudo}{_INSTALL[on.manager]} {packages}"
+    return f"{update}{sudo}apt-get install -y {packages}"
 
 
 def interpreters(*, on: Machine, python: str) -> str:
     """Every way to get CPython `python` onto the machine `on`, in one sentence."""
     ways = [f"`pyenv install {python}`", f"`uv python install {python}`"]
-    offered = on.manager is not Manager.APT or on.offers(f"python{python}")
-    if offered is False and on.family == "ubuntu":
+    offered = on.apt and on.offers(f"python{python}") is not False
+    if on.apt and not offered and on.family == "ubuntu":
         ways.append(f"python{python} from the deadsnakes archive (ppa:deadsnakes/ppa)")
-    elif offered is not False and on.manager not in (None, Manager.APK):
+    elif offered:
         ways.insert(0, f"`{install(Need.INTERPRETER, on=on, python=python)}`")
     return ", ".join(ways[:-1]) + f" or {ways[-1]}"
 
@@ -246,22 +149,8 @@ _IN_WORDS: Final[Mapping[Need, str]] = {
 }
 
 
-def _os_release(text: str) -> dict[str, str]:
-    """The assignments of an os-release file (man os-release: shell syntax)."""
-    said = {}
-    for line in text.splitlines():
-        name, equals, value = line.strip().partition("=")
-        if not equals or name.startswith("#"):
-            continue
-        try:
-            said[name] = "".join(shlex.split(value))
-        except ValueError:  # an unclosed quote: as it stands
-            said[name] = value
-    return said
-
-
 def _is_root() -> bool:
-    # Windows has no geteuid, and winget asks by itself.
+    # Windows has no geteuid.
     return sys.platform != "win32" and os.geteuid() == 0
 
 

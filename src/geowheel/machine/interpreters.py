@@ -281,7 +281,7 @@ def places(
     for folder in (*_pyenv_folders(environ), *_uv_folders(environ)):
         versions = _newest_first(folder, python)
         yield Place(title=str(folder), paths=tuple(path / program for path in versions))
-    for folder in _usual_folders(python, system):
+    for folder in usual_folders(python, system):
         yield Place(title=str(folder), paths=(folder / f"python{python}",))
 
 
@@ -323,7 +323,7 @@ def _uv_folders(environ: Mapping[str, str]) -> Iterator[Path]:
         yield home / ".local" / "share" / "uv" / "python"
 
 
-def _usual_folders(python: str, system: str) -> Iterator[Path]:
+def usual_folders(python: str, system: str) -> Iterator[Path]:
     yield Path("/usr/local/bin")
     if system == "darwin":
         yield Path("/Library/Frameworks/Python.framework/Versions", python, "bin")

@@ -116,7 +116,7 @@ class Screen:
             spent, words = _whole_seconds(now - activity.since), activity.now()
             if _rewrites():
                 text = f"  {activity.title:<10} {spent:>4}  {words}"
-                self._write(_ERASE + fitted(text, _columns() - 1))
+                self._write(_ERASE + fitted(text, terminal_columns() - 1))
                 self._shown = True
             elif now - self._printed >= SILENCE:
                 after = f"still running after {spent}" + (f": {words}" if words else "")
@@ -168,7 +168,7 @@ def _colours() -> bool:
     return asked and not os.environ.get("NO_COLOR")
 
 
-def _columns() -> int:
+def terminal_columns() -> int:
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):

@@ -24,7 +24,7 @@ def survive(asked: dict[str, Any]) -> dict[str, Any]:
         return {"skipped": "no driver %s in this wheel" % asked["driver"]}
     crashes, read = [], 0
     for number in range(asked["count"]):
-        path = _damaged(asked, sample, number)
+        path = damaged_copy(asked, sample, number)
         ended = _in_a_child(asked, path)
         if ended < 0 or ended == UNEXPECTED:
             name = signal.Signals(-ended).name if ended < 0 else "an exception that is not GDAL's"
@@ -42,7 +42,7 @@ def leak(asked: dict[str, Any]) -> dict[str, Any]:
     if sample is None:
         return {"skipped": "no driver %s in this wheel" % asked["driver"]}
     # Only those that are known not to crash: `survive` is about the others.
-    damaged = [_damaged(asked, sample, number) for number in range(0, 20, 2)]
+    damaged = [damaged_copy(asked, sample, number) for number in range(0, 20, 2)]
     paths = [sample] + [path for path in damaged if _in_a_child(asked, path) in (0, 1)]
     _raise_the_limit()
     for path in paths:
@@ -74,7 +74,7 @@ def _sample(asked: dict[str, Any]) -> str | None:
     return path
 
 
-def _damaged(asked: dict[str, Any], sample: str, number: int) -> str:
+def damaged_copy(asked: dict[str, Any], sample: str, number: int) -> str:
     """Truncated (even numbers) or with flipped bits (odd ones): the same for the same seed."""
     dice = random.Random("%s %s %d" % (asked["seed"], asked["driver"], number))
     with open(sample, "rb") as file:

@@ -54,7 +54,7 @@ def _root(libraries: list[str]) -> list[str]:
     """bubblewrap's arguments for a root of the interpreter, its libraries and the environment."""
     arguments = ["--unshare-all", "--die-with-parent", "--new-session"]
     arguments += ["--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev"]
-    for path in [*libraries, _loader(), *_executables()]:
+    for path in [*libraries, loader(), *_executables()]:
         arguments += ["--ro-bind", os.path.realpath(path), path]
     for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sys.prefix,
                  os.path.dirname(os.path.abspath(__file__))}:  # fmt: skip
@@ -110,7 +110,7 @@ def _libraries() -> list[str]:
     return sorted(names)
 
 
-def _loader() -> str:
+def loader() -> str:
     """The dynamic loader by the name that the executable asks for: PT_INTERP of a 64-bit ELF file.
 
     https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.pheader.html

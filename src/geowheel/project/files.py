@@ -51,16 +51,18 @@ def stage(tree: Tree, goal: Path) -> None:
 
 def git_description(folder: Path, environ: Mapping[str, str]) -> str:
     """Commit, tag and dirtiness, as git describes them; empty where there is no git."""
-    result = _git(folder, environ, "describe", "--tags", "--long", "--always", "--dirty")
+    result = ask_git(folder, environ, "describe", "--tags", "--long", "--always", "--dirty")
     return "" if result is None else result.strip()
 
 
 def _git_files(folder: Path, environ: Mapping[str, str]) -> list[str] | None:
-    listed = _git(folder, environ, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = ask_git(
+        folder, environ, "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+    )
     return None if listed is None else sorted(set(listed.split("\0")) - {""})
 
 
-def _git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
+def ask_git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
     git = shutil.which("git", path=environ.get("PATH", ""))
     if git is None:
         return None

@@ -35,7 +35,7 @@ from geowheel.locks.build_lock import BuildLock
 from geowheel.project.project import Machine, Project
 
 Checks = dict[str, dict[str, Any]]
-TO_FETCH = module._to_fetch
+TO_FETCH = module.to_fetch
 """The real one, which a healthy machine has not."""
 
 
@@ -61,7 +61,7 @@ def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "locks_at_hand": make_locks(),
         "unreachable": [],
         "tool_path": tmp_path / "tool",
-        "_to_fetch": 3,
+        "to_fetch": 3,
     }
     for name, answer in answers.items():
         monkeypatch.setattr(module, name, lambda *_, answer=answer, **__: answer)
@@ -176,7 +176,7 @@ def test_a_channel_and_an_index_out_of_reach_count_when_something_is_to_be_fetch
     checks = look(root, code=7)
     for name in ("channel conda-forge", "Python package index"):
         assert checks[name]["state"] == "missing" and checks[name]["fix"]
-    monkeypatch.setattr(module, "_to_fetch", lambda *_: 0)
+    monkeypatch.setattr(module, "to_fetch", lambda *_: 0)
     checks = look(root)
     for name in ("channel conda-forge", "Python package index"):
         assert checks[name]["state"] == "warn" and "everything" in checks[name]["found"]
@@ -229,7 +229,7 @@ def test_a_configured_python_without_a_wheel_is_only_said(
 ) -> None:
     locks = replace(make_locks(), build=build_lock_for(RUNNING))
     monkeypatch.setattr(module, "locks_at_hand", lambda *_: locks)
-    monkeypatch.setattr(module, "_to_fetch", TO_FETCH)
+    monkeypatch.setattr(module, "to_fetch", TO_FETCH)
     found = look(root)["build lock"]
     assert found["state"] == "warn" and found["fix"].endswith("then run `geowheel lock`")
     assert "cp398-linux-64" in found["found"]
@@ -246,22 +246,6 @@ def test_little_space_is_said_and_a_closed_cache_is_missing(
     closed = refuse(PermissionError(13, "Permission denied"))
     monkeypatch.setattr(tempfile, "TemporaryFile", closed)
     assert "GEOWHEEL_CACHE" in look(root, code=7)["cache"]["fix"]
-
-
-@pytest.mark.usefixtures("healthy")
-def test_old_dependencies_are_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = ["packaging>=9999", "no-such-thing", "other; sys_platform == 'plan9'"]
-    monkeypatch.setattr(importlib.metadata, "requires", lambda _: wanted)
-    found = look(root, code=7)["its dependencies"]["found"]
-    assert "is not >=9999" in found and "no-such-thing is not there" in found
-    assert "other" not in found
-
-
-def test_a_checkout_knows_its_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = importlib.metadata.PackageNotFoundError("geowheel")
-    monkeypatch.setattr(importlib.metadata, "requires", refuse(error))
-    monkeypatch.setattr(importlib.metadata, "version", refuse(error))
-    assert "py-rattler is not there" in module._dependencies().found
 
 
 @pytest.mark.usefixtures("healthy")

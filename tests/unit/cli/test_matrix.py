@@ -130,6 +130,6 @@ def test_interpreters_without_a_difference_share_a_row(
     pythons = made.config.pythons
     assert len(facts["targets"]) == len(Platform) * len(pythons)
     rows = [row(made, Platform.WIN_64), replace(row(made, Platform.WIN_64), python="3.13")]
-    (one,) = module._together(rows)
+    (one,) = module.together(rows)
     assert one.python == "3.12, 3.13"
-    assert len(module._together([*rows, replace(rows[0], why=())])) == 2
+    assert len(module.together([*rows, replace(rows[0], why=())])) == 2

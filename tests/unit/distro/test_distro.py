@@ -27,10 +27,10 @@ from geowheel.distro.debian import (
     closure,
     conda_name,
     conda_version,
+    distribution_of,
     paragraphs,
     parse_copyright,
     parse_debs,
-    parse_os_release,
     parse_print_uris,
     parse_relations,
     resolve,
@@ -225,23 +225,25 @@ def test_print_uris() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "prefix"),
+    ("said", "name", "prefix"),
     [
-        ('ID=debian\nVERSION_ID="12"\n', "debian-12", "debian12"),
-        ("ID=ubuntu\nID_LIKE=debian\nVERSION_ID='24.04'\n", "ubuntu-24.04", "ubuntu24.04"),
-        ("# sid\nID=debian\nVERSION_CODENAME=sid\n", "debian-sid", "debiansid"),
-        ('ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_ID="21"\n', "linuxmint-21", "linuxmint21"),
+        ({"ID": "debian", "VERSION_ID": "12"}, "debian-12", "debian12"),
+        ({"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_ID": "24.04"}, "ubuntu-24.04",
+         "ubuntu24.04"),
+        ({"ID": "debian", "VERSION_CODENAME": "sid"}, "debian-sid", "debiansid"),
+        ({"ID": "linuxmint", "ID_LIKE": "ubuntu debian", "VERSION_ID": "21"}, "linuxmint-21",
+         "linuxmint21"),
     ],
-)
-def test_distributions(text: str, name: str, prefix: str) -> None:
-    distribution = parse_os_release(text)
+)  # fmt: skip
+def test_distributions(said: dict[str, str], name: str, prefix: str) -> None:
+    distribution = distribution_of(said)
     assert str(distribution) == name
     assert distribution.build_prefix == prefix
 
 
 def test_another_distribution_is_refused_by_name() -> None:
     with pytest.raises(MachineError, match="Fedora Linux 43") as caught:
-        parse_os_release('ID=fedora\nPRETTY_NAME="Fedora Linux 43"\n')
+        distribution_of({"ID": "fedora", "PRETTY_NAME": "Fedora Linux 43"})
     assert "--channel conda-forge" in str(caught.value)
 
 

@@ -32,7 +32,7 @@ PT_INTERP = 3
 ARM64 = load_table().architectures["arm64"]
 BOOKWORM = hints.machine(
     system="linux",
-    os_release='ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"\n',
+    os_release={"ID": "debian", "VERSION_ID": "12", "PRETTY_NAME": "Debian 12"},
     root=True,
     offers=lambda package: package == "python3.11",
 )

@@ -476,7 +476,7 @@ def test_damage_is_the_same_for_the_same_seed_and_really_damage(tmp_path: Path) 
         for _ in range(2):
             asked = {"seed": seed, "driver": "GTiff", "folder": str(tmp_path), "suffix": ".tif"}
             for number in range(10):
-                path = damage._damaged(asked, str(sound), number)
+                path = damage.damaged_copy(asked, str(sound), number)
                 found.append(Path(path).read_bytes())
     for found in made.values():
         assert found[:10] == found[10:]
@@ -488,4 +488,4 @@ def test_damage_is_the_same_for_the_same_seed_and_really_damage(tmp_path: Path) 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="ELF files of Linux")
 def test_the_loader_is_the_one_that_the_interpreter_asks_for() -> None:
-    assert Path(slim._loader()).is_file() and "ld-" in slim._loader()
+    assert Path(slim.loader()).is_file() and "ld-" in slim.loader()

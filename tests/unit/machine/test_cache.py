@@ -196,6 +196,6 @@ def test_what_was_used_since_it_was_looked_at_stays(cache: Path) -> None:
     items = {(item.kind, item.path.name[:2]): item for item in read_items(cache)}
     item = items[Kind.STORE, "aa"]
     touch(item.path / "aa.conda")
-    assert not module._remove(item, now, 90 * DAY)
+    assert not module.remove_item(item, now, 90 * DAY)
     assert (item.path / "aa.conda").exists()
-    assert module._remove(items[Kind.TOOLS, "aa"], now, 90 * DAY)
+    assert module.remove_item(items[Kind.TOOLS, "aa"], now, 90 * DAY)

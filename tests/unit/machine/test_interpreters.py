@@ -66,7 +66,7 @@ class Asked:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the interpreters of the machine that the tests run on."""
-    monkeypatch.setattr(interpreters, "_usual_folders", lambda *_: ())
+    monkeypatch.setattr(interpreters, "usual_folders", lambda *_: ())
 
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -218,7 +218,7 @@ def test_what_is_refused_says_why(
 def test_the_distributions_interpreter_names_the_distributions_package() -> None:
     debian = hints.machine(
         system="linux",
-        os_release='ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"',
+        os_release={"ID": "debian", "VERSION_ID": "12", "PRETTY_NAME": "Debian 12"},
         root=True,
         offers=lambda _: True,
     )

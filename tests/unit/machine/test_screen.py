@@ -79,7 +79,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, columns: int = 8
     monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=out))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(module, "_columns", lambda: columns)
+    monkeypatch.setattr(module, "terminal_columns", lambda: columns)
     return Watched(out)
 
 

@@ -56,7 +56,7 @@ def test_there_is_no_description_without_git(tmp_path: Path) -> None:
 
 def listed(monkeypatch: pytest.MonkeyPatch, answer: str | None) -> None:
     """Stands in for git."""
-    monkeypatch.setattr(host_files, "_git", lambda *_: answer)
+    monkeypatch.setattr(host_files, "ask_git", lambda *_: answer)
 
 
 def test_where_git_answers_its_list_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
