@@ -61,14 +61,9 @@ def describe(
     manifest = read_native_manifest(fetched)
     host = Origin(name=subject.name, version=subject.version)
     origins = Origins(
-        places=places,
-        payload=payload,
-        manifest=manifest,
-        sdist=sdist,
-        prebuilt=prebuilt,
-        host=host,
-        bundled=repaired.bundled,
-    ).of(_members(tree))
+        places=places, payload=payload, manifest=manifest, sdist=sdist, prebuilt=prebuilt,
+        host=host, bundled=repaired.bundled,
+    ).of(_members(tree))  # fmt: skip
     files: dict[Package, list[str]] = {}
     for path, origin in origins.items():
         if (holder := license_holder(origin, manifest)) is not None:

@@ -84,14 +84,8 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
         subject = subject_of(stage, context.target)
         waiting = [name for name in stage.upstream if name not in done]
         if waiting:
-            planned.append(
-                Planned(
-                    stage=stage,
-                    subject=subject,
-                    action="follows",
-                    why=f"after {', '.join(waiting)}",
-                )
-            )
+            why = f"after {', '.join(waiting)}"
+            planned.append(Planned(stage=stage, subject=subject, action="follows", why=why))
             continue
         _, entry, _ = _prepare(stage, context, ledger, done)
         stale = entry.stale()
@@ -120,7 +114,8 @@ def _prepare(
     stage: Stage, context: Context, ledger: Ledger, done: Records
 ) -> tuple[StageModule, Entry, Inputs]:
     module = load(stage)
-    inputs = module.inputs(context, done)
+    upstream = Records({name: done[name] for name in stage.upstream})
+    inputs = module.inputs(context, upstream)
     components = inputs.components() | {
         SOURCES: toolkit_digest(),
         "tools": digest({name: version(name) for name in stage.tools}),
@@ -131,7 +126,7 @@ def _prepare(
         subject=subject_of(stage, context.target),
         components=components,
         trees=inputs.trees(),
-        upstream={name: done[name].key for name in stage.upstream},
+        upstream={name: record.key for name, record in upstream.items()},
     )
     return module, entry, inputs
 

@@ -51,11 +51,10 @@ class Toy:
     def inputs(self, context: Context, upstream: Records, /) -> ToyInputs:
         if self.unready is not None:
             raise self.unready
-        above = next(s.upstream for s in TABLE if s.name == self.name)
-        self.given.append(above)
+        self.given.append(tuple(upstream))
         return ToyInputs(
             text=self.text,
-            above=tuple(upstream[name].content for name in above),
+            above=tuple(record.content for record in upstream.values()),
             cache=context.project.machine.cache,
         )
 
