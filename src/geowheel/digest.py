@@ -69,7 +69,7 @@ def _plain(value: object) -> object:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class TreeEntry:
     """One file or symbolic link of a tree."""
 
     path: str
@@ -86,7 +86,7 @@ class Tree:
     """A folder and the entries in it that count; its digest is of the entries alone."""
 
     root: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[TreeEntry, ...]
 
     def digest(self) -> str:
         return digest(self.entries)
@@ -107,14 +107,14 @@ class Artefact:
         return self.sha256
 
 
-def read_entry(root: Path, relative: str) -> Entry:
+def read_entry(root: Path, relative: str) -> TreeEntry:
     """What lies at `relative` below `root`; raises OSError when it cannot be read."""
     path = root / relative
     if path.is_symlink():
         link = os.fspath(path.readlink())
-        return Entry(path=relative, sha256=sha256_bytes(os.fsencode(link)), size=0, link=link)
+        return TreeEntry(path=relative, sha256=sha256_bytes(os.fsencode(link)), size=0, link=link)
     status = path.stat()
-    return Entry(
+    return TreeEntry(
         path=relative,
         sha256=sha256_file(path),
         size=status.st_size,

@@ -23,7 +23,7 @@ from geowheel.project.project import (
     Project,
     open_project,
 )
-from geowheel.records.facts import Facts
+from geowheel.records.facts import StageFacts
 from geowheel.records.ledger import (
     RECORD,
     Entry,
@@ -35,7 +35,7 @@ from geowheel.records.stage import Outcome
 from geowheel.stages.context import Context, Tools
 from geowheel.targets import Platform
 
-F = TypeVar("F", bound=Facts)
+F = TypeVar("F", bound=StageFacts)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = (RUNNING, "3.98", "3.99")
 """The running version, and two that no machine has."""

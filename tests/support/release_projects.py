@@ -20,11 +20,11 @@ from geowheel.project.files import host_files
 from geowheel.project.project import open_project, this_machine
 from geowheel.records.facts import (
     BuildFacts,
-    Facts,
     FetchFacts,
     LabFacts,
     RepairFacts,
     SizeFacts,
+    StageFacts,
     TestFacts,
 )
 from geowheel.records.ledger import Entry, Ledger, Record
@@ -238,11 +238,11 @@ def plant(releasable: Releasable) -> list[Path]:
 
 def _record(
     ledger: Ledger,
-    facts: Facts,
+    facts: StageFacts,
     subject: str,
     files: Mapping[str, bytes],
     upstream: Mapping[str, str] | None = None,
-) -> Record[Facts]:
+) -> Record[StageFacts]:
     console = Console(logs=ledger.folder / "logs", quiet=True)
     components = {"facts": digest(msgspec.to_builtins(facts))}
     entry = Entry(

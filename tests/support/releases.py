@@ -12,19 +12,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from geowheel.contents.drivers import Driver, Offer, Probe
+from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.contents.restricted import Restricted
 from geowheel.digest import digest, sha256_file
 from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.project.project import Project
 from geowheel.records.facts import (
     BuildFacts,
-    Facts,
     LabFacts,
     LicenseFacts,
     Owner,
     RepairFacts,
     SizeFacts,
+    StageFacts,
     TestFacts,
 )
 from geowheel.records.ledger import (
@@ -37,7 +37,7 @@ from geowheel.release.coverage.table import Coverage
 from geowheel.systems.contract import Forcing
 from tests.support.hosts import make_project, make_record, rewrite
 
-F = TypeVar("F", bound=Facts)
+F = TypeVar("F", bound=StageFacts)
 CHANNEL = "https://conda.invalid/conda-forge/"
 MORE = """\
 [tool.geowheel.budget]
@@ -169,7 +169,7 @@ class Planted:
             Probe(name="driver HDF4", passed=None, detail="not run: no such driver"),
             Probe(name="proj.db", passed=passed, detail="found" if passed else "not found"),
         )
-        offer = Offer(package="libgdal-hdf4", drivers=("HDF4",), in_stack=False)
+        offer = PackageOffer(package="libgdal-hdf4", drivers=("HDF4",), in_stack=False)
         facts = TestFacts(sha256=self.sha256, probes=probes, drivers=tuple(drivers),
                           not_in_wheel=(offer,), emulator=emulator)  # fmt: skip
         return self.record(facts, passed=passed)

@@ -14,7 +14,7 @@ FOLDER: Final = "sboms"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Described:
+class SbomPackage:
     """A package that an SBOM names."""
 
     name: str
@@ -53,7 +53,7 @@ class _Bom(Struct, frozen=True, kw_only=True):
     components: tuple[_Component, ...] = ()
 
 
-def read_sbom(archive: zipfile.ZipFile) -> tuple[Described, ...]:
+def read_sbom(archive: zipfile.ZipFile) -> tuple[SbomPackage, ...]:
     """The packages that the wheel's SBOM names; none where there is no SBOM that can be read."""
     ending = f".dist-info/{FOLDER}/{FILE_NAME}"
     name = next((name for name in archive.namelist() if name.endswith(ending)), None)
@@ -64,7 +64,7 @@ def read_sbom(archive: zipfile.ZipFile) -> tuple[Described, ...]:
     except msgspec.DecodeError:
         return ()
     return tuple(
-        Described(
+        SbomPackage(
             name=row.name,
             version=row.version,
             license=" and ".join(filter(None, map(str, row.licenses))),

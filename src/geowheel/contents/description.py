@@ -22,7 +22,7 @@ from .bill import FOLDER as SBOMS
 from .licenses import LicenseGate, Texts, add_license_texts
 from .origins import Origin, Origins, license_holder
 from .restricted import Restricted
-from .sbom import Subject, sbom
+from .sbom import SbomSubject, sbom
 from .ways import find_ways
 
 
@@ -82,7 +82,7 @@ def describe(
 
 
 def _write_sbom(
-    subject: Subject, origins: Mapping[str, Origin], tree: Path, dist_info: Path
+    subject: SbomSubject, origins: Mapping[str, Origin], tree: Path, dist_info: Path
 ) -> None:
     described = [path for path, origin in origins.items() if origin.is_bundled]
     with ThreadPoolExecutor() as pool:
@@ -93,10 +93,12 @@ def _write_sbom(
     goal.write_text(sbom(subject, origins, sha256), encoding="utf-8")
 
 
-def _subject(filename: str, dist_info: Path) -> Subject:
+def _subject(filename: str, dist_info: Path) -> SbomSubject:
     name, version, _, _ = parse_filename(filename)
     metadata = email.parser.HeaderParser().parsestr((dist_info / "METADATA").read_text("utf-8"))
-    return Subject(name=name, version=version, license=str(metadata.get("License-Expression", "")))
+    return SbomSubject(
+        name=name, version=version, license=str(metadata.get("License-Expression", ""))
+    )
 
 
 def _members(tree: Path) -> list[str]:

@@ -45,7 +45,7 @@ class Driver:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class PackageOffer:
     """What a conda package would add to a wheel."""
 
     package: str
@@ -72,7 +72,7 @@ def not_in_wheel(
     stack: Sequence[Driver],
     manifest: NativeManifest,
     left_out: Iterable[str],
-) -> tuple[Offer, ...]:
+) -> tuple[PackageOffer, ...]:
     """What the stack has beyond the wheel, and what the plugin packages `left_out` would bring."""
     plugins = systems.of(Platform(manifest.platform)).layout.plugins
     there = {driver.name for driver in wheel}
@@ -82,7 +82,7 @@ def not_in_wheel(
             owner = manifest.owners.get(f"{plugins}/{driver.plugin}")
             by_package.setdefault(owner.name if owner else GDAL_PACKAGE, []).append(driver.name)
     offers = [
-        Offer(package=package, drivers=tuple(names), in_stack=True)
+        PackageOffer(package=package, drivers=tuple(names), in_stack=True)
         for package, names in by_package.items()
     ]
     known = _table("drivers")
@@ -90,11 +90,11 @@ def not_in_wheel(
         drivers = known.get(package, ())
         missing = tuple(name for name in drivers if name not in there)
         if missing or not drivers:
-            offers.append(Offer(package=package, drivers=missing, in_stack=False))
+            offers.append(PackageOffer(package=package, drivers=missing, in_stack=False))
     return tuple(sorted(offers, key=lambda offer: offer.package))
 
 
-def words(drivers: Sequence[Driver], offers: Sequence[Offer]) -> str:
+def words(drivers: Sequence[Driver], offers: Sequence[PackageOffer]) -> str:
     """One line of these, for the end of a run."""
     if not offers:
         return f"{len(drivers)} drivers, all that the native stack offers"

@@ -18,7 +18,7 @@ from geowheel.machine.console import Step
 from geowheel.prefix.linker import LICENSES
 
 from .restricted import Restricted, license_faults, unaccepted
-from .ways import Way, brought_by
+from .ways import LoadWay, brought_by
 
 FOLDER: Final = "licenses/bundled"
 SUMMARY: Final = "SUMMARY.md"
@@ -40,7 +40,10 @@ class LicenseGate:
     the usual patterns only warn; patterns that the configuration names always refuse."""
 
     def check(
-        self, packages: Mapping[Package, Iterable[str]], ways: Mapping[str, list[Way]], step: Step
+        self,
+        packages: Mapping[Package, Iterable[str]],
+        ways: Mapping[str, list[LoadWay]],
+        step: Step,
     ) -> tuple[Restricted, ...]:
         """All that are under copyleft or a refused license; `packages` have their files.
 

@@ -32,7 +32,7 @@ _NAMESPACE: Final = uuid.UUID("a8b6c1de-5f0e-5c57-9a35-3f1f5a0c8e11")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class SbomSubject:
     """The wheel that is described."""
 
     name: str
@@ -41,7 +41,7 @@ class Subject:
     """Of the host's own code, where its metadata state one as an expression."""
 
 
-def sbom(subject: Subject, origins: Mapping[str, Origin], sha256: Mapping[str, str]) -> str:
+def sbom(subject: SbomSubject, origins: Mapping[str, Origin], sha256: Mapping[str, str]) -> str:
     """The SBOM as JSON text; `origins` and `sha256` are by path in the wheel."""
     files: dict[Origin, list[str]] = {}
     for path, origin in sorted(origins.items()):
@@ -72,10 +72,10 @@ def _component(origin: Origin, paths: Iterable[str], sha256: Mapping[str, str]) 
             "conda", None, package.name, package.version,
             {"build": package.build, "subdir": package.subdir, "channel": package.channel_url},
         )  # fmt: skip
-        url, content, licence = package.url, package.sha256, package.license or ""
+        url, content, license = package.url, package.sha256, package.license or ""
     elif sdist is not None:
         purl = PackageURL("pypi", None, sdist.name, sdist.version, {"file_name": sdist.file_name})
-        url, content, licence = sdist.url, sdist.sha256, ""
+        url, content, license = sdist.url, sdist.sha256, ""
     else:
         raise ValueError(f"{origin} is nothing that was bundled")
     return Component(
@@ -84,7 +84,7 @@ def _component(origin: Origin, paths: Iterable[str], sha256: Mapping[str, str]) 
         version=origin.version,
         bom_ref=purl.to_string(),
         purl=purl,
-        licenses=_licenses(licence),
+        licenses=_licenses(license),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content)],
         external_references=[
             ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url))
@@ -102,7 +102,7 @@ def _component(origin: Origin, paths: Iterable[str], sha256: Mapping[str, str]) 
 
 
 def _licenses(text: str) -> list[LicenseExpression | DisjunctiveLicense]:
-    """An SPDX expression where it is one, else a licence of that name."""
+    """An SPDX expression where it is one, else a license of that name."""
     if not text:
         return []
     try:

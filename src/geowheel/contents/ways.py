@@ -11,7 +11,7 @@ from geowheel.systems.contract import RepairedTree
 from .drivers import drivers_of
 
 
-class Way(NamedTuple):
+class LoadWay(NamedTuple):
     """How a file is reached, and the drivers that this way is there for, where it is for some."""
 
     steps: int
@@ -21,7 +21,7 @@ class Way(NamedTuple):
 
 def find_ways(
     repaired: RepairedTree, plugins: str, owners: Mapping[str, str]
-) -> dict[str, list[Way]]:
+) -> dict[str, list[LoadWay]]:
     """The ways to each compiled file: from libgdal's own libraries, the plugins and other tops.
 
     `plugins` is the folder of GDAL's plugins in the wheel; `owners` has the package of each path.
@@ -35,14 +35,14 @@ def find_ways(
     }
     core = next((path for path, name in names.items() if name.removeprefix("lib") == "gdal"), "")
     starts = {
-        path: Way(1, f"through {names[core]} > {names[path]}", drivers_of(names[path]))
+        path: LoadWay(1, f"through {names[core]} > {names[path]}", drivers_of(names[path]))
         for path in needs.get(core, ())
     }
     for path in needs.keys() - {core}.union(*needs.values()):
         is_plugin = path.startswith(f"{plugins}/")
         drivers = drivers_of(names[path], owners.get(path, "")) if is_plugin else ()
-        starts[path] = Way(0, f"through {names[path]}", drivers)
-    ways = {core: [Way(0, f"through {names.get(core)}")]}
+        starts[path] = LoadWay(0, f"through {names[path]}", drivers)
+    ways = {core: [LoadWay(0, f"through {names.get(core)}")]}
     for start, way in starts.items():
         seen, level = {core}, {start}
         for steps in range(way.steps, len(needs) + 1):
@@ -53,7 +53,7 @@ def find_ways(
     return ways
 
 
-def brought_by(files: Iterable[str], ways: Mapping[str, list[Way]]) -> str:
+def brought_by(files: Iterable[str], ways: Mapping[str, list[LoadWay]]) -> str:
     """`driver PDF` of a package with these files; `through libgdal > libtiff` where more needs it;
     one of its files where nothing loads it."""
     found = [way for file in files for way in ways.get(file, ())]

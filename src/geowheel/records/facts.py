@@ -13,13 +13,13 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec import Struct
 
-from geowheel.contents.drivers import Driver, Offer, Probe
+from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.contents.restricted import Restricted
 from geowheel.lab.judging import CaseVerdict
 from geowheel.systems.contract import Forcing
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class StageFacts(Struct, frozen=True, kw_only=True):
     """What a stage found while it ran; a field is read by whatever follows."""
 
     stage: ClassVar[str]
@@ -30,7 +30,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         (folder / f"{self.stage}.json").write_bytes(text + b"\n")
 
 
-class FetchFacts(Facts, frozen=True, kw_only=True):
+class FetchFacts(StageFacts, frozen=True, kw_only=True):
     """The native stack that was placed."""
 
     stage: ClassVar[str] = "fetch"
@@ -40,7 +40,7 @@ class FetchFacts(Facts, frozen=True, kw_only=True):
     """The digest of the locked packages."""
 
 
-class BindingsFacts(Facts, frozen=True, kw_only=True):
+class BindingsFacts(StageFacts, frozen=True, kw_only=True):
     """What compiled the bindings, or the conda package that they are from."""
 
     stage: ClassVar[str] = "bindings"
@@ -50,7 +50,7 @@ class BindingsFacts(Facts, frozen=True, kw_only=True):
     prebuilt: str = ""
 
 
-class VendorFacts(Facts, frozen=True, kw_only=True):
+class VendorFacts(StageFacts, frozen=True, kw_only=True):
     """What the payload holds."""
 
     stage: ClassVar[str] = "vendor"
@@ -61,7 +61,7 @@ class VendorFacts(Facts, frozen=True, kw_only=True):
     """The console commands of the payload: name to `module:function`."""
 
 
-class BuildFacts(Facts, frozen=True, kw_only=True):
+class BuildFacts(StageFacts, frozen=True, kw_only=True):
     """The raw wheel, and the host's files that it was made of."""
 
     stage: ClassVar[str] = "build"
@@ -100,7 +100,7 @@ class LicenseFacts(Struct, frozen=True, kw_only=True):
     restricted: tuple[Restricted, ...] = ()
 
 
-class RepairFacts(Facts, frozen=True, kw_only=True):
+class RepairFacts(StageFacts, frozen=True, kw_only=True):
     """What the repaired wheel is, and where its files are from."""
 
     stage: ClassVar[str] = "repair"
@@ -114,7 +114,7 @@ class RepairFacts(Facts, frozen=True, kw_only=True):
     licenses: LicenseFacts = LicenseFacts()
 
 
-class VerdictFacts(Facts, frozen=True, kw_only=True):
+class VerdictFacts(StageFacts, frozen=True, kw_only=True):
     """What a stage found about one repaired wheel."""
 
     sha256: str
@@ -184,7 +184,7 @@ class TestFacts(VerdictFacts, frozen=True, kw_only=True):
     emulator: str = ""
     """What ran it where no machine of that kind did."""
     drivers: tuple[Driver, ...] = ()
-    not_in_wheel: tuple[Offer, ...] = ()
+    not_in_wheel: tuple[PackageOffer, ...] = ()
 
 
 class LabFacts(VerdictFacts, frozen=True, kw_only=True):
@@ -203,7 +203,7 @@ VERDICTS: Final[tuple[type[SizeFacts] | type[TestFacts] | type[LabFacts], ...]] 
     LabFacts,
 )
 """The facts of the stages that judge a repaired wheel, in the table's order."""
-FACTS: Final[Mapping[str, type[Facts]]] = {
+FACTS: Final[Mapping[str, type[StageFacts]]] = {
     facts.stage: facts
     for facts in (FetchFacts, BindingsFacts, VendorFacts, BuildFacts, RepairFacts, *VERDICTS)
 }

@@ -27,7 +27,7 @@ from geowheel.machine.console import Console
 from geowheel.machine.files import held
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 
-from .facts import FACTS, Facts, LabFacts, VerdictFacts
+from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
 from .stage import Outcome
 
 RECORD: Final = "record.json"
@@ -37,8 +37,8 @@ FORMAT: Final = 2
 SOURCES: Final = "geowheel's own sources"
 """The name of `toolkit_digest` among the components of every key."""
 
-F = TypeVar("F", bound=Facts)
-Known = TypeVar("Known", bound=Facts, covariant=True)
+F = TypeVar("F", bound=StageFacts)
+Known = TypeVar("Known", bound=StageFacts, covariant=True)
 
 
 class Output(Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class Output(Struct, frozen=True, kw_only=True):
     size: int
 
 
-class Made(Struct, frozen=True, kw_only=True):
+class MadeFolder(Struct, frozen=True, kw_only=True):
     """A folder that a stage made: known to the stages that follow by its content, not its place."""
 
     folder: Path
@@ -120,9 +120,9 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     folder: Path = Path()
     """Where it was read; no part of the JSON."""
 
-    def made(self, name: str) -> Made:
+    def made(self, name: str) -> MadeFolder:
         """The folder `name` among what the stage made."""
-        return Made(folder=self.folder / name, content=self.content)
+        return MadeFolder(folder=self.folder / name, content=self.content)
 
     @property
     def wheel(self) -> Artefact:
@@ -198,7 +198,7 @@ def _is_older(path: Path) -> bool:
         return False
 
 
-class Reason(enum.StrEnum):
+class StaleReason(enum.StrEnum):
     """Why a stage has to run, in words; `{}` stands for what it is about."""
 
     FIRST = "first run"
@@ -213,7 +213,7 @@ class Reason(enum.StrEnum):
 class Stale(Struct, frozen=True, kw_only=True):
     """Why a record cannot be reused."""
 
-    reason: Reason
+    reason: StaleReason
     of: str = ""
     """The components, or the file."""
 
@@ -252,15 +252,15 @@ class Entry:
         if record is None:
             return self._difference()
         if record.stage != self.stage or record.key != self.key:
-            return Stale(reason=Reason.OTHER)
+            return Stale(reason=StaleReason.OTHER)
         if not record.passed:
-            return Stale(reason=Reason.FAILED)
+            return Stale(reason=StaleReason.FAILED)
         for output in record.outputs:
             try:
                 if (self.folder / output.path).lstat().st_size != output.size:
-                    return Stale(reason=Reason.ALTERED, of=output.path)
+                    return Stale(reason=StaleReason.ALTERED, of=output.path)
             except OSError:
-                return Stale(reason=Reason.GONE, of=output.path)
+                return Stale(reason=StaleReason.GONE, of=output.path)
         return _altered(record) if self.ledger.verify else None
 
     def lock(self, console: Console) -> AbstractContextManager[None]:
@@ -338,11 +338,11 @@ class Entry:
         last = self.ledger.latest(facts, self.subject)
         if last is None:
             older = any(map(_is_older, self.folder.parent.glob(f"[!.]*/{RECORD}")))
-            return Stale(reason=Reason.OLDER if older else Reason.FIRST)
+            return Stale(reason=StaleReason.OLDER if older else StaleReason.FIRST)
         changed = [n for n, d in self.components.items() if last.components.get(n) != d]
         changed += [name for name in last.components if name not in self.components]
         words = ", ".join(self._explain(last, name) for name in changed[:4])
-        return Stale(reason=Reason.CHANGED, of=words)
+        return Stale(reason=StaleReason.CHANGED, of=words)
 
     def _explain(self, last: Record[Any], name: str) -> str:
         before, now = last.trees.get(name, {}), self.trees.get(name, {})
@@ -393,4 +393,4 @@ class Ledger:
 def _altered(record: Record[Any]) -> Stale | None:
     now = read_tree(record.folder, [output.path for output in record.outputs]).paths()
     changed = (o.path for o in record.outputs if now[o.path] != o.sha256)
-    return next((Stale(reason=Reason.ALTERED, of=path) for path in changed), None)
+    return next((Stale(reason=StaleReason.ALTERED, of=path) for path in changed), None)

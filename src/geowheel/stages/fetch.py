@@ -35,7 +35,7 @@ from geowheel.prefix.linker import (
 from geowheel.prefix.store import Wanted, disk_fault, disk_faults
 from geowheel.prefix.wrappers import write_wrappers
 from geowheel.records.facts import FetchFacts
-from geowheel.records.ledger import Reason, Record, Stale
+from geowheel.records.ledger import Record, Stale, StaleReason
 from geowheel.records.stage import Outcome
 from geowheel.targets import GDAL_PACKAGE, Platform
 
@@ -82,7 +82,7 @@ def check(inputs: FetchInputs, record: Record[FetchFacts], step: Step) -> Stale 
     Packages that are placed already need not be in the store; the other stages read the rest there.
     """
     if (altered := _altered(record.folder)) is not None:
-        return Stale(reason=Reason.ALTERED, of=f"{altered} in the prefix")
+        return Stale(reason=StaleReason.ALTERED, of=f"{altered} in the prefix")
     packages = list(map(package_wanted, inputs.packages))
     gone = set(inputs.store.missing(packages))
     stored = [wanted for wanted in packages if wanted not in gone]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from geowheel.locks.locks import Locks
     from geowheel.locks.pixi_lock import Package
     from geowheel.project.project import Project
-    from geowheel.records.ledger import Made, Records
+    from geowheel.records.ledger import MadeFolder, Records
     from geowheel.systems.contract import Toolchain
 
     from .context import Context
@@ -101,7 +101,7 @@ class BindingsInputs(Inputs):
     """Wrappers, headers and compilers; no file of the host."""
 
     platform: Platform
-    prefix: Made
+    prefix: MadeFolder
     gdal_sdist: Download
     requirements: tuple[Download, ...]
     interpreter: Interpreter
@@ -134,8 +134,8 @@ class VendorInputs(Inputs):
     """What is vendored, and where to."""
 
     platform: Platform
-    prefix: Made
-    bindings: Made
+    prefix: MadeFolder
+    bindings: MadeFolder
     gdal_sdist: Download
     places: Places
     plugins: tuple[str, ...]
@@ -167,7 +167,7 @@ def vendor(context: Context, upstream: Records) -> VendorInputs:
 class PayloadInputs(Inputs):
     """The payload, and how the wheel that gets it is tagged."""
 
-    payload: Made
+    payload: MadeFolder
     commands: Mapping[str, str]
     """Console commands that the payload brings, name to `module:function`."""
     places: Places
@@ -191,7 +191,7 @@ class BuildInputs(PayloadInputs):
     build_system: BuildSystem
     requirements: tuple[Download, ...]
     interpreter: Interpreter
-    prefix: Made
+    prefix: MadeFolder
     toolchain: Toolchain | None
     """None: the bindings are prebuilt, and the host compiles nothing."""
     gdal_version: str
@@ -233,8 +233,8 @@ class RepairInputs(Inputs):
     """The raw wheel, the prefix, and the newest glibc that is allowed."""
 
     raw: Artefact
-    payload: Made
-    prefix: Made
+    payload: MadeFolder
+    prefix: MadeFolder
     platform: Platform
     places: Places
     gdal_sdist: Download
@@ -243,7 +243,7 @@ class RepairInputs(Inputs):
     prebuilt: Package | None
     """The conda package that the bindings are from, where they are not compiled."""
     refuse: tuple[str, ...] | None
-    """Patterns of licences; None: the usual ones."""
+    """Patterns of licenses; None: the usual ones."""
     accept: tuple[str, ...]
     """Patterns of packages. The reasons have no part in the wheel, so none in the key either."""
     locked: bool
@@ -315,7 +315,7 @@ class InstalledInputs(Inputs):
     """The wheel, and the clean environment that it is installed into."""
 
     wheel: Artefact
-    prefix: Made
+    prefix: MadeFolder
     platform: Platform
     interpreter: Interpreter
     requirements: tuple[Download, ...]

@@ -11,7 +11,7 @@ from tests.support.hosts import make_package, make_step
 
 from geowheel.contents.licenses import LicenseGate
 from geowheel.contents.restricted import Restricted, by_driver, license_faults, unaccepted
-from geowheel.contents.ways import Way, brought_by, find_ways
+from geowheel.contents.ways import LoadWay, brought_by, find_ways
 from geowheel.errors import BuildError
 from geowheel.locks.pixi_lock import Package
 from geowheel.systems.contract import Bundled, RepairedTree
@@ -101,11 +101,14 @@ STACK = {
     package("lcms2", "GPL-3.0-only"): ["lcms2"],
 }
 WAYS = {
-    "z": [Way(1, "through libgdal > libz", ())],
-    "poppler": [Way(1, "through libgdal > libpoppler", ("PDF",))],
-    "x265": [Way(2, "through libgdal > libheif", ("AVIF", "HEIF"))],
-    "jbig": [Way(3, "through libgdal > libproj", ()), Way(2, "through libgdal > libtiff", ())],
-    "lcms2": [Way(2, "through libgdal > libpoppler", ("PDF",))],
+    "z": [LoadWay(1, "through libgdal > libz", ())],
+    "poppler": [LoadWay(1, "through libgdal > libpoppler", ("PDF",))],
+    "x265": [LoadWay(2, "through libgdal > libheif", ("AVIF", "HEIF"))],
+    "jbig": [
+        LoadWay(3, "through libgdal > libproj", ()),
+        LoadWay(2, "through libgdal > libtiff", ()),
+    ],
+    "lcms2": [LoadWay(2, "through libgdal > libpoppler", ("PDF",))],
 }
 
 

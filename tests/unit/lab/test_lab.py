@@ -45,7 +45,7 @@ from geowheel.prefix.store import Store
 from geowheel.probes import damage, libraries, slim
 from geowheel.project.places import Layout
 from geowheel.records.facts import LabFacts
-from geowheel.records.ledger import Made
+from geowheel.records.ledger import MadeFolder
 from geowheel.stages import inputs
 from geowheel.stages import lab as stage
 from geowheel.targets import Platform
@@ -353,7 +353,7 @@ def make_inputs(root: Path, **changes: Any) -> inputs.LabInputs:
     return replace(
         inputs.LabInputs(
             wheel=Artefact(path=root / "host.whl", sha256="ab" * 32),
-            prefix=Made(folder=root / "prefix", content="c"), interpreter=make_interpreter(),
+            prefix=MadeFolder(folder=root / "prefix", content="c"), interpreter=make_interpreter(),
             requirements=(), neighbours=(), peers=(), lacking={}, layout=Layout.TOPLEVEL,
             platform=Platform.LINUX_64, import_package="osgeo", seed=7, cases=(), bubblewrap=False,
             bubblewrap_path=None, store=Store(folder=root / "store", mirrors=Mirrors()),

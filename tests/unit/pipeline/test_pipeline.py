@@ -13,8 +13,8 @@ from tests.support.hosts import make_console, make_context, make_project
 from geowheel.errors import BuildError, MachineError
 from geowheel.machine.console import Console, Step
 from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan, subject_of
-from geowheel.records.facts import FACTS, Facts, TestFacts
-from geowheel.records.ledger import Ledger, Reason, Record, Records, Stale
+from geowheel.records.facts import FACTS, StageFacts, TestFacts
+from geowheel.records.ledger import Ledger, Record, Records, Stale, StaleReason
 from geowheel.records.stage import Outcome, Scope, Stage
 from geowheel.stages.context import Context
 from geowheel.stages.contract import Inputs, StageModule, ambient
@@ -58,7 +58,7 @@ class Toy:
             cache=context.project.machine.cache,
         )
 
-    def run(self, inputs: ToyInputs, folder: Path, step: Step, /) -> Outcome[Facts]:
+    def run(self, inputs: ToyInputs, folder: Path, step: Step, /) -> Outcome[StageFacts]:
         self.log.append(self.name)
         step.say(f"writing {inputs.text}")
         (folder / "half.txt").write_text("half")
@@ -69,7 +69,7 @@ class Toy:
         facts = TestFacts(sha256="ab") if self.name == "test" else FACTS[self.name]()
         return Outcome(facts=facts, passed=self.passed)
 
-    def check(self, inputs: ToyInputs, record: Record[Facts], _: Step, /) -> Stale | None:
+    def check(self, inputs: ToyInputs, record: Record[StageFacts], _: Step, /) -> Stale | None:
         assert inputs.text == self.text
         assert record.stage == self.name
         self.log.append(f"check {self.name}")
@@ -175,14 +175,14 @@ def test_an_objection_of_check_makes_the_stage_run(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.ran("fetch")
-    world.toys["fetch"].objection = Stale(reason=Reason.GONE, of="the prefix")
+    world.toys["fetch"].objection = Stale(reason=StaleReason.GONE, of="the prefix")
     assert world.ran("fetch") == ["check fetch", "fetch"]
     assert "fetch      the prefix is gone" in capsys.readouterr().err
 
 
 def test_an_objection_counts_only_when_asked(world: World) -> None:
     world.ran("bindings")
-    world.toys["fetch"].objection = Stale(reason=Reason.GONE, of="the prefix")
+    world.toys["fetch"].objection = Stale(reason=StaleReason.GONE, of="the prefix")
     assert world.ran("bindings") == ["check bindings"]
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.support.hosts import make_console, make_locks, make_project, make_record
 
-from geowheel.contents.drivers import Driver, Offer, Probe
+from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.digest import sha256_bytes
 from geowheel.errors import (
     BuildError,
@@ -112,7 +112,9 @@ class World:
             TestFacts(
                 sha256="ab" * 32, probes=probes, host=host, emulator=emulator,
                 drivers=(Driver(name="GTiff", kinds=("raster",)),),
-                not_in_wheel=(Offer(package="libgdal-kea", drivers=("KEA",), in_stack=False),),
+                not_in_wheel=(
+                    PackageOffer(package="libgdal-kea", drivers=("KEA",), in_stack=False),
+                ),
             ),
             "cp398-linux-64", passed=passed,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from tests.support.hosts import make_package
 
 from geowheel.contents.drivers import (
     Driver,
-    Offer,
+    PackageOffer,
     not_in_wheel,
     package_of,
     plugin_packages,
@@ -43,7 +43,7 @@ def manifest() -> NativeManifest:
 
 def test_a_plugin_of_the_stack_is_told_with_its_package() -> None:
     (offer,) = not_in_wheel([GTIFF], [GTIFF, TOY], manifest(), [])
-    assert offer == Offer(package="libgdal-toy", drivers=("TOY",), in_stack=True)
+    assert offer == PackageOffer(package="libgdal-toy", drivers=("TOY",), in_stack=True)
     assert str(offer) == "TOY (package libgdal-toy, add it to plugins)"
 
 
@@ -87,7 +87,7 @@ def test_the_hosts_of_this_repository_name_the_plugins_of_their_drivers(host: st
 def test_the_line_at_the_end_of_a_run() -> None:
     gtiff = Driver(name="GTiff", kinds=("raster",))
     assert words([gtiff], []) == "1 drivers, all that the native stack offers"
-    offers = [Offer(package="libgdal-toy", drivers=("TOY",), in_stack=True)]
+    offers = [PackageOffer(package="libgdal-toy", drivers=("TOY",), in_stack=True)]
     assert words([gtiff], offers) == (
         "1 drivers; the native stack also offers: TOY (package libgdal-toy, add it to plugins)"
     )

@@ -20,7 +20,7 @@ from geowheel.machine.process import Result
 from geowheel.prefix.store import Store
 from geowheel.project.pyproject import BuildSystem
 from geowheel.records.facts import BuildFacts
-from geowheel.records.ledger import Made
+from geowheel.records.ledger import MadeFolder
 from geowheel.records.stage import Outcome
 from geowheel.stages.build import run
 from geowheel.stages.inputs import BuildInputs, RawWheelInputs
@@ -123,7 +123,8 @@ class World:
             interpreter_tag="cp312", platform_tag="linux_x86_64",
             host_files=read_tree(checkout), build_system=BuildSystem(requires=(), backend=backend),
             requirements=downloads, interpreter=make_interpreter(python),
-            prefix=Made(folder=self.root / "fetch" / "prefix", content=""), toolchain=TOOLCHAIN,
+            prefix=MadeFolder(folder=self.root / "fetch" / "prefix", content=""),
+            toolchain=TOOLCHAIN,
             platform=Platform.LINUX_64, gdal_version="3.10.2", git="", store=store,
             host_version=host_version, cache=self.root / "cache",
             environ={"PATH": "/usr/bin", "CC": "/opt/cc", "CFLAGS": "-O3"},
@@ -131,8 +132,8 @@ class World:
         self.made.mkdir()
         return run(inputs, self.made, make_step(self.root, self.backend))
 
-    def payload_made(self) -> Made:
-        return Made(folder=write(self.root / "payload", *self.payload), content="")
+    def payload_made(self) -> MadeFolder:
+        return MadeFolder(folder=write(self.root / "payload", *self.payload), content="")
 
     def adopt(self, raw: Path) -> Outcome[BuildFacts]:
         inputs = RawWheelInputs(

@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 
 import geowheel
-from geowheel.digest import Entry, Tree, digest
+from geowheel.digest import Tree, TreeEntry, digest
 from geowheel.records.facts import FACTS
 from geowheel.records.stage import Scope, Stage
 from geowheel.stages import STAGES, WHEEL, find, inputs, needed
@@ -182,7 +182,7 @@ class Sample(Inputs):
 
 
 def test_components_are_named_for_people_and_leave_places_out(tmp_path: Path) -> None:
-    tree = Tree(root=tmp_path, entries=(Entry(path="a", sha256="ab", size=1),))
+    tree = Tree(root=tmp_path, entries=(TreeEntry(path="a", sha256="ab", size=1),))
     sample = Sample(two_words="x", files=tree, place=tmp_path)
     assert sample.components() == {"two words": digest("x"), "files": digest(tree)}
     assert sample.trees() == {"files": {"a": "ab"}}

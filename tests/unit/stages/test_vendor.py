@@ -21,7 +21,7 @@ from geowheel.locks.pixi_lock import Package
 from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import patterns_of
-from geowheel.records.ledger import Made
+from geowheel.records.ledger import MadeFolder
 from geowheel.stages.fetch import download_wanted
 from geowheel.stages.inputs import ORIGINS, VendorInputs
 from geowheel.stages.vendor import run, with_bootstrap
@@ -199,8 +199,8 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     made = make_places(import_package, **places)
     return VendorInputs(
         platform=Platform.LINUX_64,
-        prefix=Made(folder=root / "fetch" / "prefix", content=""),
-        bindings=Made(folder=root / "modules", content=""),
+        prefix=MadeFolder(folder=root / "fetch" / "prefix", content=""),
+        bindings=MadeFolder(folder=root / "modules", content=""),
         gdal_sdist=sdist, places=made, plugins=("libgdal-hdf5",),
         programs=patterns_of(programs, made.layout), grids=bool(grids), exclude=exclude,
         store=store,

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from tests.support.hosts import make_interpreter, make_package, make_step, result
 
-from geowheel.contents.drivers import Driver, Offer, Probe
+from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.digest import Artefact, read_tree
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
@@ -20,7 +20,7 @@ from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import Layout
 from geowheel.records.facts import TestFacts
-from geowheel.records.ledger import Made
+from geowheel.records.ledger import MadeFolder
 from geowheel.records.stage import Outcome
 from geowheel.stages import inputs
 from geowheel.stages import test as stage
@@ -106,7 +106,7 @@ class World:
             interpreter=make_interpreter(), requirements=(),
             layout=Layout.TOPLEVEL, import_package="osgeo",
             gdal_version="3.10.2", drivers=("GTiff",), command=command,
-            prefix=Made(folder=prefix, content=""), left_out=("libgdal-kea",),
+            prefix=MadeFolder(folder=prefix, content=""), left_out=("libgdal-kea",),
             host_files=read_tree(self.root / "checkout"), timeout_seconds=7,
             store=Store(folder=self.root / "store", mirrors=Mirrors()),
             environ={"PATH": "/usr/bin", "GDAL_DATA": "/x", "PYTHONPATH": "/y"},
@@ -161,8 +161,8 @@ def test_what_the_stack_offers_beyond_the_wheel_is_recorded(world: World) -> Non
     facts = world.verdict().facts
     assert facts.drivers == (BUILT_IN,)
     assert facts.not_in_wheel == (
-        Offer(package="libgdal-kea", drivers=("KEA",), in_stack=False),
-        Offer(package="libgdal-toy", drivers=("TOY",), in_stack=True),
+        PackageOffer(package="libgdal-kea", drivers=("KEA",), in_stack=False),
+        PackageOffer(package="libgdal-toy", drivers=("TOY",), in_stack=True),
     )
 
 

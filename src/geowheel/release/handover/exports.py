@@ -43,7 +43,7 @@ from geowheel.pipeline.runs import Request
 from geowheel.project.files import git_description, host_files
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import RepairFacts
-from geowheel.records.ledger import RECORD, Elsewhere, Ran, Reason, Record, Records
+from geowheel.records.ledger import RECORD, Elsewhere, Ran, Record, Records, StaleReason
 from geowheel.stages import STAGES, find
 from geowheel.stages.context import Context, find_tools
 from geowheel.stages.inputs import fetch_inputs
@@ -221,7 +221,7 @@ def _item(request: Request, context: Context) -> _Item | list[Fault]:
     if stale:
         return [_fault(target, stale[0], "the wheel is not of what lies here now")]
     judged = [planned[name] for name in verdicts]
-    failed = [item for item in judged if item.stale and item.stale.reason is Reason.FAILED]
+    failed = [item for item in judged if item.stale and item.stale.reason is StaleReason.FAILED]
     if failed:
         return [_fault(target, item, "the wheel is not good") for item in failed]
     records = Records((n, item.record) for n, item in planned.items() if item.record is not None)

@@ -14,7 +14,7 @@ from typing import Final
 
 from packageurl import PackageURL
 
-from geowheel.contents.bill import Described, read_sbom
+from geowheel.contents.bill import SbomPackage, read_sbom
 from geowheel.project.places import Places
 from geowheel.records.facts import Cost, Owner
 from geowheel.stages.size import UNKNOWN, costs, kind_of
@@ -129,7 +129,7 @@ def _part(name: str, version: str, files: Sequence[File], kinds: Mapping[str, st
     )
 
 
-def _component(package: Described) -> Component:
+def _component(package: SbomPackage) -> Component:
     return Component(
         name=package.name,
         version=package.version,

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from geowheel.contents.drivers import Driver, Offer
+from geowheel.contents.drivers import Driver, PackageOffer
 from geowheel.contents.restricted import (
     UNSETTLED,
     Restricted,
@@ -113,7 +113,7 @@ class WheelReport:
     timings: tuple[Timing, ...]
     floor: tuple[Forcing, ...]
     drivers: tuple[Driver, ...]
-    offers: tuple[Offer, ...]
+    offers: tuple[PackageOffer, ...]
     without_license: tuple[str, ...]
     """Bundled packages of which no license text was found."""
     restricted: tuple[Restricted, ...]

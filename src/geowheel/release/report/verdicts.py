@@ -12,10 +12,10 @@ from geowheel.pipeline.summary import lab_groups
 from geowheel.records.facts import (
     FACTS,
     VERDICTS,
-    Facts,
     LabFacts,
     RepairFacts,
     SizeFacts,
+    StageFacts,
     TestFacts,
     VerdictFacts,
 )
@@ -31,7 +31,7 @@ from .values import (
     Verdict,
 )
 
-F = TypeVar("F", bound=Facts)
+F = TypeVar("F", bound=StageFacts)
 
 
 def about(ledger: Ledger, facts: type[F], sha256: str) -> Record[F] | None:

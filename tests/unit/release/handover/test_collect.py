@@ -33,10 +33,10 @@ from geowheel.pipeline.runs import Request
 from geowheel.project.project import Project
 from geowheel.records.facts import (
     FACTS,
-    Facts,
     LabFacts,
     RepairFacts,
     SizeFacts,
+    StageFacts,
     TestFacts,
     VerdictFacts,
 )
@@ -45,9 +45,9 @@ from geowheel.records.ledger import (
     SOURCES,
     Entry,
     Ledger,
-    Reason,
     Record,
     Stale,
+    StaleReason,
     read_record,
 )
 from geowheel.records.stage import Outcome
@@ -80,7 +80,7 @@ class Machine:
 
     def record(
         self,
-        facts: Facts,
+        facts: StageFacts,
         *,
         passed: bool = True,
         files: Mapping[str, bytes],
@@ -160,7 +160,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ma
         for name in goals:
             record = ledger.latest(FACTS[name], str(context.target))
             good = record is not None and record.passed
-            stale = Stale(reason=Reason.FIRST if record is None else Reason.FAILED)
+            stale = Stale(reason=StaleReason.FIRST if record is None else StaleReason.FAILED)
             rows.append(
                 Planned(stage=find(name), subject=SUBJECT, action="cached" if good else "run",
                         why=str(stale), stale=None if good else stale,

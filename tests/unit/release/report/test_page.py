@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.contents.drivers import Driver, Offer
+from geowheel.contents.drivers import Driver, PackageOffer
 from geowheel.contents.restricted import Restricted
 from geowheel.records.facts import Cost
 from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
@@ -70,7 +70,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         timings=(Timing(stage=text, seconds=1.0),),
         floor=(Forcing(needs=text, packages=(text,), files=(text,)),),
         drivers=(Driver(name=text, kinds=(text,), plugin=text),),
-        offers=(Offer(package=text, drivers=(text,), in_stack=False),),
+        offers=(PackageOffer(package=text, drivers=(text,), in_stack=False),),
         without_license=(text,),
         restricted=(Restricted(name=text, version=text, terms=text, brought_by=text),),
         before=Before(version=text, compressed=1, installed=1),
