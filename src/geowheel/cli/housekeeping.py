@@ -23,13 +23,13 @@ from geowheel.stages import STAGES
 from geowheel.targets import Target
 
 if TYPE_CHECKING:
-    from geowheel.release.states import State
+    from geowheel.release.states import Standing
 
 _TOWARDS_A_RELEASE: Final = ("target", "wheel", "repair", "size", "test", "lab", "released")
 
 
 def status(
-    project: Project, console: Console, states: Mapping[Target, State] | None = None
+    project: Project, console: Console, states: Mapping[Target, Standing] | None = None
 ) -> dict[str, Any]:
     """What each target has reached, and what lies in dist/.
 

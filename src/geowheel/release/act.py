@@ -34,15 +34,15 @@ from .checks import (
     findings,
     require_tools,
 )
-from .files import File, sums_of
+from .files import ReleaseFile, sums_of
 from .index import Index
 from .journal import Journal, Uploaded
 from .plan import (
-    Kind,
-    Plan,
+    ReleasePlan,
+    StepKind,
     decide,
 )
-from .subject import Subject
+from .subject import ReleaseSubject
 from .upload import there, upload
 from .world import (
     NO_VERSION,
@@ -64,7 +64,7 @@ class Wish:
     push: bool = False
 
 
-def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
+def release(subject: ReleaseSubject, wish: Wish, console: Console) -> dict[str, Any]:
     """Publish what is not published yet; what was, or would be, published as plain values.
 
     Raises ReleaseError with every reason against it; ChannelError when the index fails,
@@ -89,20 +89,20 @@ def release(subject: Subject, wish: Wish, console: Console) -> dict[str, Any]:
         return _summary(world, plan, published=not wish.dry_run)
 
 
-def _one_at_a_time(subject: Subject, console: Console) -> AbstractContextManager[None]:
+def _one_at_a_time(subject: ReleaseSubject, console: Console) -> AbstractContextManager[None]:
     """Two runs at once would upload the same file: the second waits, then finds it done."""
     subject.work.mkdir(parents=True, exist_ok=True)
     return held(subject.work / f"{canonicalize_name(subject.name)}.lock", console.wait)
 
 
-def _decide(subject: Subject, wish: Wish, console: Console) -> tuple[World, Plan]:
+def _decide(subject: ReleaseSubject, wish: Wish, console: Console) -> tuple[World, ReleasePlan]:
     """World and plan, read again after what has to be made was made."""
     world = read_world(subject, wish.index)
     plan = decide(world)
     if plan.blockers or not plan.builds or world.git is None:
         return world, plan
     console.header(world.name)
-    (wanted,) = plan.of(Kind.BUILD)
+    (wanted,) = plan.of(StepKind.BUILD)
     with console.step("build", wanted.title, logs="release/build") as step:
         built = build(subject, world.git, step)
     world.journal.with_built(built)
@@ -111,10 +111,10 @@ def _decide(subject: Subject, wish: Wish, console: Console) -> tuple[World, Plan
 
 
 def _check(
-    subject: Subject, world: World, plan: Plan, console: Console
+    subject: ReleaseSubject, world: World, plan: ReleasePlan, console: Console
 ) -> tuple[list[Fault], Journal]:
     """What is wrong with files that are there; what passes is not checked again."""
-    waiting = [step.file for step in plan.of(Kind.CHECK) if step.file and not step.done]
+    waiting = [step.file for step in plan.of(StepKind.CHECK) if step.file and not step.done]
     journal = world.journal
     try:
         require_tools()
@@ -129,7 +129,7 @@ def _check(
         step.progress("check", len(waiting)) as advance,
     ):
 
-        def look(file: File) -> list[Fault]:
+        def look(file: ReleaseFile) -> list[Fault]:
             found = findings(path_of(subject, file), expected, environ=environ, step=step)
             advance(1)
             return found
@@ -142,12 +142,12 @@ def _check(
 
 
 def _publish(
-    subject: Subject, world: World, plan: Plan, journal: Journal, console: Console
+    subject: ReleaseSubject, world: World, plan: ReleasePlan, journal: Journal, console: Console
 ) -> None:
     """Tag, then upload file by file; the journal is written after each."""
     if world.git is None or world.on_index is None:
         raise MachineError("a release without git or index cannot have been decided")
-    (tag,) = plan.of(Kind.TAG)
+    (tag,) = plan.of(StepKind.TAG)
     if not tag.done:
         with console.step("tag", world.tag, logs="release/tag") as step:
             make_tag(
@@ -155,7 +155,7 @@ def _publish(
                 environ=subject.machine.environ,
             )  # fmt: skip
         journal = journal.with_tag(world.git.head)
-    waiting = [step.file for step in plan.of(Kind.UPLOAD) if step.file and not step.done]
+    waiting = [step.file for step in plan.of(StepKind.UPLOAD) if step.file and not step.done]
     index = world.on_index.index
     for number, file in enumerate(waiting, 1):
         words = f"{number} of {len(waiting)}: {file.filename}, {megabytes(file.size)}"
@@ -167,7 +167,7 @@ def _publish(
     console.result(f"{world.name} {world.version} is published on {index.name}")
 
 
-def _upload(subject: Subject, index: Index, file: File, step: Step) -> None:
+def _upload(subject: ReleaseSubject, index: Index, file: ReleaseFile, step: Step) -> None:
     """One file, unless it got there since the world was read: by a run that died, or another."""
     environ = subject.machine.environ
     if there(index, subject.name, file, environ):
@@ -176,7 +176,7 @@ def _upload(subject: Subject, index: Index, file: File, step: Step) -> None:
     upload(index, subject.name, file, path_of(subject, file), environ=environ, step=step)
 
 
-def _push(subject: Subject, world: World, console: Console, *, push: bool) -> None:
+def _push(subject: ReleaseSubject, world: World, console: Console, *, push: bool) -> None:
     """The command that makes the tag known, run only where it was asked for."""
     command = push_command(world.tag)
     if not push:
@@ -190,7 +190,7 @@ def _push(subject: Subject, world: World, console: Console, *, push: bool) -> No
         )  # fmt: skip
 
 
-def _show(world: World, plan: Plan, console: Console) -> None:
+def _show(world: World, plan: ReleasePlan, console: Console) -> None:
     """The exact list of what is, or would be, published."""
     if not plan.files:
         return
@@ -200,18 +200,18 @@ def _show(world: World, plan: Plan, console: Console) -> None:
         ["file", "size", "sha256", "there"],
         [
             [step.title, _size(step.file), step.file.sha256, "yes" if step.done else "no"]
-            for step in plan.of(Kind.UPLOAD)
+            for step in plan.of(StepKind.UPLOAD)
             if step.file
         ],
     )
 
 
-def _size(file: File) -> str:
+def _size(file: ReleaseFile) -> str:
     """In kilobytes below a megabyte: a pure wheel is small."""
     return megabytes(file.size) if file.size >= 1e6 else f"{file.size / 1e3:.1f} kB"
 
 
-def _summary(world: World, plan: Plan, *, published: bool) -> dict[str, Any]:
+def _summary(world: World, plan: ReleasePlan, *, published: bool) -> dict[str, Any]:
     index = None if world.on_index is None else world.on_index.index
     return {
         "name": world.name,
@@ -227,7 +227,7 @@ def _summary(world: World, plan: Plan, *, published: bool) -> dict[str, Any]:
                 "sha256": step.file.sha256,
                 "there_before": step.done,
             }
-            for step in plan.of(Kind.UPLOAD)
+            for step in plan.of(StepKind.UPLOAD)
             if step.file
         ],
     }

@@ -25,10 +25,10 @@ from geowheel.machine.git import (
 )
 
 from .journal import Built
-from .subject import Subject
+from .subject import ReleaseSubject
 
 
-def build(subject: Subject, git: Git, step: Step) -> tuple[Built, ...]:
+def build(subject: ReleaseSubject, git: Git, step: Step) -> tuple[Built, ...]:
     """Make the files of HEAD and put them into dist/; those that are to be published.
 
     Raises BuildError when the backend fails or makes other than one sdist and one wheel.
@@ -46,7 +46,7 @@ def build(subject: Subject, git: Git, step: Step) -> tuple[Built, ...]:
     return built
 
 
-def _by_backend(subject: Subject, git: Git, scratch: Path, step: Step) -> list[Path]:
+def _by_backend(subject: ReleaseSubject, git: Git, scratch: Path, step: Step) -> list[Path]:
     """The sdist and the wheel that was built from it, in a clone of HEAD.
 
     A clone has the history that a backend may take the version from, and nothing that git ignores.

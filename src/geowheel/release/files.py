@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class File:
+class ReleaseFile:
     """A file of the release, known by its bytes."""
 
     filename: str
@@ -23,7 +23,7 @@ class File:
         return f"{self.sha256}:{tools}"
 
 
-def sums_of(files: Sequence[File]) -> str:
+def sums_of(files: Sequence[ReleaseFile]) -> str:
     """The list as `sha256sum --check` reads it."""
     ordered = sorted(files, key=lambda file: file.filename)
     return "".join(f"{file.sha256}  {file.filename}\n" for file in ordered)

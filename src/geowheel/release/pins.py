@@ -56,7 +56,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.commit
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ContainerImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A container image: its tag, and the digest of what the tag meant."""
 
     version: str
@@ -68,7 +68,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.digest
 
 
-class Runner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where wheels of a platform are made and tested."""
 
     os: str
@@ -80,11 +80,11 @@ class Runner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     source: Source
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _PinsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tools: dict[str, Tool]
     actions: dict[str, Action]
-    images: dict[str, Image]
-    runners: dict[Platform, Runner]
+    images: dict[str, ContainerImage]
+    runners: dict[Platform, JobRunner]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,8 @@ class Pins:
     """Where they were read from."""
     tools: Mapping[str, Tool]
     actions: Mapping[str, Action]
-    images: Mapping[str, Image]
-    runners: Mapping[Platform, Runner]
+    images: Mapping[str, ContainerImage]
+    runners: Mapping[Platform, JobRunner]
 
     def uses(self, action: str) -> str:
         """How a step names an action: by its commit with the version as a comment, if it has one.
@@ -117,7 +117,7 @@ class Pins:
         """A tool's version; raises ConfigError where it has no pin."""
         return self._find("tools", self.tools, name).version
 
-    def runner(self, platform: Platform) -> Runner:
+    def runner(self, platform: Platform) -> JobRunner:
         """Raises ConfigError where the platform has none."""
         return self._find("runners", self.runners, platform)
 
@@ -146,7 +146,7 @@ def pins_of(project: Project) -> Pins:
 def parse_pins(text: str, path: Path) -> Pins:
     """The pins in a file's text; raises ConfigError with what is wrong, and where in the file."""
     try:
-        found = msgspec.toml.decode(text, type=_File)
+        found = msgspec.toml.decode(text, type=_PinsTable)
     except msgspec.DecodeError as error:  # a value of another kind is a DecodeError as well
         raise ConfigError(str(error), where=str(path)) from None
     for platform, runner in found.runners.items():

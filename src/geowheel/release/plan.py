@@ -11,21 +11,21 @@ from geowheel.contents.restricted import license_faults
 from geowheel.errors import Fault
 from geowheel.machine.console import megabytes
 
-from .files import File, sums_of
+from .files import ReleaseFile, sums_of
 from .world import (
     NO_VERSION,
     SUMS,
     Lock,
     OnIndex,
     Repaired,
-    Verdict,
+    StageVerdict,
     World,
 )
 
 _SHOWN = 5  # of a list in one message
 
 
-class Kind(enum.StrEnum):
+class StepKind(enum.StrEnum):
     """The kinds of steps, in their order."""
 
     BUILD = "build"
@@ -38,35 +38,35 @@ class Kind(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class ReleaseStep:
     """One thing to do, or done already."""
 
-    kind: Kind
+    kind: StepKind
     title: str
     done: bool
-    file: File | None = None
+    file: ReleaseFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ReleasePlan:
     """Why nothing may be published, or what is to be done for it."""
 
     blockers: tuple[Fault, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[ReleaseStep, ...]
 
-    def of(self, kind: Kind) -> tuple[Step, ...]:
+    def of(self, kind: StepKind) -> tuple[ReleaseStep, ...]:
         """The steps of one kind."""
         return tuple(step for step in self.steps if step.kind is kind)
 
     @property
-    def files(self) -> tuple[File, ...]:
+    def files(self) -> tuple[ReleaseFile, ...]:
         """All files of the release that are there, in the order of their upload."""
-        return tuple(step.file for step in self.of(Kind.UPLOAD) if step.file is not None)
+        return tuple(step.file for step in self.of(StepKind.UPLOAD) if step.file is not None)
 
     @property
     def builds(self) -> bool:
         """Whether something has to be made before the files are known."""
-        return any(not step.done for step in self.of(Kind.BUILD))
+        return any(not step.done for step in self.of(StepKind.BUILD))
 
     @property
     def published(self) -> bool:
@@ -74,7 +74,7 @@ class Plan:
         return not self.blockers and all(step.done for step in self.steps)
 
 
-def decide(world: World) -> Plan:
+def decide(world: World) -> ReleasePlan:
     """The plan; reads nothing but `world`."""
     files = _files(world)
     blockers = (
@@ -87,13 +87,13 @@ def decide(world: World) -> Plan:
         *_size_faults(world, files),
         *_index_faults(world.on_index, files),
     )
-    return Plan(blockers=blockers, steps=tuple(_steps(world, files)))
+    return ReleasePlan(blockers=blockers, steps=tuple(_steps(world, files)))
 
 
 # --- steps -----------------------------------------------------------------------------------
 
 
-def _files(world: World) -> tuple[File, ...]:
+def _files(world: World) -> tuple[ReleaseFile, ...]:
     """What this release publishes, as far as it lies in dist/; wheels first.
 
     An sdist comes last: pip never finds it alone, and never builds where a wheel was to come.
@@ -108,7 +108,7 @@ def _files(world: World) -> tuple[File, ...]:
     return tuple(sorted(found.values(), key=lambda file: (not file.is_wheel, file.filename)))
 
 
-def _steps(world: World, files: Sequence[File]) -> Iterator[Step]:
+def _steps(world: World, files: Sequence[ReleaseFile]) -> Iterator[ReleaseStep]:
     there = {} if world.on_index is None else world.on_index.files
     if world.pure or world.publishes_sdist:
         titles = "wheel and sdist" if world.pure else "sdist, and a wheel from it"
@@ -117,16 +117,18 @@ def _steps(world: World, files: Sequence[File]) -> Iterator[Step]:
             (file := world.in_dist(item.filename)) is not None and file.sha256 == item.sha256
             for item in built
         )
-        yield Step(kind=Kind.BUILD, title=titles, done=whole)
+        yield ReleaseStep(kind=StepKind.BUILD, title=titles, done=whole)
     for file in files:
         checked = file.key(world.tools) in world.journal.checked
-        yield Step(kind=Kind.CHECK, title=file.filename, done=checked, file=file)
+        yield ReleaseStep(kind=StepKind.CHECK, title=file.filename, done=checked, file=file)
     head = world.git.head if world.git else None
-    yield Step(kind=Kind.TAG, title=world.tag, done=head is not None and world.tagged == head)
-    yield Step(kind=Kind.SUMS, title=f"dist/{SUMS}", done=world.sums == sums_of(files))
+    yield ReleaseStep(
+        kind=StepKind.TAG, title=world.tag, done=head is not None and world.tagged == head
+    )
+    yield ReleaseStep(kind=StepKind.SUMS, title=f"dist/{SUMS}", done=world.sums == sums_of(files))
     for file in files:
         done = there.get(file.filename) == file.sha256
-        yield Step(kind=Kind.UPLOAD, title=file.filename, done=done, file=file)
+        yield ReleaseStep(kind=StepKind.UPLOAD, title=file.filename, done=done, file=file)
 
 
 # --- what blocks a release ------------------------------------------------------------------------
@@ -294,7 +296,9 @@ def _verdict_faults(wheel: Repaired, stage: str) -> Iterator[Fault]:
         )
 
 
-def _what_is_wrong(stage: str, every: Sequence[Verdict], about: Sequence[Verdict]) -> str | None:
+def _what_is_wrong(
+    stage: str, every: Sequence[StageVerdict], about: Sequence[StageVerdict]
+) -> str | None:
     """Of a stage's verdicts, newest first; None: the wheel passed."""
     if not every:
         return "there is no verdict"
@@ -358,12 +362,12 @@ def _dist_faults(world: World) -> Iterator[Fault]:
             )
 
 
-def _has_other_bytes(world: World, file: File) -> bool:
+def _has_other_bytes(world: World, file: ReleaseFile) -> bool:
     """Whether a wheel of the release has this name: said of the wheel already."""
     return any(wheel.filename == file.filename for wheel in world.wheels)
 
 
-def _size_faults(world: World, files: Sequence[File]) -> Iterator[Fault]:
+def _size_faults(world: World, files: Sequence[ReleaseFile]) -> Iterator[Fault]:
     limit = world.settings.limit_mb
     for file in files:
         if file.size > limit * 1e6:
@@ -376,7 +380,7 @@ def _size_faults(world: World, files: Sequence[File]) -> Iterator[Fault]:
             )
 
 
-def _index_faults(on_index: OnIndex | None, files: Sequence[File]) -> Iterator[Fault]:
+def _index_faults(on_index: OnIndex | None, files: Sequence[ReleaseFile]) -> Iterator[Fault]:
     if on_index is None:
         yield Fault(
             what="no index is named",
@@ -391,7 +395,7 @@ def _index_faults(on_index: OnIndex | None, files: Sequence[File]) -> Iterator[F
             yield other_bytes(file, there, on_index.index.name)
 
 
-def other_bytes(file: File, there: str, index: str) -> Fault:
+def other_bytes(file: ReleaseFile, there: str, index: str) -> Fault:
     """That the index has a file of this name with other bytes."""
     return Fault(
         what=f"{index} has a file of this name with other bytes: sha256 {there[:12]}, "

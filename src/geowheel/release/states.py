@@ -8,7 +8,7 @@ from geowheel.errors import GeowheelError
 from geowheel.project.project import Project
 from geowheel.targets import Target
 
-from .subject import Subject
+from .subject import ReleaseSubject
 from .world import (
     OnIndex,
     Repaired,
@@ -18,7 +18,7 @@ from .world import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class Standing:
     """One target's."""
 
     wheel: str
@@ -27,9 +27,9 @@ class State:
     """`yes`, `no`, or why that is not known."""
 
 
-def states(project: Project) -> dict[Target, State]:
+def states(project: Project) -> dict[Target, Standing]:
     """Of each target that a release would have a wheel for; reads git, ledger, locks and index."""
-    subject = Subject(
+    subject = ReleaseSubject(
         name=project.host.name,
         folder=project.folder,
         root=project.root,
@@ -42,7 +42,7 @@ def states(project: Project) -> dict[Target, State]:
     return {target: state(world, target, unknown) for target in world.targets}
 
 
-def _read(subject: Subject) -> tuple[World, str]:
+def _read(subject: ReleaseSubject) -> tuple[World, str]:
     """The world; without an index where the configured one is none, and why."""
     try:
         return read_world(subject, None), "no index is named"
@@ -51,10 +51,10 @@ def _read(subject: Subject) -> tuple[World, str]:
         return read_world(replace(subject, settings=settings), None), error.faults[0].what
 
 
-def state(world: World, target: Target, unknown: str) -> State:
+def state(world: World, target: Target, unknown: str) -> Standing:
     """One target's; `unknown` is why no index was asked."""
     wheel = next((item for item in world.wheels if item.target == target), None)
-    return State(wheel=_wheel(wheel), released=_released(wheel, world.on_index, unknown))
+    return Standing(wheel=_wheel(wheel), released=_released(wheel, world.on_index, unknown))
 
 
 def _wheel(wheel: Repaired | None) -> str:

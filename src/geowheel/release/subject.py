@@ -24,7 +24,7 @@ from geowheel.records.ledger import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class ReleaseSubject:
     """One distribution, its folder and what its release asks for."""
 
     name: str
@@ -71,7 +71,7 @@ class Subject:
         return f"{canonicalize_name(self.name)}-v{version}" if below else f"v{version}"
 
 
-def open_subject(*, root: Path, host: Path, machine: Machine) -> Subject:
+def open_subject(*, root: Path, host: Path, machine: Machine) -> ReleaseSubject:
     """Read what is to be released; raises ConfigError with every fault.
 
     A project whose [tool.geowheel] is missing, or says nothing but `release`, is a pure one:
@@ -91,7 +91,7 @@ def open_subject(*, root: Path, host: Path, machine: Machine) -> Subject:
     name = table.get("name")
     if not isinstance(name, str):
         raise ConfigError("[project] has no name", where=str(path))
-    return Subject(
+    return ReleaseSubject(
         name=name,
         folder=path.parent,
         root=root,

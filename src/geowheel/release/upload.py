@@ -17,7 +17,7 @@ from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import Result, tail
 
-from .files import File
+from .files import ReleaseFile
 from .index import (
     Index,
     digest_of,
@@ -42,7 +42,7 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
-def there(index: Index, project: str, file: File, environ: Mapping[str, str]) -> bool:
+def there(index: Index, project: str, file: ReleaseFile, environ: Mapping[str, str]) -> bool:
     """Whether the index has the file. Raises ReleaseError when it has other bytes by that name.
 
     Raises ChannelError when the index cannot be asked.
@@ -57,7 +57,13 @@ def there(index: Index, project: str, file: File, environ: Mapping[str, str]) ->
 
 
 def upload(
-    index: Index, project: str, file: File, path: Path, *, environ: Mapping[str, str], step: Step
+    index: Index,
+    project: str,
+    file: ReleaseFile,
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    step: Step,
 ) -> None:
     """Publish one file that the index does not have.
 
@@ -93,7 +99,7 @@ def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str
     return tool_environment(environ, **kept, NO_COLOR="1")
 
 
-def failure_of(index: Index, file: File, result: Result) -> GeowheelError:
+def failure_of(index: Index, file: ReleaseFile, result: Result) -> GeowheelError:
     """What twine's words mean."""
     said = _COLOURS.sub("", result.stdout + result.stderr).strip()
     words = " ".join(said.replace("│", " ").split())  # twine may wrap them, and frame them

@@ -37,7 +37,7 @@ OLDEST_PYTHON: Final = (3, 11)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class WorkflowFacts:
     """What of a project decides the workflow."""
 
     name: str
@@ -56,7 +56,7 @@ class Facts:
         return FOLDER / self.workflow.file
 
 
-def facts_of(project: Project, pins: Pins, console: Console) -> Facts:
+def facts_of(project: Project, pins: Pins, console: Console) -> WorkflowFacts:
     """The facts of a project; a platform that no wheel can be made on is left out, and said.
 
     Raises ConfigError when none is left.
@@ -82,7 +82,7 @@ def facts_of(project: Project, pins: Pins, console: Console) -> Facts:
             "there is no platform to make wheels on", where=str(manifest.path),
             fix="name platforms in it that have a runner: `geowheel pins` shows them",
         )  # fmt: skip
-    return Facts(
+    return WorkflowFacts(
         name=project.host.name,
         home=project.home,
         pythons=config.pythons,
@@ -132,7 +132,7 @@ def workflow(project: Project, *, check: bool, console: Console) -> dict[str, An
     return {"path": str(goal), "current": before == text}
 
 
-def generate(facts: Facts, pins: Pins) -> str:
+def generate(facts: WorkflowFacts, pins: Pins) -> str:
     """Return the workflow's text; raise ConfigError where something that it needs has no pin."""
     environment = jinja2.Environment(
         block_start_string="[%", block_end_string="%]", comment_start_string="[#",
@@ -158,12 +158,12 @@ def generate(facts: Facts, pins: Pins) -> str:
     )
 
 
-def _first_line(facts: Facts) -> str:
+def _first_line(facts: WorkflowFacts) -> str:
     source = Path(facts.home, "pyproject.toml").as_posix()
     return f"# Generated from [tool.geowheel] of {source} and the pins"
 
 
-def _row(facts: Facts, pins: Pins, platform: Platform) -> dict[str, str]:
+def _row(facts: WorkflowFacts, pins: Pins, platform: Platform) -> dict[str, str]:
     """What the jobs know of a platform."""
     runner, bindings = pins.runner(platform), facts.bindings.get(platform)
     return {
@@ -175,14 +175,14 @@ def _row(facts: Facts, pins: Pins, platform: Platform) -> dict[str, str]:
     }
 
 
-def _target_python(facts: Facts, pins: Pins) -> str:
+def _target_python(facts: WorkflowFacts, pins: Pins) -> str:
     """The target's interpreter, which runs geowheel as well where it can."""
     target = "${{ matrix.python }}"
     old = any(_number(python) < OLDEST_PYTHON for python in facts.pythons)
     return f"{target}\n{pins.tool('python')}\n" if old else target  # the last one is `python`
 
 
-def _command(facts: Facts, pins: Pins, session: str, options: str, python: str) -> str:
+def _command(facts: WorkflowFacts, pins: Pins, session: str, options: str, python: str) -> str:
     """How a step runs a session: all that does work is one."""
     start = " ".join(facts.workflow.nox)
     start = start.replace("{nox}", pins.tool("nox")).replace("{python}", python)

@@ -33,8 +33,8 @@ from geowheel.wheel.reading import parse_filename
 
 from .changelog import has_section
 from .checks import check_tools
-from .files import File
-from .handover.exports import State, state_of
+from .files import ReleaseFile
+from .handover.exports import MadeFrom, state_of
 from .index import (
     Index,
     digest_of,
@@ -46,14 +46,14 @@ from .journal import (
     every_built,
     read_journal,
 )
-from .subject import Subject
+from .subject import ReleaseSubject
 
 NO_VERSION: Final = ""
 SUMS: Final = "SHA256SUMS"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class StageVerdict:
     """What a stage found about one wheel."""
 
     stage: str
@@ -96,7 +96,7 @@ class Repaired:
     """Digest of the geowheel that repaired it."""
     unaccepted: tuple[Restricted, ...]
     """Packages in it under the GPL or the like that the configuration does not accept."""
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[StageVerdict, ...]
     """Newest first."""
 
 
@@ -115,7 +115,7 @@ class Lock:
 class InDist:
     """A wheel or sdist in dist/."""
 
-    file: File
+    file: ReleaseFile
     recorded: bool
     """A record of any host of this root, or the journal of a release, names its bytes."""
 
@@ -165,12 +165,12 @@ class World:
         """Empty where nothing says it."""
         return self.said.version
 
-    def in_dist(self, filename: str) -> File | None:
+    def in_dist(self, filename: str) -> ReleaseFile | None:
         """The file of that name in dist/."""
         return next((item.file for item in self.dist if item.file.filename == filename), None)
 
 
-def read_world(subject: Subject, asked_index: str | None) -> World:
+def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
     """The world as it is; changes nothing.
 
     What cannot be read is a part of it, as faults. Raises UsageError for an index that nobody
@@ -224,7 +224,7 @@ def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
     )
 
 
-def _said(subject: Subject, wheels: Sequence[Repaired], journal: Journal) -> Said:
+def _said(subject: ReleaseSubject, wheels: Sequence[Repaired], journal: Journal) -> Said:
     """The version is the one in the wheels' names: what is published is what was built."""
     versions = {wheel.version for wheel in wheels}
     if subject.project is None:
@@ -281,7 +281,7 @@ class _Now:
     locks: Mapping[Platform, Locks]
     files: str
     """Digest of the host's files, as `build` has it in its key."""
-    elsewhere: State
+    elsewhere: MadeFrom
     """The same and the locks, as an export has them."""
 
     def has_stack(self, repair: Record[RepairFacts], platform: Platform) -> bool:
@@ -332,10 +332,10 @@ def _wheels(
         )
 
 
-def _verdicts(ledger: Ledger, target: Target) -> Iterator[Verdict]:
+def _verdicts(ledger: Ledger, target: Target) -> Iterator[StageVerdict]:
     for facts in VERDICTS:
         for record in ledger.records(facts, str(target)):
-            yield Verdict(
+            yield StageVerdict(
                 stage=facts.stage,
                 sha256=record.about,
                 passed=record.passed,
@@ -347,16 +347,18 @@ def _verdicts(ledger: Ledger, target: Target) -> Iterator[Verdict]:
 # --- dist/ and the index ------------------------------------------------------------------------
 
 
-def _dist(subject: Subject) -> Iterator[InDist]:
+def _dist(subject: ReleaseSubject) -> Iterator[InDist]:
     known = {record.about for record in subject.ledger.of_every_host(RepairFacts)}
     known |= every_built(subject.work)
     for path in sorted([*subject.dist.glob("*.whl"), *subject.dist.glob("*.tar.gz")]):
         sha256 = sha256_file(path)
-        file = File(filename=path.name, sha256=sha256, size=path.stat().st_size)
+        file = ReleaseFile(filename=path.name, sha256=sha256, size=path.stat().st_size)
         yield InDist(file=file, recorded=sha256 in known)
 
 
-def _on_index(subject: Subject, asked: str | None, files: Sequence[File]) -> OnIndex | None:
+def _on_index(
+    subject: ReleaseSubject, asked: str | None, files: Sequence[ReleaseFile]
+) -> OnIndex | None:
     environ = subject.machine.environ
     name = asked or subject.settings.index
     if name is None:
@@ -375,6 +377,6 @@ def _on_index(subject: Subject, asked: str | None, files: Sequence[File]) -> OnI
         return OnIndex(index=index, faults=error.faults)
 
 
-def path_of(subject: Subject, file: File) -> Path:
+def path_of(subject: ReleaseSubject, file: ReleaseFile) -> Path:
     """Where a file of the release lies."""
     return subject.dist / file.filename

@@ -23,7 +23,7 @@ from geowheel.machine.process import Result
 from geowheel.project.project import Machine
 from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
-from geowheel.release.files import File, sums_of
+from geowheel.release.files import ReleaseFile, sums_of
 from geowheel.release.index import (
     Index,
     Published,
@@ -45,7 +45,7 @@ from geowheel.release.upload import (
 )
 from geowheel.targets import Platform
 
-FILE = File(filename="host-1.0-py3-none-any.whl", sha256="ab" * 32, size=5)
+FILE = ReleaseFile(filename="host-1.0-py3-none-any.whl", sha256="ab" * 32, size=5)
 INDEX = Index(name="ours", upload="https://a.invalid/", simple="https://a.invalid/simple/")
 
 
@@ -224,7 +224,7 @@ def test_an_index_that_is_no_server_is_out_of_reach(monkeypatch: pytest.MonkeyPa
     [
         ("HTTPError: 403 Forbidden from https://a.invalid/", ChannelError, "credentials are"),
         ("HTTPError: 401 Unauthorized from https://a.invalid/", ChannelError, "TWINE_USERNAME"),
-        ("HTTPError: 400 Bad Request File already exists", ReleaseError, "does not show it"),
+        ("HTTPError: 400 Bad Request ReleaseFile already exists", ReleaseError, "does not show it"),
         ("ConnectionError: Connection aborted.", ChannelError, "nothing is published twice"),
         ("HTTPError: 502 Bad Gateway", ChannelError, "went away"),
         (

@@ -13,17 +13,17 @@ from geowheel.contents.restricted import Restricted
 from geowheel.errors import Fault
 from geowheel.machine.git import Git
 from geowheel.project.config import Release
-from geowheel.release.files import File, sums_of
+from geowheel.release.files import ReleaseFile, sums_of
 from geowheel.release.index import Index
 from geowheel.release.journal import Built, Journal
-from geowheel.release.plan import Kind, decide
+from geowheel.release.plan import StepKind, decide
 from geowheel.release.world import (
     InDist,
     Lock,
     OnIndex,
     Repaired,
     Said,
-    Verdict,
+    StageVerdict,
     World,
 )
 from geowheel.targets import Platform, Target
@@ -34,15 +34,15 @@ INDEX = Index(name="ours", upload="https://index.invalid/", simple="https://inde
 SHA = {"3.11": "11" * 32, "3.12": "12" * 32}
 
 
-def file_of(target: Target, size: int = 1_000_000) -> File:
+def file_of(target: Target, size: int = 1_000_000) -> ReleaseFile:
     tag = target.interpreter_tag
     name = f"host-1.0-{tag}-{tag}-manylinux_2_28_x86_64.whl"
-    return File(filename=name, sha256=SHA[target.python], size=size)
+    return ReleaseFile(filename=name, sha256=SHA[target.python], size=size)
 
 
-def verdicts(sha256: str, **changes: Any) -> tuple[Verdict, ...]:
+def verdicts(sha256: str, **changes: Any) -> tuple[StageVerdict, ...]:
     return tuple(
-        Verdict(stage=stage, sha256=sha256, passed=True, installed=2_000_000, **changes)
+        StageVerdict(stage=stage, sha256=sha256, passed=True, installed=2_000_000, **changes)
         for stage in ("size", "test", "lab")
     )
 
@@ -81,19 +81,19 @@ def first_wheel(**changes: Any) -> dict[str, Any]:
     return {"wheels": (replace(first, **changes), *rest)}
 
 
-def with_verdicts(*found: Verdict) -> dict[str, Any]:
+def with_verdicts(*found: StageVerdict) -> dict[str, Any]:
     return first_wheel(verdicts=found)
 
 
-def without(stage: str) -> tuple[Verdict, ...]:
+def without(stage: str) -> tuple[StageVerdict, ...]:
     return tuple(v for v in verdicts(SHA["3.11"]) if v.stage != stage)
 
 
-def verdict(stage: str, **changes: Any) -> Verdict:
-    return replace(Verdict(stage=stage, sha256=SHA["3.11"], passed=True), **changes)
+def verdict(stage: str, **changes: Any) -> StageVerdict:
+    return replace(StageVerdict(stage=stage, sha256=SHA["3.11"], passed=True), **changes)
 
 
-def in_dist(*files: File, recorded: bool = True) -> dict[str, Any]:
+def in_dist(*files: ReleaseFile, recorded: bool = True) -> dict[str, Any]:
     return {"dist": tuple(InDist(file=file, recorded=recorded) for file in files)}
 
 
@@ -105,7 +105,8 @@ def test_a_good_world_has_every_step_to_do_in_order() -> None:
     plan = decide(world())
     assert plan.blockers == ()
     assert [step.kind for step in plan.steps] == [
-        Kind.CHECK, Kind.CHECK, Kind.TAG, Kind.SUMS, Kind.UPLOAD, Kind.UPLOAD,
+        StepKind.CHECK, StepKind.CHECK, StepKind.TAG, StepKind.SUMS,
+        StepKind.UPLOAD, StepKind.UPLOAD,
     ]  # fmt: skip
     assert not any(step.done for step in plan.steps)
     assert plan.files == tuple(map(file_of, TARGETS))
@@ -248,7 +249,7 @@ def test_what_was_done_is_marked() -> None:
     assert plan.blockers == ()
     done = {(step.kind, step.title) for step in plan.steps if step.done}
     assert done == {
-        (Kind.CHECK, first.filename), (Kind.TAG, "v1.0"), (Kind.UPLOAD, first.filename),
+        (StepKind.CHECK, first.filename), (StepKind.TAG, "v1.0"), (StepKind.UPLOAD, first.filename),
     }  # fmt: skip
     assert not plan.published
 
@@ -270,7 +271,7 @@ def test_nothing_to_do_when_all_is_done() -> None:
 def pure() -> Callable[..., World]:
     def pure(*, built_here: bool = True, there: bool = True) -> World:
         names = ("tidy-1.0-py3-none-any.whl", "tidy-1.0.tar.gz")
-        files = [File(filename=n, sha256=n[-3:], size=10) for n in reversed(names)]
+        files = [ReleaseFile(filename=n, sha256=n[-3:], size=10) for n in reversed(names)]
         built = tuple(Built(filename=file.filename, sha256=file.sha256) for file in files)
         built = built if built_here else ()
         return world(

@@ -13,7 +13,7 @@ from tests.unit.release.test_plan import SHA, TARGETS, file_of, first_wheel, wor
 from geowheel.cli.housekeeping import status
 from geowheel.errors import Fault
 from geowheel.release.index import Index
-from geowheel.release.states import State, state
+from geowheel.release.states import Standing, state
 from geowheel.release.world import OnIndex
 from geowheel.targets import Platform, Target
 
@@ -58,7 +58,7 @@ def test_the_table_has_every_target_of_a_release(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     targets = [FIRST, replace(FIRST, platform=Platform.WIN_64)]
-    known: dict[Target, State] = dict.fromkeys(targets, State(wheel="missing", released="no"))
+    known: dict[Target, Standing] = dict.fromkeys(targets, Standing(wheel="missing", released="no"))
     rows = status(make_project(tmp_path), make_console(tmp_path), known)["targets"]
     assert [row[0] for row in rows] == ["cp311-linux-64", "cp311-win-64"]
     assert all(row[-2:] == ["missing", "no"] for row in rows)

@@ -28,7 +28,7 @@ from geowheel.project.project import (
 )
 from geowheel.release.pins import Pins, pins_of
 from geowheel.release.workflow import (
-    Facts,
+    WorkflowFacts,
     facts_of,
     generate,
     workflow,
@@ -52,7 +52,7 @@ def pins(project: Project) -> Pins:
 
 
 @pytest.fixture
-def facts(project: Project, pins: Pins, tmp_path: Path) -> Facts:
+def facts(project: Project, pins: Pins, tmp_path: Path) -> WorkflowFacts:
     return facts_of(project, pins, make_console(tmp_path))
 
 
@@ -74,7 +74,7 @@ def steps(data: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, step
 
 
-def test_the_committed_one_is_what_would_be_generated(facts: Facts, pins: Pins) -> None:
+def test_the_committed_one_is_what_would_be_generated(facts: WorkflowFacts, pins: Pins) -> None:
     committed = (ROOT / facts.file).read_text(encoding="utf-8")
     assert committed == generate(facts, pins)
     check(committed)
@@ -84,7 +84,7 @@ def test_the_committed_one_is_what_would_be_generated(facts: Facts, pins: Pins) 
 @pytest.mark.parametrize("platforms", [(Platform.OSX_ARM64,), tuple(Platform)])
 @pytest.mark.parametrize("pythons", [("3.9", "3.12"), ("3.14",)])
 def test_every_kind_of_project_gets_a_valid_one(
-    facts: Facts,
+    facts: WorkflowFacts,
     pins: Pins,
     nox: tuple[str, ...],
     platforms: tuple[Platform, ...],
@@ -97,7 +97,7 @@ def test_every_kind_of_project_gets_a_valid_one(
     assert "{python}" not in text and "{nox}" not in text
 
 
-def test_what_does_work_is_a_session(facts: Facts, pins: Pins) -> None:
+def test_what_does_work_is_a_session(facts: WorkflowFacts, pins: Pins) -> None:
     data = read(generate(facts, pins))
     for name, step in steps(data):
         if "run" in step:
@@ -106,7 +106,7 @@ def test_what_does_work_is_a_session(facts: Facts, pins: Pins) -> None:
             assert step["uses"].partition("@")[0] in pins.actions
 
 
-def test_sessions_have_the_noxfiles_prefix(facts: Facts, pins: Pins) -> None:
+def test_sessions_have_the_noxfiles_prefix(facts: WorkflowFacts, pins: Pins) -> None:
     own = replace(facts.workflow, prefix="geowheel-", nox=Workflow().nox, checks=())
     data = read(generate(replace(facts, workflow=own), pins))
     runs = [step["run"] for _, step in steps(data) if "run" in step]
@@ -114,7 +114,7 @@ def test_sessions_have_the_noxfiles_prefix(facts: Facts, pins: Pins) -> None:
     assert runs and all(run.startswith(start) for run in runs)
 
 
-def test_runners_and_interpreters_are_the_axes(facts: Facts, pins: Pins) -> None:
+def test_runners_and_interpreters_are_the_axes(facts: WorkflowFacts, pins: Pins) -> None:
     matrix = read(generate(facts, pins))["jobs"]["build"]["strategy"]["matrix"]
     assert matrix["python"] == ["3.11", "3.12", "3.13"]
     assert matrix["os"] == [pins.runner(platform).os for platform in facts.platforms]
@@ -124,7 +124,7 @@ def test_runners_and_interpreters_are_the_axes(facts: Facts, pins: Pins) -> None
     assert rows["win-64"]["options"] == "--bindings prebuilt"
 
 
-def test_every_job_ends_by_itself_and_may_do_little(facts: Facts, pins: Pins) -> None:
+def test_every_job_ends_by_itself_and_may_do_little(facts: WorkflowFacts, pins: Pins) -> None:
     data = read(generate(facts, pins))
     assert data["permissions"] == {"contents": "read"}
     for name, job in data["jobs"].items():
@@ -133,7 +133,7 @@ def test_every_job_ends_by_itself_and_may_do_little(facts: Facts, pins: Pins) ->
         assert job.get("permissions") == ({"id-token": "write"} if publishes else None)
 
 
-def test_nothing_of_ours_runs_beside_a_token(facts: Facts, pins: Pins) -> None:
+def test_nothing_of_ours_runs_beside_a_token(facts: WorkflowFacts, pins: Pins) -> None:
     data = read(generate(facts, pins))
     for name in ("staging", "publish"):
         job = data["jobs"][name]
@@ -145,7 +145,9 @@ def test_nothing_of_ours_runs_beside_a_token(facts: Facts, pins: Pins) -> None:
     assert "secrets." not in generate(facts, pins)
 
 
-def test_a_release_passes_every_job_before_it_is_published(facts: Facts, pins: Pins) -> None:
+def test_a_release_passes_every_job_before_it_is_published(
+    facts: WorkflowFacts, pins: Pins
+) -> None:
     jobs = read(generate(facts, pins))["jobs"]
     seen, waiting = set(), ["publish"]
     while waiting:
@@ -155,7 +157,7 @@ def test_a_release_passes_every_job_before_it_is_published(facts: Facts, pins: P
     assert seen == set(jobs)
 
 
-def test_caches_are_of_the_lock(facts: Facts, pins: Pins) -> None:
+def test_caches_are_of_the_lock(facts: WorkflowFacts, pins: Pins) -> None:
     data = read(generate(facts, pins))
     keys = [
         s["with"]["key"] for _, s in steps(data) if s.get("uses", "").startswith("actions/cache")
@@ -166,7 +168,9 @@ def test_caches_are_of_the_lock(facts: Facts, pins: Pins) -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_artefacts_are_downloaded_under_the_names_of_the_upload(facts: Facts, pins: Pins) -> None:
+def test_artefacts_are_downloaded_under_the_names_of_the_upload(
+    facts: WorkflowFacts, pins: Pins
+) -> None:
     uploaded: set[str] = set()
     downloaded: set[str] = set()
     for _, step in steps(read(generate(facts, pins))):
@@ -177,13 +181,13 @@ def test_artefacts_are_downloaded_under_the_names_of_the_upload(facts: Facts, pi
     assert {name for name in uploaded if name.startswith("tested-")} == uploaded - downloaded
 
 
-def test_a_pin_without_a_commit_is_used_by_its_version(facts: Facts, pins: Pins) -> None:
+def test_a_pin_without_a_commit_is_used_by_its_version(facts: WorkflowFacts, pins: Pins) -> None:
     loose = {name: structs.replace(pin, commit="") for name, pin in pins.actions.items()}
     text = generate(facts, replace(pins, actions=loose))
     assert f"- uses: actions/checkout@{pins.actions['actions/checkout'].version}\n" in text
 
 
-def test_sessions_are_commands_with_those_options(facts: Facts, pins: Pins) -> None:
+def test_sessions_are_commands_with_those_options(facts: WorkflowFacts, pins: Pins) -> None:
     (choices,) = (a.choices for a in make_parser()._actions if isinstance(a.choices, dict))
     known = choices.keys()
     for _, step in steps(read(generate(facts, pins))):
@@ -247,7 +251,7 @@ def test_a_file_of_somebody_elses_stays(tmp_path: Path) -> None:
         workflow(other, check=False, console=console)
 
 
-def test_the_same_configuration_gives_the_same_text(facts: Facts, pins: Pins) -> None:
+def test_the_same_configuration_gives_the_same_text(facts: WorkflowFacts, pins: Pins) -> None:
     texts = {generate(facts, pins) for _ in range(3)}
     assert len(texts) == 1
     lines = texts.pop().splitlines()

@@ -25,7 +25,7 @@ from geowheel.project.project import Machine
 from geowheel.records.facts import BuildFacts, FetchFacts, LicenseFacts, RepairFacts, SizeFacts
 from geowheel.records.ledger import Collected, Elsewhere, Ledger, Record, write_record
 from geowheel.release import world as world_module
-from geowheel.release.subject import Subject, open_subject
+from geowheel.release.subject import ReleaseSubject, open_subject
 from geowheel.release.world import (
     Repaired,
     World,
@@ -39,7 +39,7 @@ MORE = '[tool.geowheel.release]\nverdicts = ["size"]\n'
 
 
 @pytest.fixture
-def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseSubject:
     write_host(tmp_path, pythons=[RUNNING], more=MORE)
     text = (tmp_path / "pyproject.toml").read_text()
     (tmp_path / "pyproject.toml").write_text(
@@ -53,12 +53,12 @@ def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
 
 
 @pytest.fixture
-def ledger(subject: Subject) -> Ledger:
+def ledger(subject: ReleaseSubject) -> Ledger:
     return subject.ledger
 
 
 @pytest.fixture
-def planted(subject: Subject, ledger: Ledger) -> Callable[..., Record[Any]]:
+def planted(subject: ReleaseSubject, ledger: Ledger) -> Callable[..., Record[Any]]:
     """What the stages record of one target; a keyword changes a component or fact of it."""
 
     def planted(**changes: Any) -> Record[RepairFacts]:
@@ -94,7 +94,9 @@ def only(world: World) -> Repaired:
     return wheel
 
 
-def test_a_wheel_of_what_lies_here(subject: Subject, planted: Callable[..., Record[Any]]) -> None:
+def test_a_wheel_of_what_lies_here(
+    subject: ReleaseSubject, planted: Callable[..., Record[Any]]
+) -> None:
     planted()
     world = read_world(subject, None)
     wheel = only(world)
@@ -117,7 +119,10 @@ def test_a_wheel_of_what_lies_here(subject: Subject, planted: Callable[..., Reco
     ],
 )
 def test_a_wheel_of_something_else(
-    subject: Subject, planted: Callable[..., Record[Any]], changes: dict[str, Any], wrong: set[str]
+    subject: ReleaseSubject,
+    planted: Callable[..., Record[Any]],
+    changes: dict[str, Any],
+    wrong: set[str],
 ) -> None:
     planted(**changes)
     wheel = only(read_world(subject, None))
@@ -125,7 +130,7 @@ def test_a_wheel_of_something_else(
 
 
 def test_an_edit_after_the_build_is_noticed(
-    subject: Subject, planted: Callable[..., Record[Any]]
+    subject: ReleaseSubject, planted: Callable[..., Record[Any]]
 ) -> None:
     planted()
     (subject.folder / "new.py").write_text("")
@@ -137,7 +142,7 @@ def test_an_edit_after_the_build_is_noticed(
     [("1", "lock", (True, True)), ("2", "lock", (True, False)), ("1", "other", (False, True))],
 )
 def test_a_collected_wheel_is_compared_by_what_it_was_made_from(
-    subject: Subject,
+    subject: ReleaseSubject,
     planted: Callable[..., Record[Any]],
     files: str,
     lock: str,
@@ -156,7 +161,7 @@ def test_a_collected_wheel_is_compared_by_what_it_was_made_from(
 
 
 def test_what_is_accepted_is_asked_of_the_configuration_as_it_is_now(
-    subject: Subject, planted: Callable[..., Record[Any]]
+    subject: ReleaseSubject, planted: Callable[..., Record[Any]]
 ) -> None:
     """Not of the one that the wheel was made with: its record has the packages alone."""
     rows = tuple(
@@ -172,7 +177,7 @@ def test_what_is_accepted_is_asked_of_the_configuration_as_it_is_now(
 
 
 def test_a_lock_that_cannot_be_used_is_a_part_of_the_world(
-    subject: Subject, planted: Callable[..., Record[Any]], monkeypatch: pytest.MonkeyPatch
+    subject: ReleaseSubject, planted: Callable[..., Record[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise LockError("there is no lock")
@@ -185,7 +190,7 @@ def test_a_lock_that_cannot_be_used_is_a_part_of_the_world(
     assert not only(world).of_lock
 
 
-def test_channels_that_are_not_allowed_are_named(subject: Subject) -> None:
+def test_channels_that_are_not_allowed_are_named(subject: ReleaseSubject) -> None:
     (lock,) = read_world(subject, None).locks
     assert lock.strange_channels == ("https://conda.invalid/",)
     allowed = replace(subject.settings, channels=("https://conda.invalid",))
@@ -193,7 +198,7 @@ def test_channels_that_are_not_allowed_are_named(subject: Subject) -> None:
     assert lock.strange_channels == ()
 
 
-def test_a_wheel_of_another_host_is_no_stranger(subject: Subject) -> None:
+def test_a_wheel_of_another_host_is_no_stranger(subject: ReleaseSubject) -> None:
     other = Ledger(folder=subject.ledger.folder, host="other")
     make_record(other, RepairFacts(), "cp311-linux-64", files={"other.whl": b"its wheel"})
     subject.dist.mkdir()
@@ -205,7 +210,7 @@ def test_a_wheel_of_another_host_is_no_stranger(subject: Subject) -> None:
 
 
 def test_an_index_that_cannot_be_asked_is_a_part_of_the_world(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    subject: ReleaseSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise ChannelError("out of reach")

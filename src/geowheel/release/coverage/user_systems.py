@@ -137,7 +137,7 @@ class UserSystems:
         return replace(self, systems=tuple(chosen))
 
 
-class _Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+class _SystemRow(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     base: str
     architectures: str
     pythons: dict[str, str] | list[str]
@@ -145,10 +145,10 @@ class _Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     end_of_life: datetime.date | None = None
 
 
-class _Table(msgspec.Struct, rename="kebab"):
+class _SystemsTable(msgspec.Struct, rename="kebab"):
     first_pip: dict[str, str]
     bundled: dict[str, str]
-    systems: dict[str, dict[str, _Row]]
+    systems: dict[str, dict[str, _SystemRow]]
 
 
 def load_user_systems() -> UserSystems:
@@ -159,7 +159,7 @@ def load_user_systems() -> UserSystems:
 
 def parse_user_systems(text: str | bytes) -> UserSystems:
     """A table from TOML; raises ValueError or KeyError when a part is misshapen."""
-    table = msgspec.toml.decode(text, type=_Table)
+    table = msgspec.toml.decode(text, type=_SystemsTable)
     return UserSystems(
         systems=tuple(
             UserSystem(
@@ -178,7 +178,7 @@ def parse_user_systems(text: str | bytes) -> UserSystems:
     )
 
 
-def _pythons(row: _Row, bundled: Mapping[str, str]) -> Iterator[UserPython]:
+def _pythons(row: _SystemRow, bundled: Mapping[str, str]) -> Iterator[UserPython]:
     known = row.pythons if isinstance(row.pythons, dict) else dict.fromkeys(row.pythons, _BUNDLED)
     for python, pip in known.items():
         yield UserPython(python=python, pip=bundled[python] if pip == _BUNDLED else pip)

@@ -18,17 +18,8 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from geowheel.digest import (
-    digest,
-    sha256_file,
-    toolkit_digest,
-)
-from geowheel.errors import (
-    Fault,
-    GeowheelError,
-    IntegrityError,
-    UsageError,
-)
+from geowheel.digest import digest, sha256_file, toolkit_digest
+from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.locks.locks import Locks, locks_at_hand
 from geowheel.machine.console import Console
 from geowheel.machine.files import held
@@ -53,10 +44,9 @@ from .exports import (
     DESCRIPTION,
     HANDED_OVER,
     LEDGER,
-    VERDICTS,
     WHEELS,
     Export,
-    State,
+    MadeFrom,
     read_export,
     state_of,
 )
@@ -65,7 +55,7 @@ _SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class Incoming:
     """One record of another machine, in its folder there."""
 
     record: Record[Any]
@@ -74,19 +64,31 @@ class Item:
     """The folder that was exported."""
 
     @property
+    def makes(self) -> bool:
+        """Whether it is the record of a wheel, not of a verdict."""
+        return self.record.stage == RepairFacts.stage
+
+    @property
     def place(self) -> tuple[str, str, str]:
         """Where it belongs in the ledger: subject, stage, key."""
         return self.record.subject, self.record.stage, self.record.key[:KEY_LENGTH]
 
     @property
-    def sha256(self) -> str:
-        """Of the wheel that it is about."""
-        return self.record.about
+    def wheel(self) -> tuple[str, str]:
+        """The subject and the sha256 of the wheel that it is about."""
+        return self.record.subject, self.record.about
 
     def source(self, output: Output) -> Path:
         """Where a file that it names lies there."""
-        wheel = self.record.stage == "repair" and output.path.endswith(".whl")
+        wheel = self.makes and output.path.endswith(".whl")
         return (self.root / WHEELS if wheel else self.record.folder) / output.path
+
+    def entry(self, ledger: Ledger) -> Entry:
+        """Its place in a ledger."""
+        record = self.record
+        return Entry(
+            ledger=ledger, stage=record.stage, subject=record.subject, components=record.components
+        )
 
 
 def collect(
@@ -101,18 +103,23 @@ def collect(
     Raises UsageError for a folder without an export, and IntegrityError with every reason against
     taking it: damaged files, a mixture, a wheel without one of `verdicts`.
     """
-    roots = _roots(folders)
+    exports: dict[Path, Export] = {}
     faults: list[Fault] = []
-    exports = {root: found for root in roots if (found := _read(root, faults)) is not None}
+    for root in _roots(folders):
+        try:
+            exports[root] = read_export(root / DESCRIPTION)
+        except IntegrityError as error:
+            faults += error.faults
     faults += _against_state(project, exports, folders)
-    items = [
-        item for root, found in exports.items() for item in _items(project, root, found, faults)
-    ]
+    items = [i for root, export in exports.items() for i in _items(project, root, export, faults)]
     ledger = Ledger(folder=project.work, host=project.host.name, home=project.home)
-    faults += _against_mixture(ledger, items, verdicts)
+    faults += [*_against_mixture(ledger, items), *_without_verdict(ledger, items, verdicts)]
     if faults:
         raise IntegrityError(faults)
-    chosen = _in_order(items)
+    # Several machines may have judged one wheel: a failed verdict comes last, so that no other
+    # hides it, and wins where two have one place in the ledger.
+    items.sort(key=lambda item: (not item.record.passed, item.record.created))
+    chosen = list({item.place: item for item in items}.values())
     changed = not _is_there(project, ledger, chosen)
     if changed:
         _place(project, ledger, chosen, console)
@@ -139,15 +146,7 @@ def _roots(folders: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(roots))
 
 
-def _read(root: Path, faults: list[Fault]) -> Export | None:
-    try:
-        return read_export(root / DESCRIPTION)
-    except IntegrityError as error:
-        faults += error.faults
-        return None
-
-
-def _items(project: Project, root: Path, export: Export, faults: list[Fault]) -> Iterator[Item]:
+def _items(project: Project, root: Path, export: Export, faults: list[Fault]) -> Iterator[Incoming]:
     """The records of an export that are whole; faults for the others, and for nameless wheels."""
     named: set[str] = set()
     for path in sorted(root.glob(f"{LEDGER}/*/*/*/{RECORD}")):
@@ -155,7 +154,7 @@ def _items(project: Project, root: Path, export: Export, faults: list[Fault]) ->
         if record is None or not all(_is_below(output.path) for output in record.outputs):
             faults.append(Fault(what="it is no record of geowheel's", where=str(path)))
             continue
-        item = Item(record=record, export=export, root=root)
+        item = Incoming(record=record, export=export, root=root)
         named |= {item.source(output).name for output in record.outputs}
         problems = list(_wrong(project, item)) or list(_altered(item))
         faults += [Fault(what=problem, where=str(path)) for problem in problems]
@@ -166,13 +165,14 @@ def _items(project: Project, root: Path, export: Export, faults: list[Fault]) ->
             faults.append(Fault(what="no record names it", where=str(wheel)))
 
 
-def _wrong(project: Project, item: Item) -> Iterator[str]:
+def _wrong(project: Project, item: Incoming) -> Iterator[str]:
     """What a record says that none of this host and its export would say."""
     record = item.record
     subject, stage, key = record.folder.parts[-3:]
     if record.stage not in HANDED_OVER or (record.subject, record.stage) != (subject, stage):
         yield f"it is of {record.stage} of {record.subject}"
-    if record.subject not in _subjects(project):
+    pythons = project.config.pythons
+    if record.subject not in {str(project.target(p, where)) for p in pythons for where in Platform}:
         yield f"{project.host.name} is not configured for {record.subject}"
     if record.key != digest(dict(record.components)) or record.key[:KEY_LENGTH] != key:
         yield "its key is not the digest of its components"
@@ -182,11 +182,10 @@ def _wrong(project: Project, item: Item) -> Iterator[str]:
             f"this is {project.host.name} in {project.home}"
         )
     # Of another export, whose sources are others, this is said once for all of its records.
-    claimed = item.export.state.sources == toolkit_digest()
-    if claimed and record.sources != toolkit_digest():
+    if item.export.state.sources == toolkit_digest() != record.sources:
         yield "it was made with other sources of geowheel than its export.json says"
     wheels = [output.path for output in record.outputs if output.path.endswith(".whl")]
-    if record.stage == "repair" and (len(wheels) != 1 or "/" in wheels[0]):
+    if item.makes and (len(wheels) != 1 or "/" in wheels[0]):
         yield "it does not name one wheel"
 
 
@@ -198,15 +197,7 @@ def _is_below(path: str) -> bool:
     )
 
 
-def _subjects(project: Project) -> set[str]:
-    return {
-        str(project.target(python, platform))
-        for python in project.config.pythons
-        for platform in Platform
-    }
-
-
-def _altered(item: Item) -> Iterator[str]:
+def _altered(item: Incoming) -> Iterator[str]:
     for output in item.record.outputs:
         path = item.source(output)
         if path.is_symlink() or not path.is_file():
@@ -222,11 +213,13 @@ def _against_state(
     project: Project, exports: Mapping[Path, Export], folders: Sequence[Path]
 ) -> Iterator[Fault]:
     """What the exports were made from and this checkout is not, by export."""
-    platforms = {name for found in exports.values() for name in found.state.locks}
     locks: dict[Platform, Locks] = {}
-    for platform in Platform:
-        if platform in platforms and (found := _locks(project, platform)) is not None:
-            locks[platform] = found
+    for name in {name for export in exports.values() for name in export.state.locks}:
+        try:
+            if (found := locks_at_hand(project, Platform(name))) is not None:
+                locks[Platform(name)] = found
+        except (GeowheelError, ValueError):
+            pass  # none that could be compared, which is said
     here = state_of(project, locks, folders)
     for root, export in exports.items():
         for what, fix in _differences(export.state, here):
@@ -238,27 +231,17 @@ def _against_state(
             )
 
 
-def _locks(project: Project, platform: Platform) -> Locks | None:
-    try:
-        return locks_at_hand(project, platform)
-    except GeowheelError:
-        return None  # none that could be compared, which is said
-
-
-def _differences(there: State, here: State) -> Iterator[tuple[str, str]]:
+def _differences(there: MadeFrom, here: MadeFrom) -> Iterator[tuple[str, str]]:
     """What differs, in words, and what to do about it."""
     again = "make it again from the same commit, or check that commit out here"
-    if there.host != here.host or there.home != here.home:
-        yield (
-            f"made for {there.host} in {there.home}, this is {here.host} in {here.home}",
-            "name that --host",
-        )
+    same_tool = "use the same geowheel everywhere"
+    if (there.host, there.home) != (here.host, here.home):
+        what = f"made for {there.host} in {there.home}, this is {here.host} in {here.home}"
+        yield what, "name that --host"
     if there.toolkit != here.toolkit:
-        yield (f"made with geowheel {there.toolkit}, this is {here.toolkit}",
-               "use the same geowheel everywhere")  # fmt: skip
+        yield f"made with geowheel {there.toolkit}, this is {here.toolkit}", same_tool
     elif there.sources != here.sources:
-        yield (f"made with other sources of geowheel {here.toolkit}",
-               "use the same geowheel everywhere")  # fmt: skip
+        yield f"made with other sources of geowheel {here.toolkit}", same_tool
     if there.config != here.config:
         yield "made with another configuration: pyproject.toml", again
     for platform, lock in sorted(there.locks.items()):
@@ -273,109 +256,82 @@ def _differences(there: State, here: State) -> Iterator[tuple[str, str]]:
         yield f"made from other files: {', '.join(changed[:_SHOWN])}{more}", again
 
 
-def _against_mixture(
-    ledger: Ledger, items: Sequence[Item], verdicts: Sequence[str]
-) -> Iterator[Fault]:
-    """Wheels that exclude each other, verdicts about other bytes, and wheels without a verdict."""
-    wheels: dict[str, dict[str, list[Item]]] = {}
+def _against_mixture(ledger: Ledger, items: Sequence[Incoming]) -> Iterator[Fault]:
+    """Wheels that exclude each other, and verdicts that are about other bytes or disagree."""
+    wheels: dict[str, dict[str, Path]] = {}
     for item in items:
-        if item.record.stage == "repair":
-            wheels.setdefault(item.record.subject, {}).setdefault(item.sha256, []).append(item)
-    for subject, by_bytes in sorted(wheels.items()):
-        if len(by_bytes) > 1:
-            found = "; ".join(
-                f"sha256 {sha256[:12]} in {same[0].root}" for sha256, same in by_bytes.items()
-            )
+        if item.makes:
+            wheels.setdefault(item.record.subject, {}).setdefault(item.record.about, item.root)
+    for subject, roots in sorted(wheels.items()):
+        if len(roots) > 1:
+            found = "; ".join(f"sha256 {sha256[:12]} in {root}" for sha256, root in roots.items())
             yield Fault(
-                what=f"{len(by_bytes)} different wheels of one target: {found}",
+                what=f"{len(roots)} different wheels of one target: {found}",
                 where=subject,
                 fix="keep one of them; the same inputs make the same bytes, so look what differed",
             )
-    here = {(record.subject, record.about) for record in ledger.records(RepairFacts)}
-    known = here | {(subject, sha256) for subject, same in wheels.items() for sha256 in same}
+    known = {(record.subject, record.about) for record in ledger.records(RepairFacts)}
+    known |= {item.wheel for item in items if item.makes}
     for item in items:
-        if item.record.stage in VERDICTS and (item.record.subject, item.sha256) not in known:
+        stage, (subject, sha256) = item.record.stage, item.wheel
+        if item.wheel not in known:
             yield Fault(
-                what=f"{item.record.stage} is about other bytes: sha256 {item.sha256[:12]}",
-                where=f"{item.record.subject}, in {item.root}",
+                what=f"{stage} is about other bytes: sha256 {sha256[:12]}",
+                where=f"{subject}, in {item.root}",
                 fix="collect the wheel that it is about as well",
             )
-        elif item.record.passed and _failed_here(ledger, item):
+        own = ledger.latest(FACTS[stage], subject)
+        failed_here = own is not None and not own.passed and own.collected is None
+        if own is not None and failed_here and item.record.passed and own.about == sha256:
             yield Fault(
-                what=f"{item.record.stage} passed there and failed here, about the same bytes",
-                where=f"{item.record.subject}, in {item.root}",
-                fix=f"look into what failed here, and run `geowheel {item.record.stage}` again",
+                what=f"{stage} passed there and failed here, about the same bytes",
+                where=f"{subject}, in {item.root}",
+                fix=f"look into what failed here, and run `geowheel {stage}` again",
             )
-    yield from _missing(ledger, items, wheels, verdicts)
 
 
-def _failed_here(ledger: Ledger, item: Item) -> bool:
-    """Whether this machine's own newest verdict about the same wheel is that it is not good."""
-    own = ledger.latest(FACTS[item.record.stage], item.record.subject)
-    return own is not None and not own.passed and own.about == item.sha256 and own.collected is None
-
-
-def _missing(
-    ledger: Ledger,
-    items: Sequence[Item],
-    wheels: Mapping[str, Mapping[str, Sequence[Item]]],
-    verdicts: Sequence[str],
+def _without_verdict(
+    ledger: Ledger, items: Sequence[Incoming], verdicts: Sequence[str]
 ) -> Iterator[Fault]:
     there = [record for name in verdicts for record in ledger.records(FACTS[name])]
-    judged = {
-        (record.subject, record.about, record.stage)
-        for record in [*there, *(item.record for item in items)]
-    }
-    for subject, by_bytes in sorted(wheels.items()):
-        for sha256 in by_bytes:
-            for name in verdicts:
-                if (subject, sha256, name) not in judged:
-                    yield Fault(
-                        what=f"no verdict of {name} about its wheel, sha256 {sha256[:12]}",
-                        where=subject,
-                        fix=f"export from a machine where `geowheel {name}` ran on it",
-                    )
+    judged = {(r.subject, r.about, r.stage) for r in [*there, *(item.record for item in items)]}
+    for subject, sha256 in sorted({item.wheel for item in items if item.makes}):
+        for name in verdicts:
+            if (subject, sha256, name) not in judged:
+                yield Fault(
+                    what=f"no verdict of {name} about its wheel, sha256 {sha256[:12]}",
+                    where=subject,
+                    fix=f"export from a machine where `geowheel {name}` ran on it",
+                )
 
 
 # ---------------------------------------------------------------------------- taking over
 
 
-def _in_order(items: Sequence[Item]) -> list[Item]:
-    """One item for each place in the ledger, in the order in which they are to be the newest.
+def _is_there(project: Project, ledger: Ledger, items: Sequence[Incoming]) -> bool:
+    """Whether an earlier run took all of it over, and no newer wheel came since.
 
-    Several machines may have judged one wheel: a failed verdict comes last, so that no other hides
-    it, and wins where two have one key.
+    Of verdicts about the same bytes any may be newer.
     """
-    ordered = sorted(items, key=lambda item: (not item.record.passed, item.record.created))
-    return list({item.place: item for item in ordered}.values())
-
-
-def _is_there(project: Project, ledger: Ledger, items: Sequence[Item]) -> bool:
-    """Whether an earlier run took all of it over, and nothing newer came since."""
-    newest: dict[str, Item] = {}
-    for item in items:
-        there = _entry(ledger, item).record
-        if there is None or not _same(there, item.record):
-            return False
-        if item.record.stage == "repair":  # of verdicts about the same bytes any may be newer
-            newest[item.record.subject] = item
-    for subject, item in newest.items():
-        latest = ledger.latest(RepairFacts, subject)
-        if latest is None or latest.key != item.record.key:
-            return False
-    wheels = [item for item in items if item.record.stage == "repair"]
+    if not all(_has(ledger, item) for item in items):
+        return False
+    wheels = {item.record.subject: item.record for item in items if item.makes}
     return all(
-        (path := project.dist / item.record.wheel.path.name).is_file()
-        and sha256_file(path) == item.sha256
-        for item in wheels
+        (latest := ledger.latest(RepairFacts, subject)) is not None
+        and latest.key == record.key
+        and (path := project.dist / record.wheel.path.name).is_file()
+        and sha256_file(path) == record.about
+        for subject, record in wheels.items()
     )
 
 
-def _same(there: Record[Any], record: Record[Any]) -> bool:
-    """Whether a record of the ledger says what the other one says, and its files are there."""
+def _has(ledger: Ledger, item: Incoming) -> bool:
+    """Whether the ledger says what a record says, and has its files."""
+    there = item.entry(ledger).record
     return (
-        _made_here(there) == _made_here(record)
+        there is not None
         and there.collected is not None
+        and _made_here(there) == _made_here(item.record)
         and all((there.folder / output.path).is_file() for output in there.outputs)
     )
 
@@ -384,14 +340,7 @@ def _made_here(record: Record[Any]) -> Record[Any]:
     return structs.replace(record, created="", collected=None, folder=Path())
 
 
-def _entry(ledger: Ledger, item: Item) -> Entry:
-    record = item.record
-    return Entry(
-        ledger=ledger, stage=record.stage, subject=record.subject, components=record.components
-    )
-
-
-def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Console) -> None:
+def _place(project: Project, ledger: Ledger, items: Sequence[Incoming], console: Console) -> None:
     """Copy everything beside its place first, then one rename each; undone when one fails."""
     now = datetime.datetime.now(datetime.UTC)
     project.work.mkdir(exist_ok=True)
@@ -404,22 +353,24 @@ def _place(project: Project, ledger: Ledger, items: Sequence[Item], console: Con
         )
         moves: list[tuple[Path, Path]] = []
         for number, item in enumerate(items):
-            holding.enter_context(_entry(ledger, item).lock(console))  # no run is at it
+            entry = item.entry(ledger)
+            holding.enter_context(entry.lock(console))  # no run is at it
             # One after the other: the newest of a stage is the one that counts.
             created = now + datetime.timedelta(microseconds=number)
             new = Path(scratch, f"{number}.new")
-            moves.append((_stage(item, new, created), _entry(ledger, item).folder))
-            if item.record.stage == "repair":
+            _copy_entry(item, new, created)
+            moves.append((new, entry.folder))
+            if item.makes:
                 wheel, name = Path(scratch, f"{number}.whl"), item.record.wheel.path.name
                 shutil.copyfile(new / name, wheel)
                 moves.append((wheel, project.dist / name))
-        _move(moves)
+        move(moves)
     for item in items:
-        if item.record.stage == "repair":
+        if item.makes:
             retire(project, ledger, item.record, console)
 
 
-def _stage(item: Item, folder: Path, created: datetime.datetime) -> Path:
+def _copy_entry(item: Incoming, folder: Path, created: datetime.datetime) -> None:
     """The entry as it will be, in a scratch folder."""
     folder.mkdir()
     for output in item.record.outputs:
@@ -428,19 +379,19 @@ def _stage(item: Item, folder: Path, created: datetime.datetime) -> Path:
         shutil.copyfile(item.source(output), goal)
         if sha256_file(goal) != output.sha256:
             raise IntegrityError("it changed while it was copied", where=str(item.source(output)))
+    state = item.export.state
     origin = Collected(
         origin=item.export.origin,
         created=item.record.created,
         stages=item.export.stages.get(item.record.subject, {}),
-        files=digest(dict(item.export.state.files)),
-        locks=item.export.state.locks,
+        files=digest(dict(state.files)),
+        locks=state.locks,
     )
     taken = created.isoformat(timespec="microseconds")
     write_record(structs.replace(item.record, created=taken, collected=origin), folder)
-    return folder
 
 
-def _move(moves: Sequence[tuple[Path, Path]]) -> None:
+def move(moves: Sequence[tuple[Path, Path]]) -> None:
     """Rename each to its place; when one fails, those before it are taken back."""
     with ExitStack() as undo:
         for new, goal in moves:
@@ -456,40 +407,29 @@ def _move(moves: Sequence[tuple[Path, Path]]) -> None:
 # ---------------------------------------------------------------------------- saying it
 
 
-def _show(items: Sequence[Item], console: Console, *, changed: bool) -> None:
-    rows = [
-        [item.record.subject, item.record.stage, "ok" if item.record.passed else "FAILED",
-         item.sha256[:12], _from(item.export)]
-        for item in sorted(items, key=lambda item: (item.record.subject, item.place))
-    ]  # fmt: skip
+def _show(items: Sequence[Incoming], console: Console, *, changed: bool) -> None:
+    rows = []
+    for item in sorted(items, key=lambda item: item.place):
+        record, origin = item.record, item.export.origin
+        place = "\n".join(filter(None, [origin.system, origin.git, *origin.ci.values()]))
+        passed = "ok" if record.passed else "FAILED"
+        rows.append([record.subject, record.stage, passed, record.about[:12], place])
     console.table("collected", ["target", "stage", "", "sha256 of the wheel", "from"], rows)
     if not changed:
         console.result("all of it was here already")
-    for words in sorted(
-        {
-            words
-            for item in items
-            for words in item.export.origin.native.values()
-            if not item.export.origin.committed
-        }
-    ):
+    loose = [item.export.origin for item in items if not item.export.origin.committed]
+    for words in sorted({words for origin in loose for words in origin.native.values()}):
         console.result(f"native stack: {words}; not from a committed lock, so not for release")
 
 
-def _from(export: Export) -> str:
-    origin = export.origin
-    return "\n".join(filter(None, [origin.system, origin.git, *origin.ci.values()]))
-
-
-def _summary(project: Project, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+def _summary(project: Project, items: Sequence[Incoming]) -> Iterator[dict[str, Any]]:
     for item in items:
-        if item.record.stage != "repair":
-            continue
-        about = [i.record for i in items if i.record.stage in VERDICTS and i.sha256 == item.sha256]
-        yield {
-            "target": item.record.subject,
-            "wheel": str(project.dist / item.record.wheel.path.name),
-            "sha256": item.sha256,
-            "verdicts": {record.stage: record.passed for record in about},
-            "from": structs.asdict(item.export.origin),
-        }
+        if item.makes:
+            about = [i.record for i in items if i.wheel == item.wheel and not i.makes]
+            yield {
+                "target": item.record.subject,
+                "wheel": str(project.dist / item.record.wheel.path.name),
+                "sha256": item.record.about,
+                "verdicts": {record.stage: record.passed for record in about},
+                "from": structs.asdict(item.export.origin),
+            }

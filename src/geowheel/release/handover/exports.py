@@ -4,7 +4,7 @@
     DIR/dist/NAME.whl                     the repaired wheels
     DIR/ledger/SUBJECT/STAGE/KEY/         records of repair and of the verdicts, with their files
 
-No name begins with a dot, since what uploads artefacts leaves such files out
+No name begins with a dot, since what uploads artifacts leaves such files out
 (https://github.com/actions/upload-artifact#uploading-hidden-files). `geowheel export DIR` writes
 it, `geowheel collect DIR...` takes it. A ledger's other entries stay behind: what counts of them is
 in export.json.
@@ -23,18 +23,8 @@ from typing import Any, Final
 import msgspec
 
 from geowheel import __version__
-from geowheel.digest import (
-    digest,
-    sha256_file,
-    toolkit_digest,
-)
-from geowheel.errors import (
-    BuildError,
-    Fault,
-    IntegrityError,
-    LockError,
-    UsageError,
-)
+from geowheel.digest import digest, sha256_file, toolkit_digest
+from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageError
 from geowheel.locks.locks import Locks, locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
@@ -63,7 +53,7 @@ _OF_CI: Final = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_JOB", "GITHUB_SHA
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class MadeFrom:
     """What wheels are made from, as digests; two machines with the same one may be mixed."""
 
     toolkit: str
@@ -85,14 +75,14 @@ class Export:
     """What export.json says."""
 
     format: int = FORMAT
-    state: State
+    state: MadeFrom
     origin: Elsewhere
     stages: Mapping[str, Mapping[str, Ran]]
     """By target and stage: key, seconds and time of all that led to its wheel."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Item:
+class _Outgoing:
     """One target's wheel, and the records about it."""
 
     target: Target
@@ -103,7 +93,9 @@ class _Item:
     left_out: tuple[str, ...]
 
 
-def state_of(project: Project, locks: Mapping[Platform, Locks], without: Sequence[Path]) -> State:
+def state_of(
+    project: Project, locks: Mapping[Platform, Locks], without: Sequence[Path]
+) -> MadeFrom:
     """What wheels of these platforms would be made from here; files below `without` do not count.
 
     Raises LockError where a lock lacks something that is asked for.
@@ -111,7 +103,7 @@ def state_of(project: Project, locks: Mapping[Platform, Locks], without: Sequenc
     tree = host_files(project.folder, project.machine.environ)
     places = [path.resolve() for path in without]
     host = project.host
-    return State(
+    return MadeFrom(
         toolkit=__version__,
         sources=toolkit_digest(),
         host=host.name,
@@ -122,11 +114,11 @@ def state_of(project: Project, locks: Mapping[Platform, Locks], without: Sequenc
             for entry in tree.entries
             if not any((tree.root / entry.path).is_relative_to(place) for place in places)
         },
-        locks={str(platform): _lock_digest(project, locks[platform]) for platform in locks},
+        locks={str(platform): lock_digest(project, locks[platform]) for platform in locks},
     )
 
 
-def _lock_digest(project: Project, locks: Locks) -> str:
+def lock_digest(project: Project, locks: Locks) -> str:
     """Of what `fetch` takes from the locks: the same lock has one, however it is written."""
     return digest(fetch_inputs(project, locks).components())
 
@@ -159,19 +151,17 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     """
     _check_free(folder)
     contexts = _contexts(request, console)
-    items: list[_Item] = []
+    items: list[_Outgoing] = []
     faults: list[Fault] = []
     for context in contexts:
-        found = _item(request, context)
-        if isinstance(found, _Item):
-            items.append(found)
-        else:
-            faults += found
+        try:
+            items.append(_item(request, context))
+        except BuildError as error:
+            faults += error.faults
     if faults:
         raise BuildError(faults)
     locks = {context.target.platform: context.locks for context in contexts}
-    described = _description(request.project, locks, items, folder)
-    _write(described, items, folder)
+    _write(_description(request.project, locks, items, folder), items, folder)
     for item in items:
         console.result(f"{item.target}: {item.wheel.wheel.path.name}")
         for verdict in item.verdicts:
@@ -184,12 +174,10 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
 
 def _contexts(request: Request, console: Console) -> list[Context]:
     """With the locks at hand: nothing is solved, fetched or made."""
-    project = request.project
-    tools = find_tools(
-        project, request.targets, HANDED_OVER, request.interpreter, console, make=False
-    )
+    project, targets = request.project, request.targets
+    tools = find_tools(project, targets, HANDED_OVER, request.interpreter, console, make=False)
     made = []
-    for target in request.targets:
+    for target in targets:
         locks = locks_at_hand(project, target.platform)
         if locks is None:
             raise LockError(
@@ -206,50 +194,44 @@ def _contexts(request: Request, console: Console) -> list[Context]:
     return made
 
 
-def _item(request: Request, context: Context) -> _Item | list[Fault]:
-    """What is there of one target, or why it cannot be handed over."""
+def _item(request: Request, context: Context) -> _Outgoing:
+    """What is there of one target; raises BuildError where it cannot be handed over."""
     verdicts = [name for name in VERDICTS if context.runs_wheels or not find(name).runs_wheel]
     target = context.target
     made = request.ledger.latest(RepairFacts, str(target))
     if made is not None and made.collected is not None:
         # Another machine's wheel, which was checked when it was taken over: what made it is there.
         context = replace(context, repaired=made)
-    planned = {
-        item.stage.name: item for item in plan(["repair", *verdicts], context, request.ledger)
-    }
-    stale = [item for item in planned.values() if not item.stage.verdict and item.record is None]
-    if stale:
-        return [_fault(target, stale[0], "the wheel is not of what lies here now")]
-    judged = [planned[name] for name in verdicts]
-    failed = [item for item in judged if item.stale and item.stale.reason is StaleReason.FAILED]
-    if failed:
-        return [_fault(target, item, "the wheel is not good") for item in failed]
-    records = Records((n, item.record) for n, item in planned.items() if item.record is not None)
+    rows = plan(["repair", *verdicts], context, request.ledger)
+    stale = [row for row in rows if not row.stage.verdict and row.record is None][:1]
+    failed = [row for row in rows if row.stage.verdict and _failed(row)]
+    if stale or failed:
+        cause = "the wheel is not of what lies here now" if stale else "the wheel is not good"
+        fix = f"run `geowheel wheel --python {target.python}`, then this again"
+        words = [f"{row.stage.name} would run again: {row.why}" for row in stale or failed]
+        raise BuildError([Fault(what=w, where=str(target), cause=cause, fix=fix) for w in words])
+    records = Records((row.stage.name, row.record) for row in rows if row.record is not None)
     records |= context.done
-    return _Item(
+    why = {row.stage.name: row.why for row in rows}
+    return _Outgoing(
         target=target,
         wheel=records.of(RepairFacts),
         verdicts=tuple(records[name] for name in verdicts if name in records),
         every=tuple(records.values()),
         left_out=tuple(
-            f"{name}: {planned[name].why if name in planned else 'not on this machine'}"
+            f"{name}: {why.get(name, 'not on this machine')}"
             for name in VERDICTS
             if name not in records
         ),
     )
 
 
-def _fault(target: Target, item: Planned, cause: str) -> Fault:
-    return Fault(
-        what=f"{item.stage.name} would run again: {item.why}",
-        where=str(target),
-        cause=cause,
-        fix=f"run `geowheel wheel --python {target.python}`, then this again",
-    )
+def _failed(row: Planned) -> bool:
+    return row.stale is not None and row.stale.reason is StaleReason.FAILED
 
 
 def _description(
-    project: Project, locks: Mapping[Platform, Locks], items: Sequence[_Item], folder: Path
+    project: Project, locks: Mapping[Platform, Locks], items: Sequence[_Outgoing], folder: Path
 ) -> Export:
     environ = project.machine.environ
     origin = Elsewhere(
@@ -289,7 +271,7 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _write(described: Export, items: Sequence[_Item], folder: Path) -> None:
+def _write(described: Export, items: Sequence[_Outgoing], folder: Path) -> None:
     """All of it beside its place first, then one rename."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".geowheel-export-") as scratch:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import BuildError, UsageError
@@ -39,7 +39,8 @@ def earlier_wheels(project: Project, against: Path | None, console: Console) -> 
     path = project.dist / FACTS
     if not path.exists():
         return {}
-    now = {version for _, version, _ in names_in_dist(project)}
+    ours = [path.name for path in project.dist.glob("*.whl") if is_ours(path, project)]
+    now = {parse_filename(name)[1] for name in ours}
     try:
         rows = read_wheels(path, host=project.host.name)
     except UsageError as error:
@@ -49,13 +50,24 @@ def earlier_wheels(project: Project, against: Path | None, console: Console) -> 
     return {target: before for target, before in chosen.items() if before is not None}
 
 
-def names_in_dist(project: Project) -> list[tuple[str, str, str]]:
-    """Name, version and build tag of the host's wheels in dist/."""
-    return [
-        parse_filename(path.name)[:3]
-        for path in sorted(project.dist.glob("*.whl"))
-        if is_ours(path, project)
-    ]
+class _EarlierInside(msgspec.Struct):
+    installed: int
+
+
+class _EarlierWheel(msgspec.Struct):
+    target: str
+    version: str
+    compressed: int
+    inside: _EarlierInside
+    before: Before | None
+
+
+class _EarlierReport(msgspec.Struct):
+    """What of a report.json is compared with; a field that is not read may be anything."""
+
+    format: int
+    host: str
+    wheels: tuple[_EarlierWheel, ...] = ()
 
 
 def read_wheels(path: Path, *, host: str) -> list[tuple[str, Before, Before | None]]:
@@ -65,25 +77,25 @@ def read_wheels(path: Path, *, host: str) -> list[tuple[str, Before, Before | No
     """
     fix = "name a report.json that `geowheel report` wrote for an earlier release"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise UsageError("a report.json of another format", where=str(path), fix=fix)
-        if data["host"] != host:
-            what = f"this report is of {data['host']}, not of {host}"
-            raise UsageError(what, where=str(path), fix=fix)
-        return [
-            (
-                str(row["target"]),
-                Before(
-                    version=str(row["version"]),
-                    compressed=int(row["compressed"]),
-                    installed=int(row["inside"]["installed"]),
-                ),
-                Before(**row["before"]) if row["before"] else None,
-            )
-            for row in data["wheels"]
-        ]
+        found = msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
     except OSError as error:
         raise UsageError(error.strerror or str(error), where=str(path), fix=fix) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"no report.json: {error!r}", where=str(path), fix=fix) from None
+    except msgspec.DecodeError as error:
+        raise UsageError(f"no report.json: {error}", where=str(path), fix=fix) from None
+    if found.format != FORMAT:
+        raise UsageError("a report.json of another format", where=str(path), fix=fix)
+    if found.host != host:
+        what = f"this report is of {found.host}, not of {host}"
+        raise UsageError(what, where=str(path), fix=fix)
+    return [
+        (
+            wheel.target,
+            Before(
+                version=wheel.version,
+                compressed=wheel.compressed,
+                installed=wheel.inside.installed,
+            ),
+            wheel.before,
+        )
+        for wheel in found.wheels
+    ]

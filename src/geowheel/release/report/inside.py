@@ -23,7 +23,7 @@ _SHOWN: Final = 6  # of a package's files, the largest
 
 
 @dataclass(frozen=True, kw_only=True)
-class File:
+class MemberSize:
     """A member of a wheel."""
 
     path: str
@@ -34,7 +34,7 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class PackageSize:
     """What one package takes of a wheel."""
 
     name: str
@@ -44,11 +44,11 @@ class Part:
     packed: int
     size: int
     files: int
-    largest: tuple[File, ...]
+    largest: tuple[MemberSize, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
+class BundledPackage:
     """A package that the SBOM names."""
 
     name: str
@@ -64,10 +64,10 @@ class Inside:
     """The content of one wheel."""
 
     installed: int = 0
-    parts: tuple[Part, ...] = ()
+    parts: tuple[PackageSize, ...] = ()
     """The largest first."""
     kinds: tuple[Cost, ...] = ()
-    components: tuple[Component, ...] = ()
+    components: tuple[BundledPackage, ...] = ()
     problem: str = ""
     """Why the file cannot be read; empty where it can."""
 
@@ -80,7 +80,7 @@ def look_inside(path: Path, owners: Sequence[Owner], places: Places) -> Inside:
     try:
         with zipfile.ZipFile(path) as archive:
             files = tuple(
-                File(path=info.filename, packed=info.compress_size, size=info.file_size)
+                MemberSize(path=info.filename, packed=info.compress_size, size=info.file_size)
                 for info in archive.infolist()
                 if not info.is_dir()
             )
@@ -103,22 +103,24 @@ def look_inside(path: Path, owners: Sequence[Owner], places: Places) -> Inside:
 
 
 def _parts(
-    files: Sequence[File], owners: Sequence[Owner], kinds: Mapping[str, str]
-) -> tuple[Part, ...]:
+    files: Sequence[MemberSize], owners: Sequence[Owner], kinds: Mapping[str, str]
+) -> tuple[PackageSize, ...]:
     known = {path: (owner.name, owner.version) for owner in owners for path in owner.files}
-    groups: dict[tuple[str, str], list[File]] = {}
+    groups: dict[tuple[str, str], list[MemberSize]] = {}
     for file in files:
         groups.setdefault(known.get(file.path, (UNKNOWN, "")), []).append(file)
     parts = [_part(name, version, group, kinds) for (name, version), group in groups.items()]
     return tuple(sorted(parts, key=lambda part: (-part.packed, part.name, part.version)))
 
 
-def _part(name: str, version: str, files: Sequence[File], kinds: Mapping[str, str]) -> Part:
+def _part(
+    name: str, version: str, files: Sequence[MemberSize], kinds: Mapping[str, str]
+) -> PackageSize:
     weight: Counter[str] = Counter()
     for file in files:
         weight[kinds[file.path]] += file.packed
     largest = sorted(files, key=lambda file: (-file.packed, file.path))[:_SHOWN]
-    return Part(
+    return PackageSize(
         name=name,
         version=version,
         kind=min(weight, key=lambda kind: (-weight[kind], kind)),
@@ -129,8 +131,8 @@ def _part(name: str, version: str, files: Sequence[File], kinds: Mapping[str, st
     )
 
 
-def _component(package: SbomPackage) -> Component:
-    return Component(
+def _component(package: SbomPackage) -> BundledPackage:
+    return BundledPackage(
         name=package.name,
         version=package.version,
         licence=package.license,

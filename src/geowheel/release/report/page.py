@@ -26,10 +26,15 @@ from geowheel.contents.restricted import Restricted, accepting, by_driver
 from geowheel.machine.console import megabytes, seconds
 from geowheel.release.coverage.table import Coverage
 
-from .values import Report, State, WheelReport, by_platform, open_points
+from .values import Report, VerdictState, WheelReport, by_platform, open_points
 
-MARKS: Final = {State.PASSED: "✓", State.FAILED: "✕", State.PARTIAL: "◐", State.NOT_RUN: "○"}
-WORDS: Final = {State.FAILED: "FAILED", State.NOT_RUN: "NOT RUN"}
+MARKS: Final = {
+    VerdictState.PASSED: "✓",
+    VerdictState.FAILED: "✕",
+    VerdictState.PARTIAL: "◐",
+    VerdictState.NOT_RUN: "○",
+}
+WORDS: Final = {VerdictState.FAILED: "FAILED", VerdictState.NOT_RUN: "NOT RUN"}
 SECTIONS: Final[tuple[tuple[str, str], ...]] = (
     ("wheels", "Wheels"), ("fills", "What fills a wheel"), ("verdicts", "Verdicts"),
     ("floors", "Floors and sources"), ("coverage", "Coverage"), ("drivers", "Drivers"),
@@ -52,8 +57,8 @@ def render(report: Report) -> str:
         report=report,
         marks=MARKS,
         words=WORDS,
-        PASSED=State.PASSED,
-        NOT_RUN=State.NOT_RUN,
+        PASSED=VerdictState.PASSED,
+        NOT_RUN=VerdictState.NOT_RUN,
         sections=[s for s in SECTIONS if s[0] != "coverage" or report.coverage is not None],
         open_points=open_points(report),
         tiles=_tiles(report),

@@ -26,7 +26,7 @@ FORMAT: Final = 1
 """Of report.json; another number is not compared with."""
 
 
-class State(enum.StrEnum):
+class VerdictState(enum.StrEnum):
     """What is known of one verdict on one wheel."""
 
     PASSED = "passed"
@@ -58,11 +58,11 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class WheelVerdict:
     """What a stage found about the very bytes of a wheel."""
 
     stage: str
-    state: State
+    state: VerdictState
     words: str
     """The count behind it, or what to do for one that was not run."""
     failed: tuple[Finding, ...] = ()
@@ -109,7 +109,7 @@ class WheelReport:
     wheel_mb: float
     installed_mb: float
     inside: Inside
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[WheelVerdict, ...]
     timings: tuple[Timing, ...]
     floor: tuple[Forcing, ...]
     drivers: tuple[Driver, ...]
@@ -199,10 +199,10 @@ def _points(report: Report) -> Iterator[tuple[bool, str, str]]:
         if not wheel.locked:
             yield False, "its native stack is not from a committed lock", wheel.target
         for verdict in wheel.verdicts:
-            partial = f" ({verdict.state})" if verdict.state is State.PARTIAL else ""
-            if verdict.state is State.FAILED:
+            partial = f" ({verdict.state})" if verdict.state is VerdictState.PARTIAL else ""
+            if verdict.state is VerdictState.FAILED:
                 yield True, f"{verdict.stage} FAILED", wheel.target
-            elif verdict.state is not State.PASSED:
+            elif verdict.state is not VerdictState.PASSED:
                 yield False, f"{verdict.stage} NOT RUN{partial}", wheel.target
     for platform, interpreters in by_platform(report.missing).items():
         yield False, "configured, but not in dist/", f"{platform} ({', '.join(interpreters)})"

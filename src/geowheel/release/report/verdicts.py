@@ -26,9 +26,9 @@ from geowheel.targets import Target, parse_target
 from .values import (
     Finding,
     Group,
-    State,
     Timing,
-    Verdict,
+    VerdictState,
+    WheelVerdict,
 )
 
 F = TypeVar("F", bound=StageFacts)
@@ -40,12 +40,12 @@ def about(ledger: Ledger, facts: type[F], sha256: str) -> Record[F] | None:
     return next(iter([*(record for record in found if record.whole), *found]), None)
 
 
-def verdict_on(kind: type[VerdictFacts], record: Record[Any] | None, target: str) -> Verdict:
+def verdict_on(kind: type[VerdictFacts], record: Record[Any] | None, target: str) -> WheelVerdict:
     """What a stage's record says of a wheel, or how to get one."""
     if record is None:
         words = _how_to_run(kind.stage, parse_target(target))
-        return Verdict(stage=kind.stage, state=State.NOT_RUN, words=words)
-    state = State.PASSED if record.passed else State.FAILED
+        return WheelVerdict(stage=kind.stage, state=VerdictState.NOT_RUN, words=words)
+    state = VerdictState.PASSED if record.passed else VerdictState.FAILED
     match record.facts:
         case SizeFacts() as size:
             return _size_verdict(size, state)
@@ -64,20 +64,20 @@ def _how_to_run(stage: str, target: Target | None) -> str:
     return f"geowheel {stage} --python {target.python}{where}"
 
 
-def _size_verdict(facts: SizeFacts, state: State) -> Verdict:
+def _size_verdict(facts: SizeFacts, state: VerdictState) -> WheelVerdict:
     problems = [Finding(group="", name=text, detail="") for text in facts.problems]
     words = f"{megabytes(facts.compressed)} of {facts.wheel_mb:g} MB"
-    return Verdict(stage="size", state=state, words=words, failed=tuple(problems))
+    return WheelVerdict(stage="size", state=state, words=words, failed=tuple(problems))
 
 
-def _test_verdict(facts: TestFacts, state: State) -> Verdict:
+def _test_verdict(facts: TestFacts, state: VerdictState) -> WheelVerdict:
     host = facts.host
     failed = [_probe(probe) for probe in facts.probes if probe.passed is False]
     if host is not None and not host.passed:
         failed.append(Finding(group="host", name="the host's tests", detail=host.detail))
     words = f"probes: {probe_words(facts.probes)}"
     words += "" if host is None else f", host's tests {'passed' if host.passed else 'FAILED'}"
-    return Verdict(
+    return WheelVerdict(
         stage="test",
         state=state,
         words=words,
@@ -91,14 +91,14 @@ def _probe(probe: Probe) -> Finding:
     return Finding(group="probe", name=probe.name, detail=probe.detail)
 
 
-def _lab_verdict(facts: LabFacts, state: State) -> Verdict:
+def _lab_verdict(facts: LabFacts, state: VerdictState) -> WheelVerdict:
     by_result: dict[CaseResult, list[Finding]] = {result: [] for result in CaseResult}
     for case in facts.cases:
         found = Finding(group=case.group, name=case.name, detail=case.detail)
         by_result[case.result].append(found)
-    return Verdict(
+    return WheelVerdict(
         stage="lab",
-        state=State.PARTIAL if state is State.PASSED and not facts.whole else state,
+        state=VerdictState.PARTIAL if state is VerdictState.PASSED and not facts.whole else state,
         words=f"{len(by_result[CaseResult.PASSED])} of {len(facts.cases)} cases",
         failed=tuple(by_result[CaseResult.FAILED]),
         not_run=tuple(by_result[CaseResult.SKIPPED]),

@@ -186,7 +186,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ma
     monkeypatch.setattr(collecting, "locks_at_hand", at_hand)
     monkeypatch.setattr(exports, "plan", planned)
     monkeypatch.setattr(exports, "find_tools", tools)
-    monkeypatch.setattr(exports, "_lock_digest", lock_digest)
+    monkeypatch.setattr(exports, "lock_digest", lock_digest)
     return make
 
 
@@ -538,7 +538,7 @@ def test_one_that_was_killed_is_finished_by_the_same_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(collecting, "_move", killed)
+        patch.setattr(collecting, "move", killed)
         with pytest.raises(KeyboardInterrupt):
             here.collect(folder)
     assert here.collect(folder)["changed"]

@@ -19,10 +19,10 @@ from geowheel.records.facts import Cost
 from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
 from geowheel.release.coverage.table import Coverage
 from geowheel.release.report.inside import (
-    Component,
-    File,
+    BundledPackage,
     Inside,
-    Part,
+    MemberSize,
+    PackageSize,
 )
 from geowheel.release.report.page import inline_json, render
 from geowheel.release.report.values import (
@@ -30,10 +30,10 @@ from geowheel.release.report.values import (
     Finding,
     Group,
     Report,
-    State,
     Timing,
-    Verdict,
+    VerdictState,
     WheelReport,
+    WheelVerdict,
 )
 from geowheel.systems.contract import Forcing
 
@@ -51,18 +51,18 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
     )  # fmt: skip
     inside = Inside(
         installed=3,
-        parts=(Part(name=text, version=text, kind=text, packed=2, size=3, files=2,
-                    largest=(File(path=text, packed=1, size=2),)),),
+        parts=(PackageSize(name=text, version=text, kind=text, packed=2, size=3, files=2,
+                    largest=(MemberSize(path=text, packed=1, size=2),)),),
         kinds=(Cost(name=text, packed=2, size=3),),
-        components=(Component(name=text, version=text, licence=text, source=text),),
+        components=(BundledPackage(name=text, version=text, licence=text, source=text),),
         problem=text,
     )  # fmt: skip
     finding = Finding(group=text, name=text, detail=text)
     verdicts = tuple(
-        Verdict(stage=text, state=state, words=text, failed=(finding,), not_run=(finding,),
+        WheelVerdict(stage=text, state=state, words=text, failed=(finding,), not_run=(finding,),
                 emulator=text,
                 groups=(Group(name=text, passed=1, failed=0, not_run=0, seconds=1.0),))
-        for state in State
+        for state in VerdictState
     )  # fmt: skip
     wheel = WheelReport(
         file=text, sha256=text, version=text, target=text, tag=text, recorded=True, locked=False,

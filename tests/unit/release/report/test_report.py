@@ -29,9 +29,9 @@ from geowheel.release.report.values import (
     Before,
     OpenPoint,
     Report,
-    State,
-    Verdict,
+    VerdictState,
     WheelReport,
+    WheelVerdict,
     open_points,
     to_json,
 )
@@ -53,7 +53,7 @@ def not_done(cause: str, *where: str) -> OpenPoint:
     return OpenPoint(cause=cause, wrong=False, where=where)
 
 
-def verdict(wheel: WheelReport, stage: str) -> Verdict:
+def verdict(wheel: WheelReport, stage: str) -> WheelVerdict:
     return next(verdict for verdict in wheel.verdicts if verdict.stage == stage)
 
 
@@ -81,7 +81,7 @@ def test_a_wheel_with_every_verdict_passed(planted: Planted) -> None:
     whole(planted)
     wheel = only(planted)
     assert {v.stage: v.state for v in wheel.verdicts} == {
-        "size": State.PASSED, "test": State.PASSED, "lab": State.PASSED,
+        "size": VerdictState.PASSED, "test": VerdictState.PASSED, "lab": VerdictState.PASSED,
     }  # fmt: skip
     assert (wheel.recorded, wheel.locked, wheel.target) == (True, True, "cp398-linux-64")
     assert (wheel.tag, wheel.version) == ("manylinux_2_35_x86_64", "1.0")
@@ -95,8 +95,8 @@ def test_a_wheel_with_every_verdict_passed(planted: Planted) -> None:
 def test_a_verdict_that_nobody_ran_is_not_a_pass(planted: Planted) -> None:
     planted.size()
     wheel = only(planted)
-    assert verdict(wheel, "test").state is State.NOT_RUN
-    assert verdict(wheel, "lab").state is State.NOT_RUN
+    assert verdict(wheel, "test").state is VerdictState.NOT_RUN
+    assert verdict(wheel, "lab").state is VerdictState.NOT_RUN
     assert verdict(wheel, "lab").words == "geowheel lab --python 3.98, on linux-64"
     assert not_done("test NOT RUN", "cp398-linux-64") in open_points(read_report(planted.project))
     assert wheel.drivers == ()
@@ -107,7 +107,7 @@ def test_a_verdict_about_other_bytes_is_none(planted: Planted) -> None:
     make_wheel(planted.wheel, salt="rebuilt")
     wheel = only(planted)
     assert not wheel.recorded and wheel.locked is None
-    assert {verdict.state for verdict in wheel.verdicts} == {State.NOT_RUN}
+    assert {verdict.state for verdict in wheel.verdicts} == {VerdictState.NOT_RUN}
     (point,) = (p for p in open_points(read_report(planted.project)) if wheel.file in p.where)
     assert point.wrong and "no record is about it" in point.cause
 
@@ -117,7 +117,7 @@ def test_what_failed_and_what_was_not_run_is_named(planted: Planted) -> None:
     planted.test(passed=False)
     planted.lab()
     wheel = only(planted)
-    assert {verdict.state for verdict in wheel.verdicts} == {State.FAILED}
+    assert {verdict.state for verdict in wheel.verdicts} == {VerdictState.FAILED}
     assert [f.name for f in verdict(wheel, "test").failed] == ["proj.db"]
     assert [f.name for f in verdict(wheel, "test").not_run] == ["driver HDF4"]
     assert [f.detail for f in verdict(wheel, "lab").failed] == ["read it all the same"]
@@ -130,11 +130,11 @@ def test_what_failed_and_what_was_not_run_is_named(planted: Planted) -> None:
 
 def test_a_lab_of_some_cases_is_no_pass_and_hides_no_whole_one(planted: Planted) -> None:
     planted.lab(CASES[:1], whole=False)
-    assert verdict(only(planted), "lab").state is State.PARTIAL
+    assert verdict(only(planted), "lab").state is VerdictState.PARTIAL
     points = open_points(read_report(planted.project))
     assert not_done("lab NOT RUN (some cases only)", "cp398-linux-64") in points
     planted.lab()
-    assert verdict(only(planted), "lab").state is State.FAILED
+    assert verdict(only(planted), "lab").state is VerdictState.FAILED
 
 
 def test_a_stack_without_a_committed_lock_is_an_open_point(tmp_path: Path) -> None:
