@@ -69,7 +69,7 @@ def sessions(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class _Session:
     """One session: its name without the prefix, the line that `nox -l` shows, what it calls."""
 
     name: str
@@ -77,15 +77,15 @@ class _Row:
     arguments: tuple[str, ...]
 
 
-def _rows(versions: Iterable[str]) -> Iterator[_Row]:
+def _rows(versions: Iterable[str]) -> Iterator[_Session]:
     rows = {command.name: command.summary for command in COMMANDS}
     for name, summary in rows.items():
         if name not in STANDALONE:
-            yield _Row(name=name, summary=summary, arguments=(name,))
+            yield _Session(name=name, summary=summary, arguments=(name,))
     for version in versions:
         for name in VERSIONED:
             summary = "make, repair and test the wheel" if name == "wheel" else rows[name]
-            yield _Row(
+            yield _Session(
                 name=f"{name}-{version}",
                 summary=f"{summary}, for CPython {version}",
                 arguments=(name, "--python", version),
@@ -110,7 +110,7 @@ def _refuse_taken(names: Iterable[str], prefix: str) -> None:
 
 
 def _session(
-    row: _Row, prefix: str, root: Path, host: str, python: Callable[[], Path] | None
+    row: _Session, prefix: str, root: Path, host: str, python: Callable[[], Path] | None
 ) -> Callable[[nox.Session], None]:
     def run(session: nox.Session) -> None:
         # geowheel has said how long it took; nox would say another time, in words.

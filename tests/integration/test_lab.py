@@ -15,12 +15,12 @@ import pytest
 
 from geowheel.lab.cases import (
     PEERS,
-    Offer,
+    Equipment,
     select,
 )
 from geowheel.lab.groups import every_case
 from geowheel.lab.judging import CaseResult, CaseVerdict
-from geowheel.lab.running import Lab, run_cases
+from geowheel.lab.running import Workbench, run_cases
 from geowheel.machine.console import Console
 from tests.support.planted_faults import BESIDE_PEERS, FAULTS, Fault, Site
 from tests.support.project_copy import PYTHON, TARGET, Built
@@ -100,13 +100,13 @@ def failures(
     shutil.copytree(environment, copy, symlinks=True, copy_function=os.link)
     fault.plant(Site(environment=copy))
     (prefix,) = (path / "prefix" for path in built.project.entries("fetch"))
-    lab = Lab(
+    lab = Workbench(
         clean=copy / "bin" / "python", peers=copy / "bin" / "python", wheel=_as_wheel(copy, place),
         import_package="osgeo", prefix=prefix, bubblewrap=Path(shutil.which("bwrap") or ""),
         place=place / "lab", environ=os.environ,
     )  # fmt: skip
     lab.place.mkdir()
-    offer = Offer(peers=tuple(peers), other_gdal=str(prefix / "lib"), seed=11)
+    offer = Equipment(peers=tuple(peers), other_gdal=str(prefix / "lib"), seed=11)
     console = Console(logs=place / "logs", quiet=True)
     with console.step("lab", "") as step:
         verdicts = run_cases(lab, select(every_case(offer), fault.cases), step)

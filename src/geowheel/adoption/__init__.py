@@ -17,7 +17,7 @@ from geowheel.machine.console import Console
 from geowheel.project.edits import write
 
 from .facts import Wishes, read_facts
-from .planning import Plan, plan
+from .planning import AdoptionPlan, plan
 from .showing import show
 
 __all__ = ["Wishes", "adopt"]
@@ -63,7 +63,7 @@ def adopt(
     return _summary(made, written=bool(made.changes) and not only_show)
 
 
-def _summary(made: Plan, *, written: bool) -> dict[str, Any]:
+def _summary(made: AdoptionPlan, *, written: bool) -> dict[str, Any]:
     return {
         "planned": [change.path for change in made.changes],
         "written": [change.path for change in made.changes] if written else [],

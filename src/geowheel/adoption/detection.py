@@ -23,7 +23,7 @@ from geowheel.project.pyproject import allows
 from .facts import (
     PYPROJECT,
     ROOTS,
-    Facts,
+    ProjectFacts,
     Wishes,
 )
 
@@ -67,7 +67,7 @@ class Host:
     """What its backend asks for when it is called, and [build-system] does not name."""
 
 
-def detect(facts: Facts, wishes: Wishes) -> Host:
+def detect(facts: ProjectFacts, wishes: Wishes) -> Host:
     """The host in an existing project.
 
     Raises ConfigError when pyproject.toml does not name it or no buildable Python is allowed, and
@@ -90,7 +90,7 @@ def detect(facts: Facts, wishes: Wishes) -> Host:
     )
 
 
-def _name(facts: Facts) -> str:
+def _name(facts: ProjectFacts) -> str:
     name = facts.pyproject.get("project", {}).get("name")
     if isinstance(name, str):
         return name
@@ -106,14 +106,14 @@ def _name(facts: Facts) -> str:
     )
 
 
-def backend(facts: Facts) -> str:
+def backend(facts: ProjectFacts) -> str:
     """The first part of the backend's name: `setuptools`, `hatchling`, `mesonpy`."""
     # PEP 517: what a project without the table gets.
     named = facts.pyproject.get("build-system", {}).get("build-backend", "setuptools")
     return re.split(r"[.:]", str(named))[0]
 
 
-def compiling(facts: Facts) -> str:
+def compiling(facts: ProjectFacts) -> str:
     """Why the project is taken to compile extension modules; empty where it does not."""
     used = backend(facts)
     if used in _COMPILING_BACKENDS:
@@ -129,13 +129,13 @@ def compiling(facts: Facts) -> str:
     return ""
 
 
-def _programs(facts: Facts) -> tuple[str, ...]:
+def _programs(facts: ProjectFacts) -> tuple[str, ...]:
     named = _build_requirements(facts)
     wanted = _PROGRAMS.get(backend(facts), ())
     return tuple(text for text in wanted if Requirement(text).name not in named)
 
 
-def _build_requirements(facts: Facts) -> set[str]:
+def _build_requirements(facts: ProjectFacts) -> set[str]:
     requirements = facts.pyproject.get("build-system", {}).get("requires", [])
     found = set()
     for text in requirements if isinstance(requirements, list) else ():
@@ -146,7 +146,7 @@ def _build_requirements(facts: Facts) -> set[str]:
     return found
 
 
-def find_pythons(facts: Facts) -> tuple[str, ...]:
+def find_pythons(facts: ProjectFacts) -> tuple[str, ...]:
     """The buildable versions that requires-python allows and, where it has some, classifiers name.
 
     Raises ConfigError when there is none, or requires-python is no specifier.
@@ -171,7 +171,7 @@ def find_pythons(facts: Facts) -> tuple[str, ...]:
     return tuple(python for python in allowed if python in named) or tuple(allowed)
 
 
-def find_package(facts: Facts, name: str) -> str:
+def find_package(facts: ProjectFacts, name: str) -> str:
     """The host's import package: what its backend names, else what lies in the folder.
 
     Raises UsageError with the candidates when that is not one.
@@ -191,7 +191,7 @@ def find_package(facts: Facts, name: str) -> str:
     raise _unclear(facts, configured or list(seen))
 
 
-def _unclear(facts: Facts, candidates: list[str]) -> UsageError:
+def _unclear(facts: ProjectFacts, candidates: list[str]) -> UsageError:
     where = str(facts.folder)
     fix = "name it: --import-package NAME"
     if not candidates:
@@ -210,7 +210,7 @@ def _unclear(facts: Facts, candidates: list[str]) -> UsageError:
     )
 
 
-def _configured(facts: Facts) -> Iterable[str]:
+def _configured(facts: ProjectFacts) -> Iterable[str]:
     """The packages that the backend's own configuration names."""
     readers = {
         "setuptools": _of_setuptools,
@@ -226,7 +226,7 @@ def _configured(facts: Facts) -> Iterable[str]:
     return [name for name in found if all(part.isidentifier() for part in name.split("."))]
 
 
-def _of_setuptools(facts: Facts) -> list[str]:
+def _of_setuptools(facts: ProjectFacts) -> list[str]:
     """https://setuptools.pypa.io/en/latest/userguide/package_discovery.html"""
     table = _table(facts.pyproject, "tool", "setuptools")
     packages = table.get("packages")
@@ -249,14 +249,14 @@ def _of_setup_cfg(text: str) -> list[str]:
     return [] if "find" in listed else [name for name in re.split(r"[,\s]+", listed) if name]
 
 
-def _of_hatchling(facts: Facts) -> list[str]:
+def _of_hatchling(facts: ProjectFacts) -> list[str]:
     """https://hatch.pypa.io/latest/config/build/#packages: paths whose last part is kept."""
     build = _table(facts.pyproject, "tool", "hatch", "build")
     wheel = _table(build, "targets", "wheel")
     return _last_parts(wheel.get("packages") or build.get("packages") or [])
 
 
-def _of_scikit_build(facts: Facts) -> list[str]:
+def _of_scikit_build(facts: ProjectFacts) -> list[str]:
     """https://scikit-build-core.readthedocs.io/en/latest/configuration: wheel.packages"""
     packages = _table(facts.pyproject, "tool", "scikit-build", "wheel").get("packages")
     if isinstance(packages, Mapping):  # place in the wheel to path
@@ -264,7 +264,7 @@ def _of_scikit_build(facts: Facts) -> list[str]:
     return _last_parts(packages or [])
 
 
-def _of_poetry(facts: Facts) -> list[str]:
+def _of_poetry(facts: ProjectFacts) -> list[str]:
     """https://python-poetry.org/docs/pyproject/#packages"""
     packages = _table(facts.pyproject, "tool", "poetry").get("packages")
     tables = packages if isinstance(packages, list) else []
@@ -275,19 +275,19 @@ def _of_poetry(facts: Facts) -> list[str]:
     ]
 
 
-def _of_flit(facts: Facts) -> list[str]:
+def _of_flit(facts: ProjectFacts) -> list[str]:
     """https://flit.pypa.io/en/stable/pyproject_toml.html#module-section"""
     name = _table(facts.pyproject, "tool", "flit", "module").get("name")
     return [str(name)] if name else []
 
 
-def _of_uv(facts: Facts) -> list[str]:
+def _of_uv(facts: ProjectFacts) -> list[str]:
     """https://docs.astral.sh/uv/concepts/build-backend/"""
     name = _table(facts.pyproject, "tool", "uv", "build-backend").get("module-name")
     return [str(item) for item in name] if isinstance(name, list) else [str(name)] if name else []
 
 
-def _of_maturin(facts: Facts) -> list[str]:
+def _of_maturin(facts: ProjectFacts) -> list[str]:
     """https://www.maturin.rs/config: the module's own name may come after the package's."""
     name = _table(facts.pyproject, "tool", "maturin").get("module-name")
     return [str(name).partition(".")[0]] if name else []

@@ -56,7 +56,7 @@ class PixiEnvironment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pixi:
+class PixiProject:
     """The manifest that pixi would use here."""
 
     path: Path
@@ -64,7 +64,7 @@ class Pixi:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class ProjectFacts:
     """A project folder before anything is written."""
 
     folder: Path
@@ -79,13 +79,13 @@ class Facts:
     pyproject: Mapping[str, Any]
     packages: Mapping[str, tuple[str, ...]]
     """Dotted names of the packages below each root (`src`, or the folder itself: empty)."""
-    pixi: Pixi | None = None
+    pixi: PixiProject | None = None
     in_git: bool = False
     ignored: frozenset[str] = frozenset()
     """What .gitignore files at and above the folder name, without slashes."""
 
 
-def read_facts(folder: Path, *, version: str, running: str) -> Facts:
+def read_facts(folder: Path, *, version: str, running: str) -> ProjectFacts:
     """The facts of the project in `folder`.
 
     Raises ConfigError when pyproject.toml or the pixi manifest cannot be read.
@@ -94,7 +94,7 @@ def read_facts(folder: Path, *, version: str, running: str) -> Facts:
     path = folder / PYPROJECT
     pyproject = parse_toml(texts[PYPROJECT], path) if PYPROJECT in texts else {}
     manifest = nearest_manifest(folder)
-    return Facts(
+    return ProjectFacts(
         folder=folder,
         version=version,
         running=running,
@@ -102,7 +102,9 @@ def read_facts(folder: Path, *, version: str, running: str) -> Facts:
         texts=texts,
         pyproject=pyproject,
         packages={root: tuple(_packages(folder / root)) for root in ROOTS},
-        pixi=Pixi(path=manifest.path, environments=_environments(manifest)) if manifest else None,
+        pixi=PixiProject(path=manifest.path, environments=_environments(manifest))
+        if manifest
+        else None,
         in_git=any((place / ".git").exists() for place in (folder, *folder.parents)),
         ignored=frozenset(_ignored(folder)),
     )

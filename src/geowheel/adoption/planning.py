@@ -26,7 +26,7 @@ from .facts import (
     NOXFILE,
     PIXI,
     PYPROJECT,
-    Facts,
+    ProjectFacts,
     Wishes,
 )
 
@@ -47,7 +47,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class NextCommand:
     """A command to go on with, and what it is for."""
 
     text: str
@@ -55,13 +55,13 @@ class Command:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class AdoptionPlan:
     """Everything that `init` would do and say."""
 
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
     """What stays as it is, and what is left to the reader; each may have several lines."""
-    commands: tuple[Command, ...]
+    commands: tuple[NextCommand, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class _Part:
     notes: tuple[str, ...] = ()
 
 
-def plan(facts: Facts, wishes: Wishes) -> Plan:
+def plan(facts: ProjectFacts, wishes: Wishes) -> AdoptionPlan:
     """What is missing for a wheel with GDAL inside.
 
     Raises ConfigError when pyproject.toml, a [tool.geowheel] in it included, cannot be followed or
@@ -93,7 +93,7 @@ def plan(facts: Facts, wishes: Wishes) -> Plan:
         _gitignore(facts),
         _part_of_layout(facts, host),
     )
-    return Plan(
+    return AdoptionPlan(
         changes=tuple(change for part in parts for change in part.changes),
         notes=tuple(note for part in parts for note in part.notes),
         commands=_commands(facts, host, prefix),
@@ -112,7 +112,7 @@ def appended(text: str, addition: str, *, blank_line: bool = True) -> str:
 # ---------------------------------------------------------------------------- pyproject.toml
 
 
-def _adopted(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
+def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
     """A project that does not know geowheel yet."""
     if wishes.name is not None:
         raise UsageError(
@@ -142,7 +142,7 @@ def _adopted(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, _Par
     return host, _Part(changes=(Change(path=PYPROJECT, before=before, after=after),), notes=notes)
 
 
-def _check_appended(facts: Facts, before: str, after: str) -> None:
+def _check_appended(facts: ProjectFacts, before: str, after: str) -> None:
     """That the new file says what the old one did, and a table that geowheel accepts."""
     path = facts.folder / PYPROJECT
     table = after[len(before) :].strip()
@@ -159,7 +159,7 @@ def _check_appended(facts: Facts, before: str, after: str) -> None:
     host_from(data, path)
 
 
-def _configured(facts: Facts, wishes: Wishes) -> tuple[Host, _Part]:
+def _configured(facts: ProjectFacts, wishes: Wishes) -> tuple[Host, _Part]:
     """A project that has the table: it is checked and stays."""
     config = host_from(facts.pyproject, facts.folder / PYPROJECT)
     said = [wishes.import_package, wishes.layout, *wishes.pythons, wishes.environment, wishes.name]
@@ -180,7 +180,7 @@ def _configured(facts: Facts, wishes: Wishes) -> tuple[Host, _Part]:
     return host, _Part(notes=("pyproject.toml: [tool.geowheel] is there and sound; it stays.",))
 
 
-def _new_project(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
+def _new_project(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
     """A project from nothing."""
     strangers = [name for name in facts.entries if not _NO_PROJECT.fullmatch(name)]
     if strangers:
@@ -206,7 +206,7 @@ def _new_project(facts: Facts, wishes: Wishes, environment: str) -> tuple[Host, 
     return host, _Part(changes=tuple(_new(path, text) for path, text in files.items()))
 
 
-def _new_host(facts: Facts, wishes: Wishes) -> Host:
+def _new_host(facts: ProjectFacts, wishes: Wishes) -> Host:
     name = wishes.name or facts.folder.name
     layout = wishes.layout or Layout.PRIVATE
     package = wishes.import_package or re.sub(r"[-_.]+", "_", name).lower()
@@ -233,7 +233,7 @@ def _new_host(facts: Facts, wishes: Wishes) -> Host:
     )
 
 
-def _table(facts: Facts, host: Host, environment: str) -> str:
+def _table(facts: ProjectFacts, host: Host, environment: str) -> str:
     private = host.layout is Layout.PRIVATE
     known = facts.pixi.environments if facts.pixi else ()
     return templates.tool_table(
@@ -263,7 +263,7 @@ def _is_gdal(requirement: str) -> bool:
 # ---------------------------------------------------------------------------- pixi
 
 
-def _environment(facts: Facts, wishes: Wishes) -> str:
+def _environment(facts: ProjectFacts, wishes: Wishes) -> str:
     """The pixi environment with the native stack; raises UsageError when it is unclear."""
     configured = facts.pyproject.get("tool", {}).get("geowheel")
     if isinstance(configured, Mapping):
@@ -286,7 +286,7 @@ def _environment(facts: Facts, wishes: Wishes) -> str:
     )
 
 
-def _pixi(facts: Facts, host: Host, environment: str) -> _Part:
+def _pixi(facts: ProjectFacts, host: Host, environment: str) -> _Part:
     """The manifest; raises UsageError when it has no such environment."""
     if facts.pixi is None and environment == "default":
         return _Part(changes=(_new(PIXI, templates.pixi(host.name)),))
@@ -311,7 +311,7 @@ def _pixi(facts: Facts, host: Host, environment: str) -> _Part:
 # ---------------------------------------------------------------------------- the rest
 
 
-def _nox(facts: Facts) -> tuple[_Part, str]:
+def _nox(facts: ProjectFacts) -> tuple[_Part, str]:
     """The noxfile, and the prefix that sessions have."""
     if NOXFILE not in facts.texts:
         return _Part(changes=(_new(NOXFILE, templates.noxfile(facts.version)),)), ""
@@ -338,7 +338,7 @@ def _nox(facts: Facts) -> tuple[_Part, str]:
     return _Part(notes=(note.rstrip(),)), templates.PREFIX
 
 
-def _gitignore(facts: Facts) -> _Part:
+def _gitignore(facts: ProjectFacts) -> _Part:
     is_new = PYPROJECT not in facts.texts
     if not (is_new or facts.in_git or GITIGNORE in facts.texts):
         return _Part()
@@ -357,7 +357,7 @@ def _ignore_line(name: str) -> str:
     return "__pycache__/\n" if name == "__pycache__" else f"/{name}/\n"
 
 
-def _part_of_layout(facts: Facts, host: Host) -> _Part:
+def _part_of_layout(facts: ProjectFacts, host: Host) -> _Part:
     """How the host gets at its GDAL."""
     if PYPROJECT not in facts.texts or host.layout is Layout.TOPLEVEL:
         return _Part()
@@ -370,18 +370,18 @@ def _part_of_layout(facts: Facts, host: Host) -> _Part:
     return _Part(notes=(_CONFIGURE.format(package=host.package),))
 
 
-def _commands(facts: Facts, host: Host, prefix: str) -> tuple[Command, ...]:
+def _commands(facts: ProjectFacts, host: Host, prefix: str) -> tuple[NextCommand, ...]:
     wheel = f"nox -s {prefix}wheel"
     if facts.running not in host.pythons:
         wheel += f"-{host.pythons[-1]}"
     return (
-        Command(text=f"nox -s {prefix}plan", purpose="what would run and why"),
-        Command(
+        NextCommand(text=f"nox -s {prefix}plan", purpose="what would run and why"),
+        NextCommand(
             text=f"nox -s {prefix}lock",
             purpose="solve; commit pixi.lock and pylock.geowheel.toml",
         ),
-        Command(text=wheel, purpose="a tested wheel in dist/"),
-        Command(
+        NextCommand(text=wheel, purpose="a tested wheel in dist/"),
+        NextCommand(
             text=f"{wheel} -- --channel distro",
             purpose="the same where conda-forge cannot be reached (Debian, Ubuntu)",
         ),

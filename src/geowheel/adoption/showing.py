@@ -9,10 +9,10 @@ from pathlib import Path
 from geowheel.machine.console import Console
 from geowheel.project.edits import Change
 
-from .planning import Plan
+from .planning import AdoptionPlan
 
 
-def show(plan: Plan, folder: Path, console: Console) -> None:
+def show(plan: AdoptionPlan, folder: Path, console: Console) -> None:
     """New files whole, edits as a unified diff, then the notes."""
     for change in plan.changes:
         for line in shown(change, folder):

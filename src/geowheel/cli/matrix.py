@@ -25,7 +25,7 @@ from geowheel.targets import (
 )
 
 
-class Way(enum.StrEnum):
+class Method(enum.StrEnum):
     """How a wheel for a target comes about."""
 
     NATIVE = "native"
@@ -42,7 +42,7 @@ class Row:
 
     platform: Platform
     python: str
-    way: Way
+    way: Method
     tests: str
     """`here`, `emulated`, or `no` where this machine cannot run what is in the wheel."""
     why: tuple[str, ...]
@@ -75,16 +75,18 @@ def look(project: Project, target: Target, no_interpreter: str | None) -> Row:
     emulated = is_emulated(target.platform, machine)
     lacking = _no_emulation(project, target) if emulated else no_interpreter
     way, why = _way(project, target)
-    if way in (Way.NATIVE, Way.CROSS) and lacking:  # compiled for the target's own interpreter
+    if (
+        way in (Method.NATIVE, Method.CROSS) and lacking
+    ):  # compiled for the target's own interpreter
         way, why = _prebuilt(project, target, (lacking,))
-    if way is Way.PREBUILT and no_interpreter:
-        way, why = Way.NONE, (*why, no_interpreter)
+    if way is Method.PREBUILT and no_interpreter:
+        way, why = Method.NONE, (*why, no_interpreter)
     tests = "no"
-    if way is not Way.NONE and target.platform is machine:
+    if way is not Method.NONE and target.platform is machine:
         tests = "here"
-    elif way is not Way.NONE and emulated and not lacking:
+    elif way is not Method.NONE and emulated and not lacking:
         tests = "emulated"
-    elif way is not Way.NONE:
+    elif way is not Method.NONE:
         why = (*why, lacking or f"{machine} cannot run it")
     return Row(
         platform=target.platform, python=target.python, way=way, tests=tests,
@@ -92,17 +94,17 @@ def look(project: Project, target: Target, no_interpreter: str | None) -> Row:
     )  # fmt: skip
 
 
-def _way(project: Project, target: Target) -> tuple[Way, tuple[str, ...]]:
+def _way(project: Project, target: Target) -> tuple[Method, tuple[str, ...]]:
     """The best way, and what stands against better ones."""
     manifest, platform = project.manifest, target.platform
     if platform not in manifest.platforms_of(project.config.environment):
-        return Way.NONE, (f"{manifest.path.name} does not name the platform",)
+        return Method.NONE, (f"{manifest.path.name} does not name the platform",)
     try:
         locks_at_hand(project, platform)
         if project.bindings is Bindings.COMPILED:
             systems.of(platform).find_toolchain(platform, project.machine.environ)
             native = platform is project.machine.platform
-            return Way.NATIVE if native else Way.CROSS, ()
+            return Method.NATIVE if native else Method.CROSS, ()
     except GeowheelError as error:
         return _prebuilt(project, target, (_what(error),))
     return _prebuilt(project, target, ())
@@ -110,17 +112,17 @@ def _way(project: Project, target: Target) -> tuple[Way, tuple[str, ...]]:
 
 def _prebuilt(
     project: Project, target: Target, why: tuple[str, ...]
-) -> tuple[Way, tuple[str, ...]]:
+) -> tuple[Method, tuple[str, ...]]:
     """Whether the channel's bindings will do, and `why` nothing better does."""
     try:
         if not wants_prebuilt(replace(project, asked_bindings=Bindings.PREBUILT)):
-            return Way.NONE, why
+            return Method.NONE, why
         locks = locks_at_hand(project, target.platform)
         if locks is not None:
             prebuilt_at_hand(project, target, locks)
     except GeowheelError as error:
-        return Way.NONE, tuple(dict.fromkeys((*why, _what(error))))
-    return Way.PREBUILT, why
+        return Method.NONE, tuple(dict.fromkeys((*why, _what(error))))
+    return Method.PREBUILT, why
 
 
 def _no_emulation(project: Project, target: Target) -> str | None:

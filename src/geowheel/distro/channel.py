@@ -51,9 +51,9 @@ from .apt import (
     update_or_keep,
 )
 from .conversion import (
+    CondaLayout,
+    Conversion,
     Converter,
-    Layout,
-    Made,
     Recipe,
     plan_recipes,
     read_common_licenses,
@@ -305,7 +305,7 @@ def _convert(
         with step.progress(
             f"converting {len(jobs)} packages", sum(r.size for r in jobs)
         ) as advance:
-            futures: dict[Future[Made], Recipe] = {
+            futures: dict[Future[Conversion], Recipe] = {
                 pool.submit(_make, converter, recipe, making): recipe for recipe in jobs
             }
             for future in as_completed(futures):
@@ -330,7 +330,7 @@ def _converter(plan: ChannelPlan, making: Path, patchelf: Path) -> Converter:
     texts = making / plan.texts.name
     run(["dpkg-deb", "-x", plan.debs / plan.texts.file_name, texts])
     return Converter(
-        layout=Layout(table=plan.table, architecture=plan.architecture),
+        layout=CondaLayout(table=plan.table, architecture=plan.architecture),
         run=run,
         patchelf=patchelf,
         debs=plan.debs,
@@ -338,7 +338,7 @@ def _converter(plan: ChannelPlan, making: Path, patchelf: Path) -> Converter:
     )
 
 
-def _make(converter: Converter, recipe: Recipe, making: Path) -> Made:
+def _make(converter: Converter, recipe: Recipe, making: Path) -> Conversion:
     work = making / "recipes" / recipe.name
     work.mkdir(parents=True)
     made = converter.convert(recipe, work, making / "packages" / recipe.name)
@@ -346,7 +346,7 @@ def _make(converter: Converter, recipe: Recipe, making: Path) -> Made:
     return made
 
 
-def _take(made: Made, key: str, recipe: Recipe, folder: Path) -> Converted:
+def _take(made: Conversion, key: str, recipe: Recipe, folder: Path) -> Converted:
     """Move finished packages into the channel."""
     files = {}
     for path in made.files:

@@ -1,6 +1,6 @@
 """From .deb packages to one conda package: unpack, move to conda's layout, set rpaths, write.
 
-What is decided (`plan_recipes`, `Layout.place`) is apart from what acts (`convert`).
+What is decided (`plan_recipes`, `CondaLayout.place`) is apart from what acts (`convert`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class Conversion:
     """What came of a recipe."""
 
     files: tuple[Path, ...]
@@ -154,7 +154,7 @@ def _lower_bound(alternatives: Sequence[Relation], needed: Deb, version: str) ->
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class CondaLayout:
     """Where a file of a .deb goes in conda's layout."""
 
     table: Table
@@ -197,7 +197,7 @@ class Layout:
 class Converter:
     """The tools and texts that every conversion uses."""
 
-    layout: Layout
+    layout: CondaLayout
     run: Run
     patchelf: Path
     debs: Path
@@ -205,7 +205,7 @@ class Converter:
     common_licenses: Mapping[str, bytes]
     """Texts that copyright files refer to below /usr/share/common-licenses."""
 
-    def convert(self, recipe: Recipe, work: Path, out: Path) -> Made:
+    def convert(self, recipe: Recipe, work: Path, out: Path) -> Conversion:
         """Make the recipe's packages in `out`, using the empty folder `work`.
 
         Raises BuildError when a tool fails, OSError when the disk is full. A .deb of which nothing
@@ -230,7 +230,7 @@ class Converter:
         ]
         payload = read_payload(tree, with_placeholder=placeholders)
         own = write_package(payload, with_content_build(metadata, payload), out)
-        return Made(files=(own, *drivers), provides=provides, needs=needs)
+        return Conversion(files=(own, *drivers), provides=provides, needs=needs)
 
     def _place(self, recipe: Recipe, roots: Mapping[str, Path], tree: Path) -> None:
         """Move the files that have a place, then make the links that lead to one."""

@@ -29,8 +29,8 @@ from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.files import held, touch, whole
 from geowheel.machine.hints import (
-    Machine,
     Need,
+    OperatingSystem,
     install,
     this_machine,
 )
@@ -147,7 +147,7 @@ def find_emulated(
     )
 
 
-def refuse_other_pythons(python: str, platform: Platform, machine: Machine) -> None:
+def refuse_other_pythons(python: str, platform: Platform, machine: OperatingSystem) -> None:
     """Raise MachineError where the archive of the machine's distribution lacks a CPython."""
     if machine.offers(f"python{python}") is not False:
         return

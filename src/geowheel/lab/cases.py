@@ -69,7 +69,7 @@ WHOLE: Final = Choice()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class Equipment:
     """What there is for the cases."""
 
     bindings: bool = True

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from .cases import OURS, SERVER, Case, Judge, Offer
+from .cases import OURS, SERVER, Case, Equipment, Judge
 
 RANDOM_ORDERS: Final = 20
 SHORTEST: Final = 3
@@ -29,7 +29,7 @@ NO_BUBBLEWRAP: Final = "no bwrap on PATH (apt install bubblewrap), or it cannot 
 EMULATED: Final = "an emulator runs this interpreter"
 
 
-def every_case(offer: Offer) -> tuple[Case, ...]:
+def every_case(offer: Equipment) -> tuple[Case, ...]:
     """Return all cases; those that this machine or this wheel cannot run say why."""
     found = (
         *_coexistence(offer), *_poison(offer), *_https(offer), *_parts(), *_malformed(offer),
@@ -54,7 +54,7 @@ def orders(peers: tuple[str, ...], seed: int) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def _coexistence(offer: Offer) -> Iterator[Case]:
+def _coexistence(offer: Equipment) -> Iterator[Case]:
     """Each library alone, ours first and last with each, and longer orders at random."""
     group = "coexistence"
 
@@ -77,7 +77,7 @@ def _coexistence(offer: Offer) -> Iterator[Case]:
             yield case(f"order {number:02} of seed {offer.seed}: {', '.join(order)}", *order)
 
 
-def _poison(offer: Offer) -> Iterator[Case]:
+def _poison(offer: Equipment) -> Iterator[Case]:
     def case(name: str, function: str, skip: str = "", **asked: Any) -> Case:
         return Case(group="poisoned environment", name=name, function=f"poison:{function}",
                     asked=asked, skip=skip)  # fmt: skip
@@ -93,7 +93,7 @@ def _poison(offer: Offer) -> Iterator[Case]:
                other_libraries=offer.other_gdal)  # fmt: skip
 
 
-def _https(offer: Offer) -> Iterator[Case]:
+def _https(offer: Equipment) -> Iterator[Case]:
     skip = "" if offer.server else NO_SERVER
 
     def case(name: str, function: str, **asked: Any) -> Case:
@@ -121,7 +121,7 @@ def _parts() -> Iterator[Case]:
     yield Case(group="parts", name="every program answers and works", function="parts:programs")
 
 
-def _malformed(offer: Offer) -> Iterator[Case]:
+def _malformed(offer: Equipment) -> Iterator[Case]:
     for driver, suffix, vector in FORMATS:
         asked = {"driver": driver, "suffix": suffix, "vector": vector, "seed": offer.seed}
         yield Case(
@@ -135,7 +135,7 @@ def _malformed(offer: Offer) -> Iterator[Case]:
                    function="damage:leak", asked=asked)  # fmt: skip
 
 
-def _the_rest(offer: Offer) -> Iterator[Case]:
+def _the_rest(offer: Equipment) -> Iterator[Case]:
     for group, name, function in (
         ("processes", "threads", "processes:threads"),
         ("processes", "children by spawn", "processes:spawn"),

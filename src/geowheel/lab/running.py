@@ -25,7 +25,7 @@ TIMEOUT: Final = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab:
+class Workbench:
     """Where the cases run."""
 
     clean: Path
@@ -87,7 +87,7 @@ def call_probe(
         return result, None  # it ended before, or in the middle
 
 
-def run_cases(lab: Lab, cases: Sequence[Case], step: Step) -> list[CaseVerdict]:
+def run_cases(lab: Workbench, cases: Sequence[Case], step: Step) -> list[CaseVerdict]:
     """Run what can be run, on all cores; one verdict for each case, in their order."""
     copy_probes(lab.place)
     waiting = [(number, case) for number, case in enumerate(cases) if not case.skip]
@@ -103,7 +103,7 @@ def run_cases(lab: Lab, cases: Sequence[Case], step: Step) -> list[CaseVerdict]:
     return [judge(case, ends.get(case.full_name), ends) for case in cases]
 
 
-def _run(lab: Lab, case: Case, folder: Path, step: Step) -> End:
+def _run(lab: Workbench, case: Case, folder: Path, step: Step) -> End:
     python = lab.peers if case.peers and lab.peers else lab.clean
     started = time.monotonic()
     result, report = call_probe(
@@ -126,7 +126,7 @@ def _run(lab: Lab, case: Case, folder: Path, step: Step) -> End:
     return replace(end, crashes=tuple(crashes))
 
 
-def _reference(lab: Lab, path: Path, step: Step, vector: bool) -> int | None:
+def _reference(lab: Workbench, path: Path, step: Step, vector: bool) -> int | None:
     name, arguments = ("ogrinfo", ["-al", "-q"]) if vector else ("gdalinfo", ["-checksum"])
     program = lab.prefix / "bin" / name
     if not program.is_file():

@@ -22,7 +22,7 @@ from .files import DAY, held_if_free
 _PART_AGE: Final = DAY  # of a download that nobody goes on with
 
 
-class Kind(enum.StrEnum):
+class CacheKind(enum.StrEnum):
     """What the cache holds; also the folder that holds it."""
 
     STORE = "store"
@@ -35,21 +35,21 @@ class Kind(enum.StrEnum):
 
 
 _TITLES: Final = {
-    Kind.STORE: "downloaded packages",
-    Kind.REPODATA: "indexes of channels",
-    Kind.CHANNELS: "channels of this distribution's packages",
-    Kind.INTERPRETERS: "interpreters of other architectures",
-    Kind.PIXI: "packages that pixi unpacked",
-    Kind.TOOLS: "tool environments",
-    Kind.LINKS: "ways without white space to work folders",
+    CacheKind.STORE: "downloaded packages",
+    CacheKind.REPODATA: "indexes of channels",
+    CacheKind.CHANNELS: "channels of this distribution's packages",
+    CacheKind.INTERPRETERS: "interpreters of other architectures",
+    CacheKind.PIXI: "packages that pixi unpacked",
+    CacheKind.TOOLS: "tool environments",
+    CacheKind.LINKS: "ways without white space to work folders",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class CacheItem:
     """Something that goes or stays as a whole."""
 
-    kind: Kind
+    kind: CacheKind
     path: Path
     size: int
     marks: tuple[Path, ...]
@@ -69,7 +69,7 @@ def show(folder: Path, console: Console) -> dict[str, Any]:
     """What is kept, by kind: how many entries, their size, the oldest and the newest use."""
     now, items = time.time(), list(read_items(folder))
     rows: list[dict[str, Any]] = []
-    for kind in Kind:
+    for kind in CacheKind:
         found = [item for item in items if item.kind is kind]
         used = [item.used for item in found]
         rows.append(
@@ -84,7 +84,7 @@ def show(folder: Path, console: Console) -> dict[str, Any]:
     console.table(
         str(folder),
         ["what", "entries", "size", "last used"],
-        [[f"{r['kind']}: {_TITLES[Kind(r['kind'])]}", str(r["entries"]),
+        [[f"{r['kind']}: {_TITLES[CacheKind(r['kind'])]}", str(r["entries"]),
           megabytes(r["bytes"]), _between(r)] for r in rows],
     )  # fmt: skip
     total = sum(item.size for item in items)
@@ -123,35 +123,35 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
 # ---------------------------------------------------------------------------- what is there
 
 
-def read_items(folder: Path) -> Iterator[Item]:
+def read_items(folder: Path) -> Iterator[CacheItem]:
     """Every entry of the cache in `folder`; files that belong to none of the kinds are left out."""
-    yield from _store(folder / Kind.STORE)
-    for path in _inside(folder / Kind.REPODATA):
-        yield _item(Kind.REPODATA, path)
-    for path in _inside(folder / Kind.CHANNELS):
+    yield from _store(folder / CacheKind.STORE)
+    for path in _inside(folder / CacheKind.REPODATA):
+        yield _item(CacheKind.REPODATA, path)
+    for path in _inside(folder / CacheKind.CHANNELS):
         if path.is_dir():
             name = path.name.removesuffix(".work")
             lock = path.with_name(f"{name}.work") / "lock"  # make_distro_channel's
             index = path.glob("*/repodata.json")
-            yield _item(Kind.CHANNELS, path, newest=index, lock=lock)
-    for path in _inside(folder / Kind.INTERPRETERS):
-        yield _item(Kind.INTERPRETERS, path)
-    for path in _inside(folder / Kind.PIXI / "pkgs"):
+            yield _item(CacheKind.CHANNELS, path, newest=index, lock=lock)
+    for path in _inside(folder / CacheKind.INTERPRETERS):
+        yield _item(CacheKind.INTERPRETERS, path)
+    for path in _inside(folder / CacheKind.PIXI / "pkgs"):
         if path.is_dir():
             # One lock for all of them, as fetch takes it.
-            yield _item(Kind.PIXI, path, lock=folder / Kind.PIXI / "geowheel.lock")
-    for path in _inside(folder / Kind.TOOLS):
+            yield _item(CacheKind.PIXI, path, lock=folder / CacheKind.PIXI / "geowheel.lock")
+    for path in _inside(folder / CacheKind.TOOLS):
         if path.is_dir():
             marks = path.glob("geowheel-complete.json")
             lock = path.with_name(path.name + ".lock")  # ci/environment.py's
-            yield _item(Kind.TOOLS, path, newest=marks, lock=lock)
-    for path in _inside(folder / Kind.LINKS):
+            yield _item(CacheKind.TOOLS, path, newest=marks, lock=lock)
+    for path in _inside(folder / CacheKind.LINKS):
         # Itself and never what it leads to: whoever needs it again makes it again.
         made = path.lstat().st_mtime
-        yield Item(kind=Kind.LINKS, path=path, size=0, marks=(path,), used=made)
+        yield CacheItem(kind=CacheKind.LINKS, path=path, size=0, marks=(path,), used=made)
 
 
-def _store(folder: Path) -> Iterator[Item]:
+def _store(folder: Path) -> Iterator[CacheItem]:
     for path in sorted(folder.glob("??/*")):
         if not path.is_dir():
             continue
@@ -159,23 +159,23 @@ def _store(folder: Path) -> Iterator[Item]:
         files = [p for p in path.iterdir() if p != lock]
         parts = [p for p in files if p.suffix == ".part"]
         for part in parts:
-            yield _item(Kind.STORE, part, lock=lock, part=True)
+            yield _item(CacheKind.STORE, part, lock=lock, part=True)
         if len(files) > len(parts):
             # Not the folder's own time: that of its lock file's making is in it.
             marks = tuple(p for p in files if p not in parts)
-            yield replace(_item(Kind.STORE, path, lock=lock), marks=marks, used=_newest(marks))
+            yield replace(_item(CacheKind.STORE, path, lock=lock), marks=marks, used=_newest(marks))
 
 
 def _item(
-    kind: Kind,
+    kind: CacheKind,
     path: Path,
     *,
     newest: Iterable[Path] = (),
     lock: Path | None = None,
     part: bool = False,
-) -> Item:
+) -> CacheItem:
     marks = (path, *newest)
-    return Item(
+    return CacheItem(
         kind=kind, path=path, size=_size(path), marks=marks, used=_newest(marks), lock=lock,
         part=part,
     )  # fmt: skip
@@ -199,11 +199,11 @@ def _size(path: Path) -> int:
 # ---------------------------------------------------------------------------- removing
 
 
-def _runs_this(item: Item) -> bool:
+def _runs_this(item: CacheItem) -> bool:
     return Path(sys.prefix).resolve() == item.path.resolve()
 
 
-def remove_item(item: Item, now: float, age: float) -> bool:
+def remove_item(item: CacheItem, now: float, age: float) -> bool:
     """Remove one entry, unless it is at work or was used in between."""
     if item.lock is None or not item.lock.parent.is_dir():
         _delete(item.path)

@@ -45,7 +45,7 @@ def read_git(folder: Path, environ: Mapping[str, str]) -> Git | None:
     """The state of the checkout that holds `folder`; None where there is none, or no commit."""
 
     def ask(*arguments: str) -> str | None:
-        return _ask(folder, environ, *arguments)
+        return ask_git(folder, environ, *arguments)
 
     root, head = ask("rev-parse", "--show-toplevel"), ask("rev-parse", "--verify", "HEAD")
     if root is None or head is None:
@@ -62,7 +62,9 @@ def read_git(folder: Path, environ: Mapping[str, str]) -> Git | None:
 
 def commit_of_tag(folder: Path, tag: str, environ: Mapping[str, str]) -> str | None:
     """The commit that a tag points to; None where there is no such tag."""
-    found = _ask(folder, environ, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
+    found = ask_git(
+        folder, environ, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"
+    )
     return found.strip() if found else None
 
 
@@ -96,13 +98,15 @@ def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return tool_environment(environ, **named, **agents, GIT_TERMINAL_PROMPT="0")
 
 
-def _ask(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
+def ask_git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
     """What git prints; None when it refuses, or when there is no git."""
     git = shutil.which("git", path=environ.get("PATH", ""))
     if git is None:
         return None
     result = subprocess.run(
         [git, *arguments], cwd=folder, capture_output=True, check=False, encoding="utf-8",
-        errors="surrogateescape", env=isolated_environment(environ, GIT_OPTIONAL_LOCKS="0"),
+        errors="surrogateescape",  # file names need not be text
+        # Reading must not touch the index.
+        env=isolated_environment(environ, GIT_OPTIONAL_LOCKS="0"),
     )  # fmt: skip
     return result.stdout if result.returncode == 0 else None

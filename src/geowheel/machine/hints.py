@@ -37,7 +37,7 @@ def _unknown(_: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class OperatingSystem:
     """A machine, as far as the right command depends on it."""
 
     name: str
@@ -70,12 +70,12 @@ def machine(
     os_release: Mapping[str, str] | None = None,
     root: bool = False,
     offers: Callable[[str], bool | None] = _unknown,
-) -> Machine:
+) -> OperatingSystem:
     """The machine that `system` (as sys.platform says it) and os-release describe."""
     said = os_release or {}
     families = {said.get("ID", ""), *said.get("ID_LIKE", "").split()}
     name = {"darwin": "macOS", "win32": "Windows"}.get(system, system)
-    return Machine(
+    return OperatingSystem(
         name=said.get("PRETTY_NAME") or said.get("ID") or name,
         apt=bool(families & {"debian", "ubuntu"}),
         family=said.get("ID", ""),
@@ -84,7 +84,7 @@ def machine(
     )
 
 
-def this_machine() -> Machine:
+def this_machine() -> OperatingSystem:
     """The machine that this runs on."""
     try:
         said = platform.freedesktop_os_release()
@@ -106,7 +106,7 @@ def apt_offers(package: str) -> bool | None:
     return found is not None and found[1] != "(none)"
 
 
-def install(need: Need, *, on: Machine, python: str = "3", triplet: str = "") -> str:
+def install(need: Need, *, on: OperatingSystem, python: str = "3", triplet: str = "") -> str:
     """The command that installs `need` on the machine `on`, for that Python version.
 
     `triplet` is what a cross compiler compiles for, `aarch64-linux-gnu`. Words instead of a command
@@ -126,7 +126,7 @@ def install(need: Need, *, on: Machine, python: str = "3", triplet: str = "") ->
     return f"{update}{sudo}apt-get install -y {packages}"
 
 
-def interpreters(*, on: Machine, python: str) -> str:
+def interpreters(*, on: OperatingSystem, python: str) -> str:
     """Every way to get CPython `python` onto the machine `on`, in one sentence."""
     ways = [f"`pyenv install {python}`", f"`uv python install {python}`"]
     offered = on.apt and on.offers(f"python{python}") is not False
@@ -178,7 +178,7 @@ class Obstacle:
     fix: str
 
 
-def too_new(on: Machine, version: tuple[int, int] | None) -> Obstacle | None:
+def too_new(on: OperatingSystem, version: tuple[int, int] | None) -> Obstacle | None:
     """That no wheel can be made from this distribution's own packages; None where one can."""
     if version is None or version <= NEWEST_GLIBC:
         return None
@@ -200,7 +200,7 @@ def too_new(on: Machine, version: tuple[int, int] | None) -> Obstacle | None:
 
 
 def not_configured(
-    on: Machine, python: str, pythons: Sequence[str], have: Callable[[str], bool]
+    on: OperatingSystem, python: str, pythons: Sequence[str], have: Callable[[str], bool]
 ) -> Obstacle | None:
     """That no wheel is configured for the Python that runs; None where one is.
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from . import hints
 SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """The CPython versions that wheels can be made for."""
 
+PROBE: Final = Path(__file__).with_name("interpreter_probe.py")
 TIMEOUT: Final = 30.0
 """Seconds that a candidate has for its answer."""
 
@@ -157,7 +159,7 @@ def running_interpreter() -> Path:
     return base if base.is_file() else Path(sys.executable)
 
 
-def _explicit(python: str, path: Path, ask: Ask, machine: hints.Machine) -> Interpreter:
+def _explicit(python: str, path: Path, ask: Ask, machine: hints.OperatingSystem) -> Interpreter:
     answer = ask(path)
     if isinstance(answer, str):
         raise MachineError(
@@ -178,7 +180,9 @@ def _explicit(python: str, path: Path, ask: Ask, machine: hints.Machine) -> Inte
     return answer
 
 
-def _first(python: str, looked: Sequence[Place], ask: Ask, machine: hints.Machine) -> Interpreter:
+def _first(
+    python: str, looked: Sequence[Place], ask: Ask, machine: hints.OperatingSystem
+) -> Interpreter:
     """The first that fits; one that is refused does not hide a later one that is not."""
     asked: set[Path] = set()
     passed: list[str] = []
@@ -219,7 +223,7 @@ def check_platform(found: Interpreter, platform: Platform) -> None:
         )
 
 
-def refusal(found: Interpreter, path: Path, machine: hints.Machine) -> Fault | None:
+def refusal(found: Interpreter, path: Path, machine: hints.OperatingSystem) -> Fault | None:
     """Why wheels cannot be made with this interpreter; None when they can."""
     unfit = _unfit(found)
     if unfit:
@@ -379,7 +383,7 @@ def ask_interpreter(path: Path, *, environ: Mapping[str, str]) -> Interpreter | 
     env.pop("__PYVENV_LAUNCHER__", None)
     try:
         done = subprocess.run(
-            [str(path), "-I", "-c", PROBE],
+            [str(path), "-I", str(PROBE)],
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -402,7 +406,7 @@ def ask_this() -> Interpreter | str:
     """What `running_interpreter` would answer, without the time that it takes to start it."""
     said = io.StringIO()
     with redirect_stdout(said):
-        exec(PROBE, {})
+        runpy.run_path(str(PROBE))
     return parse_answer(said.getvalue())
 
 
@@ -421,78 +425,3 @@ def parse_answer(text: str) -> Interpreter | str:
     if not PYTHON_VERSION.match(version):
         return f"it is Python {version}"
     return Interpreter(**values)
-
-
-# Runs in any Python 3 that a machine has: no newer syntax. ASCII only, whatever the locale.
-PROBE: Final = """
-import hashlib, importlib.util, json, os, platform, struct, sys, sysconfig
-
-def libc():
-    if not sys.platform.startswith("linux"):
-        return ""
-    try:
-        return os.confstr("CS_GNU_LIBC_VERSION") or "unknown"
-    except (AttributeError, OSError, ValueError):
-        pass
-    kinds = [var("HOST_GNU_TYPE"), var("SOABI"), var("MULTIARCH")]
-    return "musl" if any("musl" in kind for kind in kinds) else "unknown"
-
-def var(name):
-    value = sysconfig.get_config_var(name)
-    return "" if value is None else str(value)
-
-def has(module):
-    spec = importlib.util.find_spec(module)
-    return spec is not None and spec.has_location
-
-def first(paths):
-    for path in paths:
-        if path and os.path.isfile(path):
-            return path
-
-def executable():
-    if sys.prefix == sys.base_prefix:
-        return sys.executable
-    name = "python%d.%d" % sys.version_info[:2]
-    return first([
-        os.path.join(sys.base_prefix, "bin", name),
-        os.path.join(sys.base_prefix, "python.exe"),
-        getattr(sys, "_base_executable", ""),
-    ]) or sys.executable
-
-def include():
-    known = [sysconfig.get_path("include"), var("INCLUDEPY"), sysconfig.get_path("platinclude")]
-    header = first([os.path.join(path, "Python.h") for path in known if path])
-    return (os.path.dirname(header), True) if header else (known[0] or known[1], False)
-
-def headers(folder, there):
-    path = os.path.join(folder, "pyconfig.h")
-    if not there or not os.path.isfile(path):
-        path = sysconfig.get_config_h_filename()
-    if not there or not os.path.isfile(path):
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
-
-folder, there = include()
-print(json.dumps({
-    "executable": os.path.realpath(executable()),
-    "version": sys.version.split()[0],
-    "implementation": sys.implementation.name,
-    "soabi": var("SOABI"),
-    "extension_suffix": var("EXT_SUFFIX"),
-    "machine": platform.machine(),
-    "bits": struct.calcsize("P") * 8,
-    "libc": libc(),
-    "debug": var("Py_DEBUG") == "1" or hasattr(sys, "gettotalrefcount"),
-    "free_threaded": var("Py_GIL_DISABLED") == "1",
-    "shared": var("Py_ENABLE_SHARED") == "1",
-    "deployment_target": var("MACOSX_DEPLOYMENT_TARGET"),
-    "include": folder,
-    "headers": headers(folder, there),
-    "venv": has("venv"),
-    "ensurepip": has("ensurepip"),
-    "library_folder": var("LIBDIR"),
-    "compilers": [var("CC"), var("CXX")],
-}))
-"""

@@ -23,7 +23,7 @@ PREFIX: Final = "geowheel-kept-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class FailedCommand:
     """A command that failed, and where it ran."""
 
     argv: tuple[str, ...]
@@ -38,10 +38,10 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._elsewhere: list[Path] = []
-        self._failed: list[Command] = []
+        self._failed: list[FailedCommand] = []
         self._guard = threading.Lock()
 
-    def failed(self, command: Command) -> None:
+    def failed(self, command: FailedCommand) -> None:
         """Remember a command that failed.
 
         Folders that it was given below the system's temporary one are copied: their maker removes
@@ -101,7 +101,7 @@ def remove_kept(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _the_one(failed: Sequence[Command]) -> Command | None:
+def _the_one(failed: Sequence[FailedCommand]) -> FailedCommand | None:
     """The command that explains a failure: the last that ended by itself.
 
     The others were killed because of it.
@@ -110,7 +110,7 @@ def _the_one(failed: Sequence[Command]) -> Command | None:
     return next(iter([*reversed(by_itself), *failed]), None)
 
 
-def _script(folder: Path, command: Command | None) -> str:
+def _script(folder: Path, command: FailedCommand | None) -> str:
     if command is None:
         return f"#!/bin/sh\ncd {shlex.quote(str(folder))} && exec /bin/sh -i\n"
     settings = " \\\n    ".join(

@@ -16,7 +16,7 @@ from pathlib import Path
 from geowheel.errors import BuildError
 
 from .credentials import redact
-from .kept import Command, Kept
+from .kept import FailedCommand, Kept
 
 TAIL = 25  # lines of a failed command's output that an error repeats
 
@@ -84,7 +84,7 @@ class Runner:
         )
         if process.returncode != 0 and self._kept is not None:
             self._kept.failed(
-                Command(argv=command, env=dict(env), cwd=cwd, returncode=process.returncode)
+                FailedCommand(argv=command, env=dict(env), cwd=cwd, returncode=process.returncode)
             )
         result = Result(
             argv=command, returncode=process.returncode, stdout=stdout, stderr=stderr, log=log

@@ -304,7 +304,7 @@ def register_all(gdal: Gdal, plugins: dict[str, list[str]], drivers: list[dict[s
 
 
 @dataclass
-class Rows:
+class DriverRows:
     """The rows so far, on disk before each probe."""
 
     path: Path
@@ -351,7 +351,7 @@ def wanted(gdal: Gdal, named: list[str]) -> Iterator[tuple[str, Raster | Vector 
             yield name, None, bool(gdal("GDALGetDriverByName", name))
 
 
-def probe_drivers(gdal: Gdal, named: list[str], folder: Path, report: Rows) -> None:
+def probe_drivers(gdal: Gdal, named: list[str], folder: Path, report: DriverRows) -> None:
     for name, probe, there in wanted(gdal, named):
         row = f"driver {name}"
         if not there and name in named:
@@ -373,7 +373,7 @@ def try_driver(gdal: Gdal, probe: Raster | Vector, place: Path) -> str:
 
 
 def probe_wheel(asked: dict[str, Any]) -> dict[str, Any]:
-    report = Rows(path=Path(asked["report"]), rows=[], drivers=[])
+    report = DriverRows(path=Path(asked["report"]), rows=[], drivers=[])
     bundle = ours.configured(asked)
     gdal = Gdal(bundle["gdal"])
     plugins: dict[str, list[str]] = {}

@@ -181,7 +181,7 @@ class LibraryProbes(unittest.TestCase):
 PROBES = {"toplevel": Probes, "private": Probes, "none": LibraryProbes}
 
 
-class Rows(unittest.TestResult):
+class ProbeRows(unittest.TestResult):
     """Collects one row for each probe."""
 
     def __init__(self) -> None:
@@ -209,6 +209,6 @@ def probe(asked: dict[str, Any]) -> list[dict[str, object]]:
     """A row for each probe of the wheel's layout: name, passed, detail."""
     ASKED.update(asked)
     ENVIRONMENT.update(os.environ)
-    rows = Rows()
+    rows = ProbeRows()
     unittest.defaultTestLoader.loadTestsFromTestCase(PROBES[asked["layout"]]).run(rows)
     return rows.rows

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from geowheel.digest import Tree, read_tree
-from geowheel.machine.environments import isolated_environment
+from geowheel.machine.git import ask_git
 
 # What no build needs, where git does not say what is ignored.
-_LEFT_OUT = frozenset(
-    {
-        ".git",
-        ".geowheel",
-        ".nox",
-        ".tox",
-        ".venv",
-        "dist",
-        "__pycache__",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".pytest_cache",
-        ".pixi",
-    }
-)
+_LEFT_OUT = {
+    ".git", ".geowheel", ".nox", ".tox", ".venv", "dist", "__pycache__", ".mypy_cache",
+    ".ruff_cache", ".pytest_cache", ".pixi",
+}  # fmt: skip
 
 
 def host_files(folder: Path, environ: Mapping[str, str]) -> Tree:
@@ -60,19 +48,6 @@ def _git_files(folder: Path, environ: Mapping[str, str]) -> list[str] | None:
         folder, environ, "ls-files", "-z", "--cached", "--others", "--exclude-standard"
     )
     return None if listed is None else sorted(set(listed.split("\0")) - {""})
-
-
-def ask_git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
-    git = shutil.which("git", path=environ.get("PATH", ""))
-    if git is None:
-        return None
-    result = subprocess.run(
-        [git, *arguments], cwd=folder, capture_output=True, check=False,
-        encoding="utf-8", errors="surrogateescape",  # file names need not be text
-        # Reading must not touch the index.
-        env=isolated_environment(environ, GIT_OPTIONAL_LOCKS="0"),
-    )  # fmt: skip
-    return result.stdout if result.returncode == 0 else None
 
 
 def _walk(folder: Path) -> Iterator[str]:

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from geowheel import systems
 from geowheel.contents.drivers import plugin_packages
 from geowheel.digest import Artefact, Tree
-from geowheel.lab.cases import SERVER, Case, Offer, select
+from geowheel.lab.cases import SERVER, Case, Equipment, select
 from geowheel.locks.build_lock import GROUPS, LAB, Download
 from geowheel.machine.interpreters import Interpreter
 from geowheel.project.files import git_description, host_files
@@ -379,7 +379,7 @@ class LabInputs(InstalledInputs):
 
     def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
         """The cases asked for; raises UsageError when a pattern matches none."""
-        offer = Offer(
+        offer = Equipment(
             bindings=self.layout is not Layout.NONE,
             peers=self.peers,
             lacking=self.lacking,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from geowheel.lab.cases import Choice
 from geowheel.lab.judging import CaseResult, CaseVerdict
-from geowheel.lab.running import Lab, run_cases
+from geowheel.lab.running import Workbench, run_cases
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.records.facts import LabFacts
@@ -44,7 +44,7 @@ def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome[LabFacts]:
     )
 
 
-def _prepare(inputs: LabInputs, place: Path, step: Step) -> Lab:
+def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
     """The clean environment as a user makes it, by pip; the peers' beside it."""
     clean, neighbours = (
         [download_wanted(d) for d in downloads]
@@ -65,7 +65,7 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Lab:
             [*(inputs.store.path(w) for w in neighbours), inputs.wheel.path],
             environ=inputs.environ, step=step,
         )  # fmt: skip
-    lab = Lab(
+    lab = Workbench(
         clean=python, peers=peers, wheel=inputs.wheel.path, import_package=inputs.import_package,
         prefix=inputs.prefix.folder, bubblewrap=inputs.bubblewrap_path, place=place,
         environ=inputs.environ,
@@ -73,7 +73,7 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Lab:
     return lab if _usable(lab, step) else replace(lab, bubblewrap=None)
 
 
-def _usable(lab: Lab, step: Step) -> bool:
+def _usable(lab: Workbench, step: Step) -> bool:
     """Whether bubblewrap may make namespaces here: containers and some systems forbid it."""
     if lab.bubblewrap is None:
         return False
@@ -85,7 +85,7 @@ def _usable(lab: Lab, step: Step) -> bool:
     return result.returncode == 0
 
 
-def _keep_crashes(lab: Lab, folder: Path, verdicts: Sequence[CaseVerdict]) -> None:
+def _keep_crashes(lab: Workbench, folder: Path, verdicts: Sequence[CaseVerdict]) -> None:
     """The damaged files of failed cases stay beside lab.json: they are what a report needs."""
     if all(verdict.result is not CaseResult.FAILED for verdict in verdicts):
         return

@@ -180,7 +180,7 @@ def test_a_noxfile_that_is_there_stays_and_says_what_to_add(
 # ---------------------------------------------------------------------------- facts
 
 
-def facts(folder: Path) -> facts_module.Facts:
+def facts(folder: Path) -> facts_module.ProjectFacts:
     return read_facts(folder, version="0.1.0", running="3.12")
 
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from geowheel.adoption import templates
 from geowheel.adoption.detection import find_pythons
 from geowheel.adoption.facts import (
-    Facts,
-    Pixi,
     PixiEnvironment,
+    PixiProject,
+    ProjectFacts,
     Wishes,
 )
 from geowheel.adoption.planning import (
-    Plan,
+    AdoptionPlan,
     appended,
     plan,
 )
@@ -54,9 +54,9 @@ def facts(
     packages: Mapping[str, tuple[str, ...]] | None = None,
     more: Mapping[str, str] | None = None,
     **parts: Any,
-) -> Facts:
+) -> ProjectFacts:
     texts = {} if pyproject is None else {"pyproject.toml": pyproject}
-    return Facts(
+    return ProjectFacts(
         folder=FOLDER,
         version="0.1.0",
         running="3.12",
@@ -67,11 +67,11 @@ def facts(
     )
 
 
-def changes(made: Plan) -> dict[str, Change]:
+def changes(made: AdoptionPlan) -> dict[str, Change]:
     return {change.path: change for change in made.changes}
 
 
-def table_of(made: Plan) -> Config:
+def table_of(made: AdoptionPlan) -> Config:
     text = changes(made)["pyproject.toml"].after
     return host_from(tomllib.loads(text), FOLDER / "pyproject.toml").config
 
@@ -490,8 +490,8 @@ def test_gitignore_is_made_in_a_repository_only() -> None:
 # ---------------------------------------------------------------------------- pixi
 
 
-def pixi(*environments: PixiEnvironment) -> Pixi:
-    return Pixi(path=FOLDER.parent / "pixi.toml", environments=environments)
+def pixi(*environments: PixiEnvironment) -> PixiProject:
+    return PixiProject(path=FOLDER.parent / "pixi.toml", environments=environments)
 
 
 def test_an_environment_that_has_everything_is_used_as_it_is() -> None:

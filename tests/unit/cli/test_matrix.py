@@ -12,8 +12,8 @@ from tests.support.hosts import make_console, make_project
 
 from geowheel.cli import matrix as module
 from geowheel.cli.matrix import (
+    Method,
     Row,
-    Way,
     look,
 )
 from geowheel.distro import emulated
@@ -60,15 +60,15 @@ def compilers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("platform", "way", "tests", "why"),
     [
-        (Platform.LINUX_64, Way.NATIVE, "here", ""),
-        (Platform.LINUX_AARCH64, Way.CROSS, "emulated", ""),
-        (Platform.OSX_ARM64, Way.PREBUILT, "no", "no compiler for macOS"),
-        (Platform.WIN_64, Way.PREBUILT, "no", "bindings for win-64 cannot be compiled yet"),
-        (Platform.WIN_ARM64, Way.NONE, "no", "pixi.toml does not name the platform"),
+        (Platform.LINUX_64, Method.NATIVE, "here", ""),
+        (Platform.LINUX_AARCH64, Method.CROSS, "emulated", ""),
+        (Platform.OSX_ARM64, Method.PREBUILT, "no", "no compiler for macOS"),
+        (Platform.WIN_64, Method.PREBUILT, "no", "bindings for win-64 cannot be compiled yet"),
+        (Platform.WIN_ARM64, Method.NONE, "no", "pixi.toml does not name the platform"),
     ],
 )
 def test_the_best_way_and_what_stands_against_a_better_one(
-    tmp_path: Path, platform: Platform, way: Way, tests: str, why: str
+    tmp_path: Path, platform: Platform, way: Method, tests: str, why: str
 ) -> None:
     found = row(project(tmp_path), platform)
     assert (found.way, found.tests) == (way, tests)
@@ -79,7 +79,7 @@ def test_the_best_way_and_what_stands_against_a_better_one(
 @pytest.mark.usefixtures("compilers")
 def test_a_private_osgeo_cannot_be_the_channels(tmp_path: Path) -> None:
     found = row(project(tmp_path, PRIVATE), Platform.OSX_64)
-    assert found.way is Way.NONE
+    assert found.way is Method.NONE
     assert found.why == (
         "no compiler for macOS", 'prebuilt bindings do not fit layout = "private"',
     )  # fmt: skip
@@ -88,13 +88,13 @@ def test_a_private_osgeo_cannot_be_the_channels(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("compilers")
 def test_what_is_to_be_prebuilt_needs_no_compiler(tmp_path: Path) -> None:
     found = row(project(tmp_path, 'bindings = "prebuilt"\n'), Platform.LINUX_64)
-    assert (found.way, found.tests, found.why) == (Way.PREBUILT, "here", ())
+    assert (found.way, found.tests, found.why) == (Method.PREBUILT, "here", ())
 
 
 @pytest.mark.usefixtures("compilers")
 def test_without_an_interpreter_nothing_is_built(tmp_path: Path) -> None:
     found = row(project(tmp_path), Platform.LINUX_64, "CPython 3.12 is not on this machine")
-    assert (found.way, found.tests) == (Way.NONE, "no")
+    assert (found.way, found.tests) == (Method.NONE, "no")
     assert found.why == ("CPython 3.12 is not on this machine",)
 
 
@@ -107,7 +107,7 @@ def test_without_an_emulator_the_channels_bindings_are_left(
 
     monkeypatch.setattr(emulated, "find_emulated", refuse)
     found = row(project(tmp_path), Platform.LINUX_AARCH64)
-    assert (found.way, found.tests) == (Way.PREBUILT, "no")
+    assert (found.way, found.tests) == (Method.PREBUILT, "no")
     assert found.why == ("no qemu-aarch64 on PATH",)
 
 
@@ -116,7 +116,7 @@ def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None
     made = project(tmp_path)
     made.manifest.lock_path.write_text("no lock")
     found = row(made, Platform.LINUX_64)
-    assert found.way is Way.NONE
+    assert found.way is Method.NONE
     assert found.why[0].startswith("the lock cannot be read")
 
 

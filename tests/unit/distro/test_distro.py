@@ -13,7 +13,7 @@ from rattler import PackageName, Version
 from geowheel.distro.channel import architecture_of, entry_name, library_of
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.distro.conversion import (
-    Layout,
+    CondaLayout,
     built_in_formats,
     certificate_bundle,
     plan_recipes,
@@ -384,7 +384,7 @@ def test_documents_join_each_package_that_depends_on_them() -> None:
     ],
 )
 def test_places(path: str, place: str | None) -> None:
-    layout = Layout(table=TABLE, architecture=TABLE.architectures["amd64"])
+    layout = CondaLayout(table=TABLE, architecture=TABLE.architectures["amd64"])
     assert layout.place(path) == place
 
 
@@ -399,7 +399,7 @@ def test_places(path: str, place: str | None) -> None:
     ],
 )
 def test_places_on_another_architecture(path: str, place: str) -> None:
-    layout = Layout(table=TABLE, architecture=TABLE.architectures["arm64"])
+    layout = CondaLayout(table=TABLE, architecture=TABLE.architectures["arm64"])
     assert layout.place(path) == place
 
 

@@ -23,8 +23,8 @@ from geowheel.lab.cases import (
     PEERS,
     Case,
     Choice,
+    Equipment,
     Judge,
-    Offer,
     select,
 )
 from geowheel.lab.groups import (
@@ -38,7 +38,7 @@ from geowheel.lab.groups import (
     orders,
 )
 from geowheel.lab.judging import CaseResult, CaseVerdict, Crash, End, judge
-from geowheel.lab.running import Lab, run_cases
+from geowheel.lab.running import Workbench, run_cases
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
 from geowheel.prefix.store import Store
@@ -50,7 +50,7 @@ from geowheel.stages import inputs
 from geowheel.stages import lab as stage
 from geowheel.targets import Platform
 
-EVERYTHING = Offer(other_gdal="/prefix/lib", seed=7)
+EVERYTHING = Equipment(other_gdal="/prefix/lib", seed=7)
 SCRIPTS = files("geowheel.probes")
 
 
@@ -105,7 +105,7 @@ def test_the_lab_has_work_for_every_peer() -> None:
         (replace(EVERYTHING, bindings=False), "coexistence", NO_OSGEO),
     ],
 )
-def test_what_cannot_run_says_why(offer: Offer, group: str, words: str) -> None:
+def test_what_cannot_run_says_why(offer: Equipment, group: str, words: str) -> None:
     skipped = {case.group for case in every_case(offer) if case.skip == words}
     assert group in skipped
     assert {case.skip for case in every_case(offer) if case.group == group} == {words}
@@ -274,9 +274,9 @@ class Processes:
         return Result(argv=tuple(words), returncode=code, stdout="", stderr="", log=Path("x.log"))
 
 
-def make_lab(place: Path, **changes: Any) -> Lab:
+def make_lab(place: Path, **changes: Any) -> Workbench:
     return replace(
-        Lab(
+        Workbench(
             clean=Path("/clean/bin/python"), peers=Path("/peers/bin/python"),
             wheel=Path("/dist/gdal.whl"), import_package="osgeo", prefix=place.parent / "prefix",
             bubblewrap=Path("/usr/bin/bwrap"), place=place,

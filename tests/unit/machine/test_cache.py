@@ -17,7 +17,7 @@ from geowheel.digest import sha256_bytes
 from geowheel.locks.channels import Mirrors
 from geowheel.machine import cache as module
 from geowheel.machine.cache import (
-    Kind,
+    CacheKind,
     prune,
     read_items,
     show,
@@ -78,7 +78,7 @@ def left(cache: Path) -> set[str]:
 
 def test_list_counts_by_kind(cache: Path, console: Console) -> None:
     found = show(cache, console)
-    assert [row["kind"] for row in found["kinds"]] == [str(kind) for kind in Kind]
+    assert [row["kind"] for row in found["kinds"]] == [str(kind) for kind in CacheKind]
     rows = found["kinds"]
     assert {row["entries"] for row in rows} == {2}
     assert {(row["newest_days"], row["oldest_days"]) for row in rows} == {(10, 100)}
@@ -105,7 +105,7 @@ def test_an_empty_cache_is_listed_and_pruned(tmp_path: Path, console: Console) -
 def test_what_was_not_used_lately_goes(cache: Path, console: Console) -> None:
     found = run(cache, console)
     assert len(found["removed"]) == 7 and found["bytes"] == 30
-    assert left(cache) == {f"{kind} bb" for kind in Kind}
+    assert left(cache) == {f"{kind} bb" for kind in CacheKind}
     assert run(cache, console)["removed"] == []
 
 
@@ -194,8 +194,8 @@ def test_what_is_asked_for_from_the_store_counts_as_used(cache: Path, tmp_path: 
 def test_what_was_used_since_it_was_looked_at_stays(cache: Path) -> None:
     now = time.time()
     items = {(item.kind, item.path.name[:2]): item for item in read_items(cache)}
-    item = items[Kind.STORE, "aa"]
+    item = items[CacheKind.STORE, "aa"]
     touch(item.path / "aa.conda")
     assert not module.remove_item(item, now, 90 * DAY)
     assert (item.path / "aa.conda").exists()
-    assert module.remove_item(items[Kind.TOOLS, "aa"], now, 90 * DAY)
+    assert module.remove_item(items[CacheKind.TOOLS, "aa"], now, 90 * DAY)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.machine import hints
-from geowheel.machine.hints import Machine, Need
+from geowheel.machine.hints import Need, OperatingSystem
 
 DEBIAN = {"PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)", "ID": "debian", "VERSION_ID": "12"}
 UBUNTU = {"PRETTY_NAME": "Ubuntu 24.04.1 LTS", "ID": "ubuntu", "ID_LIKE": "debian"}
@@ -30,7 +30,7 @@ def only_3_11(package: str) -> bool:
 
 def linux(
     said: Mapping[str, str], *, root: bool = True, offers: Callable[[str], bool | None] = has_all
-) -> Machine:
+) -> OperatingSystem:
     return hints.machine(system="linux", os_release=said, root=root, offers=offers)
 
 
@@ -64,7 +64,7 @@ def test_a_cross_compiler_is_named_as_debian_spells_it() -> None:
     [linux({}), linux(FEDORA), hints.machine(system="darwin"), hints.machine(system="win32")],
     ids=lambda machine: machine.name,
 )
-def test_where_no_command_was_tried_there_are_words(machine: Machine) -> None:
+def test_where_no_command_was_tried_there_are_words(machine: OperatingSystem) -> None:
     for need in Need:
         assert hints.install(need, on=machine, python="3.12").startswith("install ")
     assert hints.interpreters(on=machine, python="3.12") == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -340,5 +341,4 @@ def test_another_major_version_is_words() -> None:
 
 
 def test_the_probe_is_ascii_and_old_syntax() -> None:
-    interpreters.PROBE.encode("ascii")
-    compile(interpreters.PROBE, "probe", "exec")
+    ast.parse(interpreters.PROBE.read_text(encoding="ascii"), feature_version=(3, 4))

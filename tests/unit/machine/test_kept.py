@@ -16,7 +16,7 @@ from geowheel.machine.kept import (
     ELSEWHERE,
     ENTER,
     WORK,
-    Command,
+    FailedCommand,
     Kept,
     remove_kept,
 )
@@ -42,7 +42,7 @@ def entry_in(folder: Path) -> Entry:
     return Entry(ledger=ledger, stage="build", subject="cp312-linux-64", components={"a": "1"})
 
 
-def fail(entry: Entry, console: Console, error: BaseException, *commands: Command) -> None:
+def fail(entry: Entry, console: Console, error: BaseException, *commands: FailedCommand) -> None:
     kept = Kept(entry.kept)
     with (
         pytest.raises(type(error)),
@@ -62,8 +62,8 @@ def fail(entry: Entry, console: Console, error: BaseException, *commands: Comman
             raise
 
 
-def command(cwd: Path, *argv: str, code: int = 1, **env: str) -> Command:
-    return Command(argv=argv, env=env, cwd=cwd, returncode=code)
+def command(cwd: Path, *argv: str, code: int = 1, **env: str) -> FailedCommand:
+    return FailedCommand(argv=argv, env=env, cwd=cwd, returncode=code)
 
 
 def test_a_failed_stage_leaves_its_folder_and_the_way_into_it(

@@ -26,7 +26,7 @@ from geowheel.prefix.linker import (
     PlacedPackage,
 )
 from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
-from geowheel.probes.drivers import COMMON, Raster, Rows, Vector
+from geowheel.probes.drivers import COMMON, DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
 from geowheel.project.pyproject import read_host
 
@@ -117,7 +117,7 @@ def rows_of(
         return "created, read back"
 
     monkeypatch.setattr(drivers, "try_driver", try_driver)
-    report = Rows(path=folder / "report.json", rows=[], drivers=[])
+    report = DriverRows(path=folder / "report.json", rows=[], drivers=[])
     drivers.probe_drivers(ToyGdal(names=names), named, folder, report)  # type: ignore[arg-type]
     return {row["name"]: row for row in report.rows}
 
@@ -135,7 +135,7 @@ def test_each_driver_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_row_is_on_disk_before_its_probe(tmp_path: Path) -> None:
-    report = Rows(path=tmp_path / "report.json", rows=[], drivers=[])
+    report = DriverRows(path=tmp_path / "report.json", rows=[], drivers=[])
     seen = []
 
     def probe() -> str:

@@ -58,7 +58,7 @@ def sample() -> type[unittest.TestCase]:
 
 
 def report_of(kind: type[unittest.TestCase]) -> list[dict[str, object]]:
-    report = wheel.Rows()
+    report = wheel.ProbeRows()
     unittest.defaultTestLoader.loadTestsFromTestCase(kind).run(report)
     return report.rows
 
