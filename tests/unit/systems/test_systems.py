@@ -29,6 +29,7 @@ SOURCES = Path(geowheel.__file__).parent
 DETECTION = {
     "machine/hints.py",
     "machine/interpreters.py",
+    "machine/interpreter_probe.py",
     "project/project.py",
     "distro/channel.py",
 }
