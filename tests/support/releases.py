@@ -27,11 +27,7 @@ from geowheel.records.facts import (
     StageFacts,
     TestFacts,
 )
-from geowheel.records.ledger import (
-    Ledger,
-    Record,
-    read_record,
-)
+from geowheel.records.ledger import Ledger, Record, read_record
 from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
 from geowheel.release.coverage.table import Coverage
 from geowheel.systems.contract import Forcing

@@ -10,47 +10,20 @@ from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
-from geowheel.errors import (
-    Fault,
-    MachineError,
-    ReleaseError,
-)
-from geowheel.machine.console import (
-    Console,
-    Step,
-    megabytes,
-)
+from geowheel.errors import Fault, MachineError, ReleaseError
+from geowheel.machine.console import Console, Step, megabytes
 from geowheel.machine.files import held, write
-from geowheel.machine.git import (
-    git_environment,
-    git_program,
-    make_tag,
-    push_command,
-)
+from geowheel.machine.git import git_environment, git_program, make_tag, push_command
 
 from .building import build
-from .checks import (
-    Expected,
-    findings,
-    require_tools,
-)
+from .checks import Expected, findings, require_tools
 from .files import ReleaseFile, sums_of
 from .index import Index
 from .journal import Journal, Uploaded
-from .plan import (
-    ReleasePlan,
-    StepKind,
-    decide,
-)
+from .plan import ReleasePlan, StepKind, decide
 from .subject import ReleaseSubject
 from .upload import there, upload
-from .world import (
-    NO_VERSION,
-    SUMS,
-    World,
-    path_of,
-    read_world,
-)
+from .world import NO_VERSION, SUMS, World, path_of, read_world
 
 _TOOLS: Final = "twine, check-wheel-contents, pydistcheck and us"
 

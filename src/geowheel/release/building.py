@@ -13,16 +13,8 @@ from pathlib import Path
 from geowheel.digest import sha256_file
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
-from geowheel.machine.environments import (
-    EPOCH,
-    tool_environment,
-    tool_path,
-)
-from geowheel.machine.git import (
-    Git,
-    git_environment,
-    git_program,
-)
+from geowheel.machine.environments import EPOCH, tool_environment, tool_path
+from geowheel.machine.git import Git, git_environment, git_program
 
 from .journal import Built
 from .subject import ReleaseSubject

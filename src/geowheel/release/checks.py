@@ -18,11 +18,7 @@ from typing import Final
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
-from geowheel.errors import (
-    Fault,
-    GeowheelError,
-    MachineError,
-)
+from geowheel.errors import Fault, GeowheelError, MachineError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import tail

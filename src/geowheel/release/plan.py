@@ -12,15 +12,7 @@ from geowheel.errors import Fault
 from geowheel.machine.console import megabytes
 
 from .files import ReleaseFile, sums_of
-from .world import (
-    NO_VERSION,
-    SUMS,
-    Lock,
-    OnIndex,
-    Repaired,
-    StageVerdict,
-    World,
-)
+from .world import NO_VERSION, SUMS, Lock, OnIndex, Repaired, StageVerdict, World
 
 _SHOWN = 5  # of a list in one message
 

@@ -9,12 +9,7 @@ from geowheel.project.project import Project
 from geowheel.targets import Target
 
 from .subject import ReleaseSubject
-from .world import (
-    OnIndex,
-    Repaired,
-    World,
-    read_world,
-)
+from .world import OnIndex, Repaired, World, read_world
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,17 +9,8 @@ from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError
 from geowheel.project.config import Release
-from geowheel.project.project import (
-    CHANNEL_VARIABLE,
-    Machine,
-    Project,
-    open_project,
-)
-from geowheel.project.pyproject import (
-    is_pure,
-    read_toml,
-    release_from,
-)
+from geowheel.project.project import CHANNEL_VARIABLE, Machine, Project, open_project
+from geowheel.project.pyproject import is_pure, read_toml, release_from
 from geowheel.records.ledger import Ledger
 
 

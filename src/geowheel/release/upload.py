@@ -7,22 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from geowheel.errors import (
-    BuildError,
-    ChannelError,
-    GeowheelError,
-    ReleaseError,
-)
+from geowheel.errors import BuildError, ChannelError, GeowheelError, ReleaseError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import Result, tail
 
 from .files import ReleaseFile
-from .index import (
-    Index,
-    digest_of,
-    published,
-)
+from .index import Index, digest_of, published
 from .plan import other_bytes
 
 _TIMEOUT: Final = 3600

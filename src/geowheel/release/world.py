@@ -14,38 +14,21 @@ from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
 from geowheel.locks.channels import configured_channels
 from geowheel.locks.locks import Locks, committed_locks
-from geowheel.machine.git import (
-    Git,
-    commit_of_tag,
-    read_git,
-)
+from geowheel.machine.git import Git, commit_of_tag, read_git
 from geowheel.project.config import Release
 from geowheel.project.files import host_files
 from geowheel.project.project import Project
 from geowheel.records.facts import VERDICTS, BuildFacts, FetchFacts, RepairFacts, SizeFacts
 from geowheel.records.ledger import Ledger, Record
-from geowheel.targets import (
-    Platform,
-    Target,
-    parse_platform,
-)
+from geowheel.targets import Platform, Target, parse_platform
 from geowheel.wheel.reading import parse_filename
 
 from .changelog import has_section
 from .checks import check_tools
 from .files import ReleaseFile
 from .handover.exports import MadeFrom, state_of
-from .index import (
-    Index,
-    digest_of,
-    find_index,
-    published,
-)
-from .journal import (
-    Journal,
-    every_built,
-    read_journal,
-)
+from .index import Index, digest_of, find_index, published
+from .journal import Journal, every_built, read_journal
 from .subject import ReleaseSubject
 
 NO_VERSION: Final = ""

@@ -11,38 +11,17 @@ import pytest
 import requests
 from tests.support.hosts import write_host
 
-from geowheel.errors import (
-    BuildError,
-    ChannelError,
-    ConfigError,
-    ReleaseError,
-    UsageError,
-)
+from geowheel.errors import BuildError, ChannelError, ConfigError, ReleaseError, UsageError
 from geowheel.machine.git import Git
 from geowheel.machine.process import Result
 from geowheel.project.project import Machine
 from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
 from geowheel.release.files import ReleaseFile, sums_of
-from geowheel.release.index import (
-    Index,
-    Published,
-    digest_of,
-    find_index,
-    published,
-)
-from geowheel.release.journal import (
-    Built,
-    Uploaded,
-    every_built,
-    read_journal,
-)
+from geowheel.release.index import Index, Published, digest_of, find_index, published
+from geowheel.release.journal import Built, Uploaded, every_built, read_journal
 from geowheel.release.subject import open_subject
-from geowheel.release.upload import (
-    failure_of,
-    there,
-    twine_environment,
-)
+from geowheel.release.upload import failure_of, there, twine_environment
 from geowheel.targets import Platform
 
 FILE = ReleaseFile(filename="host-1.0-py3-none-any.whl", sha256="ab" * 32, size=5)

@@ -12,11 +12,7 @@ from msgspec import structs
 from tests.support.hosts import make_project
 
 from geowheel.errors import ConfigError
-from geowheel.release.pins import (
-    Action,
-    parse_pins,
-    pins_of,
-)
+from geowheel.release.pins import Action, parse_pins, pins_of
 from geowheel.targets import Platform
 
 ROOT = Path(__file__).parents[3]

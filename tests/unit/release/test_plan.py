@@ -17,15 +17,7 @@ from geowheel.release.files import ReleaseFile, sums_of
 from geowheel.release.index import Index
 from geowheel.release.journal import Built, Journal
 from geowheel.release.plan import StepKind, decide
-from geowheel.release.world import (
-    InDist,
-    Lock,
-    OnIndex,
-    Repaired,
-    Said,
-    StageVerdict,
-    World,
-)
+from geowheel.release.world import InDist, Lock, OnIndex, Repaired, Said, StageVerdict, World
 from geowheel.targets import Platform, Target
 
 HEAD, OTHER = "a" * 40, "b" * 40

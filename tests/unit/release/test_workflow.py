@@ -21,18 +21,9 @@ from tests.support.hosts import NO_TOOLS, make_console, make_project, write_host
 from geowheel.cli.arguments import parser as make_parser
 from geowheel.errors import ConfigError, UsageError
 from geowheel.project.config import Workflow
-from geowheel.project.project import (
-    Machine,
-    Project,
-    open_project,
-)
+from geowheel.project.project import Machine, Project, open_project
 from geowheel.release.pins import Pins, pins_of
-from geowheel.release.workflow import (
-    WorkflowFacts,
-    facts_of,
-    generate,
-    workflow,
-)
+from geowheel.release.workflow import WorkflowFacts, facts_of, generate, workflow
 from geowheel.targets import Platform
 
 ROOT = Path(__file__).parents[3]

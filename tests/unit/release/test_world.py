@@ -9,13 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.support.hosts import (
-    NO_TOOLS,
-    RUNNING,
-    make_locks,
-    make_record,
-    write_host,
-)
+from tests.support.hosts import NO_TOOLS, RUNNING, make_locks, make_record, write_host
 
 from geowheel.contents.restricted import Restricted
 from geowheel.digest import digest, sha256_bytes
@@ -26,11 +20,7 @@ from geowheel.records.facts import BuildFacts, FetchFacts, LicenseFacts, RepairF
 from geowheel.records.ledger import Collected, Elsewhere, Ledger, Record, write_record
 from geowheel.release import world as world_module
 from geowheel.release.subject import ReleaseSubject, open_subject
-from geowheel.release.world import (
-    Repaired,
-    World,
-    read_world,
-)
+from geowheel.release.world import Repaired, World, read_world
 from geowheel.targets import Platform
 
 NAME = f"host-1.0-cp{RUNNING.replace('.', '')}-none-manylinux_2_36_x86_64.whl"

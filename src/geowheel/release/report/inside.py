@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 from packageurl import PackageURL
 
 from geowheel.contents.bill import SbomPackage, read_sbom
@@ -47,13 +48,12 @@ class PackageSize:
     largest: tuple[MemberSize, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BundledPackage:
-    """A package that the SBOM names."""
+class BundledPackage(Struct, frozen=True, kw_only=True, rename={"license": "licence"}):
+    """A package that the SBOM names; report.json keeps the name that `license` once had."""
 
     name: str
     version: str
-    licence: str
+    license: str
     """An SPDX expression or a name; empty where the SBOM states none."""
     source: str
     """The channel's URL, or the kind of index."""
@@ -93,12 +93,7 @@ def look_inside(path: Path, owners: Sequence[Owner], places: Places) -> Inside:
         installed=sum(file.size for file in files),
         parts=_parts(files, known, kinds),
         kinds=costs(Cost, files, kinds),
-        components=tuple(
-            sorted(
-                map(_component, packages),
-                key=lambda c: (c.name.lower(), c.version, c.licence, c.source),
-            )
-        ),
+        components=tuple(sorted(map(_component, packages), key=_by_name)),
     )
 
 
@@ -135,9 +130,13 @@ def _component(package: SbomPackage) -> BundledPackage:
     return BundledPackage(
         name=package.name,
         version=package.version,
-        licence=package.license,
+        license=package.license,
         source=_source(package.purl),
     )
+
+
+def _by_name(package: BundledPackage) -> tuple[str, ...]:
+    return package.name.lower(), package.version, package.license, package.source
 
 
 def _source(text: str) -> str:

@@ -140,7 +140,7 @@ def _facts(report: Report) -> dict[str, Any]:
 
 
 def _license_of(wheel: WheelReport, name: str) -> str:
-    return next((c.licence for c in wheel.inside.components if c.name == name), "")
+    return next((c.license for c in wheel.inside.components if c.name == name), "")
 
 
 def _tiles(report: Report) -> list[tuple[str, str, str]]:
@@ -229,7 +229,7 @@ def _packages(report: Report) -> dict[str, Any]:
     found: dict[tuple[str, str, str], list[WheelReport]] = {}
     accepted: dict[str, list[Restricted]] = {}
     for wheel in report.wheels:
-        for item in dict.fromkeys((c.name, c.version, c.licence) for c in wheel.inside.components):
+        for item in dict.fromkeys((c.name, c.version, c.license) for c in wheel.inside.components):
             found.setdefault(item, []).append(wheel)
     for restricted in dict.fromkeys(r for wheel in report.wheels for r in wheel.restricted):
         if pattern := accepting(restricted.name, report.accept):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from packaging.tags import parse_tag
 
@@ -16,27 +14,14 @@ from geowheel.project.project import Project
 from geowheel.records.facts import VERDICTS, RepairFacts, SizeFacts, TestFacts
 from geowheel.records.ledger import Ledger
 from geowheel.release.coverage.table import Coverage
-from geowheel.targets import Platform, System
+from geowheel.targets import Platform
 from geowheel.wheel.reading import parse_filename
+from geowheel.wheel.tags import parse_platform_tag
 
 from .earlier import is_ours
 from .inside import look_inside
-from .values import (
-    Before,
-    Report,
-    WheelReport,
-)
-from .verdicts import (
-    about,
-    timings_of,
-    verdict_on,
-)
-
-_TAGS: Final = {
-    System.LINUX: re.compile("(many|musl)?linux"),
-    System.MACOS: re.compile("macosx"),
-    System.WINDOWS: re.compile("win_"),
-}
+from .values import Before, Report, WheelReport
+from .verdicts import about, timings_of, verdict_on
 
 
 def read_report(
@@ -111,9 +96,8 @@ def _wheel(
 def _target_of(tags: Sequence[str]) -> str:
     """`cp312-linux-64` from the tags in a wheel's name, or the first tag where it says no more."""
     tag = min(parse_tag(tags[0]), key=str)
+    parsed = parse_platform_tag(tag.platform)
     for platform in Platform:
-        if _TAGS[platform.system].match(tag.platform) and tag.platform.endswith(
-            f"_{platform.architecture}"
-        ):
+        if parsed is not None and parsed.is_for(platform):
             return f"{tag.interpreter}-{platform}"
     return tags[0]

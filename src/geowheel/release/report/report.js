@@ -190,37 +190,21 @@
 
   /* --- filters --- */
 
-  const radio = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
-
-  function count(output, shown, all, what) {
-    output.textContent = shown === all ? `${all} ${what}` : `${shown} of ${all} ${what}`;
-  }
-
-  function filter(rows, wanted, output, what) {
-    let shown = 0;
-    for (const item of rows) {
-      item.hidden = !wanted(item);
-      if (!item.hidden) shown += 1;
-    }
-    count(output, shown, rows.length, what);
-  }
-
-  const holds = (item, words) => {
-    const text = item.textContent.toLowerCase();
-    return words.every((word) => text.includes(word));
-  };
-  const wordsOf = (box) => box.value.toLowerCase().split(/\s+/).filter(Boolean);
-
-  function filterDrivers() {
-    const words = wordsOf(find("driver-filter"));
-    const rows = [...find("driver-list").children];
-    filter(rows, (item) => holds(item, words), find("driver-count"), "drivers");
-  }
-
-  function filterPackages() {
-    const words = wordsOf(find("package-filter"));
-    const rows = [...find("package-list").tBodies[0].rows];
-    filter(rows, (item) => holds(item, words), find("package-count"), "packages");
+  /* Show the rows that hold every word of a search box, and say how many they are. */
+  function filter(key, rows) {
+    const box = find(`${key}-filter`);
+    const react = () => {
+      const words = box.value.toLowerCase().split(/\s+/);
+      for (const row of rows) {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+      }
+      const shown = rows.filter((row) => !row.hidden).length;
+      const count = shown === rows.length ? shown : `${shown} of ${rows.length}`;
+      find(`${key}-count`).textContent = `${count} ${key}s`;
+    };
+    box.addEventListener("input", react);
+    react();
   }
 
   function start() {
@@ -231,10 +215,8 @@
       draw();
     });
     for (const button of document.querySelectorAll('input[name="measure"]')) {
-      on(button, "change", () => { Object.assign(view, { measure: radio("measure"), chosen: 0 }); draw(); });
+      on(button, "change", () => { Object.assign(view, { measure: button.value, chosen: 0 }); draw(); });
     }
-    on(find("driver-filter"), "input", filterDrivers);
-    on(find("package-filter"), "input", filterPackages);
     on(find("treemap"), "keydown", onKey);
     on(find("treemap"), "pointerleave", () => {
       if (view.tiles.length) showDetail(view.tiles[view.chosen].part);
@@ -245,8 +227,8 @@
       width = entry.contentRect.width;
       draw();
     }).observe(find("treemap"));
-    filterDrivers();
-    filterPackages();
+    filter("driver", [...find("driver-list").children]);
+    filter("package", [...find("package-list").tBodies[0].rows]);
   }
 
   start();

@@ -10,12 +10,7 @@ from typing import Final
 import msgspec
 
 from geowheel.contents.drivers import Driver, PackageOffer
-from geowheel.contents.restricted import (
-    UNSETTLED,
-    Restricted,
-    by_driver,
-    unaccepted,
-)
+from geowheel.contents.restricted import UNSETTLED, Restricted, by_driver, unaccepted
 from geowheel.release.coverage.table import Coverage
 from geowheel.systems.contract import Forcing
 from geowheel.targets import parse_target

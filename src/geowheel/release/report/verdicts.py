@@ -23,13 +23,7 @@ from geowheel.records.ledger import Ledger, Record
 from geowheel.stages import STAGES
 from geowheel.targets import Target, parse_target
 
-from .values import (
-    Finding,
-    Group,
-    Timing,
-    VerdictState,
-    WheelVerdict,
-)
+from .values import Finding, Group, Timing, VerdictState, WheelVerdict
 
 F = TypeVar("F", bound=StageFacts)
 

@@ -19,14 +19,7 @@ from tests.support.hosts import make_console, make_project
 from geowheel.cli import main
 from geowheel.errors import UsageError
 from geowheel.release.coverage.obstacles import HindranceKind
-from geowheel.release.coverage.table import (
-    Coverage,
-    coverage,
-    names_of,
-    plain,
-    show,
-    summary,
-)
+from geowheel.release.coverage.table import Coverage, coverage, names_of, plain, show, summary
 from geowheel.release.coverage.user_systems import (
     Base,
     Family,
@@ -38,11 +31,7 @@ from geowheel.release.coverage.user_systems import (
     platforms,
     tags,
 )
-from geowheel.release.coverage.wheel_names import (
-    needs,
-    parse_names,
-    pick,
-)
+from geowheel.release.coverage.wheel_names import needs, parse_names, pick
 
 TABLE = load_user_systems()
 TODAY = datetime.date(2026, 11, 21)

@@ -15,18 +15,8 @@ from tests.support.hosts import NO_TOOLS, RUNNING, make_console, make_locks, mak
 
 from geowheel.cli import main
 from geowheel.cli.housekeeping import clean, status
-from geowheel.digest import (
-    digest,
-    sha256_bytes,
-    toolkit_digest,
-)
-from geowheel.errors import (
-    BuildError,
-    GeowheelError,
-    IntegrityError,
-    LockError,
-    UsageError,
-)
+from geowheel.digest import digest, sha256_bytes, toolkit_digest
+from geowheel.errors import BuildError, GeowheelError, IntegrityError, LockError, UsageError
 from geowheel.locks.locks import Locks
 from geowheel.pipeline.loop import Planned
 from geowheel.pipeline.runs import Request

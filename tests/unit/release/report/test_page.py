@@ -18,12 +18,7 @@ from geowheel.contents.restricted import Restricted
 from geowheel.records.facts import Cost
 from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
 from geowheel.release.coverage.table import Coverage
-from geowheel.release.report.inside import (
-    BundledPackage,
-    Inside,
-    MemberSize,
-    PackageSize,
-)
+from geowheel.release.report.inside import BundledPackage, Inside, MemberSize, PackageSize
 from geowheel.release.report.page import inline_json, render
 from geowheel.release.report.values import (
     Before,
@@ -54,7 +49,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         parts=(PackageSize(name=text, version=text, kind=text, packed=2, size=3, files=2,
                     largest=(MemberSize(path=text, packed=1, size=2),)),),
         kinds=(Cost(name=text, packed=2, size=3),),
-        components=(BundledPackage(name=text, version=text, licence=text, source=text),),
+        components=(BundledPackage(name=text, version=text, license=text, source=text),),
         problem=text,
     )  # fmt: skip
     finding = Finding(group=text, name=text, detail=text)

@@ -213,12 +213,12 @@ def test_what_fills_the_wheel_adds_up(planted: Planted) -> None:
     assert inside.parts[0].name == "libgdal-core"
 
 
-def test_the_sbom_gives_licences_and_sources(planted: Planted) -> None:
+def test_the_sbom_gives_licenses_and_sources(planted: Planted) -> None:
     components = {item.name: item for item in only(planted).inside.components}
     assert len(components) == len(CONTENTS)
-    assert components["geos"].licence == "LGPL-2.1-or-later"
+    assert components["geos"].license == "LGPL-2.1-or-later"
     assert components["geos"].source == CHANNEL
-    assert components["GDAL bindings"].licence == ""
+    assert components["GDAL bindings"].license == ""
     assert only(planted).without_license == ("liba",)
 
 
