@@ -23,7 +23,7 @@ from .journal import Journal, Uploaded
 from .plan import ReleasePlan, StepKind, decide
 from .subject import ReleaseSubject
 from .upload import there, upload
-from .world import NO_VERSION, SUMS, World, path_of, read_world
+from .world import NO_VERSION, SUMS, World, read_world
 
 _TOOLS: Final = "twine, check-wheel-contents, pydistcheck and us"
 
@@ -103,7 +103,7 @@ def _check(
     ):
 
         def look(file: ReleaseFile) -> list[Fault]:
-            found = findings(path_of(subject, file), expected, environ=environ, step=step)
+            found = findings(subject.dist / file.filename, expected, environ=environ, step=step)
             advance(1)
             return found
 
@@ -146,7 +146,7 @@ def _upload(subject: ReleaseSubject, index: Index, file: ReleaseFile, step: Step
     if there(index, subject.name, file, environ):
         step.say("is there already")
         return
-    upload(index, subject.name, file, path_of(subject, file), environ=environ, step=step)
+    upload(index, subject.name, file, subject.dist / file.filename, environ=environ, step=step)
 
 
 def _push(subject: ReleaseSubject, world: World, console: Console, *, push: bool) -> None:

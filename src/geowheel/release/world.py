@@ -19,14 +19,14 @@ from geowheel.project.config import Release
 from geowheel.project.files import host_files
 from geowheel.project.project import Project
 from geowheel.records.facts import VERDICTS, BuildFacts, FetchFacts, RepairFacts, SizeFacts
-from geowheel.records.ledger import Ledger, Record
+from geowheel.records.ledger import Ledger
 from geowheel.targets import Platform, Target, parse_platform
 from geowheel.wheel.reading import parse_filename
 
 from .changelog import has_section
 from .checks import check_tools
 from .files import ReleaseFile
-from .handover.exports import MadeFrom, state_of
+from .handover.exports import state_of
 from .index import Index, digest_of, find_index, published
 from .journal import Journal, every_built, read_journal
 from .subject import ReleaseSubject
@@ -163,7 +163,7 @@ def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
     project, git = subject.project, read_git(subject.folder, environ)
     targets = () if project is None else _targets(project, subject.settings)
     locks, usable = _locks(project, subject.settings, targets)
-    wheels = () if project is None else tuple(_wheels(project, subject.ledger, targets, usable))
+    wheels = tuple(_wheels(subject, targets, usable))
     journal = read_journal(subject.work, canonicalize_name(subject.name), git.head if git else "")
     said = _said(subject, wheels, journal)
     tag = subject.tag(said.version, git.root if git else None)
@@ -184,18 +184,11 @@ def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
         dist=dist,
         journal=journal,
         on_index=_on_index(subject, asked_index, [item.file for item in dist]),
-        sums=_text(subject.dist / SUMS),
+        sums=sums.read_text(encoding="utf-8") if (sums := subject.dist / SUMS).is_file() else "",
         tools=digest(check_tools()),
         wheel_budget_mb=0.0 if project is None else project.wheel_budget_mb,
         installed_budget_mb=0.0 if project is None else project.config.budget.installed_mb,
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
 
 
 def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
@@ -256,50 +249,28 @@ def _allowed(project: Project, settings: Release, platform: Platform) -> set[str
 # --- the ledger ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Now:
-    """What wheels would be made from now."""
-
-    ledger: Ledger
-    locks: Mapping[Platform, Locks]
-    files: str
-    """Digest of the host's files, as `build` has it in its key."""
-    elsewhere: MadeFrom
-    """The same and the locks, as an export has them."""
-
-    def has_stack(self, repair: Record[RepairFacts], platform: Platform) -> bool:
-        """Whether the prefix that was bundled from holds the packages that the lock names."""
-        if platform not in self.locks:
-            return False
-        if repair.collected is not None:
-            return repair.collected.locks.get(platform) == self.elsewhere.locks.get(platform)
-        wanted = digest(self.locks[platform].stack.packages)
-        return any(r.facts.stack == wanted for r in self.ledger.made_from(repair, FetchFacts))
-
-    def has_files(self, repair: Record[RepairFacts]) -> bool:
-        """Whether the raw wheel that was repaired is one that was built from the host's files."""
-        if repair.collected is not None:
-            return repair.collected.files == digest(dict(self.elsewhere.files))
-        built = self.ledger.made_from(repair, BuildFacts)
-        return any(record.facts.host_files == self.files for record in built)
-
-
 def _wheels(
-    project: Project,
-    ledger: Ledger,
-    targets: Sequence[Target],
-    locks: Mapping[Platform, Locks],
+    subject: ReleaseSubject, targets: Sequence[Target], locks: Mapping[Platform, Locks]
 ) -> Iterator[Repaired]:
-    now = _Now(
-        ledger=ledger,
-        locks=locks,
-        files=digest(host_files(project.folder, project.machine.environ)),
-        elsewhere=state_of(project, locks, ()),
-    )
+    if (project := subject.project) is None:
+        return
+    ledger = subject.ledger
+    files = digest(host_files(project.folder, project.machine.environ))  # as `build` has it
+    now = state_of(project, locks, ())  # the same and the locks, as an export has them
     for target in targets:
         record = ledger.latest(RepairFacts, str(target))
         if record is None:
             continue
+        if (there := record.collected) is not None:
+            lock = now.locks.get(target.platform)
+            of_lock = lock is not None and there.locks.get(target.platform) == lock
+            of_files = there.files == digest(dict(now.files))
+        else:
+            fetched = {r.facts.stack for r in ledger.made_from(record, FetchFacts)}
+            built = {r.facts.host_files for r in ledger.made_from(record, BuildFacts)}
+            found = locks.get(target.platform)
+            of_lock = found is not None and digest(found.stack.packages) in fetched
+            of_files = files in built
         filename = record.wheel.path.name
         yield Repaired(
             target=target,
@@ -307,8 +278,8 @@ def _wheels(
             sha256=record.about,
             version=parse_filename(filename)[1],
             locked=record.facts.locked,
-            of_lock=now.has_stack(record, target.platform),
-            of_files=now.has_files(record),
+            of_lock=of_lock,
+            of_files=of_files,
             toolkit=record.sources,
             unaccepted=unaccepted(record.facts.licenses.restricted, project.config.licenses.accept),
             verdicts=tuple(_verdicts(ledger, target)),
@@ -358,8 +329,3 @@ def _on_index(
         )
     except GeowheelError as error:
         return OnIndex(index=index, faults=error.faults)
-
-
-def path_of(subject: ReleaseSubject, file: ReleaseFile) -> Path:
-    """Where a file of the release lies."""
-    return subject.dist / file.filename
