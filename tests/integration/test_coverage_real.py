@@ -28,7 +28,7 @@ from geowheel.release.coverage.user_systems import (
     load_user_systems,
     platforms,
 )
-from geowheel.release.coverage.wheel_names import NamedWheel, parse_names
+from geowheel.release.coverage.wheel_names import parse_names
 
 pytestmark = pytest.mark.integration
 
@@ -278,8 +278,3 @@ def test_the_first_pip_for_macos_11(
 @pytest.mark.parametrize(("version", "found"), [("21.1.3", False), ("21.2", True)])
 def test_the_first_pip_for_musl(old_pips: Path, version: str, found: bool) -> None:
     assert (old_pips / version / "pip/_vendor/packaging/_musllinux.py").is_file() is found
-
-
-def test_a_name_is_read_as_pip_reads_it(wheels: Path) -> None:
-    assert len(parse_names(NAMES)) == len(NAMES) == len(list(wheels.iterdir()))
-    assert all(isinstance(wheel, NamedWheel) for wheel in parse_names(NAMES))

@@ -20,7 +20,7 @@ from .checks import Expected, findings, require_tools
 from .files import ReleaseFile, sums_of
 from .index import Index
 from .journal import Journal, Uploaded
-from .plan import ReleasePlan, StepKind, decide
+from .plan import ReleasePlan, decide
 from .subject import ReleaseSubject
 from .upload import there, upload
 from .world import NO_VERSION, SUMS, World, read_world
@@ -72,11 +72,10 @@ def _decide(subject: ReleaseSubject, wish: Wish, console: Console) -> tuple[Worl
     """World and plan, read again after what has to be made was made."""
     world = read_world(subject, wish.index)
     plan = decide(world)
-    if plan.blockers or not plan.builds or world.git is None:
+    if plan.blockers or not plan.to_build or world.git is None:
         return world, plan
     console.header(world.name)
-    (wanted,) = plan.of(StepKind.BUILD)
-    with console.step("build", wanted.title, logs="release/build") as step:
+    with console.step("build", plan.to_build, logs="release/build") as step:
         built = build(subject, world.git, step)
     world.journal.with_built(built)
     world = read_world(subject, wish.index)
@@ -87,8 +86,7 @@ def _check(
     subject: ReleaseSubject, world: World, plan: ReleasePlan, console: Console
 ) -> tuple[list[Fault], Journal]:
     """What is wrong with files that are there; what passes is not checked again."""
-    waiting = [step.file for step in plan.of(StepKind.CHECK) if step.file and not step.done]
-    journal = world.journal
+    waiting, journal = plan.to_check, world.journal
     try:
         require_tools()
     except MachineError as error:
@@ -120,23 +118,21 @@ def _publish(
     """Tag, then upload file by file; the journal is written after each."""
     if world.git is None or world.on_index is None:
         raise MachineError("a release without git or index cannot have been decided")
-    (tag,) = plan.of(StepKind.TAG)
-    if not tag.done:
+    if plan.to_tag:
         with console.step("tag", world.tag, logs="release/tag") as step:
             make_tag(
                 subject.folder, world.tag, f"{world.name} {world.version}", step=step,
                 environ=subject.machine.environ,
             )  # fmt: skip
         journal = journal.with_tag(world.git.head)
-    waiting = [step.file for step in plan.of(StepKind.UPLOAD) if step.file and not step.done]
     index = world.on_index.index
-    for number, file in enumerate(waiting, 1):
-        words = f"{number} of {len(waiting)}: {file.filename}, {megabytes(file.size)}"
+    for number, file in enumerate(plan.to_upload, 1):
+        words = f"{number} of {len(plan.to_upload)}: {file.filename}, {megabytes(file.size)}"
         with console.step("upload", words, logs="release/upload") as step:
             _upload(subject, index, file, step)
-        journal = journal.with_uploaded(
-            Uploaded(filename=file.filename, sha256=file.sha256, index=index.name, time=_now())
-        )
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        done = Uploaded(filename=file.filename, sha256=file.sha256, index=index.name, time=now)
+        journal = journal.with_uploaded(done)
     console.result(f"{world.name} {world.version} is published on {index.name}")
 
 
@@ -172,9 +168,8 @@ def _show(world: World, plan: ReleasePlan, console: Console) -> None:
         f"{world.name} {world.version}, tag {world.tag}, to {index}",
         ["file", "size", "sha256", "there"],
         [
-            [step.title, _size(step.file), step.file.sha256, "yes" if step.done else "no"]
-            for step in plan.of(StepKind.UPLOAD)
-            if step.file
+            [f.filename, _size(f), f.sha256, "no" if f in plan.to_upload else "yes"]
+            for f in plan.files
         ],
     )
 
@@ -195,16 +190,11 @@ def _summary(world: World, plan: ReleasePlan, *, published: bool) -> dict[str, A
         "published": published or plan.published,
         "files": [
             {
-                "filename": step.file.filename,
-                "size": step.file.size,
-                "sha256": step.file.sha256,
-                "there_before": step.done,
+                "filename": file.filename,
+                "size": file.size,
+                "sha256": file.sha256,
+                "there_before": file not in plan.to_upload,
             }
-            for step in plan.of(StepKind.UPLOAD)
-            if step.file
+            for file in plan.files
         ],
     }
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,63 +11,37 @@ from geowheel.errors import Fault
 from geowheel.machine.console import megabytes
 
 from .files import ReleaseFile, sums_of
-from .world import NO_VERSION, SUMS, Lock, OnIndex, Repaired, StageVerdict, World
+from .world import NO_VERSION, Lock, OnIndex, Repaired, StageVerdict, World
 
 _SHOWN = 5  # of a list in one message
 
 
-class StepKind(enum.StrEnum):
-    """The kinds of steps, in their order."""
-
-    BUILD = "build"
-    """The files that are made here: an sdist, and the wheel of a pure project."""
-    CHECK = "check"
-    TAG = "tag"
-    SUMS = "sums"
-    """dist/SHA256SUMS."""
-    UPLOAD = "upload"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleaseStep:
-    """One thing to do, or done already."""
-
-    kind: StepKind
-    title: str
-    done: bool
-    file: ReleaseFile | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReleasePlan:
-    """Why nothing may be published, or what is to be done for it."""
+    """Why nothing may be published, or what is to be done for it, in this order."""
 
     blockers: tuple[Fault, ...]
-    steps: tuple[ReleaseStep, ...]
-
-    def of(self, kind: StepKind) -> tuple[ReleaseStep, ...]:
-        """The steps of one kind."""
-        return tuple(step for step in self.steps if step.kind is kind)
-
-    @property
-    def files(self) -> tuple[ReleaseFile, ...]:
-        """All files of the release that are there, in the order of their upload."""
-        return tuple(step.file for step in self.of(StepKind.UPLOAD) if step.file is not None)
-
-    @property
-    def builds(self) -> bool:
-        """Whether something has to be made before the files are known."""
-        return any(not step.done for step in self.of(StepKind.BUILD))
+    to_build: str
+    """What has to be made before the files are known: an sdist, the wheel of a pure project."""
+    files: tuple[ReleaseFile, ...]
+    """All files of the release that are there, in the order of their upload."""
+    to_check: tuple[ReleaseFile, ...]
+    to_tag: bool
+    to_list: bool
+    """Whether dist/SHA256SUMS has to be written."""
+    to_upload: tuple[ReleaseFile, ...]
 
     @property
     def published(self) -> bool:
         """Whether nothing is left to do."""
-        return not self.blockers and all(step.done for step in self.steps)
+        left = self.to_build or self.to_check or self.to_tag or self.to_list or self.to_upload
+        return not self.blockers and not left
 
 
 def decide(world: World) -> ReleasePlan:
     """The plan; reads nothing but `world`."""
     files = _files(world)
+    there = {} if world.on_index is None else world.on_index.files
     blockers = (
         *_version_faults(world),
         *_git_faults(world),
@@ -79,10 +52,15 @@ def decide(world: World) -> ReleasePlan:
         *_size_faults(world, files),
         *_index_faults(world.on_index, files),
     )
-    return ReleasePlan(blockers=blockers, steps=tuple(_steps(world, files)))
-
-
-# --- steps -----------------------------------------------------------------------------------
+    return ReleasePlan(
+        blockers=blockers,
+        to_build=_to_build(world),
+        files=files,
+        to_check=tuple(f for f in files if f.key(world.tools) not in world.journal.checked),
+        to_tag=world.git is None or world.tagged != world.git.head,
+        to_list=world.sums != sums_of(files),
+        to_upload=tuple(f for f in files if there.get(f.filename) != f.sha256),
+    )
 
 
 def _files(world: World) -> tuple[ReleaseFile, ...]:
@@ -92,35 +70,16 @@ def _files(world: World) -> tuple[ReleaseFile, ...]:
     """
     named = [(wheel.filename, wheel.sha256) for wheel in world.wheels]
     named += [(built.filename, built.sha256) for built in world.journal.built]
-    found = {
-        file.filename: file
-        for filename, sha256 in named
-        if (file := world.in_dist(filename)) is not None and file.sha256 == sha256
-    }
-    return tuple(sorted(found.values(), key=lambda file: (not file.is_wheel, file.filename)))
+    found = {file for name, sha256 in named if (file := world.in_dist(name, sha256)) is not None}
+    return tuple(sorted(found, key=lambda file: (not file.is_wheel, file.filename)))
 
 
-def _steps(world: World, files: Sequence[ReleaseFile]) -> Iterator[ReleaseStep]:
-    there = {} if world.on_index is None else world.on_index.files
-    if world.pure or world.publishes_sdist:
-        titles = "wheel and sdist" if world.pure else "sdist, and a wheel from it"
-        built = world.journal.built
-        whole = bool(built) and all(
-            (file := world.in_dist(item.filename)) is not None and file.sha256 == item.sha256
-            for item in built
-        )
-        yield ReleaseStep(kind=StepKind.BUILD, title=titles, done=whole)
-    for file in files:
-        checked = file.key(world.tools) in world.journal.checked
-        yield ReleaseStep(kind=StepKind.CHECK, title=file.filename, done=checked, file=file)
-    head = world.git.head if world.git else None
-    yield ReleaseStep(
-        kind=StepKind.TAG, title=world.tag, done=head is not None and world.tagged == head
-    )
-    yield ReleaseStep(kind=StepKind.SUMS, title=f"dist/{SUMS}", done=world.sums == sums_of(files))
-    for file in files:
-        done = there.get(file.filename) == file.sha256
-        yield ReleaseStep(kind=StepKind.UPLOAD, title=file.filename, done=done, file=file)
+def _to_build(world: World) -> str:
+    built = world.journal.built
+    whole = built and all(world.in_dist(item.filename, item.sha256) for item in built)
+    if whole or not world.publishes_sdist:
+        return ""
+    return "wheel and sdist" if world.pure else "sdist, and a wheel from it"
 
 
 # --- what blocks a release ------------------------------------------------------------------------
@@ -189,12 +148,9 @@ def _changelog_faults(world: World) -> Iterator[Fault]:
 
 
 def _lock_faults(locks: Sequence[Lock]) -> Iterator[Fault]:
-    seen: set[Fault] = set()
+    # A file that is not there is the same for each platform.
+    yield from dict.fromkeys(fault for lock in locks for fault in lock.faults)
     for lock in locks:
-        for fault in lock.faults:  # a file that is not there is the same for each platform
-            if fault not in seen:
-                seen.add(fault)
-                yield fault
         if lock.strange_channels:
             yield Fault(
                 what=f"packages are locked from {', '.join(lock.strange_channels)}, which releases "
@@ -258,10 +214,10 @@ def _source_faults(wheel: Repaired) -> Iterator[Fault]:
 
 def _file_faults(wheel: Repaired, world: World) -> Iterator[Fault]:
     again = f"`geowheel repair --python {wheel.target.python}`"
-    file = world.in_dist(wheel.filename)
-    if file is None or file.sha256 != wheel.sha256:
+    if world.in_dist(wheel.filename, wheel.sha256) is None:
+        gone = world.in_dist(wheel.filename) is None
         yield Fault(
-            what="is not in dist/" if file is None else "has other bytes in dist/ than its record",
+            what="is not in dist/" if gone else "has other bytes in dist/ than its record",
             where=wheel.filename,
             cause=f"the ledger has sha256 {wheel.sha256[:12]}",
             fix=f"{again} puts it there",

@@ -148,9 +148,11 @@ class World:
         """Empty where nothing says it."""
         return self.said.version
 
-    def in_dist(self, filename: str) -> ReleaseFile | None:
-        """The file of that name in dist/."""
-        return next((item.file for item in self.dist if item.file.filename == filename), None)
+    def in_dist(self, filename: str, sha256: str | None = None) -> ReleaseFile | None:
+        """The file of that name in dist/, with those bytes where they are said."""
+        files = (item.file for item in self.dist)
+        found = (f for f in files if f.filename == filename and sha256 in (None, f.sha256))
+        return next(found, None)
 
 
 def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:

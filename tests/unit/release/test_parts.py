@@ -12,12 +12,11 @@ import requests
 from tests.support.hosts import write_host
 
 from geowheel.errors import BuildError, ChannelError, ConfigError, ReleaseError, UsageError
-from geowheel.machine.git import Git
 from geowheel.machine.process import Result
 from geowheel.project.project import Machine
 from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
-from geowheel.release.files import ReleaseFile, sums_of
+from geowheel.release.files import ReleaseFile
 from geowheel.release.index import Index, Published, digest_of, find_index, published
 from geowheel.release.journal import Built, Uploaded, every_built, read_journal
 from geowheel.release.subject import open_subject
@@ -51,13 +50,6 @@ def test_a_journal_that_cannot_be_read_is_empty(tmp_path: Path, text: str) -> No
     journal = read_journal(tmp_path, "host", "c0ffee").with_checked("k")
     journal.path.write_text(text)
     assert read_journal(tmp_path, "host", "c0ffee") == replace(journal, checked=())
-
-
-def test_sums_are_what_sha256sum_reads() -> None:
-    other = replace(FILE, filename="a.tar.gz")
-    assert sums_of([FILE, other]) == (
-        f"{'ab' * 32}  a.tar.gz\n{'ab' * 32}  host-1.0-py3-none-any.whl\n"
-    )
 
 
 # --- which index
@@ -280,10 +272,3 @@ def test_tags_of_several_hosts_differ(tmp_path: Path) -> None:
     assert below.tag("1.0", below.folder) == "v1.0"
     settings = replace(below.settings, tag="release/{version}")
     assert replace(below, settings=settings).tag("1.0", tmp_path) == "release/1.0"
-
-
-def test_head_is_on_its_branch_or_a_commit_of_it() -> None:
-    git = Git(root=Path(), branch="main", contained_in=("side",), head="", changes=())
-    assert git.is_on("main") and not git.is_on("side")
-    detached = replace(git, branch="", contained_in=("origin/main",))
-    assert detached.is_on("main") and not detached.is_on("in")
