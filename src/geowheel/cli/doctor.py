@@ -54,7 +54,7 @@ from geowheel.targets import Platform, System
 SPACE: Final = 5e9  # bytes: below that, a build with an empty cache may not come through
 
 
-class Finding(enum.StrEnum):
+class CheckState(enum.StrEnum):
     """What a check found."""
 
     OK = "ok"
@@ -67,7 +67,7 @@ class Check:
     """One row of the table."""
 
     name: str
-    state: Finding
+    state: CheckState
     found: str
     fix: str = ""
 
@@ -98,12 +98,16 @@ def doctor(
     console.table(
         f"geowheel {__version__}: {'this machine' if project is None else project.host.name}",
         ["what", "", "found", "next"],
-        [[c.name, c.state, c.found, c.fix] for c in checks if every or c.state is not Finding.OK],
+        [
+            [c.name, c.state, c.found, c.fix]
+            for c in checks
+            if every or c.state is not CheckState.OK
+        ],
     )
     if not every:
-        fine = [check.name for check in checks if check.state is Finding.OK]
+        fine = [check.name for check in checks if check.state is CheckState.OK]
         console.result(f"{len(fine)} checks found nothing wrong: {', '.join(fine)}")
-    missing = [check for check in checks if check.state is Finding.MISSING]
+    missing = [check for check in checks if check.state is CheckState.MISSING]
     summary = {"checks": [asdict(check) for check in checks], "ready": not missing}
     if missing:
         error = MachineError(
@@ -122,15 +126,17 @@ def doctor(
 
 def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
     running = "{}.{}.{}".format(*sys.version_info[:3])
-    yield Check(name="Python of geowheel", state=Finding.OK, found=f"{running}, {sys.executable}")
+    yield Check(
+        name="Python of geowheel", state=CheckState.OK, found=f"{running}, {sys.executable}"
+    )
     for name in ("uv", "patchelf") if machine.platform.system is System.LINUX else ("uv",):
         yield _tool(name)
     if machine.platform.system is System.LINUX:
-        yield _on_path("strip", hints.Need.STRIP, Finding.MISSING, machine.environ)
+        yield _on_path("strip", hints.Need.STRIP, CheckState.MISSING, machine.environ)
     if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
-        yield Check(name="glibc", state=Finding.WARN, found=newer.what, fix=newer.fix)
+        yield Check(name="glibc", state=CheckState.WARN, found=newer.what, fix=newer.fix)
     yield _compilers(machine.platform, machine.environ)
-    yield _on_path("git", hints.Need.GIT, Finding.WARN, machine.environ)
+    yield _on_path("git", hints.Need.GIT, CheckState.WARN, machine.environ)
     yield _pixi(machine.environ, step)
     yield _cache(machine.cache)
     for name, place in {"work folder": root, "cache": machine.cache}.items():
@@ -139,15 +145,17 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
 
 def _tool(name: str) -> Check:
     try:
-        return Check(name=name, state=Finding.OK, found=str(tool_path(name)))
+        return Check(name=name, state=CheckState.OK, found=str(tool_path(name)))
     except MachineError as error:
         return _missing(name, error)
 
 
-def _on_path(name: str, need: hints.Need, otherwise: Finding, environ: Mapping[str, str]) -> Check:
+def _on_path(
+    name: str, need: hints.Need, otherwise: CheckState, environ: Mapping[str, str]
+) -> Check:
     found = shutil.which(name, path=environ.get("PATH", os.defpath))
     if found:
-        return Check(name=name, state=Finding.OK, found=found)
+        return Check(name=name, state=CheckState.OK, found=found)
     fix = hints.install(need, on=hints.this_machine())
     return Check(name=name, state=otherwise, found="not on PATH", fix=fix)
 
@@ -159,7 +167,7 @@ def _toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
 def _compilers(platform: Platform, environ: Mapping[str, str]) -> Check:
     try:
         found = _toolchain(platform, environ)
-        return Check(name="compilers", state=Finding.OK, found=found.describe())
+        return Check(name="compilers", state=CheckState.OK, found=found.describe())
     except MachineError as error:
         return _missing("compilers", error)
 
@@ -171,19 +179,19 @@ def _pixi(environ: Mapping[str, str], step: Step) -> Check:
         return _missing("pixi", error)
     if found is None:
         said = f"no pixi {OLDEST} or newer: py-rattler and geowheel's own store stand in"
-        return Check(name="pixi", state=Finding.OK, found=said)
-    return Check(name="pixi", state=Finding.OK, found=f"{found.version}, {found.path}")
+        return Check(name="pixi", state=CheckState.OK, found=said)
+    return Check(name="pixi", state=CheckState.OK, found=f"{found.version}, {found.path}")
 
 
 def _cache(folder: Path) -> Check:
     place = _existing(folder)
     try:
         with tempfile.TemporaryFile(dir=place):
-            return Check(name="cache", state=Finding.OK, found=str(folder))
+            return Check(name="cache", state=CheckState.OK, found=str(folder))
     except OSError as error:
         return Check(
             name="cache",
-            state=Finding.MISSING,
+            state=CheckState.MISSING,
             found=f"{place}: {error.strerror}",
             fix="name a folder of your own with GEOWHEEL_CACHE",
         )
@@ -193,10 +201,10 @@ def _space(name: str, folder: Path) -> Check:
     free = shutil.disk_usage(_existing(folder)).free
     found = f"{free / 1e9:.1f} GB free"
     if free >= SPACE:
-        return Check(name=name, state=Finding.OK, found=found)
+        return Check(name=name, state=CheckState.OK, found=found)
     return Check(
         name=name,
-        state=Finding.WARN,
+        state=CheckState.WARN,
         found=found,
         fix="`geowheel cache prune`, `geowheel clean`, or another folder with GEOWHEEL_CACHE",
     )
@@ -221,7 +229,7 @@ def _project(
         return open_project()
     except ConfigError as error:
         checks += [
-            Check(name="configuration", state=Finding.MISSING, found=str(fault))
+            Check(name="configuration", state=CheckState.MISSING, found=str(fault))
             for fault in error.faults
         ]
         return None
@@ -236,7 +244,7 @@ def _of_project(project: Project, step: Step) -> Iterator[Check]:
         offline = locks is not None and not to_fetch(project, locks)
     except LockError as error:  # as a configured Python that a requirement has no wheel for
         offline = False
-        yield _missing("build lock", error, Finding.WARN)
+        yield _missing("build lock", error, CheckState.WARN)
     yield from _channels(project, locks, offline=offline)
     yield _index(environ, step, offline=offline)
 
@@ -253,11 +261,11 @@ def _interpreters(project: Project) -> Iterator[Check]:
                 python, environ=project.machine.environ, running=running_interpreter()
             )
         except GeowheelError as error:
-            state = Finding.MISSING if needed else Finding.WARN
+            state = CheckState.MISSING if needed else CheckState.WARN
             yield _missing(name, error, state)
         else:
             said = f"{found.title}, {found.executable}"
-            yield Check(name=name, state=Finding.OK, found=said)
+            yield Check(name=name, state=CheckState.OK, found=said)
 
 
 def _locks(project: Project) -> tuple[Locks | None, Check]:
@@ -266,10 +274,10 @@ def _locks(project: Project) -> tuple[Locks | None, Check]:
     except GeowheelError as error:
         return None, _missing("locks", error)
     if locks is not None:
-        return locks, Check(name="locks", state=Finding.OK, found=locks.source.words)
+        return locks, Check(name="locks", state=CheckState.OK, found=locks.source.words)
     return None, Check(
         name="locks",
-        state=Finding.WARN,
+        state=CheckState.WARN,
         found="none: the next run solves into the work folder",
         fix="`geowheel lock` writes them, to be committed",
     )
@@ -315,7 +323,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
         name = f"channel {channel.name}"
         reasons = unreachable(channel.url, platform, mirrors)
         if not reasons:
-            yield Check(name=name, state=Finding.OK, found="answers")
+            yield Check(name=name, state=CheckState.OK, found="answers")
             continue
         found = "; ".join(reasons)
         if offline:
@@ -325,7 +333,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             distro = True
         yield Check(
             name=name,
-            state=Finding.WARN if offline or falls_back else Finding.MISSING,
+            state=CheckState.WARN if offline or falls_back else CheckState.MISSING,
             found=found,
             fix=login(f"https://{reasons[0].partition(' answered')[0]}/")
             if refused(found)
@@ -342,7 +350,7 @@ def _distro(environ: Mapping[str, str]) -> Check:
         require_tools(environ, TOOLS)
     except GeowheelError as error:
         return _missing("distro channel", error)
-    return Check(name="distro channel", state=Finding.OK, found=f"can be made on {name}")
+    return Check(name="distro channel", state=CheckState.OK, found=f"can be made on {name}")
 
 
 def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
@@ -361,11 +369,11 @@ def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
             cwd=Path(scratch), check=False, timeout=30,
         )  # fmt: skip
     if result.returncode == 0:
-        return Check(name="Python package index", state=Finding.OK, found="answers")
+        return Check(name="Python package index", state=CheckState.OK, found="answers")
     said = [line.strip() for line in result.stderr.splitlines() if line.strip()]
     return Check(
         name="Python package index",
-        state=Finding.WARN if offline else Finding.MISSING,
+        state=CheckState.WARN if offline else CheckState.MISSING,
         found=f"uv cannot read it: {said[0] if said else 'no answer'}"
         + ("; not needed: everything that is locked is here" if offline else ""),
         fix="UV_DEFAULT_INDEX or PIP_INDEX_URL for a mirror, HTTPS_PROXY for a proxy, "
@@ -373,7 +381,7 @@ def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
     )
 
 
-def _missing(name: str, error: GeowheelError, state: Finding = Finding.MISSING) -> Check:
+def _missing(name: str, error: GeowheelError, state: CheckState = CheckState.MISSING) -> Check:
     fixes = dict.fromkeys(fault.fix for fault in error.faults if fault.fix)
     return Check(
         name=name,

@@ -54,13 +54,12 @@ from .conversion import (
     CondaLayout,
     Conversion,
     Converter,
-    Recipe,
-    plan_recipes,
     read_common_licenses,
 )
 from .debian import Deb, Distribution, closure, distribution_of
+from .recipes import Recipe, plan_recipes
 from .state import NOARCH, ChannelState, Converted, read_state, write_state
-from .tables import Architecture, Table, load_table, table_text
+from .tables import Architecture, Table, architecture_of, load_table, table_text
 
 WORK: Final = ".work"
 TOOLS: Final = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb")
@@ -213,22 +212,6 @@ def make_plan(
         table=table,
         recipes=plan_recipes(kept, table, distribution, architecture.platform),
         texts=known[table.closure.texts],
-    )
-
-
-def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture]:
-    """The distribution's name of a platform's architecture, and what goes with it.
-
-    Raises MachineError for a platform that the distribution has no packages for.
-    """
-    for name, architecture in table.architectures.items():
-        if architecture.platform is platform:
-            return name, architecture
-    known = ", ".join(row.platform for row in table.architectures.values())
-    raise MachineError(
-        f"there is no distro channel for {platform}",
-        cause=f"it is made of a distribution's own packages, which are for {known}",
-        fix="use --channel conda-forge, a mirror's URL or a folder",
     )
 
 
@@ -431,7 +414,7 @@ def converter_digest(patchelf: Path, plan: ChannelPlan) -> str:
     packages for all platforms would be made again whenever the platform changes.
     """
     here = Path(__file__).parent
-    sources = ("conversion.py", "conda_package.py", "debian.py", "tables.py")
+    sources = ("conversion.py", "conda_package.py", "debian.py", "recipes.py", "tables.py")
     return digest(
         (
             {name: sha256_file(here / name) for name in sources},

@@ -45,13 +45,12 @@ from .apt import (
 )
 from .channel import (
     TOOLS,
-    architecture_of,
     disk_named,
     read_distribution,
     work_folder,
 )
 from .debian import Deb, Distribution
-from .tables import Architecture, Table, load_table
+from .tables import Architecture, Table, architecture_of, load_table
 
 PACKAGES: Final = "packages.json"
 EMULATE: Final = "emulate"

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from geowheel.errors import MachineError
 from geowheel.targets import Platform
 
 from .debian import Deb, conda_name
@@ -135,3 +136,19 @@ def load_table() -> Table:
 def table_text() -> str:
     """Return the table's text: what a cache key covers of it."""
     return resources.files("geowheel.distro").joinpath(TABLE).read_text(encoding="utf-8")
+
+
+def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture]:
+    """The distribution's name of a platform's architecture, and what goes with it.
+
+    Raises MachineError for a platform that the distribution has no packages for.
+    """
+    for name, architecture in table.architectures.items():
+        if architecture.platform is platform:
+            return name, architecture
+    known = ", ".join(row.platform for row in table.architectures.values())
+    raise MachineError(
+        f"there is no distro channel for {platform}",
+        cause=f"it is made of a distribution's own packages, which are for {known}",
+        fix="use --channel conda-forge, a mirror's URL or a folder",
+    )

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rattler import PackageName, Version
 
-from geowheel.distro.channel import architecture_of, entry_name, library_of
+from geowheel.distro.channel import entry_name, library_of
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.distro.conversion import (
     CondaLayout,
     built_in_formats,
     certificate_bundle,
-    plan_recipes,
     rewrite_prefix,
     rpath_for,
 )
@@ -37,8 +36,9 @@ from geowheel.distro.debian import (
     sanitised,
     split_version,
 )
+from geowheel.distro.recipes import plan_recipes
 from geowheel.distro.state import STATE, ChannelState, Converted, read_state, write_state
-from geowheel.distro.tables import load_table
+from geowheel.distro.tables import architecture_of, load_table
 from geowheel.errors import ChannelError, MachineError
 from geowheel.targets import Platform
 
