@@ -320,10 +320,7 @@ def test_what_passes_is_tried_again(locked: Sandbox, fault: Fault) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "text"),
-    [
-        (Fault(status=500), "answered 500"),
-        (Fault(cut_after=200), "the transfer broke off"),
-    ],
+    [(Fault(status=500), "answered 500"), (Fault(cut_after=200), "the transfer broke off")],
 )
 def test_a_server_that_keeps_failing_is_named(locked: Sandbox, fault: Fault, text: str) -> None:
     locked.server.fault("libz-1.3-h0.conda", replace(fault))

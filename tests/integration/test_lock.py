@@ -310,9 +310,7 @@ def test_a_requirement_that_the_index_lacks_is_named(
     assert not sandbox.build_lock.exists()
 
 
-def test_a_wheel_that_one_target_lacks_is_said_and_stops_only_that_target(
-    sandbox: Sandbox,
-) -> None:
+def test_a_wheel_that_one_target_lacks_is_said_and_stops_only_that_target(sandbox: Sandbox) -> None:
     sandbox.edit("pyproject.toml", 'requires = ["tiny-test"]', 'requires = ["only-macos"]')
     result = sandbox.run("lock")
     assert result.code == 0, result.err
@@ -354,8 +352,7 @@ def pixi_project(changing: Sandbox, pixi_cli: Path) -> Sandbox:
     write_samples(second, [Sample(name="second"), Sample(name="libz", version="1.5")])
     add(changing, Sample(name="libz", version="1.4"))
     made = replace(
-        changing,
-        extra={"GEOWHEEL_PIXI": str(pixi_cli), "PIXI_HOME": str(changing.home / "pixi")},
+        changing, extra={"GEOWHEEL_PIXI": str(pixi_cli), "PIXI_HOME": str(changing.home / "pixi")}
     )
     made.write(pixi=ENVIRONMENTS.replace("SECOND", f"{changing.server.url}/second"))
     return made

@@ -27,21 +27,12 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from geowheel.digest import digest
-from geowheel.errors import (
-    ChannelError,
-    Fault,
-    LockError,
-)
+from geowheel.errors import ChannelError, Fault, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, refused
 from geowheel.machine.environments import tool_environment, tool_path
-from geowheel.targets import (
-    OLDEST_MACOS,
-    Platform,
-    System,
-    Target,
-)
+from geowheel.targets import OLDEST_MACOS, Platform, System, Target
 from geowheel.wheel.tags import manylinux_tags
 
 FILE_NAME: Final = "pylock.geowheel.toml"

@@ -15,11 +15,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from geowheel.digest import digest, sha256_file
-from geowheel.errors import (
-    ChannelError,
-    ConfigError,
-    UsageError,
-)
+from geowheel.errors import ChannelError, ConfigError, UsageError
 from geowheel.targets import Platform
 
 DISTRO: Final = "distro"

@@ -19,22 +19,13 @@ from typing import Any, Final
 from rattler import LockFile, RepoDataRecord
 
 from geowheel.digest import digest
-from geowheel.errors import (
-    Fault,
-    LockError,
-    MachineError,
-)
+from geowheel.errors import Fault, LockError, MachineError
 from geowheel.machine import files
 from geowheel.project.manifest import Manifest
 from geowheel.targets import Platform
 
 from .channels import configured_channels
-from .pixi_lock import (
-    locked_channels,
-    name_of,
-    read_lock,
-    records,
-)
+from .pixi_lock import locked_channels, name_of, read_lock, records
 
 FILE_NAME: Final = "conda-lock.yml"
 ENVIRONMENT: Final = "default"
@@ -179,10 +170,7 @@ def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
     """The text of conda-lock.yml; raises as `write` does."""
     # Loads pydantic, a YAML parser and a copy of Poetry: 0.4 s, for this one command.
     from conda_lock.lockfile import write_conda_lock_file  # type: ignore[import-untyped]
-    from conda_lock.lockfile.v2prelim.models import (  # type: ignore[import-untyped]
-        Lockfile,
-        LockMeta,
-    )
+    from conda_lock.lockfile.v2prelim.models import Lockfile, LockMeta  # type: ignore[import-untyped]
     from conda_lock.models.channel import Channel  # type: ignore[import-untyped]
 
     path = manifest.lock_path

@@ -17,13 +17,7 @@ from packaging.requirements import Requirement
 from rattler import LockFile, RepoDataRecord
 
 from geowheel.digest import digest
-from geowheel.errors import (
-    ConfigError,
-    Fault,
-    GeowheelError,
-    LockError,
-    UsageError,
-)
+from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, UsageError
 from geowheel.machine import files
 from geowheel.machine.console import Console, Step
 from geowheel.project.manifest import EnvironmentSpec, Manifest
@@ -31,27 +25,9 @@ from geowheel.project.project import Project
 from geowheel.targets import Platform
 
 from . import conda_lock, pixi
-from .build_lock import (
-    BINDINGS,
-    FILE_NAME,
-    BuildLock,
-    read_build_lock,
-    solve_build_lock,
-)
-from .channels import (
-    MIRRORS_VARIABLE,
-    Channel,
-    Mirrors,
-    configured_channels,
-    read_mirrors,
-)
-from .locks import (
-    committed_locks,
-    committed_stack,
-    macos_versions,
-    requirements,
-    solved,
-)
+from .build_lock import BINDINGS, FILE_NAME, BuildLock, read_build_lock, solve_build_lock
+from .channels import MIRRORS_VARIABLE, Channel, Mirrors, configured_channels, read_mirrors
+from .locks import committed_locks, committed_stack, macos_versions, requirements, solved
 from .pixi_lock import (
     FORMAT,
     NativeStack,
@@ -429,10 +405,7 @@ def _build_lock_before(project: Project) -> BuildLock | None:
 
 
 def _lock_build(
-    project: Project,
-    stacks: Mapping[Platform, NativeStack],
-    upgrade: Upgrade,
-    console: Console,
+    project: Project, stacks: Mapping[Platform, NativeStack], upgrade: Upgrade, console: Console
 ) -> None:
     path = project.folder / FILE_NAME
     wanted = requirements(project, next(iter(stacks.values())))

@@ -12,11 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geowheel.digest import (
-    digest,
-    sha256_file,
-    toolkit_digest,
-)
+from geowheel.digest import digest, sha256_file, toolkit_digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Console
@@ -26,13 +22,7 @@ from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 from geowheel.targets import Platform, System
 
-from .build_lock import (
-    FILE_NAME,
-    BuildLock,
-    Requirements,
-    read_build_lock,
-    solve_build_lock,
-)
+from .build_lock import FILE_NAME, BuildLock, Requirements, read_build_lock, solve_build_lock
 from .channels import (
     DISTRO,
     Channel,

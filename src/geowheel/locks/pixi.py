@@ -16,19 +16,9 @@ from typing import Final
 
 from packaging.version import Version
 
-from geowheel.errors import (
-    BuildError,
-    ChannelError,
-    IntegrityError,
-    LockError,
-    MachineError,
-)
+from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
 from geowheel.machine.console import Step
-from geowheel.machine.credentials import (
-    LACKING,
-    login,
-    refused,
-)
+from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.machine.environments import tool_environment
 from geowheel.targets import Platform, System
 

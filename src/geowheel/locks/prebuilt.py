@@ -22,15 +22,7 @@ from geowheel.targets import GDAL_PACKAGE, Target
 from .channels import Channel
 from .conda_lock import FILE_NAME as CONDA_LOCK
 from .locks import Locks, solved
-from .pixi_lock import (
-    BINDINGS,
-    Package,
-    find_package,
-    package_of,
-    read_lock,
-    records,
-    write_lock,
-)
+from .pixi_lock import BINDINGS, Package, find_package, package_of, read_lock, records, write_lock
 from .solving import solve_environment
 
 

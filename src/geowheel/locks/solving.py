@@ -22,20 +22,14 @@ from rattler import (
     Version,
     solve,
 )
-from rattler import (
-    Channel as RattlerChannel,
-)
+from rattler import Channel as RattlerChannel
 from rattler.channel import ChannelPriority
 from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
 from geowheel.errors import ChannelError, LockError, MachineError
-from geowheel.machine.credentials import (
-    LACKING,
-    login,
-    refused,
-)
+from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.targets import Platform
 

@@ -16,30 +16,13 @@ from filelock import AsyncFileLock
 from rattler import Client
 from rattler.package_streaming import download_to_writer
 
-from geowheel.errors import (
-    ChannelError,
-    Fault,
-    GeowheelError,
-    IntegrityError,
-)
+from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError
 from geowheel.locks.channels import server_of
-from geowheel.locks.solving import (
-    http_client,
-    settle,
-    wait_for_rattler,
-)
+from geowheel.locks.solving import http_client, settle, wait_for_rattler
 from geowheel.machine.console import Step, megabytes
-from geowheel.machine.credentials import (
-    LACKING,
-    login,
-    refused,
-)
+from geowheel.machine.credentials import LACKING, login, refused
 
-from .store import (
-    Store,
-    Wanted,
-    disk_faults,
-)
+from .store import Store, Wanted, disk_faults
 
 AT_ONCE: Final = 8  # downloads side by side
 PAUSES: Final = (0.3, 1.5)  # seconds before the second and the third try of one place

@@ -18,11 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from geowheel.digest import (
-    digest,
-    sha256_bytes,
-    sha256_file,
-)
+from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.errors import IntegrityError
 from geowheel.locks.pixi_lock import Package
 from geowheel.targets import GDAL_PACKAGE, Platform, System

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.errors import (
-    ChannelError,
-    ConfigError,
-    MachineError,
-    UsageError,
-)
+from geowheel.errors import ChannelError, ConfigError, MachineError, UsageError
 from geowheel.locks.channels import (
     Mirrors,
     configured_channels,

@@ -33,11 +33,7 @@ def stack(path: Path, platform: Platform = Platform.LINUX_64) -> NativeStack:
 
 @pytest.mark.parametrize(
     ("platform", "packages", "megabytes"),
-    [
-        (Platform.LINUX_64, 72, 76.1),
-        (Platform.OSX_ARM64, 68, 56.8),
-        (Platform.WIN_64, 57, 59.5),
-    ],
+    [(Platform.LINUX_64, 72, 76.1), (Platform.OSX_ARM64, 68, 56.8), (Platform.WIN_64, 57, 59.5)],
 )
 def test_the_closure_of_a_real_environment_is_taken(
     conda_forge_lock: Path, platform: Platform, packages: int, megabytes: float

@@ -11,12 +11,7 @@ from tests.support.hosts import make_locks, make_project
 
 from geowheel.errors import LockError, UsageError
 from geowheel.locks.locks import Locks
-from geowheel.locks.pixi_lock import (
-    NativeStack,
-    Solved,
-    package_of,
-    write_lock,
-)
+from geowheel.locks.pixi_lock import NativeStack, Solved, package_of, write_lock
 from geowheel.locks.prebuilt import environment_of, prebuilt_at_hand
 from geowheel.project.config import Bindings
 from geowheel.project.project import wants_prebuilt

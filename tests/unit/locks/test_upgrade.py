@@ -17,11 +17,7 @@ from geowheel.locks.pixi_lock import (
     records,
     write_lock,
 )
-from geowheel.locks.upgrades import (
-    EVERYTHING,
-    Upgrade,
-    choose,
-)
+from geowheel.locks.upgrades import EVERYTHING, Upgrade, choose
 from geowheel.targets import Platform
 
 CONDA = {"libgdal-core", "libproj", "numpy"}

@@ -10,19 +10,10 @@ from pathlib import Path
 import pytest
 
 from geowheel.digest import sha256_bytes
-from geowheel.errors import (
-    ChannelError,
-    IntegrityError,
-    MachineError,
-)
+from geowheel.errors import ChannelError, IntegrityError, MachineError
 from geowheel.locks.channels import mirrors_of
 from geowheel.machine.console import Console
-from geowheel.prefix.store import (
-    Store,
-    Wanted,
-    disk_fault,
-    disk_faults,
-)
+from geowheel.prefix.store import Store, Wanted, disk_fault, disk_faults
 
 URL = "https://channel.invalid/"
 

@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import MachineError
-from geowheel.prefix.wrappers import (
-    build_variables,
-    reachable,
-    with_programs,
-    write_wrappers,
-)
+from geowheel.prefix.wrappers import build_variables, reachable, with_programs, write_wrappers
 from geowheel.systems import linux
 
 PREFIX = "/usr/lib/placed"
