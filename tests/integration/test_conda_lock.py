@@ -361,7 +361,7 @@ def test_a_real_environment_is_the_same_in_both(conda_forge_lock: Path, tmp_path
     )
     manifest = find_manifest(tmp_path)
     path = tmp_path / "conda-lock.yml"
-    conda_lock.write(path, read_lock(conda_forge_lock), manifest, "default")
+    path.write_text(conda_lock.render(read_lock(conda_forge_lock), manifest, "default"))
     platforms = manifest.platforms_of("default")
     wanted = conda_lock.content(read_lock(conda_forge_lock), "default", platforms, path)
     assert by_conda_lock(path) == wanted

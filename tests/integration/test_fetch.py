@@ -21,11 +21,12 @@ import pytest
 from geowheel.digest import sha256_file
 from geowheel.distro.channel import read_distribution
 from geowheel.errors import ChannelError
+from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.console import Console
 from geowheel.prefix.downloading import AT_ONCE
 from geowheel.prefix.linker import read_native_manifest
-from geowheel.prefix.store import Store, Wanted
+from geowheel.prefix.store import Store
 from geowheel.systems import linux
 from geowheel.targets import Platform
 from tests.support.fixture_channel import (
@@ -341,12 +342,12 @@ def test_a_server_that_does_not_answer_is_not_asked_for_every_file(
 ) -> None:
     locked.server.fault(".conda", Fault(hang_up=True))
     every = [
-        Wanted(label=f"p{n}", file_name="x", sha256=f"{n:064}", url=f"{locked.channel}/{n}.conda")
+        Asset(name=f"p{n}", version="1", sha256=f"{n:064}", url=f"{locked.channel}/{n}.conda")
         for n in range(3 * AT_ONCE)
     ]
     with (
         Console(logs=tmp_path, quiet=True).step("fetch", "") as step,
-        pytest.raises(ChannelError, match=r"p0, p1, p2, p3, p4 and 19 more cannot be fetched"),
+        pytest.raises(ChannelError, match=r"p0 1, .* p4 1 and 19 more cannot be fetched"),
     ):
         Store(folder=tmp_path / "store", mirrors=Mirrors()).obtain(every, step)
     assert len(locked.server.asked(".conda")) == AT_ONCE
@@ -355,12 +356,12 @@ def test_a_server_that_does_not_answer_is_not_asked_for_every_file(
 def test_a_server_that_falls_silent_is_given_up(locked: Sandbox, tmp_path: Path) -> None:
     archive = locked.server.root / "channel/linux-64/libz-1.3-h0.conda"
     fault = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100))
-    wanted = Wanted(label="libz", file_name=archive.name, sha256=sha256_file(archive),
+    wanted = Asset(name="libz", version="1.3", sha256=sha256_file(archive),
                     url=f"{locked.channel}/linux-64/{archive.name}")  # fmt: skip
     store = Store(folder=tmp_path / "store", mirrors=Mirrors(), stall=0.2)
     with (
         Console(logs=tmp_path, quiet=True).step("fetch", "") as step,
-        pytest.raises(ChannelError, match=r"libz cannot be fetched: nothing came for 0\.2 s"),
+        pytest.raises(ChannelError, match=r"libz 1.3 cannot be fetched: nothing came for 0\.2 s"),
     ):
         store.obtain([wanted], step)
     fault.release.set()

@@ -11,7 +11,7 @@ from rattler.package_streaming import extract
 
 from geowheel.binary.pe import read_pe
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
 from geowheel.prefix.linker import PlacedPackage, place
 from geowheel.targets import Platform
 from tests.support.windows_fixtures import (

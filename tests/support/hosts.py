@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar, cast
 
+from geowheel.locks.assets import Package
 from geowheel.locks.build_lock import BuildLock
 from geowheel.locks.channels import Mirrors
-from geowheel.locks.locks import Locks, Source
-from geowheel.locks.pixi_lock import NativeStack, Package
+from geowheel.locks.in_use import Locks, Source
+from geowheel.locks.native_stack import NativeStack
 from geowheel.machine.console import Console, Step
 from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import Result, Runner

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from geowheel.digest import digest, sha256_file
-from geowheel.locks.locks import committed_locks
+from geowheel.locks.in_use import committed_locks
 from geowheel.machine.console import Console
 from geowheel.project.files import host_files
 from geowheel.project.project import open_project, this_machine

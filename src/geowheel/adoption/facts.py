@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.errors import LockError
-from geowheel.locks.pixi_lock import (
-    ALWAYS,
-    read_lock,
-    records,
-)
+from geowheel.locks.native_stack import ALWAYS
+from geowheel.locks.pixi_lock import read_lock, records
 from geowheel.project.manifest import Manifest, nearest_manifest
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import parse_toml

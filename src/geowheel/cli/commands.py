@@ -157,7 +157,7 @@ def _ask(console: Console) -> bool:
 
 
 def channel(call: Call) -> dict[str, Any]:
-    from geowheel.locks.locks import distro_channel
+    from geowheel.locks.in_use import distro_channel
 
     project = call.project()
     platforms = [parse_platform(name) for name in call.options.platform]

@@ -26,7 +26,7 @@ from geowheel.errors import (
     LockError,
     MachineError,
 )
-from geowheel.locks.build_lock import GROUPS
+from geowheel.locks.assets import Asset
 from geowheel.locks.channels import (
     DISTRO,
     Channel,
@@ -34,7 +34,7 @@ from geowheel.locks.channels import (
     parse_channel,
     read_mirrors,
 )
-from geowheel.locks.locks import Locks, locks_at_hand
+from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.pixi import OLDEST, find_pixi
 from geowheel.machine import hints
 from geowheel.machine.console import Console, Step
@@ -47,7 +47,6 @@ from geowheel.project.project import Machine, Project
 from geowheel.project.pyproject import read_toml
 from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Ledger
-from geowheel.stages.fetch import download_wanted, package_wanted
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform, System
 
@@ -289,18 +288,14 @@ def to_fetch(project: Project, locks: Locks) -> int:
     Raises LockError when the build lock lacks something that one of them needs.
     """
     store = Store(folder=project.machine.cache / "store", mirrors=locks.mirrors)
-    targets = [project.target(python) for python in project.config.pythons]
-    downloads = {
-        download
-        for target in targets
-        for group in GROUPS
-        for download in locks.build.requirements(group, target)
-    }
-    wanted = [download_wanted(item) for item in (locks.build.gdal_sdist, *downloads)]
+    from geowheel.stages.inputs import fetch_inputs
+
+    inputs = fetch_inputs(project, locks)
+    wanted: set[Asset] = set(inputs.requirements)
     ledger = Ledger(folder=project.work, host=project.host.name)
     # Packages that are placed already need not be in the store (pixi unpacks from a cache of ours).
     if ledger.latest(FetchFacts, str(project.machine.platform)) is None:
-        wanted += map(package_wanted, locks.stack.packages)
+        wanted |= set(inputs.packages)
     return len(store.missing(wanted))
 
 

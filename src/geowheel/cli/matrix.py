@@ -12,7 +12,7 @@ from typing import Any
 
 from geowheel import systems
 from geowheel.errors import GeowheelError
-from geowheel.locks.locks import locks_at_hand
+from geowheel.locks.in_use import locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import find_interpreter, running_interpreter

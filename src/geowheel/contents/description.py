@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geowheel.digest import sha256_file
-from geowheel.locks.build_lock import Download
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Asset, Package
 from geowheel.machine.console import Step
 from geowheel.prefix.linker import read_native_manifest
 from geowheel.project.places import Places
@@ -44,7 +43,7 @@ def describe(
     fetched: Path,
     payload: Mapping[str, str],
     places: Places,
-    sdist: Download,
+    sdist: Asset,
     prebuilt: Package | None,
     gate: LicenseGate,
     step: Step,

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from geowheel import systems
-from geowheel.targets import GDAL_PACKAGE, Platform
+from geowheel.targets import GDAL_PACKAGE
 
 if TYPE_CHECKING:
     from geowheel.prefix.linker import NativeManifest
@@ -74,7 +74,7 @@ def not_in_wheel(
     left_out: Iterable[str],
 ) -> tuple[PackageOffer, ...]:
     """What the stack has beyond the wheel, and what the plugin packages `left_out` would bring."""
-    plugins = systems.of(Platform(manifest.platform)).layout.plugins
+    plugins = systems.of(manifest.platform).layout.plugins
     there = {driver.name for driver in wheel}
     by_package: dict[str, list[str]] = {}
     for driver in stack:

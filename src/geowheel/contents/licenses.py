@@ -13,7 +13,7 @@ from typing import Any, Final
 from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
 
 from geowheel.errors import BuildError
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
 from geowheel.machine.console import Step
 from geowheel.prefix.linker import LICENSES
 

@@ -13,12 +13,12 @@ from typing import Final
 
 from geowheel import __version__, systems
 from geowheel.errors import BuildError, Fault
-from geowheel.locks.build_lock import Download
-from geowheel.locks.pixi_lock import BINDINGS, Package
+from geowheel.locks.assets import Asset, Package
+from geowheel.locks.native_stack import BINDINGS
 from geowheel.prefix.linker import NativeManifest
 from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled
-from geowheel.targets import GDAL_PACKAGE, Platform
+from geowheel.targets import GDAL_PACKAGE
 
 GEOWHEEL: Final = "geowheel"
 SDIST: Final = "GDAL bindings"
@@ -33,7 +33,7 @@ class Origin:
     version: str
     package: Package | None = None
     """The conda package, for what comes from the native stack."""
-    sdist: Download | None = None
+    sdist: Asset | None = None
     """GDAL's sdist, for what is compiled or copied from it."""
 
     @property
@@ -53,7 +53,7 @@ class Origins:
     payload: Mapping[str, str]
     """Of each file that `vendor` laid out, what it is from, by name."""
     manifest: NativeManifest
-    sdist: Download
+    sdist: Asset
     prebuilt: Package | None
     """The conda package of the bindings, where they are not compiled from the sdist."""
     host: Origin
@@ -61,7 +61,7 @@ class Origins:
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
         """The origin of each member; raises BuildError naming what no package owns."""
-        libraries = systems.of(Platform(self.manifest.platform)).layout.libraries
+        libraries = systems.of(self.manifest.platform).layout.libraries
         sources = {
             item.path: posixpath.normpath(f"{libraries}/{item.source}") for item in self.bundled
         }

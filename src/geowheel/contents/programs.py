@@ -13,7 +13,6 @@ from geowheel.errors import BuildError, Fault
 from geowheel.prefix.linker import NativeManifest
 from geowheel.project.entry_points import console_scripts
 from geowheel.project.places import ALL, Places
-from geowheel.targets import Platform
 
 _OWNERS: Final = "libgdal"
 """How the names of GDAL's own packages begin: libgdal-core, libgdal-pg."""
@@ -25,7 +24,7 @@ def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, str]:
 
     No script: gdal-config tells of the prefix, which the user of a wheel does not have.
     """
-    system = systems.of(Platform(manifest.platform))
+    system = systems.of(manifest.platform)
     found = {
         PurePosixPath(path).name: path
         for path, owner in manifest.owners.items()

@@ -41,29 +41,26 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True)
 class Mirrors:
-    """URL prefixes and the places (URLs or folders) that are asked instead, in order.
+    """URL prefixes, each with a place (a URL or a folder) that is asked instead, in order.
 
-    A prefix ends with a slash; the longest that fits counts.
+    A prefix ends at a slash; the longest that fits counts.
     """
 
-    places: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
     with_pixis: bool = False
     """Also those of pixi's configuration, which is read when the first URL is asked for."""
 
     @cached_property
-    def pairs(self) -> list[tuple[str, str]]:
-        """All of them, each with its URL."""
-        own = [(url, place) for url, places in self.places for place in places]
-        return own + (_pixis_mirrors() if self.with_pixis else [])
+    def _all(self) -> list[tuple[str, str]]:
+        every = [*self.pairs, *(_pixis_mirrors() if self.with_pixis else ())]
+        return [(url.rstrip("/") + "/", place) for url, place in every]
 
     def of(self, url: str) -> tuple[str, ...]:
         """Where to look for `url`: its mirrors in order, or itself when it has none."""
-        every = mirrors_of(self.pairs).places
-        fitting = [(prefix, places) for prefix, places in every if url.startswith(prefix)]
-        if not fitting:
-            return (url,)
-        prefix, places = max(fitting, key=lambda item: len(item[0]))
-        return tuple(_below(place, url[len(prefix) :]) for place in places)
+        fitting = [(prefix, place) for prefix, place in self._all if url.startswith(prefix)]
+        longest = max((len(prefix) for prefix, _ in fitting), default=0)
+        places = [place for prefix, place in fitting if len(prefix) == longest]
+        return tuple(_below(place, url[longest:]) for place in dict.fromkeys(places)) or (url,)
 
     def changes(self, url: str) -> bool:
         """Whether something else is asked than `url` itself."""
@@ -71,9 +68,8 @@ class Mirrors:
 
     def plus(self, channels: tuple[Channel, ...]) -> Mirrors:
         """These, and the folders of local channels."""
-        local = [(c.url, str(c.folder)) for c in channels if c.folder is not None]
-        own = [(url, place) for url, places in self.places for place in places]
-        return replace(mirrors_of([*local, *own]), with_pixis=self.with_pixis)
+        local = tuple((c.url, str(c.folder)) for c in channels if c.folder is not None)
+        return replace(self, pairs=(*local, *self.pairs))
 
 
 def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
@@ -82,7 +78,7 @@ def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
     A place is a URL or a folder; several places of one URL are asked in their order. Raises
     UsageError when the variable cannot be read.
     """
-    places: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for pair in environ.get(MIRRORS_VARIABLE, "").split():
         url, equals, place = pair.partition("=")
         if not equals or "://" not in url or not place:
@@ -90,8 +86,8 @@ def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
                 f"{MIRRORS_VARIABLE}: {pair!r} is not URL=PLACE",
                 fix=f"write {MIRRORS_VARIABLE}='https://conda.anaconda.org/conda-forge=/srv/mirror'",
             )
-        places.append((url, _place(place)))
-    return replace(mirrors_of(places), with_pixis=True)
+        pairs.append((url, _place(place)))
+    return Mirrors(pairs=tuple(pairs), with_pixis=True)
 
 
 def _pixis_mirrors() -> list[tuple[str, str]]:
@@ -99,16 +95,6 @@ def _pixis_mirrors() -> list[tuple[str, str]]:
 
     configured = Config.load_from_default_locations("pixi").mirrors or {}
     return [(str(url), _place(str(place))) for url, found in configured.items() for place in found]
-
-
-def mirrors_of(pairs: Iterable[tuple[str, str]]) -> Mirrors:
-    """Mirrors from pairs of URL and place, the places of one URL in their order."""
-    merged: dict[str, list[str]] = {}
-    for url, place in pairs:
-        places = merged.setdefault(url.rstrip("/") + "/", [])
-        if place not in places:
-            places.append(place)
-    return Mirrors(places=tuple((url, tuple(places)) for url, places in merged.items()))
 
 
 def _place(text: str) -> str:

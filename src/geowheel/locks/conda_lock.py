@@ -9,23 +9,24 @@ its environment `default`.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-from rattler import LockFile, RepoDataRecord
+from typing import TYPE_CHECKING, Any, Final
 
 from geowheel.digest import digest
 from geowheel.errors import Fault, LockError, MachineError
-from geowheel.machine import files
 from geowheel.project.manifest import Manifest
 from geowheel.targets import Platform
 
+from .assets import Package
 from .channels import configured_channels
-from .pixi_lock import locked_channels, name_of, read_lock, records
+from .native_stack import name_of
+from .pixi_lock import locked_channels, read_lock, records, some_of
+
+if TYPE_CHECKING:
+    from rattler import LockFile, RepoDataRecord
 
 FILE_NAME: Final = "conda-lock.yml"
 ENVIRONMENT: Final = "default"
@@ -90,15 +91,16 @@ def content(lock: LockFile, environment: str, platforms: Iterable[Platform], pat
     return frozenset(
         (
             str(platform),
-            record.name.normalized,
-            str(record.version),
-            str(record.build),
-            record.url,
-            (record.sha256 or b"").hex(),
+            package.name,
+            package.version,
+            package.build,
+            package.url,
+            package.sha256,
             (record.md5 or b"").hex(),
         )
         for platform in platforms
         for record in records(lock, environment, platform, path)
+        for package in [Package.of(record)]
     )
 
 
@@ -124,7 +126,7 @@ def stale(manifest: Manifest, environment: str) -> list[Fault]:
     except LockError as error:
         return list(error.faults)
     if changed := difference(pixis, found):
-        what = f"it differs from pixi.lock in {_some(changed)}"
+        what = f"it differs from pixi.lock in {some_of(changed)}"
     elif is_ours(path) and written_hashes(path) != input_hashes(manifest, environment):
         what = f"it was written for another {manifest.path.name}"
     else:
@@ -158,16 +160,11 @@ def written_hashes(path: Path) -> dict[str, str]:
     return dict(lines)
 
 
-def write(path: Path, lock: LockFile, manifest: Manifest, environment: str) -> None:
-    """Render an environment of pixi.lock as conda-lock.yml, in one step; the same bytes every time.
+def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
+    """An environment of pixi.lock as conda-lock.yml; the same bytes every time.
 
     Raises LockError when a package has no md5, which conda-lock's format demands.
     """
-    files.write(path, render(lock, manifest, environment))
-
-
-def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
-    """The text of conda-lock.yml; raises as `write` does."""
     # Loads pydantic, a YAML parser and a copy of Poetry: 0.4 s, for this one command.
     from conda_lock.lockfile import write_conda_lock_file  # type: ignore[import-untyped]
     from conda_lock.lockfile.v2prelim.models import Lockfile, LockMeta  # type: ignore[import-untyped]
@@ -176,7 +173,18 @@ def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
     path = manifest.lock_path
     platforms = manifest.platforms_of(environment)
     every = {platform: records(lock, environment, platform, path) for platform in platforms}
-    _refuse_without_md5(every, path)
+    if without := [
+        f"{platform} {record.file_name}"
+        for platform, found in every.items()
+        for record in found
+        if record.md5 is None
+    ]:
+        raise LockError(
+            f"no md5, which {FILE_NAME} cannot be without: {some_of(without)}",
+            where=str(path),
+            cause="the channel's index gives none",
+            fix=f"index the channel again, then run `geowheel lock`; or remove {FILE_NAME}",
+        )
     # Channel.from_string would look for parts of a URL in this machine's environment variables.
     channels = [Channel(url=url, used_env_vars=()) for url in locked_channels(lock, environment)]
     rendered = Lockfile(
@@ -195,41 +203,20 @@ def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
         return _HEADER + part.read_text(encoding="utf-8")
 
 
-def _refuse_without_md5(every: Mapping[Platform, Sequence[RepoDataRecord]], path: Path) -> None:
-    """Raises LockError with the packages that have no md5."""
-    without = [
-        f"{platform} {record.file_name}"
-        for platform, found in every.items()
-        for record in found
-        if record.md5 is None
-    ]
-    if without:
-        raise LockError(
-            f"no md5, which {FILE_NAME} cannot be without: {_some(without)}",
-            where=str(path),
-            cause="the channel's index gives none",
-            fix=f"index the channel again, then run `geowheel lock`; or remove {FILE_NAME}",
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if names[5:] else "")
-
-
 def _locked(record: RepoDataRecord, platform: Platform) -> Any:
     """conda-lock's LockedDependency; a noarch package is one of the platform that locks it."""
     from conda_lock.lockfile.v2prelim.models import HashModel, LockedDependency
 
-    md5, sha256 = record.md5 or b"", record.sha256
+    package = Package.of(record)
     return LockedDependency(
-        name=record.name.normalized,
-        version=str(record.version),
+        name=package.name,
+        version=package.version,
         manager="conda",
         platform=str(platform),
-        dependencies=dependencies(record.depends),
-        url=record.url,
-        hash=HashModel(md5=md5.hex(), sha256=sha256.hex() if sha256 else None),
-        build=str(record.build),
+        dependencies=dependencies(package.depends),
+        url=package.url,
+        hash=HashModel(md5=(record.md5 or b"").hex(), sha256=package.sha256 or None),
+        build=package.build,
         categories={"main"},
     )
 

@@ -22,8 +22,9 @@ from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.machine.environments import tool_environment
 from geowheel.targets import Platform, System
 
+from .assets import Package
 from .channels import Mirrors
-from .pixi_lock import Package, write_packages
+from .pixi_lock import Solved, write_lock
 from .upgrades import Upgrade
 
 OLDEST: Final = Version("0.68")
@@ -168,19 +169,18 @@ def unpack(
     # Always read by pixi, whatever else is configured: the mirrors of this very run.
     (folder / ".pixi").mkdir()
     (folder / ".pixi" / "config.toml").write_text(_mirror_table(channels, mirrors), "utf-8")
-    write_packages(folder / "pixi.lock", packages, platform, channels)
+    solved = Solved(
+        environment="default",
+        platform=platform,
+        virtual_packages=(),
+        channels=tuple(channels),
+        records=[package.record() for package in packages],
+    )
+    write_lock(folder / "pixi.lock", [solved])
     result = step.run(
         [
-            pixi.path,
-            "install",
-            "--frozen",
-            "--manifest-path",
-            folder / "pixi.toml",
-            "--platform",
-            str(platform),
-            "--no-hard-links",
-            "--color",
-            "never",
+            *(pixi.path, "install", "--frozen", "--no-hard-links", "--color", "never"),
+            *("--manifest-path", folder / "pixi.toml", "--platform", str(platform)),
         ],
         env=tool_environment(environ, PIXI_CACHE_DIR=str(cache)),
         cwd=folder,

@@ -19,10 +19,12 @@ from geowheel.project.manifest import EnvironmentSpec, Spec
 from geowheel.project.project import Project
 from geowheel.targets import GDAL_PACKAGE, Target
 
+from .assets import Package
 from .channels import Channel
 from .conda_lock import FILE_NAME as CONDA_LOCK
-from .locks import Locks, solved
-from .pixi_lock import BINDINGS, Package, find_package, package_of, read_lock, records, write_lock
+from .in_use import Locks, solved
+from .native_stack import BINDINGS
+from .pixi_lock import read_lock, records, write_lock
 from .solving import solve_environment
 
 
@@ -38,13 +40,12 @@ def prebuilt_at_hand(project: Project, target: Target, locks: Locks) -> Package 
     """
     if locks.source.committed:
         return _committed(target, locks)
-    folder = _folder(project, _spec(project, target, locks), locks.channels)
+    path = _work_lock(project, _spec(project, target, locks), locks.channels)
     try:
-        every = records(read_lock(folder / "pixi.lock"), project.config.environment,
-                        target.platform, folder / "pixi.lock")  # fmt: skip
+        every = records(read_lock(path), project.config.environment, target.platform, path)
     except LockError:
         return None
-    return _fitting(every, target, locks, folder / "pixi.lock")
+    return _fitting(every, target, locks, path)
 
 
 def resolve_prebuilt(project: Project, target: Target, locks: Locks, console: Console) -> Package:
@@ -57,11 +58,8 @@ def resolve_prebuilt(project: Project, target: Target, locks: Locks, console: Co
         return ready
     spec = _spec(project, target, locks)
     with console.step("lock", f"prebuilt bindings for {target}", logs="lock"):
-        found = solve_environment(
-            spec, locks.channels, mirrors=locks.mirrors,
-            cache=project.machine.cache / "repodata", strict=project.manifest.strict_priority,
-        )  # fmt: skip
-    path = _folder(project, spec, locks.channels) / "pixi.lock"
+        found = solve_environment(project, spec, locks.channels, locks.mirrors)
+    path = _work_lock(project, spec, locks.channels)
     write_lock(path, [solved(spec, locks.channels, found)])
     return _fitting(found, target, locks, path)
 
@@ -107,16 +105,16 @@ def _spec(project: Project, target: Target, locks: Locks) -> EnvironmentSpec:
     return replace(spec, specs=tuple(sorted((*spec.specs, *added), key=lambda s: (s.name, s.text))))
 
 
-def _folder(project: Project, spec: EnvironmentSpec, channels: Sequence[Channel]) -> Path:
+def _work_lock(project: Project, spec: EnvironmentSpec, channels: Sequence[Channel]) -> Path:
     key = digest((spec, tuple((c.url, c.state(spec.platform)) for c in channels)))
-    return project.work / "locks" / key[:16]
+    return project.work / "locks" / key[:16] / "pixi.lock"
 
 
 def _fitting(every: Sequence[RepoDataRecord], target: Target, locks: Locks, path: Path) -> Package:
     """The bindings' record; raises LockError when its libgdal is not the native stack's."""
-    packages = [package_of(record) for record in every]
-    bindings = find_package(packages, BINDINGS)
-    library, wanted = find_package(packages, GDAL_PACKAGE), locks.stack.gdal
+    packages = {package.name: package for package in map(Package.of, every)}
+    bindings = packages.get(BINDINGS)
+    library, wanted = packages.get(GDAL_PACKAGE), locks.stack.gdal
     if bindings is None:
         raise LockError(
             f"the environment has no package {BINDINGS} for {target}",

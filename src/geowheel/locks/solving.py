@@ -31,9 +31,11 @@ from rattler.platform import SubdirLiteral
 from geowheel.errors import ChannelError, LockError, MachineError
 from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.project.manifest import EnvironmentSpec
+from geowheel.project.project import Project
 from geowheel.targets import Platform
 
 from .channels import Channel, Mirrors
+from .pixi_lock import virtual_package
 
 _RETRIES: Final = 2
 _SETTLE: Final = 0.1  # seconds
@@ -66,13 +68,12 @@ def http_client(*, retries: int = 0) -> Client:
 
 
 def solve_environment(
+    project: Project,
     spec: EnvironmentSpec,
     channels: Sequence[Channel],
-    *,
     mirrors: Mirrors,
-    cache: Path,
+    *,
     keep: Sequence[RepoDataRecord] = (),
-    strict: bool = True,
 ) -> list[RepoDataRecord]:
     """The records of an environment, with the channels' own URLs; `keep` are preferred.
 
@@ -87,17 +88,18 @@ def solve_environment(
     failures: list[str] = []
     for number in range(max(map(len, offered.values()), default=0)):
         places = {url: of[min(number, len(of) - 1)] for url, of in offered.items()}
+        asked = [RattlerChannel(place) for place in places.values()]
         try:
-            found = wait_for_rattler(_solve(spec, list(places.values()), cache, kept, strict))
+            found = wait_for_rattler(_solve(project, spec, asked, kept))
         except (GatewayError, FetchRepoDataError) as error:
             failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
             continue
         except SolverError as error:
-            if not wait_for_rattler(_offers(spec.platform, list(places.values()), cache)):
+            if not wait_for_rattler(_offers(project, spec.platform, asked)):
                 raise _no_platform(spec, channels) from None
             raise _unsolvable(spec, error) from None
         return [_with_channel_url(record, places) for record in found]
-    raise _unreachable(channels, failures)
+    raise unreachable(channels, failures)
 
 
 def _no_platform(spec: EnvironmentSpec, channels: Sequence[Channel]) -> LockError:
@@ -121,7 +123,8 @@ def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
     )
 
 
-def _unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> ChannelError:
+def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> ChannelError:
+    """What to say of channels that no place gives an index of, and why."""
     what = f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}"
     where = ", ".join(channel.url for channel in channels)
     if refused(what):
@@ -150,16 +153,16 @@ def _other_packages() -> str:
 
 
 async def _solve(
+    project: Project,
     spec: EnvironmentSpec,
-    places: Sequence[str],
-    cache: Path,
+    channels: Sequence[RattlerChannel],
     keep: Sequence[RepoDataRecord],
-    strict: bool,
 ) -> list[RepoDataRecord]:
+    strict = project.manifest.strict_priority
     return await solve(
-        [RattlerChannel(place) for place in places],
+        channels,
         [MatchSpec(wanted.text) for wanted in spec.specs],
-        gateway=Gateway(cache_dir=cache, client=http_client(retries=_RETRIES)),
+        gateway=_gateway(project),
         platforms=[cast("SubdirLiteral", str(spec.platform)), "noarch"],
         locked_packages=list(keep),
         virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
@@ -167,17 +170,20 @@ async def _solve(
     )
 
 
-async def _offers(platform: Platform, places: Sequence[str], cache: Path) -> bool:
+async def _offers(project: Project, platform: Platform, channels: Sequence[RattlerChannel]) -> bool:
     """Whether a channel has a package that is built for the platform, noarch ones apart."""
-    gateway = Gateway(cache_dir=cache, client=http_client(retries=_RETRIES))
-    channels = [RattlerChannel(place) for place in places]
-    return bool(await gateway.names(channels, [cast("SubdirLiteral", str(platform))]))
+    subdirs = [cast("SubdirLiteral", str(platform))]
+    return bool(await _gateway(project).names(list(channels), subdirs))
+
+
+def _gateway(project: Project) -> Gateway:
+    cache = project.machine.cache / "repodata"
+    return Gateway(cache_dir=cache, client=http_client(retries=_RETRIES))
 
 
 def _virtual_package(text: str) -> GenericVirtualPackage:
-    name, _, rest = text.partition("=")
-    version, _, build = rest.partition("=")
-    return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build or "0"))
+    name, version, build = virtual_package(text)
+    return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
 
 
 def _with_channel_url(record: RepoDataRecord, places: dict[str, str]) -> RepoDataRecord:

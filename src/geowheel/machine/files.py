@@ -5,6 +5,7 @@ filelock is imported when a lock is taken: it brings asyncio, and a run with not
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -13,7 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from geowheel.errors import MachineError
+
 DAY: Final = 86400.0  # seconds
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO)
 
 
 @contextmanager
@@ -75,3 +80,34 @@ def touch(path: Path) -> None:
     with suppress(OSError):  # read-only, or somebody else's: then it is not pruned by us either
         if time.time() - path.stat().st_mtime > DAY:
             os.utime(path)
+
+
+@contextmanager
+def disk_faults(folder: Path) -> Iterator[None]:
+    """Turns a full disk, or a folder that is closed to us, into a MachineError."""
+    try:
+        yield
+    except OSError as error:
+        fault = disk_fault(error, folder)
+        if fault is None:
+            raise
+        raise fault from None
+
+
+def disk_fault(error: OSError, folder: Path) -> MachineError | None:
+    """What to say of an error of the file system; None when it is about something else."""
+    where = str(error.filename or folder)
+    if error.errno in _FULL:
+        return MachineError(
+            f"the disk is full: {error.strerror}",
+            where=where,
+            fix="free some space, or name another folder with GEOWHEEL_CACHE; what arrived is kept",
+        )
+    if error.errno in _CLOSED:
+        return MachineError(
+            f"cannot write: {error.strerror}",
+            where=where,
+            cause="the folder belongs to another user, is mounted read-only, or is none",
+            fix="name another cache folder with GEOWHEEL_CACHE",
+        )
+    return None

@@ -16,8 +16,8 @@ from geowheel import systems
 from geowheel.digest import Artefact, sha256_file
 from geowheel.errors import GeowheelError, IntegrityError, MachineError
 from geowheel.lab.cases import WHOLE, Choice
-from geowheel.locks.locks import locks_at_hand, resolve
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
+from geowheel.locks.in_use import locks_at_hand, resolve
 from geowheel.machine.console import Console
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts

@@ -1,4 +1,4 @@
-"""Downloads into the store, side by side: from each place of a file until one gives its bytes."""
+"""Downloads, side by side: from each place of a file until one gives its bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import io
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -17,30 +17,35 @@ from rattler import Client
 from rattler.package_streaming import download_to_writer
 
 from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError
-from geowheel.locks.channels import server_of
+from geowheel.locks.assets import Asset
+from geowheel.locks.channels import Mirrors, server_of
 from geowheel.locks.solving import http_client, settle, wait_for_rattler
 from geowheel.machine.console import Step, megabytes
 from geowheel.machine.credentials import LACKING, login, refused
-
-from .store import Store, Wanted, disk_faults
+from geowheel.machine.files import disk_faults
 
 AT_ONCE: Final = 8  # downloads side by side
 PAUSES: Final = (0.3, 1.5)  # seconds before the second and the third try of one place
 NAMED: Final = 5  # packages that one message names
 
 
-def download(store: Store, missing: Sequence[Wanted], step: Step, *, of: int) -> None:
-    """Download what is missing of so many files; raises as `Store.obtain` does."""
+def download(
+    goals: Mapping[Path, Asset], mirrors: Mirrors, step: Step, *, stall: float, of: int
+) -> None:
+    """Download what is missing of so many files, each to its place; raises as `Store.obtain` does.
+
+    A transfer that brings nothing for `stall` seconds is given up.
+    """
     # Of some files the index does not say the size: then files are counted, not bytes.
-    sized = all(wanted.size for wanted in missing)
-    total = sum(wanted.size or 0 for wanted in missing)
-    count = f"{len(missing)} of {of} files"
-    step.say(f"downloading {count}" + (f", {megabytes(total)}" if sized else ""))
-    with step.progress("download", total if sized else len(missing)) as advance:
-        run = _Run(store=store, client=http_client(), advance=advance, sized=sized)
-        failures = wait_for_rattler(run.download(missing))
-    for wanted, place in run.rejected:
-        step.console.warn(f"{place} gave wrong bytes for {wanted.label}: another place had it")
+    sized = all(asset.size for asset in goals.values())
+    total = sum(asset.size or 0 for asset in goals.values()) if sized else len(goals)
+    size = f", {megabytes(total)}" if sized else ""
+    step.say(f"downloading {len(goals)} of {of} files{size}")
+    with step.progress("download", total) as advance:
+        run = _Run(mirrors=mirrors, stall=stall, client=http_client(), advance=advance, sized=sized)
+        failures = wait_for_rattler(run.download(goals))
+    for asset, place in run.rejected:
+        step.console.warn(f"{place} gave wrong bytes for {asset}: another place had it")
     if failures:
         settle()
         raise _combined(failures)
@@ -50,7 +55,7 @@ def download(store: Store, missing: Sequence[Wanted], step: Step, *, of: int) ->
 class _Failure:
     """A file that no place gave."""
 
-    wanted: Wanted
+    asset: Asset
     reasons: tuple[str, ...]
     """What each place answered; without the file's own URL, so that equal ones can be told."""
     wrong_bytes: bool
@@ -58,29 +63,30 @@ class _Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """The downloads of one call of `obtain`."""
+    """The downloads of one call."""
 
-    store: Store
+    mirrors: Mirrors
+    stall: float
     client: Client
     advance: Callable[[float], None]
     sized: bool
     silent: set[str] = field(default_factory=set)
     """Servers that did not answer: the other files need not wait for them again."""
-    rejected: list[tuple[Wanted, str]] = field(default_factory=list)
+    rejected: list[tuple[Asset, str]] = field(default_factory=list)
     """Files of which a place gave wrong bytes, though a later one had them."""
 
-    async def download(self, missing: Sequence[Wanted]) -> list[_Failure]:
+    async def download(self, goals: Mapping[Path, Asset]) -> list[_Failure]:
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def one(wanted: Wanted) -> _Failure | None:
+        async def one(goal: Path, asset: Asset) -> _Failure | None:
             async with gate:
-                with disk_faults(self.store.folder):
-                    return await self._obtain(wanted)
+                with disk_faults(goal.parent):
+                    return await self._obtain(goal, asset)
 
         try:
             # A full disk ends the others as well, and waits until their parts are put away.
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(wanted)) for wanted in missing]
+                tasks = [group.create_task(one(goal, asset)) for goal, asset in goals.items()]
         except BaseExceptionGroup as errors:
             for error in errors.exceptions:
                 if isinstance(error, GeowheelError):
@@ -88,57 +94,57 @@ class _Run:
             raise
         return [failure for task in tasks if (failure := task.result()) is not None]
 
-    async def _obtain(self, wanted: Wanted) -> _Failure | None:
-        goal = self.store.path(wanted)
+    async def _obtain(self, goal: Path, asset: Asset) -> _Failure | None:
         goal.parent.mkdir(parents=True, exist_ok=True)
         async with AsyncFileLock(goal.parent / ".lock"):
             goal.parent.mkdir(parents=True, exist_ok=True)  # `cache prune` was faster
             for stale in goal.parent.glob("*.part"):
                 stale.unlink(missing_ok=True)
             if goal.is_file():  # another run was faster
-                self.advance((wanted.size or 0) if self.sized else 1)
+                self.advance((asset.size or 0) if self.sized else 1)
                 return None
             reasons: list[str] = []
             wrong: list[str] = []
-            for place in self.store.mirrors.of(wanted.url):
+            for place in self.mirrors.of(asset.url):
                 try:
-                    await self._from_place(wanted, place, goal)
+                    await self._from_place(asset, place, goal)
                 except _WrongBytes as error:
                     reasons.append(f"{place}: {error}")
                     wrong.append(place)
-                except _Unavailable as error:
+                except Unavailable as error:
                     reasons.append(str(error))
                 else:
-                    self.rejected.extend((wanted, bad) for bad in wrong)
+                    self.rejected.extend((asset, bad) for bad in wrong)
                     return None
-            return _Failure(wanted=wanted, reasons=tuple(reasons), wrong_bytes=bool(wrong))
+            return _Failure(asset=asset, reasons=tuple(reasons), wrong_bytes=bool(wrong))
 
-    async def _from_place(self, wanted: Wanted, place: str, goal: Path) -> None:
+    async def _from_place(self, asset: Asset, place: str, goal: Path) -> None:
         """Several tries of one place: a broken transfer is not a broken mirror."""
         server = server_of(place)
         for number in range(len(PAUSES) + 1):
             if server in self.silent:
-                raise _Unavailable(f"{server} did not answer")
+                raise Unavailable(f"{server} did not answer")
             try:
-                await self._once(wanted, place, goal)
+                await self._once(asset, place, goal)
                 return
-            except _Unavailable as error:
+            except Unavailable as error:
                 if number >= min(error.again, len(PAUSES)):
                     if error.no_answer:
                         self.silent.add(server)
                     raise
             await asyncio.sleep(PAUSES[number])
 
-    async def _once(self, wanted: Wanted, place: str, goal: Path) -> None:
+    async def _once(self, asset: Asset, place: str, goal: Path) -> None:
         part = goal.with_name(f"{secrets.token_hex(4)}.part")
-        counted = self.advance if self.sized else _nothing
+        counted = self.advance if self.sized else lambda _: None
         writer = _Writer(counted)
         try:
             with part.open("wb") as file:
                 writer.file = file
                 await self._read(place, writer)
-            if writer.hexdigest() != wanted.sha256:
-                raise _WrongBytes(f"sha256 is {writer.hexdigest()}, wanted {wanted.sha256}")
+            found = writer.hash.hexdigest()
+            if found != asset.sha256:
+                raise _WrongBytes(f"sha256 is {found}, wanted {asset.sha256}", again=1)
             part.replace(goal)
         except BaseException:  # an interrupt leaves nothing half-made
             counted(-writer.count)
@@ -153,13 +159,13 @@ class _Run:
             await asyncio.to_thread(_copy, Path(place), writer)
             return
         try:
-            await _watched(download_to_writer(self.client, place, writer), writer, self.store.stall)
+            await _watched(download_to_writer(self.client, place, writer), writer, self.stall)
         except RuntimeError as error:  # py-rattler raises nothing more exact for HTTP
-            raise _unavailable(str(error), place) from None
+            raise unavailable(str(error), place) from None
         except OSError as error:
             if error.errno is not None:  # of the file that is written, not of the transfer
                 raise
-            raise _Unavailable(f"{server_of(place)}: the transfer broke off", again=2) from None
+            raise Unavailable(f"{server_of(place)}: the transfer broke off", again=2) from None
 
 
 class _Writer:
@@ -167,22 +173,19 @@ class _Writer:
 
     def __init__(self, advance: Callable[[float], None]) -> None:
         self.file: IO[bytes] = io.BytesIO()
-        self._advance = advance
-        self._hash = hashlib.sha256()
+        self.hash = hashlib.sha256()
         self.count = 0
+        self._advance = advance
 
     def write(self, data: bytes) -> int:
-        self._hash.update(data)
+        self.hash.update(data)
         self.file.write(data)
         self.count += len(data)
         self._advance(len(data))
         return len(data)
 
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
 
-
-class _Unavailable(Exception):
+class Unavailable(Exception):
     """A place does not have the file, or does not answer."""
 
     def __init__(self, why: str, *, again: int = 0, no_answer: bool = False) -> None:
@@ -193,21 +196,18 @@ class _Unavailable(Exception):
         """Nobody listens there: the next file will fare no better."""
 
 
-class _WrongBytes(_Unavailable):
+class _WrongBytes(Unavailable):
     """A place gave something else than what the lock names."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why, again=1)
 
-
-def _unavailable(message: str, place: str) -> _Unavailable:
+def unavailable(message: str, place: str) -> Unavailable:
     """What py-rattler's message means; the URL is left out, since the message names it itself."""
     if "error sending request" in message:
-        return _Unavailable(f"{server_of(place)} did not answer", again=2, no_answer=True)
+        return Unavailable(f"{server_of(place)} did not answer", again=2, no_answer=True)
     status = message.partition("(")[2].partition(")")[0]
     busy = status.startswith(("5", "408", "429"))
     said = f"{server_of(place)} answered {status or message.strip()}"
-    return _Unavailable(said, again=2 if busy else 0)
+    return Unavailable(said, again=2 if busy else 0)
 
 
 async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float) -> None:
@@ -218,7 +218,7 @@ async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float) -> 
             before = writer.count
             await asyncio.wait({task}, timeout=stall)
             if not task.done() and writer.count == before:
-                raise _Unavailable(f"nothing came for {stall:g} s", again=1)
+                raise Unavailable(f"nothing came for {stall:g} s", again=1)
         task.result()
     finally:
         task.cancel()
@@ -228,53 +228,40 @@ def _copy(path: Path, writer: _Writer) -> None:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise _Unavailable(f"{path.parent}: {error.strerror}") from None
+        raise Unavailable(f"{path.parent}: {error.strerror}") from None
     with file:
         shutil.copyfileobj(file, writer, 1 << 20)
 
 
-def _nothing(_: float) -> None:
-    """Progress that is counted in files."""
-
-
 def _combined(failures: Sequence[_Failure]) -> IntegrityError | ChannelError:
     """One fault for all files that failed for the same reason."""
-    alike: dict[tuple[str, ...], list[Wanted]] = {}
+    alike: dict[tuple[str, ...], list[Asset]] = {}
     for failure in failures:
-        alike.setdefault(failure.reasons, []).append(failure.wanted)
+        alike.setdefault(failure.reasons, []).append(failure.asset)
     wrong = {failure.reasons for failure in failures if failure.wrong_bytes}
-    faults = [
-        _wrong_bytes(every, reasons) if reasons in wrong else _not_there(every, reasons)
-        for reasons, every in alike.items()
-    ]
+    faults = [_fault(every, why, wrong_bytes=why in wrong) for why, every in alike.items()]
     return IntegrityError(faults) if wrong else ChannelError(faults)
 
 
-def _wrong_bytes(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
-    return Fault(
-        what=f"{_names(every)}: wrong bytes: {'; '.join(reasons)}",
-        where=every[0].url,
-        cause="the package was rebuilt under the same name, or the mirror is damaged",
-        fix="check the mirror; if the change is meant, run `geowheel lock`",
-    )
-
-
-def _not_there(every: Sequence[Wanted], reasons: Sequence[str]) -> Fault:
-    what = f"{_names(every)} cannot be fetched: {'; '.join(dict.fromkeys(reasons))}"
-    asking = [reason for reason in reasons if refused(reason)]
-    if asking:
+def _fault(every: Sequence[Asset], reasons: Sequence[str], *, wrong_bytes: bool) -> Fault:
+    names = ", ".join(map(str, every[:NAMED]))
+    names += f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    where, said = every[0].url, "; ".join(dict.fromkeys(reasons))
+    if wrong_bytes:
+        return Fault(
+            what=f"{names}: wrong bytes: {said}",
+            where=where,
+            cause="the package was rebuilt under the same name, or the mirror is damaged",
+            fix="check the mirror; if the change is meant, run `geowheel lock`",
+        )
+    what = f"{names} cannot be fetched: {said}"
+    if asking := [reason for reason in reasons if refused(reason)]:
         server = asking[0].partition(" answered")[0]
-        fix = login(f"https://{server}/")
-        return Fault(what=what, where=every[0].url, cause=LACKING, fix=fix)
+        return Fault(what=what, where=where, cause=LACKING, fix=login(f"https://{server}/"))
     return Fault(
         what=what,
-        where=every[0].url,
+        where=where,
         cause="the channel or mirror lacks it, or cannot be reached from here",
         fix="name a mirror with GEOWHEEL_MIRRORS=URL=PLACE, or run `geowheel lock` for what the "
         "channel offers now; what did arrive is kept",
     )
-
-
-def _names(every: Sequence[Wanted]) -> str:
-    names = ", ".join(wanted.label for wanted in every[:NAMED])
-    return names + (f" and {len(every) - NAMED} more" if len(every) > NAMED else "")

@@ -7,25 +7,26 @@ writes the fixed prefix string over placeholders, and hard-links nothing.
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.errors import IntegrityError
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
 from geowheel.targets import GDAL_PACKAGE, Platform, System
 
 MANIFEST: Final = "native.json"
 LICENSES: Final = "licenses"
-"""Beside the prefix: each package's licence texts, in a folder of its name."""
+"""Beside the prefix: each package's license texts, in a folder of its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +47,14 @@ class PlacedPackage:
     package: Package
     files: tuple[PlacedFile, ...]
     licenses: tuple[PlacedFile, ...] = ()
-    """Its licence texts, by their path in `licenses/NAME` beside the prefix."""
+    """Its license texts, by their path in `licenses/NAME` beside the prefix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NativeManifest:
     """What a prefix consists of: every file with its package."""
 
-    platform: str
+    platform: Platform
     prefix_string: str
     packages: tuple[PlacedPackage, ...]
     """Each with the URL that it was locked under: that is where the stack comes from."""
@@ -74,25 +75,13 @@ class NativeManifest:
 
     def write(self, folder: Path) -> None:
         """Write it as native.json."""
-        text = json.dumps(asdict(self), indent=1, sort_keys=True)
-        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        data = msgspec.json.encode(self)
+        (folder / MANIFEST).write_bytes(msgspec.json.format(data, indent=1) + b"\n")
 
 
 def read_native_manifest(folder: Path) -> NativeManifest:
     """The manifest beside a prefix."""
-    data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return NativeManifest(
-        platform=data["platform"],
-        prefix_string=data["prefix_string"],
-        packages=tuple(
-            PlacedPackage(
-                package=Package(**{**p["package"], "depends": tuple(p["package"]["depends"])}),
-                files=tuple(PlacedFile(**file) for file in p["files"]),
-                licenses=tuple(PlacedFile(**file) for file in p["licenses"]),
-            )
-            for p in data["packages"]
-        ),
-    )
+    return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=NativeManifest)
 
 
 def read_digests(unpacked: Path) -> dict[str, str]:
@@ -133,28 +122,34 @@ def place(
         consume=consume,
         digests=digests or {},
     )
-    placed = (job.place(entry) for entry in _entries(package, unpacked))
+    placed = (job.place(entry) for entry in _described(package, unpacked))
     files = (file for file in placed if file is not None)
     return PlacedPackage(
-        package=package if package.license else _with_licence(package, unpacked),
+        package=package if package.license else _with_license(package, unpacked),
         files=tuple(sorted(files, key=lambda f: f.path)),
-        licenses=tuple(_keep_licences(package, unpacked, prefix.parent / LICENSES)),
+        licenses=tuple(_keep_licenses(package, unpacked, prefix.parent / LICENSES)),
     )
 
 
-def _with_licence(package: Package, unpacked: Path) -> Package:
-    """The package as it describes itself, where its lock has no licence: conda-lock.yml has none.
+class _Index(msgspec.Struct, frozen=True):
+    """What is read of a package's info/index.json."""
 
-    Without it the licence gate would let everything through.
+    license: str | None = None
+
+
+def _with_license(package: Package, unpacked: Path) -> Package:
+    """The package as it describes itself, where its lock has no license: conda-lock.yml has none.
+
+    Without it the license gate would let everything through.
     """
     try:
-        said = json.loads((unpacked / "info" / "index.json").read_text(encoding="utf-8"))
-        return replace(package, license=said.get("license") or None)
-    except (OSError, ValueError, AttributeError):
+        said = msgspec.json.decode((unpacked / "info" / "index.json").read_bytes(), type=_Index)
+    except (OSError, msgspec.MsgspecError):
         return package
+    return replace(package, license=said.license or None)
 
 
-def _keep_licences(package: Package, unpacked: Path, goal: Path) -> Iterator[PlacedFile]:
+def _keep_licenses(package: Package, unpacked: Path, goal: Path) -> Iterator[PlacedFile]:
     """Copy info/licenses (older packages: info/LICENSE*), where the texts of a package lie."""
     info = unpacked / "info"
     folder = info / "licenses"
@@ -202,28 +197,45 @@ def check_case(placed: Iterable[PlacedPackage], platform: Platform) -> None:
                 )
 
 
-def _entries(package: Package, unpacked: Path) -> Iterator[Mapping[str, Any]]:
-    path = unpacked / "info" / "paths.json"
+class _Described(msgspec.Struct, frozen=True, rename={"path": "_path"}):
+    """One path of a package, as its info/paths.json has it."""
+
+    path: str
+    path_type: str = ""
+    sha256: str = ""
+    file_mode: str = ""
+    prefix_placeholder: str | None = None
+
+
+class _Paths(msgspec.Struct, frozen=True):
+    paths: tuple[_Described, ...]
+
+
+def _described(package: Package, unpacked: Path) -> tuple[_Described, ...]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        entries: Sequence[Mapping[str, Any]] = data["paths"]
-        for entry in entries:
-            parts = PurePosixPath(entry["_path"])
-            if parts.is_absolute() or ".." in parts.parts or not parts.parts:
-                raise IntegrityError(
-                    f"{package}: path {entry['_path']!r} leaves the prefix",
-                    cause="the package is broken, or made to do harm",
-                    fix="lock another build of it, and tell the channel",
-                )
-            yield entry
+        data = (unpacked / "info" / "paths.json").read_bytes()
+        every = msgspec.json.decode(data, type=_Paths).paths
     except FileNotFoundError:
         raise IntegrityError(
             f"{package} has no info/paths.json",
             cause="it was made by a conda older than 4.3",
             fix="lock a newer build of it",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{package}: info/paths.json is damaged: {error!r}") from None
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise IntegrityError(f"{package}: info/paths.json is damaged: {error}") from None
+    for entry in every:
+        parts = PurePosixPath(entry.path)
+        if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+            raise _harmful(package, f"path {entry.path!r} leaves the prefix")
+    return every
+
+
+def _harmful(package: Package, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{package}: {what}",
+        cause="the package is broken, or made to do harm",
+        fix="lock another build of it, and tell the channel",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,13 +253,13 @@ class _Job:
     made: set[Path] = field(default_factory=set)
     """Folders of the prefix that are there."""
 
-    def place(self, entry: Mapping[str, Any]) -> PlacedFile | None:
+    def place(self, entry: _Described) -> PlacedFile | None:
         """Place one entry of paths.json; None for a folder, or for what is there already."""
-        relative = str(PurePosixPath(entry["_path"]))
+        relative = str(PurePosixPath(entry.path))
         source, goal = self.unpacked / relative, self.prefix / relative
         self._check_folder(source.parent, self.unpacked, relative)
         self._check_folder(goal.parent, self.prefix, relative)
-        if entry.get("path_type") == "directory":
+        if entry.path_type == "directory":
             self._make_folder(goal, relative)
             return None
         self._make_folder(goal.parent, relative)
@@ -256,14 +268,14 @@ class _Job:
         return self._file(relative, entry, source, goal)
 
     def _file(
-        self, relative: str, entry: Mapping[str, Any], source: Path, goal: Path
+        self, relative: str, entry: _Described, source: Path, goal: Path
     ) -> PlacedFile | None:
         # Nobody else writes what is consumed, so what was hashed need not be read again.
         original = self.digests.get(relative) or self._digest(relative, source)
-        if original != entry.get("sha256", original):
+        if original != (entry.sha256 or original):
             raise IntegrityError(
                 f"{self.package}: {relative} has sha256 {original}, "
-                f"its own manifest says {entry['sha256']}",
+                f"its own manifest says {entry.sha256}",
                 cause="the unpacked package was changed, or it was built wrongly",
                 fix="run fetch again; if it stays, report it to the channel",
             )
@@ -298,20 +310,20 @@ class _Job:
         """A copy beside the prefix, to be moved there."""
         return Path(shutil.copyfile(source, self.prefix.with_name(".placing")))
 
-    def _with_prefix(self, relative: str, entry: Mapping[str, Any], file: Path) -> str | None:
+    def _with_prefix(self, relative: str, entry: _Described, file: Path) -> str | None:
         """Write the prefix string over the placeholder; the new sha256, None where it is not in it.
 
         A binary file is changed where it lies: libraries are large, and few of their pages change.
         """
-        placeholder = entry.get("prefix_placeholder")
+        placeholder = entry.prefix_placeholder
         if not placeholder:
             return None
         try:
-            if entry.get("file_mode") == "binary":
-                changed = replace_in_binary(file, str(placeholder), self.prefix_string)
+            if entry.file_mode == "binary":
+                changed = replace_in_binary(file, placeholder, self.prefix_string)
                 return sha256_file(file) if changed else None
             data = file.read_bytes()
-            text = replace_in_text(data, str(placeholder), self.prefix_string)
+            text = data.replace(placeholder.encode(), self.prefix_string.encode())
             file.write_bytes(text)
             return sha256_bytes(text)
         except ValueError as error:
@@ -326,11 +338,7 @@ class _Job:
         words = os.path.normpath(PurePosixPath(relative).parent / link)
         leaves = PurePosixPath(link).is_absolute() or words.split("/")[0] == ".."
         if leaves or not _inside(goal.parent / link, self.prefix):
-            raise IntegrityError(
-                f"{self.package}: the link {relative} -> {link} leaves the prefix",
-                cause="the package is broken, or made to do harm",
-                fix="lock another build of it, and tell the channel",
-            )
+            raise _harmful(self.package, f"the link {relative} -> {link} leaves the prefix")
         if os.path.lexists(goal):
             if not goal.is_symlink() or os.fspath(goal.readlink()) != link:
                 raise self._clash(relative)
@@ -342,11 +350,7 @@ class _Job:
         if folder in self.safe:
             return
         if not _inside(folder, root):
-            raise IntegrityError(
-                f"{self.package}: {relative} leaves the prefix through a link",
-                cause="the package is broken, or made to do harm",
-                fix="lock another build of it, and tell the channel",
-            )
+            raise _harmful(self.package, f"{relative} leaves the prefix through a link")
         self.safe.add(folder)
 
     def _make_folder(self, folder: Path, relative: str) -> None:
@@ -372,11 +376,6 @@ def _inside(path: Path, root: Path) -> bool:
         return path.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # a circle of links leads nowhere
         return False
-
-
-def replace_in_text(data: bytes, placeholder: str, prefix: str) -> bytes:
-    """A text with `prefix` wherever the placeholder was; its length changes."""
-    return data.replace(placeholder.encode(), prefix.encode())
 
 
 def prefixed_strings(

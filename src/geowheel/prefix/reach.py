@@ -12,6 +12,8 @@ from geowheel.locks.channels import Mirrors, server_of
 from geowheel.locks.solving import http_client, wait_for_rattler
 from geowheel.targets import Platform
 
+from .downloading import unavailable
+
 PATIENCE: Final = 5.0  # seconds
 _INDEXES: Final = ("repodata.json.zst", "repodata.json")
 
@@ -60,17 +62,12 @@ def _read_a_little(url: str, patience: float) -> str | None:
     async def ask() -> None:
         await asyncio.wait_for(download_to_writer(http_client(), url, _First()), patience)
 
-    server = server_of(url)
     try:
         wait_for_rattler(ask())
     except _Enough:
         return None
     except TimeoutError:
-        return f"{server} did not answer within {patience:g} s"
+        return f"{server_of(url)} did not answer within {patience:g} s"
     except (RuntimeError, OSError) as error:  # py-rattler raises nothing more exact for HTTP
-        message = str(error)
-        if "error sending request" in message:
-            return f"{server} did not answer"
-        status = message.partition("(")[2].partition(")")[0]
-        return f"{server} answered {status or 'with an error'}"
+        return str(unavailable(str(error), url))
     return None  # an empty index

@@ -14,7 +14,7 @@ from rattler import Client
 
 from geowheel import systems
 from geowheel.errors import BuildError, IntegrityError
-from geowheel.locks.build_lock import Download
+from geowheel.locks.assets import Asset
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.prefix.linker import place
@@ -24,7 +24,7 @@ from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 
-from .fetch import download_wanted, extract_package, package_wanted
+from .fetch import extract_package
 from .inputs import MODULES, BindingsInputs, PrebuiltInputs
 
 # A text in C that is the name of a module and nothing else.
@@ -57,10 +57,10 @@ def run(
 def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None:
     """osgeo from the channel's package: its modules and the Python that SWIG made with them."""
     package = inputs.package
-    inputs.store.obtain([package_wanted(package)], step)
+    (archive,) = inputs.store.obtain([package], step)
     system = systems.of(inputs.target.platform)
     unpacked, prefix = work / "unpacked", work / "prefix"
-    extract_package(inputs.store.path(package_wanted(package)), unpacked, package, Client())
+    extract_package(archive, unpacked, package, Client())
     prefix.mkdir()
     place(package, unpacked, prefix, prefix_string=system.layout.prefix_string, consume=True)
     osgeo = prefix / system.site_packages(inputs.target) / "osgeo"
@@ -87,9 +87,7 @@ def _compile(
     modules: Path,
     step: Step,
 ) -> None:
-    inputs.store.obtain(
-        [download_wanted(d) for d in (inputs.gdal_sdist, *inputs.requirements)], step
-    )
+    inputs.store.obtain([inputs.gdal_sdist, *inputs.requirements], step)
     source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
     numpy = _numpy_headers(inputs, work)
     wrappers = sorted((source / "extensions").glob("*_wrap.c*"))
@@ -136,10 +134,10 @@ def with_own_imports(wrapper: str, import_package: str) -> str:
     return _MODULE_NAME.sub(lambda found: f'"{above}{found[1]}"', wrapper)
 
 
-def unpack_sdist(store: Store, sdist: Download, folder: Path) -> Path:
+def unpack_sdist(store: Store, sdist: Asset, folder: Path) -> Path:
     """GDAL's sdist below `folder`; its one top folder. Raises IntegrityError when it has more."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = store.path(download_wanted(sdist))
+    path = store.path(sdist)
     with tarfile.open(path) as archive:
         for member in archive:
             _unpack_member(archive, member, folder, path)
@@ -171,7 +169,7 @@ def _unpack_member(
 def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:
     wheel = next(d for d in inputs.requirements if d.name == "numpy")
     goal = work / "numpy-headers"
-    with zipfile.ZipFile(inputs.store.path(download_wanted(wheel))) as archive:
+    with zipfile.ZipFile(inputs.store.path(wheel)) as archive:
         headers = [name for name in archive.namelist() if "/include/numpy/" in name]
         archive.extractall(goal, headers)
     return (goal / headers[0].partition("/include/")[0] / "include").resolve()

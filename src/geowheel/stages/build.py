@@ -31,7 +31,6 @@ from geowheel.wheel.writing import write_wheel
 
 from .backend import Backend, version_from_git
 from .environments import make_environment
-from .fetch import download_wanted
 from .inputs import BuildInputs, RawWheelInputs
 
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
@@ -79,12 +78,10 @@ def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
 def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
     staged = work / "host"
     stage(inputs.host_files, staged)
-    wanted = [download_wanted(d) for d in inputs.requirements]
-    inputs.store.obtain(wanted, step)
+    wheels = inputs.store.obtain(inputs.requirements, step)
     python = make_environment(
-        inputs.interpreter, work / "environment", [inputs.store.path(w) for w in wanted],
-        environ=inputs.environ, step=step,
-    )  # fmt: skip
+        inputs.interpreter, work / "environment", wheels, environ=inputs.environ, step=step
+    )
     env = _environment(inputs, work, python)
     if inputs.git:
         env |= version_from_git(

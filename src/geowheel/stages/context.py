@@ -11,8 +11,8 @@ from geowheel import systems
 from geowheel.digest import Artefact
 from geowheel.errors import Fault, MachineError
 from geowheel.lab.cases import WHOLE, Choice
-from geowheel.locks.locks import Locks
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
+from geowheel.locks.in_use import Locks
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import (
     Interpreter,

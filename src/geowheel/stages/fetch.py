@@ -6,21 +6,20 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
 from geowheel.digest import digest, read_entry
 from geowheel.errors import IntegrityError
 from geowheel.locks import pixi
-from geowheel.locks.build_lock import Download
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
 from geowheel.locks.solving import wait_for_rattler
 from geowheel.machine.console import Step
-from geowheel.machine.files import held, touch
+from geowheel.machine.files import disk_fault, disk_faults, held, touch
 from geowheel.prefix.linker import (
     MANIFEST,
     NativeManifest,
@@ -32,19 +31,19 @@ from geowheel.prefix.linker import (
     read_digests,
     read_native_manifest,
 )
-from geowheel.prefix.store import Wanted, disk_fault, disk_faults
 from geowheel.prefix.wrappers import write_wrappers
 from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Record, Stale, StaleReason
 from geowheel.records.stage import Outcome
-from geowheel.targets import GDAL_PACKAGE, Platform
+from geowheel.targets import GDAL_PACKAGE
 
 from .inputs import PREFIX, FetchInputs
 
 
 def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
     """Download, unpack, and place every file with its owner: the same prefix whoever downloads."""
-    requirements = list(_beside_the_prefix(inputs))
+    # What the other stages read in the store.
+    beside = [*inputs.requirements, *inputs.prebuilt]
     prefix = folder / PREFIX
     program = None
     if pixi.can_unpack(inputs.platform, inputs.machine) and pixi.can_reach(
@@ -54,15 +53,15 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
     step.now("checking what is stored")
     with disk_faults(folder):
         if program is not None:
-            inputs.store.obtain_sound(requirements, step)
+            inputs.store.obtain_sound(beside, step)
             placed = _place_from_pixi(program, inputs, prefix, step)
         else:
-            inputs.store.obtain_sound([*map(package_wanted, inputs.packages), *requirements], step)
+            inputs.store.obtain_sound([*inputs.packages, *beside], step)
             placed = _place_from_store(inputs, prefix, step)
         check_links(placed, prefix)
-        check_case(placed, Platform(inputs.platform))
+        check_case(placed, inputs.platform)
         manifest = NativeManifest(
-            platform=str(inputs.platform),
+            platform=inputs.platform,
             prefix_string=inputs.prefix_string,
             packages=tuple(placed),
         )
@@ -83,24 +82,17 @@ def check(inputs: FetchInputs, record: Record[FetchFacts], step: Step) -> Stale 
     """
     if (altered := _altered(record.folder)) is not None:
         return Stale(reason=StaleReason.ALTERED, of=f"{altered} in the prefix")
-    packages = list(map(package_wanted, inputs.packages))
-    gone = set(inputs.store.missing(packages))
-    stored = [wanted for wanted in packages if wanted not in gone]
-    inputs.store.obtain_sound([*stored, *_beside_the_prefix(inputs)], step)
+    gone = set(inputs.store.missing(inputs.packages))
+    stored = [package for package in inputs.packages if package not in gone]
+    inputs.store.obtain_sound([*stored, *inputs.requirements, *inputs.prebuilt], step)
     return None
-
-
-def _beside_the_prefix(inputs: FetchInputs) -> Iterator[Wanted]:
-    """What the other stages read in the store."""
-    yield from map(download_wanted, inputs.requirements)
-    yield from map(package_wanted, inputs.prebuilt)
 
 
 def _altered(folder: Path) -> str | None:
     """The first file of the prefix that is not what was placed."""
     try:
         manifest = read_native_manifest(folder)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, msgspec.MsgspecError):
         return MANIFEST
     files = [file for placed in manifest.packages for file in placed.files]
 
@@ -113,28 +105,6 @@ def _altered(folder: Path) -> str | None:
     with ThreadPoolExecutor() as pool:
         verdicts = list(pool.map(sound, files))
     return next((f.path for f, good in zip(files, verdicts, strict=True) if not good), None)
-
-
-def package_wanted(package: Package) -> Wanted:
-    """A conda package as the store knows it."""
-    return Wanted(
-        label=str(package),
-        file_name=package.file_name,
-        url=package.url,
-        sha256=package.sha256,
-        size=package.size,
-    )
-
-
-def download_wanted(download: Download) -> Wanted:
-    """A file of the Python package index as the store knows it."""
-    return Wanted(
-        label=f"{download.name} {download.version}",
-        file_name=download.file_name,
-        url=download.url,
-        sha256=download.sha256,
-        size=download.size,
-    )
 
 
 def _place_from_pixi(
@@ -193,7 +163,7 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
 
         def unpack(package: Package) -> tuple[Path, dict[str, str]]:
             goal = Path(scratch, package.sha256)
-            extract_package(inputs.store.path(package_wanted(package)), goal, package, client)
+            extract_package(inputs.store.path(package), goal, package, client)
             digests = read_digests(goal)
             advance(1)
             return goal, digests

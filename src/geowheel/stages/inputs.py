@@ -18,7 +18,8 @@ from geowheel import systems
 from geowheel.contents.drivers import plugin_packages
 from geowheel.digest import Artefact, Tree
 from geowheel.lab.cases import SERVER, Case, Equipment, select
-from geowheel.locks.build_lock import GROUPS, LAB, Download
+from geowheel.locks.assets import Asset
+from geowheel.locks.build_lock import GROUPS, LAB
 from geowheel.machine.interpreters import Interpreter
 from geowheel.project.files import git_description, host_files
 from geowheel.project.places import Layout, Places, patterns_of
@@ -34,8 +35,8 @@ from .context import here
 from .contract import Inputs, ambient
 
 if TYPE_CHECKING:
-    from geowheel.locks.locks import Locks
-    from geowheel.locks.pixi_lock import Package
+    from geowheel.locks.assets import Package
+    from geowheel.locks.in_use import Locks
     from geowheel.project.project import Project
     from geowheel.records.ledger import MadeFolder, Records
     from geowheel.systems.contract import Toolchain
@@ -54,7 +55,7 @@ class FetchInputs(Inputs):
     """The exact packages, and the string that stands for their prefix."""
 
     packages: tuple[Package, ...]
-    requirements: tuple[Download, ...]
+    requirements: tuple[Asset, ...]
     prebuilt: tuple[Package, ...] = ambient()
     """Bindings, which are in no prefix: only put into the store."""
     prefix_string: str
@@ -102,8 +103,8 @@ class BindingsInputs(Inputs):
 
     platform: Platform
     prefix: MadeFolder
-    gdal_sdist: Download
-    requirements: tuple[Download, ...]
+    gdal_sdist: Asset
+    requirements: tuple[Asset, ...]
     interpreter: Interpreter
     toolchain: Toolchain | None
     """None where nothing is compiled."""
@@ -136,7 +137,7 @@ class VendorInputs(Inputs):
     platform: Platform
     prefix: MadeFolder
     bindings: MadeFolder
-    gdal_sdist: Download
+    gdal_sdist: Asset
     places: Places
     plugins: tuple[str, ...]
     programs: tuple[str, ...]
@@ -189,7 +190,7 @@ class BuildInputs(PayloadInputs):
 
     host_files: Tree
     build_system: BuildSystem
-    requirements: tuple[Download, ...]
+    requirements: tuple[Asset, ...]
     interpreter: Interpreter
     prefix: MadeFolder
     toolchain: Toolchain | None
@@ -237,7 +238,7 @@ class RepairInputs(Inputs):
     prefix: MadeFolder
     platform: Platform
     places: Places
-    gdal_sdist: Download
+    gdal_sdist: Asset
     floor: tuple[str, str | None]
     """What of the system counts, and the newest version of it that is allowed."""
     prebuilt: Package | None
@@ -318,7 +319,7 @@ class InstalledInputs(Inputs):
     prefix: MadeFolder
     platform: Platform
     interpreter: Interpreter
-    requirements: tuple[Download, ...]
+    requirements: tuple[Asset, ...]
     """Those of the host's tests."""
     layout: Layout
     import_package: str
@@ -368,7 +369,7 @@ def test(context: Context, upstream: Records) -> TestInputs:
 class LabInputs(InstalledInputs):
     """The neighbours of the wheel, and which cases are asked for."""
 
-    neighbours: tuple[Download, ...]
+    neighbours: tuple[Asset, ...]
     """The peers and all that they need."""
     peers: tuple[str, ...]
     lacking: Mapping[str, str]

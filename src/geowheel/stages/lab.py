@@ -18,7 +18,6 @@ from geowheel.records.facts import LabFacts
 from geowheel.records.stage import Outcome
 
 from .environments import make_environment, pip_install
-from .fetch import download_wanted
 from .inputs import LabInputs
 
 
@@ -46,23 +45,18 @@ def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome[LabFacts]:
 
 def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
     """The clean environment as a user makes it, by pip; the peers' beside it."""
-    clean, neighbours = (
-        [download_wanted(d) for d in downloads]
-        for downloads in (inputs.requirements, inputs.neighbours)
-    )
-    inputs.store.obtain([*clean, *neighbours], step)
+    clean = inputs.store.obtain(inputs.requirements, step)
+    neighbours = inputs.store.obtain(inputs.neighbours, step)
     python = make_environment(
-        inputs.interpreter, place / "clean", [inputs.store.path(w) for w in clean],
-        environ=inputs.environ, step=step,
-    )  # fmt: skip
+        inputs.interpreter, place / "clean", clean, environ=inputs.environ, step=step
+    )
     pip_install(
         inputs.interpreter, place / "clean", inputs.wheel.path, environ=inputs.environ, step=step
     )
     peers = None
     if neighbours:
         peers = make_environment(
-            inputs.interpreter, place / "peers",
-            [*(inputs.store.path(w) for w in neighbours), inputs.wheel.path],
+            inputs.interpreter, place / "peers", [*neighbours, inputs.wheel.path],
             environ=inputs.environ, step=step,
         )  # fmt: skip
     lab = Workbench(

@@ -22,7 +22,6 @@ from geowheel.records.facts import HostTests, TestFacts
 from geowheel.records.stage import Outcome
 
 from .environments import make_environment, pip_install
-from .fetch import download_wanted
 from .inputs import TestInputs
 
 _Call = Callable[[str, Mapping[str, object]], tuple[Result, Any]]
@@ -31,14 +30,12 @@ _Call = Callable[[str, Mapping[str, object]], tuple[Result, Any]]
 
 def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
     """Install with pip, probe, run the host's tests; a verdict unless the tools themselves fail."""
-    wanted = [download_wanted(d) for d in inputs.requirements]
-    inputs.store.obtain(wanted, step)
+    wheels = inputs.store.obtain(inputs.requirements, step)
     # Outside the checkout: nothing in it may be imported, or found by a path, by accident.
     with step.elsewhere("test") as place:
         python = make_environment(
-            inputs.interpreter, place / "environment", [inputs.store.path(w) for w in wanted],
-            environ=inputs.environ, step=step,
-        )  # fmt: skip
+            inputs.interpreter, place / "environment", wheels, environ=inputs.environ, step=step
+        )
         pip_install(
             inputs.interpreter, place / "environment", inputs.wheel.path,
             environ=inputs.environ, step=step,

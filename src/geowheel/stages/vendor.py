@@ -16,7 +16,7 @@ from geowheel import systems
 from geowheel.contents.origins import GEOWHEEL, SDIST
 from geowheel.contents.programs import chosen, commands_of, programs_of, scripts_of
 from geowheel.errors import BuildError
-from geowheel.locks.pixi_lock import BINDINGS
+from geowheel.locks.native_stack import BINDINGS
 from geowheel.machine.console import Step
 from geowheel.prefix.linker import NativeManifest, read_native_manifest
 from geowheel.project.config import GRIDS
@@ -28,7 +28,6 @@ from geowheel.targets import GDAL_PACKAGE
 from geowheel.wheel.private import make_private
 
 from .bindings import unpack_sdist
-from .fetch import download_wanted
 from .inputs import ORIGINS, PAYLOAD, VendorInputs
 
 
@@ -90,7 +89,7 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
 def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> dict[str, str]:
     """osgeo and osgeo_utils; the commands of the latter, each with its module."""
     places = inputs.places
-    inputs.store.obtain([download_wanted(inputs.gdal_sdist)], step)
+    inputs.store.obtain([inputs.gdal_sdist], step)
     source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
     package = payload / places.package
     modules = inputs.bindings.folder

@@ -13,7 +13,7 @@ from geowheel.contents.licenses import LicenseGate
 from geowheel.contents.restricted import Restricted, by_driver, license_faults, unaccepted
 from geowheel.contents.ways import LoadWay, brought_by, find_ways
 from geowheel.errors import BuildError
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
 from geowheel.systems.contract import Bundled, RepairedTree
 
 PLUGINS = "osgeo/_plugins"

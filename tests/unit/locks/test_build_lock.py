@@ -8,23 +8,19 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import given
-from hypothesis import strategies as st
-from packaging.markers import Marker
-from packaging.pylock import Pylock
 from packaging.tags import Tag, parse_tag
 
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
-from geowheel.locks import build_lock
+from geowheel.locks import build_solving
 from geowheel.locks.build_lock import (
     BuildLock,
     Requirements,
     marker_environment,
     read_build_lock,
-    solve_build_lock,
     target_tags,
 )
+from geowheel.locks.build_solving import solve_build_lock
 from geowheel.machine.console import Console
 from geowheel.machine.process import Result
 from geowheel.targets import Platform, Target
@@ -344,6 +340,7 @@ class FakeUv:
     console: Console
     answers: Mapping[str, Sequence[Mapping[str, Any]]]
     error: str = ""
+    unsolvable: str = "nothing"
     log: Path = Path("uv.log")
     settings: dict[str, str] = field(default_factory=dict)
     argv: list[tuple[str, ...]] = field(default_factory=list)
@@ -352,20 +349,19 @@ class FakeUv:
         self, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, check: bool
     ) -> Result:
         assert not check and "SECRET" not in env
-        asked = (cwd / "requirements.in").read_text().split()[0]
+        asked, *more = (cwd / "requirements.in").read_text().split()
         self.settings[asked] = (cwd / "uv.toml").read_text()
         self.argv.append(tuple(map(str, argv)))
-        if not self.error:
+        error = self.error or ("no such wheel" if self.unsolvable in (asked, *more) else "")
+        if not error:
             data = {"lock-version": "1.0", "created-by": "uv", "packages": self.answers[asked]}
             (cwd / "pylock.toml").write_text(tomli_w.dumps(data))
-        return Result(
-            argv=(), returncode=2 if self.error else 0, stdout="", stderr=self.error, log=self.log
-        )
+        return Result(argv=(), returncode=2 if error else 0, stdout="", stderr=error, log=self.log)
 
 
 @pytest.fixture
 def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
-    monkeypatch.setattr(build_lock, "tool_path", lambda name: Path("/tools") / name)
+    monkeypatch.setattr(build_solving, "tool_path", lambda name: Path("/tools") / name)
     return FakeUv(
         console=Console(logs=tmp_path / "logs"),
         answers={
@@ -457,17 +453,10 @@ def test_without_peers_the_lock_has_no_group_for_the_lab(uv: FakeUv, tmp_path: P
 
 
 def test_a_peer_without_a_solution_is_left_out_and_said(
-    uv: FakeUv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with_peers(uv)
-    compiled = build_lock._compile
-
-    def compile_(asked: Sequence[str], *more: Any, **named: Any) -> Any:
-        if "fiona" in asked:
-            raise LockError("no solution for fiona")
-        return compiled(asked, *more, **named)
-
-    monkeypatch.setattr(build_lock, "_compile", compile_)
+    uv.unsolvable = "fiona"
     lock = solve(uv, tmp_path / "lock.toml", PEERS)
     assert "pyproj" in {package.name for package in lock.pylock.packages}
     assert "the lab goes without fiona: no solution for fiona" in capsys.readouterr().err
@@ -570,31 +559,3 @@ def test_whatever_is_asked_for_is_part_of_the_digest() -> None:
     }
     digests = {digest(replace(WANTED, **{name: value})) for name, value in changed.items()}
     assert len(digests | {digest(WANTED)}) == len(changed) + 1
-
-
-@given(
-    markers=st.lists(
-        st.sampled_from(
-            ["sys_platform == 'win32'", "python_version >= '3.12'", "os_name == 'posix'",
-             "platform_machine == 'arm64'", "python_version < '3.12' or sys_platform == 'darwin'"]
-        ),
-        max_size=3,
-    ),
-    groups=st.sets(st.sampled_from(["bindings", "build", "test"]), min_size=1),
-    target=st.sampled_from(TARGETS),
-    asked=st.sampled_from(["bindings", "build", "test"]),
-)  # fmt: skip
-def test_a_merged_marker_means_both(
-    markers: list[str], groups: set[str], target: Target, asked: str
-) -> None:
-    own = " and ".join(f"({marker})" for marker in markers)
-    data = package("x", wheel("x")) | ({"marker": own} if own else {})
-    lock = Pylock.from_dict({"lock-version": "1.0", "created-by": "t", "packages": [data]})
-    (merged,) = (build_lock._in_groups(found, groups) for found in lock.packages)
-    assert merged.marker is not None
-    environment: dict[str, Any] = dict(marker_environment(target))
-    found = merged.marker.evaluate(
-        environment | {"dependency_groups": frozenset({asked}), "extras": frozenset()}, "lock_file"
-    )
-    alone = Marker(own).evaluate(environment) if own else True
-    assert found == (alone and asked in groups)

@@ -11,12 +11,11 @@ from geowheel.locks.channels import (
     Mirrors,
     configured_channels,
     folder_channel,
-    mirrors_of,
     named_channel,
     parse_channel,
     read_mirrors,
 )
-from geowheel.locks.solving import _unreachable
+from geowheel.locks.solving import unreachable
 from geowheel.targets import Platform
 
 FORGE = "https://conda.anaconda.org/conda-forge/"
@@ -52,19 +51,19 @@ def channel_folder(folder: Path) -> Path:
     ],
 )  # fmt: skip
 def test_the_longest_prefix_counts_and_ends_at_a_slash(url: str, expected: tuple[str, ...]) -> None:
-    mirrors = mirrors_of(
-        [
+    mirrors = Mirrors(
+        pairs=(
             ("https://conda.anaconda.org", "https://m.invalid/all/"),
             (FORGE.rstrip("/"), "https://m.invalid/cf"),
             (FORGE, "/srv/cf/"),
-        ]
+        )
     )
     assert mirrors.of(url) == expected
     assert mirrors.changes(url) is (expected != (url,))
 
 
 def test_a_url_escapes_what_a_file_name_does_not() -> None:
-    mirrors = mirrors_of([(FORGE, "/srv/m"), (FORGE, "https://m.invalid/x")])
+    mirrors = Mirrors(pairs=((FORGE, "/srv/m"), (FORGE, "https://m.invalid/x")))
     assert mirrors.of(f"{FORGE}noarch/x-1%212.0-0.conda") == (
         "/srv/m/noarch/x-1!2.0-0.conda",
         "https://m.invalid/x/noarch/x-1%212.0-0.conda",
@@ -76,9 +75,10 @@ def test_the_variable_is_read_and_a_folder_made_absolute(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = f"{FORGE}=mirror {FORGE}=https://m.invalid/c?a=b https://x.invalid=file:///srv/a%20b"
-    assert read_mirrors({"GEOWHEEL_MIRRORS": text}).places == (
-        (FORGE, (str(tmp_path / "mirror"), "https://m.invalid/c?a=b")),
-        ("https://x.invalid/", ("/srv/a b",)),
+    assert read_mirrors({"GEOWHEEL_MIRRORS": text}).pairs == (
+        (FORGE, str(tmp_path / "mirror")),
+        (FORGE, "https://m.invalid/c?a=b"),
+        ("https://x.invalid", "/srv/a b"),
     )
 
 
@@ -122,7 +122,7 @@ def test_a_folder_is_called_by_a_name_that_never_resolves(
 
 def test_a_local_folder_goes_before_a_users_mirrors_of_others(tmp_path: Path) -> None:
     found = folder_channel(channel_folder(tmp_path / "c"))
-    mirrors = mirrors_of([(FORGE, "/srv/m")]).plus((found, named_channel("conda-forge")))
+    mirrors = Mirrors(pairs=((FORGE, "/srv/m"),)).plus((found, named_channel("conda-forge")))
     assert mirrors.of(f"{FORGE}x") == ("/srv/m/x",)
     assert mirrors.of(f"{found.url}x") == (str(tmp_path / "c" / "x"),)
 
@@ -210,6 +210,6 @@ def test_the_distro_channel_is_advised_only_where_it_can_be_made(
             raise MachineError("fedora is neither Debian nor Ubuntu")
 
     monkeypatch.setattr("geowheel.distro.channel.read_distribution", read_distribution)
-    text = str(_unreachable([named_channel("conda-forge")], ["no route to host"]))
+    text = str(unreachable([named_channel("conda-forge")], ["no route to host"]))
     assert ("`geowheel wheel --channel distro`" in text) is not elsewhere
     assert ("`geowheel wheel --channel DIR|URL`" in text) is elsewhere

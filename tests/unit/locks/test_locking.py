@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.support.hosts import make_project
 
-from geowheel.locks import locking as module
 from geowheel.locks.build_lock import FILE_NAME
+from geowheel.locks.locking import usable_build_lock
 
 EMPTY = b'lock-version = "1.0"\ncreated-by = "test"\npackages = []\n'
 
@@ -20,6 +20,6 @@ def test_a_build_lock_that_cannot_be_used_counts_as_none(
     project = make_project(tmp_path)
     if content is not None:
         (project.folder / FILE_NAME).write_bytes(content)
-    assert module._build_lock_before(project) is None
+    assert usable_build_lock(project) is None
     (project.folder / FILE_NAME).write_bytes(EMPTY)
-    assert module._build_lock_before(project) is not None
+    assert usable_build_lock(project) is not None

@@ -5,20 +5,16 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import LockError
+from geowheel.locks.assets import Package
 from geowheel.locks.locking import difference
+from geowheel.locks.native_stack import NativeStack, closure_of, native_stack, oldest_macos
 from geowheel.locks.pixi_lock import (
-    NativeStack,
-    Package,
     Solved,
     check_channels,
     check_satisfies,
-    closure_of,
-    native_stack,
-    oldest_macos,
     read_lock,
     records,
     write_lock,
-    write_packages,
 )
 from geowheel.project.manifest import EnvironmentSpec, Spec
 from geowheel.targets import Platform
@@ -83,7 +79,10 @@ def test_grids_join_the_native_stack_when_asked_for(tmp_path: Path) -> None:
                               ("proj-data", ()))
     ]  # fmt: skip
     path = tmp_path / "pixi.lock"
-    write_packages(path, packages, Platform.LINUX_64, ["https://c.invalid/"])
+    records_of = [package.record() for package in packages]
+    write_lock(path, [Solved(environment="default", platform=Platform.LINUX_64,
+                             virtual_packages=(), channels=("https://c.invalid/",),
+                             records=records_of)])  # fmt: skip
     every = records(read_lock(path), "default", Platform.LINUX_64, path)
     plain = native_stack(every, Platform.LINUX_64, (), path)
     assert plain.left_out == ("proj-data",)
@@ -238,8 +237,8 @@ def test_a_lock_may_not_need_more_than_the_manifest_promises(
 def test_a_package_of_another_channel_is_found(conda_forge_lock: Path) -> None:
     found = stack(conda_forge_lock)
     forge = "https://conda.anaconda.org/conda-forge/"
-    assert check_channels(found, [forge], conda_forge_lock) == []
-    faults = check_channels(found, ["https://conda.anaconda.org/conda/"], conda_forge_lock)
+    assert check_channels(found.packages, [forge], conda_forge_lock) == []
+    faults = check_channels(found.packages, ["https://conda.anaconda.org/conda/"], conda_forge_lock)
     assert len(faults) == len(found.packages)
 
 

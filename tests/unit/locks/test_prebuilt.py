@@ -10,8 +10,10 @@ from rattler import BuildString, PackageRecord, RepoDataRecord
 from tests.support.hosts import make_locks, make_project
 
 from geowheel.errors import LockError, UsageError
-from geowheel.locks.locks import Locks
-from geowheel.locks.pixi_lock import NativeStack, Solved, package_of, write_lock
+from geowheel.locks.assets import Package
+from geowheel.locks.in_use import Locks
+from geowheel.locks.native_stack import NativeStack
+from geowheel.locks.pixi_lock import Solved, write_lock
 from geowheel.locks.prebuilt import environment_of, prebuilt_at_hand
 from geowheel.project.config import Bindings
 from geowheel.project.project import wants_prebuilt
@@ -40,7 +42,7 @@ def locks(path: Path, **environments: list[RepoDataRecord]) -> Locks:
         for name, every in {"default": [record("libgdal-core")], **environments}.items()
     ]  # fmt: skip
     write_lock(path / "pixi.lock", solved)
-    packages = (package_of(record("libgdal-core")),)
+    packages = (Package.of(record("libgdal-core")),)
     stack = NativeStack(platform=Platform.WIN_64, packages=packages, left_out=())
     return replace(make_locks(), stack=stack, path=path / "pixi.lock")
 

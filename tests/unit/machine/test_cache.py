@@ -14,6 +14,7 @@ from tests.support.hosts import make_console, make_step
 
 from geowheel.cli import main
 from geowheel.digest import sha256_bytes
+from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
 from geowheel.machine import cache as module
 from geowheel.machine.cache import (
@@ -24,7 +25,7 @@ from geowheel.machine.cache import (
 )
 from geowheel.machine.console import Console
 from geowheel.machine.files import DAY, touch
-from geowheel.prefix.store import Store, Wanted
+from geowheel.prefix.store import Store
 
 
 @pytest.fixture
@@ -182,9 +183,8 @@ def test_the_command_removes_only_when_told_to(
 
 def test_what_is_asked_for_from_the_store_counts_as_used(cache: Path, tmp_path: Path) -> None:
     data = b"12345"
-    wanted = Wanted(
-        label="a", file_name="a.conda", url="https://h.invalid/a.conda", sha256=sha256_bytes(data)
-    )
+    url = "https://h.invalid/a.conda"
+    wanted = Asset(name="a", version="1", url=url, sha256=sha256_bytes(data))
     store = Store(folder=cache / "store", mirrors=Mirrors())
     path = put(store.path(wanted), days=100, data=data)
     store.obtain([wanted], make_step(tmp_path))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from geowheel.digest import sha256_bytes
 from geowheel.errors import IntegrityError
-from geowheel.locks.pixi_lock import Package
+from geowheel.locks.assets import Package
 from geowheel.prefix.linker import (
     NativeManifest,
     PlacedFile,
@@ -23,7 +23,6 @@ from geowheel.prefix.linker import (
     prefixed_strings,
     read_digests,
     read_native_manifest,
-    replace_in_text,
 )
 from geowheel.targets import Platform
 
@@ -64,21 +63,12 @@ def test_a_binary_keeps_its_length_and_every_c_string_is_right(
 
 @given(data=st.binary(max_size=200))
 def test_bytes_without_a_placeholder_stay_as_they_are(data: bytes) -> None:
-    assert replace_in_text(data, PLACEHOLDER, PREFIX) == data
     assert not list(prefixed_strings(data, PLACEHOLDER, PREFIX))
-
-
-@given(parts=st.lists(words, min_size=1, max_size=5))
-def test_a_text_gets_the_prefix_wherever_the_placeholder_was(parts: list[bytes]) -> None:
-    text = PLACEHOLDER.encode().join(parts)
-    expected = PREFIX.encode().join(parts)
-    assert replace_in_text(text, PLACEHOLDER, PREFIX) == expected
 
 
 def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
     with pytest.raises(ValueError, match="longer than the placeholder"):
         list(prefixed_strings(b"/p/lib\0", "/p", PREFIX))
-    assert replace_in_text(b"/p/lib", "/p", PREFIX) == b"/usr/lib/native/lib"
 
 
 # ---------------------------------------------------------------------------- by case
@@ -399,7 +389,7 @@ def test_a_package_without_a_sound_manifest_is_refused(
 def test_the_manifest_is_read_as_it_was_written(workshop: Workshop) -> None:
     workshop.unpack("libgdal-core", {"lib/x": b"1"}, links={"lib/y": "x"})
     manifest = NativeManifest(
-        platform="linux-64", prefix_string=PREFIX, packages=(workshop.place("libgdal-core"),)
+        platform=Platform.LINUX_64, prefix_string=PREFIX, packages=(workshop.place("libgdal-core"),)
     )
     manifest.write(workshop.folder)
     again = read_native_manifest(workshop.folder)

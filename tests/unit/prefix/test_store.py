@@ -11,9 +11,11 @@ import pytest
 
 from geowheel.digest import sha256_bytes
 from geowheel.errors import ChannelError, IntegrityError, MachineError
-from geowheel.locks.channels import mirrors_of
+from geowheel.locks.assets import Asset
+from geowheel.locks.channels import Mirrors
 from geowheel.machine.console import Console
-from geowheel.prefix.store import Store, Wanted, disk_fault, disk_faults
+from geowheel.machine.files import disk_fault, disk_faults
+from geowheel.prefix.store import Store
 
 URL = "https://channel.invalid/"
 
@@ -55,12 +57,12 @@ def channel(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path, channel: Path) -> Store:
-    return Store(folder=tmp_path / "store", mirrors=mirrors_of([(URL, str(channel))]))
+    return Store(folder=tmp_path / "store", mirrors=Mirrors(pairs=((URL, str(channel)),)))
 
 
-def wanted(name: str, *, size: int | None = 3000) -> Wanted:
+def wanted(name: str, *, size: int | None = 3000) -> Asset:
     digest = sha256_bytes(name.encode() * 3000)
-    return Wanted(label=name, file_name=name, url=URL + name, sha256=digest, size=size)
+    return Asset(name=name, version="1", url=URL + name, sha256=digest, size=size)
 
 
 BOTH = [wanted("a"), wanted("b")]
@@ -70,7 +72,7 @@ def files(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
 
 
-def obtain(store: Store, every: list[Wanted], step: Counting) -> None:
+def obtain(store: Store, every: list[Asset], step: Counting) -> None:
     store.obtain(every, step)  # type: ignore[arg-type]
 
 
@@ -90,7 +92,7 @@ def test_one_file_under_two_names_is_there_under_both(
     store: Store, channel: Path, step: Counting
 ) -> None:
     (channel / "c").write_bytes(b"a" * 3000)
-    twins = [wanted("a"), replace(wanted("a"), file_name="c", url=URL + "c")]
+    twins = [wanted("a"), replace(wanted("a"), url=URL + "c")]
     obtain(store, twins, step)
     assert store.missing(twins) == []
 
@@ -110,17 +112,17 @@ def test_progress_takes_back_what_was_wrong(
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "a").write_bytes(b"x" * 3000)
-    both = replace(store, mirrors=mirrors_of([(URL, str(bad)), (URL, str(channel))]))
+    both = replace(store, mirrors=Mirrors(pairs=((URL, str(bad)), (URL, str(channel)))))
     obtain(both, BOTH, step)
     assert step.count == 6000
-    assert f"{bad}/a gave wrong bytes for a: another place had it" in capsys.readouterr().err
+    assert f"{bad}/a gave wrong bytes for a 1: another place had it" in capsys.readouterr().err
 
 
 def test_wrong_bytes_never_enter(store: Store, channel: Path, step: Counting) -> None:
     (channel / "a").write_bytes(b"other")
     with pytest.raises(IntegrityError) as caught:
         obtain(store, BOTH, step)
-    for text in ("a: wrong bytes", sha256_bytes(b"other"), BOTH[0].sha256, BOTH[0].url):
+    for text in ("a 1: wrong bytes", sha256_bytes(b"other"), BOTH[0].sha256, BOTH[0].url):
         assert text in str(caught.value)
     assert files(store.folder) == ["b"]
 
@@ -130,21 +132,21 @@ def test_what_no_place_has_is_named_with_all_places(
 ) -> None:
     (channel / "a").unlink()
     nowhere = channel.parent / "nowhere"
-    both = replace(store, mirrors=mirrors_of([(URL, str(nowhere)), (URL, str(channel))]))
+    both = replace(store, mirrors=Mirrors(pairs=((URL, str(nowhere)), (URL, str(channel)))))
     with pytest.raises(ChannelError) as caught:
         obtain(both, BOTH, step)
-    assert f"a cannot be fetched: {nowhere}: No such file or directory; {channel}: " in str(
+    assert f"a 1 cannot be fetched: {nowhere}: No such file or directory; {channel}: " in str(
         caught.value
     )
     assert files(store.folder) == ["b"]
 
 
 def test_files_that_fail_alike_are_one_fault(store: Store, step: Counting) -> None:
-    every = [replace(wanted(str(number)), label=f"p{number}") for number in range(8)]
+    every = [wanted(f"p{number}") for number in range(8)]
     with pytest.raises(ChannelError) as caught:
         obtain(store, every, step)
     (fault,) = caught.value.faults
-    assert fault.what.startswith("p0, p1, p2, p3, p4 and 3 more cannot be fetched")
+    assert fault.what.startswith("p0 1, p1 1, p2 1, p3 1, p4 1 and 3 more cannot be fetched")
 
 
 def test_damage_is_found_removed_and_fetched_again(
@@ -157,7 +159,7 @@ def test_damage_is_found_removed_and_fetched_again(
     store.path(BOTH[0]).write_bytes(b"")
     store.obtain_sound(BOTH, step)  # type: ignore[arg-type]
     assert store.verify(BOTH) == []
-    assert "a was damaged in the store: fetching it again" in capsys.readouterr().err
+    assert "a 1 was damaged in the store: fetching it again" in capsys.readouterr().err
 
 
 def test_parts_of_a_killed_run_go_away(store: Store, step: Counting) -> None:

@@ -29,6 +29,7 @@ from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
 from geowheel.probes.drivers import COMMON, DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
 from geowheel.project.pyproject import read_host
+from geowheel.targets import Platform
 
 ROOT = Path(__file__).resolve().parents[3]
 GTIFF = Driver(name="GTiff", kinds=("raster",))
@@ -38,7 +39,7 @@ TOY = Driver(name="TOY", kinds=("raster",), plugin="gdal_TOY.so")
 def manifest() -> NativeManifest:
     file = PlacedFile(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0)
     placed = PlacedPackage(package=make_package("libgdal-toy"), files=(file,))
-    return NativeManifest(platform="linux-64", prefix_string="/x", packages=(placed,))
+    return NativeManifest(platform=Platform.LINUX_64, prefix_string="/x", packages=(placed,))
 
 
 def test_a_plugin_of_the_stack_is_told_with_its_package() -> None:

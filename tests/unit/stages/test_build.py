@@ -14,7 +14,7 @@ from tests.support.hosts import make_interpreter, make_places, make_step, result
 
 from geowheel.digest import Artefact, read_tree
 from geowheel.errors import BuildError
-from geowheel.locks.build_lock import Download
+from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
 from geowheel.prefix.store import Store
@@ -110,8 +110,7 @@ class World:
         host_version: str = "",
     ) -> Outcome[BuildFacts]:
         downloads = tuple(
-            Download(name=name, version="1", file_name=f"{name}.whl", url="", sha256=name)
-            for name in locked
+            Asset(name=name, version="1", url=f"x/{name}.whl", sha256=name) for name in locked
         )
         store = Store(folder=self.root / "store", mirrors=Mirrors())
         for name in locked:

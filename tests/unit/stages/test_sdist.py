@@ -7,19 +7,18 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import IntegrityError
-from geowheel.locks.build_lock import Download
+from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
 from geowheel.prefix.store import Store
 from geowheel.stages.bindings import unpack_sdist
-from geowheel.stages.fetch import download_wanted
 
-SDIST = Download(name="gdal", version="1", file_name="GDAL-1.tar.gz", url="x", sha256="ab" * 32)
+SDIST = Asset(name="gdal", version="1", url="x/GDAL-1.tar.gz", sha256="ab" * 32)
 
 
 def store_with(tmp_path: Path, *members: tuple[str, bytes | None, str]) -> Store:
     """A store that holds SDIST with members: name, content (None: a symbolic link), link."""
     store = Store(folder=tmp_path / "store", mirrors=Mirrors())
-    path = store.path(download_wanted(SDIST))
+    path = store.path(SDIST)
     path.parent.mkdir(parents=True)
     with tarfile.open(path, "w:gz") as archive:
         for name, content, link in members:

@@ -15,14 +15,12 @@ from tests.support.hosts import make_places, make_step
 
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
-from geowheel.locks.build_lock import Download
+from geowheel.locks.assets import Asset, Package
 from geowheel.locks.channels import Mirrors
-from geowheel.locks.pixi_lock import Package
 from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import patterns_of
 from geowheel.records.ledger import MadeFolder
-from geowheel.stages.fetch import download_wanted
 from geowheel.stages.inputs import ORIGINS, VendorInputs
 from geowheel.stages.vendor import run, with_bootstrap
 from geowheel.targets import Platform
@@ -176,7 +174,7 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     for path, name in files.items():
         owned.setdefault(name, []).append(path)
     NativeManifest(
-        platform="linux-64",
+        platform=Platform.LINUX_64,
         prefix_string="/p",
         packages=tuple(
             PlacedPackage(
@@ -188,12 +186,10 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     ).write(root / "fetch")
     write(root / "modules", {"_gdal.cpython-312.so": "elf"})
     data = packed(SDIST)
-    sdist = Download(
-        name="gdal", version="3.10.2", file_name="gdal-3.10.2.tar.gz", url="u",
-        sha256=sha256_bytes(data),
-    )  # fmt: skip
+    url = "https://x.invalid/gdal-3.10.2.tar.gz"
+    sdist = Asset(name="gdal", version="3.10.2", url=url, sha256=sha256_bytes(data))
     store = Store(folder=root / "store", mirrors=Mirrors())
-    place = store.path(download_wanted(sdist))
+    place = store.path(sdist)
     place.parent.mkdir(parents=True)
     place.write_bytes(data)
     made = make_places(import_package, **places)

@@ -20,8 +20,9 @@ from geowheel.contents.licenses import COPYLEFT, LicenseGate, refused_in, with_l
 from geowheel.contents.origins import Origin, Origins
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
-from geowheel.locks.build_lock import Download
-from geowheel.locks.pixi_lock import Package, native_stack, read_lock, records
+from geowheel.locks.assets import Asset, Package
+from geowheel.locks.native_stack import native_stack
+from geowheel.locks.pixi_lock import read_lock, records
 from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled, RepairedTree
@@ -31,8 +32,8 @@ GDAL = Bundled(
     soname="libgdal.so.36", source="libgdal.so.36.3.10.2",
     path="host.libs/libgdal-1a2b3c4d.so.36.3.10.2",
 )  # fmt: skip
-SDIST = Download(
-    name="gdal", version="1.2", file_name="gdal-1.2.tar.gz", url="https://x.invalid/gdal-1.2.tar.gz",
+SDIST = Asset(
+    name="gdal", version="1.2", url="https://x.invalid/gdal-1.2.tar.gz",
     sha256="cd" * 32,
 )  # fmt: skip
 HOST = Origin(name="host", version="1.0")
@@ -49,7 +50,7 @@ def package(name: str, license: str | None = "MIT") -> Package:
 
 def manifest(packages: Mapping[str, Sequence[str]]) -> NativeManifest:
     return NativeManifest(
-        platform="linux-64",
+        platform=Platform.LINUX_64,
         prefix_string="/p",
         packages=tuple(
             PlacedPackage(

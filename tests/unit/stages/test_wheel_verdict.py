@@ -97,7 +97,7 @@ class World:
             package=make_package("libgdal-toy"),
             files=(PlacedFile(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0),),
         )
-        NativeManifest(platform="linux-64", prefix_string="/x", packages=(toy,)).write(
+        NativeManifest(platform=Platform.LINUX_64, prefix_string="/x", packages=(toy,)).write(
             prefix.parent
         )
         given = inputs.TestInputs(

@@ -20,7 +20,7 @@ from msgspec import structs
 
 from geowheel.digest import digest, sha256_file, toolkit_digest
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
-from geowheel.locks.locks import Locks, locks_at_hand
+from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.machine.console import Console
 from geowheel.machine.files import held
 from geowheel.pipeline.runs import retire

@@ -25,7 +25,7 @@ import msgspec
 from geowheel import __version__
 from geowheel.digest import digest, sha256_file, toolkit_digest
 from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageError
-from geowheel.locks.locks import Locks, locks_at_hand
+from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
 from geowheel.pipeline.loop import Planned, plan

@@ -1,0 +1,75 @@
+"""What a lock names: files with a digest, and conda packages, which say more about themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Asset:
+    """One file that a lock names: of the Python package index, or of a conda channel."""
+
+    name: str
+    """Of the package."""
+    version: str
+    url: str
+    sha256: str
+    size: int | None = field(default=None, compare=False)
+    """In bytes, where it is said: an index may say it in one answer and not in the next, so the
+    same file can stand in a lock with and without."""
+
+    @property
+    def file_name(self) -> str:
+        return unquote(urlsplit(self.url).path).rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Package(Asset):
+    """One locked conda package."""
+
+    build: str
+    subdir: str
+    license: str | None
+    depends: tuple[str, ...]
+
+    @property
+    def channel_url(self) -> str:
+        """The channel's own URL, with a slash at its end."""
+        return self.url.rsplit("/", 2)[0] + "/"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} {self.build}"
+
+    @classmethod
+    def of(cls, record: RepoDataRecord) -> Package:
+        """What is needed of py-rattler's record."""
+        return cls(
+            name=record.name.normalized,
+            version=str(record.version),
+            build=str(record.build),
+            subdir=record.subdir,
+            url=record.url,
+            sha256=(record.sha256 or b"").hex(),
+            size=record.size,
+            license=record.license,
+            depends=tuple(record.depends),
+        )
+
+    def record(self) -> RepoDataRecord:
+        """The same as py-rattler's record."""
+        from rattler import BuildString, PackageRecord, RepoDataRecord
+
+        about = PackageRecord(
+            self.name, self.version, BuildString(self.build), 0, self.subdir,
+            depends=list(self.depends), sha256=bytes.fromhex(self.sha256),
+            size=self.size, license=self.license,
+        )  # fmt: skip
+        return RepoDataRecord(about, self.file_name, self.url, self.channel_url)

@@ -1,0 +1,385 @@
+"""Which locks a run uses: the committed ones, or solved into the work folder and said aloud.
+
+Only the command `lock` (see `geowheel.locks.locking`) writes beside pixi.toml.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from geowheel.digest import digest
+from geowheel.errors import ChannelError, LockError
+from geowheel.machine import files
+from geowheel.machine.console import Console
+from geowheel.project.config import Fallback
+from geowheel.project.manifest import EnvironmentSpec
+from geowheel.project.project import Project
+from geowheel.targets import Platform, System
+
+from . import channels as offered
+from . import conda_lock, pixi_lock
+from .build_lock import FILE_NAME, BuildLock, Requirements, read_build_lock
+from .channels import Channel, Mirrors
+from .native_stack import NativeStack, native_stack, oldest_macos
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+
+_SOURCE: Final = "source.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the native stack comes from, for people and for the wheel's records."""
+
+    committed: bool
+    """From the committed pixi.lock, or from conda-lock.yml in its place."""
+    channels: tuple[str, ...]
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedStack:
+    """The native stack of one platform, and what it was read from."""
+
+    stack: NativeStack
+    source: Source
+    mirrors: Mirrors
+    channels: tuple[Channel, ...]
+    path: Path
+    """The lock in use: pixi.lock or conda-lock.yml."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locks(LockedStack):
+    """Everything that is locked for one platform."""
+
+    build: BuildLock
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SolvedFrom:
+    """What is kept beside a lock in the work folder."""
+
+    words: str
+    channels: tuple[Channel, ...]
+    states: tuple[str, ...]
+    """Of the channels, when it was solved."""
+
+
+def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
+    """The locks that a run would use, when no solving is needed; None when it is.
+
+    Raises LockError for a committed lock that cannot be used, or for none under --frozen.
+    """
+    native = _committed(project, platform)
+    if native is None and project.frozen:
+        raise _frozen(project)
+    native = native or _solved_before(project, platform)
+    return None if native is None else _with_build_lock(project, native)
+
+
+def committed_locks(project: Project, platform: Platform) -> Locks:
+    """The committed locks, whatever --channel says; raises LockError when they cannot be used."""
+    locks = _with_build_lock(project, committed_stack(project, platform))
+    if locks is None:
+        raise no_lock(project)
+    return locks
+
+
+def committed_stack(project: Project, platform: Platform) -> LockedStack:
+    """The same with or without a build lock."""
+    native = _committed(replace(project, channel=None), platform)
+    if native is None:
+        raise no_lock(project)
+    return native
+
+
+def no_lock(project: Project) -> LockError:
+    """What to say where nothing is committed."""
+    return LockError(
+        "there is no lock",
+        where=str(project.manifest.lock_path),
+        fix="run `geowheel lock` and commit pixi.lock",
+    )
+
+
+def _frozen(project: Project) -> LockError:
+    """A lock that was solved into the work folder is no committed one: --frozen wants that."""
+    if project.channel is not None:
+        return LockError(
+            f"--frozen wants the committed lock, --channel {project.channel} asks for another",
+            where=str(project.manifest.lock_path),
+            fix="leave out one of the two (GEOWHEEL_CHANNEL counts as --channel)",
+        )
+    return LockError(
+        "no lock is committed, and --frozen forbids solving",
+        where=str(project.manifest.lock_path),
+        fix="run `geowheel lock` where the channel can be reached, and commit pixi.lock",
+    )
+
+
+def resolve(project: Project, platform: Platform, console: Console) -> Locks:
+    """The locks for a run: at hand, or solved into the work folder once no other run solves them.
+
+    Raises LockError or ChannelError, with the ways on.
+    """
+    if ready := locks_at_hand(project, platform):
+        return ready
+    folder = project.work / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.held(folder / ".lock", console.wait):
+        native = (
+            _committed(project, platform)
+            or _solved_before(project, platform)
+            or _solve_native(project, platform, console)
+        )
+        if ready := _with_build_lock(project, native):
+            return ready
+        from .build_solving import solve_build_lock
+
+        wanted = requirements(project, native.stack)
+        what = f"GDAL {wanted.gdal_version}'s sdist and requirements"
+        with console.step("lock", what, logs="lock") as step:
+            solve_build_lock(
+                wanted,
+                _work_build_lock(project, wanted),
+                macos={platform: macos_versions(project, native.stack)},
+                environ=project.machine.environ,
+                step=step,
+            )
+        if ready := _with_build_lock(project, native):
+            return ready
+    raise LockError("the build lock was solved, but is not what was asked for")
+
+
+def requirements(project: Project, stack: NativeStack) -> Requirements:
+    """What the build lock has to hold."""
+    return Requirements(
+        gdal_version=stack.gdal_version,
+        pythons=project.config.pythons,
+        platforms=project.manifest.platforms_of(project.config.environment),
+        build=(*project.host.build_system.requires, *project.config.build.requires),
+        test=project.config.test.requires,
+        peers=project.config.lab.peers,
+    )
+
+
+def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
+    """The macOS that the stack itself asks for, then the one that [tool.geowheel.floor] allows.
+
+    A wheel may ask for either, rather for the first. Empty for other systems.
+    """
+    oldest = oldest_macos(stack)
+    return tuple(filter(None, (oldest, project.config.floor.macos))) if oldest else ()
+
+
+def _committed(project: Project, platform: Platform) -> LockedStack | None:
+    """What the committed pixi.lock says, or conda-lock.yml where there is no pixi.lock."""
+    path = project.manifest.committed_lock
+    if project.channel is not None or path is None:
+        return None
+    if path == project.manifest.lock_path:
+        return _read(project, platform, path, project.config.environment)
+    try:
+        return _read(project, platform, path, conda_lock.ENVIRONMENT)
+    except LockError as error:
+        fix = (
+            "lock again with conda-lock; or remove the file and run `geowheel lock` for a pixi.lock"
+        )
+        raise LockError([replace(fault, fix=fix) for fault in error.faults]) from None
+
+
+def _read(project: Project, platform: Platform, path: Path, environment: str) -> LockedStack:
+    """The native stack of a committed lock; raises LockError where it is not what is asked for."""
+    spec = project.manifest.environment(project.config.environment, platform)
+    channels = offered.configured_channels(spec.channels, project.manifest.path.parent)
+    lock = pixi_lock.read_lock(path)
+    every = pixi_lock.records(lock, environment, platform, path)
+    if faults := pixi_lock.check_satisfies(every, spec, path):
+        raise LockError(faults)
+    wanted = tuple(channel.url for channel in channels)
+    urls = pixi_lock.locked_channels(lock, environment)
+    if urls != wanted:
+        raise LockError(
+            f"locked from {', '.join(urls)}, but pixi.toml asks for {', '.join(wanted)}",
+            where=str(path),
+            cause="the channels were edited after the lock was made",
+            fix="run `geowheel lock`",
+        )
+    stack = native_stack(every, platform, project.config.wanted_packages, path)
+    elsewhere = {item.name for item in spec.specs if item.from_source}
+    checked = [package for package in stack.packages if package.name not in elsewhere]
+    if faults := pixi_lock.check_channels(checked, wanted, path):
+        raise LockError(faults)
+    return LockedStack(
+        stack=stack,
+        source=Source(
+            committed=True,
+            channels=spec.channels,
+            words=f"{path.name}, locked from {', '.join(spec.channels)}",
+        ),
+        mirrors=offered.read_mirrors(project.machine.environ).plus(channels),
+        channels=channels,
+        path=path,
+    )
+
+
+def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
+    spec = project.manifest.environment(project.config.environment, platform)
+    folder = _work_lock(project, spec)
+    path = folder / "pixi.lock"
+    try:
+        said = msgspec.json.decode(
+            (folder / _SOURCE).read_bytes(),
+            type=_SolvedFrom,
+            dec_hook=lambda kind, text: kind(text),
+        )
+        if said.states != _states(said.channels, platform):
+            return None  # the folder's index changed: what it offers now is not what was locked
+        every = pixi_lock.records(pixi_lock.read_lock(path), spec.name, platform, path)
+    except (OSError, msgspec.MsgspecError, LockError):
+        return None  # not whole, or of another geowheel: it is solved again
+    names = tuple(channel.name for channel in said.channels)
+    return LockedStack(
+        stack=native_stack(every, platform, project.config.wanted_packages, path),
+        source=Source(committed=False, channels=names, words=said.words),
+        mirrors=offered.read_mirrors(project.machine.environ).plus(said.channels),
+        channels=said.channels,
+        path=path,
+    )
+
+
+def _states(channels: Sequence[Channel], platform: Platform) -> tuple[str, ...]:
+    return tuple(channel.state(platform) for channel in channels)
+
+
+def _solve_native(project: Project, platform: Platform, console: Console) -> LockedStack:
+    spec = project.manifest.environment(project.config.environment, platform)
+    if project.channel is not None:
+        channel = chosen_channel(project, platform, console)
+        words = f"{channel.name}, not locked (--channel)"
+        _solve_into_work(project, spec, (channel,), words, console)
+    else:
+        names = ", ".join(spec.channels)
+        try:
+            channels = offered.configured_channels(spec.channels, project.manifest.path.parent)
+            words = f"{names}, not locked: no lock is committed"
+            _solve_into_work(project, spec, channels, words, console)
+        except ChannelError as error:
+            falls_back = project.config.channel_fallback is Fallback.DISTRO
+            if not falls_back or platform.system is not System.LINUX:
+                raise
+            console.warn(error.faults[0].what)
+            console.warn(
+                f"no lock is committed and {names} cannot be reached: using this distribution's "
+                'own packages instead, as channel-fallback = "distro" allows'
+            )
+            channel = distro_channel(project, platform, console)
+            words = f"{channel.name}, INSTEAD OF {names}, which was out of reach"
+            _solve_into_work(project, spec, (channel,), words, console)
+    native = _solved_before(project, platform)
+    if native is None:
+        raise LockError("the solved lock was changed while it was read", fix="run it again")
+    return native
+
+
+def _solve_into_work(
+    project: Project,
+    spec: EnvironmentSpec,
+    channels: tuple[Channel, ...],
+    words: str,
+    console: Console,
+) -> None:
+    from .solving import solve_environment
+
+    mirrors = offered.read_mirrors(project.machine.environ).plus(channels)
+    names = ", ".join(channel.name for channel in channels)
+    what = f"solving for {spec.platform} against {names}, into the work folder"
+    with console.step("lock", what, logs="lock"):
+        found = solve_environment(project, spec, channels, mirrors)
+    folder = _work_lock(project, spec)
+    (folder / _SOURCE).unlink(missing_ok=True)  # never the words of another lock
+    pixi_lock.write_lock(folder / "pixi.lock", [solved(spec, channels, found)])
+    said = _SolvedFrom(words=words, channels=channels, states=_states(channels, spec.platform))
+    files.write(folder / _SOURCE, msgspec.json.encode(said, enc_hook=os.fspath))
+
+
+def solved(
+    spec: EnvironmentSpec, channels: Sequence[Channel], found: Sequence[RepoDataRecord]
+) -> pixi_lock.Solved:
+    """What a lock says of one environment on one platform."""
+    return pixi_lock.Solved(
+        environment=spec.name,
+        platform=spec.platform,
+        virtual_packages=spec.virtual_packages,
+        channels=tuple(channel.url for channel in channels),
+        records=found,
+    )
+
+
+def chosen_channel(project: Project, platform: Platform, console: Console) -> Channel:
+    """The channel of --channel or GEOWHEEL_CHANNEL, made first when it is the distro channel."""
+    if project.channel == offered.DISTRO:
+        return distro_channel(project, platform, console)
+    return offered.parse_channel(project.channel or "", project.root)
+
+
+def distro_channel(
+    project: Project, platform: Platform, console: Console, *, refresh: bool = False
+) -> Channel:
+    """The channel of this distribution's packages, made when it is not there (or refreshed).
+
+    It has the platform; others are in it when they were asked for.
+    """
+    from geowheel.distro import channel as distro  # only where needed
+
+    distribution = distro.read_distribution()
+    name = distro.channel_name(distribution)
+    folder = distro.channel_folder(project.machine.cache, distribution)
+    if refresh or not (folder / platform / "repodata.json").is_file():
+        what = f"{name}: conda packages for {platform} from this distribution's own"
+        with console.step("channel", what, logs="channel") as step:
+            made = distro.make_distro_channel(
+                folder, platform=platform, environ=project.machine.environ, step=step
+            )
+            step.say(f"{made.packages} packages, {made.converted} of them converted now")
+    files.touch(folder)
+    return offered.folder_channel(folder, name)
+
+
+def _with_build_lock(project: Project, native: LockedStack) -> Locks | None:
+    """None where nothing is committed, and the build lock has to be solved."""
+    wanted = requirements(project, native.stack)
+    committed = native.source.committed
+    path = project.folder / FILE_NAME if committed else _work_build_lock(project, wanted)
+    if not committed and not path.is_file():
+        return None
+    lock = read_build_lock(path)
+    if lock.solved_from == digest(wanted):
+        build = replace(lock, macos=macos_versions(project, native.stack))
+        return Locks(**vars(native), build=build)
+    if not committed:
+        return None
+    raise LockError(
+        "the build lock is not of this GDAL version, pythons and requirements",
+        where=str(path),
+        cause=f"pixi.lock has GDAL {wanted.gdal_version}; or pythons, requirements or "
+        "platforms were edited since it was made",
+        fix="run `geowheel lock`",
+    )
+
+
+def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
+    key = digest((spec, project.channel or "configured"))
+    return project.work / "locks" / key[:16]
+
+
+def _work_build_lock(project: Project, wanted: Requirements) -> Path:
+    return project.work / "locks" / digest(wanted)[:16] / FILE_NAME

@@ -1,0 +1,170 @@
+"""Writing pixi.lock: by pixi where it is installed, else by py-rattler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geowheel.errors import LockError
+from geowheel.machine import files
+from geowheel.machine.console import Step
+from geowheel.project.manifest import EnvironmentSpec, Manifest
+from geowheel.project.project import Project
+from geowheel.targets import Platform
+
+from . import pixi, pixi_lock
+from .channels import MIRRORS_VARIABLE, Channel, Mirrors, configured_channels, read_mirrors
+from .in_use import solved
+from .native_stack import closure_of
+from .solving import solve_environment
+from .upgrades import Upgrade
+
+if TYPE_CHECKING:
+    from rattler import LockFile, RepoDataRecord
+
+
+def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
+    """Bring pixi.lock up to date; raises LockError or ChannelError where that cannot be."""
+    environ, manifest = project.machine.environ, project.manifest
+    path = manifest.lock_path
+    before = lock_before(path)
+    # What is written is of the newest format, and an older one stays unless that is asked for.
+    older = before is not None and (pixi_lock.lock_format(path) or 0) < pixi_lock.FORMAT
+    keeps = older and not upgrade.new_format
+    channels = _all_channels(manifest)
+    program = pixi.find_pixi(environ, step)
+    reason = _not_for_pixi(channels, environ)
+    if program is not None and reason is None:
+        step.say(f"solving with pixi {program.version}")
+        if not keeps:
+            _lock_with_pixi(program, project, upgrade, step)
+            return
+        changed = pixi.would_change(program, manifest.path, upgrade, environ=environ, step=step)
+    else:
+        step.say("solving with py-rattler" + (f": {reason}" if program and reason else ""))
+        if found := manifest.only_for_pixi():
+            raise LockError(
+                f"only pixi itself can solve {', '.join(found)}",
+                where=str(manifest.path),
+                fix=f"install pixi {pixi.OLDEST} or newer (pixi.sh) and run `geowheel lock` again",
+            )
+        if manifest.unknown_platforms:
+            names = ", ".join(manifest.unknown_platforms)
+            step.console.warn(f"left out of the lock: {names}; pixi will want them")
+        new = _solve_all(project, before, upgrade, read_mirrors(environ).plus(channels))
+        if before is None or not keeps:
+            pixi_lock.write_lock(path, new)
+            return
+        changed = pixi_lock.differing(before, new)
+    if changed:
+        raise _other_format(path, changed)
+    step.say(f"pixi.lock stays as it is, in format {pixi_lock.lock_format(path)}")
+
+
+def lock_before(path: Path) -> LockFile | None:
+    """The lock as it is; None where there is none yet, or one that has to be made anew."""
+    try:
+        return pixi_lock.read_lock(path)
+    except pixi_lock.NewerLockError:
+        raise  # never overwritten by an older program
+    except LockError:
+        return None
+
+
+def _lock_with_pixi(program: pixi.Pixi, project: Project, upgrade: Upgrade, step: Step) -> None:
+    """Put the lock back if a pixi newer than we know of wrote a newer format.
+
+    pixi writes its newest format whatever was there, even with `lock --check` (0.77).
+    """
+    path, environ = project.manifest.lock_path, project.machine.environ
+    before = None if upgrade.new_format else pixi_lock.lock_format(path)
+    old = b"" if before is None else path.read_bytes()
+    newer = False
+    try:
+        pixi.lock(program, project.manifest.path, upgrade, environ=environ, step=step)
+    finally:
+        newer = before is not None and (pixi_lock.lock_format(path) or 0) > before
+        if newer:
+            files.write(path, old)
+    if newer:
+        raise _other_format(path, ())
+
+
+def _other_format(path: Path, changed: Sequence[str]) -> LockError:
+    return LockError(
+        f"the lock is of format {pixi_lock.lock_format(path)}, and would be written in a newer one"
+        + (f" (to change: {pixi_lock.some_of(changed)})" if changed else ""),
+        where=str(path),
+        cause="it was made by an older pixi; colleagues' pixi may be as old, and could not read it",
+        fix=f"make sure that everybody has pixi {pixi.OLDEST} or newer, then run "
+        "`geowheel lock --upgrade-format`",
+    )
+
+
+def _not_for_pixi(channels: Sequence[Channel], environ: Mapping[str, str]) -> str | None:
+    """Why pixi would lock something else than what is meant."""
+    mirrors = replace(read_mirrors(environ), with_pixis=False)
+    if any(channel.folder is not None for channel in channels):
+        return "pixi would write the path of a folder channel into the lock"
+    if any(mirrors.changes(channel.url) for channel in channels):
+        return f"{MIRRORS_VARIABLE} is set, which pixi does not know"
+    return None
+
+
+def _all_channels(manifest: Manifest) -> tuple[Channel, ...]:
+    """The channels of all environments, each once."""
+    names = dict.fromkeys(
+        name
+        for environment in manifest.environments
+        for platform in manifest.platforms_of(environment)
+        for name in manifest.environment(environment, platform).channels
+    )
+    return configured_channels(names, manifest.path.parent)
+
+
+def _solve_all(
+    project: Project, before: LockFile | None, upgrade: Upgrade, mirrors: Mirrors
+) -> list[pixi_lock.Solved]:
+    """Every environment on every platform: pixi accepts a lock only when it is complete."""
+    manifest = project.manifest
+    found: list[pixi_lock.Solved] = []
+    together: dict[tuple[str, Platform], list[RepoDataRecord]] = {}
+    for environment in manifest.environments:
+        for platform in manifest.platforms_of(environment):
+            spec = manifest.environment(environment, platform)
+            channels = configured_channels(spec.channels, manifest.path.parent)
+            group = manifest.solve_group(environment) or f"environment {environment}"
+            if (group, platform) not in together:
+                # What is locked stays locked where it still fits, as pixi has it.
+                locked: list[RepoDataRecord] = []
+                with suppress(LockError):  # that environment or platform is new
+                    if before is not None:
+                        path = manifest.lock_path
+                        locked = pixi_lock.records(before, environment, platform, path)
+                together[group, platform] = solve_environment(
+                    project,
+                    _with_group(manifest, spec),
+                    channels,
+                    mirrors,
+                    keep=[r for r in locked if upgrade.keeps_conda(r.name.normalized)],
+                )
+            names = [wanted.name for wanted in spec.specs]
+            found.append(solved(spec, channels, closure_of(names, together[group, platform])))
+    return found
+
+
+def _with_group(manifest: Manifest, spec: EnvironmentSpec) -> EnvironmentSpec:
+    """The wishes of a whole solve-group, which have to hold together."""
+    group = manifest.solve_group(spec.name)
+    if group is None:
+        return spec
+    wishes = {
+        wanted
+        for name in manifest.environments
+        if manifest.solve_group(name) == group and spec.platform in manifest.platforms_of(name)
+        for wanted in manifest.environment(name, spec.platform).specs
+    }
+    return replace(spec, specs=tuple(sorted(wishes, key=lambda s: (s.name, s.text))))
