@@ -40,7 +40,8 @@ def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
     if program is not None and reason is None:
         step.say(f"solving with pixi {program.version}")
         if not keeps:
-            _lock_with_pixi(program, project, upgrade, step)
+            replaces = before is None or upgrade.new_format
+            _lock_with_pixi(program, project, upgrade, step, replaces=replaces)
             return
         changed = pixi.would_change(program, manifest.path, upgrade, environ=environ, step=step)
     else:
@@ -74,13 +75,15 @@ def lock_before(path: Path) -> LockFile | None:
         return None
 
 
-def _lock_with_pixi(program: pixi.Pixi, project: Project, upgrade: Upgrade, step: Step) -> None:
+def _lock_with_pixi(
+    program: pixi.Pixi, project: Project, upgrade: Upgrade, step: Step, *, replaces: bool
+) -> None:
     """Put the lock back if a pixi newer than we know of wrote a newer format.
 
     pixi writes its newest format whatever was there, even with `lock --check` (0.77).
     """
     path, environ = project.manifest.lock_path, project.machine.environ
-    before = None if upgrade.new_format else pixi_lock.lock_format(path)
+    before = None if replaces else pixi_lock.lock_format(path)
     old = b"" if before is None else path.read_bytes()
     newer = False
     try:
