@@ -13,7 +13,7 @@ from geowheel.contents.restricted import Restricted, unaccepted
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import Fault, GeowheelError
 from geowheel.locks.channels import configured_channels
-from geowheel.locks.locks import Locks, committed_locks
+from geowheel.locks.in_use import Locks, committed_locks
 from geowheel.machine.git import Git, commit_of_tag, read_git
 from geowheel.project.config import Release
 from geowheel.project.files import host_files

@@ -17,7 +17,7 @@ from geowheel.cli import main
 from geowheel.cli.housekeeping import clean, status
 from geowheel.digest import digest, sha256_bytes, toolkit_digest
 from geowheel.errors import BuildError, GeowheelError, IntegrityError, LockError, UsageError
-from geowheel.locks.locks import Locks
+from geowheel.locks.in_use import Locks
 from geowheel.pipeline.loop import Planned
 from geowheel.pipeline.runs import Request
 from geowheel.project.project import Project
