@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import shlex
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from .building import build
 from .checks import Expected, findings, require_tools
 from .files import ReleaseFile, sums_of
 from .index import Index
-from .journal import Journal, Uploaded
 from .plan import ReleasePlan, decide
 from .subject import ReleaseSubject
 from .upload import there, upload
@@ -45,8 +43,7 @@ def release(subject: ReleaseSubject, wish: Wish, console: Console) -> dict[str, 
     """
     with _one_at_a_time(subject, console):
         world, plan = _decide(subject, wish, console)
-        found, journal = _check(subject, world, plan, console)
-        faults = [*plan.blockers, *found]
+        faults = [*plan.blockers, *_check(subject, world, plan, console)]
         _show(world, plan, console)
         if faults:
             raise ReleaseError(faults)
@@ -56,7 +53,7 @@ def release(subject: ReleaseSubject, wish: Wish, console: Console) -> dict[str, 
         elif wish.dry_run:
             console.result("this was a dry run: no tag was made, nothing was uploaded")
         else:
-            _publish(subject, world, plan, journal, console)
+            _publish(subject, world, plan, console)
         if not wish.dry_run and (wish.push or not plan.published):
             _push(subject, world, console, push=wish.push)
         return _summary(world, plan, published=not wish.dry_run)
@@ -84,15 +81,15 @@ def _decide(subject: ReleaseSubject, wish: Wish, console: Console) -> tuple[Worl
 
 def _check(
     subject: ReleaseSubject, world: World, plan: ReleasePlan, console: Console
-) -> tuple[list[Fault], Journal]:
+) -> list[Fault]:
     """What is wrong with files that are there; what passes is not checked again."""
     waiting, journal = plan.to_check, world.journal
     try:
         require_tools()
     except MachineError as error:
-        return list(error.faults), journal
+        return list(error.faults)
     if not waiting or world.version == NO_VERSION:
-        return [], journal
+        return []
     expected = Expected(name=world.name, version=world.version, limit_mb=world.settings.limit_mb)
     environ = subject.machine.environ
     with (
@@ -109,13 +106,11 @@ def _check(
     for file, faults in zip(waiting, every, strict=True):
         if not faults:
             journal = journal.with_checked(file.key(world.tools))
-    return [fault for faults in every for fault in faults], journal
+    return [fault for faults in every for fault in faults]
 
 
-def _publish(
-    subject: ReleaseSubject, world: World, plan: ReleasePlan, journal: Journal, console: Console
-) -> None:
-    """Tag, then upload file by file; the journal is written after each."""
+def _publish(subject: ReleaseSubject, world: World, plan: ReleasePlan, console: Console) -> None:
+    """Tag, then upload file by file."""
     if world.git is None or world.on_index is None:
         raise MachineError("a release without git or index cannot have been decided")
     if plan.to_tag:
@@ -124,15 +119,11 @@ def _publish(
                 subject.folder, world.tag, f"{world.name} {world.version}", step=step,
                 environ=subject.machine.environ,
             )  # fmt: skip
-        journal = journal.with_tag(world.git.head)
     index = world.on_index.index
     for number, file in enumerate(plan.to_upload, 1):
         words = f"{number} of {len(plan.to_upload)}: {file.filename}, {megabytes(file.size)}"
         with console.step("upload", words, logs="release/upload") as step:
             _upload(subject, index, file, step)
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        done = Uploaded(filename=file.filename, sha256=file.sha256, index=index.name, time=now)
-        journal = journal.with_uploaded(done)
     console.result(f"{world.name} {world.version} is published on {index.name}")
 
 

@@ -10,17 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from geowheel.digest import sha256_file
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import EPOCH, tool_environment, tool_path
 from geowheel.machine.git import Git, git_environment, git_program
 
-from .journal import Built
+from .files import ReleaseFile, file_at
 from .subject import ReleaseSubject
 
 
-def build(subject: ReleaseSubject, git: Git, step: Step) -> tuple[Built, ...]:
+def build(subject: ReleaseSubject, git: Git, step: Step) -> tuple[ReleaseFile, ...]:
     """Make the files of HEAD and put them into dist/; those that are to be published.
 
     Raises BuildError when the backend fails or makes other than one sdist and one wheel.
@@ -31,7 +30,7 @@ def build(subject: ReleaseSubject, git: Git, step: Step) -> tuple[Built, ...]:
         made = _by_backend(subject, git, Path(scratch).resolve(), step)
         wanted = made if subject.project is None else made[:1]
         subject.dist.mkdir(parents=True, exist_ok=True)
-        built = tuple(Built(filename=path.name, sha256=sha256_file(path)) for path in wanted)
+        built = tuple(map(file_at, wanted))
         for path in wanted:
             path.replace(subject.dist / path.name)
     step.say(", ".join(item.filename for item in built))

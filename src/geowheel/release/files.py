@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from geowheel.digest import sha256_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,11 @@ class ReleaseFile:
     def key(self, tools: str) -> str:
         """By what a journal knows a check of these bytes with these tools."""
         return f"{self.sha256}:{tools}"
+
+
+def file_at(path: Path) -> ReleaseFile:
+    """The file at a path, as it is now."""
+    return ReleaseFile(filename=path.name, sha256=sha256_file(path), size=path.stat().st_size)
 
 
 def sums_of(files: Sequence[ReleaseFile]) -> str:

@@ -1,4 +1,4 @@
-"""The journal of a release: what an earlier run did, one rename after each step."""
+"""The journal of a release: what an earlier run made and checked, one rename after each step."""
 
 from __future__ import annotations
 
@@ -10,57 +10,29 @@ import msgspec
 
 from geowheel.machine.files import write
 
+from .files import ReleaseFile
+
 FORMAT: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Built:
-    """A file that a release made itself: an sdist, or the wheel of a pure project."""
-
-    filename: str
-    sha256: str
-
-    @property
-    def is_wheel(self) -> bool:
-        return self.filename.endswith(".whl")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Uploaded:
-    """A file that an index took."""
-
-    filename: str
-    sha256: str
-    index: str
-    time: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Journal:
-    """What was done to release one distribution from one commit; every change gives another one."""
+    """What was made and checked to release a distribution from a commit; a change gives another."""
 
     format: int = FORMAT
     name: str
     commit: str
-    built: tuple[Built, ...] = ()
+    built: tuple[ReleaseFile, ...] = ()
+    """What was made here: an sdist, and the wheel of a pure project."""
     checked: tuple[str, ...] = ()
     """Keys of checks that passed: of the file's bytes and of the tools."""
-    tagged: str = ""
-    """The commit that the release's tag was put on."""
-    uploaded: tuple[Uploaded, ...] = ()
     path: Path = field(compare=False, default=Path())
 
-    def with_built(self, built: tuple[Built, ...]) -> Journal:
+    def with_built(self, built: tuple[ReleaseFile, ...]) -> Journal:
         return replace(self, built=built)._written()
 
     def with_checked(self, key: str) -> Journal:
         return replace(self, checked=tuple(sorted({*self.checked, key})))._written()
-
-    def with_tag(self, commit: str) -> Journal:
-        return replace(self, tagged=commit)._written()
-
-    def with_uploaded(self, uploaded: Uploaded) -> Journal:
-        return replace(self, uploaded=(*self.uploaded, uploaded))._written()
 
     def _written(self) -> Journal:
         """Itself, on disk: whole, or as it was before."""
@@ -72,7 +44,7 @@ class Journal:
 def read_journal(folder: Path, name: str, commit: str) -> Journal:
     """The journal of earlier runs from a commit; an empty one where there is none that can be read.
 
-    What is lost with one is found again: uploads on the index, the tag in git.
+    It has neither uploads nor the tag: the index and git know them.
     """
     path = folder / f"{name}-{commit}.json"
     try:

@@ -68,16 +68,15 @@ def _files(world: World) -> tuple[ReleaseFile, ...]:
 
     An sdist comes last: pip never finds it alone, and never builds where a wheel was to come.
     """
-    named = [(wheel.filename, wheel.sha256) for wheel in world.wheels]
-    named += [(built.filename, built.sha256) for built in world.journal.built]
-    found = {file for name, sha256 in named if (file := world.in_dist(name, sha256)) is not None}
+    named: list[Repaired | ReleaseFile] = [*world.wheels, *world.journal.built]
+    every = (world.in_dist(item.filename, item.sha256) for item in named)
+    found = {file for file in every if file is not None}
     return tuple(sorted(found, key=lambda file: (not file.is_wheel, file.filename)))
 
 
 def _to_build(world: World) -> str:
     built = world.journal.built
-    whole = built and all(world.in_dist(item.filename, item.sha256) for item in built)
-    if whole or not world.publishes_sdist:
+    if (built and set(built) <= set(_files(world))) or not world.publishes_sdist:
         return ""
     return "wheel and sdist" if world.pure else "sdist, and a wheel from it"
 

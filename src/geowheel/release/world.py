@@ -10,7 +10,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from geowheel.contents.restricted import Restricted, unaccepted
-from geowheel.digest import digest, sha256_file
+from geowheel.digest import digest
 from geowheel.errors import Fault, GeowheelError
 from geowheel.locks.channels import configured_channels
 from geowheel.locks.in_use import Locks, committed_locks
@@ -25,7 +25,7 @@ from geowheel.wheel.reading import parse_filename
 
 from .changelog import has_section
 from .checks import check_tools
-from .files import ReleaseFile
+from .files import ReleaseFile, file_at
 from .handover.exports import state_of
 from .index import Index, digest_of, find_index, published
 from .journal import Journal, every_built, read_journal
@@ -307,9 +307,8 @@ def _dist(subject: ReleaseSubject) -> Iterator[InDist]:
     known = {record.about for record in subject.ledger.of_every_host(RepairFacts)}
     known |= every_built(subject.work)
     for path in sorted([*subject.dist.glob("*.whl"), *subject.dist.glob("*.tar.gz")]):
-        sha256 = sha256_file(path)
-        file = ReleaseFile(filename=path.name, sha256=sha256, size=path.stat().st_size)
-        yield InDist(file=file, recorded=sha256 in known)
+        file = file_at(path)
+        yield InDist(file=file, recorded=file.sha256 in known)
 
 
 def _on_index(

@@ -18,7 +18,7 @@ from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
 from geowheel.release.files import ReleaseFile
 from geowheel.release.index import Index, Published, digest_of, find_index, published
-from geowheel.release.journal import Built, Uploaded, every_built, read_journal
+from geowheel.release.journal import every_built, read_journal
 from geowheel.release.subject import open_subject
 from geowheel.release.upload import failure_of, there, twine_environment
 from geowheel.targets import Platform
@@ -37,11 +37,9 @@ def machine(tmp_path: Path, **environ: str) -> Machine:
 def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     journal = read_journal(tmp_path, "my-host", "c0ffee")
     assert not journal.path.exists()
-    built = (Built(filename="a.whl", sha256="a" * 64),)
-    done = Uploaded(filename="a.whl", sha256="a" * 64, index="ours", time="2026-11-21T10:00:00")
-    made = journal.with_built(built).with_checked("k").with_tag("c" * 40).with_uploaded(done)
+    made = journal.with_built((FILE,)).with_checked("k")
     assert read_journal(tmp_path, "my-host", "c0ffee") == made
-    assert every_built(tmp_path) == {"a" * 64}
+    assert every_built(tmp_path) == {FILE.sha256}
     assert [path.name for path in tmp_path.iterdir()] == ["my-host-c0ffee.json"]
 
 

@@ -15,7 +15,7 @@ from geowheel.machine.git import Git
 from geowheel.project.config import Release
 from geowheel.release.files import ReleaseFile, sums_of
 from geowheel.release.index import Index
-from geowheel.release.journal import Built, Journal
+from geowheel.release.journal import Journal
 from geowheel.release.plan import ReleasePlan, decide
 from geowheel.release.world import InDist, Lock, OnIndex, Repaired, Said, StageVerdict, World
 from geowheel.targets import Platform, Target
@@ -253,8 +253,7 @@ def pure() -> Callable[..., World]:
     def pure(*, built_here: bool = True, there: bool = True) -> World:
         names = ("tidy-1.0-py3-none-any.whl", "tidy-1.0.tar.gz")
         files = [ReleaseFile(filename=n, sha256=n[-3:], size=10) for n in reversed(names)]
-        built = tuple(Built(filename=file.filename, sha256=file.sha256) for file in files)
-        built = built if built_here else ()
+        built = tuple(files) if built_here else ()
         return world(
             pure=True, publishes_sdist=True, targets=(), wheels=(), locks=(),
             journal=replace(world().journal, built=built), **in_dist(*files if there else ()),
