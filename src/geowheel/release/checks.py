@@ -25,7 +25,7 @@ from geowheel.machine.process import tail
 from geowheel.wheel.reading import unpack_wheel
 from geowheel.wheel.tag_check import tag_faults
 
-TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck")
+TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck", "pypi-simple")
 _TIMEOUT: Final = 600
 
 # A folder of bundled libraries (NAME.libs, NAME.dylibs) is no package and holds "modules" that are
@@ -68,11 +68,7 @@ def require_tools() -> None:
 def findings(
     path: Path, expected: Expected, *, environ: Mapping[str, str], step: Step
 ) -> list[Fault]:
-    """Everything that is wrong with a file that is to be published; none: it may be.
-
-    Raises MachineError when a tool is not installed.
-    """
-    require_tools()
+    """Everything that is wrong with a file that is to be published; none: it may be."""
     with step.elsewhere("check") as scratch:
         by_tools = list(_tool_faults(path, expected, environ, scratch, step))
         if path.name.endswith(".whl"):

@@ -17,8 +17,10 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from packaging.utils import canonicalize_name
 
-from geowheel.errors import ChannelError, MachineError, UsageError
+from geowheel.errors import ChannelError, UsageError
 from geowheel.machine.credentials import redact
+
+from .checks import require_tools
 
 if TYPE_CHECKING:
     from requests import Response
@@ -97,7 +99,7 @@ def find_index(asked: str, simple: str | None, environ: Mapping[str, str]) -> In
 def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[str, Published]:
     """The project's files on the index by their names; none where it does not know the project.
 
-    Raises ChannelError when the index cannot be asked, MachineError without pypi-simple.
+    Raises ChannelError when the index cannot be asked, MachineError without the extra.
     """
     page = urljoin(index.simple, f"{canonicalize_name(project)}/")
     answer = ask(index, page, environ, accept=_ACCEPT)
@@ -137,15 +139,9 @@ def ask(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> R
     What another server answers after a redirect counts as nothing: pypiserver sends the question
     for a project that it does not have on to PyPI, and what is there is another index's.
     """
-    try:
-        import pypi_simple  # noqa: F401
-        import requests
-    except ImportError:
-        raise MachineError(
-            "not installed: pypi-simple",
-            cause="it is in geowheel's extra `release`",
-            fix='pip install "geowheel[release]"',
-        ) from None
+    require_tools()
+    import requests
+
     host = urlsplit(url).hostname
     for left in reversed(range(_TRIES)):
         try:
