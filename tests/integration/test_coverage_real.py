@@ -7,7 +7,7 @@ import platform as python_platform
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ import pytest
 
 from geowheel.errors import GeowheelError
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
-from geowheel.release.coverage.obstacles import HindranceKind
 from geowheel.release.coverage.table import Coverage, coverage
 from geowheel.release.coverage.user_systems import (
     Base,
@@ -24,7 +23,6 @@ from geowheel.release.coverage.user_systems import (
     UserPlace,
     UserPython,
     UserSystem,
-    UserSystems,
     load_user_systems,
     platforms,
 )
@@ -189,13 +187,6 @@ def this_place(python: str, pip: str) -> UserPlace:
     return UserPlace(system=system, architecture=MACHINE, interpreter=interpreter)
 
 
-@pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
-def test_the_tags_of_this_machine_are_pips_own_in_its_order() -> None:
-    python = f"3.{sys.version_info.minor}"
-    version = TODAY.run("--version").stdout.split()[1]
-    assert [str(tag) for tag in TABLE.accepted(this_place(python, version))] == TODAY.tags()
-
-
 def old_interpreter() -> str:
     """A CPython 3.8 or 3.9: pip 20 runs on none that is newer."""
     for python in ("3.9", "3.8"):
@@ -223,12 +214,6 @@ def old_pips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def local_names(python: str) -> Iterator[str]:
-    tag = f"cp{python.replace('.', '')}"
-    for platform in ("manylinux_2_28", "manylinux_2_17"):
-        yield f"gdal-3.12.1-{tag}-{tag}-{platform}_{MACHINE}.whl"
-
-
 @pytest.mark.pypi
 @pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
 @pytest.mark.parametrize("version", ["20.0.2", "20.2.4", "20.3", "21.2"])
@@ -238,26 +223,6 @@ def test_an_old_pip_knows_the_tags_that_we_say(old_pips: Path, version: str) -> 
     python = pip.run("--version").stdout.rpartition("python ")[2].rstrip(")\n")
     expected = {str(tag) for tag in TABLE.accepted(this_place(python, version))}
     assert set(pip.tags()) == expected
-
-
-@pytest.mark.pypi
-@pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
-@pytest.mark.parametrize(("version", "found"), [("20.2.4", False), ("20.3", True)])
-def test_a_pip_that_is_too_old_finds_nothing_and_the_next_one_does(
-    old_pips: Path, tmp_path: Path, version: str, found: bool
-) -> None:
-    pip = Pip(interpreter=old_interpreter(), path=str(old_pips / version))
-    python = pip.run("--version").stdout.rpartition("python ")[2].rstrip(")\n")
-    names = list(local_names(python))
-    (tmp_path / "wheels").mkdir()
-    for name in names:
-        write_wheel(tmp_path / "wheels", name)
-    place = this_place(python, version)
-    table = UserSystems(systems=(place.system,), first_pip=TABLE.first_pip)
-    (row,) = coverage(names, table)
-    assert pip.picks(tmp_path / "wheels", tmp_path / "to") == row.wheel
-    assert (row.wheel == names[0]) is found
-    assert [reason.obstacle for reason in row.reasons] == ([] if found else [HindranceKind.PIP])
 
 
 @pytest.mark.pypi

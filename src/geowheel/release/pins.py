@@ -29,43 +29,23 @@ SHIPPED: Final = "pins.toml"
 Source = Annotated[str, msgspec.Meta(min_length=1)]
 """Where a pin was taken from: no pin is without."""
 Name = TypeVar("Name", bound=str)
-Pin = TypeVar("Pin")
+Found = TypeVar("Found")
 
 
-class Tool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program by its version."""
+class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tool, an action (`owner/name`) or a container image, by its version or tag."""
 
     version: str
+    commit: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{40})?$")] = ""
+    """Of an action: what the tag of its release was put on."""
+    digest: Annotated[str, msgspec.Meta(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
+    """Of an image: what its tag meant."""
     source: Source
 
     @property
     def exact(self) -> str:
         """What nobody can change afterwards; a version number is none."""
-        return ""
-
-
-class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An action of GitHub's: `owner/name`, the tag of its release, and the tag's commit."""
-
-    version: str
-    commit: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{40})?$")] = ""
-    source: Source
-
-    @property
-    def exact(self) -> str:
-        return self.commit
-
-
-class ContainerImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A container image: its tag, and the digest of what the tag meant."""
-
-    version: str
-    digest: Annotated[str, msgspec.Meta(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
-    source: Source
-
-    @property
-    def exact(self) -> str:
-        return self.digest
+        return self.commit or self.digest
 
 
 class JobRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,9 +61,9 @@ class JobRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class _PinsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    tools: dict[str, Tool]
-    actions: dict[str, Action]
-    images: dict[str, ContainerImage]
+    tools: dict[str, Pin]
+    actions: dict[str, Pin]
+    images: dict[str, Pin]
     runners: dict[Platform, JobRunner]
 
 
@@ -93,9 +73,9 @@ class Pins:
 
     path: Path
     """Where they were read from."""
-    tools: Mapping[str, Tool]
-    actions: Mapping[str, Action]
-    images: Mapping[str, ContainerImage]
+    tools: Mapping[str, Pin]
+    actions: Mapping[str, Pin]
+    images: Mapping[str, Pin]
     runners: Mapping[Platform, JobRunner]
 
     def uses(self, action: str) -> str:
@@ -121,7 +101,7 @@ class Pins:
         """Raises ConfigError where the platform has none."""
         return self._find("runners", self.runners, platform)
 
-    def _find(self, table: str, pins: Mapping[Name, Pin], name: Name) -> Pin:
+    def _find(self, table: str, pins: Mapping[Name, Found], name: Name) -> Found:
         if name not in pins:
             raise ConfigError(
                 f"[{table}] has no pin of {name}",

@@ -12,7 +12,7 @@ from msgspec import structs
 from tests.support.hosts import make_project
 
 from geowheel.errors import ConfigError
-from geowheel.release.pins import Action, parse_pins, pins_of
+from geowheel.release.pins import Pin, parse_pins, pins_of
 from geowheel.targets import Platform
 
 ROOT = Path(__file__).parents[3]
@@ -58,7 +58,7 @@ def test_a_project_without_its_own_has_the_shipped_ones(tmp_path: Path) -> None:
 def test_what_is_pinned_by_commit_is_named_by_it() -> None:
     pins = parse_pins(GOOD, SHIPPED)
     assert pins.uses("a/b") == "a/b@v1.2.3"
-    exact = {"a/b": Action(version="v1.2.3", commit="c" * 40, source="a")}
+    exact = {"a/b": Pin(version="v1.2.3", commit="c" * 40, source="a")}
     assert replace(pins, actions=exact).uses("a/b") == f"a/b@{'c' * 40}  # v1.2.3"
     assert pins.image("q/m") == "q/m:2026"
     digest = f"sha256:{'d' * 64}"
