@@ -30,7 +30,6 @@ import shutil
 import subprocess
 import sysconfig
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -421,47 +420,14 @@ else:
 
 
 def refuse_early(arguments: Sequence[str], session: str) -> None:
-    """Raises ToolEnvironmentError where a wheel is asked for that this machine cannot make.
-
-    Before anything is downloaded; geowheel checks the same where it is asked otherwise.
-    """
-    asked, _, options = "\n".join(arguments).partition("\n--\n")
-    words = options.split("\n")
-    pattern = r"(?:tests|bindings|vendor|build|repair|size|test|lab|wheel)(-3\.\d+)?"
-    found = [re.fullmatch(pattern, word) for word in asked.split("\n")]
-    made = [match for match in found if match]
-    elsewhere = {"--platform", "--wheel", "--channel", "--all", "--python", "--help"} & set(words)
-    if not made or elsewhere:
-        return
-    hints, spelling = _of_geowheel("machine.hints"), _of_geowheel("machine.spelling")
-    machine = hints.this_machine()
-    host = words[words.index("--host") + 1] if "--host" in words[:-1] else "hosts/gdal"
-    newer = hints.too_new(machine, hints.glibc())
-    other = None
-    if not all(match[1] for match in made):
-        running = "{}.{}".format(*sys.version_info[:2])
-        other = hints.not_configured(machine, running, _pythons(REPOSITORY / host), _has_python)
-    said = spelling.Spelling(session=session)
-    reports = [
-        _report(said.of(o.what), said.of(o.cause), said.of(o.fix)) for o in (newer, other) if o
-    ]
-    if other:
+    """Raises ToolEnvironmentError where a wheel is asked for that this machine cannot make."""
+    spelling = _of_geowheel("machine.spelling").Spelling(session=session)
+    found = list(_of_geowheel("machine.obstacles").of_sessions(arguments, REPOSITORY))
+    reports = [spelling.of(str(fault)) for fault, _ in found]
+    if any(final for _, final in found):
         raise ToolEnvironmentError("\nerror: ".join(reports))
     for report in reports:
         _say(f"warning: {report}")
-
-
-def _pythons(host: Path) -> list[str]:
-    """The versions that a host configures; an unreadable configuration is geowheel's to report."""
-    try:
-        data = tomllib.loads((host / "pyproject.toml").read_text(encoding="utf-8"))
-        return [str(version) for version in data["tool"]["geowheel"]["pythons"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-def _has_python(version: str) -> bool:
-    return shutil.which(f"python{version}") is not None
 
 
 def launch(*arguments: str) -> int:

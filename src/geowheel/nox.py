@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import nox.registry
 import nox
 from geowheel.command_table import COMMANDS
 from geowheel.errors import Fault
+from geowheel.machine.obstacles import configured_pythons
 from geowheel.machine.spelling import (
     STANDALONE,
     STARTED,
@@ -59,7 +59,7 @@ def sessions(
     and drop the older session.
     """
     place = (root or Path.cwd()).resolve()
-    configured = _pythons(place / host)
+    configured = configured_pythons(place / host)
     rows = list(_rows([*configured, *_asked_for(configured, prefix)]))
     _refuse_taken([prefix + row.name for row in rows], prefix)
     for row in rows:
@@ -159,12 +159,3 @@ def _asked_for(configured: list[str], prefix: str) -> list[str]:
     pattern = re.compile(rf"{re.escape(prefix)}(?:{names})-(3\.\d+)")
     asked = [match[1] for word in sys.argv[1:] if (match := pattern.fullmatch(word))]
     return [version for version in dict.fromkeys(asked) if version not in configured]
-
-
-def _pythons(host: Path) -> list[str]:
-    """The configured versions; an unreadable configuration is reported by geowheel itself."""
-    try:
-        data = tomllib.loads((host / "pyproject.toml").read_text(encoding="utf-8"))
-        return [str(version) for version in data["tool"]["geowheel"]["pythons"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []

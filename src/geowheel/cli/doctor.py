@@ -36,7 +36,7 @@ from geowheel.locks.channels import (
 )
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.pixi import OLDEST, find_pixi
-from geowheel.machine import hints
+from geowheel.machine import hints, obstacles
 from geowheel.machine.console import Console, Step
 from geowheel.machine.credentials import login, refused
 from geowheel.machine.environments import tool_environment, tool_path
@@ -132,7 +132,7 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
         yield _tool(name)
     if machine.platform.system is System.LINUX:
         yield _on_path("strip", hints.Need.STRIP, CheckState.MISSING, machine.environ)
-    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+    if (newer := obstacles.too_new(hints.this_machine(), obstacles.glibc())) is not None:
         yield Check(name="glibc", state=CheckState.WARN, found=newer.what, fix=newer.fix)
     yield _compilers(machine.platform, machine.environ)
     yield _on_path("git", hints.Need.GIT, CheckState.WARN, machine.environ)

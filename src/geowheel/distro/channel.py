@@ -37,7 +37,7 @@ from geowheel.errors import (
     ChannelError,
     MachineError,
 )
-from geowheel.machine import hints
+from geowheel.machine import hints, obstacles
 from geowheel.machine.console import Step
 from geowheel.machine.files import held, write
 from geowheel.targets import Platform
@@ -132,7 +132,7 @@ def read_distribution() -> Distribution:
 
     So it does where no wheel can come from its packages: they need a glibc without a policy.
     """
-    if (newer := hints.too_new(hints.this_machine(), hints.glibc())) is not None:
+    if (newer := obstacles.too_new(hints.this_machine(), obstacles.glibc())) is not None:
         raise MachineError(newer.what, cause=newer.cause, fix=newer.fix)
     try:
         return distribution_of(platforms.freedesktop_os_release())

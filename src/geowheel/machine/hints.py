@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -152,68 +152,3 @@ _IN_WORDS: Final[Mapping[Need, str]] = {
 def _is_root() -> bool:
     # Windows has no geteuid.
     return sys.platform != "win32" and os.geteuid() == 0
-
-
-NEWEST_GLIBC: Final = (2, 41)
-"""The newest glibc that a manylinux policy of the pinned auditwheel knows; a test compares them."""
-_OLDER: Final[Mapping[str, str]] = {"debian": "trixie", "ubuntu": "noble"}
-
-
-def glibc() -> tuple[int, int] | None:
-    """The version of glibc that this interpreter runs on; None for another libc."""
-    try:
-        words = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
-    except (AttributeError, ValueError, OSError):  # Windows, macOS, musl
-        return None
-    major, _, minor = words[-1].partition(".") if words else ("", "", "")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Obstacle:
-    """What stands against a wheel before anything was downloaded: in a reader's three parts."""
-
-    what: str
-    cause: str
-    fix: str
-
-
-def too_new(on: OperatingSystem, version: tuple[int, int] | None) -> Obstacle | None:
-    """That no wheel can be made from this distribution's own packages; None where one can."""
-    if version is None or version <= NEWEST_GLIBC:
-        return None
-    sudo = "" if on.root else "sudo "
-    suite = _OLDER.get(on.family, "trixie")
-    include = "ca-certificates,python3,python3-dev,python3-venv,gcc,g++"
-    return Obstacle(
-        what="glibc {}.{}: no manylinux policy has it yet".format(*version),
-        cause="this distribution is newer than the policies, which end with glibc {}.{}: a wheel "
-        "from its own packages would load nowhere else".format(*NEWEST_GLIBC),
-        fix=f"make the wheel in a root of an older release ({suite}):\n"
-        f"    {sudo}apt-get install -y mmdebstrap\n"
-        f"    {sudo}mmdebstrap --variant=minbase --include={include} {suite} ../{suite}\n"
-        f"    {sudo}cp -r . ../{suite}/root/project\n"
-        f"    {sudo}cp /etc/resolv.conf ../{suite}/etc/\n"
-        f"    {sudo}chroot ../{suite} sh\n"
-        "    cd /root/project, and there the same command again",
-    )
-
-
-def not_configured(
-    on: OperatingSystem, python: str, pythons: Sequence[str], have: Callable[[str], bool]
-) -> Obstacle | None:
-    """That no wheel is configured for the Python that runs; None where one is.
-
-    `pythons` are the configured ones; `have` says whether this machine has one of a version.
-    """
-    if python in pythons or not pythons:
-        return None
-    here = [version for version in pythons if have(version)]
-    words = f"this machine has {', '.join(here)}" if here else "this machine has none of them"
-    chosen = here[-1] if here else pythons[-1]
-    get = "" if here else f"{interpreters(on=on, python=chosen)}; then "
-    return Obstacle(
-        what=f"no wheel is configured for Python {python}, which runs this",
-        cause=f"pythons in [tool.geowheel] are {', '.join(pythons)}; {words}",
-        fix=f"{get}`geowheel wheel --python {chosen}`; or add {python} to pythons",
-    )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 
@@ -101,45 +97,6 @@ def test_without_lists_apt_is_to_get_them_first() -> None:
 def test_no_package_is_advised_that_apt_does_not_have() -> None:
     told = hints.install(Need.HEADERS, on=linux(DEBIAN, offers=only_3_11), python="3.12")
     assert told == "install the headers (Python.h) of Python 3.12: apt has no python3.12-dev here"
-
-
-def test_the_newest_glibc_is_auditwheels() -> None:
-    spec = importlib.util.find_spec("auditwheel")
-    assert spec is not None and spec.origin is not None
-    folder = Path(spec.origin).parent
-    policies = json.loads((folder / "policy" / "manylinux-policy.json").read_text("utf-8"))
-    names = [re.fullmatch(r"manylinux_(\d+)_(\d+)", policy["name"]) for policy in policies]
-    assert max((int(n[1]), int(n[2])) for n in names if n) == hints.NEWEST_GLIBC
-
-
-@pytest.mark.parametrize("version", [None, (2, 17), hints.NEWEST_GLIBC])
-def test_a_glibc_with_a_policy_is_no_obstacle(version: tuple[int, int] | None) -> None:
-    assert hints.too_new(linux(DEBIAN), version) is None
-
-
-def test_a_glibc_without_a_policy_is_said_with_the_way_on() -> None:
-    found = hints.too_new(linux(DEBIAN, root=False), (2, 43))
-    assert found is not None
-    assert found.what == "glibc 2.43: no manylinux policy has it yet"
-    assert "sudo mmdebstrap" in found.fix and " trixie " in found.fix
-    ubuntu = hints.too_new(linux(UBUNTU), (2, 43))
-    assert ubuntu is not None and " noble " in ubuntu.fix and "sudo" not in ubuntu.fix
-
-
-def test_a_python_that_is_not_configured_leads_to_one_that_is() -> None:
-    pythons = ("3.11", "3.12", "3.13")
-    machine = linux(DEBIAN, offers=lambda package: "3.13" in package)
-    assert hints.not_configured(machine, "3.12", pythons, lambda _: False) is None
-    assert hints.not_configured(machine, "3.14", (), lambda _: False) is None
-    there = hints.not_configured(machine, "3.14", pythons, lambda version: version == "3.12")
-    assert there is not None
-    assert there.cause.endswith("3.11, 3.12, 3.13; this machine has 3.12")
-    assert there.fix == "`geowheel wheel --python 3.12`; or add 3.14 to pythons"
-    none = hints.not_configured(machine, "3.14", pythons, lambda _: False)
-    assert none is not None
-    assert none.cause.endswith("this machine has none of them")
-    assert none.fix.startswith("`apt-get install -y python3.13 python3.13-dev python3.13-venv`, ")
-    assert "; then `geowheel wheel --python 3.13`" in none.fix
 
 
 def test_this_machine_is_read_without_asking_a_tool() -> None:

@@ -28,6 +28,7 @@ from geowheel.wheel.tags import is_raw_tag, raw_platform_tag
 SOURCES = Path(geowheel.__file__).parent
 DETECTION = {
     "machine/hints.py",
+    "machine/obstacles.py",
     "machine/interpreters.py",
     "machine/interpreter_probe.py",
     "project/project.py",
