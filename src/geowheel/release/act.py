@@ -66,7 +66,7 @@ def _one_at_a_time(subject: ReleaseSubject, console: Console) -> AbstractContext
 
 
 def _decide(subject: ReleaseSubject, wish: Wish, console: Console) -> tuple[World, ReleasePlan]:
-    """World and plan, read again after what has to be made was made."""
+    """Read the world and plan, again after what has to be made was made."""
     world = read_world(subject, wish.index)
     plan = decide(world)
     if plan.blockers or not plan.to_build or world.git is None:
@@ -128,7 +128,7 @@ def _publish(subject: ReleaseSubject, world: World, plan: ReleasePlan, console: 
 
 
 def _upload(subject: ReleaseSubject, index: Index, file: ReleaseFile, step: Step) -> None:
-    """One file, unless it got there since the world was read: by a run that died, or another."""
+    """Publish one file, unless it got there since the world was read by another run."""
     environ = subject.machine.environ
     if there(index, subject.name, file, environ):
         step.say("is there already")
@@ -137,7 +137,7 @@ def _upload(subject: ReleaseSubject, index: Index, file: ReleaseFile, step: Step
 
 
 def _push(subject: ReleaseSubject, world: World, console: Console, *, push: bool) -> None:
-    """The command that makes the tag known, run only where it was asked for."""
+    """Push the tag where that was asked for; else say the command."""
     command = push_command(world.tag)
     if not push:
         console.line(f"the tag is local; to push it: {shlex.join(command)}")
@@ -151,7 +151,7 @@ def _push(subject: ReleaseSubject, world: World, console: Console, *, push: bool
 
 
 def _show(world: World, plan: ReleasePlan, console: Console) -> None:
-    """The exact list of what is, or would be, published."""
+    """Show the exact list of what is, or would be, published."""
     if not plan.files:
         return
     index = "no index" if world.on_index is None else world.on_index.index.name
@@ -166,7 +166,7 @@ def _show(world: World, plan: ReleasePlan, console: Console) -> None:
 
 
 def _size(file: ReleaseFile) -> str:
-    """In kilobytes below a megabyte: a pure wheel is small."""
+    """A size in kilobytes below a megabyte: a pure wheel is small."""
     return megabytes(file.size) if file.size >= 1e6 else f"{file.size / 1e3:.1f} kB"
 
 

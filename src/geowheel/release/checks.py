@@ -42,7 +42,7 @@ _INSTALLED: Final = "4GB"  # the budget is the stage `size`'s
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What a file has to be of."""
+    """The distribution that a file has to belong to."""
 
     name: str
     version: str

@@ -22,7 +22,7 @@ class ReleaseFile:
         return self.filename.endswith(".whl")
 
     def key(self, tools: str) -> str:
-        """By what a journal knows a check of these bytes with these tools."""
+        """The name of a check of these bytes with these tools in a journal."""
         return f"{self.sha256}:{tools}"
 
 

@@ -48,7 +48,7 @@ class Index:
     section: str | None = None
     """Its section in ~/.pypirc, by which twine finds more about it."""
     user: User | None = field(default=None, repr=False)
-    """For both URLs, where it is known here."""
+    """The user of both URLs, where it is known here."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ class Journal:
         return replace(self, checked=tuple(sorted({*self.checked, key})))._written()
 
     def _written(self) -> Journal:
-        """Itself, on disk: whole, or as it was before."""
+        """Write itself with one rename: it is whole on disk, or as it was before."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "path"}
         write(self.path, msgspec.json.format(msgspec.json.encode(data), indent=1))
         return self

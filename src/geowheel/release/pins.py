@@ -27,7 +27,7 @@ from geowheel.targets import Platform
 
 SHIPPED: Final = "pins.toml"
 Source = Annotated[str, msgspec.Meta(min_length=1)]
-"""Where a pin was taken from: no pin is without."""
+"""Where a pin was taken from; every pin says so."""
 Name = TypeVar("Name", bound=str)
 Found = TypeVar("Found")
 
@@ -37,9 +37,9 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     version: str
     commit: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{40})?$")] = ""
-    """Of an action: what the tag of its release was put on."""
+    """The commit that the tag of an action was put on."""
     digest: Annotated[str, msgspec.Meta(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
-    """Of an image: what its tag meant."""
+    """The image that the tag of a container meant."""
     source: Source
 
     @property
@@ -79,7 +79,7 @@ class Pins:
     runners: Mapping[Platform, JobRunner]
 
     def uses(self, action: str) -> str:
-        """How a step names an action: by its commit with the version as a comment, if it has one.
+        """Return how a step names an action: by its commit with the version as a comment.
 
         Raises ConfigError for an action that has no pin.
         """
@@ -98,7 +98,7 @@ class Pins:
         return self._find("tools", self.tools, name).version
 
     def runner(self, platform: Platform) -> JobRunner:
-        """Raises ConfigError where the platform has none."""
+        """The runner of a platform; raises ConfigError where it has none."""
         return self._find("runners", self.runners, platform)
 
     def _find(self, table: str, pins: Mapping[Name, Found], name: Name) -> Found:
@@ -124,7 +124,7 @@ def pins_of(project: Project) -> Pins:
 
 
 def parse_pins(text: str, path: Path) -> Pins:
-    """The pins in a file's text; raises ConfigError with what is wrong, and where in the file."""
+    """Read the pins in a file's text; raises ConfigError with what is wrong."""
     try:
         found = msgspec.toml.decode(text, type=_PinsTable)
     except msgspec.DecodeError as error:  # a value of another kind is a DecodeError as well
@@ -140,7 +140,7 @@ def parse_pins(text: str, path: Path) -> Pins:
 
 
 def show(project: Project, console: Console) -> dict[str, Any]:
-    """A table of the pins and of what is at hand on this machine; the same as plain values."""
+    """Show the pins and what is at hand on this machine; return the same as plain values."""
     pins = pins_of(project)
     with console.quiet_step("pins") as step:
         here = dict(_here(project, step))

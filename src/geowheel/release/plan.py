@@ -1,4 +1,4 @@
-"""What a release would do, decided from the world alone: all that blocks it, and the steps."""
+"""What a release would do: all that blocks it, and what is left to do."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def _what_is_wrong(
 
 
 def _budget_faults(wheel: Repaired, world: World) -> Iterator[Fault]:
-    """Against the budget as it is now: it may be smaller than the one that `size` knew."""
+    """Compare with the budget as it is now, which may be smaller than the one that `size` knew."""
     file = world.in_dist(wheel.filename)
     installed = next(
         (v.installed for v in wheel.verdicts if v.stage == "size" and v.sha256 == wheel.sha256), 0
@@ -343,7 +343,7 @@ def _index_faults(on_index: OnIndex | None, files: Sequence[ReleaseFile]) -> Ite
 
 
 def other_bytes(file: ReleaseFile, there: str, index: str) -> Fault:
-    """That the index has a file of this name with other bytes."""
+    """The fault that the index has a file of this name with other bytes."""
     return Fault(
         what=f"{index} has a file of this name with other bytes: sha256 {there[:12]}, "
         f"here {file.sha256[:12]}",

@@ -14,7 +14,7 @@ from .world import OnIndex, Repaired, World, read_world
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """One target's."""
+    """Where one target stands."""
 
     wheel: str
     """`missing`, `built`, or why the newest wheel is not what would be released: `stale: ...`."""
@@ -23,7 +23,7 @@ class Standing:
 
 
 def states(project: Project) -> dict[Target, Standing]:
-    """Of each target that a release would have a wheel for; reads git, ledger, locks and index."""
+    """Find where each target of a release stands; reads git, ledger, locks and index."""
     subject = ReleaseSubject(
         name=project.host.name,
         folder=project.folder,
@@ -38,7 +38,7 @@ def states(project: Project) -> dict[Target, Standing]:
 
 
 def _read(subject: ReleaseSubject) -> tuple[World, str]:
-    """The world; without an index where the configured one is none, and why."""
+    """Read the world; without an index where the configured one is none, and say why."""
     try:
         return read_world(subject, None), "no index is named"
     except GeowheelError as error:
@@ -47,7 +47,7 @@ def _read(subject: ReleaseSubject) -> tuple[World, str]:
 
 
 def state(world: World, target: Target, unknown: str) -> Standing:
-    """One target's; `unknown` is why no index was asked."""
+    """Say where one target stands; `unknown` is why no index was asked."""
     wheel = next((item for item in world.wheels if item.target == target), None)
     return Standing(wheel=_wheel(wheel), released=_released(wheel, world.on_index, unknown))
 

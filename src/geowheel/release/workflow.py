@@ -30,15 +30,15 @@ from geowheel.targets import Platform, parse_platform
 from .pins import Pins, pins_of
 
 USUAL: Final = Platform.LINUX_64
-"""Whose runner does what is done once."""
+"""The platform whose runner does what is done once."""
 FOLDER: Final = Path(".github", "workflows")
 OLDEST_PYTHON: Final = (3, 11)
-"""The oldest that runs geowheel; wheels are made for older ones as well."""
+"""The oldest Python that runs geowheel; wheels are made for older ones as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowFacts:
-    """What of a project decides the workflow."""
+    """The facts of a project that decide its workflow."""
 
     name: str
     home: str
@@ -46,7 +46,7 @@ class WorkflowFacts:
     pythons: tuple[str, ...]
     platforms: tuple[Platform, ...]
     bindings: Mapping[Platform, str]
-    """How bindings come about, on platforms where it is said."""
+    """How bindings are made, on platforms whose runner says it."""
     locks: tuple[str, ...]
     """Paths of the locks, and of what pins the tools."""
     workflow: Workflow
@@ -57,7 +57,7 @@ class WorkflowFacts:
 
 
 def facts_of(project: Project, pins: Pins, console: Console) -> WorkflowFacts:
-    """The facts of a project; a platform that no wheel can be made on is left out, and said.
+    """Read the facts of a project; leave out a platform that no wheel can be made on, and say so.
 
     Raises ConfigError when none is left.
     """
@@ -176,7 +176,7 @@ def _row(facts: WorkflowFacts, pins: Pins, platform: Platform) -> dict[str, str]
 
 
 def _target_python(facts: WorkflowFacts, pins: Pins) -> str:
-    """The target's interpreter, which runs geowheel as well where it can."""
+    """The version of the target's interpreter, which runs geowheel as well where it can."""
     target = "${{ matrix.python }}"
     old = any(_number(python) < OLDEST_PYTHON for python in facts.pythons)
     return f"{target}\n{pins.tool('python')}\n" if old else target  # the last one is `python`

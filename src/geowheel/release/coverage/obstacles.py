@@ -42,7 +42,7 @@ class Hindrance:
 def hindrances(
     wheels: Sequence[NamedWheel], at: UserPlace, table: UserSystems
 ) -> tuple[Hindrance, ...]:
-    """Everything in the way, where none of one project's wheels matches; at least one thing."""
+    """List everything in the way where none of one project's wheels matches; at least one thing."""
     if found := tuple(_known(wheels, at, table)):
         return found
     names = {platform for wheel in wheels for platform in wheel.platforms}

@@ -371,7 +371,7 @@ def _place(project: Project, ledger: Ledger, items: Sequence[Incoming], console:
 
 
 def _copy_entry(item: Incoming, folder: Path, created: datetime.datetime) -> None:
-    """The entry as it will be, in a scratch folder."""
+    """Write the entry as it will be into a scratch folder."""
     folder.mkdir()
     for output in item.record.outputs:
         goal = folder / output.path

@@ -89,7 +89,7 @@ class _Outgoing:
     wheel: Record[RepairFacts]
     verdicts: tuple[Record[Any], ...]
     every: tuple[Record[Any], ...]
-    """With what is upstream."""
+    """These, and the records of what is upstream."""
     left_out: tuple[str, ...]
 
 
@@ -119,7 +119,7 @@ def state_of(
 
 
 def lock_digest(project: Project, locks: Locks) -> str:
-    """Of what `fetch` takes from the locks: the same lock has one, however it is written."""
+    """The digest of what `fetch` takes from the locks: the same lock has one."""
     return digest(fetch_inputs(project, locks).components())
 
 
@@ -173,7 +173,7 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
 
 
 def _contexts(request: Request, console: Console) -> list[Context]:
-    """With the locks at hand: nothing is solved, fetched or made."""
+    """Make contexts with the locks at hand: nothing is solved, fetched or made."""
     project, targets = request.project, request.targets
     tools = find_tools(project, targets, HANDED_OVER, request.interpreter, console, make=False)
     made = []
@@ -272,7 +272,7 @@ def _check_free(folder: Path) -> None:
 
 
 def _write(described: Export, items: Sequence[_Outgoing], folder: Path) -> None:
-    """All of it beside its place first, then one rename."""
+    """Write all of it beside its place first, then rename it once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".geowheel-export-") as scratch:
         new = Path(scratch, "new")

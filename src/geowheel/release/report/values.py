@@ -18,7 +18,7 @@ from geowheel.targets import parse_target
 from .inside import Inside
 
 FORMAT: Final = 1
-"""Of report.json; another number is not compared with."""
+"""The format of report.json; a report of another one is not compared with."""
 
 
 class VerdictState(enum.StrEnum):
@@ -158,7 +158,7 @@ def to_json(report: Report) -> str:
 
 
 def open_points(report: Report) -> tuple[OpenPoint, ...]:
-    """What a reader has to know before anything else, what is wrong first; nothing: all is well."""
+    """What a reader has to know first, what is wrong before the rest; empty where all is well."""
     found: dict[tuple[bool, str], dict[str, None]] = {}
     for wrong, cause, where in _points(report):
         found.setdefault((wrong, cause), {})[where] = None

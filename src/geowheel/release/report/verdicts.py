@@ -114,7 +114,7 @@ def _group(name: str, cases: Sequence[CaseVerdict]) -> Group:
 def timings_of(
     ledger: Ledger, repair: Record[RepairFacts] | None, sha256: str
 ) -> tuple[Timing, ...]:
-    """Of every stage that this wheel came through."""
+    """The time that each stage took that this wheel came through."""
     if repair is None:
         return ()
     found: dict[str, Record[Any]] = {"repair": repair}
