@@ -6,7 +6,7 @@ A table of systems and the names of wheels decide; no wheel is opened and no ind
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -124,21 +124,22 @@ def summary(rows: Sequence[Coverage], on: datetime.date) -> str:
 
 def _lines(rows: Sequence[Coverage], on: datetime.date) -> list[list[str]]:
     """The cells of a table."""
-    alike: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    pythons: dict[tuple[str, str, str, str], list[str]] = {}
     for row in rows:
-        ended = f" (ended {row.end_of_life})" if row.ended(on) else ""
-        kind = (row.system + ended, row.base, _outcome(row))
-        alike.setdefault(kind, {}).setdefault(row.architecture, []).append(row.python)
-    lines = [
-        [name, base, architectures, pythons, outcome]
-        for (name, base, outcome), found in alike.items()
-        for pythons, architectures in _swapped(found).items()
-    ]
-    before = ["", *(line[0] for line in lines)]
-    return [
-        ["", "", *line[2:]] if line[0] == name else line
-        for line, name in zip(lines, before, strict=False)
-    ]
+        system = f"{row.system} (ended {row.end_of_life})" if row.ended(on) else row.system
+        key = (system, row.base, row.architecture, _outcome(row))
+        pythons.setdefault(key, []).append(row.python)
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for (system, base, architecture, outcome), versions in pythons.items():
+        key = (system, base, ", ".join(versions), outcome)
+        alike.setdefault(key, []).append(architecture)
+    lines: list[list[str]] = []
+    before = ""
+    for (system, base, names, outcome), architectures in alike.items():
+        head = ["", ""] if system == before else [system, base]
+        lines.append([*head, ", ".join(architectures), names, outcome])
+        before = system
+    return lines
 
 
 def _outcome(row: Coverage) -> str:
@@ -147,12 +148,3 @@ def _outcome(row: Coverage) -> str:
         return "none: " + "; ".join(reason.what for reason in row.reasons)
     linux = row.base.startswith((Family.GLIBC, Family.MUSL))
     return row.platform.removesuffix(f"_{row.architecture}") if linux else row.platform
-
-
-def _swapped(pythons: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The architectures that have the same interpreters, by these."""
-    found: dict[str, str] = {}
-    for architecture, versions in pythons.items():
-        text = ", ".join(versions)
-        found[text] = f"{found[text]}, {architecture}" if text in found else architecture
-    return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -67,7 +66,7 @@ def render(report: Report) -> str:
         **_drivers(report),
         **_packages(report),
         **_timings(report),
-        facts=inline_json(_facts(report)),
+        facts=_facts(report),
         style=Markup(_resource("report.css")),
         script=Markup(script),
         script_hash=_source_hash(script),
@@ -82,17 +81,6 @@ def _source_hash(script: str) -> str:
     """How the page's own policy knows its one script, and no other."""
     value = hashlib.sha256(script.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(value).decode('ascii')}"
-
-
-def inline_json(data: object) -> Markup:
-    """JSON for a script element of that type: nothing in it can end the element or begin another.
-
-    https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements
-    """
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
 
 
 def amount(size: int) -> str:

@@ -18,7 +18,7 @@ from geowheel.records.facts import Cost
 from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
 from geowheel.release.coverage.table import Coverage
 from geowheel.release.report.inside import BundledPackage, Inside, MemberSize, PackageSize
-from geowheel.release.report.page import inline_json, render
+from geowheel.release.report.page import render
 from geowheel.release.report.values import (
     Before,
     Finding,
@@ -137,14 +137,6 @@ def check(text: str) -> None:
 )
 def test_no_text_becomes_markup(text: str) -> None:
     check(text)
-
-
-@given(st.text())
-def test_inline_json_is_the_data_again_and_ends_no_element(text: str) -> None:
-    written = inline_json({"a": [text]})
-    assert json.loads(written) == {"a": [text]}
-    assert not set("<>&") & set(written)
-    assert written.isascii()
 
 
 def test_the_page_asks_for_nothing() -> None:
