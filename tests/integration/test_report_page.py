@@ -73,7 +73,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hostile = '</script><img src="x" onerror="alert(1)">'
     make_wheel(
         good.project.dist / "host-1.0-cp311-cp311-musllinux_1_2_x86_64.whl",
-        (*CONTENTS, type(CONTENTS[0])(name=hostile, version="1", licence=hostile, files={"a": 9})),
+        (*CONTENTS, type(CONTENTS[0])(name=hostile, version="1", license=hostile, files={"a": 9})),
     )
     coverage = [
         picked("Debian 13", wheel=good.wheel.name, until="2028-08-09"),

@@ -48,31 +48,31 @@ class Content:
 
     name: str
     version: str
-    licence: str
+    license: str
     files: Mapping[str, int]
 
 
 CONTENTS = (
     Content(
-        name="libgdal-core", version="3.10.2", licence="MIT",
+        name="libgdal-core", version="3.10.2", license="MIT",
         files={"host.libs/libgdal.so.36": 620_000, "osgeo/_data/gdal/gdalvrt.xsd": 41_000},
     ),
-    Content(name="proj", version="9.5.1", licence="MIT",
+    Content(name="proj", version="9.5.1", license="MIT",
             files={"osgeo/_data/proj/proj.db": 310_000, "host.libs/libproj.so.25": 95_000}),
-    Content(name="libgdal-netcdf", version="3.10.2", licence="MIT",
+    Content(name="libgdal-netcdf", version="3.10.2", license="MIT",
             files={"osgeo/_plugins/gdal_netCDF.so": 60_000}),
-    Content(name="geos", version="3.13.0", licence="LGPL-2.1-or-later",
+    Content(name="geos", version="3.13.0", license="LGPL-2.1-or-later",
             files={"host.libs/libgeos.so.3": 120_000}),
-    Content(name="openssl", version="3.4.0", licence="Apache-2.0",
+    Content(name="openssl", version="3.4.0", license="Apache-2.0",
             files={"host.libs/libcrypto.so.3": 180_000, "host.libs/libssl.so.3": 30_000}),
     *(
-        Content(name=f"lib{letter}", version=f"1.{number}", licence=licence,
+        Content(name=f"lib{letter}", version=f"1.{number}", license=license,
                 files={f"host.libs/lib{letter}.so.1": 1_000 + 5_500 * number})
-        for number, (letter, licence) in enumerate(
+        for number, (letter, license) in enumerate(
             zip("abcdefghijkl", ["MIT", "BSD-3-Clause", "Zlib", "curl"] * 3, strict=True)
         )
     ),
-    Content(name="GDAL bindings", version="3.10.2", licence="",
+    Content(name="GDAL bindings", version="3.10.2", license="",
             files={"osgeo/_gdal.so": 90_000, "osgeo/gdal.py": 25_000}),
 )  # fmt: skip
 DRIVERS = (
@@ -123,7 +123,7 @@ def _bom(contents: Sequence[Content]) -> dict[str, Any]:
                 "name": content.name,
                 "version": content.version,
                 "purl": f"pkg:conda/x@1?channel={CHANNEL}",
-                "licenses": [{"expression": content.licence}] if content.licence else [],
+                "licenses": [{"expression": content.license}] if content.license else [],
                 "components": [{"name": file} for file in content.files],
             }
             for content in contents

@@ -218,13 +218,15 @@ def collect(call: Call) -> dict[str, Any]:
 
 
 def release(call: Call) -> dict[str, Any]:
-    from geowheel.release.act import Wish, release
+    from geowheel.release.act import release
     from geowheel.release.subject import open_subject
 
     options = call.options
     subject = open_subject(root=call.root, host=options.host, machine=this_machine(call.environ))
-    wish = Wish(index=options.index, dry_run=options.dry_run, push=options.push)
-    return release(subject, wish, call.console)
+    return release(
+        subject, call.console,
+        index=options.index, dry_run=options.dry_run, push=options.push,
+    )  # fmt: skip
 
 
 def doctor(call: Call) -> dict[str, Any]:

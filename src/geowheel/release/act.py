@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from packaging.utils import canonicalize_name
@@ -26,23 +25,16 @@ from .world import NO_VERSION, SUMS, World, read_world
 _TOOLS: Final = "twine, check-wheel-contents, pydistcheck and us"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What the command line asks for."""
-
-    index: str | None = None
-    dry_run: bool = False
-    push: bool = False
-
-
-def release(subject: ReleaseSubject, wish: Wish, console: Console) -> dict[str, Any]:
+def release(
+    subject: ReleaseSubject, console: Console, *, index: str | None, dry_run: bool, push: bool
+) -> dict[str, Any]:
     """Publish what is not published yet; what was, or would be, published as plain values.
 
     Raises ReleaseError with every reason against it; ChannelError when the index fails,
     BuildError when a tool does. What was done stays done, and is not done again.
     """
     with _one_at_a_time(subject, console):
-        world, plan = _decide(subject, wish, console)
+        world, plan = _decide(subject, index, console)
         faults = [*plan.blockers, *_check(subject, world, plan, console)]
         _show(world, plan, console)
         if faults:
@@ -50,13 +42,13 @@ def release(subject: ReleaseSubject, wish: Wish, console: Console) -> dict[str, 
         write(subject.dist / SUMS, sums_of(plan.files))
         if plan.published:
             console.result(f"{world.name} {world.version} is published: nothing to do")
-        elif wish.dry_run:
+        elif dry_run:
             console.result("this was a dry run: no tag was made, nothing was uploaded")
         else:
             _publish(subject, world, plan, console)
-        if not wish.dry_run and (wish.push or not plan.published):
-            _push(subject, world, console, push=wish.push)
-        return _summary(world, plan, published=not wish.dry_run)
+        if not dry_run and (push or not plan.published):
+            _push(subject, world, console, push=push)
+        return _summary(world, plan, published=not dry_run)
 
 
 def _one_at_a_time(subject: ReleaseSubject, console: Console) -> AbstractContextManager[None]:
@@ -65,9 +57,11 @@ def _one_at_a_time(subject: ReleaseSubject, console: Console) -> AbstractContext
     return held(subject.work / f"{canonicalize_name(subject.name)}.lock", console.wait)
 
 
-def _decide(subject: ReleaseSubject, wish: Wish, console: Console) -> tuple[World, ReleasePlan]:
+def _decide(
+    subject: ReleaseSubject, index: str | None, console: Console
+) -> tuple[World, ReleasePlan]:
     """Read the world and plan, again after what has to be made was made."""
-    world = read_world(subject, wish.index)
+    world = read_world(subject, index)
     plan = decide(world)
     if plan.blockers or not plan.to_build or world.git is None:
         return world, plan
@@ -75,7 +69,7 @@ def _decide(subject: ReleaseSubject, wish: Wish, console: Console) -> tuple[Worl
     with console.step("build", plan.to_build, logs="release/build") as step:
         built = build(subject, world.git, step)
     world.journal.with_built(built)
-    world = read_world(subject, wish.index)
+    world = read_world(subject, index)
     return world, decide(world)
 
 
