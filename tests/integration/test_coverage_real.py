@@ -202,7 +202,7 @@ def old_interpreter() -> str:
 def old_pips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with old pips, unpacked, from the configured index."""
     folder = tmp_path_factory.mktemp("pips")
-    for version in ("20.0.2", "20.2.4", "20.3", "21.1.3", "21.2"):
+    for version in ("20.0.2", "20.2.4", "20.3", "21.2"):
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder),
              f"pip=={version}"],
@@ -223,23 +223,3 @@ def test_an_old_pip_knows_the_tags_that_we_say(old_pips: Path, version: str) -> 
     python = pip.run("--version").stdout.rpartition("python ")[2].rstrip(")\n")
     expected = {str(tag) for tag in TABLE.accepted(this_place(python, version))}
     assert set(pip.tags()) == expected
-
-
-@pytest.mark.pypi
-@pytest.mark.parametrize(("version", "found"), [("20.2.4", False), ("20.3", True)])
-def test_the_first_pip_for_macos_11(
-    old_pips: Path, tmp_path: Path, version: str, found: bool
-) -> None:
-    """Older ones count on from 10: macOS 12 is no successor of 11 to them."""
-    pip = Pip(interpreter=old_interpreter(), path=str(old_pips / version))
-    name = "gdal-3.12.1-cp39-cp39-macosx_11_0_arm64.whl"
-    write_wheel(tmp_path, name)
-    options = ["--platform", "macosx_12_0_arm64", "--python-version", "39", "--abi", "cp39"]
-    picked = pip.picks(tmp_path, tmp_path / "to", [*options, "--implementation", "cp"])
-    assert picked == (name if found else None)
-
-
-@pytest.mark.pypi
-@pytest.mark.parametrize(("version", "found"), [("21.1.3", False), ("21.2", True)])
-def test_the_first_pip_for_musl(old_pips: Path, version: str, found: bool) -> None:
-    assert (old_pips / version / "pip/_vendor/packaging/_musllinux.py").is_file() is found
