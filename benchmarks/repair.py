@@ -21,11 +21,27 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.support import macos_fixtures, windows_fixtures  # noqa: E402
+from tests.support.macos_fixtures import (  # noqa: E402
+    EXTENSION,
+    EXTENSION_SOURCE,
+    compile_macho,
+    make_library,
+    make_stack,
+    raw_wheel_tree,
+)
+from tests.support.repair_bench import Bench, pack  # noqa: E402
+from tests.support.windows_fixtures import (  # noqa: E402
+    PLUGIN,
+    SOURCES,
+    Source,
+    WindowsStack,
+    compile_stack,
+    link,
+    wheel_files,
+    write_raw,
+)
 
-from geowheel.machine.process import Runner  # noqa: E402
-from geowheel.systems.contract import RepairedTree, RepairRequest  # noqa: E402
-from geowheel.systems.delocate_repair import MacosRepairer  # noqa: E402
+from geowheel.systems.contract import RepairedTree  # noqa: E402
 from geowheel.targets import Platform  # noqa: E402
 from geowheel.wheel.writing import write_wheel  # noqa: E402
 
@@ -72,30 +88,82 @@ def _once(repair: Callable[[Path], RepairedTree], folder: Path) -> tuple[float, 
 
 
 def _windows(folder: Path) -> Callable[[Path], RepairedTree]:
-    platform = Platform.WIN_64
-    stack = windows_fixtures.compile_stack(platform, folder / "stack")
+    stack = compile_stack(Platform.WIN_64, folder / "stack")
     prefix = stack.prefix(folder / "prefix")
-    files = windows_fixtures.large_wheel(stack, prefix, folder, 50)
-    raw = windows_fixtures.write_raw(files, folder / "raw")
-    return lambda work: windows_fixtures.repair_raw(raw, prefix, work)
+    raw = write_raw(large_wheel(stack, prefix, folder, 50), folder / "raw")
+    bench = Bench(
+        folder=folder, lib=prefix / "Library" / "bin", platform=Platform.WIN_64, raw=raw,
+        more_folders=(prefix,),
+    )  # fmt: skip
+    return lambda work: bench.repair(f"{work.name}/work")
 
 
 def _macos(folder: Path) -> Callable[[Path], RepairedTree]:
-    lib = macos_fixtures.make_stack(folder / "prefix")
-    tree = macos_fixtures.raw_wheel_tree(folder / "tree", lib)
-    macos_fixtures.make_large(lib, tree, folder / "blob", 45)
-    raw = macos_fixtures.pack(tree, folder / "raw")
-    return lambda work: MacosRepairer(
-        RepairRequest(
-            raw=raw,
-            library_folder=lib,
-            plugins="osgeo/_plugins",
-            folder=work / "work",
-            platform=Platform.OSX_ARM64,
-            run=Runner(work / "logs"),
-            environ={"PATH": os.environ["PATH"]},
-        )
-    ).repair()
+    lib = make_stack(folder / "prefix")
+    tree = raw_wheel_tree(folder / "tree", lib)
+    make_large(lib, tree, folder / "blob", 45)
+    raw = pack(tree, folder / "raw", "cp312-cp312-macosx_11_0_arm64")
+    bench = Bench(folder=folder, lib=lib, platform=Platform.OSX_ARM64, raw=raw)
+    return lambda work: bench.repair(f"{work.name}/work")
+
+
+def make_large(lib: Path, tree: Path, blob: Path, megabytes: int) -> None:
+    """40 libraries in a chain below the wheel's extension, whose data does not compress."""
+    blob.write_bytes(os.urandom(megabytes * 1_000_000 // 40))
+    before: tuple[Path, ...] = ()
+    for number in range(40):
+        calls = f"int large{number - 1}(void);" if before else ""
+        source = f"""
+__asm__(".const_data\\n.globl _data{number}\\n_data{number}:\\n.incbin \\"{blob}\\"\\n.text\\n");
+extern const char data{number}[];
+{calls}
+int large{number}(void) {{ return data{number}[0]{f" + large{number - 1}()" if before else ""}; }}
+"""
+        before = (make_library(lib, f"liblarge{number:02}", "1.0", source, *before),)
+    more = EXTENSION_SOURCE + "int large39(void); int more(void) { return large39(); }"
+    gdal = lib / "libgdal.36.dylib"
+    compile_macho(tree / "osgeo" / EXTENSION, more, gdal, *before)
+
+
+def large_wheel(
+    stack: WindowsStack, prefix: Path, scratch: Path, megabytes: int
+) -> dict[str, bytes]:
+    """A wheel's files, 12 roots over 40 libraries in a chain, whose data does not compress."""
+    folder = _large_stack(stack, prefix, scratch, megabytes)
+    large = WindowsStack(platform=stack.platform, folder=folder)
+    files = wheel_files(large)
+    for number in range(5):
+        files[f"osgeo/_plugins/gdal_{number}.dll"] = large.data(PLUGIN)
+        files[f"osgeo/_more{number}.pyd"] = large.data(large.extension)
+    return files
+
+
+def _large_stack(stack: WindowsStack, prefix: Path, scratch: Path, megabytes: int) -> Path:
+    """The linked files again, gdal.dll with 40 more libraries that come into the prefix."""
+    folder = scratch / "large"
+    folder.mkdir()
+    for path in stack.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    blob = folder / "blob"
+    blob.write_bytes(os.urandom(megabytes * 1_000_000 // 40))
+    before: tuple[str, ...] = ()
+    for number in range(40):
+        name = f"large{number:02}.dll"
+        text = f"""
+__asm__(".section .rdata\\n.global data\\ndata:\\n.incbin \\"{blob}\\"\\n.text\\n");
+extern const char data[];
+{f"FROM int large{number - 1}(void);" if before else ""}
+API int large{number}(void) {{ return data[0]{f" + large{number - 1}()" if before else ""}; }}
+"""
+        link(stack.platform, folder, name, Source(text=text, needs=before))
+        (prefix / "Library/bin" / name).write_bytes((folder / name).read_bytes())
+        before = (name,)
+    gdal = SOURCES["gdal.dll"]
+    more = "FROM int large39(void); API int more(void) { return large39(); }"
+    source = Source(text=gdal.text + more, needs=(*gdal.needs, *before), system=gdal.system)
+    link(stack.platform, folder, "gdal.dll", source)
+    (prefix / "Library/bin/gdal.dll").write_bytes((folder / "gdal.dll").read_bytes())
+    return folder
 
 
 CASES: Final = (

@@ -23,7 +23,6 @@ settings.load_profile("geowheel")
 
 TESTS = Path(__file__).parent
 BY_FIXTURE = {
-    "user_environment": "pypi",
     "clean_environment": "pypi",
     "peers_environment": "pypi",
     "distro_channel": "distro",

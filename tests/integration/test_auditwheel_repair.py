@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import platform as machine
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,17 +16,11 @@ from elftools.elf.elffile import ELFFile
 
 from geowheel.binary.elf import read_elf, read_elves
 from geowheel.binary.floor import floor
-from geowheel.errors import (
-    BuildError,
-    GeowheelError,
-    MachineError,
-)
-from geowheel.machine.process import Runner
-from geowheel.systems.auditwheel_repair import LinuxRepairer
-from geowheel.systems.contract import RepairedTree, RepairRequest
+from geowheel.errors import GeowheelError, MachineError
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel, unpack_wheel
 from geowheel.wheel.writing import write_wheel
+from tests.support.repair_bench import Bench, pack
 
 pytestmark = [
     pytest.mark.integration,
@@ -36,9 +29,9 @@ pytestmark = [
 
 ARCHITECTURE = machine.machine()
 PLATFORM = Platform.LINUX_AARCH64 if ARCHITECTURE == "aarch64" else Platform.LINUX_64
-FILENAME = f"Pkg-1.0-cp312-cp312-linux_{ARCHITECTURE}.whl"
 EXTENSION = "pkg/_ext.cpython-312-x86_64-linux-gnu.so"
 PLUGIN = "pkg/plugins/plug.so"
+TAG = f"cp312-cp312-linux_{ARCHITECTURE}"
 NOWHERE = "/opt/python-of-the-builder/lib"
 
 
@@ -89,52 +82,16 @@ def make_raw(folder: Path, lib: Path, *, rpath: str = NOWHERE, name: str = "Pkg"
     gcc(tree / EXTENSION, EXT, lib / "liba.so.2", f"-Wl,-rpath,{rpath}")
     gcc(tree / PLUGIN, PLUG, lib / "liba.so.2", lib / "libz.so.1")
     (tree / "pkg/__init__.py").write_text("")
-    return pack(tree, folder, name=name)
+    return pack(tree, folder, TAG, name=name)
 
 
-def pack(tree: Path, folder: Path, *, pure: bool = False, name: str = "Pkg") -> Path:
-    info = tree / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(pure).lower()}\n")
-    return write_wheel(tree, folder, filename=FILENAME.replace("Pkg", name)).path
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A folder with a native stack and a raw wheel, and the repair to try on them."""
-
-    folder: Path
-    lib: Path
-    raw: Path
-
-    @functools.cached_property
-    def repaired(self) -> RepairedTree:
-        return self.repair("work")
-
-    def repair(self, name: str, **environ: str) -> RepairedTree:
-        scratch = self.folder / name
-        return LinuxRepairer(
-            RepairRequest(
-                raw=self.raw,
-                library_folder=self.lib,
-                plugins="pkg/plugins",
-                folder=scratch,
-                platform=PLATFORM,
-                run=Runner(scratch / "logs"),
-                environ={"PATH": os.environ["PATH"]} | environ,
-            )
-        ).repair()
-
-    def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
-        with pytest.raises(kind) as caught:
-            self.repair("refused", **environ)
-        return str(caught.value)
+def bench_of(folder: Path, lib: Path, raw: Path) -> Bench:
+    return Bench(folder=folder, lib=lib, raw=raw, platform=PLATFORM, plugins="pkg/plugins")
 
 
 def make_bench(folder: Path) -> Bench:
     lib = make_stack(folder / "prefix/lib")
-    return Bench(folder=folder, lib=lib, raw=make_raw(folder / "raw", lib))
+    return bench_of(folder, lib, make_raw(folder / "raw", lib))
 
 
 @pytest.fixture(scope="module")
@@ -210,18 +167,7 @@ def test_same_bytes_in_another_folder_as_anybody(
 ) -> None:
     lib = tmp_path / "another/place/for/lib"
     shutil.copytree(bench.lib, lib, symlinks=True)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "999999999")
-    before = os.umask(0o077)
-    try:
-        there = replace(bench, folder=tmp_path, lib=lib).repair("elsewhere", TMPDIR=str(tmp_path))
-    finally:
-        os.umask(before)
-    one, two = (
-        write_wheel(repaired.tree, tmp_path / name, filename=repaired.filename)
-        for name, repaired in (("one", bench.repaired), ("two", there))
-    )
-    assert one.sha256 == two.sha256
-    assert there.bundled == bench.repaired.bundled
+    bench.makes_the_same_bytes(replace(bench, folder=tmp_path, lib=lib), monkeypatch)
 
 
 LOADED = """
@@ -250,12 +196,10 @@ def test_two_distributions_load_the_same_library_twice(bench: Bench, tmp_path: P
 def test_an_absolute_search_path_is_not_followed(tmp_path: Path) -> None:
     lib = make_stack(tmp_path / "prefix/lib")
     decoy = gcc(
-        tmp_path / "decoy/liba.so.2",
-        "int a_answer(void) { return -1; }",
-        "-Wl,-soname,liba.so.2",
+        tmp_path / "decoy/liba.so.2", "int a_answer(void) { return -1; }", "-Wl,-soname,liba.so.2"
     )
     raw = make_raw(tmp_path / "raw", lib, rpath=str(decoy.parent))
-    repaired = Bench(folder=tmp_path, lib=lib, raw=raw).repair("work")
+    repaired = bench_of(tmp_path, lib, raw).repair("work")
     assert {item.source for item in repaired.bundled} == {"liba.so.2.1", "libz.so.1.3"}
     assert not any(
         str(tmp_path) in entry for e in read_elves(repaired.tree).values() for entry in e.rpath
@@ -281,8 +225,8 @@ def test_a_program_loads_the_wheels_libraries_and_stays_a_program(
         ["gcc", "-g", "-fPIE", kind, "-xc", "-", "-xnone", "-o", program, *flags],
         input="int a_answer(void); int main(void) { return a_answer(); }", text=True, check=True,
     )  # fmt: skip
-    raw = write_wheel(tree, tmp_path / "packed", filename=FILENAME).path
-    repaired = Bench(folder=tmp_path, lib=lib, raw=raw).repair("work")
+    raw = pack(tree, tmp_path / "packed", TAG)
+    repaired = bench_of(tmp_path, lib, raw).repair("work")
     elf = read_elves(repaired.tree)["pkg/_programs/ask"]
     assert elf.search_path == ("$ORIGIN/../../Pkg.libs",), "../lib is a folder of the prefix only"
     assert not (elf.symbols or elf.debug)
@@ -307,7 +251,7 @@ def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
     )  # fmt: skip
     lib = tmp_path / "lib"
     lib.mkdir()
-    repaired = Bench(folder=tmp_path, lib=lib, raw=pack(tree, tmp_path)).repair("work")
+    repaired = bench_of(tmp_path, lib, pack(tree, tmp_path, TAG)).repair("work")
     assert repaired.bundled == ()
     assert read_elves(repaired.tree)[EXTENSION].search_path == ("$ORIGIN/lib",)
     assert holding(repaired.tree, NOWHERE) == []
@@ -357,23 +301,15 @@ def test_a_file_for_another_machine_is_refused(tmp_path: Path) -> None:
     data = bytearray((tree / PLUGIN).read_bytes())
     data[18:20] = (243).to_bytes(2, "little")  # e_machine: RISC-V
     (tree / PLUGIN).write_bytes(data)
-    shutil.rmtree(tree / "Pkg-1.0.dist-info")
-    message = replace(bench, raw=pack(tree, tmp_path / "again")).refused()
+    message = replace(bench, raw=pack(tree, tmp_path / "again", TAG)).refused()
     assert f"{PLUGIN}: is for EM_RISCV" in message
-
-
-def test_a_wheel_without_compiled_files_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "tree/pkg").mkdir(parents=True)
-    (tmp_path / "tree/pkg/__init__.py").write_text("")
-    bench = Bench(folder=tmp_path, lib=tmp_path, raw=pack(tmp_path / "tree", tmp_path))
-    assert "holds no compiled file" in bench.refused()
 
 
 def test_a_pure_wheel_with_compiled_files_is_refused(tmp_path: Path) -> None:
     lib = make_stack(tmp_path / "lib")
     gcc(tmp_path / "tree" / EXTENSION, EXT, lib / "liba.so.2")
-    raw = pack(tmp_path / "tree", tmp_path, pure=True)
-    assert "Root-Is-Purelib" in Bench(folder=tmp_path, lib=lib, raw=raw).refused()
+    raw = pack(tmp_path / "tree", tmp_path, TAG, pure=True)
+    assert "Root-Is-Purelib" in bench_of(tmp_path, lib, raw).refused()
 
 
 def test_versions_that_no_policy_has_are_named(tmp_path: Path) -> None:
@@ -390,7 +326,7 @@ def test_versions_that_no_policy_has_are_named(tmp_path: Path) -> None:
     gcc(tmp_path / "tree" / EXTENSION, source, "-nostdlib", libc)
     lib = tmp_path / "lib"
     lib.mkdir()
-    bench = Bench(folder=tmp_path, lib=lib, raw=pack(tmp_path / "tree", tmp_path))
+    bench = bench_of(tmp_path, lib, pack(tmp_path / "tree", tmp_path, TAG))
     # The newest policy, not the oldest: else all that a wheel may need would be named as well.
     assert re.search(r"needs GLIBC_2\.99, newer than manylinux_2_[34]\d_", bench.refused())
 
@@ -400,8 +336,7 @@ def test_code_for_newer_processors_is_refused(tmp_path: Path) -> None:
     bench = make_bench(tmp_path)
     tree = tmp_path / "raw/tree"
     gcc(tree / EXTENSION, EXT, bench.lib / "liba.so.2", "-Wl,-z,x86-64-v3")
-    shutil.rmtree(tree / "Pkg-1.0.dist-info")
-    assert "newer processors" in replace(bench, raw=pack(tree, tmp_path / "again")).refused()
+    assert "newer processors" in replace(bench, raw=pack(tree, tmp_path / "again", TAG)).refused()
 
 
 def test_a_missing_strip_is_an_error_that_says_how_to_get_it(bench: Bench, tmp_path: Path) -> None:

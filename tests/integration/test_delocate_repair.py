@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from geowheel.binary.macho import (
-    read_macho,
-    read_machos,
-)
+from geowheel.binary.macho import read_macho, read_machos
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
-from geowheel.errors import (
-    BuildError,
-    GeowheelError,
-    MachineError,
-)
-from geowheel.machine.process import Runner
+from geowheel.errors import BuildError, MachineError
 from geowheel.prefix.linker import replace_in_binary
 from geowheel.systems import repair_tools
-from geowheel.systems.contract import RepairedTree, RepairRequest
-from geowheel.systems.delocate_repair import (
-    EXPERIMENTAL,
-    PREFIX_LIBRARIES,
-    MacosRepairer,
-)
+from geowheel.systems.contract import RepairedTree
+from geowheel.systems.delocate_repair import EXPERIMENTAL, PREFIX_LIBRARIES, MacosRepairer
 from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel
@@ -47,9 +35,9 @@ from tests.support.macos_fixtures import (
     make_stack,
     make_stacks,
     make_weak,
-    pack,
     raw_wheel_tree,
 )
+from tests.support.repair_bench import Bench, pack
 from tests.support.zig import zig
 
 pytestmark = [pytest.mark.integration, pytest.mark.cross]
@@ -60,16 +48,13 @@ LIBGDAL = f"libgdal.36.{GDAL}.dylib"
 ON_MAC = sys.platform == "darwin"
 NOTES = () if ON_MAC else (EXPERIMENTAL,)
 OFF_A_MAC = pytest.mark.skipif(ON_MAC, reason="about the tools in Apple's place")
-PLATFORMS = {"arm64": Platform.OSX_ARM64, "x86_64": Platform.OSX_64}
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A folder with a native stack and a raw wheel's tree, and the repair to try on them."""
+@dataclass(frozen=True, kw_only=True)
+class MacBench(Bench):
+    """Its raw wheel is packed of a tree when it is repaired."""
 
-    folder: Path
-    lib: Path
-    architecture: str = "arm64"
+    platform: Platform = Platform.OSX_ARM64
     tag: str = "macosx_11_0_arm64"
     name: str = "Pkg"
 
@@ -77,38 +62,15 @@ class Bench:
     def tree(self) -> Path:
         return self.folder / "raw/tree"
 
-    @functools.cached_property
-    def repaired(self) -> RepairedTree:
-        return self.repair("work")
-
-    def repair(self, name: str, *, pure: bool = False) -> RepairedTree:
-        raw = pack(self.tree, self.folder / f"{name}-raw", platform=self.tag, pure=pure,
-                   name=self.name)  # fmt: skip
-        return self.repair_wheel(raw, name)
-
-    def repair_wheel(self, raw: Path, name: str) -> RepairedTree:
-        scratch = self.folder / name
-        return MacosRepairer(
-            RepairRequest(
-                raw=raw,
-                library_folder=self.lib,
-                plugins="osgeo/_plugins",
-                folder=scratch,
-                platform=PLATFORMS[self.architecture],
-                run=Runner(scratch / "logs"),
-                environ={"PATH": os.environ["PATH"]},
-            )
-        ).repair()
-
-    def refused(self, kind: type[GeowheelError] = BuildError, *, pure: bool = False) -> str:
-        with pytest.raises(kind) as caught:
-            self.repair("refused", pure=pure)
-        return str(caught.value)
+    def repair(self, name: str, **environ: str) -> RepairedTree:
+        tag = f"cp312-cp312-{self.tag}"
+        raw = pack(self.tree, self.folder / f"{name}-raw", tag, name=self.name)
+        return self.repair_wheel(raw, name, **environ)
 
     def extension(self, *links: Path, **options: object) -> Path:
         """Compile the wheel's extension anew."""
         return compile_macho(self.tree / EXT, EXTENSION_SOURCE, *links,
-                             architecture=self.architecture, **options)  # type: ignore[arg-type]  # fmt: skip
+                             architecture=self.platform.architecture, **options)  # type: ignore[arg-type]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -117,25 +79,25 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_stacks(tmp_path_factory.mktemp("stacks"))
 
 
-def bench_of(folder: Path, stack: Path, **options: str) -> Bench:
+def bench_of(folder: Path, stack: Path, **options: Any) -> MacBench:
     raw_wheel_tree(folder / "raw/tree", stack)
-    return Bench(folder=folder, lib=stack, **options)
+    return MacBench(folder=folder, lib=stack, **options)
 
 
-@pytest.fixture(scope="module", params=["arm64", "x86_64"])
+@pytest.fixture(scope="module", params=[(Platform.OSX_ARM64, "macosx_14_0_arm64"),
+                                        (Platform.OSX_64, "macosx_10_9_x86_64")])  # fmt: skip
 def bench(
     request: pytest.FixtureRequest, stacks: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Bench:  # fmt: skip
+) -> MacBench:  # fmt: skip
     """What is right, for each architecture; not to be changed."""
-    architecture: str = request.param
-    tag = {"arm64": "macosx_14_0_arm64", "x86_64": "macosx_10_9_x86_64"}[architecture]
-    folder = tmp_path_factory.mktemp(architecture)
-    return bench_of(folder, stacks[architecture], architecture=architecture, tag=tag)
+    platform, tag = request.param
+    folder = tmp_path_factory.mktemp(platform.architecture)
+    return bench_of(folder, stacks[platform.architecture], platform=platform, tag=tag)
 
 
 @pytest.fixture
-def arm(stacks: dict[str, Path], tmp_path: Path) -> Bench:
+def arm(stacks: dict[str, Path], tmp_path: Path) -> MacBench:
     """One to plant faults in: a copy of the stack, a tree of its own."""
     prefix = tmp_path / "prefix"
     shutil.copytree(stacks["arm64"].parent, prefix, symlinks=True)
@@ -145,17 +107,17 @@ def arm(stacks: dict[str, Path], tmp_path: Path) -> Bench:
 # --- what comes out --------------------------------------------------------------------------
 
 
-def test_one_tag_by_what_the_files_need_and_a_closed_wheel(bench: Bench, tmp_path: Path) -> None:
+def test_one_tag_by_what_the_files_need_and_a_closed_wheel(bench: MacBench, tmp_path: Path) -> None:
     repaired = bench.repaired
     expected = {"arm64": "macosx_11_0_arm64", "x86_64": "macosx_10_13_x86_64"}
-    assert repaired.platform_tag == expected[bench.architecture]
+    assert repaired.platform_tag == expected[bench.platform.architecture]
     assert repaired.filename == f"Pkg-1.0-cp312-cp312-{repaired.platform_tag}.whl"
     wheel = read_wheel(write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path)
     assert wheel.tags == (f"cp312-cp312-{repaired.platform_tag}",)
     assert repaired.notes == NOTES
 
 
-def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
+def test_every_library_is_traced_to_its_source(bench: MacBench) -> None:
     assert {item.soname: (item.source, item.path) for item in bench.repaired.bundled} == {
         "libcrs.3.dylib": ("libcrs.3.1.dylib", "Pkg.dylibs/libcrs.3.1.dylib"),
         "libgdal.36.dylib": (LIBGDAL, f"Pkg.dylibs/{LIBGDAL}"),
@@ -169,7 +131,7 @@ def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
     }
 
 
-def test_libraries_are_asked_for_by_place_and_nothing_leads_out(bench: Bench) -> None:
+def test_libraries_are_asked_for_by_place_and_nothing_leads_out(bench: MacBench) -> None:
     binaries = read_machos(bench.repaired.tree)
     assert f"@loader_path/../Pkg.dylibs/{LIBGDAL}" in binaries[EXT].needed
     assert binaries[PLUG].needed[:2] == (
@@ -184,40 +146,35 @@ def test_libraries_are_asked_for_by_place_and_nothing_leads_out(bench: Bench) ->
     }  # fmt: skip
 
 
-def test_every_page_is_signed_anew(bench: Bench) -> None:
+def test_every_page_is_signed_anew(bench: MacBench) -> None:
     for path in read_machos(bench.repaired.tree):
         assert signature_faults(bench.repaired.tree / path) == ()
 
 
-def test_what_forces_the_oldest_macos(bench: Bench) -> None:
+def test_what_forces_the_oldest_macos(bench: MacBench) -> None:
     owners = {item.path: "libgdal-core" for item in bench.repaired.bundled}
     (forced,) = MacosRepairer.forcing(bench.repaired, owners)
-    assert forced.needs == {"arm64": "macOS 11.0", "x86_64": "macOS 10.13"}[bench.architecture]
+    assert (
+        forced.needs
+        == {"arm64": "macOS 11.0", "x86_64": "macOS 10.13"}[bench.platform.architecture]
+    )
     assert forced.packages == ("libgdal-core", EXT, PLUG)
 
 
-def test_same_bytes_in_another_folder_as_anybody(bench: Bench, tmp_path: Path) -> None:
+def test_same_bytes_in_another_folder_as_anybody(
+    bench: MacBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lib = tmp_path / "another/place/lib"
     shutil.copytree(bench.lib, lib, symlinks=True)
     shutil.copytree(bench.tree, tmp_path / "raw/tree")
-    before = os.umask(0o077)
-    try:
-        there = replace(bench, folder=tmp_path, lib=lib).repair("elsewhere")
-    finally:
-        os.umask(before)
-    one, two = (
-        write_wheel(repaired.tree, tmp_path / name, filename=repaired.filename)
-        for name, repaired in (("one", bench.repaired), ("two", there))
-    )
-    assert one.sha256 == two.sha256
-    assert there.bundled == bench.repaired.bundled
+    bench.makes_the_same_bytes(replace(bench, folder=tmp_path, lib=lib), monkeypatch)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_two_distributions_have_libraries_of_different_names(arm: Bench) -> None:
+def test_two_distributions_have_libraries_of_different_names(arm: MacBench) -> None:
     other = replace(arm, name="Other_Host").repair("other")
     names = [
         name
@@ -254,7 +211,7 @@ def test_the_fixed_prefix_string_leads_into_the_stack(tmp_path: Path) -> None:
     assert b"native-prefix/share/gdal" in (repaired.tree / f"Pkg.dylibs/{LIBGDAL}").read_bytes()
 
 
-def test_libraries_that_the_wheel_brings_itself_stay(arm: Bench) -> None:
+def test_libraries_that_the_wheel_brings_itself_stay(arm: MacBench) -> None:
     """Found by the extension's own search path, which counts for what its libraries need too."""
     folder = arm.tree / "osgeo/lib"
     deep = compile_macho(folder / "libdeep.dylib", "int deep(void) { return 1; }")
@@ -270,7 +227,7 @@ def test_libraries_that_the_wheel_brings_itself_stay(arm: Bench) -> None:
     assert b"python-of-the-builder" not in (repaired.tree / EXT).read_bytes()
 
 
-def test_a_program_loads_the_wheels_libraries(arm: Bench) -> None:
+def test_a_program_loads_the_wheels_libraries(arm: MacBench) -> None:
     program = arm.tree / "osgeo/_programs/ask"
     program.parent.mkdir()
     zig(
@@ -288,7 +245,7 @@ def test_a_program_loads_the_wheels_libraries(arm: Bench) -> None:
     assert made.stat().st_mode & 0o777 == 0o755
 
 
-def test_no_path_of_the_machine_stays(arm: Bench) -> None:
+def test_no_path_of_the_machine_stays(arm: MacBench) -> None:
     """A linker that is told no install name takes the path that it writes to."""
     arm.extension(arm.lib / "libgdal.36.dylib", install_name=str(arm.tree / EXT),
                   rpaths=(str(arm.lib),))  # fmt: skip
@@ -298,7 +255,7 @@ def test_no_path_of_the_machine_stays(arm: Bench) -> None:
         assert path.is_dir() or str(arm.folder).encode() not in path.read_bytes()
 
 
-def test_an_rpath_that_is_there_twice_goes(arm: Bench) -> None:
+def test_an_rpath_that_is_there_twice_goes(arm: MacBench) -> None:
     """dyld of macOS 15.4 and newer refuses such a file."""
     path = compile_macho(arm.lib / "libcrs.3.1.dylib", "int crs_answer(void) { return 3; }",
                          install_name="@rpath/libcrs.3.dylib",
@@ -309,7 +266,7 @@ def test_an_rpath_that_is_there_twice_goes(arm: Bench) -> None:
     assert read_macho(repaired.tree / "Pkg.dylibs/libcrs.3.1.dylib").rpaths == ()
 
 
-def test_an_import_cycle_is_no_problem(arm: Bench) -> None:
+def test_an_import_cycle_is_no_problem(arm: MacBench) -> None:
     """dyld does not mind, and some packages have one."""
     first = make_library(arm.lib, "libround", "1.0", "int round_answer(void) { return 1; }")
     second = make_library(arm.lib, "libback", "1.0", "int round_answer(void);\n"
@@ -321,7 +278,7 @@ def test_an_import_cycle_is_no_problem(arm: Bench) -> None:
     assert {"libround.1.dylib", "libback.1.dylib"} <= {item.soname for item in repaired.bundled}
 
 
-def test_a_newer_deployment_target_shows_in_the_tag_and_is_explained(arm: Bench) -> None:
+def test_a_newer_deployment_target_shows_in_the_tag_and_is_explained(arm: MacBench) -> None:
     make_library(arm.lib, "libhdf5", "310.5", "int hdf5_answer(void) { return 5; }",
                  minimum="13.3")  # fmt: skip
     repaired = arm.repair("work")
@@ -335,7 +292,7 @@ def test_a_newer_deployment_target_shows_in_the_tag_and_is_explained(arm: Bench)
     )
 
 
-def test_a_weak_library_may_be_missing_and_is_bundled_where_it_is_not(arm: Bench) -> None:
+def test_a_weak_library_may_be_missing_and_is_bundled_where_it_is_not(arm: MacBench) -> None:
     gdal, crs = arm.lib / "libgdal.36.dylib", arm.lib / "libcrs.3.dylib"
     away = compile_macho(arm.folder / "libaway.dylib", "int away(void) { return 1; }")
     make_weak(arm.extension(gdal, away, crs), "@rpath/libaway.dylib")
@@ -411,7 +368,7 @@ def write_apple_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @OFF_A_MAC
-def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_mac_apples_tools_do_the_same(arm: MacBench, monkeypatch: pytest.MonkeyPatch) -> None:
     arm.extension(arm.lib / "libgdal.36.dylib", rpaths=("/opt/builder/lib",))
     elsewhere = arm.repair("elsewhere")
     calls = write_apple_tools(arm.folder / "apple", monkeypatch)
@@ -426,7 +383,9 @@ def test_on_a_mac_apples_tools_do_the_same(arm: Bench, monkeypatch: pytest.Monke
 
 
 @OFF_A_MAC
-def test_a_mac_without_its_command_line_tools(arm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mac_without_its_command_line_tools(
+    arm: MacBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
     (folder / "codesign").unlink()
     assert "codesign was not found" in arm.refused(MachineError)
@@ -457,7 +416,7 @@ def test_a_fat_extension_over_a_stack_for_one_machine(
         ("win_arm64", "is tagged win_arm64"),
     ],
 )
-def test_a_tag_that_contradicts_the_files(arm: Bench, tag: str, words: str) -> None:
+def test_a_tag_that_contradicts_the_files(arm: MacBench, tag: str, words: str) -> None:
     assert words in replace(arm, tag=tag).refused()
 
 
@@ -468,14 +427,14 @@ def test_a_file_for_another_machine(stacks: dict[str, Path], tmp_path: Path) -> 
     assert f"{PLUG}: is for x86_64" in message
 
 
-def test_a_library_for_another_machine(stacks: dict[str, Path], arm: Bench) -> None:
+def test_a_library_for_another_machine(stacks: dict[str, Path], arm: MacBench) -> None:
     shutil.copy(stacks["x86_64"] / "libcrs.3.1.dylib", arm.lib)
     assert (
         "needs libcrs.3.1.dylib, which is for another machine (x86_64, not arm64)" in arm.refused()
     )
 
 
-def test_a_library_for_another_system(arm: Bench) -> None:
+def test_a_library_for_another_system(arm: MacBench) -> None:
     path = arm.lib / "libcrs.3.1.dylib"
     data = path.read_bytes()
     at = data.index((0x32).to_bytes(4, "little") + (32).to_bytes(4, "little"))
@@ -493,7 +452,7 @@ def test_a_library_for_another_system(arm: Bench) -> None:
         ("HERE", "by its absolute path"),
     ],
 )
-def test_a_library_of_the_machine_by_its_path(arm: Bench, folder: str, cause: str) -> None:
+def test_a_library_of_the_machine_by_its_path(arm: MacBench, folder: str, cause: str) -> None:
     """Also where this machine has it, and where the native stack has one of that name."""
     place = arm.folder / "decoy/libproj.25.dylib"
     name = str(place) if folder == "HERE" else f"{folder}/{place.name}"
@@ -504,26 +463,26 @@ def test_a_library_of_the_machine_by_its_path(arm: Bench, folder: str, cause: st
     assert cause in message
 
 
-def test_a_search_path_of_the_machine_is_not_followed(arm: Bench) -> None:
+def test_a_search_path_of_the_machine_is_not_followed(arm: MacBench) -> None:
     decoy = compile_macho(arm.folder / "decoy/libonly.dylib", "int only(void) { return 1; }")
     arm.extension(arm.lib / "libgdal.36.dylib", decoy, rpaths=(str(decoy.parent),))
     assert f"@rpath/libonly.dylib, needed by {EXT}, is not in the native stack" in arm.refused()
 
 
-def test_two_libraries_of_one_file_name(arm: Bench) -> None:
+def test_two_libraries_of_one_file_name(arm: MacBench) -> None:
     twin = compile_macho(arm.lib / "other/libcrs.3.1.dylib", "int twin(void) { return 1; }",
                          install_name="@rpath/other/libcrs.3.1.dylib")  # fmt: skip
     arm.extension(arm.lib / "libgdal.36.dylib", twin)
     assert "same basename as: libcrs.3.1.dylib" in arm.refused()
 
 
-def test_an_extension_linked_to_an_interpreter(arm: Bench) -> None:
+def test_an_extension_linked_to_an_interpreter(arm: MacBench) -> None:
     python = compile_macho(arm.folder / "libpython3.12.dylib", "int Py_Main(void) { return 1; }")
     arm.extension(arm.lib / "libgdal.36.dylib", python)
     assert "second one into the process" in arm.refused()
 
 
-def test_a_header_without_room_is_refused_before_anything_is_changed(arm: Bench) -> None:
+def test_a_header_without_room_is_refused_before_anything_is_changed(arm: MacBench) -> None:
     gdal, hdf5 = arm.lib / "libgdal.36.dylib", arm.lib / "libhdf5.310.dylib"
     path = arm.tree / PLUG
     compile_macho(path, PLUGIN_SOURCE, gdal, hdf5, flags=("-Wl,-headerpad,0x0",))
@@ -537,14 +496,14 @@ def test_a_header_without_room_is_refused_before_anything_is_changed(arm: Bench)
     assert (tree / f"Pkg.dylibs/{LIBGDAL}").read_bytes() == (arm.lib / LIBGDAL).read_bytes()
 
 
-def test_a_wheel_that_was_repaired_before(arm: Bench) -> None:
+def test_a_wheel_that_was_repaired_before(arm: MacBench) -> None:
     repaired = arm.repaired
     raw = write_wheel(repaired.tree, arm.folder / "again", filename=repaired.filename).path
     with pytest.raises(BuildError, match=r"was repaired before: it has Pkg\.dylibs/libcrs"):
         arm.repair_wheel(raw, "twice")
 
 
-def test_a_file_that_an_installer_moves(arm: Bench) -> None:
+def test_a_file_that_an_installer_moves(arm: MacBench) -> None:
     goal = arm.tree / f"Pkg-1.0.data/platlib/{PLUGIN}"
     goal.parent.mkdir(parents=True)
     (arm.tree / PLUG).rename(goal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import struct
@@ -15,20 +14,11 @@ import pefile  # type: ignore[import-untyped]
 import pytest
 
 from geowheel.binary.pe import read_pe
-from geowheel.errors import (
-    BuildError,
-    GeowheelError,
-)
-from geowheel.machine.process import Runner
-from geowheel.systems.contract import (
-    RepairedTree,
-    RepairRequest,
-    Run,
-)
 from geowheel.systems.delvewheel_repair import WindowsRepairer
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel
 from geowheel.wheel.writing import write_wheel
+from tests.support.repair_bench import Bench
 from tests.support.windows_fixtures import (
     ANSWER,
     PLUGIN,
@@ -43,76 +33,51 @@ from tests.support.windows_fixtures import (
 PLUGINS = "osgeo/_plugins"
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A folder with a prefix and a raw wheel, and the repair to try on them."""
-
-    folder: Path
+@dataclass(frozen=True, kw_only=True)
+class WindowsBench(Bench):
     stack: WindowsStack
-    prefix: Path
-    raw: Path
-
-    @functools.cached_property
-    def repaired(self) -> RepairedTree:
-        return self.repair("work")
 
     @property
-    def libraries(self) -> Path:
-        return self.prefix / "Library" / "bin"
+    def prefix(self) -> Path:
+        return self.more_folders[0]
 
-    def with_files(self, files: Mapping[str, bytes | None]) -> Bench:
+    def with_files(self, files: Mapping[str, bytes | None]) -> WindowsBench:
         """Another raw wheel, with these files added or, where None, left out."""
         every = {**wheel_files(self.stack), **files}
         kept = {path: data for path, data in every.items() if data is not None}
-        tag = self.raw.stem.partition("-1.0-")[2]
-        return replace(self, raw=write_raw(kept, self.folder / "again", tag=tag))
+        return replace(self, raw=write_raw(kept, self.folder / "again"))
 
     def linked(self, name: str, source: Source) -> bytes:
         """A file linked for this platform with what the stack has."""
         folder = self.folder / "linked"
         if not folder.exists():
             shutil.copytree(self.stack.folder, folder)
-        return link(self.stack.platform, folder, name, source).read_bytes()
-
-    def repair(
-        self, name: str, *, run: Run | None = None, plugins: str = PLUGINS, **environ: str
-    ) -> RepairedTree:
-        scratch = self.folder / name
-        return WindowsRepairer(
-            RepairRequest(
-                raw=self.raw,
-                library_folder=self.libraries,
-                more_folders=(self.prefix,),
-                plugins=plugins,
-                folder=scratch,
-                platform=self.stack.platform,
-                run=run or Runner(self.folder / "logs"),
-                environ={"PATH": os.environ["PATH"]} | environ,
-            )
-        ).repair()
-
-    def refused(self, kind: type[GeowheelError] = BuildError, **environ: str) -> str:
-        with pytest.raises(kind) as caught:
-            self.repair("refused", run=None, plugins=PLUGINS, **environ)
-        return str(caught.value)
+        return link(self.platform, folder, name, source).read_bytes()
 
 
-def make_bench(stack: WindowsStack, folder: Path) -> Bench:
+def bench_of(stack: WindowsStack, folder: Path, raw: Path, prefix: Path) -> WindowsBench:
+    return WindowsBench(
+        folder=folder, lib=prefix / "Library" / "bin", platform=stack.platform, raw=raw,
+        more_folders=(prefix,), stack=stack,
+    )  # fmt: skip
+
+
+def make_bench(stack: WindowsStack, folder: Path) -> WindowsBench:
     tag = f"cp312-cp312-win_{stack.platform.architecture}"
     raw = write_raw(wheel_files(stack), folder / "raw", tag=tag)
-    return Bench(folder=folder, stack=stack, prefix=stack.prefix(folder / "prefix"), raw=raw)
+    return bench_of(stack, folder, raw, stack.prefix(folder / "prefix"))
 
 
 @pytest.fixture(scope="module")
 def bench(
     windows_stacks: Mapping[Platform, WindowsStack], tmp_path_factory: pytest.TempPathFactory
-) -> Bench:
+) -> WindowsBench:
     """For x64; not to be changed."""
     return make_bench(windows_stacks[Platform.WIN_64], tmp_path_factory.mktemp("windows"))
 
 
 @pytest.fixture
-def own(windows_stacks: Mapping[Platform, WindowsStack], tmp_path: Path) -> Bench:
+def own(windows_stacks: Mapping[Platform, WindowsStack], tmp_path: Path) -> WindowsBench:
     """One to change."""
     return make_bench(windows_stacks[Platform.WIN_64], tmp_path)
 
@@ -133,7 +98,7 @@ def test_one_tag_and_a_closed_wheel(
     assert repaired.notes == ()
 
 
-def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
+def test_every_library_is_traced_to_its_source(bench: WindowsBench) -> None:
     bundled = {item.soname: item for item in bench.repaired.bundled}
     assert {name: item.source for name, item in bundled.items()} == {
         "gdal.dll": "gdal.dll", "hdf5.dll": "hdf5.dll", "msvcp140.dll": "../../msvcp140.dll",
@@ -143,20 +108,22 @@ def test_every_library_is_traced_to_its_source(bench: Bench) -> None:
     for item in bundled.values():
         stem = item.soname.removesuffix(".dll")
         assert item.path.startswith(f"GDAL.libs/{stem}-")
-        assert exports(bench.repaired.tree / item.path) == exports(bench.libraries / item.source)
+        assert exports(bench.repaired.tree / item.path) == exports(bench.lib / item.source)
     assert set(bench.repaired.binaries) == {
         f"osgeo/{bench.stack.extension}", f"{PLUGINS}/{PLUGIN}", *(b.path for b in bundled.values())
     }  # fmt: skip
 
 
-def test_visual_cpps_runtime_beside_gdal_comes_first(own: Bench) -> None:
+def test_visual_cpps_runtime_beside_gdal_comes_first(own: WindowsBench) -> None:
     """conda's vc14_runtime has every DLL in both places."""
-    shutil.copy(own.prefix / "msvcp140.dll", own.libraries)
+    shutil.copy(own.prefix / "msvcp140.dll", own.lib)
     sources = {item.soname: item.source for item in own.repaired.bundled}
     assert sources["msvcp140.dll"] == "msvcp140.dll"
 
 
-def test_plugins_need_the_renamed_libraries_which_are_loaded_beforehand(bench: Bench) -> None:
+def test_plugins_need_the_renamed_libraries_which_are_loaded_beforehand(
+    bench: WindowsBench,
+) -> None:
     paths = {item.soname: item.path for item in bench.repaired.bundled}
     plugin = bench.repaired.binaries[f"{PLUGINS}/{PLUGIN}"]
     assert {f"GDAL.libs/{name}" for name in plugin.needed} == {paths["gdal.dll"], paths["hdf5.dll"]}
@@ -169,15 +136,15 @@ def test_plugins_need_the_renamed_libraries_which_are_loaded_beforehand(bench: B
         assert order.index(paths[f"{needed}.dll"]) < order.index(paths[f"{user}.dll"])
 
 
-def test_without_plugins_nothing_is_loaded_beforehand(own: Bench) -> None:
+def test_without_plugins_nothing_is_loaded_beforehand(own: WindowsBench) -> None:
     bench = own.with_files({f"{PLUGINS}/{PLUGIN}": None})
     assert "hdf5.dll" not in {item.soname for item in bench.repaired.bundled}
     assert WindowsRepairer.extras(bench.repaired, PLUGINS) == {"libraries": "GDAL.libs"}
 
 
-def test_what_is_loaded_on_first_use_is_bundled_and_loaded_beforehand(own: Bench) -> None:
+def test_what_is_loaded_on_first_use_is_bundled_and_loaded_beforehand(own: WindowsBench) -> None:
     hdf5 = own.linked("hdf5.dll", Source(text="API int hdf5_answer(void) { return 940; }"))
-    (own.libraries / "late.dll").write_bytes(hdf5.ljust(len(hdf5) + 512, b"\0"))
+    (own.lib / "late.dll").write_bytes(hdf5.ljust(len(hdf5) + 512, b"\0"))
     gdal = own.linked(
         "gdal.dll",
         Source(
@@ -187,8 +154,8 @@ def test_what_is_loaded_on_first_use_is_bundled_and_loaded_beforehand(own: Bench
             "API const char *late(void) { return name; }",
         ),
     )  # fmt: skip
-    (own.libraries / "gdal.dll").write_bytes(with_delayed(gdal, b"late.dll"))
-    assert read_pe(own.libraries / "gdal.dll").delayed == ("late.dll",)
+    (own.lib / "gdal.dll").write_bytes(with_delayed(gdal, b"late.dll"))
+    assert read_pe(own.lib / "gdal.dll").delayed == ("late.dll",)
     repaired = own.repaired
     (late,) = (item.path for item in repaired.bundled if item.soname == "late.dll")
     (path,) = (item.path for item in repaired.bundled if item.soname == "gdal.dll")
@@ -218,22 +185,18 @@ def with_delayed(data: bytes, name: bytes) -> bytes:
     return bytes(pe.write())
 
 
-def test_same_bytes_in_another_folder_as_anybody(bench: Bench, tmp_path: Path) -> None:
+def test_same_bytes_in_another_folder_as_anybody(
+    bench: WindowsBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / f"späce here{os.pathsep}and there"
-    there = Bench(folder, bench.stack, folder / "p", bench.raw)
+    there = bench_of(bench.stack, folder, bench.raw, folder / "p")
     shutil.copytree(bench.prefix, there.prefix)
-    before = os.umask(0o077)
-    try:
-        made = there.repair("elsewhere", TMPDIR=str(tmp_path), SOURCE_DATE_EPOCH="999999999")
-    finally:
-        os.umask(before)
-    assert contents(made.tree) == contents(bench.repaired.tree)
-    assert made.bundled == bench.repaired.bundled
-    assert WindowsRepairer.extras(made, PLUGINS) == WindowsRepairer.extras(bench.repaired, PLUGINS)
-    assert not any(str(tmp_path).encode() in data for data in contents(made.tree).values())
+    bench.makes_the_same_bytes(there, monkeypatch)
+    made = there.folder / "elsewhere"
+    assert not [p for p in made.rglob("*.*") if str(tmp_path).encode() in p.read_bytes()]
 
 
-def test_the_load_order_of_an_old_python_is_in_one_order(own: Bench) -> None:
+def test_the_load_order_of_an_old_python_is_in_one_order(own: WindowsBench) -> None:
     raw = write_raw(wheel_files(own.stack), own.folder / "old", tag="cp39-cp39-win_amd64")
     repaired = replace(own, raw=raw).repair("work")
     (file,) = repaired.tree.glob("GDAL.libs/.load-order-*")
@@ -246,15 +209,7 @@ def exports(path: Path) -> list[bytes]:
     return sorted(symbol.name for symbol in table.symbols) if table else []
 
 
-def contents(tree: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(tree).as_posix(): path.read_bytes()
-        for path in tree.rglob("*")
-        if path.is_file() and path.name != "RECORD"  # which is written anew with the wheel
-    }
-
-
-def test_two_distributions_have_libraries_of_their_own(bench: Bench, tmp_path: Path) -> None:
+def test_two_distributions_have_libraries_of_their_own(bench: WindowsBench, tmp_path: Path) -> None:
     """Windows takes a loaded library for every other one of its name."""
     raw = write_raw(wheel_files(bench.stack), tmp_path / "raw", name="Other_Host")
     other = replace(bench, folder=tmp_path, raw=raw).repair("work")
@@ -262,7 +217,7 @@ def test_two_distributions_have_libraries_of_their_own(bench: Bench, tmp_path: P
     assert not names[0] & names[1]
 
 
-def test_folders_of_data_stay_no_packages_and_packages_name_the_folder(own: Bench) -> None:
+def test_folders_of_data_stay_no_packages_and_packages_name_the_folder(own: WindowsBench) -> None:
     bench = own.with_files(
         {"gdal_data/a.csv": b"", "company/terrain/__init__.py": b'"""Terrain."""\n',
          "company/terrain/_fast.pyd": own.stack.data(own.stack.extension)}
@@ -278,7 +233,7 @@ def test_folders_of_data_stay_no_packages_and_packages_name_the_folder(own: Benc
     assert text.index("add_dll_directory") < text.index("_geowheel.configure()")
 
 
-def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: Bench) -> None:
+def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: WindowsBench) -> None:
     inside = "terrain/_vendor/osgeo"
     files = {
         path.replace("osgeo/", f"{inside}/", 1): data
@@ -291,7 +246,7 @@ def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: Bench) ->
         "terrain/_fast.pyd": own.stack.data(own.stack.extension),
     }
     raw = write_raw({**files, **fast}, own.folder / "private", name="terrain")
-    repaired = replace(own, raw=raw).repair("work", plugins=f"{inside}/_plugins")
+    repaired = replace(own, raw=raw, plugins=f"{inside}/_plugins").repaired
     text = (repaired.tree / "terrain/__init__.py").read_text()
     assert text.index("terrain.libs") < text.index("from . import _fast")
     assert "delvewheel" not in (repaired.tree / inside / "__init__.py").read_text()
@@ -301,8 +256,8 @@ def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: Bench) ->
 # --- circles ---------------------------------------------------------------------------------
 
 
-def test_libraries_in_a_circle_are_bundled_and_one_keeps_its_name(own: Bench) -> None:
-    folder, platform = own.folder / "linked", own.stack.platform
+def test_libraries_in_a_circle_are_bundled_and_one_keeps_its_name(own: WindowsBench) -> None:
+    folder, platform = own.folder / "linked", own.platform
     shutil.copytree(own.stack.folder, folder)
     import_library(platform, folder, "second.dll", ["second"])
     first = Source(
@@ -321,7 +276,7 @@ def test_libraries_in_a_circle_are_bundled_and_one_keeps_its_name(own: Bench) ->
     ):
         link(platform, folder, name, source)
     for name in ("first.dll", "second.dll", "proj_9.dll"):
-        shutil.copy(folder / name, own.libraries)
+        shutil.copy(folder / name, own.lib)
     repaired = own.repaired
     (note,) = repaired.notes
     assert note.startswith("first.dll keeps its name")
@@ -334,21 +289,21 @@ def test_libraries_in_a_circle_are_bundled_and_one_keeps_its_name(own: Bench) ->
 # --- what is refused -------------------------------------------------------------------------
 
 
-def test_a_library_that_is_not_in_the_stack_is_refused_with_its_users(own: Bench) -> None:
-    (own.libraries / "sqlite3.dll").unlink()
+def test_a_library_that_is_not_in_the_stack_is_refused_with_its_users(own: WindowsBench) -> None:
+    (own.lib / "sqlite3.dll").unlink()
     message = own.refused()
     assert "sqlite3.dll, needed by hdf5.dll, proj_9.dll, is not in the native stack" in message
     assert "pixi.toml" in message
 
 
-def test_a_library_of_the_machine_does_not_count(own: Bench, tmp_path: Path) -> None:
+def test_a_library_of_the_machine_does_not_count(own: WindowsBench, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    shutil.move(own.libraries / "hdf5.dll", tmp_path / "bin")
+    shutil.move(own.lib / "hdf5.dll", tmp_path / "bin")
     message = own.refused(PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     assert f"hdf5.dll, needed by {PLUGINS}/{PLUGIN}, is not in the native stack" in message
 
 
-def test_visual_cpps_runtime_has_to_be_there(own: Bench) -> None:
+def test_visual_cpps_runtime_has_to_be_there(own: WindowsBench) -> None:
     (own.prefix / "msvcp140.dll").unlink()
     message = own.refused()
     assert "msvcp140.dll, needed by gdal.dll, proj_9.dll, is not in the native stack" in message
@@ -356,31 +311,31 @@ def test_visual_cpps_runtime_has_to_be_there(own: Bench) -> None:
 
 
 def test_files_for_another_machine_are_refused(
-    own: Bench, windows_stacks: Mapping[Platform, WindowsStack]
+    own: WindowsBench, windows_stacks: Mapping[Platform, WindowsStack]
 ) -> None:
     other = windows_stacks[Platform.WIN_ARM64]
     message = own.with_files({f"{PLUGINS}/{PLUGIN}": other.data(PLUGIN)}).refused()
     assert f"{PLUGINS}/{PLUGIN}: is for arm64 and not for amd64" in message
-    (own.libraries / "hdf5.dll").write_bytes(other.data("hdf5.dll"))
+    (own.lib / "hdf5.dll").write_bytes(other.data("hdf5.dll"))
     shutil.rmtree(own.folder / "refused")
     message = own.refused()
     assert "needs hdf5.dll, which is for another machine (arm64, not amd64)" in message
 
 
-def test_a_plugins_library_beside_it_is_refused(own: Bench) -> None:
+def test_a_plugins_library_beside_it_is_refused(own: WindowsBench) -> None:
     """GDAL's LoadLibrary does not search the plugin's folder."""
     message = own.with_files({f"{PLUGINS}/hdf5.dll": own.stack.data("hdf5.dll")}).refused()
     assert f"{PLUGINS}/{PLUGIN}: needs hdf5.dll, which the Windows loader would not find" in message
 
 
-def test_a_repaired_wheel_is_refused(bench: Bench, tmp_path: Path) -> None:
+def test_a_repaired_wheel_is_refused(bench: WindowsBench, tmp_path: Path) -> None:
     repaired = bench.repaired
     again = write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path
     message = replace(bench, folder=tmp_path, raw=again).refused()
     assert "was repaired before: it has GDAL-1.0.dist-info/DELVEWHEEL" in message
 
 
-def test_what_contradicts_a_wheel_for_windows_is_told_together(own: Bench) -> None:
+def test_what_contradicts_a_wheel_for_windows_is_told_together(own: WindowsBench) -> None:
     raw = write_raw(
         wheel_files(own.stack), own.folder / "pure", tag="py3-none-linux_x86_64", pure=True
     )
@@ -389,18 +344,18 @@ def test_what_contradicts_a_wheel_for_windows_is_told_together(own: Bench) -> No
     assert "is tagged linux_x86_64, and win-64 is win_amd64" in message
 
 
-def test_an_extension_module_outside_of_a_package_is_refused(own: Bench) -> None:
+def test_an_extension_module_outside_of_a_package_is_refused(own: WindowsBench) -> None:
     data = own.stack.data(own.stack.extension)
     message = own.with_files({"_fast.pyd": data, "company/_fast.pyd": data}).refused()
     assert message.count("is an extension module outside of a package") == 2
 
 
-def test_a_library_without_room_for_longer_names_is_named(own: Bench) -> None:
+def test_a_library_without_room_for_longer_names_is_named(own: WindowsBench) -> None:
     data = own.stack.data("proj_9.dll")
     pe = pefile.PE(data=data, fast_load=True)
     for section in pe.sections:
         section.Misc_VirtualSize = max(section.Misc_VirtualSize, section.SizeOfRawData)
-    (own.libraries / "proj_9.dll").write_bytes(bytes(pe.write()) + b"symbols")
+    (own.lib / "proj_9.dll").write_bytes(bytes(pe.write()) + b"symbols")
     message = own.refused()
     assert "proj_9.dll: has no room for the new names of the libraries that it needs" in message
 
@@ -467,11 +422,13 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def test_windows_finds_everything(bench: Bench, wine: Mapping[str, str], tmp_path: Path) -> None:
+def test_windows_finds_everything(
+    bench: WindowsBench, wine: Mapping[str, str], tmp_path: Path
+) -> None:
     """Debian's wine: the plugin answers through all libraries, and not without the bootstrap."""
     repaired, folder = bench.repaired, tmp_path / "linked"
     shutil.copytree(bench.stack.folder, folder)
-    platform = bench.stack.platform
+    platform = bench.platform
     kernel = (
         "LoadLibraryExW", "GetProcAddress", "AddDllDirectory", "GetLastError", "GetCommandLineW",
         "ExitProcess", "WriteFile", "GetStdHandle",

@@ -19,11 +19,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from rattler.package_streaming import extract
 
-from geowheel.distro.channel import (
-    RUNTIMES,
-    DistroChannel,
-    make_distro_channel,
-)
+from geowheel.distro.channel import RUNTIMES, DistroChannel, make_distro_channel
 from geowheel.distro.conversion import read_dynamic
 from geowheel.errors import ChannelError
 from geowheel.machine.console import Console
@@ -239,16 +235,6 @@ def test_libgdal_loads_from_the_prefix_alone(prefix: Prefix) -> None:
     assert version == index["version"]
     for name in ("libproj.so", "libnetcdf.so", "libcurl"):
         assert all(str(prefix.root) in path for path in loaded if f"/{name}" in path)
-
-
-def test_programs_run_from_the_prefix(prefix: Prefix) -> None:
-    environ = {
-        "GDAL_DATA": str(prefix.root / "share" / "gdal"),
-        "PROJ_LIB": str(prefix.root / "share" / "proj"),
-    }
-    argv = [str(prefix.root / "bin" / "gdalsrsinfo"), "-o", "proj4", "EPSG:3857"]
-    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
-    assert "+proj=merc" in done.stdout
 
 
 def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path, channel: DistroChannel) -> None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from geowheel.digest import sha256_file
+from geowheel.digest import sha256_bytes, sha256_file
 from geowheel.distro.channel import read_distribution
 from geowheel.errors import ChannelError
 from geowheel.locks.assets import Asset
@@ -35,7 +31,6 @@ from tests.support.fixture_channel import (
     Result,
     Sample,
     Sandbox,
-    edit_paths,
     index,
     stack,
     write_sample,
@@ -254,49 +249,27 @@ def test_wrong_bytes_of_one_mirror_are_said_when_another_has_the_right_ones(
     assert f"{url}/bad/linux-64/libz-1.3-h0.conda gave wrong bytes for libz 1.3 h0" in result.err
 
 
-def test_a_mirror_that_cannot_be_read_as_one_is_named(locked: Sandbox) -> None:
-    result = locked.run("fetch", GEOWHEEL_MIRRORS="conda-forge=/srv/mirror")
-    assert result.code == 2
-    assert "GEOWHEEL_MIRRORS: 'conda-forge=/srv/mirror' is not URL=PLACE" in result.err
-
-
 # ---------------------------------------------------------------------------- bad servers
-
-
-def refused(result: Result, code: int, *texts: str) -> None:
-    """An error of that kind that says all this, and a next step."""
-    assert result.code == code, result.err
-    assert "Traceback" not in result.err
-    assert "next: " in result.err
-    for text in texts:
-        assert text in result.flat, f"{text!r} is not in:\n{result.err}"
 
 
 def test_wrong_bytes_are_refused_with_both_digests_and_the_url(locked: Sandbox) -> None:
     locked.server.fault("libz-1.3-h0.conda", Fault(altered=True))
     archive = locked.server.root / "channel/linux-64/libz-1.3-h0.conda"
     data = archive.read_bytes()
-    wrong = tempfile.NamedTemporaryFile()  # noqa: SIM115
-    Path(wrong.name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    wrong = sha256_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     result = locked.run("fetch")
-    refused(
-        result, 6, "libz 1.3 h0: wrong bytes", f"wanted {sha256_file(archive)}",
-        f"sha256 is {sha256_file(Path(wrong.name))}",
+    result.refused(6, "libz 1.3 h0: wrong bytes", f"wanted {sha256_file(archive)}",
+        f"sha256 is {wrong}",
         f"{locked.channel}/linux-64/libz-1.3-h0.conda",
     )  # fmt: skip
     assert locked.left_behind() == []
     assert locked.stored() == STACK - {"libz-1.3-h0.conda"}
 
 
-def test_a_transfer_that_arrives_wrong_once_is_tried_again(locked: Sandbox) -> None:
-    locked.server.fault("libz-1.3-h0.conda", Fault(altered=True, times=1))
-    assert locked.run("fetch").code == 0
-
-
 def test_a_package_that_is_not_there_is_named_and_the_rest_kept(locked: Sandbox) -> None:
     locked.server.fault("libz-1.3-h0.conda", Fault(status=404))
     result = locked.run("fetch")
-    refused(result, 5, "libz 1.3 h0 cannot be fetched", "answered 404",
+    result.refused(5, "libz 1.3 h0 cannot be fetched", "answered 404",
             f"{locked.channel}/linux-64/libz-1.3-h0.conda", "GEOWHEEL_MIRRORS")  # fmt: skip
     assert locked.server.asked("libz-1.3-h0.conda").total() == 1  # a 404 does not pass
     assert locked.left_behind() == []
@@ -305,16 +278,9 @@ def test_a_package_that_is_not_there_is_named_and_the_rest_kept(locked: Sandbox)
     assert list(locked.server.counts) == ["/channel/linux-64/libz-1.3-h0.conda"]
 
 
-def test_several_missing_packages_are_reported_together(locked: Sandbox) -> None:
-    locked.server.fault(".conda", Fault(status=403))
-    result = locked.run("fetch")
-    refused(result, 5, "answered 403", "libgdal-core", "libz 1.3 h0")
-    assert result.err.count("cannot be fetched") == 1
-
-
-@pytest.mark.parametrize("fault", [Fault(status=503, times=1), Fault(cut_after=200, times=1)])
+@pytest.mark.parametrize("fault", [Fault(status=503), Fault(cut_after=200), Fault(altered=True)])
 def test_what_passes_is_tried_again(locked: Sandbox, fault: Fault) -> None:
-    locked.server.fault("libz-1.3-h0.conda", replace(fault))
+    locked.server.fault("libz-1.3-h0.conda", replace(fault, times=1))
     assert locked.run("fetch").code == 0
     assert locked.server.asked("libz-1.3-h0.conda").total() == 2
 
@@ -325,14 +291,14 @@ def test_what_passes_is_tried_again(locked: Sandbox, fault: Fault) -> None:
 )
 def test_a_server_that_keeps_failing_is_named(locked: Sandbox, fault: Fault, text: str) -> None:
     locked.server.fault("libz-1.3-h0.conda", replace(fault))
-    refused(locked.run("fetch"), 5, "libz 1.3 h0 cannot be fetched", text)
+    locked.run("fetch").refused(5, "libz 1.3 h0 cannot be fetched", text)
     assert locked.left_behind() == []
 
 
 def test_a_server_that_is_gone_is_one_fault_and_not_one_for_each_file(locked: Sandbox) -> None:
     with locked.server.stopped():
         result = locked.run("fetch")
-    refused(result, 5, f"127.0.0.1:{locked.server.port} did not answer", "and 4 more")
+    result.refused(5, f"127.0.0.1:{locked.server.port} did not answer", "and 4 more")
     assert result.err.count("cannot be fetched") == 1
     assert locked.left_behind() == []
 
@@ -372,53 +338,17 @@ def test_a_server_that_falls_silent_is_given_up(locked: Sandbox, tmp_path: Path)
 # ---------------------------------------------------------------------------- bad locks
 
 
-def test_a_record_without_sha256_is_refused(locked: Sandbox) -> None:
-    text = locked.pixi_lock.read_text()
-    start = text.index("linux-64/libproj", text.index("\npackages:"))
-    locked.pixi_lock.write_text(text[:start] + re.sub(r"  sha256: .*\n", "", text[start:], count=1))
-    refused(locked.run("fetch"), 4, "libproj-9.5.0-h0.conda has no sha256", "pixi.lock")
-    assert not locked.server.counts
-
-
-def test_a_lock_without_gdal_is_refused(sandbox: Sandbox) -> None:
-    sandbox.write()
-    sandbox.edit("pixi.toml", 'libgdal-core = "*"\nlibgdal-hdf5', "libproj")
-    refused(sandbox.run("lock"), 4, "no libgdal-core in the environment for linux-64")
-    refused(sandbox.run("fetch"), 4, "no libgdal-core in the environment", "pixi add libgdal-core")
-
-
-def test_a_platform_that_is_not_locked_is_refused(sandbox: Sandbox) -> None:
-    sandbox.write(platforms=["osx-arm64"])
-    assert sandbox.run("lock").code == 0
-    sandbox.write(platforms=["osx-arm64", "linux-64"])
-    refused(sandbox.run("fetch"), 4, "platform linux-64 is not locked (the lock has osx-arm64)")
-    sandbox.write(platforms=["osx-arm64"])
-    refused(sandbox.run("fetch"), 3, "linux-64 is not among the workspace's platforms")
-
-
-def test_a_lock_of_a_newer_format_is_refused(locked: Sandbox) -> None:
-    locked.edit("pixi.lock", "version: 7", "version: 99")
-    refused(locked.run("fetch"), 4, "newer pixi", "upgrade geowheel")
-    before = locked.pixi_lock.read_bytes()
-    refused(locked.run("lock"), 4, "newer pixi")
-    assert locked.pixi_lock.read_bytes() == before
-
-
 @pytest.mark.parametrize(
     ("name", "old", "new", "texts"),
     [
         ("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3.11"',
          ["linux-64: locked libgdal-core 3.10.3 is not libgdal-core >=3.11"]),
-        ("pixi.toml", "[dependencies]", '[dependencies]\nlibwebp = "*"',
-         ["linux-64: libwebp * is not locked"]),
         ("pixi.toml", 'channels = ["', 'channels = ["conda-forge", "',
          ["pixi.toml asks for https://conda.anaconda.org/conda-forge/"]),
         ("pixi.toml", "[dependencies]", '[system-requirements]\nlibc = "2.12"\n[dependencies]',
          ["libgdal-core-3.10.3-h0.conda needs __glibc >=2.17", "the manifest promises 2.12"]),
         ("pixi.lock", "  depends:\n  - libproj >=9\n", "  depends:\n  - libproj >=10\n",
          ["libgdal-core needs libproj >=10, the lock has 9.5.0"]),
-        ("pixi.lock", "  depends:\n  - libproj >=9\n", "  depends:\n  - libjpeg >=9\n",
-         ["libgdal-core needs libjpeg >=9, the lock does not have it"]),
         ("pixi.lock", "/channel/linux-64/libz-1.3", "/other/linux-64/libz-1.3",
          ["libz 1.3 h0 is locked from", "/other/linux-64/libz-1.3-h0.conda, which is in none of"]),
         ("pyproject.toml", 'requires = ["tiny-backend"]', 'requires = ["tiny-backend", "numpy"]',
@@ -429,26 +359,22 @@ def test_a_lock_that_no_longer_fits_is_refused(
     locked: Sandbox, name: str, old: str, new: str, texts: list[str]
 ) -> None:
     locked.edit(name, old, new)
-    refused(locked.run("fetch"), 4, "run `geowheel lock", *texts)
+    locked.run("fetch").refused(4, "run `geowheel lock", *texts)
     assert not locked.server.counts
     assert locked.left_behind() == []
 
 
 def test_a_lock_without_its_build_lock_is_refused(locked: Sandbox) -> None:
     locked.build_lock.unlink()
-    refused(locked.run("fetch"), 4, "there is no build lock", "`geowheel lock")
+    locked.run("fetch").refused(4, "there is no build lock", "`geowheel lock")
 
 
 def test_frozen_wants_a_committed_lock(sandbox: Sandbox) -> None:
-    refused(sandbox.run("fetch", "--frozen"), 4, "no lock is committed, and --frozen forbids")
+    sandbox.run("fetch", "--frozen").refused(4, "no lock is committed, and --frozen forbids")
     assert sandbox.run("fetch").code == 0
     # What was solved into the work folder meanwhile is no committed lock either.
-    refused(sandbox.run("fetch", "--frozen"), 4, "no lock is committed, and --frozen forbids")
-    refused(sandbox.run("fetch", "--frozen", "--channel", sandbox.channel), 4, "asks for another")
-
-
-def test_frozen_is_content_with_a_committed_lock(locked: Sandbox) -> None:
-    assert locked.run("fetch", "--frozen").code == 0
+    sandbox.run("fetch", "--frozen").refused(4, "no lock is committed, and --frozen forbids")
+    sandbox.run("fetch", "--frozen", "--channel", sandbox.channel).refused(4, "asks for another")
 
 
 # ---------------------------------------------------------------------------- channels
@@ -456,67 +382,52 @@ def test_frozen_is_content_with_a_committed_lock(locked: Sandbox) -> None:
 
 def test_an_unreachable_channel_says_the_ways_on(sandbox: Sandbox) -> None:
     with sandbox.server.stopped():
-        refused(
-            sandbox.run("fetch"), 5, f"cannot read {sandbox.channel}", "Connection refused",
+        sandbox.run("fetch").refused(5, f"cannot read {sandbox.channel}", "Connection refused",
             "GEOWHEEL_MIRRORS=URL=PLACE", "`geowheel wheel --channel distro ",
         )  # fmt: skip
     assert not list(sandbox.root.glob(".geowheel/locks/*/pixi.lock"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fallback:
-    project: Sandbox
-
-    def run(self, *arguments: str, **extra: str) -> Result:
-        return self.project.run("fetch", *arguments, **extra)
-
-
 @pytest.fixture
-def fallback(sandbox: Sandbox) -> Fallback:
+def fallback(sandbox: Sandbox) -> Sandbox:
     """A host that allows the distro channel, which was made before, and an unreachable channel."""
     folder = sandbox.cache / "channels" / f"distro-{read_distribution()}"
     shutil.copytree(sandbox.server.root / "channel", folder)
     sandbox.write(channel="http://127.0.0.1:1/channel", extra='channel-fallback = "distro"')
-    return Fallback(project=sandbox)
+    return sandbox
 
 
-def test_the_fallback_is_loud_and_only_for_the_work_folder(fallback: Fallback) -> None:
-    result = fallback.run()
+def test_the_fallback_is_loud_and_only_for_the_work_folder(fallback: Sandbox) -> None:
+    result = fallback.run("fetch")
     assert result.code == 0, result.err
     assert "using this distribution's own packages instead" in result.flat
     assert "INSTEAD OF http://127.0.0.1:1/channel, which was out of reach" in result.flat
-    assert not fallback.project.pixi_lock.exists()
-    again = fallback.run()
+    assert not fallback.pixi_lock.exists()
+    again = fallback.run("fetch")
     assert "INSTEAD OF" in again.err  # said in every run
 
 
 def test_no_fallback_under_frozen_with_a_channel_or_with_a_lock(
-    fallback: Fallback, locked_once: Sandbox
+    fallback: Sandbox, locked_once: Sandbox
 ) -> None:
-    refused(fallback.run("--frozen"), 4, "no lock is committed")
-    refused(fallback.run("--channel", "http://127.0.0.1:1/other"), 5, "cannot read")
-    refused(fallback.run(GEOWHEEL_CHANNEL="http://127.0.0.1:1/other"), 5, "cannot read")
-    project = fallback.project
-    project.write(channel=locked_once.channel, extra='channel-fallback = "distro"')
-    shutil.copy(locked_once.pixi_lock, project.root)
-    shutil.copy(locked_once.build_lock, project.root)
-    with project.server.stopped():
-        refused(fallback.run(), 5, "did not answer")
+    fallback.run("fetch", "--frozen").refused(4, "no lock is committed")
+    fallback.run("fetch", "--channel", "http://127.0.0.1:1/other").refused(5, "cannot read")
+    fallback.run("fetch", GEOWHEEL_CHANNEL="http://127.0.0.1:1/other").refused(5, "cannot read")
+    fallback.write(channel=locked_once.channel, extra='channel-fallback = "distro"')
+    shutil.copy(locked_once.pixi_lock, fallback.root)
+    shutil.copy(locked_once.build_lock, fallback.root)
+    with fallback.server.stopped():
+        fallback.run("fetch").refused(5, "did not answer")
 
 
-def test_a_host_that_does_not_allow_it_gets_no_fallback(fallback: Fallback) -> None:
-    fallback.project.write(channel="http://127.0.0.1:1/channel")
-    refused(fallback.run(), 5, "cannot read http://127.0.0.1:1/channel")
-
-
-def test_a_platform_that_no_distribution_has_gets_no_fallback(fallback: Fallback) -> None:
-    fallback.project.write(
+def test_a_platform_that_no_distribution_has_gets_no_fallback(fallback: Sandbox) -> None:
+    fallback.write(
         channel="http://127.0.0.1:1/channel",
         extra='channel-fallback = "distro"',
         platforms=("linux-64", "osx-arm64"),
     )
-    result = fallback.run("--platform", "osx-arm64")
-    refused(result, 5, "cannot read http://127.0.0.1:1/channel")
+    result = fallback.run("fetch", "--platform", "osx-arm64")
+    result.refused(5, "cannot read http://127.0.0.1:1/channel")
 
 
 def test_a_folder_channel_that_is_indexed_again_is_solved_again(
@@ -536,89 +447,30 @@ def test_a_folder_channel_that_is_indexed_again_is_solved_again(
     assert "libz-1.4-h0.conda" in sandbox.stored()
 
 
-def test_where_a_folder_channel_lies_leaves_no_trace(sandbox: Sandbox, tmp_path: Path) -> None:
-    found: list[tuple[dict[str, Any], str]] = []
-    for number in (1, 2):
-        folder = tmp_path / str(number) / "channel"
-        write_samples(folder, stack(), [Platform.LINUX_64])
-        assert sandbox.run("fetch", "--channel", str(folder)).code == 0
-        key = sandbox.prefix().parent.name
-        found.append((sandbox.native(), key))
-        shutil.rmtree(sandbox.root / ".geowheel")
-    assert found[0] == found[1]
-    assert str(tmp_path) not in json.dumps(found)
-
-
-def test_a_channel_folder_without_an_index_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    refused(sandbox.run("fetch", "--channel", str(tmp_path / "empty")), 5, "repodata.json")
-    refused(sandbox.run("fetch", "--channel", "./nowhere"), 5, "there is no such folder")
-
-
 # ---------------------------------------------------------------------------- bad packages
 
 
-def leave_the_prefix(package: Path) -> None:
-    edit_paths(package, lambda paths: paths[0].update({"_path": "../outside"}))
-
-
-def change_a_file(package: Path) -> None:
-    edit_paths(package, lambda paths: paths[0].update({"sha256": "0" * 64}))
-
-
-def name_a_file_too_many(package: Path) -> None:
-    edit_paths(package, lambda paths: paths.append({"_path": "lib/none", "path_type": "hardlink"}))
-
-
-def truncate(package: Path) -> None:
-    package.write_bytes(package.read_bytes()[:-300])
-
-
-@pytest.mark.parametrize(
-    ("damage", "texts"),
-    [
-        (leave_the_prefix, ["libz 1.3 h0: path '../outside' leaves the prefix"]),
-        (change_a_file, ["libz 1.3 h0: lib/libz.so.1 has sha256", f"says {'0' * 64}"]),
-        (name_a_file_too_many, ["libz 1.3 h0: lib/none cannot be read"]),
-        (truncate, ["libz 1.3 h0 cannot be unpacked", "holds a broken package"]),
-    ],
-)
-def test_a_broken_package_is_refused_by_name(
-    sandbox: Sandbox, tmp_path: Path, damage: Callable[[Path], None], texts: list[str]
-) -> None:
+def test_a_broken_package_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -> None:
     folder = tmp_path / "channel"
     write_samples(folder, stack(), [Platform.LINUX_64])
     sandbox.write(channel=str(folder), platforms=["linux-64"])
     package = folder / "linux-64" / "libz-1.3-h0.conda"
-    if damage is not truncate:
-        damage(package)
-        index(folder)
-        assert sandbox.run("lock").code == 0
-    else:  # what cannot be unpacked cannot be indexed: the lock is made to name it
-        assert sandbox.run("lock").code == 0
-        before = sha256_file(package)
-        damage(package)
-        sandbox.edit("pixi.lock", before, sha256_file(package))
-    refused(sandbox.run("fetch"), 6, *texts)
+    assert sandbox.run("lock").code == 0
+    before = sha256_file(package)
+    package.write_bytes(package.read_bytes()[:-300])
+    # What cannot be unpacked cannot be indexed: the lock is made to name it.
+    sandbox.edit("pixi.lock", before, sha256_file(package))
+    said = ("libz 1.3 h0 cannot be unpacked", "holds a broken package")
+    sandbox.run("fetch").refused(6, *said)
     assert sandbox.left_behind() == []
-    assert not list(sandbox.root.parent.rglob("outside"))
 
 
-@pytest.mark.parametrize(
-    ("extra", "texts"),
-    [
-        (Sample(name="libz", version="1.4", links={"lib/evil": "../../outside"}),
-         ["libz 1.4 h0: the link lib/evil -> ../../outside leaves the prefix"]),
-        (Sample(name="libz", version="1.4", files={"share/proj/proj.db": b"other"}),
-         ["libz 1.4 h0 brings share/proj/proj.db, which another package"]),
-    ],
-)  # fmt: skip
-def test_a_package_that_does_not_fit_is_refused_by_name(
-    sandbox: Sandbox, tmp_path: Path, extra: Sample, texts: list[str]
-) -> None:
-    folder = tmp_path / "channel"
-    write_samples(folder, [*stack(), extra], [Platform.LINUX_64])
-    refused(sandbox.run("fetch", "--channel", str(folder)), 6, *texts)
+def test_a_package_that_does_not_fit_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Of what the linker refuses, one for all: the others are in its own tests."""
+    evil = Sample(name="libz", version="1.4", links={"lib/evil": "../../outside"})
+    write_samples(tmp_path / "channel", [*stack(), evil], [Platform.LINUX_64])
+    said = "libz 1.4 h0: the link lib/evil -> ../../outside leaves the prefix"
+    sandbox.run("fetch", "--channel", str(tmp_path / "channel")).refused(6, said)
     assert sandbox.left_behind() == []
 
 
@@ -649,14 +501,6 @@ def test_a_flipped_byte_in_the_store_is_caught_and_fetched_again(
     assert sha256_file(path) == path.parent.name
 
 
-def test_a_flipped_byte_is_refused_by_name_when_it_cannot_be_fetched(locked: Sandbox) -> None:
-    assert locked.run("fetch").code == 0
-    flip_a_byte(locked, "libproj-9.5.0-h0.conda")
-    with locked.server.stopped():
-        result = locked.run("fetch")
-    refused(result, 5, "libproj 9.5.0 h0 was damaged", "libproj 9.5.0 h0 cannot be fetched")
-
-
 def test_an_edited_file_of_the_prefix_is_placed_again(locked: Sandbox) -> None:
     assert locked.run("fetch").code == 0
     path = locked.prefix() / "share/proj/proj.db"
@@ -684,19 +528,11 @@ def run_limited(sandbox: Sandbox, limit: int, *arguments: str) -> Result:
     return Result(code=found.returncode, out=found.stdout, err=found.stderr)
 
 
-def test_a_disk_that_is_full_while_downloading(locked: Sandbox) -> None:
-    archive = locked.server.root / f"channel/linux-64/libgdal-core-{GDAL}-h0.conda"
-    result = run_limited(locked, archive.stat().st_size - 1, "fetch")
-    refused(result, 7, "the disk is full", "GEOWHEEL_CACHE")
-    assert locked.left_behind() == []
-    assert locked.run("fetch").code == 0
-
-
 def test_a_disk_that_is_full_while_unpacking(locked: Sandbox) -> None:
     assert locked.run("fetch").code == 0
     shutil.rmtree(locked.root / ".geowheel")
     result = run_limited(locked, 20_000, "fetch")  # libz.so.1 has 30 kB
-    refused(result, 7, "the disk is full")
+    result.refused(7, "the disk is full")
     assert locked.left_behind() == []
 
 
@@ -716,7 +552,7 @@ def test_a_disk_that_is_really_full(locked: Sandbox) -> None:
         check=False,
     )  # fmt: skip
     result = Result(code=found.returncode, out=found.stdout, err=found.stderr)
-    refused(result, 7, "the disk is full: No space left on device", "GEOWHEEL_CACHE")
+    result.refused(7, "the disk is full: No space left on device", "GEOWHEEL_CACHE")
     assert locked.left_behind() == []
 
 
@@ -766,7 +602,7 @@ def test_what_was_damaged_in_pixis_cache_is_unpacked_again(with_pixi: Sandbox) -
 )
 def test_pixis_refusals_are_ours(with_pixi: Sandbox, fault: Fault, code: int, text: str) -> None:
     with_pixi.server.fault("libz-1.3-h0.conda", replace(fault))
-    refused(with_pixi.run("fetch"), code, "pixi did not unpack", text)
+    with_pixi.run("fetch").refused(code, "pixi did not unpack", text)
     assert with_pixi.left_behind() == []
 
 

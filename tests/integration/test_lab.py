@@ -13,11 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.lab.cases import (
-    PEERS,
-    Equipment,
-    select,
-)
+from geowheel.lab.cases import PEERS, Equipment, select
 from geowheel.lab.groups import every_case
 from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.lab.running import Workbench, run_cases
@@ -46,20 +42,6 @@ def test_the_whole_lab_passes_and_in_time(built: Built) -> None:
     assert f"lab of {TARGET}" not in result.stderr, "with --json the result is JSON alone"
     (written,) = (path / "lab.json" for path in built.project.entries("lab"))
     assert json.loads(written.read_text(encoding="utf-8")) == lab
-
-
-def test_some_cases_only_are_run_again_and_never_the_whole(built: Built) -> None:
-    (target,) = built.project.json("lab", "--python", PYTHON, "--case", "*zip*", "--seed", "3")[
-        "targets"
-    ]
-    assert [case["name"] for case in target["lab"]["cases"]] == ["in a zip: refused with words"]
-    assert (target["lab"]["whole"], target["lab"]["seed"]) == (False, 3)
-
-
-def test_a_pattern_that_matches_nothing_is_a_usage_error(built: Built) -> None:
-    result = built.project.run("lab", "--python", PYTHON, "--case", "nothing")
-    assert result.returncode == 2
-    assert "no case of the lab matches 'nothing'" in result.stderr
 
 
 # ---------------------------------------------------------------------------- planted faults

@@ -54,39 +54,20 @@ def described(built: Built) -> Iterator[Described]:
         yield Described(archive=archive, info=info)
 
 
-def unnamed(described: Described, named: dict[str, str]) -> list[str]:
-    """Every library and plugin that is not named with the digest that it has."""
-    return [
-        name
-        for name in described.archive.namelist()
-        if ".libs/" in name or "/_plugins/" in name
-        if named.get(name) != hashlib.sha256(described.archive.read(name)).hexdigest()
-    ]
-
-
-def test_the_sbom_is_valid(described: Described) -> None:
+def test_the_sbom_is_valid_and_names_every_library_and_plugin_with_its_digest(
+    described: Described,
+) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(described.sbom) is None
-
-
-def test_the_sbom_names_every_library_with_its_digest(described: Described) -> None:
-    libraries = [name for name in described.archive.namelist() if ".libs/" in name]
-    assert len(libraries) > 100
-    assert unnamed(described, described.named_files()) == []
-
-
-def test_a_library_that_is_not_named_would_be_seen(described: Described) -> None:
-    named = described.named_files()
-    (gdal,) = (name for name in named if ".libs/libgdal-" in name)
-    (proj,) = (name for name in named if ".libs/libproj-" in name)
-    del named[gdal]
-    named[proj] = "0" * 64
-    assert sorted(unnamed(described, named)) == sorted([gdal, proj])
-
-
-def test_every_file_that_comes_from_a_package_is_named(described: Described) -> None:
-    """The host has no file of its own: what is not bundled is geowheel's, or about the wheel."""
-    rest = set(described.archive.namelist()) - set(described.named_files())
-    assert {name for name in rest if not name.startswith(described.info)} == {
+    named, members = described.named_files(), described.archive.namelist()
+    digests = {
+        name: hashlib.sha256(described.archive.read(name)).hexdigest()
+        for name in members
+        if ".libs/" in name or "/_plugins/" in name
+    }
+    assert len(digests) > 100
+    assert {name: named.get(name) for name in digests} == digests
+    # The host has no file of its own: what is not bundled is geowheel's, or about the wheel.
+    assert {name for name in set(members) - set(named) if not name.startswith(described.info)} == {
         "osgeo/_geowheel.py", "osgeo/_geowheel.json", "osgeo_utils/_geowheel_programs.py",
     }  # fmt: skip
 

@@ -144,29 +144,27 @@ setup(ext_modules=[Extension("cymini._core", ["core.c"], library_dirs=[folder],
 """
 
 
-def test_an_extension_that_links_another_libgdal_is_refused(second: ProjectCopy) -> None:
-    setup = second.root / HOSTS / "cymini" / "setup.py"
-    setup.write_text(OTHER_GDAL, encoding="utf-8")
+ALONE = OTHER_GDAL.replace('libraries=["gdal"]', "libraries=[]").replace(
+    "{ GDALAllRegister();", "{"
+)
+
+
+@pytest.mark.parametrize(
+    ("setup", "words"),
+    [
+        (OTHER_GDAL, ("libgdal.so.99, needed by cymini/_core", "is not in the native stack",
+                      "GDAL_CONFIG")),
+        (ALONE, ("no extension module of the host is linked",)),
+        (None, ("holds no compiled file",)),
+    ],
+    ids=["another libgdal", "no libgdal", "pure"],
+)  # fmt: skip
+def test_a_host_that_does_not_link_the_stacks_libgdal_is_refused(
+    second: ProjectCopy, setup: str | None, words: tuple[str, ...]
+) -> None:
+    path = second.root / HOSTS / "cymini" / "setup.py"
+    path.write_text(setup, encoding="utf-8") if setup else path.unlink()
     result = host(second, "cymini").run("repair", "--python", PYTHON)
     assert result.returncode == 8, result.stderr
-    assert "libgdal.so.99, needed by cymini/_core" in result.stderr
-    assert "is not in the native stack" in result.stderr
-    assert "GDAL_CONFIG" in result.stderr
-
-
-def test_a_host_that_links_no_gdal_at_all_is_told_how_to(second: ProjectCopy) -> None:
-    setup = second.root / HOSTS / "cymini" / "setup.py"
-    alone = OTHER_GDAL.replace('libraries=["gdal"]', "libraries=[]").replace(
-        "{ GDALAllRegister();", "{"
-    )
-    setup.write_text(alone, encoding="utf-8")
-    result = host(second, "cymini").run("repair", "--python", PYTHON)
-    assert result.returncode == 8, result.stderr
-    assert "no extension module of the host is linked" in result.stderr
-
-
-def test_a_pure_host_is_no_layout_none(second: ProjectCopy) -> None:
-    (second.root / HOSTS / "cymini" / "setup.py").unlink()
-    result = host(second, "cymini").run("repair", "--python", PYTHON)
-    assert result.returncode == 8, result.stderr
-    assert "holds no compiled file" in result.stderr
+    for text in words:
+        assert text in result.stderr

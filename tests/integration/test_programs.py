@@ -151,11 +151,6 @@ def described(commands: Commands, path: Path) -> dict[str, Any]:
     return data
 
 
-def test_programs_start(commands: Commands) -> None:
-    assert commands.works("gdalinfo", "--version").startswith("GDAL 3.")
-    assert "GPKG -raster,vector-" in commands.works("ogrinfo", "--formats")
-
-
 def test_programs_do_their_work(commands: Commands, raster: Path, tmp_path: Path) -> None:
     half, warped = tmp_path / "half.tif", tmp_path / "warped.tif"
     commands.works("gdal_translate", "-q", "-outsize", "50%", "50%", raster, half)
@@ -202,13 +197,6 @@ def test_interrupts_reach_the_program_itself(commands: Commands) -> None:
         assert process.stderr is not None and "Traceback" not in process.stderr.read()
 
 
-def test_a_closed_pipe_ends_a_program_as_it_ends_others(commands: Commands) -> None:
-    with commands.waiting() as process:
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
-    assert int(ignored, 16) & (1 << (signal.SIGPIPE - 1)) == 0
-
-
 def test_a_program_alone_sees_what_is_set_for_it(commands: Commands, tmp_path: Path) -> None:
     (tmp_path / "grids").mkdir()
     with commands.waiting(GEOWHEEL_PROJ_DATA=str(tmp_path / "grids"), **OF_OTHERS) as process:
@@ -231,70 +219,6 @@ def test_importing_changes_no_variable_for_anybody(commands: Commands) -> None:
     assert commands.say(code) == "[]\n"
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_child_process_of_python_has_the_data_too(
-    commands: Commands, tmp_path: Path, method: str
-) -> None:
-    script = tmp_path / "pool.py"
-    script.write_text(
-        "import multiprocessing, sys\n"
-        "from osgeo import gdal, osr\n"
-        "def name(code):\n"
-        "    osr.UseExceptions()\n"
-        "    reference = osr.SpatialReference()\n"
-        "    reference.ImportFromEPSG(code)\n"
-        "    return reference.GetName()\n"
-        "if __name__ == '__main__':\n"
-        "    with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:\n"
-        "        print(pool.map(name, [4326, 3857]))\n"
-    )
-    found = replace(commands, folder=commands.python.parent)
-    assert "'WGS 84', 'WGS 84 / Pseudo-Mercator'" in found.works("python", script, method)
-
-
-def test_a_read_only_installation_works(commands: Commands) -> None:
-    sealed = ["bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
-    done = subprocess.run(
-        [*sealed, commands.folder / "gdalsrsinfo", "-o", "wkt2", "EPSG:4326"],
-        env={"PATH": os.environ["PATH"], **commands.environ}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "") and "WGS 84" in done.stdout
-
-
-@pytest.fixture
-def other_data(commands: Commands, tmp_path: Path) -> dict[str, str]:
-    """Copies of the data, as a user who has others names them."""
-    for name in ("gdal", "proj"):
-        shutil.copytree(commands.site / "osgeo" / "_data" / name, tmp_path / name)
-    return {
-        "GEOWHEEL_GDAL_DATA": str(tmp_path / "gdal"),
-        "GEOWHEEL_PROJ_DATA": str(tmp_path / "proj"),
-        "GEOWHEEL_GDAL_DRIVER_PATH": str(tmp_path),
-        "GEOWHEEL_CA_BUNDLE": str(commands.site / "osgeo" / "_data" / "cacert.pem"),
-    }
-
-
-def test_a_user_may_override_the_bundled_data(
-    commands: Commands, other_data: dict[str, str]
-) -> None:
-    code = (
-        "from osgeo import gdal, osr; option = gdal.GetConfigOption; "
-        "print(option('GDAL_DATA'), option('GDAL_DRIVER_PATH'), option('GDAL_CURL_CA_BUNDLE'), "
-        "osr.GetPROJSearchPaths()[0], sep='\\n')"
-    )
-    named = [other_data[f"GEOWHEEL_{name}"] for name in
-             ("GDAL_DATA", "GDAL_DRIVER_PATH", "CA_BUNDLE", "PROJ_DATA")]  # fmt: skip
-    assert commands.say(code, **other_data).splitlines() == named
-    assert commands.works("gdalinfo", "--version", **other_data).startswith("GDAL 3.")
-
-
-def test_an_override_that_is_not_there_is_told(commands: Commands) -> None:
-    done = commands.run("gdalinfo", "--version", GEOWHEEL_GDAL_DATA="/nonexistent")
-    assert done.returncode == 0 and done.stdout.startswith("GDAL 3.")
-    assert "GEOWHEEL_GDAL_DATA names /nonexistent, which is not there" in done.stderr
-
-
 def test_programs_are_as_the_libraries_are(built: Built, tmp_path: Path) -> None:
     members = {member.path: member for member in read_wheel(built.wheel).members}
     programs = [path for path in members if path.startswith("osgeo/_programs/")]
@@ -315,9 +239,7 @@ def test_programs_are_as_the_libraries_are(built: Built, tmp_path: Path) -> None
     assert {Path(path).name for path in programs} < console_scripts(text).keys()
 
 
-def test_the_commands_of_several_wheels_do_not_clash(
-    three_hosts: Installed,
-) -> None:
+def test_the_commands_of_several_wheels_do_not_clash(three_hosts: Installed) -> None:
     (private,) = three_hosts.site.glob("terrain_gdal-*.dist-info")
     own = console_scripts((private / "entry_points.txt").read_text("utf-8"))
     assert own == {"terrain": "terrain.cli:main"}

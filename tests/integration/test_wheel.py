@@ -8,10 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -41,6 +39,8 @@ def test_a_cold_run_makes_one_tested_wheel(built: Built) -> None:
     assert [p.name for p in built.project.root.glob("dist/*")] == [built.wheel.name]
     assert built.summary["sha256"] == sha256_file(built.wheel)
     assert list(built.summary["stages"]) == list(STAGES)
+    assert built.summary["target"] == TARGET
+    assert f"cp{sys.version_info.major}{sys.version_info.minor}" in built.wheel.name
     assert not_passed(built.summary) == []
     names = {probe["name"] for probe in built.summary["probes"]}
     assert {"version is the locked one", "driver GTiff", "driver netCDF", "driver HDF4"} <= names
@@ -87,16 +87,12 @@ def test_another_folder_gives_the_same_bytes(built: Built, second: ProjectCopy) 
 
 
 def test_over_budget_fails_and_names_the_largest_members(built: Built) -> None:
-    result = built.project.run("size", WHEEL_SIZE_BUDGET_MB="5")
-    assert result.returncode == 9
-    assert "is over the budget of 5 MB" in result.stderr
-    for member in ("libicudata", "libgdal-core 3."):
-        assert member in result.stdout
-
-
-def test_a_failed_verdict_is_not_reused(built: Built) -> None:
-    for _ in range(2):
-        assert built.project.run("size", WHEEL_SIZE_BUDGET_MB="5").returncode == 9
+    for _ in range(2):  # a failed verdict is not reused
+        result = built.project.run("size", WHEEL_SIZE_BUDGET_MB="5")
+        assert result.returncode == 9
+        assert "is over the budget of 5 MB" in result.stderr
+        for member in ("libicudata", "libgdal-core 3."):
+            assert member in result.stdout
     assert built.project.run("size").returncode == 0
 
 
@@ -158,24 +154,6 @@ def test_after_fetch_no_network_is_needed(built: Built, second: ProjectCopy) -> 
     assert json.loads(result.stdout)["targets"][0]["sha256"] == built.summary["sha256"]
 
 
-def test_a_flipped_byte_in_the_store_is_caught_by_fetch(built: Built) -> None:
-    # Of the build that this project has: another test's is in the cache as well.
-    (native,) = {
-        p.read_text("utf-8") for p in built.project.root.glob(".geowheel/*/fetch/*/native.json")
-    }
-    packages = [placed["package"] for placed in json.loads(native)["packages"]]
-    (sha256,) = [p["sha256"] for p in packages if p["name"] == "libgdal-core"]
-    (archive,) = built.project.cache.glob(f"store/*/{sha256}/*.conda")
-    data = bytearray(archive.read_bytes())
-    data[len(data) // 2] ^= 1
-    archive.write_bytes(data)
-    result = built.project.run("fetch", "--python", PYTHON)
-    assert result.returncode == 0, result.stderr
-    assert "libgdal-core 3." in result.stderr and "was damaged in the store" in result.stderr
-    assert archive.read_bytes() != data
-    assert "damaged" not in built.project.run("fetch", "--python", PYTHON).stderr
-
-
 def test_plan_runs_nothing(second: ProjectCopy) -> None:
     second.forget("build")
     before = sorted(second.root.rglob("*"))
@@ -198,102 +176,3 @@ def test_the_bindings_are_hardened_and_know_no_folder_of_this_machine(built: Bui
         ).stdout
         assert "BIND_NOW" in dynamic and "GNU_RELRO" in dynamic, module.name
         assert "RPATH" not in dynamic and "RUNPATH" not in dynamic, module.name
-
-
-PEERS = ("pyproj", "shapely", "pyogrio", "rasterio")
-WORK = """
-import sys
-def osgeo():
-    from osgeo import gdal, osr
-    gdal.UseExceptions(); osr.UseExceptions()
-    source, goal = osr.SpatialReference(), osr.SpatialReference()
-    source.ImportFromEPSG(4326); goal.ImportFromEPSG(32633)
-    x, y, _ = osr.CoordinateTransformation(source, goal).TransformPoint(52, 15)
-    made = gdal.GetDriverByName("GTiff").Create(sys.argv[2] + "/o.tif", 8, 8, 1, gdal.GDT_Byte)
-    made.GetRasterBand(1).Fill(7); made = None
-    read = gdal.Open(sys.argv[2] + "/o.tif")  # kept: in GDAL 3.6 a band does not keep its dataset
-    return round(x, 3), round(y, 3), read.GetRasterBand(1).Checksum()
-def pyproj():
-    import pyproj
-    t = pyproj.Transformer.from_crs(4326, 32633)
-    return tuple(round(v, 3) for v in t.transform(52, 15))
-def shapely():
-    import shapely
-    return round(shapely.Point(0, 0).buffer(1).area, 6)
-def pyogrio():
-    import json, pathlib, pyogrio.raw
-    path = pathlib.Path(sys.argv[2], "a.geojson")
-    point = {"type": "Point", "coordinates": [8, 47]}
-    feature = {"type": "Feature", "properties": {"n": 3}, "geometry": point}
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    meta, _, geometry, fields = pyogrio.raw.read(path)
-    return meta["crs"], len(geometry[0]), int(fields[0][0])
-def rasterio():
-    import numpy, rasterio
-    with rasterio.open(sys.argv[2] + "/r.tif", "w", driver="GTiff", width=4, height=4, count=1,
-                       dtype="uint8", crs="EPSG:3857") as made:
-        made.write(numpy.full((1, 4, 4), 9, "uint8"))
-    with rasterio.open(sys.argv[2] + "/r.tif") as read:
-        return read.crs.to_epsg(), int(read.read().sum())
-names = sys.argv[1].split(",")
-for name in names:
-    __import__(name)
-print({name: globals()[name]() for name in names} | {"again": globals()[names[0]]()})
-"""
-
-
-@pytest.fixture(scope="module")
-def user_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a user has: a venv, plain pip, the wheel and its neighbours from the index."""
-    folder = tmp_path_factory.mktemp("user")
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", built.wheel], check=True)
-    subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary=:all:", *PEERS, "numpy"],
-                   check=True)  # fmt: skip
-    return python
-
-
-def numbers(python: Path, order: tuple[str, ...], folder: Path) -> dict[str, Any]:
-    result = subprocess.run(
-        [python, "-c", WORK, ",".join(order), folder],
-        env={"PATH": os.environ["PATH"]}, cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, f"{order}: {result.stderr}"
-    found: dict[str, Any] = eval(result.stdout)
-    return found
-
-
-@pytest.mark.parametrize("peers", [*[(peer,) for peer in PEERS], PEERS, PEERS[::-1]],
-                         ids="-".join)  # fmt: skip
-@pytest.mark.parametrize("ours", ["first", "last"])
-def test_the_wheel_works_beside_its_neighbours(
-    user_environment: Path, tmp_path: Path, peers: tuple[str, ...], ours: str
-) -> None:
-    alone = {name: numbers(user_environment, (name,), tmp_path)[name] for name in
-             ("osgeo", *peers)}  # fmt: skip
-    order = ("osgeo", *peers) if ours == "first" else (*peers, "osgeo")
-    together = numbers(user_environment, order, tmp_path)
-    assert {name: together[name] for name in order} == alone
-    assert together["again"] == alone[order[0]]
-    assert alone["osgeo"][0] == 500000.0
-
-
-def test_importing_leaves_the_environment_alone(user_environment: Path) -> None:
-    code = "import os; e = dict(os.environ); from osgeo import gdal; assert e == dict(os.environ)"
-    subprocess.run([user_environment, "-c", code], check=True)
-
-
-def test_a_foreign_proj_data_does_not_break_ours(user_environment: Path) -> None:
-    code = (
-        "from osgeo import osr; osr.UseExceptions(); s = osr.SpatialReference(); "
-        "s.ImportFromEPSG(4326); assert 'WGS 84' in s.GetName()"
-    )
-    poisoned = {"PROJ_DATA": "/nonexistent", "PROJ_LIB": "/nonexistent",
-                "GDAL_DATA": "/nonexistent", "GDAL_DRIVER_PATH": "/nonexistent"}  # fmt: skip
-    subprocess.run([user_environment, "-c", code], env=poisoned, check=True)
-
-
-def test_the_interpreter_of_the_wheel_is_the_one_that_runs_this(built: Built) -> None:
-    assert built.summary["target"] == TARGET
-    assert f"cp{sys.version_info.major}{sys.version_info.minor}" in built.wheel.name

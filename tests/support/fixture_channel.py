@@ -13,7 +13,7 @@ import tarfile
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import rattler
-import zstandard
 
 from geowheel.distro.conda_package import (
     PREFIX_PLACEHOLDER,
@@ -126,29 +125,6 @@ def index(channel: Path) -> None:
     """Make or renew repodata.json."""
     (channel / "noarch").mkdir(exist_ok=True)
     asyncio.run(rattler.index.index_fs(channel, force=True, max_parallel=1))
-
-
-def edit_paths(package: Path, edit: Callable[[list[dict[str, Any]]], None]) -> None:
-    """Rewrite a package whose info/paths.json says something else than is true."""
-    with zipfile.ZipFile(package) as archive:
-        members = {info.filename: archive.read(info) for info in archive.infolist()}
-    (name,) = (member for member in members if member.startswith("info-"))
-    raw = zstandard.ZstdDecompressor().decompressobj().decompress(members[name])
-    out = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(raw)) as old, tarfile.open(fileobj=out, mode="w") as new:
-        for member in old.getmembers():
-            stream = old.extractfile(member)
-            data = stream.read() if stream else b""
-            if member.name == "info/paths.json":
-                content = json.loads(data)
-                edit(content["paths"])
-                data = json.dumps(content).encode()
-                member.size = len(data)
-            new.addfile(member, io.BytesIO(data))
-    members[name] = zstandard.ZstdCompressor().compress(out.getvalue())
-    with zipfile.ZipFile(package, "w", zipfile.ZIP_STORED) as archive:
-        for member_name, data in members.items():
-            archive.writestr(member_name, data)
 
 
 # ---------------------------------------------------------------------------- Python index
@@ -403,6 +379,14 @@ class Result:
     def flat(self) -> str:
         """What it said on either stream, on one line."""
         return " ".join(f"{self.out} {self.err}".split())
+
+    def refused(self, code: int, *texts: str) -> None:
+        """Assert that it is an error of that kind, which says all this."""
+        assert self.code == code, self.err
+        assert "Traceback" not in self.err
+        assert "next: " in self.err
+        for text in texts:
+            assert text in self.flat, f"{text!r} is not in:\n{self.err}"
 
 
 @dataclass(frozen=True, kw_only=True)

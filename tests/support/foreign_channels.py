@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from geowheel.targets import Platform
-from tests.support import macos_fixtures, windows_fixtures
-from tests.support.fixture_channel import GDAL, Sample, index, write_sample, write_samples
-from tests.support.macos_fixtures import write_macos_channel
+from tests.support.fixture_channel import GDAL, Sample, write_samples
+from tests.support.macos_fixtures import macos_samples
 from tests.support.windows_fixtures import compile_stack, windows_samples
 
 MORE_PLUGINS: Final = {
@@ -29,29 +27,26 @@ PLUGINS: Final = 1 + len(MORE_PLUGINS)
 
 def write_channel(channel: Path, platform: Platform) -> Path:
     """Write and index the packages of a platform; returns the channel."""
-    with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
-        if platform is Platform.WIN_64:
-            stack = compile_stack(platform, Path(scratch))
-            plugin = stack.data(windows_fixtures.PLUGIN)
-            more = list(_more_plugins(plugin, "Library/lib/gdalplugins", ".dll", "hdf5"))
-            write_samples(channel, [*windows_samples(stack), *more], (platform,))
-            return channel
-        write_macos_channel(channel, Path(scratch), platform=platform)
-        made = Path(scratch, "prefix", "lib", "gdalplugins", macos_fixtures.PLUGIN).read_bytes()
-        for sample in _more_plugins(made, "lib/gdalplugins", ".dylib", "libgdal-hdf5"):
-            write_sample(channel, sample, platform)
-    index(channel)
-    return channel
-
-
-def _more_plugins(data: bytes, folder: str, suffix: str, needs: str) -> Iterator[Sample]:
-    for package, stem in MORE_PLUGINS.items():
-        yield Sample(
-            name=package,
-            version=GDAL,
-            depends=(f"libgdal-core {GDAL}.*", needs),
-            files={f"{folder}/{stem}{suffix}": data},
+    windows = platform is Platform.WIN_64
+    with tempfile.TemporaryDirectory(prefix="geowheel-") as name:
+        scratch = Path(name)
+        samples = (
+            windows_samples(compile_stack(platform, scratch))
+            if windows
+            else macos_samples(scratch, platform)
         )
+    (hdf5,) = (sample for sample in samples if sample.name == "libgdal-hdf5")
+    (plugin,) = (path for path in hdf5.files if "gdalplugins" in path)
+    more = [
+        Sample(
+            name=package, version=GDAL,
+            files={plugin.replace("gdal_HDF5", stem): hdf5.files[plugin]},
+            depends=(f"libgdal-core {GDAL}.*", "hdf5" if windows else "libgdal-hdf5"),
+        )
+        for package, stem in MORE_PLUGINS.items()
+    ]  # fmt: skip
+    write_samples(channel, [*samples, *more], (platform,))
+    return channel
 
 
 if __name__ == "__main__":

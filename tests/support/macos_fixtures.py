@@ -9,25 +9,16 @@ lib/python3.12/site-packages. Each file does a little arithmetic, so that a Mac 
 
 from __future__ import annotations
 
-import os
 import shutil
-import sqlite3
 import struct
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from geowheel.distro.conda_package import (
-    PREFIX_PLACEHOLDER,
-    PackageMetadata,
-    read_payload,
-    write_package,
-)
+from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.targets import Platform
-from geowheel.wheel.writing import write_wheel
-from tests.support.fixture_channel import index
+from tests.support.fixture_channel import Sample
 from tests.support.zig import zig
 
 PYTHON: Final = "3.12"
@@ -165,24 +156,6 @@ def make_weak(path: Path, name: str) -> None:
     path.write_bytes(data[:at] + struct.pack("<I", 0x80000018) + data[at + 4 :])
 
 
-def make_large(lib: Path, tree: Path, blob: Path, megabytes: int) -> None:
-    """40 libraries in a chain below the wheel's extension, whose data does not compress."""
-    blob.write_bytes(os.urandom(megabytes * 1_000_000 // 40))
-    before: tuple[Path, ...] = ()
-    for number in range(40):
-        calls = f"int large{number - 1}(void);" if before else ""
-        source = f"""
-__asm__(".const_data\\n.globl _data{number}\\n_data{number}:\\n.incbin \\"{blob}\\"\\n.text\\n");
-extern const char data{number}[];
-{calls}
-int large{number}(void) {{ return data{number}[0]{f" + large{number - 1}()" if before else ""}; }}
-"""
-        before = (make_library(lib, f"liblarge{number:02}", "1.0", source, *before),)
-    more = EXTENSION_SOURCE + "int large39(void); int more(void) { return large39(); }"
-    gdal = lib / "libgdal.36.dylib"
-    compile_macho(tree / "osgeo" / EXTENSION, more, gdal, *before)
-
-
 # --- raw wheels --------------------------------------------------------------------------------
 
 
@@ -197,138 +170,70 @@ def raw_wheel_tree(tree: Path, lib: Path) -> Path:
     return tree
 
 
-def pack(
-    tree: Path, folder: Path, *, platform: str = "macosx_11_0_arm64", pure: bool = False,
-    name: str = "Pkg",
-) -> Path:  # fmt: skip
-    """A raw wheel of a tree."""
-    for old in tree.glob("*.dist-info"):
-        shutil.rmtree(old)
-    info = tree / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True, exist_ok=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(pure).lower()}\n")
-    return write_wheel(tree, folder, filename=f"{name}-1.0-cp312-cp312-{platform}.whl").path
-
-
 # --- a channel -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    """A package, and which paths of the whole prefix it has."""
+def macos_samples(scratch: Path, platform: Platform) -> list[Sample]:
+    """The stack above as conda packages; compiled in a folder, and no Mac is needed.
 
-    name: str
-    version: str
-    patterns: tuple[str, ...]
-    depends: tuple[str, ...] = ()
-    with_placeholder: tuple[str, ...] = ()
-    build: str = "h0"
-    noarch: bool = False
+    Which package has which file is as in conda-forge's: `libgdal-core` has the data and the
+    library, `libgdal-hdf5` one plugin, `gdal` the bindings of one interpreter.
+    """
+    prefix, holder = scratch / "prefix", PREFIX_PLACEHOLDER
+    make_stack(prefix, architecture=platform.architecture, placeholder=holder)
 
+    def compiled(name: str, version: str, *patterns: str, **more: Any) -> Sample:
+        paths = [path for pattern in patterns for path in prefix.glob(pattern)]
+        files = {p.relative_to(prefix).as_posix(): p for p in paths if not p.is_dir()}
+        texts = more.pop("texts", {}).items()
+        return Sample(
+            name=name, version=version,
+            files={n: p.read_bytes() for n, p in files.items() if not p.is_symlink()}
+            | {n: text.encode() for n, text in texts},
+            links={n: str(p.readlink()) for n, p in files.items() if p.is_symlink()}, **more,
+        )  # fmt: skip
 
-# Which package has which file: as in conda-forge's, where `libgdal-core` has the data and the
-# library, `libgdal-hdf5` one plugin, `gdal` the bindings of one interpreter.
-_PARTS: Final = (
-    _Part(
-        name="libgdal-core", version=GDAL,
-        patterns=("lib/libgdal.*", "share/gdal/*", "bin/gdal-config"),
-        depends=("proj >=9.4,<10.0a0", "__osx >=11.0"),
-        with_placeholder=(f"lib/libgdal.36.{GDAL}.dylib", "bin/gdal-config"),
-    ),
-    _Part(
-        name="libgdal-hdf5", version=GDAL, patterns=("lib/gdalplugins/*", "lib/libhdf5.*"),
-        depends=(f"libgdal-core {GDAL}.*",),
-        with_placeholder=(f"lib/gdalplugins/{PLUGIN}",),
-    ),
-    _Part(name="proj", version="9.4.1", depends=("libcrs",),
-          patterns=("lib/libproj.*", "share/proj/*")),
-    _Part(name="libcrs", version="3.1", patterns=("lib/libcrs.*",)),
-    _Part(name="gdal", version=GDAL, build="py312h0_0", patterns=(f"{SITE_PACKAGES}/**/*",),
-          depends=(f"libgdal-core {GDAL}.*", "python >=3.12,<3.13.0a0", "python_abi 3.12.* *_cp312",
-                   "numpy >=1.23,<3")),
-    _Part(name="ca-certificates", version="2026.1", patterns=("ssl/*",), noarch=True,
-          depends=("__unix",)),
-    # What `gdal` depends on, and no wheel takes anything from.
-    _Part(name="python", version="3.12.13", patterns=("bin/python3.12",),
-          build="h0_0_cpython"),
-    _Part(name="python_abi", version="3.12", patterns=(), build="8_cp312", noarch=True),
-    _Part(name="numpy", version="2.1.0", patterns=()),
-)  # fmt: skip
-
-
-def write_macos_channel(
-    channel: Path, scratch: Path, *, platform: Platform = Platform.OSX_ARM64
-) -> Path:
-    """Write and index a channel with the stack above as real packages; needs no Mac."""
-    prefix = scratch / "prefix"
-    make_stack(prefix, architecture=platform.architecture, placeholder=PREFIX_PLACEHOLDER)
-    _write_data(prefix)
-    _write_bindings(prefix / SITE_PACKAGES)
-    for part in _PARTS:
-        _write_part(part, prefix, scratch / "trees" / part.name, channel, platform)
-    index(channel)
-    return channel
+    return [
+        compiled(
+            "libgdal-core", GDAL, "lib/libgdal.*",
+            depends=("proj >=9.4,<10.0a0", "__osx >=11.0"),
+            with_placeholder=(f"lib/libgdal.36.{GDAL}.dylib", "bin/gdal-config"),
+            texts={
+                "share/gdal/gdalvrt.xsd": "<xs:schema/>\n",
+                "bin/gdal-config": f"#!/bin/sh\nCONFIG_LIBS='-L{holder}/lib -lgdal'\n"
+                f"case $1 in --version) echo {GDAL};; --libs) echo $CONFIG_LIBS;; esac\n",
+            },
+        ),
+        compiled(
+            "libgdal-hdf5", GDAL, "lib/gdalplugins/*", "lib/libhdf5.*",
+            depends=(f"libgdal-core {GDAL}.*",), with_placeholder=(f"lib/gdalplugins/{PLUGIN}",),
+        ),
+        compiled("proj", "9.4.1", "lib/libproj.*", depends=("libcrs",),
+                 texts={"share/proj/proj.db": "SQLite format 3\0"}),
+        compiled("libcrs", "3.1", "lib/libcrs.*"),
+        compiled(
+            "gdal", GDAL, f"{SITE_PACKAGES}/osgeo/*", build="py312h0_0",
+            depends=(f"libgdal-core {GDAL}.*", "python >=3.12,<3.13.0a0",
+                     "python_abi 3.12.* *_cp312", "numpy >=1.23,<3"),
+            texts={f"{SITE_PACKAGES}/{path}": text for path, text in BINDINGS.items()},
+        ),
+        compiled("ca-certificates", "2026.1", texts={"ssl/cacert.pem": "PEM\n"}, noarch=True,
+                 depends=("__unix",)),
+        # What `gdal` depends on, and no wheel takes anything from.
+        compiled("python", "3.12.13", texts={"bin/python3.12": "not of the stack\n"},
+                 build="h0_0_cpython"),
+        compiled("python_abi", "3.12", build="8_cp312", noarch=True),
+        compiled("numpy", "2.1.0"),
+    ]  # fmt: skip
 
 
-def _write_data(prefix: Path) -> None:
-    texts = {
-        "share/gdal/gdalvrt.xsd": "<xs:schema/>\n",
-        "share/gdal/gdal_datum.csv": "a,b\n",
-        "ssl/cacert.pem": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-        "bin/gdal-config": f"#!/bin/sh\nCONFIG_LIBS='-L{PREFIX_PLACEHOLDER}/lib -lgdal'\n"
-        f"case $1 in --version) echo {GDAL};; --libs) echo $CONFIG_LIBS;; esac\n",
-        "bin/python3.12": "not of the stack\n",
-    }
-    for path, text in texts.items():
-        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
-        (prefix / path).write_text(text)
-    (prefix / "bin/gdal-config").chmod(0o755)
-    (prefix / "share/proj").mkdir(parents=True)
-    database = sqlite3.connect(prefix / "share/proj/proj.db")
-    database.execute("CREATE TABLE metadata (key TEXT, value TEXT)")
-    database.execute("INSERT INTO metadata VALUES ('PROJ.VERSION', '9.4.1')")
-    database.commit()
-    database.close()
-
-
-def _write_bindings(site: Path) -> None:
-    """As setuptools installs GDAL's bindings, and conda-forge packs them."""
-    info = site / f"gdal-{GDAL}.dist-info"
-    texts = {
-        "osgeo/__init__.py": f"__version__ = '{GDAL}'\nfrom . import _gdal\n",
-        "osgeo/gdal.py": "from . import _gdal\nanswer = _gdal.answer\n",
-        "osgeo/ogr.py": "from . import gdal\n",
-        "osgeo/osr.py": "from . import gdal\n",
-        "osgeo_utils/__init__.py": "",
-        "osgeo_utils/gdal_calc.py": "def main():\n    return 0\n",
-        f"{info.name}/METADATA": f"Metadata-Version: 2.1\nName: GDAL\nVersion: {GDAL}\n",
-        f"{info.name}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"
-        "Tag: cp312-cp312-macosx_11_0_arm64\n",
-        f"{info.name}/INSTALLER": "conda\n",
-        f"{info.name}/RECORD": "",
-        f"{info.name}/top_level.txt": "osgeo\nosgeo_utils\n",
-    }
-    for path, text in texts.items():
-        (site / path).parent.mkdir(parents=True, exist_ok=True)
-        (site / path).write_text(text)
-
-
-def _write_part(part: _Part, prefix: Path, tree: Path, channel: Path, platform: Platform) -> None:
-    for pattern in part.patterns:
-        for path in prefix.glob(pattern):
-            if path.is_dir() and not path.is_symlink():
-                continue
-            goal = tree / path.relative_to(prefix)
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, goal, follow_symlinks=False)
-    tree.mkdir(parents=True, exist_ok=True)
-    subdir = None if part.noarch else platform
-    folder = channel / str(subdir or "noarch")
-    folder.mkdir(parents=True, exist_ok=True)
-    metadata = PackageMetadata(
-        name=part.name, version=part.version, build=part.build, subdir=subdir,
-        depends=part.depends, license="MIT",
-    )  # fmt: skip
-    payload = read_payload(tree, with_placeholder=part.with_placeholder)
-    write_package(payload, metadata, folder)
+# As setuptools installs GDAL's bindings, and conda-forge packs them.
+BINDINGS: Final = {
+    "osgeo/__init__.py": f"__version__ = '{GDAL}'\nfrom . import _gdal\n",
+    "osgeo/gdal.py": "from . import _gdal\nanswer = _gdal.answer\n",
+    "osgeo_utils/__init__.py": "",
+    "osgeo_utils/gdal_calc.py": "def main():\n    return 0\n",
+    f"gdal-{GDAL}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: GDAL\nVersion: {GDAL}\n",
+    f"gdal-{GDAL}.dist-info/RECORD": "",
+    f"gdal-{GDAL}.dist-info/top_level.txt": "osgeo\nosgeo_utils\n",
+}

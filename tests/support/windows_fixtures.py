@@ -7,7 +7,6 @@ KERNEL32.dll and VCRUNTIME140.dll are there on every machine with CPython, MSVCP
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
-from geowheel.machine.process import Runner
-from geowheel.systems.contract import RepairedTree, RepairRequest
-from geowheel.systems.delvewheel_repair import WindowsRepairer
 from geowheel.targets import Platform
-from geowheel.wheel.writing import write_wheel
-from tests.support.fixture_channel import GDAL, Sample, write_samples
+from tests.support.fixture_channel import GDAL, Sample
+from tests.support.repair_bench import pack
 from tests.support.zig import zig
 
 EXTENSION_STEM: Final = "_gdal.cp312"
@@ -212,76 +208,13 @@ def write_raw(
 ) -> Path:
     """A wheel as a build backend leaves it."""
     tree = folder / f"tree-{name}"
-    info = f"{name}-1.0.dist-info"
-    every = {
-        **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(pure).lower()}\n".encode(),
-    }
-    for path, data in every.items():
+    for path, data in files.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_bytes(data)
-    return write_wheel(tree, folder, filename=f"{name}-1.0-{tag}.whl").path
+    return pack(tree, folder, tag, name=name, pure=pure)
 
 
 # ---------------------------------------------------------------------------- packages
-
-
-def large_wheel(
-    stack: WindowsStack, prefix: Path, scratch: Path, megabytes: int
-) -> dict[str, bytes]:
-    """A wheel's files, 12 roots over 40 libraries in a chain, whose data does not compress."""
-    folder = _large_stack(stack, prefix, scratch, megabytes)
-    large = WindowsStack(platform=stack.platform, folder=folder)
-    files = wheel_files(large)
-    for number in range(5):
-        files[f"osgeo/_plugins/gdal_{number}.dll"] = large.data(PLUGIN)
-        files[f"osgeo/_more{number}.pyd"] = large.data(large.extension)
-    return files
-
-
-def _large_stack(stack: WindowsStack, prefix: Path, scratch: Path, megabytes: int) -> Path:
-    """The linked files again, gdal.dll with 40 more libraries that come into the prefix."""
-    folder = scratch / "large"
-    folder.mkdir()
-    for path in stack.folder.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    blob = folder / "blob"
-    blob.write_bytes(os.urandom(megabytes * 1_000_000 // 40))
-    before: tuple[str, ...] = ()
-    for number in range(40):
-        name = f"large{number:02}.dll"
-        text = f"""
-__asm__(".section .rdata\\n.global data\\ndata:\\n.incbin \\"{blob}\\"\\n.text\\n");
-extern const char data[];
-{f"FROM int large{number - 1}(void);" if before else ""}
-API int large{number}(void) {{ return data[0]{f" + large{number - 1}()" if before else ""}; }}
-"""
-        link(stack.platform, folder, name, Source(text=text, needs=before))
-        (prefix / "Library/bin" / name).write_bytes((folder / name).read_bytes())
-        before = (name,)
-    gdal = SOURCES["gdal.dll"]
-    more = "FROM int large39(void); API int more(void) { return large39(); }"
-    source = Source(text=gdal.text + more, needs=(*gdal.needs, *before), system=gdal.system)
-    link(stack.platform, folder, "gdal.dll", source)
-    (prefix / "Library/bin/gdal.dll").write_bytes((folder / "gdal.dll").read_bytes())
-    return folder
-
-
-def repair_raw(raw: Path, prefix: Path, folder: Path) -> RepairedTree:
-    """What the stage does with a raw wheel of the fixtures, in `folder`."""
-    return WindowsRepairer(
-        RepairRequest(
-            raw=raw,
-            library_folder=prefix / "Library" / "bin",
-            more_folders=(prefix,),
-            plugins="osgeo/_plugins",
-            folder=folder / "work",
-            platform=Platform.WIN_64,
-            run=Runner(folder / "logs"),
-            environ={"PATH": os.environ["PATH"]},
-        )
-    ).repair()
 
 
 def windows_samples(stack: WindowsStack, *, gdal: str = GDAL) -> list[Sample]:
@@ -297,8 +230,7 @@ def windows_samples(stack: WindowsStack, *, gdal: str = GDAL) -> list[Sample]:
     runtime = {f"{place}msvcp140.dll": stack.data("msvcp140.dll") for place in ("", "Library/bin/")}
     return [
         Sample(
-            name="libgdal-core",
-            version=gdal,
+            name="libgdal-core", version=gdal,
             depends=("proj >=9", "libsqlite", "vc14_runtime >=14.44", "__win"),
             files={
                 "Library/bin/gdal.dll": stack.data("gdal.dll"),
@@ -309,52 +241,29 @@ def windows_samples(stack: WindowsStack, *, gdal: str = GDAL) -> list[Sample]:
             },
             with_placeholder=("Library/lib/pkgconfig/gdal.pc",),
         ),
+        Sample(name="libgdal-hdf5", version=gdal, depends=(f"libgdal-core {gdal}.*", "hdf5"),
+               files={f"Library/lib/gdalplugins/{PLUGIN}": stack.data(PLUGIN)}),
         Sample(
-            name="libgdal-hdf5",
-            version=gdal,
-            depends=(f"libgdal-core {gdal}.*", "hdf5"),
-            files={f"Library/lib/gdalplugins/{PLUGIN}": stack.data(PLUGIN)},
-        ),
-        Sample(
-            name="proj",
-            version="9.5.0",
-            depends=("libsqlite", "vc14_runtime >=14.44"),
-            files={
-                "Library/bin/proj_9.dll": stack.data("proj_9.dll"),
-                "Library/share/proj/proj.db": b"SQLite format 3\0",
-            },
+            name="proj", version="9.5.0", depends=("libsqlite", "vc14_runtime >=14.44"),
+            files={"Library/bin/proj_9.dll": stack.data("proj_9.dll"),
+                   "Library/share/proj/proj.db": b"SQLite format 3\0"},
             with_placeholder=("Library/bin/proj_9.dll",),
         ),
-        Sample(
-            name="hdf5",
-            version="1.14.6",
-            depends=("libsqlite",),
-            files={"Library/bin/hdf5.dll": stack.data("hdf5.dll")},
-        ),
-        Sample(
-            name="libsqlite",
-            version="3.50.0",
-            files={"Library/bin/sqlite3.dll": stack.data("sqlite3.dll")},
-        ),
+        Sample(name="hdf5", version="1.14.6", depends=("libsqlite",),
+               files={"Library/bin/hdf5.dll": stack.data("hdf5.dll")}),
+        Sample(name="libsqlite", version="3.50.0",
+               files={"Library/bin/sqlite3.dll": stack.data("sqlite3.dll")}),
         Sample(name="vc14_runtime", version="14.44.35208", files=runtime),
+        Sample(name="ca-certificates", version="2026.1", build="h4c7d964_0", depends=("__win",),
+               files={"Library/ssl/cacert.pem": b"PEM", "Library/ssl/cert.pem": b"PEM"},
+               noarch=True),
         Sample(
-            name="ca-certificates",
-            version="2026.1",
-            build="h4c7d964_0",
-            depends=("__win",),
-            files={"Library/ssl/cacert.pem": b"PEM", "Library/ssl/cert.pem": b"PEM"},
-            noarch=True,
-        ),
-        Sample(
-            name="gdal",
-            version=gdal,
-            build="py312h7ee17fb_0",
+            name="gdal", version=gdal, build="py312h7ee17fb_0", files=bindings(stack, gdal),
             depends=(f"libgdal-core {gdal}.*", "numpy >=1.23,<3", "python >=3.12,<3.13.0a0"),
-            files=bindings(stack, gdal),
         ),
         Sample(name="numpy", version="2.2.0", build="py312h0_0"),
         Sample(name="python", version="3.12.1", files={"python.exe": b"not of the stack"}),
-    ]
+    ]  # fmt: skip
 
 
 def bindings(stack: WindowsStack, gdal: str = GDAL) -> dict[str, bytes]:
@@ -372,8 +281,3 @@ def bindings(stack: WindowsStack, gdal: str = GDAL) -> dict[str, bytes]:
         b"gdal_merge = osgeo_utils.gdal_merge:main\n",
         "Scripts/gdal_merge.py": b"import osgeo_utils.gdal_merge\n",
     }
-
-
-def write_windows_channel(stack: WindowsStack, channel: Path, *, gdal: str = GDAL) -> None:
-    """Write and index a channel with the stack's packages."""
-    write_samples(channel, windows_samples(stack, gdal=gdal), (stack.platform,))

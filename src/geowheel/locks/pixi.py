@@ -130,14 +130,14 @@ def _solve(
         said = f"pixi {command[0]} failed:\n{text}"
         log = f"the whole output is in {result.log}"
         if refused(text):
-            fix = f"{login(_unwrapped(text))}; {log}"
+            fix = f"{login(unwrapped(text))}; {log}"
             raise ChannelError(said, where=str(manifest), cause=LACKING, fix=fix)
         kind = ChannelError if _OUT_OF_REACH.search(text) else LockError
         raise kind(said, where=str(manifest), fix=log)
     return result.stdout
 
 
-def _unwrapped(text: str) -> str:
+def unwrapped(text: str) -> str:
     """pixi's error without the lines that it draws beside it."""
     return " ".join(re.sub("[│├╰─▶×]", " ", text).split())
 
@@ -231,7 +231,7 @@ def _explain(
     if "mismatch" in text or "sha256" in text:
         return IntegrityError(said, fix=fix)
     if refused(text):
-        return ChannelError(said, cause=LACKING, fix=f"{login(_unwrapped(text))}; {fix}")
+        return ChannelError(said, cause=LACKING, fix=f"{login(unwrapped(text))}; {fix}")
     if _OUT_OF_REACH.search(text):
         return ChannelError(said, fix=fix)
     return BuildError(said, fix=fix)

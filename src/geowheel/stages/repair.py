@@ -50,7 +50,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
     for note in repaired.notes:
         step.console.warn(note)
     extras = repairer.extras(repaired, inputs.places.plugins)
-    _write_bundle(repaired, inputs.places, system.entry_libraries, extras)
+    write_bundle(repaired, inputs.places, system.entry_libraries, extras)
     step.now("finding the origin of every file")
     described = describe(
         repaired,
@@ -63,7 +63,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
         step=step,
     )
     forcing = repairer.forcing(repaired, {p: str(o) for p, o in described.origins.items()})
-    _check_floor(repaired, inputs.floor, forcing)
+    check_floor(repaired, inputs.floor, forcing)
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     check_leftovers(repaired.tree, repaired.binaries, described.own)
     step.now("looking for paths of this machine")
@@ -109,7 +109,7 @@ def _owners(origins: Mapping[str, Origin]) -> tuple[Owner, ...]:
     )
 
 
-def _write_bundle(
+def write_bundle(
     repaired: RepairedTree,
     places: Places,
     entry_libraries: Mapping[str, str],
@@ -147,9 +147,10 @@ def _write_bundle(
     (repaired.tree / places.bundle).write_text(text, encoding="utf-8")
 
 
-def _check_floor(
+def check_floor(
     repaired: RepairedTree, allowed: tuple[str, str | None], forcing: Sequence[Forcing]
 ) -> None:
+    """Refuse a wheel that needs a newer system than the host allows; say what forces it."""
     name, newest = allowed
     if newest is None:
         return

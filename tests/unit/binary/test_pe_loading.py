@@ -11,11 +11,7 @@ from tests.support.binaries import pe
 
 from geowheel.binary.closure import closure_faults
 from geowheel.binary.pe import Pe
-from geowheel.binary.pe_loading import (
-    PeLoader,
-    delayed_faults,
-    load_order,
-)
+from geowheel.binary.pe_loading import PeLoader, delayed_faults, load_order
 
 LIBS = "GDAL.libs"
 PLUGINS = "osgeo/_plugins"

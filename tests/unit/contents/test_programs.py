@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from geowheel.contents.programs import chosen, scripts_of
+from geowheel.contents.programs import scripts_of
 
 SOURCE = files("geowheel.inside").joinpath("programs.py").read_text(encoding="utf-8")
 BOOTSTRAP = files("geowheel.inside").joinpath("bootstrap.py").read_text(encoding="utf-8")
@@ -47,10 +46,6 @@ def test_scripts_are_those_of_the_sdist(tmp_path: Path) -> None:
         "gdal_calc": "gdal_calc", "gdal_calc.py": "gdal_calc",
         "gdal_new": "gdal_new", "gdal_new.py": "gdal_new",
     }  # fmt: skip
-
-
-def test_all_may_be_nothing() -> None:
-    assert chosen([], ["*"]) == frozenset()
 
 
 class World:
@@ -154,12 +149,6 @@ def test_a_program_that_cannot_be_started_is_named(
     error = capsys.readouterr().err
     assert f"{world.package / '_programs' / 'gdalinfo'} cannot be started" in error
     assert "Permission denied" in error and "noexec" in error
-
-
-@pytest.mark.parametrize("source", [SOURCE, BOOTSTRAP], ids=["launcher", "bootstrap"])
-def test_what_runs_at_the_users_is_for_old_pythons_too(source: str) -> None:
-    ast.parse(source, feature_version=(3, 9))
-    assert "from __future__ import annotations" in source, "for `dict[str, str] | None`"
 
 
 def test_the_launcher_needs_the_standard_library_only() -> None:

@@ -108,14 +108,6 @@ def test_every_debian_version_becomes_a_conda_version(
     assert not set(version) & set("-+~:_")
 
 
-@given(st.lists(st.integers(0, 9999), min_size=1, max_size=5), REVISION)
-def test_plain_versions_stay_as_they_are(numbers: list[int], revision: str) -> None:
-    plain = ".".join(map(str, numbers))
-    for text in (f"{plain}-{revision}", f"3:{plain}+dfsg-{revision}", f"{plain}+ds1-{revision}"):
-        assert conda_version(text) == plain
-        assert split_version(text)[1] == revision
-
-
 @given(UPSTREAM, REVISION)
 def test_build_strings_hold_what_conda_allows(upstream: str, revision: str) -> None:
     text = sanitised(split_version(f"{upstream}-{revision}")[1])
@@ -381,25 +373,14 @@ def test_documents_join_each_package_that_depends_on_them() -> None:
         ("usr/share/man/man1/gdalinfo.1.gz", None),
         ("etc/fonts/fonts.conf", None),
         ("usr/sbin/update-ca-certificates", None),
-    ],
-)
-def test_places(path: str, place: str | None) -> None:
-    layout = CondaLayout(table=TABLE, architecture=TABLE.architectures["amd64"])
-    assert layout.place(path) == place
-
-
-@pytest.mark.parametrize(
-    ("path", "place"),
-    [
         ("usr/lib/aarch64-linux-gnu/libgdal.so.32", "lib/libgdal.so.32"),
         ("lib/aarch64-linux-gnu/libz.so.1", "lib/libz.so.1"),
         ("usr/lib/aarch64-linux-gnu/hdf5/serial/libhdf5.so.103", "lib/libhdf5.so.103"),
-        ("usr/lib/aarch64-linux-gnu/pkgconfig/gdal.pc", "lib/pkgconfig/gdal.pc"),
-        ("usr/bin/gdalinfo", "bin/gdalinfo"),
     ],
 )
-def test_places_on_another_architecture(path: str, place: str) -> None:
-    layout = CondaLayout(table=TABLE, architecture=TABLE.architectures["arm64"])
+def test_places(path: str, place: str | None) -> None:
+    name = "arm64" if "aarch64" in path else "amd64"
+    layout = CondaLayout(table=TABLE, architecture=TABLE.architectures[name])
     assert layout.place(path) == place
 
 

@@ -57,8 +57,8 @@ def plain(value: object) -> object:
 class World:
     """An installed package, and what its bootstrap told the libraries."""
 
-    def __init__(self, package: Path) -> None:
-        self.package = package
+    def __init__(self, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.package, self.monkeypatch = package, monkeypatch
         self.calls: list[tuple[str, tuple[object, ...]]] = []
         self.loaded: list[str] = []
         self.failing: str | None = None
@@ -73,14 +73,14 @@ class World:
         library.answers |= self.answers
         return library
 
-    def run(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         fake = types.ModuleType("ctypes")
         for name in ("c_char_p", "c_int", "c_void_p", "POINTER"):
             setattr(fake, name, getattr(ctypes, name))
         fake.CDLL = self.load  # type: ignore[attr-defined]
         path = str(self.package / "_geowheel.py")
         names: dict[str, Any] = {"__file__": path, "__name__": "osgeo._geowheel"}
-        with monkeypatch.context() as patch:
+        with self.monkeypatch.context() as patch:
             patch.setitem(sys.modules, "ctypes", fake)
             exec(compile(SOURCE, path, "exec"), names)
             self.configured.append(names["configure"]())
@@ -110,63 +110,41 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         "ca_bundle": "_data/cacert.pem", "plugins": "_plugins",
     }  # fmt: skip
     (package / "_geowheel.json").write_text(json.dumps(bundle))
-    return World(package)
+    return World(package, monkeypatch)
 
 
-def test_the_bundled_libraries_are_loaded_by_the_file_that_repair_wrote(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.run(monkeypatch)
-    libs = world.package.parent / "host.libs"
+def test_an_installation_is_told_of_what_it_brings(world: World) -> None:
+    world.run()
+    libs, data = world.package.parent / "host.libs", world.package / "_data"
     assert world.loaded == [str(libs / "libgdal.so"), str(libs / "libproj.so")]
-
-
-def test_our_data_comes_first_and_the_users_folder_stays(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.run(monkeypatch)
-    ours = os.fsencode(world.package / "_data" / "proj")
+    # PROJ's data: ours first; the user's folder, which is asked for and not made, stays.
+    ours = os.fsencode(data / "proj")
+    assert world.told("proj_context_get_user_writable_directory") == [(None, 0)]
     assert world.told("proj_context_set_search_paths") == [(None, 2, [ours, USER_FOLDER])]
     assert world.told("OSRSetPROJSearchPaths") == [([ours, USER_FOLDER, None],)]
+    certificates = os.fsencode(data / "cacert.pem")
+    assert world.options() == {
+        b"GDAL_DATA": os.fsencode(data / "gdal"),
+        b"GDAL_DRIVER_PATH": os.fsencode(world.package / "_plugins"),
+        b"GDAL_CURL_CA_BUNDLE": certificates,
+    }
+    assert world.told("proj_context_set_ca_bundle_path") == [(None, certificates)]
+    names = [name for name, _ in world.calls]
+    assert names.index("proj_context_set_search_paths") < names.index("CPLSetConfigOption")
 
 
-def test_a_proj_without_a_users_folder_has_ours(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proj_without_a_users_folder_has_ours(world: World) -> None:
     world.answers["proj_context_get_user_writable_directory"] = None
-    world.run(monkeypatch)
+    world.run()
     ours = os.fsencode(world.package / "_data" / "proj")
     assert world.told("proj_context_set_search_paths") == [(None, 1, [ours])]
     assert world.told("OSRSetPROJSearchPaths") == [([ours, None],)]
 
 
-def test_the_users_folder_is_asked_for_and_not_made(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.run(monkeypatch)
-    assert world.told("proj_context_get_user_writable_directory") == [(None, 0)]
-
-
-def test_gdal_gets_its_data_and_its_plugins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.run(monkeypatch)
-    options = world.options()
-    assert options[b"GDAL_DATA"] == os.fsencode(world.package / "_data" / "gdal")
-    assert options[b"GDAL_DRIVER_PATH"] == os.fsencode(world.package / "_plugins")
-
-
-def test_without_plugins_of_ours_none_are_looked_for(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_plugins_of_ours_none_are_looked_for(world: World) -> None:
     (world.package / "_plugins").rmdir()
-    world.run(monkeypatch)
+    world.run()
     assert world.options()[b"GDAL_DRIVER_PATH"] == b"disable"
-
-
-def test_both_trust_our_certificates(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.run(monkeypatch)
-    ours = os.fsencode(world.package / "_data" / "cacert.pem")
-    assert world.options()[b"GDAL_CURL_CA_BUNDLE"] == ours
-    assert world.told("proj_context_set_ca_bundle_path") == [(None, ours)]
 
 
 @pytest.mark.parametrize("name", ["GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -175,7 +153,7 @@ def test_certificates_that_the_user_names_win(
 ) -> None:
     (tmp_path / "mine.pem").touch()
     monkeypatch.setenv(name, str(tmp_path / "mine.pem"))
-    world.run(monkeypatch)
+    world.run()
     assert b"GDAL_CURL_CA_BUNDLE" not in world.options()
     assert world.told("proj_context_set_ca_bundle_path") == []
 
@@ -185,7 +163,7 @@ def test_certificates_that_the_user_names_for_proj_are_projs(
 ) -> None:
     (tmp_path / "mine.pem").touch()
     monkeypatch.setenv("PROJ_CURL_CA_BUNDLE", str(tmp_path / "mine.pem"))
-    world.run(monkeypatch)
+    world.run()
     assert b"GDAL_CURL_CA_BUNDLE" in world.options()
     assert world.told("proj_context_set_ca_bundle_path") == []
 
@@ -195,15 +173,13 @@ def test_certificates_that_cannot_be_read_do_not_win(
     world: World, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", value)
-    world.run(monkeypatch)
+    world.run()
     assert b"GDAL_CURL_CA_BUNDLE" in world.options()
 
 
-def test_without_certificates_of_ours_none_are_set(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_certificates_of_ours_none_are_set(world: World) -> None:
     (world.package / "_data" / "cacert.pem").unlink()
-    world.run(monkeypatch)
+    world.run()
     assert b"GDAL_CURL_CA_BUNDLE" not in world.options()
     assert world.told("proj_context_set_ca_bundle_path") == []
 
@@ -229,7 +205,7 @@ def test_the_environment_is_never_written(world: World, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "environ", Environment(os.environ))
     monkeypatch.setattr(os, "putenv", lambda *arguments: written.append(arguments))
     monkeypatch.setattr(os, "unsetenv", lambda *arguments: written.append(arguments))
-    world.run(monkeypatch)
+    world.run()
     assert world.calls
     assert written == []
 
@@ -238,11 +214,11 @@ def test_the_environment_is_never_written(world: World, monkeypatch: pytest.Monk
 def test_what_the_environment_says_for_others_changes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    world.run(monkeypatch)
+    world.run()
     before = list(world.calls)
     world.calls.clear()
     monkeypatch.setenv(name, "/opt/other")
-    world.run(monkeypatch)
+    world.run()
     assert world.calls == before
 
 
@@ -258,7 +234,7 @@ def test_the_user_may_override_ours_on_purpose(
     monkeypatch.setenv("GEOWHEEL_PROJ_DATA", f"{tmp_path / 'grids'}:{tmp_path / 'more'}")
     monkeypatch.setenv("GEOWHEEL_GDAL_DRIVER_PATH", str(tmp_path / "drivers"))
     monkeypatch.setenv("GEOWHEEL_CA_BUNDLE", str(tmp_path / "mine.pem"))
-    world.run(monkeypatch)
+    world.run()
     theirs = os.fsencode(tmp_path / "mine.pem")
     plugins = world.package / "_plugins"
     assert world.options() == {
@@ -275,7 +251,7 @@ def test_the_user_may_override_ours_on_purpose(
 
 def test_the_user_may_switch_plugins_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOWHEEL_GDAL_DRIVER_PATH", "disable")
-    world.run(monkeypatch)
+    world.run()
     assert world.options()[b"GDAL_DRIVER_PATH"] == b"disable"
 
 
@@ -283,29 +259,20 @@ def test_the_user_may_switch_plugins_off(world: World, monkeypatch: pytest.Monke
 def test_an_override_that_is_not_there_is_told_and_ours_is_used(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    world.run(monkeypatch)
+    world.run()
     before = list(world.calls)
     world.calls.clear()
     monkeypatch.setenv(f"GEOWHEEL_{name}", "/nowhere/x")
     with pytest.warns(RuntimeWarning, match=f"GEOWHEEL_{name} names /nowhere/x, which is not"):
-        world.run(monkeypatch)
+        world.run()
     assert world.calls == before
+    monkeypatch.setenv(f"GEOWHEEL_{name}", "")  # none, and no warning
+    world.run()
+    assert world.calls == before + before
 
 
-@pytest.mark.parametrize("name", ["GDAL_DATA", "PROJ_DATA", "GDAL_DRIVER_PATH", "CA_BUNDLE"])
-def test_an_empty_override_is_none(
-    world: World, monkeypatch: pytest.MonkeyPatch, name: str, recwarn: pytest.WarningsRecorder
-) -> None:
-    monkeypatch.setenv(f"GEOWHEEL_{name}", "")
-    world.run(monkeypatch)
-    assert not list(recwarn)
-    assert world.options()[b"GDAL_DATA"] == os.fsencode(world.package / "_data" / "gdal")
-
-
-def test_a_program_is_told_what_the_libraries_are_told(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = world.run(monkeypatch)
+def test_a_program_is_told_what_the_libraries_are_told(world: World) -> None:
+    names = world.run()
     data = world.package / "_data"
     assert names["variables"]() == {
         "GDAL_DATA": str(data / "gdal"), "PROJ_DATA": str(data / "proj"),
@@ -315,68 +282,40 @@ def test_a_program_is_told_what_the_libraries_are_told(
     }  # fmt: skip
 
 
-def test_a_program_of_an_unrepaired_wheel_is_told_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_file_of_repair_nothing_is_done(world: World) -> None:
     (world.package / "_geowheel.json").unlink()
-    assert world.run(monkeypatch)["variables"]() == {}
-
-
-def test_without_the_file_of_repair_nothing_is_done(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (world.package / "_geowheel.json").unlink()
-    world.run(monkeypatch)
+    assert world.run()["variables"]() == {}
     assert (world.loaded, world.calls, world.configured) == ([], [], [False])
 
 
-def test_a_zip_file_is_an_import_error_that_says_what_to_do(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_zip_file_is_an_import_error_that_says_what_to_do(world: World, tmp_path: Path) -> None:
     archive = tmp_path / "site.zip"
     archive.touch()
     world.package = archive / "osgeo"
     with pytest.raises(ImportError, match=r"lies in a zip file, .* Install the wheel with pip"):
-        world.run(monkeypatch)
+        world.run()
 
 
-def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(world: World) -> None:
     world.failing = "libproj"
     with pytest.raises(ImportError, match=r"libproj\.so cannot be loaded: cannot open") as caught:
-        world.run(monkeypatch)
+        world.run()
     assert "Reinstall" in str(caught.value)
     assert world.calls == []
 
 
-def test_a_second_call_leaves_later_settings_alone(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = world.run(monkeypatch)
+def test_a_second_call_leaves_later_settings_alone(world: World) -> None:
+    names = world.run()
     before = list(world.calls)
     assert names["configure"]() is True
     assert (world.calls, world.configured) == (before, [True])
 
 
-def test_data_may_lie_elsewhere_in_the_wheel(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_may_lie_elsewhere_in_the_wheel(world: World) -> None:
     path = world.package / "_geowheel.json"
     bundle = json.loads(path.read_text()) | {"gdal_data": "../gdal_data", "proj_data": "../p"}
     path.write_text(json.dumps(bundle))
-    world.run(monkeypatch)
+    world.run()
     site = world.package.parent
     assert world.options()[b"GDAL_DATA"] == os.fsencode(site / "gdal_data")
     assert world.told("OSRSetPROJSearchPaths") == [([os.fsencode(site / "p"), USER_FOLDER, None],)]
-
-
-def test_proj_is_set_up_before_gdal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.run(monkeypatch)
-    names = [name for name, _ in world.calls]
-    assert names.index("proj_context_set_search_paths") < names.index("CPLSetConfigOption")
-
-
-def test_the_bootstrap_needs_the_standard_library_only() -> None:
-    imported = {
-        line.split()[1] for line in SOURCE.splitlines() if line.startswith(("import ", "from "))
-    }
-    assert imported <= sys.stdlib_module_names

@@ -19,14 +19,7 @@ from tests.support.hosts import make_interpreter, make_step
 from geowheel.digest import Artefact
 from geowheel.errors import UsageError
 from geowheel.lab import running
-from geowheel.lab.cases import (
-    PEERS,
-    Case,
-    Choice,
-    Equipment,
-    Judge,
-    select,
-)
+from geowheel.lab.cases import PEERS, Case, Choice, Equipment, Judge, select
 from geowheel.lab.groups import (
     EMULATED,
     NO_BUBBLEWRAP,
@@ -57,27 +50,15 @@ SCRIPTS = files("geowheel.probes")
 # ---------------------------------------------------------------------------- which cases
 
 
-def test_names_are_unique_and_what_is_compared_with_is_there() -> None:
-    names = [case.full_name for case in every_case(EVERYTHING)]
+def test_names_are_unique_and_what_a_case_needs_and_calls_is_there() -> None:
+    cases = every_case(EVERYTHING)
+    names = [case.full_name for case in cases]
     assert len(names) == len(set(names))
-    for case in every_case(EVERYTHING):
-        assert set(case.needs) <= set(names)
-
-
-def test_a_case_that_compares_needs_each_of_its_libraries_alone() -> None:
-    for case in every_case(EVERYTHING):
+    assert set(libraries.WORK) == {"ours", *PEERS}
+    for case in cases:
+        assert set(case.needs) <= set(names) and not case.skip
         if case.judge is Judge.NUMBERS:
-            assert case.needs == tuple(
-                f"coexistence: {library} alone" for library in case.asked["order"]
-            )
-
-
-def test_every_case_can_run_where_everything_is_there() -> None:
-    assert [case.full_name for case in every_case(EVERYTHING) if case.skip] == []
-
-
-def test_every_function_is_in_the_scripts_and_all_that_is_asked_is_json() -> None:
-    for case in every_case(EVERYTHING):
+            assert case.needs == tuple(f"coexistence: {one} alone" for one in case.asked["order"])
         module, _, name = case.function.partition(":")
         tree = ast.parse(SCRIPTS.joinpath(f"{module}.py").read_text(encoding="utf-8"))
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -90,10 +71,6 @@ def test_ours_is_first_and_last_with_each_peer_and_two_hundred_files_are_damaged
     for peer in PEERS:
         assert ["ours", peer] in asked and [peer, "ours"] in asked and [peer] in asked
     assert sum(case.asked.get("count", 0) for case in cases) == 200
-
-
-def test_the_lab_has_work_for_every_peer() -> None:
-    assert set(libraries.WORK) == {"ours", *PEERS}
 
 
 @pytest.mark.parametrize(
@@ -337,13 +314,6 @@ def test_what_crashed_is_read_by_the_program_of_the_prefix(
     assert words == [str(binary), *arguments, damaged]
     assert env["LD_LIBRARY_PATH"] == str(tmp_path / "prefix" / "lib")
     assert env["PROJ_DATA"] == str(tmp_path / "prefix" / "share" / "proj")
-
-
-def test_a_crash_with_no_program_in_the_prefix_fails(tmp_path: Path) -> None:
-    report = {"crashes": [{"path": "/c/x.tif", "ended": "SIGSEGV"}], "vector": False}
-    (found,) = run(tmp_path, Processes(reports={"m:f": report}),
-                   replace(PLAIN, judge=Judge.REFERENCE))  # fmt: skip
-    assert found.result is CaseResult.FAILED
 
 
 # ---------------------------------------------------------------------------- the stage

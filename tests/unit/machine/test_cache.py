@@ -17,12 +17,7 @@ from geowheel.digest import sha256_bytes
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
 from geowheel.machine import cache as module
-from geowheel.machine.cache import (
-    CacheKind,
-    prune,
-    read_items,
-    show,
-)
+from geowheel.machine.cache import CacheKind, prune, read_items, show
 from geowheel.machine.console import Console
 from geowheel.machine.files import DAY, touch
 from geowheel.prefix.store import Store

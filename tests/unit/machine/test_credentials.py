@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from tests.support.hosts import make_console
 
-from geowheel.locks.pixi import _unwrapped
-from geowheel.machine.credentials import (
-    login,
-    redact,
-    refused,
-)
+from geowheel.locks.pixi import unwrapped
+from geowheel.machine.credentials import login, redact, refused
 
 
 @pytest.mark.parametrize(
@@ -28,16 +21,6 @@ def test_secrets_in_urls_are_not_shown(text: str, shown: str | None) -> None:
     assert redact(text) == (text if shown is None else shown)
 
 
-def test_neither_lines_nor_tables_show_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    console = make_console(tmp_path)
-    console.line("from https://ada:pw@h.org/")
-    console.table("t", ["a"], [["https://ada:pw@h.org/"]])
-    said = capsys.readouterr().err
-    assert "h.org" in said and "pw" not in said
-
-
 def test_a_refusal_is_told_from_a_number() -> None:
     assert refused("answered 401 Unauthorized") and refused("(403 Forbidden)")
     assert not refused("package-4.401-h0, 404 Not Found")
@@ -47,4 +30,4 @@ def test_the_host_of_the_login_is_that_of_the_url() -> None:
     assert "pixi auth login h.org`" in login("error (401) for url (https://ada:pw@h.org:8443/c)")
     assert "pixi auth login HOST`" in login("401 Unauthorized")
     wrapped = "HTTP status client error (401 Unauthorized) for\n     │ url (http://h.org/x)"
-    assert "login h.org`" in login(_unwrapped(wrapped))
+    assert "login h.org`" in login(unwrapped(wrapped))

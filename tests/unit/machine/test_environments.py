@@ -10,12 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.errors import MachineError
-from geowheel.machine.environments import (
-    EPOCH,
-    isolated_environment,
-    tool_environment,
-    tool_path,
-)
+from geowheel.machine.environments import EPOCH, isolated_environment, tool_environment, tool_path
 
 ALWAYS = {"LC_ALL", "SOURCE_DATE_EPOCH", "PYTHONNOUSERSITE", "PYTHONHASHSEED"}
 MACHINE = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT"}

@@ -41,7 +41,6 @@ def test_apt_has_a_command_for_every_need(said: Mapping[str, str]) -> None:
 
 def test_who_is_not_root_needs_sudo() -> None:
     machine = linux(DEBIAN, root=False)
-
     assert hints.install(Need.COMPILER, on=machine) == "sudo apt-get install -y gcc g++"
 
 
@@ -70,7 +69,6 @@ def test_where_no_command_was_tried_there_are_words(machine: OperatingSystem) ->
 
 def test_an_interpreter_that_the_release_has_comes_from_it() -> None:
     said = hints.interpreters(on=linux(DEBIAN), python="3.11")
-
     assert said.startswith("`apt-get install -y python3.11 python3.11-dev python3.11-venv`, ")
     assert "uv python install 3.11" in said
 

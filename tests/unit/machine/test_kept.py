@@ -12,14 +12,7 @@ from tests.support.hosts import make_console, make_project
 from geowheel.cli.housekeeping import clean
 from geowheel.errors import BuildError, GeowheelError
 from geowheel.machine.console import Console
-from geowheel.machine.kept import (
-    ELSEWHERE,
-    ENTER,
-    WORK,
-    FailedCommand,
-    Kept,
-    remove_kept,
-)
+from geowheel.machine.kept import ELSEWHERE, ENTER, WORK, FailedCommand, Kept, remove_kept
 from geowheel.records.ledger import Entry, Ledger
 
 

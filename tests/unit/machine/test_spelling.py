@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import geowheel
 from geowheel.command_table import COMMANDS
@@ -17,7 +15,6 @@ from geowheel.machine.spelling import (
     LAUNCHER,
     STANDALONE,
     VARIABLE,
-    VERSIONED,
     Spelling,
     called_as,
     chosen,
@@ -61,11 +58,6 @@ def test_what_has_no_session_and_no_project_stays(spelling: Spelling, name: str)
     assert spelling.of(f"`geowheel {name} --json`") == f"`geowheel {name} --json`"
 
 
-@pytest.mark.parametrize("name", VERSIONED)
-def test_every_versioned_session_is_named_as_it_is_registered(name: str) -> None:
-    assert NOX.of(f"`geowheel {name} --python 3.14`") == f"`nox -s {name}-3.14`"
-
-
 @pytest.mark.parametrize(
     "text",
     ["geowheel lock", "`geowheel`", "`geowheel --help`", "`geowheel 0.1.0`", "`geowheel.toml`",
@@ -73,13 +65,6 @@ def test_every_versioned_session_is_named_as_it_is_registered(name: str) -> None
 )  # fmt: skip
 def test_other_text_stays(text: str) -> None:
     assert Spelling(session="nox -s ", options="--host a").of(text) == text
-
-
-@given(text=st.text(st.characters(exclude_characters="`"), max_size=60))
-def test_text_without_backticks_stays(text: str) -> None:
-    assert Spelling(session="nox -s ", options="--host a").of(f"geowheel lock {text}") == (
-        f"geowheel lock {text}"
-    )
 
 
 @pytest.mark.parametrize(
@@ -184,11 +169,3 @@ def test_every_command_that_is_named_is_one() -> None:
     named = [(where, name) for where, text in all_literals() for name in NAMED.findall(text)]
     assert len(named) > 50
     assert [(where, name) for where, name in named if name not in NAMES] == []
-
-
-@pytest.mark.parametrize(
-    "text", ["run nox -s lock", "`invoke status`", "python3 ci/nox.py", "`python -m geowheel lock`"]
-)
-def test_another_spelling_would_be_found(text: str) -> None:
-    assert OTHERWISE.search(text)
-    assert BARE.search("run geowheel lock") and not BARE.search("run `geowheel lock`")

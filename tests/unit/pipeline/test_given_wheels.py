@@ -172,11 +172,6 @@ def test_the_command_line_names_them(project: Project, monkeypatch: pytest.Monke
     assert request.wheels == project.dist  # it stays where it is
 
 
-def test_without_one_nothing_is_given(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = ask(project, monkeypatch, "test", "--python", RUNNING)
-    assert request.given == {} and request.done == () and request.wheels == project.dist
-
-
 def test_an_index_alone_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", "--index", "https://a.invalid", "--root", str(project.root)]) == 2
     assert "name it with --wheel FILE" in capsys.readouterr().err

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from tests.support.hosts import NO_TOOLS, RUNNING, make_console, make_record, write_host
 
-from geowheel.cli import main
 from geowheel.errors import ConfigError
 from geowheel.pipeline.namesakes import refuse_namesakes
 from geowheel.pipeline.runs import Request, run, show_plan
@@ -58,12 +57,6 @@ def test_a_name_may_be_written_in_several_ways(tmp_path: Path) -> None:
     one, two = host(tmp_path, "one", "Some_Host"), host(tmp_path, "two", "some.host")
     build(one)
     assert "some.host: two and one" in refused(two)
-
-
-def test_a_copy_that_nobody_built_is_in_nobodys_way(tmp_path: Path) -> None:
-    one, _ = host(tmp_path, "one"), host(tmp_path, "two")
-    build(one)
-    refuse_namesakes(one, ledger_of(one))
 
 
 def test_what_comes_before_the_hosts_own_files_tells_nothing(tmp_path: Path) -> None:
@@ -126,14 +119,3 @@ def test_a_run_and_a_plan_do_nothing_then(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="two hosts have the distribution name"):
             command(request, make_console(tmp_path))
     assert not list(tmp_path.glob(".geowheel/*/fetch")) and not (tmp_path / "dist").exists()
-
-
-def test_the_command_ends_with_3(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("geowheel.project.project.python_platform.system", lambda: "Linux")
-    monkeypatch.setattr("geowheel.project.project.python_platform.machine", lambda: "x86_64")
-    build(host(tmp_path, "one"))
-    host(tmp_path, "two")
-    assert main(["plan", "--root", str(tmp_path), "--host", "two"]) == 3
-    assert "two hosts have the distribution name" in capsys.readouterr().err

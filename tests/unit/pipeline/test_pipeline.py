@@ -12,7 +12,7 @@ from tests.support.hosts import make_console, make_context, make_project
 
 from geowheel.errors import BuildError, MachineError
 from geowheel.machine.console import Console, Step
-from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan, subject_of
+from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan
 from geowheel.records.facts import FACTS, StageFacts, TestFacts
 from geowheel.records.ledger import Ledger, Record, Records, Stale, StaleReason
 from geowheel.records.stage import Outcome, Scope, Stage
@@ -180,16 +180,6 @@ def test_an_objection_of_check_makes_the_stage_run(
     assert "fetch      the prefix is gone" in capsys.readouterr().err
 
 
-def test_an_objection_counts_only_when_asked(world: World) -> None:
-    world.ran("bindings")
-    world.toys["fetch"].objection = Stale(reason=StaleReason.GONE, of="the prefix")
-    assert world.ran("bindings") == ["check bindings"]
-
-
-def test_a_stale_stage_is_not_checked_before_it_runs(world: World) -> None:
-    assert world.ran("fetch") == ["fetch"]
-
-
 def test_a_failed_verdict_runs_again_and_is_no_error(world: World) -> None:
     world.toys["test"].passed = False
     finished = world.run("test")
@@ -228,14 +218,6 @@ def test_whatever_ends_a_run_leaves_nothing_half_made(world: World, fault: BaseE
         assert raised is fault
     assert world.log[-1] == "repair"
     assert world.files() == before
-
-
-def test_a_run_goes_on_where_it_was_interrupted(world: World) -> None:
-    world.toys["repair"].fault = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
-        world.run("repair")
-    world.toys["repair"].fault = None
-    assert world.ran("repair") == ["repair"]
 
 
 def test_a_toolkit_that_changed_makes_everything_run(
@@ -298,20 +280,6 @@ def test_the_plan_runs_nothing_and_writes_nothing(world: World) -> None:
     world.plan("test")
     assert world.log == []
     assert {p: p.stat().st_mtime_ns for p in world.ledger.folder.rglob("*")} == before
-
-
-def test_the_plan_is_what_then_happens(world: World) -> None:
-    world.run("test")
-    world.toys["repair"].text = "b"
-    actions = world.actions("repair", "vendor")
-    assert world.ran("repair", "vendor") == [n for n, action in actions.items() if action == "run"]
-
-
-def test_subjects_are_platforms_and_targets(world: World) -> None:
-    stack, modules, *_ = TABLE
-    target = world.context.target
-    assert subject_of(stack, target) == "linux-64"
-    assert subject_of(modules, target) == str(target)
 
 
 def test_logs_lie_below_subject_and_stage(world: World) -> None:

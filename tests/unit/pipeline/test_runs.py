@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from geowheel.errors import (
     WheelTestError,
 )
 from geowheel.lab.judging import CaseResult, CaseVerdict
+from geowheel.locks.in_use import Locks
 from geowheel.machine.console import Console
 from geowheel.pipeline.loop import Finished, Planned
 from geowheel.pipeline.runs import Request, run, show_plan
@@ -68,6 +68,7 @@ class World:
     console: Console
     endings: dict[str, tuple[Records, GeowheelError | None]] = field(default_factory=dict)
     seen: list[Target] = field(default_factory=list)
+    resolved: list[Platform] = field(default_factory=list)
 
     def request(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> Request:
         targets = tuple(self.project.target(python) for python in pythons)
@@ -147,13 +148,17 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     ) -> dict[Target, Tools]:
         return {target: Tools(interpreter=None, toolchain=None) for target in targets}
 
+    def resolve(_: object, platform: Platform, *__: object) -> Locks:
+        world.resolved.append(platform)
+        return make_locks()
+
     def bring(_: object, context: Context, *__: object) -> Finished:
         world.seen.append(context.target)
         records, error = world.endings[context.target.python]
         return Finished(context=context, records=records, seconds=1.5, error=error)
 
     monkeypatch.setattr("geowheel.pipeline.runs.find_tools", tools)
-    monkeypatch.setattr("geowheel.pipeline.runs.resolve", lambda *_: make_locks())
+    monkeypatch.setattr("geowheel.pipeline.runs.resolve", resolve)
     monkeypatch.setattr("geowheel.pipeline.runs.bring_up_to_date", bring)
     monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: [])
     return world
@@ -165,25 +170,18 @@ def in_dist(world: World) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in world.project.dist.iterdir()}
 
 
-def test_a_repaired_wheel_enters_dist(world: World) -> None:
+def test_a_repaired_wheel_enters_dist_and_is_written_again_where_it_was_damaged(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    placed = world.project.dist / WHEEL_NAME
     world.ends("3.98", world.repaired(data=b"wheel"))
     world.run("3.98")
-    assert in_dist(world) == {WHEEL_NAME: b"wheel"}
-
-
-def test_placing_the_same_wheel_again_changes_nothing(world: World) -> None:
-    world.ends("3.98", world.repaired())
+    assert "not asked for" in capsys.readouterr().out, "the verdicts"
+    before = placed.stat()
     world.run("3.98")
-    before = (world.project.dist / WHEEL_NAME).stat()
-    world.run("3.98")
-    after = (world.project.dist / WHEEL_NAME).stat()
+    after = placed.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-
-
-def test_a_wheel_that_somebody_damaged_is_replaced(world: World) -> None:
-    world.ends("3.98", world.repaired(data=b"wheel"))
-    world.run("3.98")
-    (world.project.dist / WHEEL_NAME).write_bytes(b"WHEEL")
+    placed.write_bytes(b"WHEEL")
     world.run("3.98")
     assert in_dist(world) == {WHEEL_NAME: b"wheel"}
 
@@ -225,49 +223,6 @@ def test_what_somebody_else_put_into_dist_stays(world: World) -> None:
     assert set(in_dist(world)) == {old, "other-1.0-py3-none-any.whl", "notes.txt", WHEEL_NAME}
 
 
-def breaking(monkeypatch: pytest.MonkeyPatch, during: Callable[[], None]) -> None:
-    """Have something happen once, in the middle of the next copy."""
-    whole = shutil.copy2
-
-    def copy2(source: Path, goal: Path) -> str | Path:
-        monkeypatch.setattr("geowheel.pipeline.runs.shutil.copy2", whole)
-        Path(goal).write_bytes(b"half")
-        during()
-        return whole(source, goal)
-
-    monkeypatch.setattr("geowheel.pipeline.runs.shutil.copy2", copy2)
-
-
-def full() -> None:
-    raise KeyboardInterrupt
-
-
-def void(_: object) -> None:
-    """For a call whose result is of no interest."""
-
-
-def test_a_copy_that_breaks_off_leaves_the_old_wheel_whole(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.ends("3.98", world.repaired(data=b"old"))
-    world.run("3.98")
-    world.ends("3.98", world.repaired(data=b"new"))
-    breaking(monkeypatch, full)
-    with pytest.raises(KeyboardInterrupt):
-        world.run("3.98")
-    assert in_dist(world) == {WHEEL_NAME: b"old"}
-    assert list(world.project.work.glob(".dist-*")) == []
-
-
-def test_two_runs_may_place_one_wheel_at_the_same_time(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.ends("3.98", world.repaired(data=b"wheel"))
-    breaking(monkeypatch, lambda: void(world.run("3.98")))
-    world.run("3.98")
-    assert in_dist(world) == {WHEEL_NAME: b"wheel"}
-
-
 def test_the_summary_is_plain_and_says_what_was_made(world: World) -> None:
     world.ends("3.98", world.repaired(), world.sized(), world.tested(PASSED, SKIPPED))
     summary = world.run("3.98")
@@ -284,8 +239,10 @@ def test_the_end_table_shows_wheel_size_tests_and_floor(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host = HostTests(command=("x",), passed=True, detail="", log="a.log")
-    world.ends("3.98", world.repaired(), world.sized(), world.tested(PASSED, SKIPPED, host=host))
-    world.run("3.98")
+    tested = world.tested(PASSED, SKIPPED, host=host, emulator="qemu-aarch64 7.2.22")
+    world.ends("3.98", world.repaired(), world.sized(), tested)
+    (summary,) = world.run("3.98")["targets"]
+    assert summary["emulator"] == "qemu-aarch64 7.2.22"
     captured = capsys.readouterr()
     text = captured.out
     for expected in (
@@ -294,6 +251,7 @@ def test_the_end_table_shows_wheel_size_tests_and_floor(
         "installed 180.0 MB of 220",
         f"probes: 1 passed, 1 not run ({SKIPPED.name}: ",
         "host's tests passed",
+        "under qemu-aarch64 7.2.22",
         f"dist/{WHEEL_NAME}",
         f"sha256 {sha256_bytes(b'wheel')}",
         "floor: GLIBC_2.35 (a 1, b 2 and 1 more)",
@@ -342,6 +300,7 @@ def test_several_targets_go_on_after_one_failed(
     with pytest.raises(BuildError, match="the compiler failed"):
         world.run("3.98", "3.99")
     assert [target.python for target in world.seen] == ["3.98", "3.99"]
+    assert len(world.resolved) == 1, "the targets have one platform"
     assert list(in_dist(world)) == [WHEEL_NAME.replace("398", "399")]
     text = capsys.readouterr().err
     assert text.index("the compiler failed") < text.index("cp399-linux-64  host")
@@ -432,12 +391,17 @@ def test_what_fills_a_wheel_is_shown_to_those_who_ask_for_size(
         assert (expected in text) is shown
 
 
-def test_a_failed_probe_is_a_test_error_with_its_detail(world: World) -> None:
+def test_a_failed_probe_is_a_test_error_with_its_detail_and_the_wheel_is_in_dist(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.ends("3.98", world.repaired(), world.tested(PASSED, FAILED, passed=False))
     with pytest.raises(WheelTestError, match="probe failed: vector round trip") as caught:
         world.run("3.98")
     assert "AssertionError: 12 != 13" in str(caught.value)
     assert len(caught.value.faults) == 1
+    assert list(in_dist(world)) == [WHEEL_NAME]
+    said = capsys.readouterr()
+    assert "FAILED" in said.out and "FAILED" not in said.err
 
 
 @pytest.mark.parametrize(
@@ -494,36 +458,6 @@ def test_failed_tests_of_the_host_name_their_log(world: World) -> None:
     assert "/w/logs/07-x.log" in str(caught.value)
 
 
-def test_a_wheel_that_failed_its_tests_is_in_dist_and_said_to_have_failed(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    world.ends("3.98", world.repaired(), world.tested(FAILED, passed=False))
-    with pytest.raises(WheelTestError):
-        world.run("3.98")
-    assert list(in_dist(world)) == [WHEEL_NAME]
-    captured = capsys.readouterr()
-    assert "FAILED" in captured.out and "FAILED" not in captured.err
-
-
-def test_a_wheel_that_an_emulator_has_run_is_said_to_be(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    world.ends("3.98", world.repaired(), world.tested(PASSED, emulator="qemu-aarch64 7.2.22"))
-    (summary,) = world.run("3.98")["targets"]
-    assert summary["emulator"] == "qemu-aarch64 7.2.22"
-    assert "under qemu-aarch64 7.2.22" in capsys.readouterr().out
-
-
-def test_verdicts_that_were_not_asked_for_are_said_to_be(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    world.ends("3.98", world.repaired(data=b"x" * 1_000_000))
-    world.run("3.98")
-    text = capsys.readouterr().out
-    assert "not asked for" in text
-    assert "1.0 MB of 100" in text
-
-
 def test_what_the_machine_lacks_is_said_before_anything_runs(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -534,23 +468,6 @@ def test_what_the_machine_lacks_is_said_before_anything_runs(
     with pytest.raises(MachineError, match="no compiler"):
         world.run("3.98")
     assert world.seen == []
-
-
-def test_locks_are_resolved_once_for_targets_of_one_platform(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[object] = []
-    locks = make_locks()
-
-    def resolve(_: object, platform: object, __: object) -> object:
-        asked.append(platform)
-        return locks
-
-    monkeypatch.setattr("geowheel.pipeline.runs.resolve", resolve)
-    for python in ("3.98", "3.99"):
-        world.ends(python)
-    world.run("3.98", "3.99")
-    assert len(asked) == 1
 
 
 def test_the_plan_without_locks_says_that_solving_comes_first(

@@ -20,11 +20,7 @@ from geowheel.contents.drivers import (
     plugin_packages,
     words,
 )
-from geowheel.prefix.linker import (
-    NativeManifest,
-    PlacedFile,
-    PlacedPackage,
-)
+from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
 from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
 from geowheel.probes.drivers import COMMON, DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
@@ -42,19 +38,14 @@ def manifest() -> NativeManifest:
     return NativeManifest(platform=Platform.LINUX_64, prefix_string="/x", packages=(placed,))
 
 
-def test_a_plugin_of_the_stack_is_told_with_its_package() -> None:
+def test_what_the_stack_has_beyond_the_wheel_is_told_with_its_package() -> None:
+    kea = Driver(name="KEA", kinds=("raster",))
+    assert not_in_wheel([GTIFF, TOY, kea], [GTIFF, TOY, kea], manifest(), ["libgdal-kea"]) == ()
+    (built_in,) = not_in_wheel([], [GTIFF], manifest(), [])
+    assert str(built_in) == "GTiff (package libgdal-core)"
     (offer,) = not_in_wheel([GTIFF], [GTIFF, TOY], manifest(), [])
     assert offer == PackageOffer(package="libgdal-toy", drivers=("TOY",), in_stack=True)
     assert str(offer) == "TOY (package libgdal-toy, add it to plugins)"
-
-
-def test_a_built_in_driver_is_libgdals() -> None:
-    (offer,) = not_in_wheel([], [GTIFF], manifest(), [])
-    assert str(offer) == "GTiff (package libgdal-core)"
-
-
-def test_a_wheel_with_everything_lacks_nothing() -> None:
-    assert not_in_wheel([GTIFF, TOY], [GTIFF, TOY], manifest(), []) == ()
 
 
 def test_a_locked_package_that_is_left_out_is_told_by_what_it_brings() -> None:
@@ -63,11 +54,6 @@ def test_a_locked_package_that_is_left_out_is_told_by_what_it_brings() -> None:
         "HDF5, HDF5Image (package libgdal-hdf5, add it to plugins)",
         "package libgdal-new, add it to plugins",
     ]
-
-
-def test_a_package_whose_driver_is_built_in_adds_nothing() -> None:
-    kea = Driver(name="KEA", kinds=("raster",))
-    assert not_in_wheel([kea], [kea], manifest(), ["libgdal-kea"]) == ()
 
 
 def test_plugin_packages_are_known_by_their_names() -> None:
@@ -146,16 +132,6 @@ def test_a_row_is_on_disk_before_its_probe(tmp_path: Path) -> None:
     report.attempt("driver X", ToyGdal(names=()), probe)  # type: ignore[arg-type]
     assert [(row["name"], row["passed"]) for row in seen] == [("driver X", False)]
     assert report.rows == [{"name": "driver X", "passed": True, "detail": "done"}]
-
-
-def test_the_issues_formats_are_in_the_table() -> None:
-    wanted = {
-        "GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "netCDF", "HDF5", "HDF4",
-        "GRIB", "Zarr", "GPKG", "ESRI Shapefile", "GeoJSON", "FlatGeobuf", "KML", "GML", "CSV",
-        "SQLite", "SpatiaLite", "PDF", "MVT", "PMTiles",
-    }  # fmt: skip
-    names = [probe.name for probe in COMMON]
-    assert wanted <= set(names) and len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("probe", [p for p in COMMON if isinstance(p, Raster) and p.fixture],

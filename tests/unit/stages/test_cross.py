@@ -71,17 +71,13 @@ def test_the_interpreter_of_another_architecture_is_made_once(
     assert arm64 == ["made", "asked", "asked"]
 
 
-def test_a_plan_makes_none(project: Project, tmp_path: Path, arm64: list[str]) -> None:
+def test_a_plan_and_a_stage_that_does_not_run_it_make_none(
+    project: Project, tmp_path: Path, arm64: list[str]
+) -> None:
     console = make_console(tmp_path)
     tools = find_tools(project, [ARM], ["test"], None, console, make=False)
     assert tools[ARM].interpreter is None
-    assert arm64 == []
-
-
-def test_without_a_stage_that_runs_it_none_is_looked_for(
-    project: Project, tmp_path: Path, arm64: list[str]
-) -> None:
-    tools = find_tools(project, [ARM], ["fetch"], None, make_console(tmp_path))
+    tools = find_tools(project, [ARM], ["fetch"], None, console)
     assert tools[ARM] == Tools(interpreter=None, toolchain=None)
     assert arm64 == []
 

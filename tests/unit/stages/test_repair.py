@@ -19,8 +19,8 @@ from geowheel.locks.build_lock import BuildLock
 from geowheel.project.places import Places
 from geowheel.records.facts import BuildFacts, FetchFacts, VendorFacts
 from geowheel.records.ledger import Ledger, Records
-from geowheel.stages import repair
 from geowheel.stages.inputs import repair as repair_inputs
+from geowheel.stages.repair import check_floor, write_bundle
 from geowheel.systems import linux
 from geowheel.systems.contract import Bundled, Forcing, RepairedTree
 
@@ -52,7 +52,7 @@ def repaired(
 
 def test_a_wheel_within_the_floor_is_not_refused(tmp_path: Path) -> None:
     for newest in (None, "2.35", "2.36", "3.0"):
-        repair._check_floor(repaired(tmp_path), ("glibc", newest), FORCING)
+        check_floor(repaired(tmp_path), ("glibc", newest), FORCING)
 
 
 @pytest.mark.parametrize("newest", ["2.34", "2.28", "2.5", "1.99"])
@@ -60,7 +60,7 @@ def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
     tmp_path: Path, newest: str
 ) -> None:
     with pytest.raises(BuildError, match="manylinux_2_35_x86_64, newer than the floor") as caught:
-        repair._check_floor(repaired(tmp_path), ("glibc", newest), FORCING)
+        check_floor(repaired(tmp_path), ("glibc", newest), FORCING)
     text = str(caught.value)
     assert f"glibc {newest}" in text
     assert "GLIBC_2.35 by libcurl 8, libgdal-core 3, proj 9; GLIBCXX_3.4.30 by" in text
@@ -72,7 +72,7 @@ def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
 def test_the_bootstrap_is_told_where_everything_is(tmp_path: Path, places: Places) -> None:
     package = tmp_path / places.package
     package.mkdir(parents=True)
-    repair._write_bundle(repaired(tmp_path), places, linux.FACTS.entry_libraries, {})
+    write_bundle(repaired(tmp_path), places, linux.FACTS.entry_libraries, {})
     found = json.loads((package / "_geowheel.json").read_text())
     absolute = {name: os.path.normpath(package / path) for name, path in found.items()}
     assert absolute == {
@@ -95,15 +95,13 @@ def test_a_wheel_without_the_libraries_is_refused(
 ) -> None:
     (tmp_path / "osgeo").mkdir()
     with pytest.raises(BuildError, match=f"the wheel bundles {expected}$|{expected}\n"):
-        repair._write_bundle(
-            repaired(tmp_path, bundled=bundled), TOPLEVEL, linux.FACTS.entry_libraries, {}
-        )
+        write_bundle(repaired(tmp_path, bundled=bundled), TOPLEVEL, linux.FACTS.entry_libraries, {})
     assert list((tmp_path / "osgeo").iterdir()) == []
 
 
 def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no extension module of the host is linked") as caught:
-        repair._write_bundle(repaired(tmp_path, bundled=()), NONE, linux.FACTS.entry_libraries, {})
+        write_bundle(repaired(tmp_path, bundled=()), NONE, linux.FACTS.entry_libraries, {})
     assert "GDAL_CONFIG" in str(caught.value)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib.metadata
 import inspect
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -25,13 +22,10 @@ ROOT = Path(geowheel.__file__).parent
 BY_NAME = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
 
-def test_names_are_unique() -> None:
-    assert max(Counter(stage.name for stage in STAGES).values()) == 1
-
-
 def test_every_upstream_stage_precedes() -> None:
     seen: set[str] = set()
     for stage in STAGES:
+        assert stage.name not in seen
         assert set(stage.upstream) <= seen
         seen.add(stage.name)
 
@@ -72,12 +66,6 @@ def function(stage: Stage, name: str) -> Callable[..., object]:
     return cast("Callable[..., object]", getattr(module, name))
 
 
-@BY_NAME
-def test_a_module_has_check_where_its_row_says_so(stage: Stage) -> None:
-    module = importlib.import_module(f"geowheel.stages.{stage.name}")
-    assert hasattr(module, "check") == stage.rechecks
-
-
 @pytest.mark.parametrize(
     ("stage", "name"),
     [
@@ -103,6 +91,8 @@ def kinds(stage: Stage) -> list[type[Inputs]]:
 
 @BY_NAME
 def test_a_stage_annotates_its_functions(stage: Stage) -> None:
+    module = importlib.import_module(f"geowheel.stages.{stage.name}")
+    assert hasattr(module, "check") == stage.rechecks
     for kind in kinds(stage):
         assert issubclass(kind, Inputs)
         assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
@@ -122,56 +112,6 @@ def test_places_and_environments_are_no_part_of_a_key(stage: Stage) -> None:
     for field in fields:
         if field.name in {"environ", "store", "cache"} or "Path" in str(field.type):
             assert field.metadata.get("ambient"), field.name
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Absolute names of the modules that a file of geowheel imports, wherever in it."""
-    package = ["geowheel", *path.relative_to(ROOT).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*start, *filter(None, [node.module])])
-            yield base
-            for alias in node.names:
-                if file_of(f"{base}.{alias.name}") is not None:
-                    yield f"{base}.{alias.name}"
-
-
-def file_of(module: str) -> Path | None:
-    """The file of one of geowheel's modules."""
-    place = ROOT.parent.joinpath(*module.split("."))
-    found = [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()]
-    return found[0] if found else None
-
-
-def brought_in(module: str) -> set[str]:
-    """The top-level names of everything that importing a module of geowheel brings in."""
-    waiting, seen, tops = [module], set[str](), set[str]()
-    while waiting:
-        name = waiting.pop()
-        path = file_of(name)
-        if path is None:
-            tops.add(name.partition(".")[0])
-        elif name not in seen:
-            seen.add(name)
-            waiting += [*imports(path), *filter(None, [name.rpartition(".")[0]])]
-    return tops
-
-
-def test_the_table_brings_in_the_standard_library_only() -> None:
-    assert brought_in("geowheel.stages") <= sys.stdlib_module_names
-
-
-def test_the_sessions_bring_in_the_standard_library_and_nox() -> None:
-    tops = brought_in("geowheel.nox")
-    assert "nox" in tops
-    assert tops - sys.stdlib_module_names == {"nox"}
-
-
-def test_a_contract_would_be_seen_to_bring_in_more() -> None:
-    assert "pyproject_hooks" in brought_in("geowheel.stages.build")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

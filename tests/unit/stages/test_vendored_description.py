@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.support.hosts import make_places, make_step
 
 from geowheel.contents.description import describe
@@ -173,28 +169,6 @@ def test_what_a_real_lock_of_conda_forge_asks_to_decide(conda_forge_lock: Path) 
     assert sorted(found) == ["librttopo", "lzo", "readline"]
 
 
-NAMES = st.sampled_from(["MIT", "GPL-2.0-only", "Zlib", "AGPL-3.0-only"])
-EXPRESSIONS = st.recursive(
-    NAMES, lambda inner: st.tuples(inner, st.sampled_from(["AND", "OR"]), inner), max_leaves=8
-)
-
-
-def text_of(tree: Any) -> str:
-    return tree if isinstance(tree, str) else f"({text_of(tree[0])} {tree[1]} {text_of(tree[2])})"
-
-
-def free(tree: Any) -> bool:
-    if isinstance(tree, str):
-        return "GPL" not in tree
-    left, right = free(tree[0]), free(tree[2])
-    return (left and right) if tree[1] == "AND" else (left or right)
-
-
-@given(EXPRESSIONS)
-def test_refused_is_what_logic_says(tree: Any) -> None:
-    assert (not refused_in(text_of(tree), COPYLEFT)) == free(tree)
-
-
 @pytest.mark.parametrize(
     ("before", "after"), [("2.1", "2.4"), ("1.0", "2.4"), ("2.4", "2.4"), ("2.10", "2.10")]
 )
@@ -228,26 +202,21 @@ def wheel(tmp_path: Path) -> RepairedTree:
     )  # fmt: skip
 
 
-def described(wheel: RepairedTree) -> tuple[Any, Path]:
+def described(
+    wheel: RepairedTree, *, refuse: tuple[str, ...] | None = None, accept: tuple[str, ...] = ()
+) -> tuple[Any, Path]:
     fetched = wheel.tree.parent / "fetched"
-    gate = LicenseGate(refuse=None, accept=(), locked=True)
     found = describe(
-        wheel,
-        fetched=fetched,
-        payload=PAYLOAD,
-        places=PRIVATE,
-        sdist=SDIST,
-        prebuilt=None,
-        gate=gate,
+        wheel, fetched=fetched, payload=PAYLOAD, places=PRIVATE, sdist=SDIST, prebuilt=None,
+        gate=LicenseGate(refuse=refuse, accept=accept, locked=refuse is None),
         step=make_step(fetched),
-    )
+    )  # fmt: skip
     return found, wheel.tree / "host-1.0.dist-info"
 
 
-def test_the_sbom_is_valid_and_names_every_bundled_file(wheel: RepairedTree) -> None:
+def test_the_sbom_names_every_bundled_file(wheel: RepairedTree) -> None:
     _, dist_info = described(wheel)
     text = (dist_info / "sboms" / "geowheel.cdx.json").read_text(encoding="utf-8")
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     data = json.loads(text)
     files = {
         file["name"]: (part["name"], file["hashes"][0]["content"])
@@ -263,17 +232,6 @@ def test_the_sbom_is_valid_and_names_every_bundled_file(wheel: RepairedTree) -> 
     assert core["purl"].startswith("pkg:conda/libgdal-core@1.2?build=h0_0")
     assert core["externalReferences"][0]["url"] == package("libgdal-core").url
     assert data["metadata"]["component"]["licenses"] == [{"expression": "MIT"}]
-
-
-def test_the_same_wheel_has_the_same_sbom(wheel: RepairedTree) -> None:
-    _, dist_info = described(wheel)
-    first = (dist_info / "sboms" / "geowheel.cdx.json").read_bytes()
-    for path in ("licenses", "sboms"):
-        for file in sorted((dist_info / path).rglob("*"), reverse=True):
-            file.rmdir() if file.is_dir() else file.unlink()
-        (dist_info / path).rmdir()
-    described(wheel)
-    assert (dist_info / "sboms" / "geowheel.cdx.json").read_bytes() == first
 
 
 def test_the_texts_of_what_is_bundled_are_there_once(wheel: RepairedTree) -> None:
@@ -300,19 +258,8 @@ def test_every_member_has_an_owner_what_was_added_too(wheel: RepairedTree) -> No
     assert {path: str(found.origins[path]) for path in PARTS} == PARTS
 
 
-def test_a_package_without_a_licence_that_is_refused_names_itself(wheel: RepairedTree) -> None:
-    fetched = wheel.tree.parent / "fetched"
-    gate = LicenseGate(refuse=("MI*",), accept=("proj*", "ca-*"), locked=False)
+def test_a_package_whose_license_is_refused_is_named(wheel: RepairedTree) -> None:
     with pytest.raises(BuildError) as caught:
-        describe(
-            wheel,
-            fetched=fetched,
-            payload=PAYLOAD,
-            places=PRIVATE,
-            sdist=SDIST,
-            prebuilt=None,
-            gate=gate,
-            step=make_step(fetched),
-        )
+        described(wheel, refuse=("MI*",), accept=("proj*", "ca-*"))
     assert "libgdal-core 1.2 (MIT)" in str(caught.value)
     assert "proj 1.2" not in str(caught.value)

@@ -11,18 +11,10 @@ import pytest
 import geowheel
 from geowheel import systems
 from geowheel.errors import MachineError
-from geowheel.systems import (
-    linux,
-    macos,
-    windows,
-)
+from geowheel.systems import linux, macos, windows
 from geowheel.systems.repair_tools import APPLE_TOOLS, tool_versions
 from geowheel.systems.repairing import Repairer
-from geowheel.targets import (
-    Platform,
-    System,
-    Target,
-)
+from geowheel.targets import Platform, System, Target
 from geowheel.wheel.tags import is_raw_tag, raw_platform_tag
 
 SOURCES = Path(geowheel.__file__).parent

@@ -15,11 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.errors import BuildError
-from geowheel.wheel.private import (
-    make_private,
-    rewritten,
-    verify,
-)
+from geowheel.wheel.private import make_private, rewritten, verify
 
 INIT = PurePosixPath("osgeo/__init__.py")
 MODULE = PurePosixPath("osgeo/gdal.py")
