@@ -99,9 +99,7 @@ def read_facts(folder: Path, *, version: str, running: str) -> ProjectFacts:
         texts=texts,
         pyproject=pyproject,
         packages={root: tuple(_packages(folder / root)) for root in ROOTS},
-        pixi=PixiProject(path=manifest.path, environments=_environments(manifest))
-        if manifest
-        else None,
+        pixi=None if manifest is None else _pixi(manifest),
         in_git=any((place / ".git").exists() for place in (folder, *folder.parents)),
         ignored=frozenset(_ignored(folder)),
     )
@@ -126,8 +124,11 @@ def _packages(root: Path, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield from _packages(folder, name)
 
 
-def _environments(manifest: Manifest) -> tuple[PixiEnvironment, ...]:
-    return tuple(_environment(manifest, name) for name in manifest.environments)
+def _pixi(manifest: Manifest) -> PixiProject:
+    names = manifest.environments
+    return PixiProject(
+        path=manifest.path, environments=tuple(_environment(manifest, name) for name in names)
+    )
 
 
 def _environment(manifest: Manifest, name: str) -> PixiEnvironment:
@@ -139,16 +140,10 @@ def _environment(manifest: Manifest, name: str) -> PixiEnvironment:
     has = asked | _locked(manifest, name)
     return PixiEnvironment(
         name=name,
-        feature=_own_feature(manifest, name),
+        feature=manifest.own_feature(name),
         missing=tuple(item for item in ALWAYS if item not in has),
         plugins=tuple(sorted(n for n in asked if n.startswith("libgdal-") and n not in ALWAYS)),
     )
-
-
-def _own_feature(manifest: Manifest, environment: str) -> str | None:
-    described = manifest.data.get("environments", {}).get(environment, [])
-    features = described.get("features", []) if isinstance(described, Mapping) else described
-    return str(features[0]) if features else None
 
 
 def _locked(manifest: Manifest, environment: str) -> set[str]:

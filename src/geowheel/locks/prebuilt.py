@@ -15,7 +15,8 @@ from rattler import RepoDataRecord
 from geowheel.digest import digest
 from geowheel.errors import LockError
 from geowheel.machine.console import Console
-from geowheel.project.manifest import EnvironmentSpec, Spec
+from geowheel.project.manifest import EnvironmentSpec
+from geowheel.project.pixi_tables import Spec
 from geowheel.project.project import Project
 from geowheel.targets import GDAL_PACKAGE, Target
 

@@ -1,7 +1,7 @@
 """`[tool.geowheel]` in the host's pyproject.toml, as one frozen value.
 
-The dataclasses below are the only description of the configuration: names, types, defaults and
-documentation. A key is the field's name with hyphens.
+The dataclasses below are the only description of the configuration: names, types, defaults, and
+the meaning, in the string after a field. A key is the field's name with hyphens.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from geowheel.targets import PYTHON_VERSION, System
 
@@ -54,35 +54,24 @@ class Follows(enum.StrEnum):
     """GDAL's, handed to the build backend as GEOWHEEL_HOST_VERSION."""
 
 
-def _doc(text: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
-    """What a field means, and what its text (or each of its texts) has to look like as a whole."""
-    return {"doc": text, "pattern": pattern}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """`[tool.geowheel.budget]`: decimal megabytes."""
 
-    wheel_mb: float = field(
-        default=100.0, metadata=_doc("largest wheel file, in decimal megabytes")
-    )
-    installed_mb: float = field(
-        default=400.0, metadata=_doc("largest installed size, in decimal megabytes")
-    )
+    wheel_mb: float = 100.0
+    """Largest wheel file, in decimal megabytes."""
+    installed_mb: float = 400.0
+    """Largest installed size, in decimal megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
     """`[tool.geowheel.floor]`: the newest system that a wheel may ask for."""
 
-    glibc: str | None = field(
-        default=None,
-        metadata=_doc('newest glibc that a Linux wheel may need, such as "2.36"', SYSTEM_VERSION),
-    )
-    macos: str | None = field(
-        default=None,
-        metadata=_doc('newest macOS that a macOS wheel may need, such as "13.0"', SYSTEM_VERSION),
-    )
+    glibc: str | None = field(default=None, metadata={"pattern": SYSTEM_VERSION})
+    """Newest glibc that a Linux wheel may need, such as "2.36"."""
+    macos: str | None = field(default=None, metadata={"pattern": SYSTEM_VERSION})
+    """Newest macOS that a macOS wheel may need, such as "13.0"."""
 
     def of(self, system: System) -> tuple[str, str | None]:
         """The name of what a wheel of that system needs, and the newest version allowed."""
@@ -97,168 +86,94 @@ class Floor:
 class Data:
     """`[tool.geowheel.data]`: folders in the wheel, for hosts that look in places of their own."""
 
-    gdal: str | None = field(
-        default=None,
-        metadata=_doc(
-            "folder of GDAL's data, such as rasterio/gdal_data "
-            "(default: _data/gdal in the import package)",
-            DESTINATION,
-        ),
-    )
-    proj: str | None = field(
-        default=None,
-        metadata=_doc(
-            "folder of PROJ's data, such as rasterio/proj_data "
-            "(default: _data/proj in the import package)",
-            DESTINATION,
-        ),
-    )
-    grids: bool = field(
-        default=False,
-        metadata=_doc(
-            "whether PROJ's datum grids go into the wheel: the conda package proj-data, which the "
-            "environment has to hold then (hundreds of MB)"
-        ),
-    )
+    gdal: str | None = field(default=None, metadata={"pattern": DESTINATION})
+    """Folder of GDAL's data, such as rasterio/gdal_data (default: _data/gdal in the import
+    package)."""
+    proj: str | None = field(default=None, metadata={"pattern": DESTINATION})
+    """Folder of PROJ's data, such as rasterio/proj_data (default: _data/proj in the import
+    package)."""
+    grids: bool = False
+    """Whether PROJ's datum grids go into the wheel: the conda package proj-data, which the
+    environment has to hold then (hundreds of MB)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
     """`[tool.geowheel.build]`: what the host's build backend gets beside [build-system]."""
 
-    requires: tuple[str, ...] = field(
-        default=(),
-        metadata=_doc(
-            "more build requirements, such as the cmake and ninja that scikit-build-core asks for "
-            "when it is called"
-        ),
-    )
+    requires: tuple[str, ...] = ()
+    """More build requirements, such as the cmake and ninja that scikit-build-core asks for when it
+    is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Licenses:
     """`[tool.geowheel.licenses]`: what a wheel may bundle."""
 
-    refuse: tuple[str, ...] | None = field(
-        default=None,
-        metadata=_doc(
-            "patterns of licenses that no bundled package may be under (default: GPL-* and AGPL-*; "
-            "where the native stack is not from a committed lock, only a warning)"
-        ),
-    )
-    accept: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=_doc(
-            "packages that are taken all the same: a table of patterns of their names, with the "
-            "reason for each; without one, a package under the GPL or AGPL blocks a release",
-            REASON,
-        ),
-    )
+    refuse: tuple[str, ...] | None = None
+    """Patterns of licenses that no bundled package may be under (default: GPL-* and AGPL-*; where
+    the native stack is not from a committed lock, only a warning)."""
+    accept: Mapping[str, str] = field(default_factory=dict, metadata={"pattern": REASON})
+    """Packages that are taken all the same: a table of patterns of their names, with the reason for
+    each; without one, a package under the GPL or AGPL blocks a release."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
     """`[tool.geowheel.test]`: what runs in a clean environment beside the built-in probes."""
 
-    requires: tuple[str, ...] = field(
-        default=(), metadata=_doc("requirements of the tests, the runtime ones included")
-    )
-    command: tuple[str, ...] = field(
-        default=(),
-        metadata=_doc(
-            "the host's tests as an argument list; `{host}` is a copy of the host's files, "
-            "`python` the interpreter of the clean environment"
-        ),
-    )
-    timeout_seconds: int = field(
-        default=600, metadata=_doc("limit for the probes and for the tests")
-    )
+    requires: tuple[str, ...] = ()
+    """Requirements of the tests, the runtime ones included."""
+    command: tuple[str, ...] = ()
+    """The host's tests as an argument list; `{host}` is a copy of the host's files, `python` the
+    interpreter of the clean environment."""
+    timeout_seconds: int = 600
+    """Limit for the probes and for the tests."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
     """`[tool.geowheel.lab]`: what the lab has beside the wheel."""
 
-    peers: tuple[str, ...] = field(
-        default=(),
-        metadata=_doc(
-            "libraries of the package index that the wheel is tried beside: any of pyproj, "
-            "shapely, pyogrio, rasterio, fiona; they become a part of the build lock"
-        ),
-    )
+    peers: tuple[str, ...] = ()
+    """Libraries of the package index that the wheel is tried beside: any of pyproj, shapely,
+    pyogrio, rasterio, fiona; they become a part of the build lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
     """`[tool.geowheel.release]`: what is released, where to and when; alone in a pure project."""
 
-    version: Follows = field(
-        default=Follows.OWN,
-        metadata=_doc("whose version the wheels have: the host's own, or GDAL's"),
-    )
-    post: int = field(
-        default=0,
-        metadata=_doc(
-            'with version = "gdal": number of the rebuild of the same GDAL, 1 for 3.12.1.post1'
-        ),
-    )
-    index: str | None = field(
-        default=None,
-        metadata=_doc(
-            "index to publish to: `pypi`, `testpypi`, a section of ~/.pypirc or the URL that takes "
-            "uploads; --index overrides it"
-        ),
-    )
-    simple: str | None = field(
-        default=None,
-        metadata=_doc(
-            "URL of that index's simple API, where it is neither PyPI's nor the upload URL's "
-            "folder simple/"
-        ),
-    )
-    branch: str = field(
-        default="main", metadata=_doc("branch that releases are made from, the default branch")
-    )
-    tag: str | None = field(
-        default=None,
-        metadata=_doc(
-            'name of a release\'s tag, with `{version}` in it (default: "v{version}"; for a host '
-            "below the repository's root its name and a hyphen before that)"
-        ),
-    )
-    changelog: str = field(
-        default="CHANGELOG.md",
-        metadata=_doc("the changelog, from the host's folder, as keepachangelog.com has it"),
-    )
-    platforms: tuple[str, ...] | None = field(
-        default=None,
-        metadata=_doc(
-            'platforms that each release has wheels for, such as ["linux-64", "osx-arm64"] '
-            "(default: that of the machine that releases; in the generated workflow the manifest's)"
-        ),
-    )
-    channels: tuple[str, ...] | None = field(
-        default=None,
-        metadata=_doc(
-            "channels that packages of a published wheel may be locked from (default: all that "
-            "pixi.toml names)"
-        ),
-    )
-    verdicts: tuple[str, ...] = field(
-        default=VERDICTS,
-        metadata=_doc("verdicts without which no wheel is published: any of size, test, lab"),
-    )
-    sdist: bool = field(
-        default=False,
-        metadata=_doc(
-            "whether an sdist is published as well: without the payload, so only where the host is "
-            "of use without it (a pure project always publishes one)"
-        ),
-    )
-    limit_mb: float = field(
-        default=100.0,
-        metadata=_doc("largest file that the index takes, in decimal megabytes; PyPI's is 100 MiB"),
-    )
+    version: Follows = Follows.OWN
+    """Whose version the wheels have: the host's own, or GDAL's."""
+    post: int = 0
+    """With version = "gdal": number of the rebuild of the same GDAL, 1 for 3.12.1.post1."""
+    index: str | None = None
+    """Index to publish to: `pypi`, `testpypi`, a section of ~/.pypirc or the URL that takes
+    uploads; --index overrides it."""
+    simple: str | None = None
+    """URL of that index's simple API, where it is neither PyPI's nor the upload URL's folder
+    simple/."""
+    branch: str = "main"
+    """Branch that releases are made from, the default branch."""
+    tag: str | None = None
+    """Name of a release's tag, with `{version}` in it (default: "v{version}"; for a host below the
+    repository's root its name and a hyphen before that)."""
+    changelog: str = "CHANGELOG.md"
+    """The changelog, from the host's folder, as keepachangelog.com has it."""
+    platforms: tuple[str, ...] | None = None
+    """Platforms that each release has wheels for, such as ["linux-64", "osx-arm64"] (default: that
+    of the machine that releases; in the generated workflow the manifest's)."""
+    channels: tuple[str, ...] | None = None
+    """Channels that packages of a published wheel may be locked from (default: all that pixi.toml
+    names)."""
+    verdicts: tuple[str, ...] = VERDICTS
+    """Verdicts without which no wheel is published: any of size, test, lab."""
+    sdist: bool = False
+    """Whether an sdist is published as well: without the payload, so only where the host is of use
+    without it (a pure project always publishes one)."""
+    limit_mb: float = 100.0
+    """Largest file that the index takes, in decimal megabytes; PyPI's is 100 MiB."""
 
     def following(self, gdal_version: str) -> str:
         """The version of wheels that carry this GDAL: `3.12.1.post1`; empty for the host's own."""
@@ -272,106 +187,72 @@ class Workflow:
     """`[tool.geowheel.workflow]`: what `geowheel workflow` writes for GitHub Actions."""
 
     file: str = field(
-        default="wheels.yml",
-        metadata=_doc("name of the file in .github/workflows", re.compile(r"[\w-][\w.-]*\.ya?ml")),
+        default="wheels.yml", metadata={"pattern": re.compile(r"[\w-][\w.-]*\.ya?ml")}
     )
-    nox: tuple[str, ...] = field(
-        default=("pipx", "run", "--spec", "nox=={nox}", "nox"),
-        metadata=_doc(
-            "how a step runs nox: `{nox}` is the pinned version of nox, `{python}` the interpreter"
-        ),
-    )
-    prefix: str = field(
-        default="", metadata=_doc("what the noxfile puts before the sessions' names")
-    )
-    checks: tuple[str, ...] = field(
-        default=(),
-        metadata=_doc("sessions of the noxfile's own that have to pass before a release"),
-    )
-    branches: tuple[str, ...] = field(
-        default=("main",),
-        metadata=_doc("branches whose pushes run it, beside pull requests and tags"),
-    )
-    pins: str = field(
-        default="ci/pins.toml",
-        metadata=_doc("file of the project's own pins (without it: those that geowheel came with)"),
-    )
-    upload: str = field(
-        default="https://upload.pypi.org/legacy/",
-        metadata=_doc("where the release is uploaded to, as a trusted publisher"),
-    )
-    staging_upload: str = field(
-        default="https://test.pypi.org/legacy/",
-        metadata=_doc("where it is uploaded to before that"),
-    )
-    staging_index: str = field(
-        default="https://test.pypi.org/simple/",
-        metadata=_doc("where pip then gets the wheels for the probes"),
-    )
+    """Name of the file in .github/workflows."""
+    nox: tuple[str, ...] = ("pipx", "run", "--spec", "nox=={nox}", "nox")
+    """How a step runs nox: `{nox}` is the pinned version of nox, `{python}` the interpreter."""
+    prefix: str = ""
+    """What the noxfile puts before the sessions' names."""
+    checks: tuple[str, ...] = ()
+    """Sessions of the noxfile's own that have to pass before a release."""
+    branches: tuple[str, ...] = ("main",)
+    """Branches whose pushes run it, beside pull requests and tags."""
+    pins: str = "ci/pins.toml"
+    """File of the project's own pins (without it: those that geowheel came with)."""
+    upload: str = "https://upload.pypi.org/legacy/"
+    """Where the release is uploaded to, as a trusted publisher."""
+    staging_upload: str = "https://test.pypi.org/legacy/"
+    """Where it is uploaded to before that."""
+    staging_index: str = "https://test.pypi.org/simple/"
+    """Where pip then gets the wheels for the probes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """`[tool.geowheel]`: everything about the wheel."""
 
-    pythons: tuple[str, ...] = field(
-        metadata=_doc('CPython versions to build for, such as ["3.12"]', PYTHON_VERSION)
-    )
-    import_package: str = field(
-        default="osgeo",
-        metadata=_doc(
-            'import package that holds the bindings, such as "terrain._vendor.osgeo"; in layout '
-            "none the host's own, which gets the module _geowheel"
-        ),
-    )
-    layout: Layout = field(
-        default=Layout.TOPLEVEL, metadata=_doc("where the bindings sit in the wheel")
-    )
-    bindings: Bindings = field(
-        default=Bindings.COMPILED,
-        metadata=_doc(
-            "where osgeo's compiled modules come from: GDAL's sdist, or the channel's package gdal "
-            "(not in layout private); --bindings overrides it"
-        ),
-    )
-    environment: str = field(
-        default="default", metadata=_doc("pixi environment that holds the native stack")
-    )
-    plugins: tuple[str, ...] = field(
-        default=(), metadata=_doc("conda packages of GDAL driver plugins to put into the wheel")
-    )
-    programs: tuple[str, ...] | None = field(
-        default=None,
-        metadata=_doc(
-            "patterns of GDAL's programs and of osgeo_utils' scripts to install as console "
-            'commands, such as ["gdalinfo", "gdal_*"] (default: all in layout toplevel, none in '
-            "the others)"
-        ),
-    )
-    drivers: tuple[str, ...] = field(
-        default=("GTiff", "VRT", "MEM", "PNG", "GeoJSON", "GPKG"),
-        metadata=_doc("drivers that the wheel must have: the probes fail without one"),
-    )
-    exclude: tuple[str, ...] = field(
-        default=(), metadata=_doc('patterns of payload files to leave out, such as "osgeo/_data/*"')
-    )
-    channel_fallback: Fallback = field(
-        default=Fallback.NONE,
-        metadata=_doc("channel to use, loudly, when nothing is locked and none can be reached"),
-    )
-    data: Data = field(default_factory=Data, metadata=_doc("where the data goes"))
-    build: Build = field(default_factory=Build, metadata=_doc("the host's build"))
-    budget: Budget = field(default_factory=Budget, metadata=_doc("size budget"))
-    floor: Floor = field(default_factory=Floor, metadata=_doc("oldest systems to support"))
-    licenses: Licenses = field(
-        default_factory=Licenses, metadata=_doc("licenses of what is bundled")
-    )
-    test: Test = field(default_factory=Test, metadata=_doc("tests of the wheel"))
-    lab: Lab = field(default_factory=Lab, metadata=_doc("the test lab"))
-    release: Release = field(default_factory=Release, metadata=_doc("what is released"))
-    workflow: Workflow = field(
-        default_factory=Workflow, metadata=_doc("the generated workflow of GitHub Actions")
-    )
+    pythons: tuple[str, ...] = field(metadata={"pattern": PYTHON_VERSION})
+    """CPython versions to build for, such as ["3.12"]."""
+    import_package: str = "osgeo"
+    """Import package that holds the bindings, such as "terrain._vendor.osgeo"; in layout none the
+    host's own, which gets the module _geowheel."""
+    layout: Layout = Layout.TOPLEVEL
+    """Where the bindings sit in the wheel."""
+    bindings: Bindings = Bindings.COMPILED
+    """Where osgeo's compiled modules come from: GDAL's sdist, or the channel's package gdal (not in
+    layout private); --bindings overrides it."""
+    environment: str = "default"
+    """Pixi environment that holds the native stack."""
+    plugins: tuple[str, ...] = ()
+    """Conda packages of GDAL driver plugins to put into the wheel."""
+    programs: tuple[str, ...] | None = None
+    """Patterns of GDAL's programs and of osgeo_utils' scripts to install as console commands, such
+    as ["gdalinfo", "gdal_*"] (default: all in layout toplevel, none in the others)."""
+    drivers: tuple[str, ...] = ("GTiff", "VRT", "MEM", "PNG", "GeoJSON", "GPKG")
+    """Drivers that the wheel must have: the probes fail without one."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of payload files to leave out, such as "osgeo/_data/*"."""
+    channel_fallback: Fallback = Fallback.NONE
+    """Channel to use, loudly, when nothing is locked and none can be reached."""
+    data: Data = field(default_factory=Data)
+    """Where the data goes."""
+    build: Build = field(default_factory=Build)
+    """The host's build."""
+    budget: Budget = field(default_factory=Budget)
+    """Size budget."""
+    floor: Floor = field(default_factory=Floor)
+    """Oldest systems to support."""
+    licenses: Licenses = field(default_factory=Licenses)
+    """Licenses of what is bundled."""
+    test: Test = field(default_factory=Test)
+    """Tests of the wheel."""
+    lab: Lab = field(default_factory=Lab)
+    """The test lab."""
+    release: Release = field(default_factory=Release)
+    """What is released."""
+    workflow: Workflow = field(default_factory=Workflow)
+    """The generated workflow of GitHub Actions."""
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:

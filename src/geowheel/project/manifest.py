@@ -12,15 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from packaging.version import InvalidVersion, Version
 
 from geowheel.errors import ConfigError
-from geowheel.targets import (
-    Platform,
-    System,
-    parse_platform,
-)
+from geowheel.targets import Platform, System, parse_platform
 
+from .pixi_tables import (
+    ChannelTable,
+    EnvironmentTable,
+    FeatureTable,
+    LibcTable,
+    PixiTable,
+    Spec,
+    WorkspaceTable,
+)
 from .pyproject import read_toml
 
 # What pixi assumes of a platform unless the manifest says otherwise; the same values stand in the
@@ -40,29 +46,6 @@ _ARCHSPECS: Final = {
     Platform.WIN_64: "x86_64",
     Platform.WIN_ARM64: "arm64",
 }
-# Build before host before run: the later wins, as in pixi.
-_TABLES: Final = ("build-dependencies", "host-dependencies", "dependencies")
-# Key of a dependency's table to the key of a MatchSpec.
-_DETAILS: Final = {
-    "build": "build",
-    "build-number": "build_number",
-    "channel": "channel",
-    "subdir": "subdir",
-    "file-name": "fn",
-    "md5": "md5",
-    "sha256": "sha256",
-}
-_FROM_SOURCE: Final = frozenset({"path", "git", "url"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spec:
-    """One conda requirement in the form that a MatchSpec takes: `libgdal-core >=3.10`."""
-
-    name: str
-    text: str
-    from_source: bool = False
-    """It names a path, a git repository or a URL: only pixi itself can lock that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +66,7 @@ class Manifest:
     """A pixi manifest; `environment()` answers all questions about it."""
 
     path: Path
-    data: Mapping[str, Any]
+    table: PixiTable
     """The file's content, or its `tool.pixi` table."""
     pyproject: Mapping[str, Any] = field(default_factory=dict)
     """The whole pyproject.toml where the manifest is a table of it, else empty."""
@@ -107,28 +90,28 @@ class Manifest:
     @property
     def channels(self) -> tuple[str, ...]:
         """The workspace's channels, names or URLs, the first to ask first."""
-        return _channels(self._workspace.get("channels", []))
+        return _channels(self._workspace.channels)
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
         """The workspace's platforms; those that geowheel does not know are left out."""
-        return tuple(dict.fromkeys(item.platform for item in self._platforms(self._workspace)))
+        return tuple(dict.fromkeys(item.platform for item in self._every_platform))
 
     @property
     def unknown_platforms(self) -> tuple[str, ...]:
         """Platforms of the workspace that geowheel leaves out."""
-        names = [_subdir(item) for item in self._workspace.get("platforms", [])]
+        names = [_subdir(item) for item in self._workspace.platforms]
         return tuple(name for name in names if name not in set(Platform))
 
     @property
     def environments(self) -> tuple[str, ...]:
         """Names of all environments."""
-        return tuple(dict.fromkeys(["default", *self.data.get("environments", {})]))
+        return tuple(dict.fromkeys(["default", *self.table.environments]))
 
     @property
     def strict_priority(self) -> bool:
         """Whether a package is only taken from the first channel that has it."""
-        return str(self._workspace.get("channel-priority", "strict")) != "disabled"
+        return self._workspace.channel_priority != "disabled"
 
     def platforms_of(self, environment: str) -> tuple[Platform, ...]:
         """The workspace's platforms that all features of an environment support."""
@@ -137,8 +120,11 @@ class Manifest:
 
     def solve_group(self, environment: str) -> str | None:
         """The name under which pixi solves several environments together."""
-        described = self.data.get("environments", {}).get(environment, [])
-        return described.get("solve-group") if isinstance(described, Mapping) else None
+        return self._described(environment).solve_group
+
+    def own_feature(self, environment: str) -> str | None:
+        """The first feature of an environment's own, to which `pixi add` can add something."""
+        return next(iter(self._described(environment).features), None)
 
     def environment(self, name: str, platform: Platform) -> EnvironmentSpec:
         """What `name` asks for on `platform`; raises ConfigError when either is not in the file."""
@@ -151,13 +137,14 @@ class Manifest:
             )
         entry = self._platform_entry(name, platform)
         specs: set[Spec] = set()
-        channels: list[object] = []
+        channels: list[str | ChannelTable] = []
         requirements = dict(entry.requirements)
         for feature in self._features(name):
             # Every feature's wish has to hold: pixi intersects them, no feature overrides another.
             specs |= set(_dependencies(feature, entry).values())
-            channels += feature.get("channels", self._workspace.get("channels", []))
-            requirements = _highest(requirements, feature.get("system-requirements", {}), self.path)
+            own = feature.channels
+            channels += self._workspace.channels if own is None else own
+            requirements = _highest(requirements, feature.system_requirements, self.path)
         return EnvironmentSpec(
             name=name,
             platform=platform,
@@ -168,36 +155,45 @@ class Manifest:
 
     def only_for_pixi(self) -> list[str]:
         """What the manifest says that py-rattler's solver cannot follow."""
-        found = []
-        tables = [self.data, *self.data.get("feature", {}).values()]
-        every = tables + [t for table in tables for t in table.get("target", {}).values()]
+        features = [self.table, *self.table.feature.values()]
+        every = [*features, *(table for f in features for table in f.target.values())]
         project = self.pyproject.get("project", {})
-        if any(table.get("pypi-dependencies") for table in every) or project.get("dependencies"):
-            found.append("pypi-dependencies")
-        if any(spec.from_source for table in every for spec in _direct(table).values()):
-            found.append("dependencies from a path, a git repository or a URL")
-        keys = ("exclude-newer", "solve-strategy", "build-variants")
-        found += [f"[workspace] {key}" for key in keys if key in self._workspace]
-        found += [key for key in ("constraints", "dev") if any(key in table for table in every)]
-        return found
+        workspace = self._workspace
+        found = {
+            "pypi-dependencies": any(table.pypi_dependencies for table in every)
+            or project.get("dependencies"),
+            "dependencies from a path, a git repository or a URL": any(
+                spec.from_source for table in every for spec in table.specs.values()
+            ),
+            "[workspace] exclude-newer": workspace.exclude_newer is not None,
+            "[workspace] solve-strategy": workspace.solve_strategy is not None,
+            "[workspace] build-variants": workspace.build_variants is not None,
+            "constraints": any(table.constraints is not None for table in every),
+            "dev": any(table.dev is not None for table in every),
+        }
+        return [name for name, has in found.items() if has]
 
     @property
-    def _workspace(self) -> Mapping[str, Any]:
-        table: Mapping[str, Any] = self.data.get("workspace") or self.data.get("project") or {}
-        return table
+    def _workspace(self) -> WorkspaceTable:
+        return self.table.workspace or self.table.project or WorkspaceTable()
 
-    def _platforms(self, table: Mapping[str, Any]) -> list[_PlatformEntry]:
+    @property
+    def _every_platform(self) -> list[_PlatformEntry]:
         return [
             _platform_entry(item, self.path)
-            for item in table.get("platforms", [])
+            for item in self._workspace.platforms
             if _subdir(item) in set(Platform)
         ]
 
+    def _described(self, environment: str) -> EnvironmentTable:
+        described = self.table.environments.get(environment, [])
+        return EnvironmentTable(described) if isinstance(described, list) else described
+
     def _platforms_of(self, environment: str) -> list[_PlatformEntry]:
-        kept = self._platforms(self._workspace)
+        kept = self._every_platform
         for feature in self._features(environment):
-            if "platforms" in feature:
-                named = {(_name(item), _subdir(item)) for item in feature["platforms"]}
+            if feature.platforms is not None:
+                named = {(_name(item), _subdir(item)) for item in feature.platforms}
                 names = {name for pair in named for name in pair}
                 kept = [item for item in kept if {item.name, str(item.platform)} & names]
         return kept
@@ -220,35 +216,23 @@ class Manifest:
         # Several of one subdir differ in virtual packages; the plain one comes first.
         return min(entries, key=lambda entry: entry.name != str(platform))
 
-    def _features(self, name: str) -> Iterator[Mapping[str, Any]]:
-        described = self.data.get("environments", {}).get(name, [])
-        names = described.get("features", []) if isinstance(described, Mapping) else described
-        known = self.data.get("feature", {})
+    def _features(self, name: str) -> Iterator[FeatureTable]:
+        described, known = self._described(name), self.table.feature
         # In a pyproject.toml these are features as well, of Python packages only.
         project = self.pyproject.get("project", {})
         groups = {
             *project.get("optional-dependencies", {}),
             *self.pyproject.get("dependency-groups", {}),
         }
-        for feature in names:
+        for feature in described.features:
             if feature not in known and feature not in groups:
                 raise ConfigError(
                     f"environment {name!r} names feature {feature!r}, which is not there",
                     where=str(self.path),
                 )
-            yield known.get(feature, {})
-        if not (isinstance(described, Mapping) and described.get("no-default-feature")):
-            yield self._default_feature()
-
-    def _default_feature(self) -> Mapping[str, Any]:
-        needs_python = self.pyproject.get("project", {}).get("requires-python")
-        if not needs_python:
-            return self.data
-        # pixi takes a pyproject.toml's interpreter from there.
-        return {
-            **self.data,
-            "dependencies": {"python": needs_python, **self.data.get("dependencies", {})},
-        }
+            yield known.get(feature, FeatureTable())
+        if not described.no_default_feature:
+            yield self.table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,14 +277,23 @@ def nearest_manifest(folder: Path) -> Manifest | None:
 
 
 def _manifest_in(folder: Path) -> Manifest | None:
-    if (folder / "pixi.toml").is_file():
-        return Manifest(path=folder / "pixi.toml", data=read_toml(folder / "pixi.toml"))
-    if (folder / "pyproject.toml").is_file():
-        data = read_toml(folder / "pyproject.toml")
-        table = data.get("tool", {}).get("pixi")
-        if table is not None:
-            return Manifest(path=folder / "pyproject.toml", data=table, pyproject=data)
-    return None
+    path, pyproject = folder / "pixi.toml", dict[str, Any]()
+    if path.is_file():
+        data = read_toml(path)
+    else:
+        path = folder / "pyproject.toml"
+        pyproject = read_toml(path) if path.is_file() else {}
+        if "pixi" not in pyproject.get("tool", {}):
+            return None
+        data = pyproject["tool"]["pixi"]
+    try:
+        table = msgspec.convert(data, PixiTable)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"no manifest of pixi's: {error}", where=str(path)) from None
+    if needs_python := pyproject.get("project", {}).get("requires-python"):
+        # pixi takes a pyproject.toml's interpreter from there.
+        table.dependencies = {"python": needs_python, **table.dependencies}
+    return Manifest(path=path, table=table, pyproject=pyproject)
 
 
 def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tuple[str, ...]:
@@ -320,50 +313,52 @@ def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tup
     return (*own, archspec, *cuda)
 
 
-def _channels(items: Iterable[object]) -> tuple[str, ...]:
+def _channels(items: Iterable[str | ChannelTable]) -> tuple[str, ...]:
     """Names or URLs by falling priority, in their order where it is the same."""
     found: dict[str, int] = {}
     for item in items:
-        table: Mapping[str, Any] = item if isinstance(item, Mapping) else {"channel": item}
-        found.setdefault(str(table["channel"]), int(table.get("priority") or 0))
+        table = ChannelTable(item) if isinstance(item, str) else item
+        found.setdefault(table.channel, table.priority)
     return tuple(sorted(found, key=lambda name: -found[name]))
 
 
-def _subdir(item: object) -> str:
-    return str(item.get("platform", "")) if isinstance(item, Mapping) else str(item)
+def _subdir(item: str | dict[str, Any]) -> str:
+    return item if isinstance(item, str) else str(item.get("platform", ""))
 
 
-def _name(item: object) -> str:
-    return str(item.get("name", _subdir(item))) if isinstance(item, Mapping) else str(item)
+def _name(item: str | dict[str, Any]) -> str:
+    return item if isinstance(item, str) else str(item.get("name", _subdir(item)))
 
 
-def _platform_entry(item: object, path: Path) -> _PlatformEntry:
-    table = item if isinstance(item, Mapping) else {}
+def _platform_entry(item: str | dict[str, Any], path: Path) -> _PlatformEntry:
+    table = {} if isinstance(item, str) else item
     said = {key: value for key, value in table.items() if key not in {"name", "platform"}}
     return _PlatformEntry(
         name=_name(item),
         platform=parse_platform(_subdir(item)),
-        requirements=_highest({}, said, path),
+        requirements=_highest({}, msgspec.convert(said, dict[str, str | LibcTable]), path),
     )
 
 
-def _highest(old: Mapping[str, str], more: Mapping[str, Any], path: Path) -> dict[str, str]:
+def _highest(
+    old: Mapping[str, str], more: Mapping[str, str | LibcTable], path: Path
+) -> dict[str, str]:
     """The requirements of both, the newer version of each, as pixi combines them."""
     merged = dict(old)
     for name, value in more.items():
         key = _ALIASES.get(name, name)
-        text = str(value.get("version", "")) if isinstance(value, Mapping) else str(value)
+        table = LibcTable(value) if isinstance(value, str) else value
         if key not in _REQUIREMENTS:
             raise ConfigError(
                 f"unknown system requirement {name!r}",
                 where=str(path),
                 fix=f"use {', '.join(_REQUIREMENTS)}",
             )
-        if isinstance(value, Mapping) and value.get("family", "glibc") != "glibc":
+        if table.family != "glibc":
             raise ConfigError(
-                f"libc family {value['family']!r}: only glibc is supported", where=str(path)
+                f"libc family {table.family!r}: only glibc is supported", where=str(path)
             )
-        merged[key] = _newer(merged[key], text) if key in merged else text
+        merged[key] = _newer(merged[key], table.version) if key in merged else table.version
     return merged
 
 
@@ -374,31 +369,12 @@ def _newer(one: str, other: str) -> str:
         return other  # an archspec's name: the later one
 
 
-def _dependencies(feature: Mapping[str, Any], entry: _PlatformEntry) -> dict[str, Spec]:
+def _dependencies(feature: FeatureTable, entry: _PlatformEntry) -> dict[str, Spec]:
     """By name; later tables win, from the general to the exact, as in pixi."""
     system = entry.platform.partition("-")[0]
     selectors = (["unix"] if system != "win" else []) + [system, str(entry.platform), entry.name]
-    found = _direct(feature)
+    found = feature.specs
     for selector in dict.fromkeys(selectors):
-        found |= _direct(feature.get("target", {}).get(selector, {}))
+        if selector in feature.target:
+            found |= feature.target[selector].specs
     return found
-
-
-def _direct(table: Mapping[str, Any]) -> dict[str, Spec]:
-    return {
-        name.lower(): _spec(name.lower(), value)
-        for key in _TABLES
-        for name, value in table.get(key, {}).items()
-    }
-
-
-def _spec(name: str, value: object) -> Spec:
-    if isinstance(value, str):
-        return Spec(name=name, text=f"{name} {value or '*'}")
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"dependency {name!r} is neither a version nor a table")
-    if _FROM_SOURCE & set(value):
-        return Spec(name=name, text=f"{name} *", from_source=True)
-    text = f"{name} {value.get('version', '*')}"
-    details = [f'{_DETAILS[key]}="{value[key]}"' for key in _DETAILS if key in value]
-    return Spec(name=name, text=f"{text} [{', '.join(details)}]" if details else text)

@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import enum
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from geowheel.errors import ConfigError, Fault
+from geowheel.errors import ConfigError, Fault, nearest
 from geowheel.lab.cases import PEERS
-from geowheel.targets import (
-    PYTHON_VERSION,
-    Platform,
-    System,
-)
+from geowheel.targets import PYTHON_VERSION, Platform, System
 
-from .config import (
-    DESTINATION,
-    REASON,
-    SYSTEM_VERSION,
-    TABLE,
-    VERDICTS,
-    Config,
-    Follows,
-    Release,
-)
+from .config import DESTINATION, REASON, SYSTEM_VERSION, TABLE, VERDICTS, Config, Follows, Release
 from .places import Layout
+from .schema import docs_of, without_none
 
 T = TypeVar("T")
+_EXPECTED: Final[Mapping[type, str]] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple: "a list of strings",
+    Mapping: 'a table with a reason for each: NAME = "the reason"',
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +93,6 @@ def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
 
     Raises ConfigError with every fault at once.
     """
-    faults: list[Fault] = []
     tool = data.get("tool", {}).get("geowheel")
     if tool is None:
         raise ConfigError(
@@ -108,16 +101,18 @@ def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
             cause="this project does not use geowheel yet",
             fix=f'run `geowheel init`, or add [{TABLE}] with at least pythons = ["3.12"]',
         )
-    reader = _Reader(path=path, faults=faults)
-    config = reader.table(Config, tool, TABLE)
-    project = data.get("project", {})
+    unreadable: list[str] = []
+    config = _read(Config, tool, TABLE, unreadable)
+    project, build = data.get("project", {}), data.get("build-system", {})
     if not isinstance(project.get("name"), str):
-        faults.append(Fault(what="[project] has no name", where=str(path)))
+        unreadable.append("[project] has no name")
     requires_python = str(project.get("requires-python", ""))
+    faults = [Fault(what=what, where=str(path)) for what in unreadable]
     if config is not None:
         faults += _check(config, requires_python, path)
-    build = data.get("build-system", {})
-    faults += _unreadable(build.get("requires", []), path)
+    # PEP 517: what a project without the table gets.
+    requires = build.get("requires", ["setuptools>=40.8.0"])
+    faults += _unreadable(requires, path)
     if faults or config is None:
         raise ConfigError(faults)
     return HostFile(
@@ -125,8 +120,7 @@ def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
         name=project["name"],
         requires_python=requires_python,
         build_system=BuildSystem(
-            # PEP 517: what a project without the table gets.
-            requires=tuple(build.get("requires", ["setuptools>=40.8.0"])),
+            requires=tuple(requires),
             backend=build.get("build-backend", "setuptools.build_meta:__legacy__"),
             backend_path=tuple(build.get("backend-path", [])),
         ),
@@ -142,9 +136,10 @@ def is_pure(data: Mapping[str, Any]) -> bool:
 
 def release_from(data: Mapping[str, Any], path: Path) -> Release:
     """`[tool.geowheel.release]` of a pure project; raises ConfigError with every fault at once."""
-    faults: list[Fault] = []
+    unreadable: list[str] = []
     table = data.get("tool", {}).get("geowheel", {}).get("release", {})
-    release = _Reader(path=path, faults=faults).table(Release, table, f"{TABLE}.release")
+    release = _read(Release, table, f"{TABLE}.release", unreadable)
+    faults = [Fault(what=what, where=str(path)) for what in unreadable]
     if release is not None:
         faults += _check_release(release, path)
     if faults or release is None:
@@ -154,16 +149,15 @@ def release_from(data: Mapping[str, Any], path: Path) -> Release:
 
 def _check_release(release: Release, path: Path) -> list[Fault]:
     """What is wrong with `[tool.geowheel.release]`."""
-    found: list[tuple[str, str, str]] = []
-    for key, values, known in (
-        ("platforms", release.platforms or (), tuple(Platform)),
-        ("verdicts", release.verdicts, VERDICTS),
-    ):
-        found += [
-            (key, f"{value!r} is none that is known", f"use some of {', '.join(known)}")
-            for value in values
-            if value not in known
-        ]
+    found = [
+        (key, f"{value!r} is none that is known", f"use some of {', '.join(known)}")
+        for key, values, known in (
+            ("platforms", release.platforms or (), tuple(Platform)),
+            ("verdicts", release.verdicts, VERDICTS),
+        )
+        for value in values
+        if value not in known
+    ]
     if release.tag is not None and "{version}" not in release.tag:
         found.append(("tag", f"{release.tag!r} has no {{version}}", 'such as "v{version}"'))
     return [
@@ -268,73 +262,44 @@ def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:
     return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Reader:
-    """Reads one table into one dataclass, collecting faults instead of raising."""
-
-    path: Path
-    faults: list[Fault]
-
-    def table(self, kind: type[T], data: object, where: str) -> T | None:
-        if not isinstance(data, Mapping):
-            self._fault(where, "must be a table")
-            return None
-        hints = typing.get_type_hints(kind)
-        known = {f.name.replace("_", "-"): f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-        values: dict[str, Any] = {}
-        sound = True
-        for key, value in data.items():
-            if key not in known:
-                self._unknown(where, key, list(known))
-                continue
-            name = known[key].name
-            before = len(self.faults)
-            values[name] = self._value(hints[name], value, f"{where}.{key}")
-            sound = sound and len(self.faults) == before
-        for key, described in known.items():
-            required = (
-                described.default is dataclasses.MISSING
-                and described.default_factory is dataclasses.MISSING
-            )
-            if required and key not in data:
-                self._fault(where, f"{key} is missing: {described.metadata['doc']}")
-                sound = False
-        return kind(**values) if sound else None
-
-    def _value(self, kind: Any, value: object, where: str) -> Any:
-        if isinstance(kind, types.UnionType):
-            kind = next(part for part in typing.get_args(kind) if part is not type(None))
-        if dataclasses.is_dataclass(kind):
-            return self.table(typing.cast("type[Any]", kind), value, where)
-        if typing.get_origin(kind) is tuple:
-            if isinstance(value, list) and all(isinstance(item, str) for item in value):
-                return tuple(value)
-            return self._fault(where, "must be a list of strings")
-        if typing.get_origin(kind) is Mapping:
-            if isinstance(value, Mapping) and all(
-                isinstance(text, str) and REASON.fullmatch(text) for text in value.values()
-            ):
-                return dict(value)
-            return self._fault(where, 'must be a table with a reason for each: NAME = "the reason"')
-        if issubclass(kind, enum.StrEnum):
-            return self._choice(kind, value, where)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-            return value
-        names = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
-        return self._fault(where, f"must be {names[kind]}")
-
-    def _choice(self, kind: type[enum.StrEnum], value: object, where: str) -> enum.StrEnum | None:
-        if isinstance(value, str) and value in list(kind):
-            return kind(value)
-        self._fault(where, f"{value!r} is not one of {', '.join(kind)}")
+def _read(kind: type[T], data: object, where: str, faults: list[str]) -> T | None:
+    """One table as a dataclass; None, with the reasons added to `faults`, where it cannot be."""
+    if not isinstance(data, Mapping):
+        faults.append(f"[{where}] must be a table")
         return None
+    hints = typing.get_type_hints(kind)
+    known = {f.name.replace("_", "-"): f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in known:
+            name = known[key].name
+            values[name] = _value(without_none(hints[name]), value, f"{where}.{key}", faults)
+        else:
+            hint = nearest(key, known) or f"known keys: {', '.join(known)}"
+            faults.append(f"[{where}] unknown key {key!r}; {hint}")
+    missing = [
+        f.name
+        for f in known.values()
+        if f.default is f.default_factory is dataclasses.MISSING and f.name not in values
+    ]
+    faults += [f"[{where}] {name} is missing: {docs_of(kind)[name]}" for name in missing]
+    return None if missing or None in values.values() else kind(**values)
 
-    def _unknown(self, where: str, key: str, known: list[str]) -> None:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        self._fault(where, f"unknown key {key!r}; {hint}")
 
-    def _fault(self, where: str, what: str) -> None:
-        self.faults.append(Fault(what=f"[{where}] {what}", where=str(self.path)))
+def _value(kind: Any, value: object, where: str, faults: list[str]) -> Any:
+    """One value; None, which TOML does not have, where it is not of its kind."""
+    if dataclasses.is_dataclass(kind):
+        return _read(typing.cast("type[Any]", kind), value, where, faults)
+    try:
+        found = msgspec.convert(value, kind)
+        if not isinstance(found, Mapping) or all(map(REASON.fullmatch, found.values())):
+            return found
+        expected = _EXPECTED[Mapping]
+    except msgspec.ValidationError:
+        expected = _EXPECTED.get(typing.get_origin(kind) or kind, "")
+    faults.append(
+        f"[{where}] must be {expected}"
+        if expected
+        else f"[{where}] {value!r} is not one of {', '.join(kind)}"
+    )
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +17,7 @@ from geowheel.cli.matrix import (
 )
 from geowheel.distro import emulated
 from geowheel.errors import MachineError
+from geowheel.project.manifest import find_manifest
 from geowheel.project.project import Project
 from geowheel.systems import linux, macos
 from geowheel.targets import Platform, Target
@@ -36,7 +36,7 @@ PRIVATE = 'layout = "private"\nimport-package = "pkg._vendor.osgeo"\n'
 def project(root: Path, more: str = "") -> Project:
     made = make_project(root, more=more)
     made.manifest.path.write_text(PIXI, encoding="utf-8")
-    return replace(made, manifest=replace(made.manifest, data=tomllib.loads(PIXI)))
+    return replace(made, manifest=find_manifest(made.folder))
 
 
 def row(made: Project, platform: Platform, without: str | None = None) -> Row:

@@ -16,7 +16,8 @@ from geowheel.locks.pixi_lock import (
     records,
     write_lock,
 )
-from geowheel.project.manifest import EnvironmentSpec, Spec
+from geowheel.project.manifest import EnvironmentSpec
+from geowheel.project.pixi_tables import Spec
 from geowheel.targets import Platform
 
 PLUGINS = ("libgdal-netcdf", "libgdal-hdf4", "libgdal-hdf5")

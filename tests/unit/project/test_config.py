@@ -96,7 +96,7 @@ glibc = "2.28"
 
 def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, MINIMAL + 'plugin = ["x"]')
-    assert "unknown key 'plugin'; did you mean 'plugins'?" in fault
+    assert "unknown key 'plugin'; did you mean plugins?" in fault
     assert str(tmp_path / "pyproject.toml") in fault
 
 
@@ -118,7 +118,7 @@ whel-mb = 3
     for expected in (
         "'sideways' is not one of toplevel, private",
         "environment] must be a string",
-        "did you mean 'wheel-mb'?",
+        "did you mean wheel-mb?",
         "pythons is missing",
     ):
         assert expected in text

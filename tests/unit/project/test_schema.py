@@ -6,7 +6,7 @@ import enum
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from validate_pyproject.types import Schema
 
 from geowheel.cli import main
 from geowheel.errors import ConfigError
-from geowheel.project import schema
 from geowheel.project.config import Config, Fallback
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import read_host
-from geowheel.project.schema import enum_docs, tool_schema
+from geowheel.project.schema import docs_of, tool_schema
 
 ROOT = Path(__file__).parents[3]
 
@@ -120,60 +119,5 @@ def test_every_key_is_described_and_every_default_is_valid() -> None:
 
 @pytest.mark.parametrize("kind", [Layout, Fallback])
 def test_every_choice_says_what_it_means(kind: type[enum.StrEnum]) -> None:
-    assert set(enum_docs(kind)) == {str(member) for member in kind}
-    assert all(enum_docs(kind).values())
-
-
-# ---------------------------------------------------------------------------- other shapes
-
-
-class Kind(enum.StrEnum):
-    """A choice without words."""
-
-    ONE = "one"
-    TWO = "two"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """An item."""
-
-    name: str = field(metadata={"doc": "its name | or none"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shapes:
-    """Shapes that the configuration may come to have."""
-
-    flag: bool = field(default=False, metadata={"doc": "a flag"})
-    kinds: tuple[Kind, ...] = field(default=(), metadata={"doc": "kinds"})
-    items: tuple[Item, ...] = field(default=(), metadata={"doc": "tables in a list"})
-    named: Mapping[str, Item] = field(default_factory=dict, metadata={"doc": "tables by name"})
-    words: Mapping[str, str] = field(default_factory=dict, metadata={"doc": "texts by name"})
-    choice: Kind | None = field(default=None, metadata={"doc": "one of them"})
-
-
-def test_shapes_that_the_configuration_may_come_to_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "Config", Shapes)
-    check = fastjsonschema.compile(tool_schema())
-    check({"flag": True, "kinds": ["one"], "items": [{"name": "a"}], "named": {"x": {"name": "a"}}})
-    check({"words": {"a": "b"}, "choice": "two"})
-    mistakes: list[dict[str, Any]] = [
-        {"flag": 1}, {"kinds": ["three"]}, {"items": [{}]}, {"named": {"x": 1}},
-        {"words": {"a": 1}}, {"choice": "three"},
-    ]  # fmt: skip
-    for wrong in mistakes:
-        with pytest.raises(fastjsonschema.JsonSchemaException):
-            check(wrong)
-
-
-def test_a_type_without_a_schema_names_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    @dataclass(frozen=True, kw_only=True)
-    class Odd:
-        """Odd."""
-
-        number: complex = field(metadata={"doc": "a number"})
-
-    monkeypatch.setattr(schema, "Config", Odd)
-    with pytest.raises(TypeError, match=r"tool\.geowheel\.number: no schema"):
-        tool_schema()
+    docs = docs_of(kind)
+    assert all(docs[member.name] for member in kind)

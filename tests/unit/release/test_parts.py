@@ -240,7 +240,7 @@ def test_a_pure_project_is_opened_with_its_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ('idnex = "pypi"', "did you mean 'index'"),
+        ('idnex = "pypi"', "did you mean index"),
         ('platforms = ["linux"]', "'linux' is none that is known"),
         ('verdicts = ["taste"]', "'taste' is none that is known"),
         ('tag = "release"', "has no {version}"),
