@@ -34,6 +34,8 @@ _KNOWN: Final[Mapping[str, tuple[str, str]]] = {
 _ACCEPT: Final = "application/vnd.pypi.simple.v1+json, text/html;q=0.2"
 _TRIES: Final = 3
 _TIMEOUT: Final = 60  # seconds
+_TRUST: Final = ("TWINE_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""What names the certificates to trust, as for twine; without one those of certifi."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +151,7 @@ def ask(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> R
                 url,
                 headers={"Accept": accept, "User-Agent": "geowheel", "Cache-Control": "no-cache"},
                 auth=index.user if host == urlsplit(index.upload).hostname else None,
-                # As twine trusts.
-                verify=environ.get("TWINE_CERT") or environ.get("REQUESTS_CA_BUNDLE") or True,
+                verify=next((path for name in _TRUST if (path := environ.get(name))), True),
                 timeout=_TIMEOUT,
             )
         except OSError as error:  # every error of requests is one
