@@ -63,7 +63,7 @@ def write_wheel(folder: Path, name: str) -> None:
     tags = "".join(f"Tag: {tag}\n" for tag in sorted(map(str, wheel.tags)))
     files = {
         "METADATA": f"Metadata-Version: 2.1\nName: {wheel.project}\nVersion: {wheel.version}\n",
-        "WHEEL": f"NamedWheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\n{tags}",
+        "WHEEL": f"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\n{tags}",
         "RECORD": "".join(f"{info}/{file},,\n" for file in ("METADATA", "WHEEL", "RECORD")),
     }
     with zipfile.ZipFile(folder / name, "w") as archive:

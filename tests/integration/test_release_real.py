@@ -7,11 +7,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from geowheel.lab.running import PROBES, copy_probes
 from geowheel.stages.environments import python_of
 from tests.support.project_copy import PYTHON, ProjectCopy, copy_repository
 from tests.support.pypi_server import PASSWORD, USER, PypiServer
@@ -111,10 +111,12 @@ def test_built_from_a_lock_published_installed_and_probed(
          "--disable-pip-version-check", "--index-url", f"{index.url}/simple", f"GDAL=={version}"],
         check=True,
     )  # fmt: skip
-    script, report = tmp_path / "probes.py", tmp_path / "report.json"
-    script.write_text(files("geowheel.probes").joinpath("probes.py").read_text())
-    asked = {"layout": "toplevel", "package": "osgeo", "version": version}
-    subprocess.run([python, "-I", script, json.dumps(asked), report], check=True, cwd=tmp_path)
+    copy_probes(tmp_path)
+    asked, report = tmp_path / "asked.json", tmp_path / "report.json"
+    what = {"layout": "toplevel", "package": "osgeo", "version": version}
+    asked.write_text(json.dumps({**what, "function": "wheel:probe", "folder": str(tmp_path)}))
+    program = tmp_path / PROBES / "probe.py"
+    subprocess.run([python, "-I", program, asked, report], check=True, cwd=tmp_path)
     probes = json.loads(report.read_text())
     assert len(probes) > 5
     assert [probe for probe in probes if probe["passed"] is False] == []

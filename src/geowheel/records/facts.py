@@ -132,11 +132,15 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 class KindCost(Cost, frozen=True, kw_only=True, rename={"name": "kind"}):
-    """What all files of one kind take; `name` is the kind."""
+    """What all files of one kind take."""
+
+    name: str  # a field is renamed in the class that has it
 
 
 class PackageCost(Cost, frozen=True, kw_only=True, rename={"name": "package"}):
-    """What all files of one package take; `name` is the package."""
+    """What all files of one package take."""
+
+    name: str
 
 
 class LargeMember(Struct, frozen=True, kw_only=True):

@@ -231,6 +231,8 @@ def test_the_summary_is_plain_and_says_what_was_made(world: World) -> None:
     assert target["wheel"] == str(world.project.dist / WHEEL_NAME)
     assert target["sha256"] == sha256_bytes(b"wheel")
     assert target["stages"]["size"]["passed"]
+    assert target["size"]["kinds"][0]["kind"] == "programs"
+    assert target["size"]["packages"][0]["package"] == "icu 72.1"
     assert target["probes"] == msgspec.to_builtins([PASSED, SKIPPED])
     assert target["error"] is None
 
