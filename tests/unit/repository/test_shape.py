@@ -1,0 +1,67 @@
+"""The shape of the tree: a name for each class, modules of a size, tests at the front door."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if "data" not in path.parts]
+LONGEST = 450  # lines
+
+
+def test_every_class_has_a_name_of_its_own() -> None:
+    names = Counter(
+        node.name
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_module_can_be_read_in_one_go(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def private(text: str) -> Iterator[str]:
+    """The private names of geowheel's modules that a test reaches into."""
+    modules: set[str] = set()
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geowheel"):
+            modules |= {alias.asname or alias.name for alias in node.names}
+            yield from (a.name for a in node.names if a.name.startswith("_") and "__" not in a.name)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name in modules:
+                if attribute.startswith("_") and not attribute.startswith("__"):
+                    yield f"{name}.{attribute}"
+            case ast.Call(
+                func=ast.Attribute(attr="setattr"),
+                args=[ast.Name(id=name), ast.Constant(value=str(attribute)), *_],
+            ) if name in modules and attribute.startswith("_"):
+                yield f"{name}.{attribute}"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_test_comes_in_by_the_front_door(path: Path) -> None:
+    assert list(private(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from geowheel.locks import _hidden",
+        "from geowheel.locks import pixi\npixi._hidden()",
+        'from geowheel.locks import pixi\nmonkeypatch.setattr(pixi, "_hidden", 1)',
+    ],
+)
+def test_the_back_door_is_seen(text: str) -> None:
+    assert list(private(text))
