@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -136,36 +135,6 @@ def test_after_kill_9_only_what_is_missing_is_asked_for(locked: Sandbox) -> None
     assert len(locked.left_behind()) == 1  # the one finished entry, no part and no scratch
 
 
-def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(locked: Sandbox) -> None:
-    slow = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100))
-    with locked.start("fetch") as process:
-        wait_for(lambda: slow.reached.is_set() and len(locked.stored("")) >= FILES - 1, process)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
-    assert process.returncode == 130, said
-    assert "the next run goes on where this one stopped" in said
-    assert locked.left_behind() == []
-    locked.server.reset()
-    assert locked.run("fetch").code == 0
-    assert list(locked.server.counts) == ["/channel/linux-64/libz-1.3-h0.conda"]
-
-
-def test_two_runs_at_once_do_the_work_once(locked: Sandbox) -> None:
-    slow = locked.server.fault("libz-1.3-h0.conda", Fault(hold_after=100, times=1))
-    with locked.start("fetch") as first:
-        wait_for(slow.reached.is_set, first)
-        with locked.start("fetch") as second:
-            wait_for_line(second, "waiting for another run")
-            # The server drops the held transfer now, and gives it whole when asked again.
-            slow.release.set()
-            second.communicate()
-            first.communicate()
-    assert (first.returncode, second.returncode) == (0, 0)
-    asked = dict(locked.server.counts)
-    assert asked.pop("/channel/linux-64/libz-1.3-h0.conda") == 2
-    assert set(asked.values()) == {1}
-
-
 def test_two_projects_at_once_share_a_download(locked: Sandbox, tmp_path: Path) -> None:
     other = replace(locked, root=tmp_path / "other")
     shutil.copytree(locked.root, other.root)
@@ -220,19 +189,6 @@ def test_a_folder_serves_as_a_mirror(elsewhere: Sandbox) -> None:
     assert project.run("fetch").code == 0
     assert not elsewhere.server.asked(".conda")
     assert project.stored() == STACK
-
-
-def test_the_second_mirror_is_asked_for_what_the_first_lacks(elsewhere: Sandbox) -> None:
-    half = elsewhere.server.root / "half"
-    shutil.copytree(elsewhere.server.root / "channel", half, dirs_exist_ok=True)
-    (half / "linux-64" / "libz-1.3-h0.conda").unlink(missing_ok=True)
-    url = elsewhere.server.url
-    project = mirrored(elsewhere, f"{url}/half", f"{url}/channel")
-    assert project.run("lock").code == 0
-    result = project.run("fetch")
-    assert result.code == 0, result.err
-    assert elsewhere.server.counts["/half/linux-64/libz-1.3-h0.conda"] == 1
-    assert elsewhere.server.asked("/libz-1.3-h0.conda").total() == 2
 
 
 def test_wrong_bytes_of_one_mirror_are_said_when_another_has_the_right_ones(

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from geowheel.machine.console import Console
+from geowheel.project.project import Project
+from tests.support.hosts import make_console, make_project
 
 
 class Forbidden(AssertionError):
@@ -32,3 +37,13 @@ def no_tools_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", forbidden)
     # Asks apt-cache: here the archive has everything.
     monkeypatch.setattr("geowheel.machine.hints.apt_offers", lambda _: True)
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return make_console(tmp_path)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path)

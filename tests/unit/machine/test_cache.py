@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from tests.support.hosts import make_console, make_step
+from tests.support.hosts import make_step
 
 from geowheel.cli import main
 from geowheel.digest import sha256_bytes
@@ -21,11 +21,6 @@ from geowheel.machine.cache import CacheKind, prune, read_items, show
 from geowheel.machine.console import Console
 from geowheel.machine.files import DAY, touch
 from geowheel.prefix.store import Store
-
-
-@pytest.fixture
-def console(tmp_path: Path) -> Console:
-    return make_console(tmp_path)
 
 
 def put(path: Path, *, days: float, data: bytes = b"12345") -> Path:

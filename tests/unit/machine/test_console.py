@@ -7,16 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.hosts import make_console
 
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console, megabytes, seconds
 from geowheel.machine.spelling import Spelling
-
-
-@pytest.fixture
-def console(tmp_path: Path) -> Console:
-    return make_console(tmp_path)
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:

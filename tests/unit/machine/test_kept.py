@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.support.hosts import make_console, make_project
+from tests.support.hosts import make_project
 
 from geowheel.cli.housekeeping import clean
 from geowheel.errors import BuildError, GeowheelError
@@ -23,11 +23,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(path))
     return path
-
-
-@pytest.fixture
-def console(tmp_path: Path) -> Console:
-    return make_console(tmp_path)
 
 
 def entry_in(folder: Path) -> Entry:

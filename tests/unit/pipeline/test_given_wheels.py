@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.hosts import RUNNING, make_project, make_record
+from tests.support.hosts import RUNNING, make_record
 
 from geowheel.cli import main
 from geowheel.digest import Artefact, sha256_file
@@ -30,11 +30,6 @@ SBOM = {
         {"name": "proj", "version": "9.5.0"},
     ]
 }
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path)
 
 
 def write_wheel(folder: Path, name: str = NAME, sbom: Any = SBOM) -> Path:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.support.hosts import make_console, make_locks, make_project, make_record
+from tests.support.hosts import make_console, make_locks, make_record
 
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.digest import sha256_bytes
@@ -66,9 +65,15 @@ class World:
     project: Project
     ledger: Ledger
     console: Console
+    patch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
     endings: dict[str, tuple[Records, GeowheelError | None]] = field(default_factory=dict)
     seen: list[Target] = field(default_factory=list)
     resolved: list[Platform] = field(default_factory=list)
+
+    def said(self) -> tuple[str, str]:
+        """The result, and what leads to it."""
+        return self.capsys.readouterr()
 
     def request(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> Request:
         targets = tuple(self.project.target(python) for python in pythons)
@@ -134,14 +139,15 @@ def lab_case(group: str, name: str, result: str = "passed", detail: str = "") ->
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(
+    project: Project, console: Console, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> World:  # fmt: skip
     monkeypatch.setenv("COLUMNS", "200")  # so that tables do not fold
-    project = make_project(tmp_path)
     world = World(
-        project=project,
-        ledger=Ledger(folder=project.work, host="host"),
-        console=make_console(tmp_path),
-    )
+        project=project, ledger=Ledger(folder=project.work, host="host"), console=console,
+        patch=monkeypatch, capsys=capsys,
+    )  # fmt: skip
 
     def tools(
         _: Project, targets: Sequence[Target], *__: object, **___: object
@@ -171,12 +177,12 @@ def in_dist(world: World) -> dict[str, bytes]:
 
 
 def test_a_repaired_wheel_enters_dist_and_is_written_again_where_it_was_damaged(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: World,
 ) -> None:
     placed = world.project.dist / WHEEL_NAME
     world.ends("3.98", world.repaired(data=b"wheel"))
     world.run("3.98")
-    assert "not asked for" in capsys.readouterr().out, "the verdicts"
+    assert "not asked for" in world.said()[0], "the verdicts"
     before = placed.stat()
     world.run("3.98")
     after = placed.stat()
@@ -237,16 +243,13 @@ def test_the_summary_is_plain_and_says_what_was_made(world: World) -> None:
     assert target["error"] is None
 
 
-def test_the_end_table_shows_wheel_size_tests_and_floor(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_end_table_shows_wheel_size_tests_and_floor(world: World) -> None:
     host = HostTests(command=("x",), passed=True, detail="", log="a.log")
     tested = world.tested(PASSED, SKIPPED, host=host, emulator="qemu-aarch64 7.2.22")
     world.ends("3.98", world.repaired(), world.sized(), tested)
     (summary,) = world.run("3.98")["targets"]
     assert summary["emulator"] == "qemu-aarch64 7.2.22"
-    captured = capsys.readouterr()
-    text = captured.out
+    out, err = world.said()
     for expected in (
         "\nwheels\n  target          platform tag           size                       tests\n",
         "  cp398-linux-64  manylinux_2_35_x86_64  61.7 MB of 64 ",
@@ -259,44 +262,38 @@ def test_the_end_table_shows_wheel_size_tests_and_floor(
         "floor: GLIBC_2.35 (a 1, b 2 and 1 more)",
         "1 drivers; the native stack also offers: KEA (package libgdal-kea, add it to plugins)",
     ):
-        assert expected in text
-    assert "not from a committed lock" not in text
-    assert captured.err.startswith("\ncp398-linux-64  host with GDAL 3.10.2\n")
-    assert captured.err.splitlines()[-1].startswith("the whole run took ")
+        assert expected in out
+    assert "not from a committed lock" not in out
+    assert err.startswith("\ncp398-linux-64  host with GDAL 3.10.2\n")
+    assert err.splitlines()[-1].startswith("the whole run took ")
     for of_the_result in ("sha256", "floor", "61.7 MB", "drivers"):
-        assert of_the_result not in captured.err
+        assert of_the_result not in err
 
 
-def test_the_time_of_a_run_is_a_persons_who_waited_for_nox_as_well(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("GEOWHEEL_STARTED", "1000.5")
-    monkeypatch.setattr("geowheel.machine.console.time.time", lambda: 1067.0)
-    monkeypatch.setattr(world, "console", make_console(world.project.root))
+def test_the_time_of_a_run_is_a_persons_who_waited_for_nox_as_well(world: World) -> None:
+    world.patch.setenv("GEOWHEEL_STARTED", "1000.5")
+    world.patch.setattr("geowheel.machine.console.time.time", lambda: 1067.0)
+    world.patch.setattr(world, "console", make_console(world.project.root))
     world.ends("3.98", world.repaired())
     world.run("3.98")
-    captured = capsys.readouterr()
-    assert captured.err.endswith("\nthe whole run took 1 min 06 s\n")
-    assert " s\n" not in captured.out
+    out, err = world.said()
+    assert err.endswith("\nthe whole run took 1 min 06 s\n")
+    assert " s\n" not in out
 
 
-def test_a_source_that_is_not_locked_is_said_at_the_start_and_in_the_end(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("geowheel.pipeline.runs.resolve", lambda *_: make_locks(committed=False))
+def test_a_source_that_is_not_locked_is_said_at_the_start_and_in_the_end(world: World) -> None:
+    world.patch.setattr("geowheel.pipeline.runs.resolve", lambda *_: make_locks(committed=False))
     world.ends("3.98", world.repaired())
     world.run("3.98")
-    captured = capsys.readouterr()
-    assert "  native stack: a toy channel" in captured.err.splitlines()[:5]
-    assert captured.out.splitlines()[-1] == (
+    out, err = world.said()
+    assert "  native stack: a toy channel" in err.splitlines()[:5]
+    assert out.splitlines()[-1] == (
         "native stack: a toy channel; not from a committed lock, so not for release"
     )
-    assert "not for release" not in captured.err
+    assert "not for release" not in err
 
 
-def test_several_targets_go_on_after_one_failed(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_targets_go_on_after_one_failed(world: World) -> None:
     world.ends("3.98", error=BuildError("the compiler failed", fix="see the log"))
     world.ends("3.99", world.repaired("3.99"))
     with pytest.raises(BuildError, match="the compiler failed"):
@@ -304,19 +301,17 @@ def test_several_targets_go_on_after_one_failed(
     assert [target.python for target in world.seen] == ["3.98", "3.99"]
     assert len(world.resolved) == 1, "the targets have one platform"
     assert list(in_dist(world)) == [WHEEL_NAME.replace("398", "399")]
-    text = capsys.readouterr().err
+    text = world.said()[1]
     assert text.index("the compiler failed") < text.index("cp399-linux-64  host")
 
 
-def test_several_targets_go_on_after_one_could_not_be_planned(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_targets_go_on_after_one_could_not_be_planned(world: World) -> None:
     def plan(_: object, context: Context, __: object) -> list[Planned]:
         if context.target.python == "3.98":
             raise LockError("no wheel of numpy for it")
         return []
 
-    monkeypatch.setattr("geowheel.pipeline.runs.plan", plan)
+    world.patch.setattr("geowheel.pipeline.runs.plan", plan)
     world.ends("3.98", error=LockError("no wheel of numpy for it"))
     world.ends("3.99", world.repaired("3.99"))
     with pytest.raises(LockError):
@@ -324,22 +319,20 @@ def test_several_targets_go_on_after_one_could_not_be_planned(
     assert [target.python for target in world.seen] == ["3.98", "3.99"]
 
 
-def test_the_plan_is_said_before_the_work(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_plan_is_said_before_the_work(world: World) -> None:
     planned = [
         Planned(stage=find("fetch"), subject="s", action="cached", why="key 1"),
         Planned(stage=find("bindings"), subject="s", action="run", why="changed: flags"),
         Planned(stage=find("vendor"), subject="s", action="follows", why="after bindings"),
     ]
-    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
+    world.patch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
     world.ends("3.98")
     world.run("3.98")
     expected = "  plan: fetch cached; to run: bindings (changed: flags), vendor"
-    assert expected in capsys.readouterr().err.splitlines()
-    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned[:1])
+    assert expected in world.said()[1].splitlines()
+    world.patch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned[:1])
     world.run("3.98")
-    assert "  plan: fetch cached, nothing to do" in capsys.readouterr().err.splitlines()
+    assert "  plan: fetch cached, nothing to do" in world.said()[1].splitlines()
 
 
 def test_an_error_carries_the_summary_of_what_was_done(world: World) -> None:
@@ -370,31 +363,29 @@ def test_an_error_weighs_more_than_a_verdict(world: World) -> None:
         world.run("3.98", "3.99")
 
 
-def test_a_wheel_over_its_budget_is_a_size_error_with_the_largest_members(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wheel_over_its_budget_is_a_size_error_with_the_largest_members(world: World) -> None:
     world.ends("3.98", world.repaired(), world.sized("3.98", "wheel file 61.7 MB is over"))
     with pytest.raises(SizeError, match=r"wheel file 61\.7 MB is over") as caught:
         world.run("3.98")
     assert "WHEEL_SIZE_BUDGET_MB" in str(caught.value)
-    text = capsys.readouterr().out
+    text = world.said()[0]
     for expected in ("libgdal.so.36", "libgdal-core 3.10.2", "30.0 MB", "OVER BUDGET", "programs"):
         assert expected in text
 
 
 @pytest.mark.parametrize(("goals", "shown"), [(("size",), True), (("size", "test"), False)])
 def test_what_fills_a_wheel_is_shown_to_those_who_ask_for_size(
-    world: World, capsys: pytest.CaptureFixture[str], goals: tuple[str, ...], shown: bool
+    world: World, goals: tuple[str, ...], shown: bool
 ) -> None:
     world.ends("3.98", world.repaired(), world.sized("3.98"))
     world.run("3.98", goals=goals)
-    text = capsys.readouterr().out
+    text = world.said()[0]
     for expected in ("by what it is for", "programs", "1.1 MB", "icu 72.1", "libgdal.so.36"):
         assert (expected in text) is shown
 
 
 def test_a_failed_probe_is_a_test_error_with_its_detail_and_the_wheel_is_in_dist(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: World,
 ) -> None:
     world.ends("3.98", world.repaired(), world.tested(PASSED, FAILED, passed=False))
     with pytest.raises(WheelTestError, match="probe failed: vector round trip") as caught:
@@ -402,8 +393,8 @@ def test_a_failed_probe_is_a_test_error_with_its_detail_and_the_wheel_is_in_dist
     assert "AssertionError: 12 != 13" in str(caught.value)
     assert len(caught.value.faults) == 1
     assert list(in_dist(world)) == [WHEEL_NAME]
-    said = capsys.readouterr()
-    assert "FAILED" in said.out and "FAILED" not in said.err
+    out, err = world.said()
+    assert "FAILED" in out and "FAILED" not in err
 
 
 @pytest.mark.parametrize(
@@ -420,9 +411,7 @@ def test_the_package_of_a_driver_that_is_not_there_is_named(
     assert fault.fix.startswith(remedy) and bool(fault.fix) == bool(remedy)
 
 
-def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(world: World) -> None:
     lab = world.in_the_lab(
         lab_case("https", "GDAL"), lab_case("https", "PROJ"),
         lab_case("parts", "plugins", "skipped", "no plugins in this wheel"), whole=False,
@@ -430,13 +419,12 @@ def test_the_lab_is_a_table_by_group_with_the_reasons_of_what_did_not_run(
     world.ends("3.98", world.repaired(), lab)
     summary = world.run("3.98")
     assert summary["targets"][0]["lab"]["cases"] == msgspec.to_builtins(lab.facts.cases)
-    captured = capsys.readouterr()
-    text = captured.out
-    assert "\nlab of cp398-linux-64, seed 7, some of the cases only\n" in text
-    (https,) = (line for line in text.splitlines() if "https" in line)
+    out, err = world.said()
+    assert "\nlab of cp398-linux-64, seed 7, some of the cases only\n" in out
+    (https,) = (line for line in out.splitlines() if "https" in line)
     assert https.split() == ["https", "2", "3.0", "s"]
-    assert "no plugins in this wheel" in text and "lab.json" in text
-    assert "lab" not in captured.err
+    assert "no plugins in this wheel" in out and "lab.json" in out
+    assert "lab" not in err
 
 
 def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(world: World) -> None:
@@ -460,36 +448,32 @@ def test_failed_tests_of_the_host_name_their_log(world: World) -> None:
     assert "/w/logs/07-x.log" in str(caught.value)
 
 
-def test_what_the_machine_lacks_is_said_before_anything_runs(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_machine_lacks_is_said_before_anything_runs(world: World) -> None:
     def lacking(*_: object, **__: object) -> dict[Target, Tools]:
         raise MachineError("no compiler")
 
-    monkeypatch.setattr("geowheel.pipeline.runs.find_tools", lacking)
+    world.patch.setattr("geowheel.pipeline.runs.find_tools", lacking)
     with pytest.raises(MachineError, match="no compiler"):
         world.run("3.98")
     assert world.seen == []
 
 
-def test_the_plan_without_locks_says_that_solving_comes_first(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: None)
+def test_the_plan_without_locks_says_that_solving_comes_first(world: World) -> None:
+    world.patch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: None)
     rows = show_plan(world.request("3.98"), world.console)["plan"]
     assert rows[0]["stage"] == "lock"
     assert "conda-forge" in rows[0]["why"]
     assert [row["stage"] for row in rows[1:]] == [stage.name for stage in needed(WHEEL)]
     assert {row["action"] for row in rows[1:]} == {"follows"}
-    captured = capsys.readouterr()
-    assert "conda-forge" in captured.out and captured.err == ""
+    out, err = world.said()
+    assert "conda-forge" in out and err == ""
     assert world.seen == []
 
 
 def test_the_plan_for_another_architecture_names_the_interpreter_that_is_not_there(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
-    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
+    world.patch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
     target = Target(python="3.98", platform=Platform.LINUX_AARCH64)
     request = replace(world.request("3.98"), targets=(target,))
     rows = show_plan(request, world.console)["plan"]
@@ -497,23 +481,20 @@ def test_the_plan_for_another_architecture_names_the_interpreter_that_is_not_the
     assert {row["why"] for row in rows[1:]} == {"after interpreter"}
 
 
-def test_the_plan_shows_every_stage_and_the_floor(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_plan_shows_every_stage_and_the_floor(world: World) -> None:
     record = world.repaired()
     planned = [
         Planned(stage=find("repair"), subject="s", action="cached", why="key 1", record=record),
         Planned(stage=find("size"), subject="s", action="run", why="changed: wheel mb"),
     ]
-    monkeypatch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
-    monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
+    world.patch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
+    world.patch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned)
     rows = show_plan(world.request("3.98"), world.console)["plan"]
     assert [(row["stage"], row["action"]) for row in rows] == [
         ("repair", "cached"), ("size", "run"),
     ]  # fmt: skip
-    captured = capsys.readouterr()
-    text = captured.out
-    assert captured.err == "", "all of a plan is what was asked for"
-    assert "floor: GLIBC_2.35" in text
-    assert "changed: wheel mb" in text
+    out, err = world.said()
+    assert err == "", "all of a plan is what was asked for"
+    assert "floor: GLIBC_2.35" in out
+    assert "changed: wheel mb" in out
     assert in_dist(world) == {}

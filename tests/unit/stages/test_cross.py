@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.support.hosts import make_console, make_context, make_interpreter, make_project
+from tests.support.hosts import make_context, make_interpreter
 
 from geowheel.distro import emulated as emulated_module
 from geowheel.distro.debian import Distribution
 from geowheel.distro.emulated import Emulated
 from geowheel.errors import MachineError
+from geowheel.machine.console import Console
 from geowheel.machine.interpreters import Interpreter, check_platform
 from geowheel.project.config import Bindings
 from geowheel.project.project import Project
@@ -29,11 +30,6 @@ def other_architecture() -> Platform:
     """Of Linux, and not this machine's."""
     here = compilers.cross_triplet(Platform.LINUX_64) == ""
     return Platform.LINUX_AARCH64 if here else Platform.LINUX_64
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path)
 
 
 @pytest.fixture
@@ -63,18 +59,17 @@ def arm64(monkeypatch: pytest.MonkeyPatch, project: Project) -> list[str]:
 
 
 def test_the_interpreter_of_another_architecture_is_made_once(
-    project: Project, tmp_path: Path, arm64: list[str]
+    project: Project, console: Console, arm64: list[str]
 ) -> None:
     for _ in range(2):
-        tools = find_tools(project, [ARM], ["size"], None, make_console(tmp_path))
+        tools = find_tools(project, [ARM], ["size"], None, console)
         assert tools[ARM].interpreter == FOREIGN
     assert arm64 == ["made", "asked", "asked"]
 
 
 def test_a_plan_and_a_stage_that_does_not_run_it_make_none(
-    project: Project, tmp_path: Path, arm64: list[str]
+    project: Project, console: Console, arm64: list[str]
 ) -> None:
-    console = make_console(tmp_path)
     tools = find_tools(project, [ARM], ["test"], None, console, make=False)
     assert tools[ARM].interpreter is None
     tools = find_tools(project, [ARM], ["fetch"], None, console)
@@ -93,15 +88,15 @@ def refuse(*_: object, **__: object) -> Emulated:
 
 
 def test_prebuilt_bindings_are_put_into_a_wheel_without_an_emulator(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     native = make_interpreter("3.11")
     monkeypatch.setattr(emulated_module, "find_emulated", refuse)
     monkeypatch.setattr(context_module, "find_interpreter", lambda *_, **__: native)
     with pytest.raises(MachineError, match="no qemu-aarch64"):
-        find_tools(project, [ARM], ["size"], None, make_console(tmp_path))
+        find_tools(project, [ARM], ["size"], None, console)
     prebuilt = replace(project, asked_bindings=Bindings.PREBUILT)
-    tools = find_tools(prebuilt, [ARM], ["size"], None, make_console(tmp_path))
+    tools = find_tools(prebuilt, [ARM], ["size"], None, console)
     assert tools[ARM].interpreter == native
     context = replace(make_context(project), target=ARM, tools=tools[ARM])
     assert not context.runs_wheels

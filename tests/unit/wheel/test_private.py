@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib.util
 import sys
@@ -273,23 +272,3 @@ def test_the_same_names_are_bound_to_the_same_things(fakes: Path, statements: li
     package = "osgeo_utils.samples"
     with_host = bound(fakes, found, f"host._vendor.{package}")
     assert with_host == bound(fakes, source, package)
-
-
-@given(STATEMENTS, st.booleans())
-def test_line_numbers_and_the_rest_stay(statements: list[str], deeper: bool) -> None:
-    indent = "    " if deeper else ""
-    lines = [f"{indent}{text}; x{n} = 1  # {n}" for n, text in enumerate(statements)]
-    source = "\n".join(["def f(a):" if deeper else "'''doc'''", *lines, "y = 2"])
-    if deeper:
-        source = source.replace("import *", "import here").replace("import  *", "import here")
-        source = source.replace("import\t*", "import here").replace("import \\\n *", "import here")
-    found = rewritten(source, DEEP)
-    assert found.count("\n") == source.count("\n")
-
-    def assignments(text: str) -> list[tuple[int, str]]:
-        nodes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign))
-        return sorted((node.lineno, ast.unparse(node)) for node in nodes)
-
-    assert assignments(found) == assignments(source)
-    verify(found, DEEP)
-    assert rewritten(found, DEEP) == found
