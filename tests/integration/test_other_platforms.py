@@ -7,6 +7,7 @@ here once more by independent readers of the wheel and of its binaries.
 from __future__ import annotations
 
 import json
+import subprocess
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,13 +49,17 @@ class Foreign:
         data: Mapping[str, str] = json.loads(self.members()["osgeo/_geowheel.json"])
         return data
 
-    def run(self, *arguments: str, channel: Path | None = None) -> str:
-        """A command that must fail; what it said."""
-        result = self.project.run(
-            *arguments, "--platform", self.platform, "--channel", str(channel or self.channel)
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command, with prebuilt bindings of the channel."""
+        return self.project.run(
+            *arguments, "--bindings", "prebuilt", "--channel", str(self.channel)
         )
-        assert result.returncode != 0, result.stderr
-        return result.stderr
+
+    def repair_wheel(
+        self, folder: Path, files: Mapping[str, bytes]
+    ) -> subprocess.CompletedProcess[str]:
+        raw = write_raw({"gdal_host/__init__.py": b"", **files}, folder, name="gdal")
+        return self.run("repair-wheel", str(raw), str(folder / "out"))
 
 
 def assemble(root: Path, channel: Path, platform: str, cache: Path) -> Foreign:
@@ -94,14 +99,27 @@ def macos(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Foreign:
 # ---------------------------------------------------------------------------- Windows
 
 
-def test_one_wheel_for_windows_comes_out(windows: Foreign) -> None:
-    assert windows.wheel.name == "gdal-3.10.3-cp312-cp312-win_amd64.whl"
-    assert "test: not run, linux-64 cannot run what is made for win-64" in windows.said
-    assert "not from a committed lock, so not for release" in windows.said
-    with WheelFile.open(windows.wheel) as source:
+@pytest.mark.parametrize(
+    ("name", "tag", "words"),
+    [
+        ("windows", "win_amd64", ()),
+        ("macos", "macosx_11_0_arm64", ("experimental: not repaired on a Mac",)),
+    ],
+)
+def test_one_wheel_comes_out(
+    request: pytest.FixtureRequest, name: str, tag: str, words: tuple[str, ...]
+) -> None:
+    made: Foreign = request.getfixturevalue(name)
+    assert made.wheel.name == f"gdal-3.10.3-cp312-cp312-{tag}.whl"
+    for text in (
+        f"test: not run, linux-64 cannot run what is made for {made.platform}",
+        "not from a committed lock, so not for release", *words,
+    ):  # fmt: skip
+        assert text in made.said
+    with WheelFile.open(made.wheel) as source:
         source.validate_record()
-        tag = installer.utils.parse_metadata_file(source.read_dist_info("WHEEL")).get("Tag")
-        assert tag == "cp312-cp312-win_amd64"
+        found = installer.utils.parse_metadata_file(source.read_dist_info("WHEEL")).get("Tag")
+    assert found == f"cp312-cp312-{tag}"
 
 
 def test_every_import_of_windows_binaries_is_in_the_wheel(windows: Foreign) -> None:
@@ -153,35 +171,30 @@ def test_a_second_checkout_makes_the_same_bytes(
     assert "nothing to do" in result.stderr
 
 
-def test_what_cannot_run_here_is_not_tested_by_name(windows: Foreign) -> None:
-    said = windows.run("test", "--python", "3.12", "--bindings", "prebuilt")
-    assert "linux-64 cannot run what is made for win-64" in said
-
-
-def test_a_channel_without_bindings_for_the_interpreter(windows: Foreign) -> None:
-    said = windows.run("wheel", "--python", "3.13", "--bindings", "prebuilt")
-    assert "python 3.13.*" in said
+@pytest.mark.parametrize(
+    ("command", "python", "words"),
+    [
+        ("test", "3.12", "linux-64 cannot run what is made for win-64"),
+        ("wheel", "3.13", "python 3.13.*"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    windows: Foreign, command: str, python: str, words: str
+) -> None:
+    result = windows.run(command, "--python", python, "--platform", "win-64")
+    assert result.returncode != 0 and words in result.stderr
 
 
 def test_repair_takes_what_is_built_for_every_platform(windows: Foreign) -> None:
-    result = windows.project.run(
-        "repair", "--bindings", "prebuilt", "--channel", str(windows.channel)
-    )
+    result = windows.run("repair")
     assert result.returncode == 0, result.stderr
     assert "cp312-win-64" in result.stderr
     assert [path.name for path in (windows.project.root / "dist").iterdir()] == [windows.wheel.name]
 
 
-def raw_wheel(folder: Path, files: Mapping[str, bytes]) -> Path:
-    return write_raw({"gdal_host/__init__.py": b"", **files}, folder, name="gdal")
-
-
 def test_a_wheel_for_windows_from_elsewhere(windows: Foreign, tmp_path: Path) -> None:
     """Its own tag names delvewheel."""
-    result = windows.project.run(
-        "repair-wheel", str(raw_wheel(tmp_path, {})), str(tmp_path / "out"),
-        "--bindings", "prebuilt", "--channel", str(windows.channel),
-    )  # fmt: skip
+    result = windows.repair_wheel(tmp_path, {})
     assert result.returncode == 0, result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == [
         "gdal-1.0-cp312-cp312-win_amd64.whl"
@@ -191,11 +204,8 @@ def test_a_wheel_for_windows_from_elsewhere(windows: Foreign, tmp_path: Path) ->
 def test_a_module_compiled_for_this_machine_has_no_place_in_it(
     windows: Foreign, tmp_path: Path
 ) -> None:
-    raw = raw_wheel(tmp_path, {"gdal_host/_fast.pyd": b"\x7fELF" + bytes(60)})
-    result = windows.project.run(
-        "repair-wheel", str(raw), str(tmp_path / "out"),
-        "--bindings", "prebuilt", "--channel", str(windows.channel),
-    )  # fmt: skip
+    elf = b"\x7fELF" + bytes(60)
+    result = windows.repair_wheel(tmp_path, {"gdal_host/_fast.pyd": elf})
     assert result.returncode == 8, result.stderr
     assert "gdal_host/_fast.pyd" in result.stderr
     assert "is compiled for linux, and the wheel is for win-64" in result.stderr
@@ -203,16 +213,6 @@ def test_a_module_compiled_for_this_machine_has_no_place_in_it(
 
 
 # ---------------------------------------------------------------------------- macOS
-
-
-def test_one_wheel_for_macos_comes_out(macos: Foreign) -> None:
-    assert macos.wheel.name == "gdal-3.10.3-cp312-cp312-macosx_11_0_arm64.whl"
-    assert "experimental: not repaired on a Mac" in macos.said
-    assert "test: not run, linux-64 cannot run what is made for osx-arm64" in macos.said
-    with WheelFile.open(macos.wheel) as source:
-        source.validate_record()
-        tag = installer.utils.parse_metadata_file(source.read_dist_info("WHEEL")).get("Tag")
-        assert tag == "cp312-cp312-macosx_11_0_arm64"
 
 
 def test_every_need_of_macos_binaries_is_in_the_wheel_and_signed(

@@ -259,40 +259,28 @@ def test_a_plugin_left_out_of_the_config_is_not_in_the_wheel_nor_its_library(
     assert f"package {SOUND.package}, add it to plugins" in said
 
 
-def cymini_with(built: Built, channel: Path, root: Path, toy: Toy) -> ProjectCopy:
-    """A host without bindings, which is quickly made, with a plugin."""
-    project = project_with(built, channel, root, toy, host=CYMINI)
-    name_in_plugins(root / CYMINI / "pyproject.toml", toy.package)
-    return project
-
-
-def test_a_plugin_whose_library_is_not_in_the_stack_is_refused(
-    built: Built, toy_channel: Path, tmp_path: Path
-) -> None:
-    project = cymini_with(built, toy_channel, tmp_path / "project", WITHOUT_LIBRARY)
-    result = project.run("repair", "--python", PYTHON)
-    assert result.returncode == 8, result.stderr
-    assert "libtoy.so.1, needed by cymini/_plugins/gdal_TOA.so" in result.stderr
-    assert "is not in the native stack" in result.stderr
-
-
-def test_a_damaged_plugin_of_the_channel_is_refused(
-    built: Built, toy_channel: Path, tmp_path: Path
-) -> None:
-    project = cymini_with(built, toy_channel, tmp_path / "project", TRUNCATED)
-    result = project.run("repair", "--python", PYTHON)
-    assert result.returncode in (6, 8), result.stderr
-    assert "gdal_TOT.so" in result.stderr and "Traceback" not in result.stderr
-
-
-def test_a_plugin_for_another_gdal_fails_the_test_by_name(
-    built: Built, toy_channel: Path, tmp_path: Path
-) -> None:
-    project = cymini_with(built, toy_channel, tmp_path / "project", OF_ANOTHER_GDAL)
-    result = project.run("wheel", "--python", PYTHON)
-    assert result.returncode == 10, result.stderr
-    assert "probe failed: plugin gdal_TON.so" in result.stderr
-    assert "registers no driver" in result.stderr and ".99" in result.stderr
+@pytest.mark.parametrize(
+    ("toy", "command", "codes", "words"),
+    [
+        (WITHOUT_LIBRARY, "repair", (8,),
+         ("libtoy.so.1, needed by cymini/_plugins/gdal_TOA.so", "is not in the native stack")),
+        (TRUNCATED, "repair", (6, 8), ("gdal_TOT.so",)),
+        (OF_ANOTHER_GDAL, "wheel", (10,),
+         ("probe failed: plugin gdal_TON.so", "registers no driver", ".99")),
+    ],
+    ids=["without its library", "damaged", "for another GDAL"],
+)  # fmt: skip
+def test_a_plugin_that_cannot_work_is_refused_by_name(
+    built: Built, toy_channel: Path, tmp_path: Path, toy: Toy, command: str,
+    codes: tuple[int, ...], words: tuple[str, ...],
+) -> None:  # fmt: skip
+    """In a host without bindings, which is quickly made."""
+    project = project_with(built, toy_channel, tmp_path / "project", toy, host=CYMINI)
+    name_in_plugins(project.root / CYMINI / "pyproject.toml", toy.package)
+    result = project.run(command, "--python", PYTHON)
+    assert result.returncode in codes and "Traceback" not in result.stderr, result.stderr
+    for text in words:
+        assert text in result.stderr
 
 
 def test_a_plugin_that_is_not_locked_is_told_with_its_neighbours(

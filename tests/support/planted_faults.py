@@ -132,16 +132,14 @@ FAULTS: Final = (
     Fault(
         name="the bootstrap writes os.environ",
         plant=at_start('os.environ["GDAL_PLANTED"] = "1"'),
-        cases=("poisoned environment", "processes"),
-        failing=("poisoned environment: *",),
+        cases=("poisoned environment", "processes"), failing=("poisoned environment: *",),
         words="environment variables were changed",
     ),
     Fault(
         name="the bootstrap leaves GDAL_DRIVER_PATH to the environment",
         plant=in_bootstrap('"GDAL_DRIVER_PATH", "GDAL_CURL_CA_BUNDLE")', '"GDAL_CURL_CA_BUNDLE")'),
         cases=("poisoned environment",),
-        failing=("*GDAL_DRIVER_PATH names a folder: wrong version",),
-        words="gdal_Another.so",
+        failing=("*GDAL_DRIVER_PATH names a folder: wrong version",), words="gdal_Another.so",
     ),
     Fault(
         name="the bootstrap leaves GDAL_DATA to the environment",
@@ -151,10 +149,8 @@ FAULTS: Final = (
     ),
     Fault(
         name="proj.db is gone",
-        plant=without("osgeo/_data/proj/proj.db"),
-        cases=("processes", "parts", "*left alone"),
-        failing=("processes: *", "*left alone", "parts: every program*"),
-        words="proj",
+        plant=without("osgeo/_data/proj/proj.db"), cases=("processes", "parts", "*left alone"),
+        failing=("processes: *", "*left alone", "parts: every program*"), words="proj",
     ),
     Fault(
         name="a library is gone",
@@ -172,8 +168,7 @@ FAULTS: Final = (
     ),
     Fault(
         name="the wheel's own certificates are ignored",
-        plant=in_bootstrap("return [ca_bundle]", "return []"),
-        cases=("https",),
+        plant=in_bootstrap("return [ca_bundle]", "return []"), cases=("https",),
         failing=("https: both trust whom the wheel's own bundle names",),
     ),
     Fault(
@@ -181,8 +176,7 @@ FAULTS: Final = (
         plant=at_start(
             'os.putenv("GDAL_HTTP_UNSAFESSL", "YES"); os.putenv("PROJ_UNSAFE_SSL", "TRUE")'
         ),
-        cases=("https",),
-        failing=("https: GDAL refuses *", "https: PROJ refuses *"),
+        cases=("https",), failing=("https: GDAL refuses *", "https: PROJ refuses *"),
         words="nobody trusts",
     ),
     Fault(
@@ -191,93 +185,69 @@ FAULTS: Final = (
             'open(os.path.expanduser("~/.ncrc"), "w").write('
             '"HTTP.SSL.CAINFO=" + os.path.expanduser("~/ca.pem"))'
         ),
-        cases=("*DAP*",),
-        failing=("*DAP refuses*",),
+        cases=("*DAP*",), failing=("*DAP refuses*",),
     ),
     Fault(
         name="netCDF is kept from the user's settings",
-        plant=at_start('open(os.path.expanduser("~/.ncrc"), "w").close()'),
-        cases=("*DAP*",),
+        plant=at_start('open(os.path.expanduser("~/.ncrc"), "w").close()'), cases=("*DAP*",),
         failing=("*DAP trusts*",),
     ),
     Fault(
         name="a plugin that cannot be loaded",
-        plant=broken_plugin,
-        cases=("parts",),
-        failing=("parts: every plugin loads and registers",),
+        plant=broken_plugin, cases=("parts",), failing=("parts: every plugin loads and registers",),
         words="gdal_Planted.so",
     ),
     Fault(
         name="a program that says its version and does no work",
-        plant=broken_program,
-        cases=("parts",),
-        failing=("parts: every program answers and works",),
+        plant=broken_program, cases=("parts",), failing=("parts: every program answers and works",),
         words="gdalinfo a.tif: exit code 1",
     ),
     Fault(
         name="a crash that the prefix does not have",
-        plant=in_gdal(CRASH),
-        cases=("malformed files",),
+        plant=in_gdal(CRASH), cases=("malformed files",),
         failing=("malformed files: 50 damaged *",),
         words="SIGABRT; the prefix's own program ended with ",
     ),
     Fault(
         name="a file handle that stays open",
-        plant=in_gdal(LEAK),
-        cases=("malformed files",),
-        failing=("malformed files: 1000 opens of *",),
-        words="are left open",
+        plant=in_gdal(LEAK), cases=("malformed files",),
+        failing=("malformed files: 1000 opens of *",), words="are left open",
     ),
     Fault(
         name="work in the main thread only",
-        plant=in_gdal(ONLY_MAIN_THREAD),
-        cases=("processes",),
-        failing=("processes: threads",),
+        plant=in_gdal(ONLY_MAIN_THREAD), cases=("processes",), failing=("processes: threads",),
     ),
     Fault(
         name="a forked child that ends",
-        plant=in_gdal(NO_FORK),
-        cases=("processes",),
-        failing=("processes: children by fork",),
+        plant=in_gdal(NO_FORK), cases=("processes",), failing=("processes: children by fork",),
     ),
     Fault(
         name="a spawned child that cannot import",
-        plant=in_gdal(NO_SPAWN),
-        cases=("processes",),
-        failing=("processes: children by spawn",),
+        plant=in_gdal(NO_SPAWN), cases=("processes",), failing=("processes: children by spawn",),
     ),
     Fault(
         name="paths of the folder of the installation",
-        plant=absolute_paths,
-        cases=("site-packages",),
-        failing=("*elsewhere*", "*read-only"),
+        plant=absolute_paths, cases=("site-packages",), failing=("*elsewhere*", "*read-only"),
     ),
     Fault(
         name="a file is written beside the bootstrap",
         plant=at_start('open(os.path.join(_HERE, "written"), "w").close()'),
-        cases=("site-packages",),
-        failing=("*read-only",),
+        cases=("site-packages",), failing=("*read-only",),
     ),
     Fault(
         name="a zip file is not said to be one",
         plant=in_bootstrap("except NotADirectoryError as error:", "except KeyError as error:"),
-        cases=("site-packages",),
-        failing=("*in a zip*",),
-        words="NotADirectoryError",
+        cases=("site-packages",), failing=("*in a zip*",), words="NotADirectoryError",
     ),
     Fault(
         name="a slow bootstrap",
-        plant=at_start('__import__("time").sleep(0.2)'),
-        cases=("site-packages",),
-        failing=("*under 150 ms*",),
-        words="are the bootstrap's",
+        plant=at_start('__import__("time").sleep(0.2)'), cases=("site-packages",),
+        failing=("*under 150 ms*",), words="are the bootstrap's",
     ),
     Fault(
         name="a library of the system",
-        plant=in_gdal('import ctypes; ctypes.CDLL("libz.so.1")'),
-        cases=("slim root", "processes"),
-        failing=("slim root: *",),
-        words="libz.so.1",
+        plant=in_gdal('import ctypes; ctypes.CDLL("libz.so.1")'), cases=("slim root", "processes"),
+        failing=("slim root: *",), words="libz.so.1",
     ),
 )  # fmt: skip
 BESIDE_PEERS: Final = Fault(

@@ -12,8 +12,10 @@ from geowheel.errors import BuildError
 from geowheel.machine.console import Console, megabytes, seconds
 from geowheel.machine.spelling import Spelling
 
+Capsys = pytest.CaptureFixture[str]
 
-def shown(capsys: pytest.CaptureFixture[str]) -> str:
+
+def shown(capsys: Capsys) -> str:
     """What leads to a result; the result has a stream of its own."""
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -33,14 +35,12 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
         "x" * 300,
     ],
 )
-def test_text_is_printed_as_it_is(
-    console: Console, capsys: pytest.CaptureFixture[str], text: str
-) -> None:
+def test_text_is_printed_as_it_is(console: Console, capsys: Capsys, text: str) -> None:
     console.line(text)
     assert shown(capsys) == text + "\n"
 
 
-def test_a_table_holds_plain_text(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_holds_plain_text(console: Console, capsys: Capsys) -> None:
     console.table("[b]title[/b]", ["[i]column[/i]"], [["[red]cell[/red]"]])
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -54,11 +54,7 @@ def test_a_table_holds_plain_text(console: Console, capsys: pytest.CaptureFixtur
     [("99", "\nt\n  x\n    b  y\n"), ("100", "\nt\n  a  b\n  -  -\n  x  y\n")],
 )
 def test_a_table_goes_by_the_width_that_is_said(
-    console: Console,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    width: str,
-    expected: str,
+    console: Console, monkeypatch: pytest.MonkeyPatch, capsys: Capsys, width: str, expected: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", width)
     console.table("t", ["a", "b"], [["x", "y"]])
@@ -66,7 +62,7 @@ def test_a_table_goes_by_the_width_that_is_said(
 
 
 def test_a_result_is_on_standard_output_and_what_leads_to_it_is_not(
-    console: Console, capsys: pytest.CaptureFixture[str]
+    console: Console, capsys: Capsys
 ) -> None:
     console.header("a")
     console.wait("waiting")
@@ -77,7 +73,7 @@ def test_a_result_is_on_standard_output_and_what_leads_to_it_is_not(
 
 
 def test_with_json_nothing_of_a_result_is_shown_and_all_that_leads_to_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capsys
 ) -> None:
     console = Console(logs=tmp_path, json=True)
     console.result("the result")
@@ -88,9 +84,7 @@ def test_with_json_nothing_of_a_result_is_shown_and_all_that_leads_to_it_is(
     assert shown(capsys) == "a line\nwarning: b\n"
 
 
-def test_commands_are_spelled_as_they_are_to_be_typed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_commands_are_spelled_as_they_are_to_be_typed(tmp_path: Path, capsys: Capsys) -> None:
     console = Console(logs=tmp_path, spelling=Spelling(session="nox -s my."))
     console.line("run `geowheel lock`")
     console.result("run `geowheel plan`")
@@ -101,7 +95,7 @@ def test_commands_are_spelled_as_they_are_to_be_typed(
     assert "  `nox -s my.test-3.12`\n" in captured.out
 
 
-def test_no_secret_is_shown(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_is_shown(console: Console, capsys: Capsys) -> None:
     console.result("from https://me:secret@a.invalid/x")
     console.table("t", ["url"], [["https://me:secret@a.invalid/x"]])
     console.line("from https://me:secret@a.invalid/x")
@@ -109,9 +103,7 @@ def test_no_secret_is_shown(console: Console, capsys: pytest.CaptureFixture[str]
         assert "a.invalid/x" in said and "secret" not in said
 
 
-def test_a_step_prints_its_reason_and_its_time(
-    console: Console, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_step_prints_its_reason_and_its_time(console: Console, capsys: Capsys) -> None:
     with console.step("build", "changed: host files (a.py)") as step:
         step.say("calling [the backend]")
     first, second, third = shown(capsys).splitlines()
@@ -120,9 +112,7 @@ def test_a_step_prints_its_reason_and_its_time(
     assert re.fullmatch(r"  build      done in \d+\.\d s", third)
 
 
-def test_a_step_that_fails_says_so_and_does_not_say_done(
-    console: Console, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_step_that_fails_says_so_and_does_not_say_done(console: Console, capsys: Capsys) -> None:
     with pytest.raises(BuildError), console.step("build", "first run"):
         raise BuildError("no")
     text = shown(capsys)
@@ -141,7 +131,7 @@ def test_an_error_in_a_step_ends_its_runner(
 
 
 def test_the_end_of_a_quiet_step_ends_its_runner(
-    console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    console: Console, tmp_path: Path, capsys: Capsys
 ) -> None:
     with console.quiet_step("fetch") as step:
         pass
@@ -150,9 +140,7 @@ def test_the_end_of_a_quiet_step_ends_its_runner(
         step.run(["cc"], env={}, cwd=tmp_path)
 
 
-def test_there_is_no_progress_bar_on_a_pipe(
-    console: Console, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_there_is_no_progress_bar_on_a_pipe(console: Console, capsys: Capsys) -> None:
     with console.step("fetch", "first run") as step:
         shown(capsys)
         with step.progress("download", 10) as advance:
@@ -189,7 +177,7 @@ def test_the_first_error_side_by_side_stops_the_rest(
     assert len(begun) <= 2  # the one that failed, and the one that had begun by then
 
 
-def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: Capsys) -> None:
     console = Console(logs=tmp_path, quiet=True)
     console.header("a")
     console.warn("b")
@@ -200,9 +188,7 @@ def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
     assert shown(capsys) == ""
 
 
-def test_warnings_and_cached_steps_have_their_words(
-    console: Console, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_warnings_and_cached_steps_have_their_words(console: Console, capsys: Capsys) -> None:
     console.warn("mind [this]")
     console.cached("fetch", "0123456789abcdef")
     assert shown(capsys) == "warning: mind [this]\n  fetch      cached (key 0123456789ab)\n"
