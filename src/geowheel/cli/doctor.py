@@ -177,7 +177,7 @@ def _pixi(environ: Mapping[str, str], step: Step) -> Check:
     except MachineError as error:
         return _missing("pixi", error)
     if found is None:
-        said = f"no pixi {OLDEST} or newer: py-rattler and geowheel's own store stand in"
+        said = f"no pixi {OLDEST} or newer: py-rattler stands in"
         return Check(name="pixi", state=CheckState.OK, found=said)
     return Check(name="pixi", state=CheckState.OK, found=f"{found.version}, {found.path}")
 
@@ -293,7 +293,7 @@ def to_fetch(project: Project, locks: Locks) -> int:
     inputs = fetch_inputs(project, locks)
     wanted: set[Asset] = set(inputs.requirements)
     ledger = Ledger(folder=project.work, host=project.host.name)
-    # Packages that are placed already need not be in the store (pixi unpacks from a cache of ours).
+    # Packages that are placed already need not be in the store.
     if ledger.latest(FetchFacts, str(project.machine.platform)) is None:
         wanted |= set(inputs.packages)
     return len(store.missing(wanted))

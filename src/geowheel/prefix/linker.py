@@ -1,6 +1,6 @@
 """The linker: places the files of unpacked conda packages in a prefix, and records their owner.
 
-The only code that writes a prefix, whoever downloaded and unpacked. Walks each package's
+The only code that writes a prefix. Walks each package's
 info/paths.json (conda's package specification, "info/paths.json"), checks every file's sha256,
 writes the fixed prefix string over placeholders, and hard-links nothing.
 """
@@ -103,10 +103,9 @@ def place(
     prefix: Path,
     *,
     prefix_string: str,
-    consume: bool,
     digests: Mapping[str, str] | None = None,
 ) -> PlacedPackage:
-    """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
+    """Place one package's files: they are moved out of `unpacked`.
 
     `digests` are those of `read_digests`, if nobody can have changed the files since.
 
@@ -119,7 +118,6 @@ def place(
         unpacked=unpacked.resolve(),
         prefix=prefix.resolve(),
         prefix_string=prefix_string,
-        consume=consume,
         digests=digests or {},
     )
     placed = (job.place(entry) for entry in _described(package, unpacked))
@@ -246,7 +244,6 @@ class _Job:
     unpacked: Path
     prefix: Path
     prefix_string: str
-    consume: bool
     digests: Mapping[str, str]
     safe: set[Path] = field(default_factory=set)
     """Folders that were found to be inside."""
@@ -270,7 +267,6 @@ class _Job:
     def _file(
         self, relative: str, entry: _Described, source: Path, goal: Path
     ) -> PlacedFile | None:
-        # Nobody else writes what is consumed, so what was hashed need not be read again.
         original = self.digests.get(relative) or self._digest(relative, source)
         if original != (entry.sha256 or original):
             raise IntegrityError(
@@ -282,7 +278,7 @@ class _Job:
         status = source.stat()
         mode = 0o755 if status.st_mode & 0o100 else 0o644
         # A package may hold one file under two names: what is done to one is not done to the other.
-        own = self.consume and status.st_nlink == 1
+        own = status.st_nlink == 1
         file = source if own else self._copy(source)
         if not own or stat.S_IMODE(status.st_mode) != mode:
             file.chmod(mode)
