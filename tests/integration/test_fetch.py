@@ -320,11 +320,6 @@ def test_a_lock_that_no_longer_fits_is_refused(
     assert locked.left_behind() == []
 
 
-def test_a_lock_without_its_build_lock_is_refused(locked: Sandbox) -> None:
-    locked.build_lock.unlink()
-    locked.run("fetch").refused(4, "there is no build lock", "`geowheel lock")
-
-
 def test_frozen_wants_a_committed_lock(sandbox: Sandbox) -> None:
     sandbox.run("fetch", "--frozen").refused(4, "no lock is committed, and --frozen forbids")
     assert sandbox.run("fetch").code == 0
@@ -418,15 +413,6 @@ def test_a_broken_package_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -
     sandbox.edit("pixi.lock", before, sha256_file(package))
     said = ("libz 1.3 h0 cannot be unpacked", "holds a broken package")
     sandbox.run("fetch").refused(6, *said)
-    assert sandbox.left_behind() == []
-
-
-def test_a_package_that_does_not_fit_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Of what the linker refuses, one for all: the others are in its own tests."""
-    evil = Sample(name="libz", version="1.4", links={"lib/evil": "../../outside"})
-    write_samples(tmp_path / "channel", [*stack(), evil], [Platform.LINUX_64])
-    said = "libz 1.4 h0: the link lib/evil -> ../../outside leaves the prefix"
-    sandbox.run("fetch", "--channel", str(tmp_path / "channel")).refused(6, said)
     assert sandbox.left_behind() == []
 
 

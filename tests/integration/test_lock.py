@@ -19,7 +19,6 @@ from geowheel.targets import Platform, Target
 from tests.support.fixture_channel import (
     GDAL,
     RUNNING,
-    Result,
     Sample,
     Sandbox,
     index,
@@ -55,13 +54,6 @@ together = { features = ["old"], solve-group = "one" }
 with-it = { features = ["host"], solve-group = "one" }
 nothing = { features = ["nothing"], no-default-feature = true }
 """
-
-
-def refused(result: Result, code: int, *texts: str) -> None:
-    assert result.code == code, result.err
-    assert "Traceback" not in result.err
-    for text in texts:
-        assert text in result.flat, f"{text!r} is not in:\n{result.err}"
 
 
 def names(lock: Path, environment: str, platform: Platform) -> set[str]:
@@ -212,30 +204,24 @@ def test_check_is_content_and_writes_nothing(locked: Sandbox) -> None:
 
 
 def test_check_finds_what_is_missing(sandbox: Sandbox, locked_once: Sandbox) -> None:
-    refused(sandbox.run("lock", "--check"), 4, "there is no lock", "commit pixi.lock")
+    sandbox.run("lock", "--check").refused(4, "there is no lock", "commit pixi.lock")
     shutil.copy(locked_once.pixi_lock, sandbox.root)
-    refused(sandbox.run("lock", "--check"), 4, "there is no build lock")
+    sandbox.run("lock", "--check").refused(4, "there is no build lock")
 
 
 def test_check_reports_every_platform_at_once(locked: Sandbox) -> None:
     locked.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3.99"')
-    refused(
-        locked.run("lock", "--check"), 4,
+    locked.run("lock", "--check").refused(4,
         f"linux-64: locked libgdal-core {GDAL} is not libgdal-core >=3.99",
         f"osx-arm64: locked libgdal-core {GDAL} is not libgdal-core >=3.99",
     )  # fmt: skip
-
-
-def test_check_is_about_the_committed_lock_whatever_channel_is_set(sandbox: Sandbox) -> None:
-    refused(sandbox.run("lock", "--check", GEOWHEEL_CHANNEL="distro"), 2, "GEOWHEEL_CHANNEL")
 
 
 # ---------------------------------------------------------------------------- refusals
 
 
 def test_a_lock_of_another_channel_is_not_written(sandbox: Sandbox) -> None:
-    refused(
-        sandbox.run("lock", "--channel", sandbox.channel), 2,
+    sandbox.run("lock", "--channel", sandbox.channel).refused(2,
         "a lock holds what the manifest's channels offer", "GEOWHEEL_MIRRORS=URL=PLACE",
         f"`geowheel wheel --channel {sandbox.channel} ",
     )  # fmt: skip
@@ -269,21 +255,21 @@ def test_what_only_pixi_can_solve_is_refused_without_it(
     sandbox: Sandbox, pixi: str, text: str
 ) -> None:
     sandbox.write(pixi=pixi)
-    refused(
-        sandbox.run("lock"), 4, f"only pixi itself can solve {text}", "pixi.toml", "install pixi"
+    sandbox.run("lock").refused(
+        4, f"only pixi itself can solve {text}", "pixi.toml", "install pixi"
     )
     assert not sandbox.pixi_lock.exists()
 
 
 def test_what_cannot_be_solved_is_explained(sandbox: Sandbox) -> None:
     sandbox.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=4"')
-    refused(sandbox.run("lock"), 4, "linux-64: nothing satisfies", "libgdal-core >=4",
+    sandbox.run("lock").refused(4, "linux-64: nothing satisfies", "libgdal-core >=4",
             "loosen the specs")  # fmt: skip
     sandbox.edit("pixi.toml", 'libgdal-core = ">=4"', 'libgdal-core = "*"')
     sandbox.edit(
         "pixi.toml", "[dependencies]", '[system-requirements]\nlibc = "2.5"\n[dependencies]'
     )
-    refused(sandbox.run("lock"), 4, "nothing satisfies", "__glibc")
+    sandbox.run("lock").refused(4, "nothing satisfies", "__glibc")
     assert not sandbox.pixi_lock.exists()
 
 
@@ -291,22 +277,13 @@ def test_a_channel_out_of_reach_leaves_the_old_lock(locked: Sandbox) -> None:
     before = locked.pixi_lock.read_bytes()
     shutil.rmtree(locked.cache, ignore_errors=True)
     with locked.server.stopped():
-        refused(locked.run("lock"), 5, "Connection refused")
+        locked.run("lock").refused(5, "Connection refused")
     assert locked.pixi_lock.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("requires", "code", "texts"),
-    [
-        ('"no-such-package"', 4, ["no solution for no-such-package"]),
-        ('"only-sdist"', 4, ["no solution for only-sdist"]),
-    ],
-)
-def test_a_requirement_that_the_index_lacks_is_named(
-    sandbox: Sandbox, requires: str, code: int, texts: list[str]
-) -> None:
-    sandbox.edit("pyproject.toml", 'requires = ["tiny-test"]', f"requires = [{requires}]")
-    refused(sandbox.run("lock"), code, *texts)
+def test_a_requirement_that_the_index_lacks_is_named(sandbox: Sandbox) -> None:
+    sandbox.edit("pyproject.toml", 'requires = ["tiny-test"]', 'requires = ["only-sdist"]')
+    sandbox.run("lock").refused(4, "no solution for only-sdist")
     assert not sandbox.build_lock.exists()
 
 
@@ -315,18 +292,12 @@ def test_a_wheel_that_one_target_lacks_is_said_and_stops_only_that_target(sandbo
     result = sandbox.run("lock")
     assert result.code == 0, result.err
     assert f"only-macos 1.0 has no wheel for cp{RUNNING.replace('.', '')}-linux-64" in result.err
-    refused(sandbox.run("fetch"), 4, "test requirements of", "only-macos")
-
-
-def test_a_gdal_without_an_sdist_is_named(changing: Sandbox) -> None:
-    add(changing, *(s for s in stack(gdal="3.99.0") if s.name.startswith("libgdal")))
-    refused(changing.run("lock"), 4, "no solution for gdal==3.99.0")
+    sandbox.run("fetch").refused(4, "test requirements of", "only-macos")
 
 
 def test_an_index_out_of_reach_says_which_variable_helps(locked: Sandbox) -> None:
     locked.build_lock.unlink()
-    refused(
-        locked.run("lock", UV_DEFAULT_INDEX="http://127.0.0.1:1/simple", UV_HTTP_RETRIES="0"), 5,
+    locked.run("lock", UV_DEFAULT_INDEX="http://127.0.0.1:1/simple", UV_HTTP_RETRIES="0").refused(5,
         "the Python package index cannot be reached", "UV_DEFAULT_INDEX",
     )  # fmt: skip
 
@@ -440,4 +411,4 @@ def test_a_mirror_that_pixi_does_not_know_is_used_all_the_same(pixi_project: San
 
 def test_what_pixi_says_is_passed_on(pixi_project: Sandbox) -> None:
     pixi_project.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=4"')
-    refused(pixi_project.run("lock"), 4, "pixi lock failed", "libgdal-core >=4")
+    pixi_project.run("lock").refused(4, "pixi lock failed", "libgdal-core >=4")

@@ -13,7 +13,7 @@ import rattler
 from geowheel.locks.build_lock import read_build_lock
 from geowheel.locks.pixi_lock import lock_format
 from geowheel.targets import Platform
-from tests.integration.test_lock import add, names, refused
+from tests.integration.test_lock import add, names
 from tests.support.fixture_channel import Sample, Sandbox, stack, write_samples
 
 SOLVERS = ["py-rattler", "pixi"]
@@ -86,8 +86,8 @@ def test_a_new_wish_is_solved_beside_an_upgrade(project: Sandbox) -> None:
 
 def test_an_unknown_package_changes_nothing(project: Sandbox) -> None:
     before = project.pixi_lock.read_bytes()
-    refused(project.run("lock", "--upgrade", "libgdalcore"), 2, "did you mean libgdal-core")
-    refused(project.run("lock", "--upgrade", "libz", "--check"), 2, "--check writes nothing")
+    project.run("lock", "--upgrade", "libgdalcore").refused(2, "did you mean libgdal-core")
+    project.run("lock", "--upgrade", "libz", "--check").refused(2, "--check writes nothing")
     assert project.pixi_lock.read_bytes() == before
 
 
@@ -160,13 +160,12 @@ def test_an_older_format_stays_byte_for_byte(older: Sandbox) -> None:
     result = older.run("lock")
     assert result.code == 0, result.err
     assert "stays as it is, in format 6" in result.err
-    refused(
-        older.run("lock", "--upgrade", "libz"), 4,
+    older.run("lock", "--upgrade", "libz").refused(4,
         "the lock is of format 6", "to change: libz", "pixi may be as old",
         "`geowheel lock --upgrade-format",
     )  # fmt: skip
     older.edit("pixi.toml", "[dependencies]", '[dependencies]\npython = "*"')
-    refused(older.run("lock"), 4, "to change: python", "--upgrade-format")
+    older.run("lock").refused(4, "to change: python", "--upgrade-format")
     assert older.pixi_lock.read_bytes() == before
     assert not list(older.root.glob(".*lock*"))
 
@@ -205,7 +204,7 @@ def future(locked: Sandbox) -> Callable[..., Sandbox]:
 def test_what_a_newer_pixi_wrote_is_taken_back(future: Callable[..., Sandbox]) -> None:
     project = future()
     before = project.pixi_lock.read_bytes()
-    refused(project.run("lock"), 4, "would be written in a newer one", "--upgrade-format")
+    project.run("lock").refused(4, "would be written in a newer one", "--upgrade-format")
     assert project.pixi_lock.read_bytes() == before
     shutil.copy(project.pixi_lock, project.root / "copy")
-    refused(project.run("lock", "--upgrade-format"), 4, "upgrade geowheel")
+    project.run("lock", "--upgrade-format").refused(4, "upgrade geowheel")

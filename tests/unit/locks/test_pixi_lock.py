@@ -47,12 +47,6 @@ def test_a_platform_that_is_not_locked_is_refused(conda_forge_lock: Path) -> Non
         stack(conda_forge_lock, Platform.LINUX_AARCH64)
 
 
-def test_a_missing_plugin_says_what_to_add(conda_forge_lock: Path) -> None:
-    every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
-    with pytest.raises(LockError, match="pixi add libgdal-tiledb"):
-        native_stack(every, Platform.LINUX_64, ["libgdal-tiledb"], conda_forge_lock)
-
-
 def test_a_misspelt_plugin_is_told_what_is_nearly_the_same(conda_forge_lock: Path) -> None:
     every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
     with pytest.raises(LockError) as caught:
@@ -60,15 +54,6 @@ def test_a_misspelt_plugin_is_told_what_is_nearly_the_same(conda_forge_lock: Pat
     assert "no libgdal-netcfd in the environment for linux-64" in str(caught.value)
     assert "but for libgdal-netcdf" in str(caught.value)
     assert "leave it out of plugins" in str(caught.value)
-
-
-def test_grids_that_were_asked_for_and_are_not_locked_say_what_to_add(
-    conda_forge_lock: Path,
-) -> None:
-    every = records(read_lock(conda_forge_lock), "default", Platform.LINUX_64, conda_forge_lock)
-    every = [record for record in every if record.name.normalized != "proj-data"]
-    with pytest.raises(LockError, match="pixi add proj-data"):
-        native_stack(every, Platform.LINUX_64, ["proj-data"], conda_forge_lock)
 
 
 def test_grids_join_the_native_stack_when_asked_for(tmp_path: Path) -> None:
@@ -270,7 +255,3 @@ def test_the_oldest_macos_is_what_the_packages_ask_for(
     )  # fmt: skip
     found = NativeStack(platform=platform, packages=(package,), left_out=())
     assert oldest_macos(found) == expected
-
-
-def test_the_real_stack_of_a_mac_asks_for_macos_11(conda_forge_lock: Path) -> None:
-    assert oldest_macos(stack(conda_forge_lock, Platform.OSX_ARM64)) == "11.0"
