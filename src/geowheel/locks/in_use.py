@@ -112,17 +112,12 @@ def no_lock(project: Project) -> LockError:
 
 def _frozen(project: Project) -> LockError:
     """A lock that was solved into the work folder is no committed one: --frozen wants that."""
+    what = "no lock is committed, and --frozen forbids solving"
+    fix = "run `geowheel lock` where the channel can be reached, and commit pixi.lock"
     if project.channel is not None:
-        return LockError(
-            f"--frozen wants the committed lock, --channel {project.channel} asks for another",
-            where=str(project.manifest.lock_path),
-            fix="leave out one of the two (GEOWHEEL_CHANNEL counts as --channel)",
-        )
-    return LockError(
-        "no lock is committed, and --frozen forbids solving",
-        where=str(project.manifest.lock_path),
-        fix="run `geowheel lock` where the channel can be reached, and commit pixi.lock",
-    )
+        what = f"--frozen wants the committed lock, --channel {project.channel} asks for another"
+        fix = "leave out one of the two (GEOWHEEL_CHANNEL counts as --channel)"
+    return LockError(what, where=str(project.manifest.lock_path), fix=fix)
 
 
 def resolve(project: Project, platform: Platform, console: Console) -> Locks:
@@ -218,17 +213,9 @@ def _read(project: Project, platform: Platform, path: Path, environment: str) ->
     checked = [package for package in stack.packages if package.name not in elsewhere]
     if faults := pixi_lock.check_channels(checked, wanted, path):
         raise LockError(faults)
-    return LockedStack(
-        stack=stack,
-        source=Source(
-            committed=True,
-            channels=spec.channels,
-            words=f"{path.name}, locked from {', '.join(spec.channels)}",
-        ),
-        mirrors=offered.read_mirrors(project.machine.environ).plus(channels),
-        channels=channels,
-        path=path,
-    )
+    words = f"{path.name}, locked from {', '.join(spec.channels)}"
+    source = Source(committed=True, channels=spec.channels, words=words)
+    return _locked(project, stack, source, channels, path)
 
 
 def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
@@ -247,13 +234,20 @@ def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
     except (OSError, msgspec.MsgspecError, LockError):
         return None  # not whole, or of another geowheel: it is solved again
     names = tuple(channel.name for channel in said.channels)
-    return LockedStack(
-        stack=native_stack(every, platform, project.config.wanted_packages, path),
-        source=Source(committed=False, channels=names, words=said.words),
-        mirrors=offered.read_mirrors(project.machine.environ).plus(said.channels),
-        channels=said.channels,
-        path=path,
-    )
+    source = Source(committed=False, channels=names, words=said.words)
+    stack = native_stack(every, platform, project.config.wanted_packages, path)
+    return _locked(project, stack, source, said.channels, path)
+
+
+def _locked(
+    project: Project,
+    stack: NativeStack,
+    source: Source,
+    channels: tuple[Channel, ...],
+    path: Path,
+) -> LockedStack:
+    mirrors = offered.read_mirrors(project.machine.environ).plus(channels)
+    return LockedStack(stack=stack, source=source, mirrors=mirrors, channels=channels, path=path)
 
 
 def _states(channels: Sequence[Channel], platform: Platform) -> tuple[str, ...]:
@@ -263,7 +257,10 @@ def _states(channels: Sequence[Channel], platform: Platform) -> tuple[str, ...]:
 def _solve_native(project: Project, platform: Platform, console: Console) -> LockedStack:
     spec = project.manifest.environment(project.config.environment, platform)
     if project.channel is not None:
-        channel = chosen_channel(project, platform, console)
+        if project.channel == offered.DISTRO:
+            channel = distro_channel(project, platform, console)
+        else:
+            channel = offered.parse_channel(project.channel, project.root)
         words = f"{channel.name}, not locked (--channel)"
         _solve_into_work(project, spec, (channel,), words, console)
     else:
@@ -322,13 +319,6 @@ def solved(
         channels=tuple(channel.url for channel in channels),
         records=found,
     )
-
-
-def chosen_channel(project: Project, platform: Platform, console: Console) -> Channel:
-    """The channel of --channel or GEOWHEEL_CHANNEL, made first when it is the distro channel."""
-    if project.channel == offered.DISTRO:
-        return distro_channel(project, platform, console)
-    return offered.parse_channel(project.channel or "", project.root)
 
 
 def distro_channel(

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from geowheel.digest import digest, sha256_bytes, sha256_file
+from geowheel.digest import TreeEntry, digest, sha256_bytes, sha256_file
 from geowheel.errors import IntegrityError
 from geowheel.locks.assets import Package
 from geowheel.targets import GDAL_PACKAGE, Platform, System
@@ -30,23 +30,13 @@ LICENSES: Final = "licenses"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlacedFile:
-    """One file or link of a prefix, as it lies there."""
-
-    path: str
-    sha256: str
-    """Of the placed bytes, the prefix string included; of the target's text for a link."""
-    size: int
-    link: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class PlacedPackage:
     """A package and the files it owns."""
 
     package: Package
-    files: tuple[PlacedFile, ...]
-    licenses: tuple[PlacedFile, ...] = ()
+    files: tuple[TreeEntry, ...]
+    """As they lie in the prefix, the prefix string included."""
+    licenses: tuple[TreeEntry, ...] = ()
     """Its license texts, by their path in `licenses/NAME` beside the prefix."""
 
 
@@ -84,19 +74,6 @@ def read_native_manifest(folder: Path) -> NativeManifest:
     return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=NativeManifest)
 
 
-def read_digests(unpacked: Path) -> dict[str, str]:
-    """The sha256 of every file of an unpacked package, by path, to be given to `place`.
-
-    Hashing is most of its work, and packages can be hashed side by side.
-    """
-    return {
-        path.relative_to(unpacked).as_posix(): sha256_file(path)
-        for folder, _, names in os.walk(unpacked)
-        for path in (Path(folder, name) for name in names)
-        if not path.is_symlink()
-    }
-
-
 def place(
     package: Package,
     unpacked: Path,
@@ -107,7 +84,8 @@ def place(
 ) -> PlacedPackage:
     """Place one package's files: they are moved out of `unpacked`.
 
-    `digests` are those of `read_digests`, if nobody can have changed the files since.
+    `digests` are those of its files by path, where nobody can have changed them since: hashing is
+    most of the work, and packages can be hashed side by side.
 
     A file that another package placed with the same bytes stays that package's. Raises
     IntegrityError, naming package and file, when a file is missing, altered, outside the prefix,
@@ -147,7 +125,7 @@ def _with_license(package: Package, unpacked: Path) -> Package:
     return replace(package, license=said.license or None)
 
 
-def _keep_licenses(package: Package, unpacked: Path, goal: Path) -> Iterator[PlacedFile]:
+def _keep_licenses(package: Package, unpacked: Path, goal: Path) -> Iterator[TreeEntry]:
     """Copy info/licenses (older packages: info/LICENSE*), where the texts of a package lie."""
     info = unpacked / "info"
     folder = info / "licenses"
@@ -161,7 +139,7 @@ def _keep_licenses(package: Package, unpacked: Path, goal: Path) -> Iterator[Pla
         place = goal / package.name / relative
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-        yield PlacedFile(path=relative, sha256=sha256_bytes(data), size=len(data))
+        yield TreeEntry(path=relative, sha256=sha256_bytes(data), size=len(data))
 
 
 def check_links(placed: Iterable[PlacedPackage], prefix: Path) -> None:
@@ -250,7 +228,7 @@ class _Job:
     made: set[Path] = field(default_factory=set)
     """Folders of the prefix that are there."""
 
-    def place(self, entry: _Described) -> PlacedFile | None:
+    def place(self, entry: _Described) -> TreeEntry | None:
         """Place one entry of paths.json; None for a folder, or for what is there already."""
         relative = str(PurePosixPath(entry.path))
         source, goal = self.unpacked / relative, self.prefix / relative
@@ -264,9 +242,7 @@ class _Job:
             return self._link(relative, os.fspath(source.readlink()), goal)
         return self._file(relative, entry, source, goal)
 
-    def _file(
-        self, relative: str, entry: _Described, source: Path, goal: Path
-    ) -> PlacedFile | None:
+    def _file(self, relative: str, entry: _Described, source: Path, goal: Path) -> TreeEntry | None:
         original = self.digests.get(relative) or self._digest(relative, source)
         if original != (entry.sha256 or original):
             raise IntegrityError(
@@ -290,7 +266,7 @@ class _Job:
             file.unlink()
             return None
         file.replace(goal)
-        return PlacedFile(path=relative, sha256=sha256, size=size)
+        return TreeEntry(path=relative, sha256=sha256, size=size, executable=mode == 0o755)
 
     def _digest(self, relative: str, source: Path) -> str:
         try:
@@ -329,7 +305,7 @@ class _Job:
                 fix="lock a newer build of it",
             ) from None
 
-    def _link(self, relative: str, link: str, goal: Path) -> PlacedFile | None:
+    def _link(self, relative: str, link: str, goal: Path) -> TreeEntry | None:
         # By the words alone, and by what the links that are there already make of them.
         words = os.path.normpath(PurePosixPath(relative).parent / link)
         leaves = PurePosixPath(link).is_absolute() or words.split("/")[0] == ".."
@@ -340,7 +316,7 @@ class _Job:
                 raise self._clash(relative)
             return None
         goal.symlink_to(link)
-        return PlacedFile(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
+        return TreeEntry(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
 
     def _check_folder(self, folder: Path, root: Path, relative: str) -> None:
         if folder in self.safe:

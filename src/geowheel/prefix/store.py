@@ -54,18 +54,14 @@ class Store:
             download(missing, self.mirrors, step, stall=self.stall, of=len(places))
         return list(places)
 
-    def verify(self, every: Sequence[Asset]) -> list[Asset]:
-        """Hash what is stored again; remove and return what is damaged."""
-        present = [asset for asset in every if self.path(asset).is_file()]
-        with ThreadPoolExecutor() as pool:
-            actual = list(pool.map(lambda asset: sha256_file(self.path(asset)), present))
-        damaged = [w for w, found in zip(present, actual, strict=True) if found != w.sha256]
-        for asset in damaged:
-            self.path(asset).unlink(missing_ok=True)
-        return damaged
-
     def obtain_sound(self, every: Sequence[Asset], step: Step) -> None:
         """As `obtain`, but what is stored already is hashed again before it is trusted."""
-        for asset in self.verify(every):
-            step.console.warn(f"{asset} was damaged in the store: fetching it again")
+        places = {self.path(asset): asset for asset in every}
+        present = [path for path in places if path.is_file()]
+        with ThreadPoolExecutor() as pool:
+            digests = list(pool.map(sha256_file, present))
+        for path, found in zip(present, digests, strict=True):
+            if found != places[path].sha256:
+                step.console.warn(f"{places[path]} was damaged in the store: fetching it again")
+                path.unlink(missing_ok=True)
         self.obtain(every, step)

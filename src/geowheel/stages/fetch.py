@@ -12,7 +12,7 @@ import msgspec
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
-from geowheel.digest import digest, read_entry
+from geowheel.digest import TreeEntry, digest, read_entry, read_tree
 from geowheel.errors import IntegrityError
 from geowheel.locks.assets import Package
 from geowheel.locks.solving import wait_for_rattler
@@ -21,12 +21,10 @@ from geowheel.machine.files import disk_fault, disk_faults
 from geowheel.prefix.linker import (
     MANIFEST,
     NativeManifest,
-    PlacedFile,
     PlacedPackage,
     check_case,
     check_links,
     place,
-    read_digests,
     read_native_manifest,
 )
 from geowheel.prefix.wrappers import write_wrappers
@@ -85,9 +83,9 @@ def _altered(folder: Path) -> str | None:
         return MANIFEST
     files = [file for placed in manifest.packages for file in placed.files]
 
-    def sound(file: PlacedFile) -> bool:
+    def sound(file: TreeEntry) -> bool:
         try:
-            return read_entry(folder / PREFIX, file.path).sha256 == file.sha256
+            return read_entry(folder / PREFIX, file.path) == file
         except OSError:
             return False
 
@@ -111,7 +109,7 @@ def _place(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]
         def unpack(package: Package) -> tuple[Path, dict[str, str]]:
             goal = Path(scratch, package.sha256)
             extract_package(inputs.store.path(package), goal, package, client)
-            digests = read_digests(goal)
+            digests = read_tree(goal).paths()
             advance(1)
             return goal, digests
 

@@ -10,18 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.digest import sha256_bytes
+from geowheel.digest import TreeEntry, read_tree, sha256_bytes
 from geowheel.errors import IntegrityError
 from geowheel.locks.assets import Package
 from geowheel.prefix.linker import (
     NativeManifest,
-    PlacedFile,
     PlacedPackage,
     check_case,
     check_links,
     place,
     prefixed_strings,
-    read_digests,
     read_native_manifest,
 )
 from geowheel.targets import Platform
@@ -75,7 +73,7 @@ def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
 
 
 def placed(name: str, *paths: str) -> PlacedPackage:
-    files = tuple(PlacedFile(path=path, sha256="0" * 64, size=1) for path in paths)
+    files = tuple(TreeEntry(path=path, sha256="0" * 64, size=1) for path in paths)
     return PlacedPackage(package=package(name), files=files)
 
 
@@ -142,7 +140,7 @@ class Workshop:
         tree = self.folder / name
         return place(
             package(name), tree, self.prefix, prefix_string=PREFIX,
-            digests=read_digests(tree) if hashed else None,
+            digests=read_tree(tree).paths() if hashed else None,
         )  # fmt: skip
 
 

@@ -154,11 +154,8 @@ def test_damage_is_found_removed_and_fetched_again(
 ) -> None:
     obtain(store, BOTH, step)
     store.path(BOTH[0]).write_bytes(b"a" * 2999 + b"b")
-    assert store.verify(BOTH) == BOTH[:1]
-    assert store.missing(BOTH) == BOTH[:1]
-    store.path(BOTH[0]).write_bytes(b"")
     store.obtain_sound(BOTH, step)  # type: ignore[arg-type]
-    assert store.verify(BOTH) == []
+    assert store.path(BOTH[0]).read_bytes() == b"a" * 3000
     assert "a 1 was damaged in the store: fetching it again" in capsys.readouterr().err
 
 

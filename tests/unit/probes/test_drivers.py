@@ -20,7 +20,11 @@ from geowheel.contents.drivers import (
     plugin_packages,
     words,
 )
-from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
+from geowheel.digest import TreeEntry
+from geowheel.prefix.linker import (
+    NativeManifest,
+    PlacedPackage,
+)
 from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
 from geowheel.probes.drivers import COMMON, DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
@@ -33,7 +37,7 @@ TOY = Driver(name="TOY", kinds=("raster",), plugin="gdal_TOY.so")
 
 
 def manifest() -> NativeManifest:
-    file = PlacedFile(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0)
+    file = TreeEntry(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0)
     placed = PlacedPackage(package=make_package("libgdal-toy"), files=(file,))
     return NativeManifest(platform=Platform.LINUX_64, prefix_string="/x", packages=(placed,))
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from tests.support.hosts import make_places, make_step
 
-from geowheel.digest import sha256_bytes
+from geowheel.digest import TreeEntry, sha256_bytes
 from geowheel.errors import BuildError
 from geowheel.locks.assets import Asset, Package
 from geowheel.locks.channels import Mirrors
-from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
+from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import patterns_of
 from geowheel.records.ledger import MadeFolder
@@ -127,7 +127,7 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
         packages=tuple(
             PlacedPackage(
                 package=package(name),
-                files=tuple(PlacedFile(path=path, sha256="", size=7) for path in paths),
+                files=tuple(TreeEntry(path=path, sha256="", size=7) for path in paths),
             )
             for name, paths in owned.items()
         ),

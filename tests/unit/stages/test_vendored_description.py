@@ -14,12 +14,12 @@ from tests.support.hosts import make_places, make_step
 from geowheel.contents.description import describe
 from geowheel.contents.licenses import COPYLEFT, LicenseGate, refused_in, with_license_files
 from geowheel.contents.origins import Origin, Origins
-from geowheel.digest import sha256_bytes
+from geowheel.digest import TreeEntry, sha256_bytes
 from geowheel.errors import BuildError
 from geowheel.locks.assets import Asset, Package
 from geowheel.locks.native_stack import native_stack
 from geowheel.locks.pixi_lock import read_lock, records
-from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
+from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled, RepairedTree
 from geowheel.targets import Platform
@@ -51,7 +51,7 @@ def manifest(packages: Mapping[str, Sequence[str]]) -> NativeManifest:
         packages=tuple(
             PlacedPackage(
                 package=package(name),
-                files=tuple(PlacedFile(path=path, sha256="", size=1) for path in paths),
+                files=tuple(TreeEntry(path=path, sha256="", size=1) for path in paths),
             )
             for name, paths in packages.items()
         ),

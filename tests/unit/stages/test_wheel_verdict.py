@@ -13,10 +13,10 @@ import pytest
 from tests.support.hosts import make_interpreter, make_package, make_step, result
 
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
-from geowheel.digest import Artefact, read_tree
+from geowheel.digest import Artefact, TreeEntry, read_tree
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
-from geowheel.prefix.linker import NativeManifest, PlacedFile, PlacedPackage
+from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import Layout
 from geowheel.records.facts import TestFacts
@@ -95,7 +95,7 @@ class World:
         prefix.mkdir(parents=True)
         toy = PlacedPackage(
             package=make_package("libgdal-toy"),
-            files=(PlacedFile(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0),),
+            files=(TreeEntry(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0),),
         )
         NativeManifest(platform=Platform.LINUX_64, prefix_string="/x", packages=(toy,)).write(
             prefix.parent
