@@ -24,14 +24,7 @@ import nox
 from geowheel.command_table import COMMANDS
 from geowheel.errors import Fault
 from geowheel.machine.obstacles import configured_pythons
-from geowheel.machine.spelling import (
-    STANDALONE,
-    STARTED,
-    VARIABLE,
-    VERSIONED,
-    called_as,
-    chosen,
-)
+from geowheel.machine.spelling import STANDALONE, STARTED, VARIABLE, VERSIONED, called_as, chosen
 
 _SOURCES: Final = Path(__file__).resolve().parents[1]
 # geowheel ends its own children and leaves no half-made output; nox has to give it that time.

@@ -20,12 +20,7 @@ from geowheel.errors import ConfigError, UsageError
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import allows
 
-from .facts import (
-    PYPROJECT,
-    ROOTS,
-    ProjectFacts,
-    Wishes,
-)
+from .facts import PYPROJECT, ROOTS, ProjectFacts, Wishes
 
 # The versions that geowheel's own hosts are built and tested with: docs/platforms.md.
 BUILDABLE: Final = ("3.11", "3.12", "3.13")

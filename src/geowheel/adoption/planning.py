@@ -16,19 +16,8 @@ from geowheel.project.pyproject import host_from
 from geowheel.targets import GDAL_PACKAGE
 
 from . import templates
-from .detection import (
-    BUILDABLE,
-    Host,
-    detect,
-)
-from .facts import (
-    GITIGNORE,
-    NOXFILE,
-    PIXI,
-    PYPROJECT,
-    ProjectFacts,
-    Wishes,
-)
+from .detection import BUILDABLE, Host, detect
+from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, ProjectFacts, Wishes
 
 # May lie in a folder that is to become a project; everything else has an owner already.
 _NO_PROJECT: Final = re.compile(

@@ -10,11 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from geowheel.errors import (
-    GeowheelError,
-    MachineError,
-    UsageError,
-)
+from geowheel.errors import GeowheelError, MachineError, UsageError
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import redact
 from geowheel.machine.spelling import read_spelling

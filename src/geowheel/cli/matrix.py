@@ -18,11 +18,7 @@ from geowheel.machine.console import Console
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
 from geowheel.project.config import Bindings
 from geowheel.project.project import Project, wants_prebuilt
-from geowheel.targets import (
-    Platform,
-    Target,
-    is_emulated,
-)
+from geowheel.targets import Platform, Target, is_emulated
 
 
 class Method(enum.StrEnum):

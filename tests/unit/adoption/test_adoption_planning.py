@@ -14,17 +14,8 @@ from hypothesis import strategies as st
 
 from geowheel.adoption import templates
 from geowheel.adoption.detection import find_pythons
-from geowheel.adoption.facts import (
-    PixiEnvironment,
-    PixiProject,
-    ProjectFacts,
-    Wishes,
-)
-from geowheel.adoption.planning import (
-    AdoptionPlan,
-    appended,
-    plan,
-)
+from geowheel.adoption.facts import PixiEnvironment, PixiProject, ProjectFacts, Wishes
+from geowheel.adoption.planning import AdoptionPlan, appended, plan
 from geowheel.errors import ConfigError, UsageError
 from geowheel.locks.pixi import OLDEST
 from geowheel.project.config import Config

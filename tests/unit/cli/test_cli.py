@@ -16,11 +16,7 @@ from tests.support.hosts import PYTHONS, RUNNING, make_interpreter, make_record,
 
 from geowheel import errors
 from geowheel.cli import entry, main
-from geowheel.errors import (
-    BuildError,
-    Fault,
-    GeowheelError,
-)
+from geowheel.errors import BuildError, Fault, GeowheelError
 from geowheel.lab.cases import Choice
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import Interpreter

@@ -26,11 +26,7 @@ from tests.support.hosts import (
 
 from geowheel.cli import doctor as module
 from geowheel.cli.doctor import doctor
-from geowheel.errors import (
-    ConfigError,
-    LockError,
-    MachineError,
-)
+from geowheel.errors import ConfigError, LockError, MachineError
 from geowheel.locks.build_lock import BuildLock
 from geowheel.project.project import Machine, Project
 
@@ -55,7 +51,6 @@ def root(tmp_path: Path) -> Path:
 def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything, without asking it."""
     answers: dict[str, Any] = {
-        "_toolchain": SimpleNamespace(describe=lambda: "g++ 99"),
         "find_pixi": None,
         "find_interpreter": make_interpreter(RUNNING),
         "locks_at_hand": make_locks(),
@@ -65,10 +60,15 @@ def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     }
     for name, answer in answers.items():
         monkeypatch.setattr(module, name, lambda *_, answer=answer, **__: answer)
+    toolchain(monkeypatch, lambda *_: SimpleNamespace(describe=lambda: "g++ 99"))
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: ["packaging>=1"])
     monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50e9))
     uv_says(monkeypatch)
+
+
+def toolchain(monkeypatch: pytest.MonkeyPatch, find: Callable[..., Any]) -> None:
+    monkeypatch.setattr("geowheel.systems.of", lambda _: SimpleNamespace(find_toolchain=find))
 
 
 def uv_says(monkeypatch: pytest.MonkeyPatch, error: str = "") -> None:
@@ -129,15 +129,16 @@ def test_a_broken_configuration_is_missing(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("healthy")
-@pytest.mark.parametrize(
-    ("name", "check"), [("_toolchain", "compilers"), ("tool_path", "uv"), ("find_pixi", "pixi")]
-)
 def test_what_is_missing_comes_with_its_command(
-    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, check: str
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, name, refuse(MachineError("not there", fix="get it")))
-    found = look(root, code=7)[check]
-    assert (found["state"], found["found"], found["fix"]) == ("missing", "not there", "get it")
+    missing = refuse(MachineError("not there", fix="get it"))
+    for name in ("tool_path", "find_pixi"):
+        monkeypatch.setattr(module, name, missing)
+    toolchain(monkeypatch, missing)
+    checks = look(root, code=7)
+    for found in (checks["compilers"], checks["uv"], checks["pixi"]):
+        assert (found["state"], found["found"], found["fix"]) == ("missing", "not there", "get it")
 
 
 @pytest.mark.usefixtures("healthy")

@@ -10,11 +10,7 @@ import pytest
 from tests.support.hosts import make_console, make_project
 
 from geowheel.cli import matrix as module
-from geowheel.cli.matrix import (
-    Method,
-    Row,
-    look,
-)
+from geowheel.cli.matrix import Method, Row, look
 from geowheel.distro import emulated
 from geowheel.errors import MachineError
 from geowheel.project.manifest import find_manifest

@@ -7,22 +7,9 @@ from pathlib import Path
 import pytest
 from tests.support.hosts import PYTHONS, RUNNING, make_project, write_host
 
-from geowheel.errors import (
-    ConfigError,
-    MachineError,
-    UsageError,
-)
-from geowheel.project.project import (
-    Machine,
-    open_project,
-    this_machine,
-)
-from geowheel.targets import (
-    Platform,
-    System,
-    Target,
-    parse_platform,
-)
+from geowheel.errors import ConfigError, MachineError, UsageError
+from geowheel.project.project import Machine, open_project, this_machine
+from geowheel.targets import Platform, System, Target, parse_platform
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, system: str, machine: str) -> None:
