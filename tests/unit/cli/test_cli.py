@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,21 +212,6 @@ def test_with_json_nothing_of_a_result_is_shown_for_people(
     assert capsys.readouterr() == ("0 folders, 0.0 MB freed\n", "")
 
 
-def test_json_of_a_success_is_the_summary_alone(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("geowheel.pipeline.runs.run", lambda *_: {"targets": [1]})
-    assert main(["wheel", "--root", str(root), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"targets": [1]}
-
-
-def test_without_json_nothing_is_written_to_stdout(
-    request_of: Call, capsys: pytest.CaptureFixture[str]
-) -> None:
-    request_of("wheel")
-    assert capsys.readouterr().out == ""
-
-
 def test_json_of_an_error_holds_the_error_and_what_was_done(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,13 +224,6 @@ def test_json_of_an_error_holds_the_error_and_what_was_done(
     assert "error: a: no" in captured.err
 
 
-def test_json_of_an_early_error_holds_the_error(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["wheel", "--root", str(root), "--host", "nowhere", "--json"]) == 3
-    assert list(json.loads(capsys.readouterr().out)) == ["error"]
-
-
 def test_quiet_shows_errors_only(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,48 +234,11 @@ def test_quiet_shows_errors_only(
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_unknown_python_lists_the_known_ones(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["build", "--root", str(root), "--python", "3.1"]) == 2
-    text = capsys.readouterr().err
-    assert "not configured for Python 3.1" in text
-    assert ", ".join(PYTHONS) in text
-
-
-def test_an_unknown_platform_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["build", "--root", str(root), "--platform", "win32"]) == 2
-    assert "unknown platform 'win32'" in capsys.readouterr().err
-
-
 def test_every_platform_may_be_asked_for_from_every_machine(request_of: Call) -> None:
     request = request_of("build", "--platform", "osx-arm64", "--platform", "win-64")
     assert {target.platform for target in request.targets} == {
         Platform.OSX_ARM64, Platform.WIN_64,
     }  # fmt: skip
-
-
-def test_the_machines_own_platform_may_be_named(request_of: Call) -> None:
-    request = request_of("build", "--platform", "linux-64")
-    assert {target.platform for target in request.targets} == {Platform.LINUX_64}
-
-
-def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bake"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "invalid choice: 'bake'" in captured.err
-
-
-@pytest.mark.parametrize(
-    "command", [*(stage.name for stage in STAGES), "wheel", "plan", "lock", "channel", "status",
-                "clean", "doctor", "cache", "init", "export", "collect"],
-)  # fmt: skip
-def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([command, "--help"])
-    assert caught.value.code == 0
-    assert f"usage: geowheel {command}" in capsys.readouterr().out
 
 
 def test_a_stage_is_its_own_goal_and_wheel_is_all(request_of: Call) -> None:
@@ -322,15 +264,6 @@ def test_the_labs_options_reach_the_request(request_of: Call) -> None:
     assert request_of("lab").lab.whole  # one call leaves nothing for the next
 
 
-def test_bare_build_takes_the_configured_pythons(request_of: Call) -> None:
-    assert pythons(request_of("build")) == list(PYTHONS)
-
-
-@pytest.mark.parametrize("command", ["bindings", "vendor", "wheel", "plan", "fetch"])
-def test_other_bare_commands_take_the_running_interpreter(request_of: Call, command: str) -> None:
-    assert pythons(request_of(command)) == [RUNNING]
-
-
 def test_bare_fetch_needs_no_configured_interpreter(root: Path, request_of: Call) -> None:
     write_host(root, pythons=["3.98"])
     assert pythons(request_of("fetch")) == ["3.98"]
@@ -344,6 +277,22 @@ def test_a_running_interpreter_that_is_not_configured_is_said(
     assert f"not configured for Python {RUNNING}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("build", PYTHONS),
+        *((command, (RUNNING,)) for command in ("bindings", "vendor", "wheel", "plan", "fetch")),
+        *((f"{command} --all", PYTHONS) for command in ("wheel", "repair", "plan")),
+        ("wheel --python 3.99 --python 3.98 --python 3.99", ("3.99", "3.98")),
+    ],
+)
+def test_pythons_are_those_that_the_words_mean(
+    request_of: Call, words: str, expected: tuple[str, ...]
+) -> None:
+    request = request_of(*words.split())
+    assert (tuple(pythons(request)), request.interpreter) == (expected, None)
+
+
 @pytest.mark.parametrize("command", ["repair", "size", "test", "lab"])
 def test_bare_later_stages_take_what_is_built_here(
     root: Path, request_of: Call, command: str
@@ -352,25 +301,11 @@ def test_bare_later_stages_take_what_is_built_here(
     ledger = Ledger(folder=root / ".geowheel", host="host")
     for python in ("99", "98"):
         make_record(ledger, BuildFacts(), f"cp3{python}-linux-64")
+    make_record(
+        replace(ledger, host="other"), BuildFacts(), f"cp{RUNNING.replace('.', '')}-linux-64"
+    )
     make_record(ledger, BindingsFacts(), f"cp{RUNNING.replace('.', '')}-linux-64")
     assert pythons(request_of(command)) == ["3.98", "3.99"]
-
-
-def test_what_another_host_built_is_not_meant(root: Path, request_of: Call) -> None:
-    ledger = Ledger(folder=root / ".geowheel", host="other")
-    make_record(ledger, BuildFacts(), "cp398-linux-64")
-    assert pythons(request_of("repair")) == [RUNNING]
-
-
-def test_all_is_every_configured_python(request_of: Call) -> None:
-    for command in ("wheel", "repair", "plan"):
-        assert pythons(request_of(command, "--all")) == list(PYTHONS)
-
-
-def test_pythons_may_be_named_several_times(request_of: Call) -> None:
-    arguments = ("--python", "3.99", "--python", "3.98", "--python", "3.99")
-    assert pythons(request_of("wheel", *arguments)) == ["3.99", "3.98"]
-    assert request_of("wheel", *arguments).interpreter is None
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Interpreter | str) -> None:
@@ -381,8 +316,10 @@ def test_an_interpreter_may_be_named_by_path(
     request_of: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(monkeypatch, make_interpreter("3.98"))
-    request = request_of("wheel", "--python", "/opt/python")
-    assert (pythons(request), request.interpreter) == (["3.98"], Path("/opt/python"))
+    # `nox -s wheel-3.98 -- --python PATH` hands the version over as well.
+    for words in (("--python", "/opt/python"), ("--python", "3.98", "--python", "/opt/python")):
+        request = request_of("wheel", *words)
+        assert (pythons(request), request.interpreter) == (["3.98"], Path("/opt/python"))
 
 
 def test_a_path_that_is_no_interpreter_is_named(
@@ -391,27 +328,6 @@ def test_a_path_that_is_no_interpreter_is_named(
     answering(monkeypatch, "no such file")
     assert main(["wheel", "--root", str(root), "--python", "/opt/nothing"]) == 7
     assert "/opt/nothing: no such file" in capsys.readouterr().err
-
-
-def test_a_version_and_a_path_name_the_interpreter_of_the_version(
-    request_of: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What `nox -s wheel-3.98 -- --python PATH` hands over."""
-    answering(monkeypatch, make_interpreter("3.98"))
-    request = request_of("wheel", "--python", "3.98", "--python", "/opt/python")
-    assert (pythons(request), request.interpreter) == (["3.98"], Path("/opt/python"))
-
-
-def test_other_commands_get_the_project(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[object] = []
-
-    def clean(project: Any, *, everything: bool, console: Console) -> dict[str, Any]:
-        seen.extend([project.root, everything, isinstance(console, Console)])
-        return {}
-
-    monkeypatch.setattr("geowheel.cli.housekeeping.clean", clean)
-    assert main(["clean", "--root", str(root), "--all"]) == 0
-    assert seen == [root, True, True]
 
 
 def test_the_host_is_relative_to_the_root(root: Path, request_of: Call) -> None:

@@ -21,13 +21,6 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     return found
 
 
-def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("usage: geowheel COMMAND")
-
-
 def test_the_overview_has_every_command_once(
     commands: dict[str, argparse.ArgumentParser], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,10 +65,3 @@ def test_every_shell_gets_a_script_with_every_command(
     text = capsys.readouterr().out
     assert text == script(make_parser(), shell)
     assert all(name in text for name in commands)
-
-
-def test_an_unknown_shell_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", "cmd.exe"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert all(shell in captured.err for shell in SHELLS)

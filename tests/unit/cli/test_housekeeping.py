@@ -95,52 +95,23 @@ def test_clean_keeps_the_newest_of_each_stage_and_subject(
     new = make_record(ledger, BuildFacts(), SUBJECT, text="new", created=day(2))
     other_stage = make_record(ledger, RepairFacts(), SUBJECT, text="old", created=day(1))
     other_subject = make_record(ledger, BuildFacts(), "cp399-linux-64", text="old", created=day(1))
+    other_host = Ledger(folder=ledger.folder, host="other")
+    theirs = make_record(other_host, BuildFacts(), SUBJECT, text="theirs", created=day(1))
     found = clean(project, everything=False, console=console)
     assert found["removed"] == [str(old.folder)]
     assert found["bytes"] > 0
     assert not old.folder.exists()
-    assert all(r.folder.is_dir() for r in (new, other_stage, other_subject))
-
-
-def test_clean_keeps_what_other_hosts_made(
-    project: Project, console: Console, ledger: Ledger
-) -> None:
-    other = Ledger(folder=ledger.folder, host="other")
-    theirs = make_record(other, BuildFacts(), SUBJECT, text="theirs", created=day(1))
-    make_record(ledger, BuildFacts(), SUBJECT, text="ours", created=day(2))
-    assert clean(project, everything=False, console=console)["removed"] == []
-    assert theirs.folder.is_dir()
+    assert all(r.folder.is_dir() for r in (new, other_stage, other_subject, theirs))
 
 
 def test_clean_removes_what_killed_runs_left(
     project: Project, console: Console, ledger: Ledger
 ) -> None:
-    record = make_record(ledger, BuildFacts(), SUBJECT)
-    left = record.folder.with_name(f".{record.folder.name}-killed")
-    left.mkdir()
-    (left / "half").write_bytes(b"12345")
-    found = clean(project, everything=False, console=console)
-    assert found == {"removed": [str(left)], "bytes": 5}
-    assert record.folder.is_dir()
-
-
-def test_clean_removes_what_was_killed_between_record_and_rename(
-    project: Project, console: Console, ledger: Ledger
-) -> None:
-    killed = make_record(ledger, BuildFacts(), SUBJECT, text="killed", created=day(1))
-    left = killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
-    record = make_record(ledger, BuildFacts(), SUBJECT, text="whole", created=day(2))
-    assert clean(project, everything=False, console=console)["removed"] == [str(left)]
-    assert record.folder.is_dir()
-
-
-def test_clean_keeps_the_entry_beside_a_newer_killed_run(
-    project: Project, console: Console, ledger: Ledger
-) -> None:
+    # Killed between its record and its name: the newest, and yet no entry.
     killed = make_record(ledger, BuildFacts(), SUBJECT, text="killed", created=day(2))
-    killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
+    left = killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
     record = make_record(ledger, BuildFacts(), SUBJECT, text="whole", created=day(1))
-    clean(project, everything=False, console=console)
+    assert clean(project, everything=False, console=console)["removed"] == [str(left)]
     assert record.folder.is_dir()
 
 
@@ -154,7 +125,7 @@ def test_clean_removes_entries_whose_record_is_damaged(
 
 
 def test_clean_of_everything_leaves_the_source_and_the_users_cache(
-    project: Project, console: Console, ledger: Ledger
+    project: Project, console: Console, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_record(ledger, BuildFacts(), SUBJECT)
     project.dist.mkdir()
@@ -166,14 +137,9 @@ def test_clean_of_everything_leaves_the_source_and_the_users_cache(
     assert not project.dist.exists()
     assert (project.machine.cache / "store").is_dir()
     assert (project.root / "pyproject.toml").is_file()
-
-
-@pytest.mark.parametrize("everything", [True, False])
-def test_clean_of_a_clean_checkout_does_nothing(
-    project: Project, console: Console, everything: bool
-) -> None:
-    found = clean(project, everything=everything, console=console)
-    assert found == {"removed": [], "bytes": 0}
+    assert "removed .geowheel\n" in capsys.readouterr().out
+    again = clean(project, everything=True, console=console)
+    assert again == {"removed": [], "bytes": 0}
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -193,13 +159,3 @@ def test_clean_claims_nothing_that_it_could_not_remove(
         clean(project, everything=everything, console=console)
     captured = capsys.readouterr()
     assert "removed" not in captured.out + captured.err
-
-
-def test_what_goes_is_named_relative_to_the_root(
-    project: Project, console: Console, ledger: Ledger, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make_record(ledger, BuildFacts(), SUBJECT)
-    clean(project, everything=True, console=console)
-    captured = capsys.readouterr()
-    assert "removed .geowheel\n" in captured.out
-    assert captured.err == ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import pytest
@@ -86,17 +84,11 @@ def test_an_unknown_platform_has_the_nearest_one_and_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, near: str | None
 ) -> None:
     write_host(tmp_path)
-    text = said_by_a_command(capsys, "build", "--root", str(tmp_path), "--platform", name)
+    assert main(["build", "--root", str(tmp_path), "--platform", name]) == 2
+    text = capsys.readouterr().err
     assert f"unknown platform '{name}'" in text
     if near:
         assert f"next: did you mean {near}? The platforms are linux-64, " in text
-
-
-def said_by_a_command(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(words) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("error:") == 1
-    return captured.err
 
 
 def test_the_message_is_spelled_as_geowheel_was_called(
@@ -125,18 +117,3 @@ def test_every_command_of_a_project_has_the_options_of_one(name: str) -> None:
     (commands,) = (a.choices for a in make_parser()._actions if isinstance(a.choices, dict))
     flags = commands[name]._option_string_actions
     assert {"--root", "--host", "--channel", "--frozen", "--json", "--quiet"} <= set(flags)
-
-
-def test_the_words_may_come_from_the_command_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["geowheel", "--jason"])
-    assert main() == 2
-    assert "--jason stands before the command" in capsys.readouterr().err
-
-
-def test_the_parser_raises_and_does_not_exit() -> None:
-    for words in (["whel"], ["status", "--x"], ["cache"], ["--x"]):
-        with pytest.raises(UsageError):
-            make_parser().parse_args(words)
-    assert isinstance(make_parser(), argparse.ArgumentParser)

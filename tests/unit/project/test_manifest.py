@@ -67,16 +67,6 @@ def test_channels_go_by_priority_and_unknown_platforms_are_left_out(folder: Path
     assert found.platforms == (Platform.LINUX_64, Platform.OSX_ARM64)
 
 
-def test_it_is_found_from_below_and_in_pyproject(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text(
-        '[tool.pixi.workspace]\nchannels = ["c"]\nplatforms = ["linux-64"]\n', encoding="utf-8"
-    )
-    below = tmp_path / "hosts" / "x"
-    below.mkdir(parents=True)
-    (below / "pyproject.toml").write_text("[project]\nname = 'x'\n", encoding="utf-8")
-    assert find_manifest(below).lock_path == tmp_path / "pixi.lock"
-
-
 @pytest.mark.parametrize(
     ("environment", "platform", "expected"),
     [
@@ -91,8 +81,18 @@ def test_what_is_not_there_is_named(
         find_manifest(folder).environment(environment, platform)
 
 
-def test_no_manifest_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="pixi init"):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "pixi init"),
+        ("[workspace]\nplatforms = []\n", "no channels"),
+        ("[dependencies]\nzlib = 3\n", r"no manifest of pixi's: .*\$.dependencies"),
+    ],
+)
+def test_what_is_no_manifest_is_said(tmp_path: Path, text: str | None, expected: str) -> None:
+    if text is not None:
+        (tmp_path / "pixi.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=expected):
         find_manifest(tmp_path)
 
 
@@ -233,7 +233,11 @@ platforms = ["linux-64"]
 [tool.pixi.environments]
 more = ["extra"]
 """
-    manifest = write(tmp_path, text, "pyproject.toml")
+    write(tmp_path, text, "pyproject.toml")
+    (tmp_path / "hosts" / "x").mkdir(parents=True)
+    (tmp_path / "hosts" / "x" / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    manifest = find_manifest(tmp_path / "hosts" / "x")
+    assert manifest.lock_path == tmp_path / "pixi.lock"
     for environment in ("default", "more"):
         specs = manifest.environment(environment, Platform.LINUX_64).specs
         assert [wanted.text for wanted in specs] == ["python >=3.11"]
