@@ -58,14 +58,11 @@ def test_a_closed_wheel_passes() -> None:
 @pytest.mark.parametrize(
     "library",
     [
-        "/opt/homebrew/lib/libproj.25.dylib",
-        "/Users/runner/conda-bld/lib/libproj.25.dylib",
-        "@executable_path/../lib/libproj.25.dylib",
-        "libproj.25.dylib",
-        "@rpath",
+        "/opt/homebrew/lib/libproj.25.dylib", "/Users/runner/conda-bld/lib/libproj.25.dylib",
+        "@executable_path/../lib/libproj.25.dylib", "libproj.25.dylib", "@rpath",
         "@loader_path/../../libproj.25.dylib",
     ],
-)
+)  # fmt: skip
 def test_a_library_outside_is_a_fault_even_where_the_wheel_has_its_name(library: str) -> None:
     (fault,) = closure_faults(CLOSED | {"osgeo/_ogr.so": macho(library)}, DYLD)
     assert fault.where == "osgeo/_ogr.so"

@@ -73,27 +73,16 @@ def index(*debs: Deb) -> dict[str, Deb]:
 @pytest.mark.parametrize(
     ("debian", "conda"),
     [
-        ("3.6.2+dfsg-1+b2", "3.6.2"),
-        ("1:1.2.13.dfsg-1", "1.2.13"),
-        ("1.10.8+repack1-1", "1.10.8"),
-        ("2:6.2.1+dfsg1-1.1", "6.2.1"),
-        ("0.9.7+dfsg-2", "0.9.7"),
-        ("4.0.0+ds-2", "4.0.0"),
-        ("3.2.4+debian-1", "3.2.4"),
-        ("1:4.9.0-3+b1", "4.9.0"),
-        ("1.3.0~rc0-3", "1.3.0rc0"),
-        ("5.1.1alpha+20120614", "5.1.1alpha.20120614"),
-        ("3.11.0~beta1", "3.11.0beta1"),
+        ("3.6.2+dfsg-1+b2", "3.6.2"), ("1:1.2.13.dfsg-1", "1.2.13"), ("1.10.8+repack1-1", "1.10.8"),
+        ("2:6.2.1+dfsg1-1.1", "6.2.1"), ("0.9.7+dfsg-2", "0.9.7"), ("4.0.0+ds-2", "4.0.0"),
+        ("3.2.4+debian-1", "3.2.4"), ("1:4.9.0-3+b1", "4.9.0"), ("1.3.0~rc0-3", "1.3.0rc0"),
+        ("5.1.1alpha+20120614", "5.1.1alpha.20120614"), ("3.11.0~beta1", "3.11.0beta1"),
         ("2.4+20151223.gitfa8646d.1-2+b2", "2.4.20151223.gitfa8646d.1"),
-        ("1.2.13+really1.2.12-1", "1.2.12"),
-        ("20250419~deb12u2", "20250419"),
-        ("20240203", "20240203"),
-        ("2023d-0ubuntu0.22.04", "2023d"),
-        ("0.0~r130", "0.0r130"),
-        ("4.2r4", "4.2r4"),
-        ("v5-1", "0.v5"),
+        ("1.2.13+really1.2.12-1", "1.2.12"), ("20250419~deb12u2", "20250419"),
+        ("20240203", "20240203"), ("2023d-0ubuntu0.22.04", "2023d"), ("0.0~r130", "0.0r130"),
+        ("4.2r4", "4.2r4"), ("v5-1", "0.v5"),
     ],
-)
+)  # fmt: skip
 def test_upstream_versions(debian: str, conda: str) -> None:
     assert conda_version(debian) == conda
     Version(conda)
@@ -123,25 +112,15 @@ def test_every_package_gets_a_name_that_conda_takes(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "conda"),
     [
-        ("libgdal32", "libgdal-core"),
-        ("libgdal34t64", "libgdal-core"),
-        ("gdal-data", "libgdal-core"),
-        ("libproj25", "proj"),
-        ("proj-data", "proj"),
-        ("libgeos-c1v5", "geos"),
-        ("libgeos3.11.1", "geos"),
-        ("libgeotiff5", "geotiff"),
-        ("zlib1g", "libzlib"),
-        ("libcurl3t64-gnutls", "libcurl"),
-        ("libsqlite3-0", "libsqlite"),
-        ("libssl3t64", "openssl"),
-        ("libssh2-1t64", "libssh2"),
-        ("libpng16-16t64", "libpng"),
-        ("libhdf5-hl-100", "hdf5"),
-        ("libfyba0t64", "libfyba0"),
+        ("libgdal32", "libgdal-core"), ("libgdal34t64", "libgdal-core"),
+        ("gdal-data", "libgdal-core"), ("libproj25", "proj"), ("proj-data", "proj"),
+        ("libgeos-c1v5", "geos"), ("libgeos3.11.1", "geos"), ("libgeotiff5", "geotiff"),
+        ("zlib1g", "libzlib"), ("libcurl3t64-gnutls", "libcurl"), ("libsqlite3-0", "libsqlite"),
+        ("libssl3t64", "openssl"), ("libssh2-1t64", "libssh2"), ("libpng16-16t64", "libpng"),
+        ("libhdf5-hl-100", "hdf5"), ("libfyba0t64", "libfyba0"),
         ("libsigc++-2.0-0v5", "libsigcxx-2.0-0v5"),
     ],
-)
+)  # fmt: skip
 def test_names(name: str, conda: str) -> None:
     assert TABLE.conda_name(name) == conda
 
@@ -387,12 +366,10 @@ def test_places(path: str, place: str | None) -> None:
 @pytest.mark.parametrize(
     ("path", "rpath"),
     [
-        ("lib/libgdal.so.32", "$ORIGIN"),
-        ("lib/gdalplugins/ogr_PG.so", "$ORIGIN/.."),
-        ("lib/ogdi/4.1/librpf.so", "$ORIGIN/../.."),
-        ("bin/gdalinfo", "$ORIGIN/../lib"),
+        ("lib/libgdal.so.32", "$ORIGIN"), ("lib/gdalplugins/ogr_PG.so", "$ORIGIN/.."),
+        ("lib/ogdi/4.1/librpf.so", "$ORIGIN/../.."), ("bin/gdalinfo", "$ORIGIN/../lib"),
     ],
-)
+)  # fmt: skip
 def test_rpaths_lead_to_lib(path: str, rpath: str) -> None:
     assert rpath_for(path) == rpath
 

@@ -60,12 +60,10 @@ def program(path: Path, text: str = "#!/bin/sh\n") -> Path:
     [
         (Platform.LINUX_AARCH64, Platform.LINUX_64, True),
         (Platform.LINUX_64, Platform.LINUX_AARCH64, True),
-        (Platform.LINUX_64, Platform.LINUX_64, False),
-        (Platform.OSX_ARM64, Platform.OSX_64, False),
-        (Platform.WIN_64, Platform.LINUX_64, False),
-        (Platform.LINUX_64, Platform.OSX_ARM64, False),
+        (Platform.LINUX_64, Platform.LINUX_64, False), (Platform.OSX_ARM64, Platform.OSX_64, False),
+        (Platform.WIN_64, Platform.LINUX_64, False), (Platform.LINUX_64, Platform.OSX_ARM64, False),
     ],
-)
+)  # fmt: skip
 def test_what_an_emulator_runs(platform: Platform, machine: Platform, answer: bool) -> None:
     assert is_emulated(platform, machine) is answer
 

@@ -74,14 +74,11 @@ def test_other_platforms_are_refused(tmp_path: Path, platform: str, cause: str) 
 @pytest.mark.parametrize(
     ("tag", "platform"),
     [
-        ("linux_x86_64", Platform.LINUX_64),
-        ("linux_aarch64", Platform.LINUX_AARCH64),
-        ("macosx_10_13_x86_64", Platform.OSX_64),
-        ("macosx_13_0_arm64", Platform.OSX_ARM64),
-        ("win_amd64", Platform.WIN_64),
-        ("win_arm64", Platform.WIN_ARM64),
+        ("linux_x86_64", Platform.LINUX_64), ("linux_aarch64", Platform.LINUX_AARCH64),
+        ("macosx_10_13_x86_64", Platform.OSX_64), ("macosx_13_0_arm64", Platform.OSX_ARM64),
+        ("win_amd64", Platform.WIN_64), ("win_arm64", Platform.WIN_ARM64),
     ],
-)
+)  # fmt: skip
 def test_the_wheels_own_tag_names_the_platform(
     tmp_path: Path, tag: str, platform: Platform
 ) -> None:

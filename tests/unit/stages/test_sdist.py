@@ -41,12 +41,10 @@ def test_the_one_top_folder_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "member",
     [
-        ("../evil", b"x", ""),
-        ("/tmp-evil", b"x", ""),
-        ("GDAL-1/../../evil", b"x", ""),
+        ("../evil", b"x", ""), ("/tmp-evil", b"x", ""), ("GDAL-1/../../evil", b"x", ""),
         ("GDAL-1/link", None, "/etc"),
     ],
-)
+)  # fmt: skip
 def test_nothing_leaves_the_folder(tmp_path: Path, member: tuple[str, bytes | None, str]) -> None:
     store = store_with(tmp_path, ("GDAL-1/PKG-INFO", b"x", ""), member)
     with pytest.raises(IntegrityError, match="not unpacked"):

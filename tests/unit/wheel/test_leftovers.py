@@ -26,14 +26,12 @@ def test_a_wheel_as_it_should_be_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("osgeo/_data/gdal/gdal.h", "a header"),
-        ("osgeo/_data/gdal/cpl_port.HPP", "a header"),
+        ("osgeo/_data/gdal/gdal.h", "a header"), ("osgeo/_data/gdal/cpl_port.HPP", "a header"),
         ("osgeo/_data/proj/libproj.a", "a static library"),
-        ("host.libs/libx.la", "a libtool archive"),
-        ("osgeo/_plugins/x.o", "an object file"),
+        ("host.libs/libx.la", "a libtool archive"), ("osgeo/_plugins/x.o", "an object file"),
         ("osgeo/_data/gdal/gdal.pc", "a pkg-config file"),
     ],
-)
+)  # fmt: skip
 def test_a_planted_file_is_named(tmp_path: Path, path: str, kind: str) -> None:
     with pytest.raises(BuildError, match=f"is {kind}") as caught:
         check_leftovers(tree(tmp_path, path), {}, ())
