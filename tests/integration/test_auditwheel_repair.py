@@ -305,13 +305,6 @@ def test_a_file_for_another_machine_is_refused(tmp_path: Path) -> None:
     assert f"{PLUGIN}: is for EM_RISCV" in message
 
 
-def test_a_pure_wheel_with_compiled_files_is_refused(tmp_path: Path) -> None:
-    lib = make_stack(tmp_path / "lib")
-    gcc(tmp_path / "tree" / EXTENSION, EXT, lib / "liba.so.2")
-    raw = pack(tmp_path / "tree", tmp_path, TAG, pure=True)
-    assert "Root-Is-Purelib" in bench_of(tmp_path, lib, raw).refused()
-
-
 def test_versions_that_no_policy_has_are_named(tmp_path: Path) -> None:
     script = tmp_path / "versions"
     script.write_text("GLIBC_2.99 { global: *; };\n")

@@ -12,7 +12,6 @@ import pytest
 
 from geowheel.machine import interpreters
 from geowheel.machine.interpreters import (
-    SUPPORTED,
     Interpreter,
     ask_interpreter,
     find_interpreter,
@@ -63,18 +62,6 @@ def test_every_installed_version_answers(path: Path) -> None:
     assert found.executable.parents[1] == path.parents[1].resolve()
     assert (found.include / "Python.h").is_file()
     assert len(found.headers) == 64
-
-
-@pytest.mark.parametrize(
-    "path",
-    [path for path in INSTALLED if ".".join(path.parents[1].name.split(".")[:2]) in SUPPORTED],
-    ids=lambda path: path.parents[1].name,
-)
-def test_an_installed_version_is_found_without_being_active(path: Path) -> None:
-    wanted = ".".join(path.parents[1].name.split(".")[:2])
-    environ = {"PYENV_ROOT": str(PYENV.parent), "PATH": "/nowhere"}
-    found = find_interpreter(wanted, environ=environ, running=None)
-    assert found.python == wanted
 
 
 def test_a_virtual_environment_resolves_to_its_base(tmp_path: Path) -> None:

@@ -160,17 +160,6 @@ def test_every_file_has_its_origin(windows: Foreign) -> None:
     assert {"gdal", "libgdal-core", "proj", "vc14_runtime", "libgdal-hdf4"} <= names
 
 
-def test_a_second_checkout_makes_the_same_bytes(
-    windows: Foreign, tmp_path: Path, cache: Path
-) -> None:
-    again = assemble(tmp_path / "elsewhere", windows.channel, "win-64", cache)
-    assert again.wheel.read_bytes() == windows.wheel.read_bytes()
-    result = again.project.run(
-        *ASSEMBLE, "--platform", "win-64", "--channel", str(windows.channel), "--verify"
-    )
-    assert "nothing to do" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("command", "python", "words"),
     [

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from geowheel.binary.elf import read_elf
-from geowheel.digest import sha256_file
 from geowheel.lab.running import PROBES, copy_probes
 from tests.support.plugin_channel import (
     OF_ANOTHER_GDAL,
@@ -135,20 +134,6 @@ def test_the_plugin_and_its_own_library_are_in_the_wheel(plugged: Plugged) -> No
     assert elf.search_path[-1] == "$ORIGIN/../../gdal.libs"
 
 
-def test_the_sbom_names_both_with_their_packages(plugged: Plugged) -> None:
-    (path,) = plugged.site.glob("gdal-*.dist-info/sboms/geowheel.cdx.json")
-    components = json.loads(path.read_text(encoding="utf-8"))["components"]
-    named = {
-        file["name"]: (component["name"], file["hashes"][0]["content"])
-        for component in components
-        for file in component.get("components", [])
-    }
-    (library,) = plugged.site.glob("gdal.libs/libtoy-*")
-    for file, package in ((plugged.plugin, SOUND.package), (library, "libtoy")):
-        place = file.relative_to(plugged.site).as_posix()
-        assert named[place] == (package, sha256_file(file))
-
-
 def test_the_probes_loaded_it_and_know_whose_the_driver_is(plugged: Plugged) -> None:
     rows = {row["name"]: row for row in plugged.summary["probes"]}
     assert rows["plugin gdal_TOY.so"] == {
@@ -166,17 +151,6 @@ def test_the_probes_loaded_it_and_know_whose_the_driver_is(plugged: Plugged) -> 
 def test_the_driver_opens_a_file(plugged: Plugged, toy_file: Path) -> None:
     done = plugged.run("-c", OPEN, toy_file)
     assert (done.stdout, done.stderr) == (PIXELS, "")
-
-
-def test_plugins_of_somebody_else_do_not_matter(
-    plugged: Plugged, toy_file: Path, tmp_path: Path
-) -> None:
-    foreign = tmp_path / "plugins"
-    foreign.mkdir()
-    (foreign / "gdal_TOY.so").write_text("no plugin at all", encoding="utf-8")
-    for path in (foreign, "disable"):
-        done = plugged.run("-c", OPEN, toy_file, GDAL_DRIVER_PATH=str(path))
-        assert (done.stdout, done.stderr) == (PIXELS, "")
 
 
 # --- planted faults

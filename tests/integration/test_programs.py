@@ -170,15 +170,6 @@ def test_scripts_do_their_work(
     assert described(commands, goal)["bands"][0]["mean"] == 21.0
 
 
-def test_another_gdals_variables_do_not_count(commands: Commands) -> None:
-    assert "WGS 84" in commands.works("gdalsrsinfo", "-o", "wkt2", "EPSG:4326", **OF_OTHERS)
-    code = (
-        "from osgeo import gdal, osr; osr.UseExceptions(); s = osr.SpatialReference(); "
-        "s.ImportFromEPSG(4326); print(s.GetName(), gdal.GetDriverByName('GPKG').ShortName)"
-    )
-    assert commands.say(code, **OF_OTHERS) == "WGS 84 GPKG\n"
-
-
 def test_a_failing_program_is_passed_through(commands: Commands, tmp_path: Path) -> None:
     program = commands.site / "osgeo" / "_programs" / "gdalinfo"
     itself = subprocess.run(
@@ -207,16 +198,6 @@ def test_a_program_alone_sees_what_is_set_for_it(commands: Commands, tmp_path: P
     assert found["GDAL_DATA"] == str(ours / "gdal")
     plugins = commands.site / "osgeo" / "_plugins"
     assert found["GDAL_DRIVER_PATH"] == (str(plugins) if plugins.is_dir() else "disable")
-
-
-def test_importing_changes_no_variable_for_anybody(commands: Commands) -> None:
-    code = (
-        "import os, subprocess, sys; before = dict(os.environ); from osgeo import gdal; "
-        "assert dict(os.environ) == before; "
-        'child = \'import os; print([n for n in os.environ if n[:4] in ("GDAL", "PROJ")])\';'
-        "print(subprocess.check_output([sys.executable, '-c', child], text=True).strip())"
-    )
-    assert commands.say(code) == "[]\n"
 
 
 def test_programs_are_as_the_libraries_are(built: Built, tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from tests.support.binaries import elf
 from geowheel.binary import closure
 from geowheel.binary.elf import Elf
 from geowheel.binary.elf_loading import ElfLoader
-from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import BuildError, Fault
-from geowheel.targets import System
 
 
 def check_closure(elves: Mapping[str, Elf]) -> None:
@@ -87,10 +85,3 @@ def test_a_library_for_another_machine_does_not_count() -> None:
     foreign = CLOSED | {"GDAL.libs/libz-2.so": elf(machine="EM_AARCH64")}
     (fault,) = closure_faults(foreign)
     assert "another machine" in fault.what
-
-
-@pytest.mark.parametrize(
-    "library", ["libz.so.1", "libexpat.so.1", "libX11.so.6", "libatomic.so.1", "libnsl.so.1"]
-)
-def test_what_slim_images_lack_is_not_the_systems(library: str) -> None:
-    assert library not in system_libraries(System.LINUX)

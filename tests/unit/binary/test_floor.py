@@ -25,10 +25,6 @@ def test_the_newest_of_each_family_and_who_forces_it() -> None:
     assert found[0].paths == ("a.so", "b.so")
 
 
-def test_nothing_needed_is_no_floor() -> None:
-    assert floor({"x.so": elf()}) == ()
-
-
 @pytest.mark.parametrize(
     ("name", "parsed"),
     [

@@ -78,10 +78,6 @@ def test_the_older_way_to_state_a_version() -> None:
     assert macho.slices[0].platform == "macOS"
 
 
-def test_a_file_for_another_system_says_so() -> None:
-    assert read_macho(make_macho(build_version((16, 0, 0), platform=2))).slices[0].platform == "iOS"
-
-
 def test_unknown_processors_have_their_numbers() -> None:
     (name,) = read_macho(make_macho(machine=(18, 10))).architectures
     assert name == "CPU type 18, subtype 10"

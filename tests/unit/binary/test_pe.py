@@ -6,8 +6,6 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.support.damage import times_refused
 
 from geowheel.binary.pe import is_pe, read_pe, read_pes
@@ -113,15 +111,6 @@ def test_machines_are_named_as_platforms_are_where_one_is(machine: int, architec
 def test_a_file_of_32_bits_is_read_as_well() -> None:
     pe = read_pe(make_pe(machine=I386, bits=32, imports=("kernel32.dll",)))
     assert pe.needed == ("kernel32.dll",)
-
-
-NAMES = st.from_regex(r"[A-Za-z0-9_+.-]{1,40}\.dll", fullmatch=True)
-
-
-@given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
-def test_what_was_linked_is_read(imports: list[str], delayed: list[str]) -> None:
-    pe = read_pe(make_pe(imports=(*imports,), delayed=(*delayed,)))
-    assert (pe.needed, pe.delayed) == (tuple(imports), tuple(delayed))
 
 
 def test_a_tree_is_read_in_order_without_links_and_other_files(tmp_path: Path) -> None:

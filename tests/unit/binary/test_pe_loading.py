@@ -95,14 +95,6 @@ def test_what_visual_cpps_runtime_would_load_on_windows_xp_only_is_left_out() ->
     assert delayed_faults({"x.dll": pe(delayed=("concrt140.dll",))}, PeLoader()) != []
 
 
-def test_libraries_come_after_those_that_they_need() -> None:
-    binaries = {path: binary for path, binary in CLOSED.items() if path.startswith(LIBS)}
-    assert load_order(binaries) == (
-        "GDAL.libs/msvcp140-4.dll", "GDAL.libs/proj-2.dll", "GDAL.libs/gdal-1.dll",
-        "GDAL.libs/x-3.dll",
-    )  # fmt: skip
-
-
 def test_a_circle_is_cut_at_its_first_name() -> None:
     binaries = {"l/b.dll": pe("c.dll"), "l/c.dll": pe("A.dll"), "l/a.dll": pe("b.dll")}
     assert load_order(binaries) == ("l/c.dll", "l/b.dll", "l/a.dll")

@@ -117,18 +117,6 @@ def test_a_command_becomes_the_program_of_its_package(
     assert dict(os.environ) == before
 
 
-def test_the_users_overrides_and_certificates_reach_the_program(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "mine.pem").touch()
-    monkeypatch.setenv("GEOWHEEL_PROJ_DATA", str(tmp_path))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "mine.pem"))
-    world.start("gdalinfo")
-    ((_, _, environment),) = world.calls
-    assert environment["PROJ_DATA"] == f"{tmp_path}:{world.package / '_data' / 'proj'}"
-    assert "GDAL_CURL_CA_BUNDLE" not in environment
-
-
 def test_a_pipe_that_is_closed_ends_the_program(world: World) -> None:
     world.start("gdalinfo")
     assert signal.SIGPIPE in world.restored

@@ -123,16 +123,6 @@ def test_index_about_and_licences(tmp_path: Path) -> None:
     assert info["info/licenses/libthing1.copyright"][1] == b"do as you like\n"
 
 
-def test_a_noarch_package_says_so(tmp_path: Path) -> None:
-    noarch = PackageMetadata(name="data", version="1", build="0", subdir=None)
-    payload = read_payload(make_tree(tmp_path / "tree"))
-    index = json.loads(
-        members(write_package(payload, noarch, tmp_path), "info")["info/index.json"][1]
-    )
-    assert (index["subdir"], index["noarch"]) == ("noarch", "generic")
-    assert noarch.channel_subdir == "noarch"
-
-
 def test_the_build_string_follows_content_and_metadata(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
     first = with_content_build(METADATA, read_payload(tree))
@@ -148,22 +138,6 @@ def test_the_build_string_follows_content_and_metadata(tmp_path: Path) -> None:
 def test_a_file_without_the_placeholder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="share/a does not hold"):
         read_payload(make_tree(tmp_path / "tree"), with_placeholder=["share/a"])
-
-
-def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
-    tree = make_tree(tmp_path / "tree")
-    payload = read_payload(tree)
-    (tree / "share" / "prefix.txt").unlink()
-    (tmp_path / "out").mkdir()
-    with pytest.raises(FileNotFoundError):
-        write_package(payload, METADATA, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_an_empty_tree_makes_an_empty_package(tmp_path: Path) -> None:
-    (tmp_path / "tree").mkdir()
-    package = write_package(read_payload(tmp_path / "tree"), METADATA, tmp_path)
-    assert members(package, "pkg") == {}
 
 
 def test_a_link_out_of_the_package_has_no_digest(tmp_path: Path) -> None:

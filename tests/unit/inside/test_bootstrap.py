@@ -184,44 +184,6 @@ def test_without_certificates_of_ours_none_are_set(world: World) -> None:
     assert world.told("proj_context_set_ca_bundle_path") == []
 
 
-def test_the_environment_is_never_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[object] = []
-
-    class Environment(dict[str, str]):
-        def __setitem__(self, key: str, value: str) -> None:
-            written.append(key)
-
-        def setdefault(self, key: str, default: str = "") -> str:
-            written.append(key)
-            return default
-
-        def update(self, *arguments: object, **_: object) -> None:
-            written.append(arguments)
-
-        def pop(self, *arguments: object) -> str:
-            written.append(arguments)
-            return ""
-
-    monkeypatch.setattr(os, "environ", Environment(os.environ))
-    monkeypatch.setattr(os, "putenv", lambda *arguments: written.append(arguments))
-    monkeypatch.setattr(os, "unsetenv", lambda *arguments: written.append(arguments))
-    world.run()
-    assert world.calls
-    assert written == []
-
-
-@pytest.mark.parametrize("name", ["PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH"])
-def test_what_the_environment_says_for_others_changes_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    world.run()
-    before = list(world.calls)
-    world.calls.clear()
-    monkeypatch.setenv(name, "/opt/other")
-    world.run()
-    assert world.calls == before
-
-
 def test_the_user_may_override_ours_on_purpose(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -288,14 +250,6 @@ def test_without_the_file_of_repair_nothing_is_done(world: World) -> None:
     assert (world.loaded, world.calls, world.configured) == ([], [], [False])
 
 
-def test_a_zip_file_is_an_import_error_that_says_what_to_do(world: World, tmp_path: Path) -> None:
-    archive = tmp_path / "site.zip"
-    archive.touch()
-    world.package = archive / "osgeo"
-    with pytest.raises(ImportError, match=r"lies in a zip file, .* Install the wheel with pip"):
-        world.run()
-
-
 def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(world: World) -> None:
     world.failing = "libproj"
     with pytest.raises(ImportError, match=r"libproj\.so cannot be loaded: cannot open") as caught:
@@ -309,13 +263,3 @@ def test_a_second_call_leaves_later_settings_alone(world: World) -> None:
     before = list(world.calls)
     assert names["configure"]() is True
     assert (world.calls, world.configured) == (before, [True])
-
-
-def test_data_may_lie_elsewhere_in_the_wheel(world: World) -> None:
-    path = world.package / "_geowheel.json"
-    bundle = json.loads(path.read_text()) | {"gdal_data": "../gdal_data", "proj_data": "../p"}
-    path.write_text(json.dumps(bundle))
-    world.run()
-    site = world.package.parent
-    assert world.options()[b"GDAL_DATA"] == os.fsencode(site / "gdal_data")
-    assert world.told("OSRSetPROJSearchPaths") == [([os.fsencode(site / "p"), USER_FOLDER, None],)]

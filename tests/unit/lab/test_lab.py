@@ -35,7 +35,7 @@ from geowheel.lab.running import Workbench, run_cases
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
 from geowheel.prefix.store import Store
-from geowheel.probes import damage, libraries, slim
+from geowheel.probes import damage, libraries
 from geowheel.project.places import Layout
 from geowheel.records.facts import LabFacts
 from geowheel.records.ledger import MadeFolder
@@ -454,8 +454,3 @@ def test_damage_is_the_same_for_the_same_seed_and_really_damage(tmp_path: Path) 
         assert all(len(data) < 4096 for data in found[0:10:2])
         assert all(len(data) == 4096 for data in found[1:10:2])
     assert made[1] != made[2]
-
-
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="ELF files of Linux")
-def test_the_loader_is_the_one_that_the_interpreter_asks_for() -> None:
-    assert Path(slim.loader()).is_file() and "ld-" in slim.loader()

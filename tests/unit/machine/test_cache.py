@@ -99,13 +99,6 @@ def test_what_was_not_used_lately_goes(cache: Path, console: Console) -> None:
     assert run(cache, console)["removed"] == []
 
 
-def test_without_yes_nothing_goes(cache: Path, console: Console) -> None:
-    before = left(cache)
-    found = run(cache, console, remove=False)
-    assert len(found["old"]) == 6 and found["removed"] == []
-    assert left(cache) == before
-
-
 def test_use_keeps_an_entry(cache: Path, console: Console) -> None:
     touch(cache / "store" / "aa" / ("aa" * 32) / "aa.conda")
     touch(cache / "tools" / "aa" / "geowheel-complete.json")

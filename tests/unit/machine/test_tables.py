@@ -81,17 +81,6 @@ def test_a_list_names_what_a_cell_is_and_leaves_out_empty_ones() -> None:
     ]
 
 
-def test_a_list_breaks_between_words_only() -> None:
-    row = ["x", "install gcc-aarch64-linux-gnu or-another/very/long/path.whl now"]
-    assert table_lines("t", ["a", "fix"], [row], 24)[2:] == [
-        "  x",
-        "    fix  install",
-        "         gcc-aarch64-linux-gnu",
-        "         or-another/very/long/path.whl",
-        "         now",
-    ]
-
-
 @pytest.mark.parametrize("width", [1, 20, 99, 100, None])
 def test_without_rows_nothing_is_made_up(width: int | None) -> None:
     lines = table_lines("dist/", ["wheel", "size"], [], width)

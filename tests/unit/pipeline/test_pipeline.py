@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.hosts import make_console, make_context, make_project
@@ -280,19 +279,6 @@ def test_the_plan_runs_nothing_and_writes_nothing(world: World) -> None:
     world.plan("test")
     assert world.log == []
     assert {p: p.stat().st_mtime_ns for p in world.ledger.folder.rglob("*")} == before
-
-
-def test_logs_lie_below_subject_and_stage(world: World) -> None:
-    seen: list[str | None] = []
-    step = world.console.step
-
-    def watched(title: str, why: str, *, logs: str | None = None, **more: Any) -> object:
-        seen.append(logs)
-        return step(title, why, logs=logs, **more)
-
-    world.console.step = watched  # type: ignore[method-assign, assignment]
-    world.run("bindings")
-    assert seen == ["linux-64/fetch", f"{world.context.target}/bindings"]
 
 
 def test_a_failed_stage_is_kept_when_it_is_asked_for(

@@ -18,7 +18,6 @@ from geowheel.contents.drivers import (
     not_in_wheel,
     package_of,
     plugin_packages,
-    words,
 )
 from geowheel.digest import TreeEntry
 from geowheel.prefix.linker import (
@@ -26,7 +25,7 @@ from geowheel.prefix.linker import (
     PlacedPackage,
 )
 from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
-from geowheel.probes.drivers import COMMON, DriverRows, Raster, Vector
+from geowheel.probes.drivers import DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
 from geowheel.project.pyproject import read_host
 from geowheel.targets import Platform
@@ -73,15 +72,6 @@ def test_the_hosts_of_this_repository_name_the_plugins_of_their_drivers(host: st
     assert needed <= set(config.plugins)
     dependencies = tomllib.loads((ROOT / "pixi.toml").read_text("utf-8"))["dependencies"]
     assert set(config.plugins) <= set(dependencies)
-
-
-def test_the_line_at_the_end_of_a_run() -> None:
-    gtiff = Driver(name="GTiff", kinds=("raster",))
-    assert words([gtiff], []) == "1 drivers, all that the native stack offers"
-    offers = [PackageOffer(package="libgdal-toy", drivers=("TOY",), in_stack=True)]
-    assert words([gtiff], offers) == (
-        "1 drivers; the native stack also offers: TOY (package libgdal-toy, add it to plugins)"
-    )
 
 
 # --- the table of the probes
@@ -138,14 +128,6 @@ def test_a_row_is_on_disk_before_its_probe(tmp_path: Path) -> None:
     assert report.rows == [{"name": "driver X", "passed": True, "detail": "done"}]
 
 
-@pytest.mark.parametrize("probe", [p for p in COMMON if isinstance(p, Raster) and p.fixture],
-                         ids=lambda probe: probe.name)  # fmt: skip
-def test_a_file_that_the_probes_bring_is_whole(probe: Raster) -> None:
-    data = (drivers.HERE / probe.fixture).read_bytes()
-    assert data.startswith((b"\x89HDF", b"\x0e\x03\x13\x01"))
-    assert drivers.pixels(0) in data
-
-
 def test_every_function_that_is_called_has_its_signature() -> None:
     called: set[str] = set()
     for path in drivers.HERE.glob("*.py"):
@@ -154,8 +136,3 @@ def test_every_function_that_is_called_has_its_signature() -> None:
     shape = {"GDALGetRasterXSize", "GDALGetRasterYSize", "GDALGetRasterCount"}
     assert called | shape == set(gdal.FUNCTIONS)
     assert set("".join(gdal.FUNCTIONS.values())) <= set(gdal.TYPES)
-
-
-def test_mercator_is_that_of_the_web() -> None:
-    x, y = drivers.mercator(180.0, 85.0511287798066)
-    assert (x, y) == pytest.approx((20037508.342789244, 20037508.342789244))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import unittest
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,27 +10,6 @@ from importlib.resources.abc import Traversable
 import pytest
 
 from geowheel.probes import wheel
-
-SEMI_MAJOR = 6378137.0
-FLATTENING = 1 / 298.257223563
-
-
-def integrated(latitude: float, steps: int = 4000) -> float:
-    """The meridian's arc by Simpson's rule over its radius of curvature, WGS 84."""
-    e2 = FLATTENING * (2 - FLATTENING)
-    width = math.radians(latitude) / steps
-
-    def radius(index: int) -> float:
-        return float((1 - e2) / (1 - e2 * math.sin(index * width) ** 2) ** 1.5)
-
-    odd = math.fsum(radius(index) for index in range(1, steps, 2))
-    even = math.fsum(radius(index) for index in range(2, steps, 2))
-    return SEMI_MAJOR * width / 3 * (radius(0) + 4 * odd + 2 * even + radius(steps))
-
-
-@pytest.mark.parametrize("latitude", [0.0, 1.0, 15.0, 30.0, 45.0, 52.0, 60.0, 75.0, 90.0, -52.0])
-def test_the_meridian_arc_is_the_integral_to_a_micrometre(latitude: float) -> None:
-    assert wheel.meridian_arc(latitude) == pytest.approx(integrated(latitude), abs=1e-6)
 
 
 def sample() -> type[unittest.TestCase]:

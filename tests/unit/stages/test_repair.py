@@ -135,12 +135,3 @@ def test_a_stage_makes_one_wheel(tmp_path: Path, names: list[str]) -> None:
     record = make_record(ledger, BuildFacts(), "cp312-linux-64", files=files)
     with pytest.raises(BuildError, match=f"build made {len(names)} wheels instead of one"):
         _ = record.wheel
-
-
-def test_the_one_wheel_is_known_by_its_bytes(tmp_path: Path) -> None:
-    ledger = Ledger(folder=tmp_path, host="host")
-    record = make_record(ledger, BuildFacts(), "s", files={"a.whl": b"x", "b.json": b"{}"})
-    wheel = record.wheel
-    assert wheel.path == record.folder / "a.whl"
-    assert wheel.path.read_bytes() == b"x"
-    assert wheel.digest() == next(o.sha256 for o in record.outputs if o.path == "a.whl")
