@@ -15,14 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.distro.conda_package import (
-    PackageMetadata,
-    read_payload,
-    with_content_build,
-    write_package,
-)
 from geowheel.targets import Platform
-from tests.support.fixture_channel import index
+from tests.support.fixture_channel import Sample, write_samples
 
 LIBRARY_SOURCE: Final = "int toy_answer(void) { return 42; }\n"
 PLUGIN_SOURCE: Final = """
@@ -98,50 +92,46 @@ def write_plugin_channel(distro: Path, prefix: Path, folder: Path, scratch: Path
     subdir = goal / Platform.LINUX_64
     (core,) = subdir.glob("libgdal-core-*.conda")
     version = core.name.split("-")[2]
-    library = _compile_library(scratch / "libtoy" / "lib")
-    _pack("libtoy", "1.0", (), scratch / "libtoy", subdir)
+    scratch.mkdir()
+    library = _compile_library(scratch)
+    samples = [
+        Sample(
+            name="libtoy", version="1.0", build="toy", files={"lib/libtoy.so.1.0": library},
+            links=dict.fromkeys(("lib/libtoy.so.1", "lib/libtoy.so"), "libtoy.so.1.0"),
+        )
+    ]  # fmt: skip
     for toy in (SOUND, WITHOUT_LIBRARY, OF_ANOTHER_GDAL, TRUNCATED):
-        _compile_plugin(toy, prefix, library, scratch / toy.package)
-        depends = (f"libgdal-core =={version}", *toy.depends)
-        _pack(toy.package, version, depends, scratch / toy.package, subdir)
-    index(goal)
+        plugin = _compile_plugin(toy, prefix, scratch)
+        samples.append(
+            Sample(
+                name=toy.package, version=version, build="toy",
+                depends=(f"libgdal-core =={version}", *toy.depends),
+                files={f"lib/gdalplugins/gdal_{toy.driver}.so": plugin},
+            )
+        )  # fmt: skip
+    write_samples(goal, samples, (Platform.LINUX_64,))
     return goal
 
 
-def _compile_library(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    source = folder.parent.parent / "toy.c"
+def _compile_library(folder: Path) -> bytes:
+    source, made = folder / "toy.c", folder / "libtoy.so"
     source.write_text(LIBRARY_SOURCE, encoding="utf-8")
-    made = folder / "libtoy.so.1.0"
     _run("gcc", "-shared", "-fPIC", "-O1", "-Wl,-soname,libtoy.so.1", source, "-o", made)
-    for name in ("libtoy.so.1", "libtoy.so"):
-        (folder / name).symlink_to(made.name)
-    return folder
+    return made.read_bytes()
 
 
-def _compile_plugin(toy: Toy, prefix: Path, library: Path, tree: Path) -> None:
-    source = tree.parent / f"{toy.package}.cpp"
+def _compile_plugin(toy: Toy, prefix: Path, folder: Path) -> bytes:
+    source, made = folder / f"{toy.package}.cpp", folder / f"gdal_{toy.driver}.so"
     source.write_text(PLUGIN_SOURCE, encoding="utf-8")
-    made = tree / "lib" / "gdalplugins" / f"gdal_{toy.driver}.so"
-    made.parent.mkdir(parents=True)
     _run(
         "g++", "-shared", "-fPIC", "-O1", "-std=c++17", "-w",
         f'-DNAME="{toy.driver}"', f"-DREGISTER=GDALRegister_{toy.driver}", f"-DMINOR={toy.minor}",
         f"-I{prefix / 'include'}", source, "-o", made,
-        f"-L{prefix / 'lib'}", "-lgdal", f"-L{library}", "-ltoy",
+        f"-L{prefix / 'lib'}", "-lgdal", f"-L{folder}", "-ltoy",
         "-Wl,-rpath,$ORIGIN/..", "-Wl,--allow-shlib-undefined",
     )  # fmt: skip
     data = made.read_bytes()
-    made.write_bytes(data[: int(len(data) * toy.kept)])
-
-
-def _pack(name: str, version: str, depends: tuple[str, ...], tree: Path, subdir: Path) -> None:
-    payload = read_payload(tree)
-    metadata = PackageMetadata(
-        name=name, version=version, build="toy", subdir=Platform.LINUX_64, depends=depends,
-        license="MIT",
-    )  # fmt: skip
-    write_package(payload, with_content_build(metadata, payload), subdir)
+    return data[: int(len(data) * toy.kept)]
 
 
 def _run(*command: str | Path) -> None:

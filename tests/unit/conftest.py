@@ -47,3 +47,20 @@ def console(tmp_path: Path) -> Console:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return make_project(tmp_path)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What the stages `test` and `lab` install into environments that nobody makes."""
+    wheels: list[Path] = []
+
+    def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
+        return folder / "bin" / "python"
+
+    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
+        wheels.append(wheel)
+
+    for stage in ("test", "lab"):
+        monkeypatch.setattr(f"geowheel.stages.{stage}.make_environment", make_environment)
+        monkeypatch.setattr(f"geowheel.stages.{stage}.pip_install", install)
+    return wheels

@@ -333,21 +333,6 @@ def make_inputs(root: Path, **changes: Any) -> inputs.LabInputs:
     )  # fmt: skip
 
 
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    wheels: list[Path] = []
-
-    def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
-        return folder / "bin" / "python"
-
-    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
-        wheels.append(wheel)
-
-    monkeypatch.setattr(stage, "make_environment", make_environment)
-    monkeypatch.setattr(stage, "pip_install", install)
-    return wheels
-
-
 def run_stage(tmp_path: Path, processes: Processes, **changes: Any) -> Any:
     folder = tmp_path / "made"
     folder.mkdir()

@@ -122,18 +122,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World(root=tmp_path, commands=Commands())
-
-    def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
-        return folder / "bin" / "python"
-
-    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
-        world.installed.append(wheel)
-
-    monkeypatch.setattr(stage, "make_environment", make_environment)
-    monkeypatch.setattr(stage, "pip_install", install)
-    return world
+def world(tmp_path: Path, installed: list[Path]) -> World:
+    return World(root=tmp_path, commands=Commands(), installed=installed)
 
 
 def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
