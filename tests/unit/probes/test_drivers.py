@@ -20,10 +20,7 @@ from geowheel.contents.drivers import (
     plugin_packages,
 )
 from geowheel.digest import TreeEntry
-from geowheel.prefix.linker import (
-    NativeManifest,
-    PlacedPackage,
-)
+from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
 from geowheel.probes.drivers import DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
