@@ -43,34 +43,26 @@ def server(served: Server) -> Iterator[Server]:
     served.reset()
 
 
-@pytest.fixture
-def sandbox(server: Server, tmp_path: Path) -> Sandbox:
-    """A host without a lock, an empty cache."""
+def make_sandbox(base: Path, server: Server) -> Sandbox:
     made = Sandbox(
-        root=tmp_path / "project",
-        cache=tmp_path / "cache",
-        home=tmp_path / "home",
-        server=server,
+        root=base / "project", cache=base / "cache", home=base / "home", server=server,
         channel=f"{server.url}/channel",
-    )
+    )  # fmt: skip
     made.home.mkdir()
     made.write()
     return made
 
 
+@pytest.fixture
+def sandbox(server: Server, tmp_path: Path) -> Sandbox:
+    """A host without a lock, an empty cache."""
+    return make_sandbox(tmp_path, server)
+
+
 @pytest.fixture(scope="session")
 def locked_once(served: Server, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """A host whose locks `geowheel lock` wrote; not to be changed."""
-    base = tmp_path_factory.mktemp("locked")
-    made = Sandbox(
-        root=base / "project",
-        cache=base / "cache",
-        home=base / "home",
-        server=served,
-        channel=f"{served.url}/channel",
-    )
-    made.home.mkdir()
-    made.write()
+    made = make_sandbox(tmp_path_factory.mktemp("locked"), served)
     result = made.run("lock")
     assert result.code == 0, result.err
     return made
