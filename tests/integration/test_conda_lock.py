@@ -195,7 +195,7 @@ def test_fetch_takes_it_where_there_is_no_pixi_lock(locked: Sandbox, tmp_path: P
     assert result.code == 0, result.err
     found = locked.native()
     assert [p["files"] for p in found["packages"]] == [p["files"] for p in by_pixi["packages"]]
-    # Its format has no licences: they come from the packages, or no gate would see them.
+    # Its format has no licenses: they come from the packages, or no gate would see them.
     assert {p["package"]["license"] for p in found["packages"]} == {"MIT"}
     assert "conda-lock.yml, locked from" in locked.run("plan").out
     assert "conda-lock.yml and the build lock satisfy" in locked.run("lock", "--check").out

@@ -50,7 +50,7 @@ class Package(Asset):
 
     @classmethod
     def of(cls, record: RepoDataRecord) -> Package:
-        """What is needed of py-rattler's record."""
+        """Take what is needed from py-rattler's record."""
         return cls(
             name=record.name.normalized,
             version=str(record.version),
@@ -64,7 +64,7 @@ class Package(Asset):
         )
 
     def record(self) -> RepoDataRecord:
-        """The same as py-rattler's record."""
+        """Make py-rattler's record of this package."""
         from rattler import BuildString, PackageRecord, RepoDataRecord
 
         about = PackageRecord(

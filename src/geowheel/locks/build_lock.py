@@ -47,7 +47,7 @@ class Requirements:
     """What the build lock is solved from; its digest is written into the lock."""
 
     def digest(self) -> str:
-        """Of what is asked for, geowheel's own part included."""
+        """The digest of all that is asked for, with geowheel's own part."""
         parts = (self.gdal_version, self.pythons, self.platforms, self.build, self.test)
         # The lock of a host that never runs the lab stays what it was.
         return digest((parts, BINDINGS, self.peers) if self.peers else (parts, BINDINGS))
@@ -58,7 +58,7 @@ class Requirements:
     build: tuple[str, ...]
     test: tuple[str, ...]
     peers: tuple[str, ...] = ()
-    """Of the lab."""
+    """Distributions that the lab installs beside the wheel."""
 
     @property
     def groups(self) -> tuple[str, ...]:

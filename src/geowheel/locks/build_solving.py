@@ -204,10 +204,10 @@ def _for_targets(
     group: str,
     macos: Mapping[Platform, tuple[str, ...]],
 ) -> tuple[Package | None, str]:
-    """The package with the wheels that some target can use, and no sdist; and who has none.
+    """Keep the wheels that some target can use, and no sdist; name the targets that have none.
 
-    None when no target asks for it. A target without a wheel fails later, when it is built: here
-    it is only said. Raises LockError when no target has one.
+    The package is None when no target asks for it. A target without a wheel fails later, when it
+    is built. Raises LockError when no target has one.
     """
     asking = [target for target in targets if _asks(target, package)]
     if not asking:

@@ -84,7 +84,7 @@ def refuse_what_would_be_lost(manifest: Manifest) -> None:
 
 
 def content(lock: LockFile, environment: str, platforms: Iterable[Platform], path: Path) -> Content:
-    """What a lock, pixi's or conda-lock's, has for an environment on these platforms.
+    """List what a lock, pixi's or conda-lock's, has for an environment on these platforms.
 
     Raises LockError when one of them is not locked.
     """
@@ -222,7 +222,7 @@ def _locked(record: RepoDataRecord, platform: Platform) -> Any:
 
 
 def dependencies(needs: Iterable[str]) -> dict[str, str]:
-    """Name to specification; conda-lock's format has one for each name, a package may have several.
+    """Map each name to one specification: a package may have several, conda-lock's format has not.
 
     `["python >=3.9", "python * *_cp312"]` gives `{"python": ">=3.9 *_cp312"}`.
     """

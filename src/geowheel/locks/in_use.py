@@ -94,7 +94,7 @@ def committed_locks(project: Project, platform: Platform) -> Locks:
 
 
 def committed_stack(project: Project, platform: Platform) -> LockedStack:
-    """The same with or without a build lock."""
+    """The native stack of the committed lock, whether there is a build lock or not."""
     native = _committed(replace(project, channel=None), platform)
     if native is None:
         raise no_lock(project)
@@ -102,7 +102,7 @@ def committed_stack(project: Project, platform: Platform) -> LockedStack:
 
 
 def no_lock(project: Project) -> LockError:
-    """What to say where nothing is committed."""
+    """The error that says that nothing is committed."""
     return LockError(
         "there is no lock",
         where=str(project.manifest.lock_path),
@@ -169,7 +169,7 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
 def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
     """The macOS that the stack itself asks for, then the one that [tool.geowheel.floor] allows.
 
-    A wheel may ask for either, rather for the first. Empty for other systems.
+    A wheel may ask for either, and the first is better. Empty for other systems.
     """
     oldest = oldest_macos(stack)
     return tuple(filter(None, (oldest, project.config.floor.macos))) if oldest else ()

@@ -50,7 +50,7 @@ def prebuilt_at_hand(project: Project, target: Target, locks: Locks) -> Package 
 
 
 def resolve_prebuilt(project: Project, target: Target, locks: Locks, console: Console) -> Package:
-    """The same, solved into the work folder where that is needed, beside the same libgdal.
+    """The package of the bindings, solved into the work folder where none is at hand.
 
     Raises LockError when the channel has no bindings for the target, ChannelError when it cannot
     be reached.

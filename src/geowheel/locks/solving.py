@@ -124,7 +124,7 @@ def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
 
 
 def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> ChannelError:
-    """What to say of channels that no place gives an index of, and why."""
+    """The error that says of which channels no place gives an index, and why."""
     what = f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}"
     where = ", ".join(channel.url for channel in channels)
     if refused(what):
@@ -139,7 +139,7 @@ def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channel
 
 
 def _other_packages() -> str:
-    """What this machine has in place of a channel, in words that name a command.
+    """Name the command that makes a wheel from other packages than the channel's.
 
     `wheel` takes --channel and `lock` does not: what it names everybody has.
     """

@@ -22,7 +22,7 @@ class Upgrade:
 
     conda: frozenset[str] = frozenset()
     index: frozenset[str] = frozenset()
-    """Of the Python package index, in the build lock."""
+    """Packages of the Python package index, in the build lock."""
     everything: bool = False
     new_format: bool = False
 
@@ -46,7 +46,7 @@ class Upgrade:
 def choose(
     asked: Sequence[str], *, conda: Iterable[str], index: Iterable[str], new_format: bool = False
 ) -> Upgrade:
-    """What the names on the command line mean, given what is locked or asked for in each lock.
+    """Decide what the names on the command line mean, given what each lock has or is asked for.
 
     A name that both locks know is let go of in both. Raises UsageError with every name that
     neither knows, and the nearest ones.

@@ -114,7 +114,7 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 def _with_license(package: Package, unpacked: Path) -> Package:
-    """The package as it describes itself, where its lock has no license: conda-lock.yml has none.
+    """Take the license from the package itself where the lock has none, as in conda-lock.yml.
 
     Without it the license gate would let everything through.
     """
@@ -283,7 +283,7 @@ class _Job:
         return Path(shutil.copyfile(source, self.prefix.with_name(".placing")))
 
     def _with_prefix(self, relative: str, entry: _Described, file: Path) -> str | None:
-        """Write the prefix string over the placeholder; the new sha256, None where it is not in it.
+        """Write the prefix string over the placeholder; return the new sha256, or None.
 
         A binary file is changed where it lies: libraries are large, and few of their pages change.
         """
@@ -353,7 +353,7 @@ def _inside(path: Path, root: Path) -> bool:
 def prefixed_strings(
     data: bytes | mmap.mmap, placeholder: str, prefix: str
 ) -> Iterator[tuple[int, bytes]]:
-    """The C strings that hold the placeholder: offset, and what conda writes there instead.
+    """Yield the offset of each C string that holds the placeholder, and what conda writes there.
 
     Each is padded with NUL bytes at its end, so that all else stays where it is. Raises ValueError
     when `prefix` is longer than the placeholder.
@@ -370,7 +370,7 @@ def prefixed_strings(
 
 
 def replace_in_binary(path: Path, placeholder: str, prefix: str) -> bool:
-    """Write `prefix` over the placeholder in a file, where it lies; whether it was there.
+    """Write `prefix` over the placeholder in a file, and tell whether it was there.
 
     Raises what `prefixed_strings` does, and OSError. Mapped for reading only: a write to mapped
     pages that finds the disk full would end the process.

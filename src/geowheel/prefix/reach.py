@@ -1,4 +1,4 @@
-"""Whether a channel answers from here: asked as the store asks, proxies and all."""
+"""Tells whether a channel answers from here; it is asked as the store asks, through proxies too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INDEXES: Final = ("repodata.json.zst", "repodata.json")
 def unreachable(
     url: str, platform: Platform, mirrors: Mirrors, *, patience: float = PATIENCE
 ) -> list[str]:
-    """Why no place of a channel gives the index of a platform; nothing when one does.
+    """Say why no place of a channel gives the index of a platform; nothing when one does.
 
     Only the first bytes of an index are read. What is returned names servers, never a whole URL,
     which may hold a token.

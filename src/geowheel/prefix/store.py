@@ -39,7 +39,7 @@ class Store:
         return [asset for path, asset in places.items() if not path.is_file()]
 
     def obtain(self, every: Iterable[Asset], step: Step) -> list[Path]:
-        """See to it that all are there, without network when they are; where each of them is.
+        """Download what is not there yet, and return where each of them is.
 
         Raises IntegrityError for wrong bytes, ChannelError for what no place has, MachineError
         when the disk is full. What arrived whole stays, so the next run goes on from there.

@@ -154,7 +154,7 @@ def entry(path: str, data: bytes, **more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("folder", ["info/licenses", "info"])
-def test_licence_texts_are_kept_beside_the_prefix(workshop: Workshop, folder: str) -> None:
+def test_license_texts_are_kept_beside_the_prefix(workshop: Workshop, folder: str) -> None:
     tree = workshop.unpack("a", {"lib/a": b"x"})
     name = "LICENSE.txt"
     (tree / folder).mkdir(exist_ok=True)
