@@ -62,7 +62,8 @@ def test_a_second_run_finds_everything_done_and_imports_nothing_that_acts(built:
     lines = (line for line in again.stderr.splitlines() if line.startswith("import time:"))
     modules = {line.rpartition("|")[2].strip() for line in lines}
     assert "geowheel.pipeline.runs" in modules
-    assert {name.partition(".")[0] for name in modules} & ONLY_ACTS == set()
+    # py-rattler reads the lock.
+    assert {name.partition(".")[0] for name in modules} & ONLY_ACTS == {"rattler"}
 
 
 def test_an_edit_of_the_host_compiles_nothing(second: ProjectCopy) -> None:
