@@ -1,26 +1,26 @@
 """`geowheel init`: what a project lacks for a wheel with GDAL inside; shown, asked about, written.
 
 Facts are read (`facts`), a plan is made of them (`detection`, `planning`, `templates`: pure), shown
-(`showing`) and written. Existing files are only ever appended to.
+and written. Existing files are only ever appended to.
 """
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from geowheel import __version__
 from geowheel.errors import UsageError
 from geowheel.machine.console import Console
-from geowheel.project.edits import write
+from geowheel.project.edits import Change, write
 
 from .facts import Wishes, read_facts
 from .planning import AdoptionPlan, plan
-from .showing import show
 
-__all__ = ["Wishes", "adopt"]
+__all__ = ["Wishes", "adopt", "shown"]
 
 
 def adopt(
@@ -38,7 +38,12 @@ def adopt(
     """
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     made = plan(read_facts(folder, version=__version__, running=running), wishes)
-    show(made, folder, console)
+    for change in made.changes:
+        for line in shown(change, folder):
+            console.result(line)
+    for note in made.notes:
+        console.result()
+        console.result(note)
     console.result()
     if not made.changes:
         console.result("nothing has to be written")
@@ -70,3 +75,18 @@ def _summary(made: AdoptionPlan, *, written: bool) -> dict[str, Any]:
         "notes": list(made.notes),
         "next": [command.text for command in made.commands],
     }
+
+
+def shown(change: Change, folder: Path) -> Iterator[str]:
+    """The lines that show one change: a new file whole, an edit as a unified diff."""
+    yield ""
+    if change.before is None:
+        yield f"new file {folder / change.path}"
+        yield from (f"  {line}".rstrip() for line in change.after.splitlines())
+        return
+    yield f"appended to {folder / change.path}"
+    lines = difflib.unified_diff(
+        change.before.splitlines(), change.after.splitlines(),
+        f"{change.path} now", f"{change.path} then", lineterm="", n=2,
+    )  # fmt: skip
+    yield from (f"  {line}".rstrip() for line in lines)

@@ -1,6 +1,6 @@
 """What a project says about itself: its backend, its import package, its Pythons, its compiling.
 
-Pure. Where each backend names its packages is from its own documentation, linked at the function.
+Pure. Where each backend names its packages is from its own documentation, linked there.
 """
 
 from __future__ import annotations
@@ -45,6 +45,23 @@ _PROGRAMS: Final = {
 # Build requirements of setuptools projects that say that something is compiled.
 _COMPILERS: Final = frozenset({"cython", "pybind11", "nanobind", "setuptools-rust", "cffi"})
 _EXTENSIONS: Final = re.compile(r"\b(ext_modules|cythonize|Pybind11Extension|CMakeExtension)\b")
+
+
+# Where each backend is told its packages:
+# https://hatch.pypa.io/latest/config/build/#packages
+# https://scikit-build-core.readthedocs.io/en/latest/configuration
+# https://python-poetry.org/docs/pyproject/#packages
+# https://flit.pypa.io/en/stable/pyproject_toml.html#module-section
+# https://docs.astral.sh/uv/concepts/build-backend/
+# https://www.maturin.rs/config
+_NAMED: Final = {
+    "hatchling": ("tool.hatch.build.targets.wheel.packages", "tool.hatch.build.packages"),
+    "scikit_build_core": ("tool.scikit-build.wheel.packages",),
+    "poetry": ("tool.poetry.packages",),
+    "flit_core": ("tool.flit.module.name",),
+    "uv_build": ("tool.uv.build-backend.module-name",),
+    "maturin": ("tool.maturin.module-name",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,18 +224,33 @@ def _unclear(facts: ProjectFacts, candidates: list[str]) -> UsageError:
 
 def _configured(facts: ProjectFacts) -> Iterable[str]:
     """The packages that the backend's own configuration names."""
-    readers = {
-        "setuptools": _of_setuptools,
-        "hatchling": _of_hatchling,
-        "scikit_build_core": _of_scikit_build,
-        "poetry": _of_poetry,
-        "flit_core": _of_flit,
-        "uv_build": _of_uv,
-        "maturin": _of_maturin,
-    }
-    reader = readers.get(backend(facts))
-    found = reader(facts) if reader else []
+    used = backend(facts)
+    if used == "setuptools":
+        found = _of_setuptools(facts)
+    else:
+        places = (_at(facts.pyproject, place) for place in _NAMED.get(used, ()))
+        found = _names(next(filter(None, places), None))
+    if used == "maturin":  # the module's own name may come after the package's
+        found = [name.partition(".")[0] for name in found]
     return [name for name in found if all(part.isidentifier() for part in name.split("."))]
+
+
+def _names(value: object) -> list[str]:
+    """Packages out of a name, paths whose last part is kept, a table by place, or poetry's."""
+    match value:
+        case str():
+            return [value]
+        case Mapping():  # place in the wheel to path
+            return [str(name).replace("/", ".") for name in value]
+        case list():
+            tables = [item for item in value if isinstance(item, Mapping)]
+            included = [
+                str(table["include"]).strip("/").replace("/", ".")
+                for table in tables
+                if "include" in table and table.get("format") != "sdist"
+            ]
+            return included + [PurePosixPath(item).name for item in value if isinstance(item, str)]
+    return []
 
 
 def _of_setuptools(facts: ProjectFacts) -> list[str]:
@@ -244,52 +276,10 @@ def _of_setup_cfg(text: str) -> list[str]:
     return [] if "find" in listed else [name for name in re.split(r"[,\s]+", listed) if name]
 
 
-def _of_hatchling(facts: ProjectFacts) -> list[str]:
-    """https://hatch.pypa.io/latest/config/build/#packages: paths whose last part is kept."""
-    build = _table(facts.pyproject, "tool", "hatch", "build")
-    wheel = _table(build, "targets", "wheel")
-    return _last_parts(wheel.get("packages") or build.get("packages") or [])
-
-
-def _of_scikit_build(facts: ProjectFacts) -> list[str]:
-    """https://scikit-build-core.readthedocs.io/en/latest/configuration: wheel.packages"""
-    packages = _table(facts.pyproject, "tool", "scikit-build", "wheel").get("packages")
-    if isinstance(packages, Mapping):  # place in the wheel to path
-        return [str(name).replace("/", ".") for name in packages]
-    return _last_parts(packages or [])
-
-
-def _of_poetry(facts: ProjectFacts) -> list[str]:
-    """https://python-poetry.org/docs/pyproject/#packages"""
-    packages = _table(facts.pyproject, "tool", "poetry").get("packages")
-    tables = packages if isinstance(packages, list) else []
-    return [
-        str(table["include"]).strip("/").replace("/", ".")
-        for table in tables
-        if isinstance(table, Mapping) and "include" in table and table.get("format") != "sdist"
-    ]
-
-
-def _of_flit(facts: ProjectFacts) -> list[str]:
-    """https://flit.pypa.io/en/stable/pyproject_toml.html#module-section"""
-    name = _table(facts.pyproject, "tool", "flit", "module").get("name")
-    return [str(name)] if name else []
-
-
-def _of_uv(facts: ProjectFacts) -> list[str]:
-    """https://docs.astral.sh/uv/concepts/build-backend/"""
-    name = _table(facts.pyproject, "tool", "uv", "build-backend").get("module-name")
-    return [str(item) for item in name] if isinstance(name, list) else [str(name)] if name else []
-
-
-def _of_maturin(facts: ProjectFacts) -> list[str]:
-    """https://www.maturin.rs/config: the module's own name may come after the package's."""
-    name = _table(facts.pyproject, "tool", "maturin").get("module-name")
-    return [str(name).partition(".")[0]] if name else []
-
-
-def _last_parts(paths: object) -> list[str]:
-    return [PurePosixPath(str(path)).name for path in paths] if isinstance(paths, list) else []
+def _at(data: Mapping[str, Any], place: str) -> object:
+    """What stands at `tool.flit.module.name`; None where nothing does."""
+    *tables, key = place.split(".")
+    return _table(data, *tables).get(key)
 
 
 def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.adoption import facts as facts_module
+from geowheel.adoption import shown
 from geowheel.adoption.facts import read_facts
-from geowheel.adoption.showing import shown
 from geowheel.cli import main
 from geowheel.errors import ConfigError, UsageError
 from geowheel.project.edits import Change, write
