@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.project.places import Layout
 from geowheel.project.pyproject import read_host
 from tests.support.adopters import (
     COMPILING,
@@ -119,24 +118,6 @@ def init(project: ProjectCopy, *arguments: str) -> subprocess.CompletedProcess[s
         [sys.executable, "-m", "geowheel", "init", *arguments], cwd=project.root,
         env=project.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(("files", "layout"), [
-    *(pytest.param(files, Layout.PRIVATE, id=name) for name, files in PURE.items()),
-    *(pytest.param(files, Layout.NONE, id=name) for name, files in COMPILING.items()),
-])  # fmt: skip
-def test_init_makes_a_host_of_a_project_of_every_backend(
-    built: Built, tmp_path: Path, files: Mapping[str, str], layout: Layout
-) -> None:
-    project = project_of(built, tmp_path / "project", files)
-    before = (project.root / "pyproject.toml").read_bytes()
-    succeeded(init(project, "--yes"))
-    assert (project.root / "pyproject.toml").read_bytes().startswith(before)
-    config = read_host(project.root).config
-    wanted = "adopted" if layout is Layout.NONE else "adopted._vendor.osgeo"
-    assert (config.layout, config.import_package) == (layout, wanted)
-    planned = succeeded(project.run("plan", "--python", PYTHON))
-    assert "build" in planned.stdout and "repair" in planned.stdout
 
 
 @pytest.fixture(scope="module")

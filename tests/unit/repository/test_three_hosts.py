@@ -15,7 +15,6 @@ from tests.support.three_hosts import (
     OWN_WORK,
     RAISES,
     home,
-    plain_name,
     problems,
 )
 
@@ -140,8 +139,3 @@ def test_a_fault_of_the_process_is_seen(
     findings = copy.deepcopy(sound())
     plant(findings)
     assert [what for what in problems(findings, SITE) if what.startswith(words)]
-
-
-def test_the_name_of_a_library_without_its_hash() -> None:
-    assert plain_name("libgdal-1a2b3c4d.so.32.3.6.2") == "libgdal.so.32.3.6.2"
-    assert plain_name("libgdal.so.32") == "libgdal.so.32"
