@@ -30,6 +30,7 @@ from geowheel.errors import ConfigError, LockError, MachineError
 from geowheel.locks.build_lock import BuildLock
 from geowheel.project.project import Machine, Project
 
+pytestmark = pytest.mark.usefixtures("healthy")
 Checks = dict[str, dict[str, Any]]
 TO_FETCH = module.to_fetch
 """The real one, which a healthy machine has not."""
@@ -97,7 +98,6 @@ def looked(open_it: Callable[[], Project], root: Path, machine: Machine, code: i
     return {check["name"]: check for check in summary["checks"]}
 
 
-@pytest.mark.usefixtures("healthy")
 def test_a_machine_that_has_everything_is_ready(root: Path) -> None:
     checks = look(root)
     assert {check["state"] for check in checks.values()} == {"ok"}
@@ -106,7 +106,6 @@ def test_a_machine_that_has_everything_is_ready(root: Path) -> None:
     )
 
 
-@pytest.mark.usefixtures("healthy")
 def test_without_a_project_only_the_machine_is_checked(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,7 +119,6 @@ def test_without_a_project_only_the_machine_is_checked(
     assert list(root.iterdir()) == [], "doctor makes nothing"
 
 
-@pytest.mark.usefixtures("healthy")
 def test_a_broken_configuration_is_missing(root: Path) -> None:
     write_host(root)
     machine = make_project(root / "other").machine
@@ -128,7 +126,6 @@ def test_a_broken_configuration_is_missing(root: Path) -> None:
     assert "no such key" in checks["configuration"]["found"]
 
 
-@pytest.mark.usefixtures("healthy")
 def test_what_is_missing_comes_with_its_command(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +138,6 @@ def test_what_is_missing_comes_with_its_command(
         assert (found["state"], found["found"], found["fix"]) == ("missing", "not there", "get it")
 
 
-@pytest.mark.usefixtures("healthy")
 def test_strip_is_needed_and_git_is_only_better(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +147,6 @@ def test_strip_is_needed_and_git_is_only_better(
     assert checks["strip"]["fix"] and checks["git"]["fix"]
 
 
-@pytest.mark.usefixtures("healthy")
 def test_an_interpreter_counts_when_the_next_wheel_needs_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +163,6 @@ def test_an_interpreter_counts_when_the_next_wheel_needs_it(
     assert look(root, code=7)[f"Python {RUNNING}"]["state"] == "missing"
 
 
-@pytest.mark.usefixtures("healthy")
 def test_a_channel_and_an_index_out_of_reach_count_when_something_is_to_be_fetched(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +177,6 @@ def test_a_channel_and_an_index_out_of_reach_count_when_something_is_to_be_fetch
         assert checks[name]["state"] == "warn" and "everything" in checks[name]["found"]
 
 
-@pytest.mark.usefixtures("healthy")
 def test_without_a_lock_the_distribution_may_stand_in(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +191,6 @@ def test_without_a_lock_the_distribution_may_stand_in(
     assert checks["locks"]["fix"].startswith("`geowheel lock` ")
 
 
-@pytest.mark.usefixtures("healthy")
 def test_a_stale_lock_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "locks_at_hand", refuse(LockError("stale", fix="`geowheel lock`")))
     assert look(root, code=7)["locks"]["fix"] == "`geowheel lock`"
@@ -224,7 +216,6 @@ def build_lock_for(python: str) -> BuildLock:
     return BuildLock(path=Path("pylock.geowheel.toml"), pylock=Pylock.from_dict(data))
 
 
-@pytest.mark.usefixtures("healthy")
 def test_a_configured_python_without_a_wheel_is_only_said(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,7 +227,6 @@ def test_a_configured_python_without_a_wheel_is_only_said(
     assert "cp398-linux-64" in found["found"]
 
 
-@pytest.mark.usefixtures("healthy")
 def test_little_space_is_said_and_a_closed_cache_is_missing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +239,6 @@ def test_little_space_is_said_and_a_closed_cache_is_missing(
     assert "GEOWHEEL_CACHE" in look(root, code=7)["cache"]["fix"]
 
 
-@pytest.mark.usefixtures("healthy")
 def test_problems_are_rows_and_the_rest_is_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,7 +255,6 @@ def test_problems_are_rows_and_the_rest_is_one_line(
     assert last == "nothing is missing"
 
 
-@pytest.mark.usefixtures("healthy")
 def test_every_check_is_a_row_for_who_asks_for_all(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ from geowheel.project.project import Project
 from geowheel.systems import linux, macos
 from geowheel.targets import Platform, Target
 
+pytestmark = pytest.mark.usefixtures("compilers")
 EVERY = ", ".join(f'"{platform}"' for platform in Platform if platform is not Platform.WIN_ARM64)
 PIXI = f"""\
 [workspace]
@@ -52,7 +53,6 @@ def compilers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulated, "find_emulated", lambda *_, **__: None)
 
 
-@pytest.mark.usefixtures("compilers")
 @pytest.mark.parametrize(
     ("platform", "way", "tests", "why"),
     [
@@ -72,7 +72,6 @@ def test_the_best_way_and_what_stands_against_a_better_one(
     assert bool(found.why) == bool(why)
 
 
-@pytest.mark.usefixtures("compilers")
 def test_a_private_osgeo_cannot_be_the_channels(tmp_path: Path) -> None:
     found = row(project(tmp_path, PRIVATE), Platform.OSX_64)
     assert found.way is Method.NONE
@@ -81,20 +80,17 @@ def test_a_private_osgeo_cannot_be_the_channels(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.usefixtures("compilers")
 def test_what_is_to_be_prebuilt_needs_no_compiler(tmp_path: Path) -> None:
     found = row(project(tmp_path, 'bindings = "prebuilt"\n'), Platform.LINUX_64)
     assert (found.way, found.tests, found.why) == (Method.PREBUILT, "here", ())
 
 
-@pytest.mark.usefixtures("compilers")
 def test_without_an_interpreter_nothing_is_built(tmp_path: Path) -> None:
     found = row(project(tmp_path), Platform.LINUX_64, "CPython 3.12 is not on this machine")
     assert (found.way, found.tests) == (Method.NONE, "no")
     assert found.why == ("CPython 3.12 is not on this machine",)
 
 
-@pytest.mark.usefixtures("compilers")
 def test_without_an_emulator_the_channels_bindings_are_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +103,6 @@ def test_without_an_emulator_the_channels_bindings_are_left(
     assert found.why == ("no qemu-aarch64 on PATH",)
 
 
-@pytest.mark.usefixtures("compilers")
 def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None:
     made = project(tmp_path)
     made.manifest.lock_path.write_text("no lock")
@@ -116,7 +111,6 @@ def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None
     assert found.why[0].startswith("the lock cannot be read")
 
 
-@pytest.mark.usefixtures("compilers")
 def test_interpreters_without_a_difference_share_a_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

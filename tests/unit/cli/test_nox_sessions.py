@@ -29,8 +29,11 @@ BARE = {
 VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel")
 
 
+Registry = Mapping[str, Any]
+
+
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     """nox's registry, empty; the real one comes back afterwards."""
     found: dict[str, Any] = {}
     monkeypatch.setattr(sys, "argv", ["nox"])
@@ -39,7 +42,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     return found
 
 
-def call(registry: Mapping[str, Any], name: str, *posargs: str, code: int = 0) -> SimpleNamespace:
+def call(registry: Registry, name: str, *posargs: str, code: int = 0) -> SimpleNamespace:
     """What a session runs; it ends with that exit code.
 
     A session's own run() is none: it would say the whole command before and after, and lead
@@ -58,9 +61,7 @@ def call(registry: Mapping[str, Any], name: str, *posargs: str, code: int = 0) -
     return made
 
 
-def test_the_sessions_of_the_table_are_registered(
-    registry: Mapping[str, Any], tmp_path: Path
-) -> None:
+def test_the_sessions_of_the_table_are_registered(registry: Registry, tmp_path: Path) -> None:
     write_host(tmp_path, pythons=["3.12", "3.13"])
     sessions(root=tmp_path)
     versioned = {f"{name}-{python}" for name in VERSIONED for python in ("3.12", "3.13")}
@@ -69,7 +70,7 @@ def test_the_sessions_of_the_table_are_registered(
     assert {function.python for function in registry.values()} == {False}
 
 
-def test_every_session_has_a_useful_line(registry: Mapping[str, Any], tmp_path: Path) -> None:
+def test_every_session_has_a_useful_line(registry: Registry, tmp_path: Path) -> None:
     sessions(root=write_host(tmp_path, pythons=["3.12"]))
     lines = {name: function.func.__doc__ or "" for name, function in registry.items()}
     assert all(20 <= len(line) <= 110 and "\n" not in line for line in lines.values()), lines
@@ -90,7 +91,7 @@ def test_every_session_has_a_useful_line(registry: Mapping[str, Any], tmp_path: 
     ids=["missing", "empty", "broken", "no table", "list", "no list"],
 )
 def test_an_unreadable_configuration_still_has_the_bare_sessions(
-    registry: Mapping[str, Any], tmp_path: Path, text: str | None
+    registry: Registry, tmp_path: Path, text: str | None
 ) -> None:
     if text is not None:
         (tmp_path / "pyproject.toml").write_text(text)
@@ -98,7 +99,7 @@ def test_an_unreadable_configuration_still_has_the_bare_sessions(
     assert set(registry) == BARE
 
 
-def test_the_host_may_lie_below_the_noxfile(registry: Mapping[str, Any], tmp_path: Path) -> None:
+def test_the_host_may_lie_below_the_noxfile(registry: Registry, tmp_path: Path) -> None:
     write_host(tmp_path / "hosts" / "a", pythons=["3.13"])
     sessions(host="hosts/a", root=tmp_path)
     assert "wheel-3.13" in registry
@@ -109,7 +110,7 @@ def test_the_host_may_lie_below_the_noxfile(registry: Mapping[str, Any], tmp_pat
 
 
 def test_a_session_calls_geowheel_and_hands_over_what_it_was_given(
-    registry: Mapping[str, Any], tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     sessions(root=write_host(tmp_path))
     made = call(registry, "size", "--json", "--all")
@@ -137,7 +138,7 @@ def test_a_session_calls_geowheel_and_hands_over_what_it_was_given(
     ],
 )
 def test_geowheel_is_told_how_it_was_called(
-    registry: Mapping[str, Any],
+    registry: Registry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     prefix: str,
@@ -153,7 +154,7 @@ def test_geowheel_is_told_how_it_was_called(
 
 
 def test_geowheel_is_told_since_when_a_person_waits(
-    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions(root=write_host(tmp_path))
     monkeypatch.setattr("geowheel.nox._BEGAN", 12.5)
@@ -162,7 +163,7 @@ def test_geowheel_is_told_since_when_a_person_waits(
     assert call(registry, "plan").env["GEOWHEEL_STARTED"] == "11.5"
 
 
-def test_what_fails_is_a_session_that_failed(registry: Mapping[str, Any], tmp_path: Path) -> None:
+def test_what_fails_is_a_session_that_failed(registry: Registry, tmp_path: Path) -> None:
     sessions(root=write_host(tmp_path))
     with pytest.raises(CommandFailed, match=r"exit code 7$"):
         call(registry, "wheel", code=7)
@@ -170,7 +171,7 @@ def test_what_fails_is_a_session_that_failed(registry: Mapping[str, Any], tmp_pa
 
 
 def test_sources_of_a_checkout_come_by_path(
-    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions(root=write_host(tmp_path))
     sources = Path(geowheel.__file__).parents[1]
@@ -183,7 +184,7 @@ def test_sources_of_a_checkout_come_by_path(
 
 
 def test_the_environment_is_made_when_a_session_starts_and_not_before(
-    registry: Mapping[str, Any], tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     made: list[Path] = []
 
@@ -209,7 +210,7 @@ def own(name: str) -> None:
     nox.session(name=name, python=False)(run)
 
 
-def test_a_prefix_comes_before_every_name(registry: Mapping[str, Any], tmp_path: Path) -> None:
+def test_a_prefix_comes_before_every_name(registry: Registry, tmp_path: Path) -> None:
     sessions(prefix="geowheel-", root=write_host(tmp_path, pythons=["3.12"]))
     names = BARE | {f"{name}-3.12" for name in VERSIONED}
     assert set(registry) == {f"geowheel-{name}" for name in names}
@@ -218,7 +219,7 @@ def test_a_prefix_comes_before_every_name(registry: Mapping[str, Any], tmp_path:
 
 
 def test_names_that_are_taken_are_refused_and_nothing_is_registered(
-    registry: Mapping[str, Any], tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     own("test")
     own("build")
@@ -230,7 +231,7 @@ def test_names_that_are_taken_are_refused_and_nothing_is_registered(
     assert 'sessions(prefix="geowheel-")' in text
 
 
-def test_two_calls_need_two_prefixes(registry: Mapping[str, Any], tmp_path: Path) -> None:
+def test_two_calls_need_two_prefixes(registry: Registry, tmp_path: Path) -> None:
     write_host(tmp_path)
     sessions(prefix="geowheel-", root=tmp_path)
     with pytest.raises(SystemExit, match="another prefix"):
@@ -240,7 +241,7 @@ def test_two_calls_need_two_prefixes(registry: Mapping[str, Any], tmp_path: Path
 
 
 def test_a_version_that_is_asked_for_is_known_by_its_prefix(
-    registry: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ["nox", "-s", "my.build-3.99", "my.build-3.12", "build-3.98", "myxbuild-3.97"]
     monkeypatch.setattr(sys, "argv", asked)
@@ -252,7 +253,7 @@ def test_a_version_that_is_asked_for_is_known_by_its_prefix(
 
 
 @pytest.fixture
-def noxfile(registry: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+def noxfile(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     """The sessions of this repository."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     runpy.run_path(str(ROOT / "noxfile.py"))
@@ -260,7 +261,7 @@ def noxfile(registry: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> Map
 
 
 def test_the_noxfile_has_the_sessions_of_its_host_and_the_toolkits_own(
-    noxfile: Mapping[str, Any],
+    noxfile: Registry,
 ) -> None:
     pyproject = tomllib.loads((ROOT / "hosts" / "gdal" / "pyproject.toml").read_text("utf-8"))
     versions = pyproject["tool"]["geowheel"]["pythons"]
@@ -268,7 +269,7 @@ def test_the_noxfile_has_the_sessions_of_its_host_and_the_toolkits_own(
     assert {f"wheel-{version}" for version in versions} <= set(noxfile)
 
 
-def test_bare_nox_runs_nothing_heavy(noxfile: Mapping[str, Any]) -> None:
+def test_bare_nox_runs_nothing_heavy(noxfile: Registry) -> None:
     assert {name for name, function in noxfile.items() if function.default} == {"lint", "types"}
     assert all((function.func.__doc__ or "").strip() for function in noxfile.values())
     assert nox.options.sessions == ["lint", "types"]
