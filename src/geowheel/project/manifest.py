@@ -24,6 +24,7 @@ from .pixi_tables import (
     FeatureTable,
     LibcTable,
     PixiTable,
+    PlatformItem,
     Spec,
     WorkspaceTable,
 )
@@ -322,21 +323,21 @@ def _channels(items: Iterable[str | ChannelTable]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: -found[name]))
 
 
-def _subdir(item: str | dict[str, Any]) -> str:
+def _subdir(item: PlatformItem) -> str:
     return item if isinstance(item, str) else str(item.get("platform", ""))
 
 
-def _name(item: str | dict[str, Any]) -> str:
+def _name(item: PlatformItem) -> str:
     return item if isinstance(item, str) else str(item.get("name", _subdir(item)))
 
 
-def _platform_entry(item: str | dict[str, Any], path: Path) -> _PlatformEntry:
+def _platform_entry(item: PlatformItem, path: Path) -> _PlatformEntry:
     table = {} if isinstance(item, str) else item
     said = {key: value for key, value in table.items() if key not in {"name", "platform"}}
     return _PlatformEntry(
         name=_name(item),
         platform=parse_platform(_subdir(item)),
-        requirements=_highest({}, msgspec.convert(said, dict[str, str | LibcTable]), path),
+        requirements=_highest({}, said, path),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -45,6 +45,10 @@ class LibcTable(msgspec.Struct):
     family: str = "glibc"
 
 
+PlatformItem: TypeAlias = str | dict[str, str | LibcTable]
+"""A subdir, or a table with a name, a subdir and system requirements."""
+
+
 class EnvironmentTable(msgspec.Struct, rename="kebab"):
     """An environment: its features, and how they come together."""
 
@@ -75,7 +79,7 @@ class FeatureTable(DependencyTables, rename="kebab"):
 
     target: dict[str, DependencyTables] = {}
     channels: list[str | ChannelTable] | None = None
-    platforms: list[str | dict[str, Any]] | None = None
+    platforms: list[PlatformItem] | None = None
     system_requirements: dict[str, str | LibcTable] = {}
 
 
@@ -83,7 +87,7 @@ class WorkspaceTable(msgspec.Struct, rename="kebab"):
     """`[workspace]`, or `[project]` as older files have it."""
 
     channels: list[str | ChannelTable] = []
-    platforms: list[str | dict[str, Any]] = []
+    platforms: list[PlatformItem] = []
     channel_priority: str = "strict"
     exclude_newer: Any = None
     solve_strategy: Any = None
