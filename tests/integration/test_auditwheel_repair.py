@@ -38,18 +38,8 @@ NOWHERE = "/opt/python-of-the-builder/lib"
 def gcc(out: Path, source: str, *flags: str | Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     command = (
-        "gcc",
-        "-shared",
-        "-fPIC",
-        "-g",
-        "-xc",
-        "-",
-        "-xnone",
-        "-o",
-        out,
-        "-Wl,--build-id",
-        *flags,
-    )
+        "gcc", "-shared", "-fPIC", "-g", "-xc", "-", "-xnone", "-o", out, "-Wl,--build-id", *flags,
+    )  # fmt: skip
     subprocess.run(command, input=source, text=True, check=True, capture_output=True)
     return out
 
@@ -309,12 +299,9 @@ def test_versions_that_no_policy_has_are_named(tmp_path: Path) -> None:
     script = tmp_path / "versions"
     script.write_text("GLIBC_2.99 { global: *; };\n")
     libc = gcc(
-        tmp_path / "libc.so.6",
-        "int ask_libc(void) { return 1; }",
-        "-nostdlib",
-        "-Wl,-soname,libc.so.6",
-        f"-Wl,--version-script={script}",
-    )
+        tmp_path / "libc.so.6", "int ask_libc(void) { return 1; }", "-nostdlib",
+        "-Wl,-soname,libc.so.6", f"-Wl,--version-script={script}",
+    )  # fmt: skip
     source = "int ask_libc(void); void *PyInit__ext(void) { return (void *)(long)ask_libc(); }"
     gcc(tmp_path / "tree" / EXTENSION, source, "-nostdlib", libc)
     lib = tmp_path / "lib"

@@ -37,12 +37,9 @@ from tests.support.fixture_channel import (
 )
 
 STACK = {
-    "ca-certificates-2026.1-h0.conda",
-    f"libgdal-core-{GDAL}-h0.conda",
-    f"libgdal-hdf5-{GDAL}-h0.conda",
-    "libproj-9.5.0-h0.conda",
-    "libz-1.3-h0.conda",
-}
+    "ca-certificates-2026.1-h0.conda", f"libgdal-core-{GDAL}-h0.conda",
+    f"libgdal-hdf5-{GDAL}-h0.conda", "libproj-9.5.0-h0.conda", "libz-1.3-h0.conda",
+}  # fmt: skip
 FILES = 9  # of the stack, GDAL's sdist and three wheels
 
 

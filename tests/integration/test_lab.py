@@ -51,14 +51,8 @@ def install(folder: Path, wheel: Path, *requirements: str) -> Path:
     """An environment with the wheel and what it is tried with."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     pip: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        folder / "bin" / "python",
-        "install",
-        "-q",
-    ]
+        sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "-q",
+    ]  # fmt: skip
     subprocess.run([*pip, "--no-deps", wheel], check=True)
     subprocess.run([*pip, "--only-binary=:all:", *requirements], check=True)
     return folder

@@ -69,12 +69,9 @@ def assemble(root: Path, channel: Path, platform: str, cache: Path) -> Foreign:
     assert result.returncode == 0, result.stderr
     (wheel,) = (root / "dist").glob("*.whl")
     return Foreign(
-        project=project,
-        channel=channel,
-        platform=platform,
-        wheel=wheel,
+        project=project, channel=channel, platform=platform, wheel=wheel,
         said=result.stdout + result.stderr,
-    )
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -458,14 +458,9 @@ class Sandbox:
     def start(self, *arguments: str, **extra: str) -> subprocess.Popen[str]:
         """Start it and go on."""
         return subprocess.Popen(
-            self.command(*arguments),
-            env=self.environ | extra,
-            cwd=self.root,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+            self.command(*arguments), env=self.environ | extra, cwd=self.root, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
 
     def run(self, *arguments: str, **extra: str) -> Result:
         """Run it to its end."""

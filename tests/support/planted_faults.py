@@ -251,9 +251,7 @@ FAULTS: Final = (
     ),
 )  # fmt: skip
 BESIDE_PEERS: Final = Fault(
-    name="other numbers beside fiona",
-    plant=lambda site: site.append("ogr.py", OTHER_NUMBERS),
-    cases=("ours first, then *",),
-    failing=("coexistence: ours first, then fiona",),
+    name="other numbers beside fiona", plant=lambda site: site.append("ogr.py", OTHER_NUMBERS),
+    cases=("ours first, then *",), failing=("coexistence: ours first, then fiona",),
     words="but alone",
-)
+)  # fmt: skip

@@ -29,17 +29,12 @@ from geowheel.binary.macho_signature import signature_faults
 from geowheel.errors import IntegrityError
 
 FULL = make_macho(
-    path_command(ID, "@rpath/libgdal.36.dylib"),
-    path_command(LOAD, "@rpath/libproj.25.dylib"),
-    path_command(WEAK, "@rpath/libmaybe.dylib"),
-    path_command(REEXPORT, "@loader_path/libre.dylib"),
-    path_command(UPWARD, "@rpath/libup.dylib"),
-    path_command(LAZY, "@rpath/liblate.dylib"),
-    path_command(LOAD, "/usr/lib/libSystem.B.dylib"),
-    path_command(RPATH, "@loader_path/"),
-    path_command(RPATH, "/opt/build/lib"),
-    build_version((13, 3, 1)),
-)
+    path_command(ID, "@rpath/libgdal.36.dylib"), path_command(LOAD, "@rpath/libproj.25.dylib"),
+    path_command(WEAK, "@rpath/libmaybe.dylib"), path_command(REEXPORT, "@loader_path/libre.dylib"),
+    path_command(UPWARD, "@rpath/libup.dylib"), path_command(LAZY, "@rpath/liblate.dylib"),
+    path_command(LOAD, "/usr/lib/libSystem.B.dylib"), path_command(RPATH, "@loader_path/"),
+    path_command(RPATH, "/opt/build/lib"), build_version((13, 3, 1)),
+)  # fmt: skip
 
 
 def test_everything_is_read() -> None:
@@ -48,12 +43,9 @@ def test_everything_is_read() -> None:
     assert (macho.architectures, part.file_type) == (("arm64",), "dylib")
     assert macho.install_names == ("@rpath/libgdal.36.dylib",)
     assert macho.needed == (
-        "@rpath/libproj.25.dylib",
-        "@loader_path/libre.dylib",
-        "@rpath/libup.dylib",
-        "@rpath/liblate.dylib",
-        "/usr/lib/libSystem.B.dylib",
-    )
+        "@rpath/libproj.25.dylib", "@loader_path/libre.dylib", "@rpath/libup.dylib",
+        "@rpath/liblate.dylib", "/usr/lib/libSystem.B.dylib",
+    )  # fmt: skip
     assert macho.weak == ("@rpath/libmaybe.dylib",)
     assert set(macho.libraries) == {*macho.needed, *macho.weak}
     assert macho.rpaths == ("@loader_path/", "/opt/build/lib")

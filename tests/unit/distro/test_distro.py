@@ -50,15 +50,10 @@ REVISION = st.from_regex(r"[A-Za-z0-9+.~]{1,10}", fullmatch=True)
 def deb(name: str, version: str = "1.0-1", depends: str = "", **fields: str) -> Deb:
     provides = fields.pop("provides", "")
     return Deb(
-        name=name,
-        version=version,
-        section=fields.pop("section", "libs"),
-        file=f"pool/{name}_{version}_amd64.deb",
-        size=1000,
-        sha256="0" * 64,
-        depends=parse_relations(depends),
-        provides=frozenset(provides.split()),
-    )
+        name=name, version=version, section=fields.pop("section", "libs"),
+        file=f"pool/{name}_{version}_amd64.deb", size=1000, sha256="0" * 64,
+        depends=parse_relations(depends), provides=frozenset(provides.split()),
+    )  # fmt: skip
 
 
 def index(*debs: Deb) -> dict[str, Deb]:
@@ -237,13 +232,8 @@ def test_the_closure_stops_at_runtimes_programs_and_fonts() -> None:
     )
     kept = closure(["libgdal32"], ["libgdal-dev", "gdal-bin"], candidates, TABLE.leaves_out)
     assert list(kept) == [
-        "gdal-data",
-        "libexpat1",
-        "libfontconfig1",
-        "libgdal-dev",
-        "libgdal32",
-        "libkeyutils1",
-    ]
+        "gdal-data", "libexpat1", "libfontconfig1", "libgdal-dev", "libgdal32", "libkeyutils1",
+    ]  # fmt: skip
 
 
 def test_a_cycle_ends() -> None:

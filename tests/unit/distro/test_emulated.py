@@ -40,12 +40,9 @@ BOOKWORM = hints.machine(
 
 def emulated(cache: Path, emulator: str = "/usr/bin/qemu-aarch64") -> Emulated:
     return Emulated(
-        python="3.11",
-        platform=Platform.LINUX_AARCH64,
-        distribution=Distribution(id="debian", version="12"),
-        emulator=Path(emulator),
-        cache=cache,
-    )
+        python="3.11", platform=Platform.LINUX_AARCH64,
+        distribution=Distribution(id="debian", version="12"), emulator=Path(emulator), cache=cache,
+    )  # fmt: skip
 
 
 def program(path: Path, text: str = "#!/bin/sh\n") -> Path:

@@ -112,13 +112,9 @@ def test_the_places_in_their_order(tmp_path: Path) -> None:
         place.title for place in places("3.12", environ=environ, running=Path("/x"), system="linux")
     ]
     assert titles == [
-        "the interpreter that runs this",
-        "PATH",
-        "/opt/pyenv/versions",
-        f"{tmp_path}/.pyenv/versions",
-        "/opt/uv",
-        f"{tmp_path}/.local/share/uv/python",
-    ]
+        "the interpreter that runs this", "PATH", "/opt/pyenv/versions",
+        f"{tmp_path}/.pyenv/versions", "/opt/uv", f"{tmp_path}/.local/share/uv/python",
+    ]  # fmt: skip
 
 
 def test_one_program_under_two_names_is_asked_once(tmp_path: Path) -> None:
@@ -233,13 +229,9 @@ def test_a_folder_on_path_that_may_not_be_entered_is_passed_over(
 
 def test_the_digest_is_of_content() -> None:
     elsewhere = dataclasses.replace(
-        FINE,
-        executable=Path("/x/python"),
-        include=Path("/x/include"),
-        library_folder="/x",
-        compilers=("clang", "clang++"),
-        libc="glibc 2.39",
-    )
+        FINE, executable=Path("/x/python"), include=Path("/x/include"), library_folder="/x",
+        compilers=("clang", "clang++"), libc="glibc 2.39",
+    )  # fmt: skip
     assert elsewhere.digest() == FINE.digest()
     for changes in (
         {"version": "3.12.2"},

@@ -54,31 +54,17 @@ ROWS = [["one", "first line\nsecond", "do this"], ["two-three", "", "a\nb\nc"]]
 
 def test_columns() -> None:
     assert table_lines("title", COLUMNS, ROWS, 100) == [
-        "",
-        "title",
-        "  what       found       next",
-        "  ---------  ----------  -------",
-        "  one        first line  do this",
-        "             second",
-        "  two-three              a",
-        "                         b",
-        "                         c",
-    ]
+        "", "title", "  what       found       next", "  ---------  ----------  -------",
+        "  one        first line  do this", "             second", "  two-three              a",
+        "                         b", "                         c",
+    ]  # fmt: skip
 
 
 def test_a_list_names_what_a_cell_is_and_leaves_out_empty_ones() -> None:
     assert table_lines("title", COLUMNS, ROWS, 99) == [
-        "",
-        "title",
-        "  one",
-        "    found  first line",
-        "           second",
-        "    next   do this",
-        "  two-three",
-        "    next   a",
-        "           b",
-        "           c",
-    ]
+        "", "title", "  one", "    found  first line", "           second", "    next   do this",
+        "  two-three", "    next   a", "           b", "           c",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [1, 20, 99, 100, None])

@@ -120,12 +120,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr("geowheel.pipeline.loop.load", load)
     project = make_project(tmp_path)
     return World(
-        toys=toys,
-        log=log,
-        context=make_context(project),
-        ledger=Ledger(folder=project.work, host="host"),
-        console=make_console(tmp_path),
-    )
+        toys=toys, log=log, context=make_context(project),
+        ledger=Ledger(folder=project.work, host="host"), console=make_console(tmp_path),
+    )  # fmt: skip
 
 
 def test_upstream_stages_run_first_in_the_order_of_the_table(world: World) -> None:
@@ -242,11 +239,9 @@ def test_the_versions_of_tools_are_part_of_the_key(
 def test_the_plan_of_a_first_run(world: World) -> None:
     found = [(i.stage.name, i.action, i.why) for i in world.plan("test")]
     assert found == [
-        ("fetch", "run", "first run"),
-        ("bindings", "follows", "after fetch"),
-        ("repair", "follows", "after fetch, bindings"),
-        ("test", "follows", "after repair"),
-    ]
+        ("fetch", "run", "first run"), ("bindings", "follows", "after fetch"),
+        ("repair", "follows", "after fetch, bindings"), ("test", "follows", "after repair"),
+    ]  # fmt: skip
 
 
 def test_the_plan_of_a_finished_run(world: World) -> None:

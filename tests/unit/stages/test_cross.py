@@ -37,12 +37,10 @@ def arm64(monkeypatch: pytest.MonkeyPatch, project: Project) -> list[str]:
     """A distribution that has the interpreter, and what was done with it."""
     done: list[str] = []
     emulated = Emulated(
-        python="3.11",
-        platform=Platform.LINUX_AARCH64,
+        python="3.11", platform=Platform.LINUX_AARCH64,
         distribution=Distribution(id="debian", version="12"),
-        emulator=Path("/usr/bin/qemu-aarch64"),
-        cache=project.machine.cache,
-    )
+        emulator=Path("/usr/bin/qemu-aarch64"), cache=project.machine.cache,
+    )  # fmt: skip
 
     def make(made: Emulated, **_: object) -> None:
         done.append("made")

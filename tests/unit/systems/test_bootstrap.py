@@ -92,12 +92,9 @@ def test_windows_is_told_of_the_folder_before_anything_is_loaded_in_order(
     windows = Windows(package)
     assert windows.run(monkeypatch)
     assert windows.asked == [
-        ("add", "GDAL.libs"),
-        ("load", "GDAL.libs/zlib-1.dll"),
-        ("load", "GDAL.libs/hdf5-1.dll"),
-        ("load", "GDAL.libs/gdal-1.dll"),
-        ("load", "GDAL.libs/proj_9-1.dll"),
-    ]
+        ("add", "GDAL.libs"), ("load", "GDAL.libs/zlib-1.dll"), ("load", "GDAL.libs/hdf5-1.dll"),
+        ("load", "GDAL.libs/gdal-1.dll"), ("load", "GDAL.libs/proj_9-1.dll"),
+    ]  # fmt: skip
 
 
 def test_without_the_file_of_repair_nothing_is_asked(

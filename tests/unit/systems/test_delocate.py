@@ -55,11 +55,9 @@ CHANGE = FileChange(
 def test_how_much_longer_a_header_gets() -> None:
     """The sum of what the commands take, by their own sizes before and after."""
     before = (
-        path_command(ID, "@rpath/libb.dylib"),
-        path_command(LOAD, "@rpath/liba.dylib"),
-        path_command(RPATH, "/opt/build/lib"),
-        path_command(RPATH, "@loader_path/"),
-    )
+        path_command(ID, "@rpath/libb.dylib"), path_command(LOAD, "@rpath/liba.dylib"),
+        path_command(RPATH, "/opt/build/lib"), path_command(RPATH, "@loader_path/"),
+    )  # fmt: skip
     after = (
         path_command(ID, CHANGE.install_id),
         path_command(LOAD, CHANGE.names["@rpath/liba.dylib"]),

@@ -18,13 +18,9 @@ from geowheel.wheel.tags import is_raw_tag, raw_platform_tag
 
 SOURCES = Path(geowheel.__file__).parent
 DETECTION = {
-    "machine/hints.py",
-    "machine/obstacles.py",
-    "machine/interpreters.py",
-    "machine/interpreter_probe.py",
-    "project/project.py",
-    "distro/channel.py",
-}
+    "machine/hints.py", "machine/obstacles.py", "machine/interpreters.py",
+    "machine/interpreter_probe.py", "project/project.py", "distro/channel.py",
+}  # fmt: skip
 """They look at the machine; what runs at a user's, or in a target's interpreter, lies elsewhere."""
 ELSEWHERE = ("systems/", "inside/", "probes/")
 

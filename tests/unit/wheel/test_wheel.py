@@ -89,14 +89,9 @@ def test_the_canonical_form(tmp_path: Path) -> None:
         text = archive.read(f"{INFO}/WHEEL").decode()
         assert all(archive.read(name) == data for name, data in files.items())
     assert [info.filename for info in infos] == [
-        "a",
-        "pkg/lib.so",
-        "pkg/é.txt",
-        "zeta.py",
-        f"{INFO}/METADATA",
-        f"{INFO}/WHEEL",
+        "a", "pkg/lib.so", "pkg/é.txt", "zeta.py", f"{INFO}/METADATA", f"{INFO}/WHEEL",
         f"{INFO}/RECORD",
-    ]
+    ]  # fmt: skip
     assert {info.date_time for info in infos} == {(2020, 1, 1, 0, 0, 0)}
     modes = {info.filename: info.external_attr >> 16 for info in infos}
     assert modes.pop("pkg/lib.so") == stat.S_IFREG | 0o755
@@ -324,11 +319,8 @@ def test_the_platform_tag_is_replaced_whole() -> None:
     repaired = with_platform(raw, "manylinux_2_35_x86_64")
     assert repaired == "GDAL-3.6.2-1-cp311-cp311-manylinux_2_35_x86_64.whl"
     assert parse_filename(repaired) == (
-        "gdal",
-        "3.6.2",
-        "1",
-        ("cp311-cp311-manylinux_2_35_x86_64",),
-    )
+        "gdal", "3.6.2", "1", ("cp311-cp311-manylinux_2_35_x86_64",),
+    )  # fmt: skip
 
 
 def test_no_wheel_name_is_refused() -> None:
