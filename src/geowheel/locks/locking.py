@@ -97,7 +97,8 @@ def _lock_build_only(
     """The build lock for the GDAL that conda-lock locked; its own file stays as it is."""
     path = project.manifest.conda_lock_path
     if new_format:
-        raise UsageError("--upgrade-format is about pixi.lock, and there is none", where=str(path))
+        what = "--upgrade-format is about pixi.lock, and there is none"
+        raise UsageError(what, where=str(path), fix="leave it out, or remove this file first")
     platforms = project.manifest.platforms_of(project.config.environment)
     stacks = {platform: committed_stack(project, platform).stack for platform in platforms}
     # All index packages are known to `choose`; conda's are not, since only conda-lock changes them.
