@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.targets import Platform
+from tests.support import macho_files
 from tests.support.fixture_channel import Sample
 from tests.support.zig import zig
 
@@ -27,7 +28,7 @@ EXTENSION: Final = "_gdal.cpython-312-darwin.so"
 PLUGIN: Final = "gdal_HDF5.dylib"
 SITE_PACKAGES: Final = f"lib/python{PYTHON}/site-packages"
 ZIG_ARCHITECTURES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
-MACHINES: Final = {"x86_64": (0x01000007, 3), "arm64": (0x0100000C, 0)}
+MACHINES: Final = {"x86_64": macho_files.X86_64, "arm64": macho_files.ARM64}
 OLDEST: Final = {"arm64": "11.0", "x86_64": "10.13"}
 """conda-forge's own deployment targets."""
 
@@ -134,16 +135,10 @@ def make_stacks(root: Path) -> dict[str, Path]:
 
 
 def make_fat(out: Path, parts: Mapping[str, Path]) -> Path:
-    """A fat file of thin ones, as lipo makes it: each part at a multiple of 16 KiB."""
-    rows, body, alignment = b"", b"", 1 << 14
-    for architecture, path in parts.items():
-        body += bytes(-len(body) % alignment)
-        data = path.read_bytes()
-        rows += struct.pack(">5I", *MACHINES[architecture], alignment + len(body), len(data), 14)
-        body += data
-    head = struct.pack(">II", 0xCAFEBABE, len(parts)) + rows
+    """A fat file of thin ones, as lipo makes it."""
+    thin = ((MACHINES[architecture], path.read_bytes()) for architecture, path in parts.items())
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(head + bytes(alignment - len(head)) + body)
+    out.write_bytes(macho_files.make_fat(*thin))
     out.chmod(0o755)
     return out
 
