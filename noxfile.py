@@ -32,13 +32,7 @@ def environment(group: str = "tools") -> Path:
 def development(session: nox.Session, *arguments: str) -> None:
     """Run a module of the development environment on the checkout."""
     python = environment("development")
-    session.run(
-        str(python),
-        "-m",
-        *arguments,
-        external=True,
-        env={"PYTHONPATH": str(HERE / "src")},
-    )
+    session.run(str(python), "-m", *arguments, external=True, env={"PYTHONPATH": str(HERE / "src")})
 
 
 sessions(host="hosts/gdal", root=HERE, python=environment)

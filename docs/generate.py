@@ -14,11 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from geowheel import (
-    cli,
-    errors,
-    nox,
-)
+from geowheel import cli, errors, nox
 from geowheel.cli import command_help
 from geowheel.cli.arguments import parser
 from geowheel.command_table import COMMANDS

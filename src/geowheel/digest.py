@@ -26,12 +26,12 @@ class Digestible(Protocol):
 
 
 def sha256_bytes(data: bytes) -> str:
-    """The sha256 of `data`, in lower-case hexadecimal."""
+    """Return the sha256 of `data`, in lower-case hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """The sha256 of a file's bytes, in lower-case hexadecimal."""
+    """Return the sha256 of a file's bytes, in lower-case hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -108,7 +108,7 @@ class Artefact:
 
 
 def read_entry(root: Path, relative: str) -> TreeEntry:
-    """What lies at `relative` below `root`; raises OSError when it cannot be read."""
+    """Return what lies at `relative` below `root`; raises OSError when it cannot be read."""
     path = root / relative
     if path.is_symlink():
         link = os.fspath(path.readlink())
@@ -123,7 +123,7 @@ def read_entry(root: Path, relative: str) -> TreeEntry:
 
 
 def read_tree(root: Path, paths: Iterable[str] | None = None) -> Tree:
-    """The tree below `root`: the named paths, or everything that is there.
+    """Return the tree below `root`: the named paths, or everything that is there.
 
     Large files are hashed side by side, for which hashlib releases the interpreter lock; small
     ones, of which a tree has many, would only wait for it.
@@ -154,7 +154,7 @@ def _walk(root: Path) -> Iterable[str]:
 
 @cache
 def toolkit_digest() -> str:
-    """The digest of geowheel's own code and tables: a part of every key."""
+    """Return the digest of geowheel's own code and tables: a part of every key."""
     root = Path(__file__).parent
     files = [p.relative_to(root).as_posix() for pattern in SOURCES for p in root.rglob(pattern)]
     return read_tree(root, files).digest()

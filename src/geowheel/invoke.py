@@ -72,7 +72,7 @@ def _required(option: Option) -> bool:
 
 
 def _default(option: Option) -> Any:
-    """The default: by it the kind of an option is known to invoke."""
+    """Return the default: by it the kind of an option is known to invoke."""
     if option.settings.get("action") == "store_true":
         return False
     several = option.settings.get("action") == "append" or option.settings.get("nargs") == "*"
@@ -80,7 +80,7 @@ def _default(option: Option) -> Any:
 
 
 def _words(option: Option, given: Any) -> Iterator[str]:
-    """The option as geowheel's command line takes it; nothing where it was not given."""
+    """Yield the option as geowheel's command line takes it; nothing where it was not given."""
     flag = [option.flags[0]] if option.flags[0].startswith("-") else []
     if given is True:
         yield from flag

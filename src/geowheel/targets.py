@@ -56,7 +56,7 @@ OLDEST_MACOS: Final = {Platform.OSX_64: "10.13", Platform.OSX_ARM64: "11.0"}
 
 
 def parse_platform(text: str) -> Platform:
-    """The platform named `text`; raises UsageError with the known ones."""
+    """Return the platform named `text`; raises UsageError with the known ones."""
     try:
         return Platform(text)
     except ValueError:
@@ -68,7 +68,7 @@ def parse_platform(text: str) -> Platform:
 
 
 def is_emulated(platform: Platform, machine: Platform) -> bool:
-    """Whether programs of a platform are run by an emulator on a machine: both are Linux."""
+    """Return whether programs of a platform are run by an emulator on a machine: both are Linux."""
     return {platform.system, machine.system} == {System.LINUX} and platform is not machine
 
 
@@ -90,7 +90,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target | None:
-    """The target that `str` of it is `text`; None for anything else, a platform among it."""
+    """Return the target that `str` of it is `text`; None for anything else, a platform among it."""
     tag, _, name = text.partition("-")
     digits = tag.removeprefix("cp3")
     if name not in set(Platform) or not digits.isdecimal() or tag == digits:

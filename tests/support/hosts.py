@@ -19,19 +19,9 @@ from geowheel.machine.console import Console, Step
 from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import Result, Runner
 from geowheel.project.places import Layout, Places
-from geowheel.project.project import (
-    Machine,
-    Project,
-    open_project,
-)
+from geowheel.project.project import Machine, Project, open_project
 from geowheel.records.facts import StageFacts
-from geowheel.records.ledger import (
-    RECORD,
-    Entry,
-    Ledger,
-    Record,
-    read_record,
-)
+from geowheel.records.ledger import RECORD, Entry, Ledger, Record, read_record
 from geowheel.records.stage import Outcome
 from geowheel.stages.context import Context, Tools
 from geowheel.targets import Platform

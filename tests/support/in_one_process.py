@@ -18,11 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PACKAGES = {
-    "osgeo": "osgeo",
-    "terrain": "terrain._vendor.osgeo",
-    "atlas": "atlas._vendor.osgeo",
-}
+PACKAGES = {"osgeo": "osgeo", "terrain": "terrain._vendor.osgeo", "atlas": "atlas._vendor.osgeo"}
 
 
 def load(host: str, name: str) -> Any:

@@ -10,13 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.another_build import (
-    MARKER,
-    OTHER_NAME,
-    OTHER_ZONE,
-    USUAL_NAME,
-    USUAL_ZONE,
-)
+from tests.support.another_build import MARKER, OTHER_NAME, OTHER_ZONE, USUAL_NAME, USUAL_ZONE
 from tests.support.in_one_process import PACKAGES
 
 LIBRARIES: Final = {

@@ -12,13 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.digest import (
-    digest,
-    read_entry,
-    read_tree,
-    sha256_bytes,
-    sha256_file,
-)
+from geowheel.digest import digest, read_entry, read_tree, sha256_bytes, sha256_file
 
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)

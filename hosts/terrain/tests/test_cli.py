@@ -141,11 +141,7 @@ def test_the_output_may_be_the_input(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done(
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    arguments: list[str],
-    code: int,
-    words: str,
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
 ) -> None:
     make_inputs(tmp_path)
     before = names(tmp_path)
@@ -315,10 +311,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("dem")
 @pytest.mark.parametrize("message", ["one\ntwo", "one\r\n\r\n  two\n", "\none\n\n\n\ttwo"])
 def test_an_error_is_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    message: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], message: str
 ) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError(message)

@@ -14,10 +14,7 @@ pytestmark = pytest.mark.core
 
 NODATA = -9999.0
 CELL = 30.0
-ALGORITHMS: dict[terrain.Method, str] = {
-    "horn": "Horn",
-    "zevenbergen-thorne": "ZevenbergenThorne",
-}
+ALGORITHMS: dict[terrain.Method, str] = {"horn": "Horn", "zevenbergen-thorne": "ZevenbergenThorne"}
 Array = npt.NDArray[Any]
 
 

@@ -78,7 +78,7 @@ def _summary(made: AdoptionPlan, *, written: bool) -> dict[str, Any]:
 
 
 def shown(change: Change, folder: Path) -> Iterator[str]:
-    """The lines that show one change: a new file whole, an edit as a unified diff."""
+    """Yield the lines that show one change: a new file whole, an edit as a unified diff."""
     yield ""
     if change.before is None:
         yield f"new file {folder / change.path}"

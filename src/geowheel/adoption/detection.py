@@ -80,7 +80,7 @@ class Host:
 
 
 def detect(facts: ProjectFacts, wishes: Wishes) -> Host:
-    """The host in an existing project.
+    """Return the host in an existing project.
 
     Raises ConfigError when pyproject.toml does not name it or no buildable Python is allowed, and
     UsageError when its import package is unclear.
@@ -119,14 +119,14 @@ def _name(facts: ProjectFacts) -> str:
 
 
 def backend(facts: ProjectFacts) -> str:
-    """The first part of the backend's name: `setuptools`, `hatchling`, `mesonpy`."""
+    """Return the first part of the backend's name: `setuptools`, `hatchling`, `mesonpy`."""
     # PEP 517: what a project without the table gets.
     named = facts.pyproject.get("build-system", {}).get("build-backend", "setuptools")
     return re.split(r"[.:]", str(named))[0]
 
 
 def compiling(facts: ProjectFacts) -> str:
-    """Why the project is taken to compile extension modules; empty where it does not."""
+    """Return why the project is taken to compile extension modules; empty where it does not."""
     used = backend(facts)
     if used in _COMPILING_BACKENDS:
         return f"its build backend is {_COMPILING_BACKENDS[used]}"
@@ -184,7 +184,7 @@ def find_pythons(facts: ProjectFacts) -> tuple[str, ...]:
 
 
 def find_package(facts: ProjectFacts, name: str) -> str:
-    """The host's import package: what its backend names, else what lies in the folder.
+    """Return the host's import package: what its backend names, else what lies in the folder.
 
     Raises UsageError with the candidates when that is not one.
     """
@@ -223,7 +223,7 @@ def _unclear(facts: ProjectFacts, candidates: list[str]) -> UsageError:
 
 
 def _configured(facts: ProjectFacts) -> Iterable[str]:
-    """The packages that the backend's own configuration names."""
+    """Yield the packages that the backend's own configuration names."""
     used = backend(facts)
     if used == "setuptools":
         found = _of_setuptools(facts)
@@ -277,13 +277,13 @@ def _of_setup_cfg(text: str) -> list[str]:
 
 
 def _at(data: Mapping[str, Any], place: str) -> object:
-    """What stands at `tool.flit.module.name`; None where nothing does."""
+    """Return what stands at `tool.flit.module.name`; None where nothing does."""
     *tables, key = place.split(".")
     return _table(data, *tables).get(key)
 
 
 def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """The table below `keys`; an empty one where any of them is missing or no table."""
+    """Return the table below `keys`; an empty one where any of them is missing or no table."""
     for key in keys:
         inner = data.get(key)
         if not isinstance(inner, Mapping):

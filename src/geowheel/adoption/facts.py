@@ -83,7 +83,7 @@ class ProjectFacts:
 
 
 def read_facts(folder: Path, *, version: str, running: str) -> ProjectFacts:
-    """The facts of the project in `folder`.
+    """Return the facts of the project in `folder`.
 
     Raises ConfigError when pyproject.toml or the pixi manifest cannot be read.
     """
@@ -147,7 +147,7 @@ def _environment(manifest: Manifest, name: str) -> PixiEnvironment:
 
 
 def _locked(manifest: Manifest, environment: str) -> set[str]:
-    """What the environment has, on any platform, through whatever it asks for."""
+    """Return what the environment has, on any platform, through whatever it asks for."""
     path, names = manifest.lock_path, set[str]()
     if not path.is_file():
         return names

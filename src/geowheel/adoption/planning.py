@@ -62,7 +62,7 @@ class _Part:
 
 
 def plan(facts: ProjectFacts, wishes: Wishes) -> AdoptionPlan:
-    """What is missing for a wheel with GDAL inside.
+    """Return what is missing for a wheel with GDAL inside.
 
     Raises ConfigError when pyproject.toml, a [tool.geowheel] in it included, cannot be followed or
     appended to, and UsageError when something has to be chosen first.
@@ -253,7 +253,7 @@ def _is_gdal(requirement: str) -> bool:
 
 
 def _environment(facts: ProjectFacts, wishes: Wishes) -> str:
-    """The pixi environment with the native stack; raises UsageError when it is unclear."""
+    """Return the pixi environment with the native stack; raises UsageError when it is unclear."""
     configured = facts.pyproject.get("tool", {}).get("geowheel")
     if isinstance(configured, Mapping):
         return str(configured.get("environment", "default"))
@@ -276,7 +276,7 @@ def _environment(facts: ProjectFacts, wishes: Wishes) -> str:
 
 
 def _pixi(facts: ProjectFacts, host: Host, environment: str) -> _Part:
-    """The manifest; raises UsageError when it has no such environment."""
+    """Return the manifest; raises UsageError when it has no such environment."""
     if facts.pixi is None and environment == "default":
         return _Part(changes=(_new(PIXI, templates.pixi(host.name)),))
     where = str(facts.pixi.path if facts.pixi else facts.folder)
@@ -301,7 +301,7 @@ def _pixi(facts: ProjectFacts, host: Host, environment: str) -> _Part:
 
 
 def _nox(facts: ProjectFacts) -> tuple[_Part, str]:
-    """The noxfile, and the prefix that sessions have."""
+    """Return the noxfile, and the prefix that sessions have."""
     if NOXFILE not in facts.texts:
         return _Part(changes=(_new(NOXFILE, templates.noxfile(facts.version)),)), ""
     text = facts.texts[NOXFILE]
@@ -347,7 +347,7 @@ def _ignore_line(name: str) -> str:
 
 
 def _part_of_layout(facts: ProjectFacts, host: Host) -> _Part:
-    """How the host gets at its GDAL."""
+    """Return how the host gets at its GDAL."""
     if PYPROJECT not in facts.texts or host.layout is Layout.TOPLEVEL:
         return _Part()
     if host.layout is Layout.PRIVATE:
@@ -366,8 +366,7 @@ def _commands(facts: ProjectFacts, host: Host, prefix: str) -> tuple[NextCommand
     return (
         NextCommand(text=f"nox -s {prefix}plan", purpose="what would run and why"),
         NextCommand(
-            text=f"nox -s {prefix}lock",
-            purpose="solve; commit pixi.lock and pylock.geowheel.toml",
+            text=f"nox -s {prefix}lock", purpose="solve; commit pixi.lock and pylock.geowheel.toml"
         ),
         NextCommand(text=wheel, purpose="a tested wheel in dist/"),
         NextCommand(

@@ -44,7 +44,7 @@ def geowheel_requirement(version: str) -> str:
 
 
 def script_metadata(version: str) -> str:
-    """The PEP 723 block from which nox makes the environment that the noxfile runs in."""
+    """Return the PEP 723 block from which nox makes the environment that the noxfile runs in."""
     dependencies = toml_list([geowheel_requirement(version), f"nox>={OLDEST_NOX}"])
     return f'# /// script\n# requires-python = ">=3.11"\n# dependencies = {dependencies}\n# ///\n'
 
@@ -148,7 +148,7 @@ def new_init(name: str) -> str:
 
 
 def new_test(package: str) -> str:
-    """The first test of a new package's wheel."""
+    """Return the first test of a new package's wheel."""
     return (
         '"""What the finished wheel has to do; geowheel runs this in a clean environment."""\n\n'
         f"import {package}\nfrom {package} import _osgeo\n\n\n"

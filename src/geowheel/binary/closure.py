@@ -61,11 +61,11 @@ class Loader(Generic[B]):
         return path
 
     def is_system(self, library: str) -> bool:
-        """Whether it comes from the system, which always has it."""
+        """Return whether it comes from the system, which always has it."""
         return library in system_libraries(self.system)
 
     def wanted(self, path: str, binary: B) -> tuple[str, ...]:
-        """The libraries to look for, for the file at `path`."""
+        """Return the libraries to look for, for the file at `path`."""
         del path
         return binary.needed
 
@@ -79,7 +79,7 @@ class Loader(Generic[B]):
         raise NotImplementedError
 
     def passed_on(self, path: str, binary: B, inherited: tuple[str, ...]) -> tuple[str, ...]:
-        """The folders that are searched for what the file loads in turn, nearest first."""
+        """Return the folders that are searched for what the file loads in turn, nearest first."""
         del path, binary
         return inherited
 
@@ -98,7 +98,7 @@ class Loader(Generic[B]):
         return None
 
     def folders(self, path: str, entries: Iterable[str]) -> tuple[str, ...]:
-        """The folders of the wheel that search paths of the file at `path` lead to."""
+        """Return the folders of the wheel that search paths of the file at `path` lead to."""
         found = (self.folder(path, entry) for entry in entries)
         return tuple(folder for folder in found if folder is not None)
 
@@ -198,7 +198,7 @@ def check_closure(binaries: Mapping[str, B], loader: Loader[B]) -> None:
 
 
 def closure_faults(binaries: Mapping[str, B], loader: Loader[B]) -> list[Fault]:
-    """What `check_closure` would raise, sorted by file; empty when the wheel is closed."""
+    """Return what `check_closure` would raise, sorted by file; empty when the wheel is closed."""
     walk = follow(binaries, loader)
     faults = {
         (path, library): _missing(walk, path, library, places)

@@ -90,7 +90,7 @@ def is_elf(path: Path) -> bool:
 
 
 def read_elf(source: Path | bytes, *, name: str = "") -> Elf:
-    """The ELF file at a path or in memory.
+    """Return the ELF file at a path or in memory.
 
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no ELF at all, and
     OSError when it cannot be read.
@@ -101,7 +101,7 @@ def read_elf(source: Path | bytes, *, name: str = "") -> Elf:
 
 
 def read_elves(tree: Path) -> dict[str, Elf]:
-    """Every ELF file below `tree`, as `read_tree` does it."""
+    """Return every ELF file below `tree`, as `read_tree` does it."""
     return read_tree(tree, is_elf, read_elf)
 
 
@@ -137,7 +137,7 @@ def _read(elf: ELFFile) -> Elf:
 
 
 def _read_dynamic(tags: Iterable[DynamicTag]) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """The strings of the dynamic section by tag, and the numbers of its other tags."""
+    """Return the strings of the dynamic section by tag, and the numbers of its other tags."""
     texts: dict[str, list[str]] = {tag: [] for tag in _TEXTS}
     numbers: dict[str, int] = {}
     for number, tag in enumerate(tags):

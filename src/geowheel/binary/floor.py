@@ -37,7 +37,7 @@ class RuntimeNeed:
 
 
 def floor(elves: Mapping[str, Elf]) -> tuple[RuntimeNeed, ...]:
-    """The floor of the ELF files given by path, in the order of `FAMILIES`.
+    """Return the floor of the ELF files given by path, in the order of `FAMILIES`.
 
     A family that nothing needs is left out.
     """

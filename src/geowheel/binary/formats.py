@@ -14,7 +14,7 @@ from .pe import is_pe
 
 
 def system_of(path: Path) -> System | None:
-    """The system whose loader takes the file; None where it is no compiled file."""
+    """Return the system whose loader takes the file; None where it is no compiled file."""
     kinds = {System.LINUX: is_elf, System.MACOS: is_macho, System.WINDOWS: is_pe}
     return next((system for system, fits in kinds.items() if fits(path)), None)
 

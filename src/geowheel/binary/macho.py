@@ -202,7 +202,7 @@ def is_macho(path: Path) -> bool:
 
 
 def read_macho(source: Path | bytes, *, name: str = "") -> MachO:
-    """The Mach-O file at a path or in memory.
+    """Return the Mach-O file at a path or in memory.
 
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no Mach-O at all, and
     OSError when it cannot be read.
@@ -212,7 +212,7 @@ def read_macho(source: Path | bytes, *, name: str = "") -> MachO:
 
 
 def read_machos(tree: Path) -> dict[str, MachO]:
-    """Every Mach-O file below `tree`, as `read_tree` does it."""
+    """Return every Mach-O file below `tree`, as `read_tree` does it."""
     return read_tree(tree, is_macho, read_macho)
 
 

@@ -69,7 +69,7 @@ def _wrong(part: Slice, data: memoryview) -> Iterator[str]:
 
 
 def _directories(blob: memoryview) -> Iterator[memoryview]:
-    """The code directories of a signature, each from its own start on."""
+    """Yield the code directories of a signature, each from its own start on."""
     magic, length, count = struct.unpack_from(">III", blob)
     if magic != _SUPERBLOB or length > len(blob) or 12 + 8 * count > length:
         raise ValueError("the signature is cut off")
@@ -83,7 +83,7 @@ def _directories(blob: memoryview) -> Iterator[memoryview]:
 
 
 def _wrong_pages(blob: memoryview, signed: memoryview) -> Iterator[str]:
-    """What differs between the hashes of a code directory and what has to be signed."""
+    """Yield what differs between the hashes of a code directory and what has to be signed."""
     _, _, start, _, _, count, limit, width, kind, _, shift = _HEADER.unpack_from(blob, 8)
     if start + count * width > len(blob) or kind not in _HASHES or width == 0:
         raise ValueError("a code directory's hashes cannot be read")

@@ -28,10 +28,7 @@ LIMIT: Final = 1 << 12
 _SIGNATURE: Final = b"PE\0\0"
 _MOST_SECTIONS: Final = 96  # of an image; the loader takes no more
 _LONGEST_NAME: Final = 1 << 16
-_ARCHITECTURES: Final = {
-    "IMAGE_FILE_MACHINE_AMD64": "amd64",
-    "IMAGE_FILE_MACHINE_ARM64": "arm64",
-}
+_ARCHITECTURES: Final = {"IMAGE_FILE_MACHINE_AMD64": "amd64", "IMAGE_FILE_MACHINE_ARM64": "arm64"}
 # IMAGE_DLLCHARACTERISTICS_*.
 _HIGH_ENTROPY, _DYNAMIC_BASE, _NX, _GUARD = 0x20, 0x40, 0x100, 0x4000
 _IMPORT, _DELAYED = 1, 13  # data directories, by number
@@ -72,7 +69,7 @@ class Pe:
 
 
 def is_pe(path: Path) -> bool:
-    """Whether `path` is a regular file that starts as PE files do; OSError if unreadable.
+    """Return whether `path` is a regular file that starts as PE files do; OSError if unreadable.
 
     Every DOS program starts with the two letters, and so may a text: PE files have an offset and a
     signature as well.
@@ -88,7 +85,7 @@ def is_pe(path: Path) -> bool:
 
 
 def read_pe(source: Path | bytes, *, name: str = "") -> Pe:
-    """The PE file at a path or in memory.
+    """Return the PE file at a path or in memory.
 
     Raises IntegrityError, naming the file (or `name`), when it is damaged or no PE at all, and
     OSError when it cannot be read.
@@ -99,7 +96,7 @@ def read_pe(source: Path | bytes, *, name: str = "") -> Pe:
 
 
 def read_pes(tree: Path) -> dict[str, Pe]:
-    """Every PE file below `tree`, as `read_tree` does it.
+    """Return every PE file below `tree`, as `read_tree` does it.
 
     What has a library's name counts as one, whatever it starts with: delvewheel goes by the names.
     """
@@ -110,7 +107,7 @@ def read_pes(tree: Path) -> dict[str, Pe]:
 
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[bytes | mmap.mmap]:
-    """The bytes, mapped rather than read: some libraries are larger than 100 MB."""
+    """Yield the bytes, mapped rather than read: some libraries are larger than 100 MB."""
     if isinstance(source, bytes):
         yield source
         return
@@ -185,7 +182,7 @@ class _Image:
             yield name.decode("ascii", "replace")
 
     def _descriptors(self, number: int, layout: str) -> Iterator[tuple[int, ...]]:
-        """The directory's records up to the one that is all zeros."""
+        """Yield the directory's records up to the one that is all zeros."""
         address, _ = self.directory(number)
         if not address:
             return
@@ -219,7 +216,7 @@ class _Image:
         return bytes(self._data[start : start + length])
 
     def _span(self, address: int) -> tuple[int, int]:
-        """The offset of an address, and that of the end of its section."""
+        """Return the offset of an address, and that of the end of its section."""
         for section in self._sections:
             inside = address - section.VirtualAddress
             if 0 <= inside < section.SizeOfRawData:

@@ -80,7 +80,7 @@ class PeLoader(Loader[Pe]):
 
 
 def delayed_faults(binaries: Mapping[str, Pe], loader: PeLoader) -> list[Fault]:
-    """What would fail when a delay-loaded function is first called; sorted by file.
+    """Return what would fail when a delay-loaded function is first called; sorted by file.
 
     The helper that linkers put into a file calls LoadLibrary with the bare name
     (https://learn.microsoft.com/en-us/cpp/build/reference/understanding-the-helper-function), so
@@ -100,7 +100,7 @@ def delayed_faults(binaries: Mapping[str, Pe], loader: PeLoader) -> list[Fault]:
 
 
 def needed_later(path: str, binary: Pe) -> tuple[str, ...]:
-    """What a file delay-loads on a Windows of today; `path` may have delvewheel's name."""
+    """Return what a file delay-loads on a Windows of today; `path` may have delvewheel's name."""
     name = original_name(posixpath.basename(path)).lower()
     return tuple(item for item in binary.delayed if (name, item.lower()) not in _NEVER_CALLED)
 

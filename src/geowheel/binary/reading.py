@@ -76,5 +76,5 @@ def damage_named(
 
 
 def shown_name(source: Path | bytes, name: str) -> str:
-    """How messages name it: `name` where it is given, else its path."""
+    """Return how messages name it: `name` where it is given, else its path."""
     return name or (os.fspath(source) if isinstance(source, Path) else "bytes")

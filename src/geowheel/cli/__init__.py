@@ -58,10 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UsageError.exit_code
     root = Path(options.root).resolve()
     console = Console(
-        logs=root / ".geowheel" / "logs",
-        quiet=options.quiet,
-        json=options.json,
-        spelling=spelling,
+        logs=root / ".geowheel" / "logs", quiet=options.quiet, json=options.json, spelling=spelling
     )
     call = Call(options=options, environ=dict(os.environ), console=console, root=root, parser=asked)
     command: Callable[[Call], dict[str, Any]] = options.run

@@ -41,7 +41,7 @@ def _option(*flags: str, **settings: Any) -> Option:
 
 
 def _one_of(kind: type[Choice]) -> Callable[[str], Choice]:
-    """What argparse says of a wrong choice, for the members of an enumeration."""
+    """Return what argparse says of a wrong choice, for the members of an enumeration."""
 
     def convert(text: str) -> Choice:
         try:
@@ -188,7 +188,7 @@ _WITH_TARGETS: Final = frozenset({*_GOALS, "plan", "export"})
 
 
 def parser() -> Parser:
-    """The parser; what it gives has `run`, the function of the command.
+    """Return the parser; what it gives has `run`, the function of the command.
 
     It raises UsageError where argparse would print its usage.
     """

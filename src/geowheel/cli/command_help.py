@@ -97,7 +97,7 @@ class Overview(Parser):
 
 
 def examples_of(command: str) -> str | None:
-    """The last part of a command's help; None where it has no examples."""
+    """Return the last part of a command's help; None where it has no examples."""
     rows = _EXAMPLES.get(command, ())
     width = max((len(example) for example, _ in rows), default=0) + 3
     return "\n".join(["examples:", *(f"  {e:<{width}}{m}" for e, m in rows)]) if rows else None

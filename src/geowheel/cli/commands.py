@@ -231,10 +231,7 @@ def cache(call: Call) -> dict[str, Any]:
     if call.options.action == "list":
         return show(folder, call.console)
     return prune(
-        folder,
-        older_than=call.options.older_than,
-        remove=call.options.yes,
-        console=call.console,
+        folder, older_than=call.options.older_than, remove=call.options.yes, console=call.console
     )
 
 
@@ -297,7 +294,7 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
 def _given(
     call: Call, project: Project, pythons: Sequence[str], platforms: Sequence[Platform]
 ) -> dict[Target, Artefact]:
-    """The repaired wheels that --wheel names; empty without it."""
+    """Return the repaired wheels that --wheel names; empty without it."""
     if call.options.wheel is not None:
         from geowheel.pipeline.given_wheels import find_given
 
@@ -309,7 +306,7 @@ def _given(
 
 
 def _pythons(call: Call, project: Project) -> tuple[Path | None, list[str]]:
-    """The interpreter if one was named by path, and the versions asked for; bare: none."""
+    """Return the interpreter if one was named by path, and the versions asked for; bare: none."""
     named: list[str] = call.options.python
     if call.options.all:
         return None, list(project.config.pythons)
@@ -326,7 +323,7 @@ def _pythons(call: Call, project: Project) -> tuple[Path | None, list[str]]:
 
 
 def _usual_pythons(project: Project, goals: tuple[str, ...]) -> list[str]:
-    """What a bare command means."""
+    """Return what a bare command means."""
     configured = list(project.config.pythons)
     if goals == ("build",):
         return configured

@@ -12,7 +12,7 @@ import shtab
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script for one of `geowheel.cli.command_help.SHELLS`."""
+    """Return the script for one of `geowheel.cli.command_help.SHELLS`."""
     for action in _every_action(parser):
         if action.metavar == "DIR":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # shtab's own interface

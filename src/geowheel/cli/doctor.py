@@ -187,7 +187,7 @@ def _space(name: str, folder: Path) -> Check:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest one above it that is there."""
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
@@ -197,7 +197,7 @@ def _existing(folder: Path) -> Path:
 def _project(
     open_project: Callable[[], Project], folder: Path, checks: list[Check]
 ) -> Project | None:
-    """The project, where the folder holds one; what is wrong with it becomes a check."""
+    """Return the project, where the folder holds one; what is wrong with it becomes a check."""
     pyproject = folder / "pyproject.toml"
     try:
         if not pyproject.is_file() or "geowheel" not in read_toml(pyproject).get("tool", {}):
@@ -256,7 +256,7 @@ def _locks(project: Project) -> tuple[Locks | None, Check]:
 
 
 def to_fetch(project: Project, locks: Locks) -> int:
-    """How many files the next run has to download, for all configured Pythons.
+    """Return how many files the next run has to download, for all configured Pythons.
 
     Raises LockError when the build lock lacks something that one of them needs.
     """
@@ -312,7 +312,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
 
 
 def _distro(environ: Mapping[str, str]) -> str:
-    """What makes the channel of this distribution's packages."""
+    """Return what makes the channel of this distribution's packages."""
     name = read_distribution()
     require_tools(environ, TOOLS)
     return f"can be made on {name}"

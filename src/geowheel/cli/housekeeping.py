@@ -27,7 +27,7 @@ _TOWARDS_A_RELEASE: Final = ("target", "wheel", "repair", "size", "test", "lab",
 def status(
     project: Project, console: Console, states: Mapping[Target, Standing] | None = None
 ) -> dict[str, Any]:
-    """What each target has reached, and what lies in dist/.
+    """Return what each target has reached, and what lies in dist/.
 
     `states` says where targets stand on the way to a release; without it only this machine's are
     shown.

@@ -62,7 +62,7 @@ def matrix(project: Project, console: Console) -> dict[str, Any]:
 
 
 def look(project: Project, target: Target, no_interpreter: str | None) -> Row:
-    """What can be done for one target.
+    """Return what can be done for one target.
 
     `no_interpreter` is why no interpreter of the target's version is here for the host's build;
     None where there is one.
@@ -91,7 +91,7 @@ def look(project: Project, target: Target, no_interpreter: str | None) -> Row:
 
 
 def _way(project: Project, target: Target) -> tuple[Method, tuple[str, ...]]:
-    """The best way, and what stands against better ones."""
+    """Return the best way, and what stands against better ones."""
     manifest, platform = project.manifest, target.platform
     if platform not in manifest.platforms_of(project.config.environment):
         return Method.NONE, (f"{manifest.path.name} does not name the platform",)
@@ -109,7 +109,7 @@ def _way(project: Project, target: Target) -> tuple[Method, tuple[str, ...]]:
 def _prebuilt(
     project: Project, target: Target, why: tuple[str, ...]
 ) -> tuple[Method, tuple[str, ...]]:
-    """Whether the channel's bindings will do, and `why` nothing better does."""
+    """Return whether the channel's bindings will do, and `why` nothing better does."""
     try:
         if not wants_prebuilt(replace(project, asked_bindings=Bindings.PREBUILT)):
             return Method.NONE, why
@@ -122,7 +122,7 @@ def _prebuilt(
 
 
 def _no_emulation(project: Project, target: Target) -> str | None:
-    """Why the target's interpreter cannot be run here; None where it can."""
+    """Return why the target's interpreter cannot be run here; None where it can."""
     from geowheel.distro import emulated  # only where needed
 
     try:

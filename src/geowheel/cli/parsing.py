@@ -44,6 +44,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def _flags(parser: argparse.ArgumentParser) -> dict[str, list[str]]:
-    """The options of each command."""
+    """Return the options of each command."""
     (choices,) = (a.choices for a in parser._actions if isinstance(a.choices, dict))
     return {name: list(command._option_string_actions) for name, command in choices.items()}

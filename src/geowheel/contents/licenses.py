@@ -45,7 +45,7 @@ class LicenseGate:
         ways: Mapping[str, list[LoadWay]],
         step: Step,
     ) -> tuple[Restricted, ...]:
-        """All that are under copyleft or a refused license; `packages` have their files.
+        """Return all that are under copyleft or a refused license; `packages` have their files.
 
         Raises BuildError, or warns, for those that are not accepted.
         """
@@ -68,7 +68,7 @@ class LicenseGate:
 
 
 def refused_in(expression: str, refuse: Sequence[str]) -> frozenset[str]:
-    """The refused licenses that no choice in the expression avoids; empty where one does.
+    """Return the refused licenses that no choice in the expression avoids; empty where one does.
 
     What is no expression (older conda packages say `BSD 3-Clause`) counts as one license's name.
     """

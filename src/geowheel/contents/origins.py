@@ -60,7 +60,7 @@ class Origins:
     bundled: tuple[Bundled, ...]
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
-        """The origin of each member; raises BuildError naming what no package owns."""
+        """Return the origin of each member; raises BuildError naming what no package owns."""
         libraries = systems.of(self.manifest.platform).layout.libraries
         sources = {
             item.path: posixpath.normpath(f"{libraries}/{item.source}") for item in self.bundled
@@ -99,7 +99,7 @@ def _conda(package: Package) -> Origin:
 
 
 def license_holder(origin: Origin, manifest: NativeManifest) -> Package | None:
-    """The conda package whose license texts hold for an origin.
+    """Return the conda package whose license texts hold for an origin.
 
     GDAL's sdist has no license text of its own, and neither need the package of its bindings:
     libgdal-core's package brings GDAL's.

@@ -37,7 +37,7 @@ def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, str]:
 
 
 def scripts_of(sdist: Path) -> dict[str, str]:
-    """The commands of osgeo_utils, by GDAL's unpacked sdist: `gdal_calc.py` to `gdal_calc`.
+    """Return the commands of osgeo_utils, by GDAL's unpacked sdist: `gdal_calc.py` to `gdal_calc`.
 
     GDAL installs `gdal_calc.py`, from 3.9 on `gdal_calc` too: here both, whatever its version. The
     names are those of its script files and of its metadata's entry points.
@@ -80,7 +80,7 @@ def _remedy(pattern: str, names: Sequence[str]) -> str:
 def commands_of(
     payload: Path, places: Places, scripts: Mapping[str, str], wanted: Iterable[str]
 ) -> dict[str, str]:
-    """The console commands of a payload: name to `module:function`, of what lies in it.
+    """Return the console commands of a payload: name to `module:function`, of what lies in it.
 
     `scripts` gives the module of each command of osgeo_utils.
     """

@@ -28,7 +28,7 @@ class Restricted:
 
 
 def accepting(name: str, accept: Iterable[str]) -> str | None:
-    """The pattern that accepts a package of this name; None: the package is not accepted."""
+    """Return the pattern that accepts a package of this name; None: the package is not accepted."""
     return next((pattern for pattern in accept if fnmatch.fnmatch(name, pattern)), None)
 
 

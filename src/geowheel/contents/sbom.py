@@ -42,7 +42,7 @@ class SbomSubject:
 
 
 def sbom(subject: SbomSubject, origins: Mapping[str, Origin], sha256: Mapping[str, str]) -> str:
-    """The SBOM as JSON text; `origins` and `sha256` are by path in the wheel."""
+    """Return the SBOM as JSON text; `origins` and `sha256` are by path in the wheel."""
     files: dict[Origin, list[str]] = {}
     for path, origin in sorted(origins.items()):
         if origin.is_bundled:

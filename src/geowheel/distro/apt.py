@@ -18,19 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.digest import sha256_file
-from geowheel.errors import (
-    ChannelError,
-    IntegrityError,
-    MachineError,
-)
+from geowheel.errors import ChannelError, IntegrityError, MachineError
 from geowheel.machine.console import Step, megabytes
 from geowheel.machine.process import Result, tail
 
-from .debian import (
-    Deb,
-    parse_debs,
-    parse_print_uris,
-)
+from .debian import Deb, parse_debs, parse_print_uris
 
 UPDATE_TIMEOUT: Final = 600.0
 """Seconds. apt itself gives up on a dead mirror after two minutes."""
@@ -70,14 +62,14 @@ class Apt:
         return self._run("apt-get", "update", "-q", check=False, timeout=UPDATE_TIMEOUT)
 
     def show(self, names: Sequence[str]) -> dict[str, Deb]:
-        """The candidate versions of the named packages; an unknown one is left out."""
+        """Return the candidate versions of the named packages; an unknown one is left out."""
         if not names:
             return {}
         command = ("show", "--no-all-versions", *names)
         return parse_debs(self._run("apt-cache", *command, check=False).stdout)
 
     def install_names(self, names: Sequence[str]) -> tuple[str, ...]:
-        """What apt would install for `names` on a machine without any package.
+        """Return what apt would install for `names` on a machine without any package.
 
         Raises BuildError with apt's words when their dependencies cannot be met.
         """
@@ -204,7 +196,7 @@ def update_or_keep(apt: Apt, wanted: str) -> Deb:
 
 
 def is_whole(deb: Deb, path: Path) -> bool:
-    """Whether the package is at `path` with the bytes that the index names."""
+    """Return whether the package is at `path` with the bytes that the index names."""
     try:
         return path.stat().st_size == deb.size and sha256_file(path) == deb.sha256
     except FileNotFoundError:
@@ -218,7 +210,7 @@ def raise_for_disk(text: str, folder: Path) -> None:
 
 
 def disk_full(folder: Path) -> MachineError:
-    """The error for a disk without room."""
+    """Return the error for a disk without room."""
     return MachineError(
         "the disk is full",
         where=str(folder),

@@ -27,35 +27,15 @@ import zstandard
 from rattler import Subdir
 from rattler.index import index_fs
 
-from geowheel.digest import (
-    digest,
-    sha256_bytes,
-    sha256_file,
-)
-from geowheel.errors import (
-    BuildError,
-    ChannelError,
-    MachineError,
-)
+from geowheel.digest import digest, sha256_bytes, sha256_file
+from geowheel.errors import BuildError, ChannelError, MachineError
 from geowheel.machine import hints, obstacles
 from geowheel.machine.console import Step
 from geowheel.machine.files import held, write
 from geowheel.targets import Platform
 
-from .apt import (
-    Apt,
-    disk_full,
-    open_apt,
-    raise_for_disk,
-    require_tools,
-    update_or_keep,
-)
-from .conversion import (
-    CondaLayout,
-    Conversion,
-    Converter,
-    read_common_licenses,
-)
+from .apt import Apt, disk_full, open_apt, raise_for_disk, require_tools, update_or_keep
+from .conversion import CondaLayout, Conversion, Converter, read_common_licenses
 from .debian import Deb, Distribution, closure, distribution_of
 from .recipes import Recipe, plan_recipes
 from .state import NOARCH, ChannelState, Converted, read_state, write_state
@@ -216,7 +196,7 @@ def make_plan(
 
 
 def library_of(development: Deb, table: Table) -> str:
-    """The libgdal package of the release: libgdal32 on bookworm, libgdal34t64 on noble."""
+    """Return the libgdal package of the release: libgdal32 on bookworm, libgdal34t64 on noble."""
     for alternatives in development.depends:
         if fnmatchcase(alternatives[0].name, table.closure.library):
             return alternatives[0].name
@@ -408,7 +388,7 @@ def _prune_debs(plan: ChannelPlan) -> None:
 
 
 def converter_digest(patchelf: Path, plan: ChannelPlan) -> str:
-    """What all conversions depend on besides their .debs: sources, table and tools.
+    """Return what all conversions depend on besides their .debs: sources, table and tools.
 
     The texts by their version: their package has other bytes on each architecture, and the
     packages for all platforms would be made again whenever the platform changes.

@@ -21,11 +21,7 @@ from typing import IO, Final
 
 import zstandard
 
-from geowheel.digest import (
-    digest,
-    sha256_bytes,
-    sha256_file,
-)
+from geowheel.digest import digest, sha256_bytes, sha256_file
 from geowheel.machine.files import whole
 from geowheel.targets import Platform
 
@@ -98,7 +94,7 @@ class PackagedFile:
     """`text` or `binary` where the placeholder is in it."""
 
     def entry(self) -> dict[str, object]:
-        """The file's entry in info/paths.json."""
+        """Return the file's entry in info/paths.json."""
         entry: dict[str, object] = {
             "_path": self.path,
             "path_type": "hardlink" if self.link is None else "softlink",

@@ -26,11 +26,7 @@ from .conda_package import (
     with_content_build,
     write_package,
 )
-from .debian import (
-    Deb,
-    parse_copyright,
-    sanitised,
-)
+from .debian import Deb, parse_copyright, sanitised
 from .recipes import CA_CERTIFICATES, Recipe
 from .tables import Architecture, Table
 
@@ -231,7 +227,7 @@ class Converter:
         tree: Path,
         work: Path,
     ) -> Iterator[tuple[PackageMetadata, Path]]:
-        """The driver packages that this libgdal really has, with the tree of each.
+        """Yield the driver packages that this libgdal really has, with the tree of each.
 
         A driver in a loadable file is moved out of `tree`; a built-in one gets an empty package.
         """
@@ -262,7 +258,7 @@ class Dynamic:
 
 
 def read_dynamic(path: Path) -> Dynamic | None:
-    """The dynamic section of an ELF file; None for one without."""
+    """Return the dynamic section of an ELF file; None for one without."""
     with path.open("rb") as file:
         for segment in ELFFile(file).iter_segments():
             if isinstance(segment, DynamicSegment):
@@ -274,7 +270,7 @@ def read_dynamic(path: Path) -> Dynamic | None:
 
 
 def rpath_for(path: str) -> str:
-    """The rpath that leads from a file of the prefix to lib/: `$ORIGIN`, `$ORIGIN/..`."""
+    """Return the rpath that leads from a file of the prefix to lib/: `$ORIGIN`, `$ORIGIN/..`."""
     way = posixpath.relpath("lib", posixpath.dirname(path))
     return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"
 
@@ -302,7 +298,7 @@ def built_in_formats(gdal_config: str) -> frozenset[str]:
 
 
 def certificate_bundle(certificates: Mapping[str, bytes]) -> bytes:
-    """The certificates as ca-certificates' postinst and update-ca-certificates join them.
+    """Return the certificates as ca-certificates' postinst and update-ca-certificates join them.
 
     All of them, in the byte order of their names (`sort` in the C locale that dpkg's scripts have),
     each ended by a newline.
@@ -334,7 +330,7 @@ def _place_certificates(root: Path, tree: Path) -> None:
 
 
 def _copyrights(recipe: Recipe, roots: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    """The copyright file of each .deb, or of the one that its doc folder links to."""
+    """Yield the copyright file of each .deb, or of the one that its doc folder links to."""
     for deb in recipe.debs:
         folder = roots[deb.name] / "usr" / "share" / "doc" / deb.name
         owner = folder.readlink().name if folder.is_symlink() else deb.name
@@ -346,12 +342,7 @@ def _copyrights(recipe: Recipe, roots: Mapping[str, Path]) -> Iterator[tuple[str
 
 def _origin(recipe: Recipe) -> dict[str, object]:
     debs = [
-        {
-            "file": deb.file_name,
-            "sha256": deb.sha256,
-            "source": deb.source,
-            "version": deb.version,
-        }
+        {"file": deb.file_name, "sha256": deb.sha256, "source": deb.source, "version": deb.version}
         for deb in recipe.debs
     ]
     return {"origin": {"distribution": str(recipe.distribution), "debs": debs}}

@@ -71,7 +71,7 @@ class Deb:
 
 
 def distribution_of(os_release: Mapping[str, str]) -> Distribution:
-    """The distribution that os-release names: os-release(5).
+    """Return the distribution that os-release names: os-release(5).
 
     Raises MachineError unless it is Debian, Ubuntu or says that it is like one of them.
     """
@@ -159,7 +159,7 @@ def parse_debs(text: str) -> dict[str, Deb]:
 
 
 def parse_print_uris(text: str) -> tuple[str, ...]:
-    """The package names in the output of `apt-get install --print-uris`, sorted."""
+    """Return the package names in the output of `apt-get install --print-uris`, sorted."""
     names = set()
     for line in text.splitlines():
         if line.startswith("'") and len(parts := line.rsplit("' ", 1)) == 2:
@@ -188,7 +188,7 @@ def closure(
     debs: Mapping[str, Deb],
     leaves_out: Callable[[Deb], bool],
 ) -> dict[str, Deb]:
-    """The packages to convert, by name: `walked` with what they need, and `alone` without.
+    """Return the packages to convert, by name: `walked` with what they need, and `alone` without.
 
     `debs` holds the candidates that apt chose, so that alternatives are decided as apt does.
     """
@@ -229,7 +229,7 @@ def split_version(version: str) -> tuple[str, str]:
 
 
 def conda_version(version: str) -> str:
-    """The upstream part of a Debian version as a version that conda accepts.
+    """Return the upstream part of a Debian version as a version that conda accepts.
 
     Marks of repacking (`+dfsg`, `+ds1`, `+repack`) go, `1.2+really1.1` is 1.1, a `~` before letters
     joins them (`1.0~rc1` is `1.0rc1`, which conda too sorts before 1.0).

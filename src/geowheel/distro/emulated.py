@@ -28,27 +28,12 @@ from geowheel.errors import MachineError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.files import held, touch, whole
-from geowheel.machine.hints import (
-    Need,
-    OperatingSystem,
-    install,
-    this_machine,
-)
+from geowheel.machine.hints import Need, OperatingSystem, install, this_machine
 from geowheel.machine.interpreters import Interpreter, find_interpreter
 from geowheel.targets import Platform
 
-from .apt import (
-    Apt,
-    open_apt,
-    require_tools,
-    update_or_keep,
-)
-from .channel import (
-    TOOLS,
-    disk_named,
-    read_distribution,
-    work_folder,
-)
+from .apt import Apt, open_apt, require_tools, update_or_keep
+from .channel import TOOLS, disk_named, read_distribution, work_folder
 from .debian import Deb, Distribution
 from .tables import Architecture, Table, architecture_of, load_table
 
@@ -125,14 +110,14 @@ def launcher_text(emulate: Path, program: Path) -> str:
 
 
 def program_beside(launcher: Path, platform: Platform) -> Path:
-    """The real program of a launcher: `python3.11-aarch64` of `python3.11`."""
+    """Return the real program of a launcher: `python3.11-aarch64` of `python3.11`."""
     return launcher.with_name(f"{launcher.name}-{platform.architecture}")
 
 
 def find_emulated(
     python: str, platform: Platform, *, cache: Path, environ: Mapping[str, str]
 ) -> Emulated:
-    """The interpreter for a platform, which need not have been made yet.
+    """Return the interpreter for a platform, which need not have been made yet.
 
     Raises MachineError when the emulator is missing, or the distribution has no such interpreter.
     """
@@ -184,7 +169,7 @@ def emulator_version(emulator: Path, environ: Mapping[str, str]) -> str:
 
 
 def ask_emulated(emulated: Emulated, environ: Mapping[str, str]) -> Interpreter:
-    """What the interpreter, which is there, says of itself; raises MachineError."""
+    """Return what the interpreter, which is there, says of itself; raises MachineError."""
     # The emulator may be another one than when it was made, and the cache may have been moved.
     for path, text in emulated.scripts.items():
         _write_script(path, text)
@@ -219,7 +204,7 @@ def make_emulated(emulated: Emulated, *, environ: Mapping[str, str], step: Step)
 
 
 def choose_packages(apt: Apt, python: str, table: Table) -> tuple[Deb, ...]:
-    """What a CPython consists of, with all that apt would install for it."""
+    """Return what a CPython consists of, with all that apt would install for it."""
     whole = [name.format(v=python) for name in table.interpreter.whole]
     alone = [name.format(v=python) for name in table.interpreter.alone]
     update_or_keep(apt, whole[0])
@@ -281,7 +266,7 @@ def wrap_programs(folder: Path, interpreter: Interpreter) -> None:
 
 
 def _is_program(path: Path) -> bool:
-    """Whether it is an ELF file that names who loads it: no library, and nothing static."""
+    """Return whether it is an ELF file that names who loads it: no library, and nothing static."""
     if path.is_symlink() or not is_elf(path):
         return False
     with path.open("rb") as file:

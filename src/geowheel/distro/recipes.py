@@ -95,7 +95,7 @@ def _depends(
 
 
 def _lower_bound(alternatives: Sequence[Relation], needed: Deb, version: str) -> str:
-    """The least version asked for, as conda writes it; empty when there is none to use."""
+    """Return the least version asked for, as conda writes it; empty when there is none to use."""
     for relation in alternatives:
         if relation.name == needed.name and relation.operator in (">=", "=", ">>"):
             bound = conda_version(relation.version)

@@ -38,12 +38,12 @@ class ChannelState:
     """Subdir to the digest of its `files` when the repodata was written."""
 
     def of(self, platform: Platform) -> dict[str, Converted]:
-        """What is for a platform, or for all."""
+        """Return what is for a platform, or for all."""
         own = (f"{platform}/", f"{NOARCH}/")
         return {name: entry for name, entry in self.entries.items() if name.startswith(own)}
 
     def files(self, subdir: str) -> dict[str, str]:
-        """The packages of a subdir: path in the channel to sha256."""
+        """Return the packages of a subdir: path in the channel to sha256."""
         return {
             path: sha256
             for entry in self.entries.values()

@@ -116,11 +116,11 @@ class Table:
         return next((rank for pattern, _, rank in self._patterns if fnmatchcase(deb, pattern)), 0)
 
     def only_documents(self, deb: str) -> bool:
-        """Whether a .deb holds nothing but what others' doc folders link to."""
+        """Return whether a .deb holds nothing but what others' doc folders link to."""
         return any(fnmatchcase(deb, pattern) for pattern in self.closure.documents)
 
     def leaves_out(self, deb: Deb) -> bool:
-        """Whether the closure stops before this package."""
+        """Return whether the closure stops before this package."""
         if any(fnmatchcase(deb.name, pattern) for pattern in self.closure.cut):
             return True
         if any(fnmatchcase(deb.name, pattern) for pattern in self.closure.followed):
@@ -139,7 +139,7 @@ def table_text() -> str:
 
 
 def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture]:
-    """The distribution's name of a platform's architecture, and what goes with it.
+    """Return the distribution's name of a platform's architecture, and what goes with it.
 
     Raises MachineError for a platform that the distribution has no packages for.
     """

@@ -87,7 +87,7 @@ class Equipment:
 
 
 def select(cases: Sequence[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
-    """The cases whose full name, group or name matches, and those that they need.
+    """Return the cases whose full name, group or name matches, and those that they need.
 
     Raises UsageError when a pattern matches none.
     """

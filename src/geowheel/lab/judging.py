@@ -60,7 +60,7 @@ class CaseVerdict:
 
 
 def judge(case: Case, end: End | None, ends: Mapping[str, End]) -> CaseVerdict:
-    """The verdict on one case; `ends` are those of the run by full name, to compare with."""
+    """Return the verdict on one case; `ends` are those of the run by full name, to compare with."""
     verdict = CaseVerdict(
         group=case.group,
         name=case.name,
@@ -94,7 +94,7 @@ def _ended_badly(end: End) -> str | None:
 
 
 def _other_numbers(case: Case, report: Mapping[str, Any], ends: Mapping[str, End]) -> list[str]:
-    """Every library has to give, in company, what it gives alone: to the last bit."""
+    """Return every library has to give, in company, what it gives alone: to the last bit."""
     problems = []
     for library, found in report["numbers"].items():
         alone = ends.get(f"{case.group}: {library} alone")

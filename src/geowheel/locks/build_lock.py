@@ -47,7 +47,7 @@ class Requirements:
     """What the build lock is solved from; its digest is written into the lock."""
 
     def digest(self) -> str:
-        """The digest of all that is asked for, with geowheel's own part."""
+        """Return the digest of all that is asked for, with geowheel's own part."""
         parts = (self.gdal_version, self.pythons, self.platforms, self.build, self.test)
         # The lock of a host that never runs the lab stays what it was.
         return digest((parts, BINDINGS, self.peers) if self.peers else (parts, BINDINGS))
@@ -94,7 +94,7 @@ class BuildLock:
         raise LockError("no sdist of GDAL in it", where=str(self.path), fix="run `geowheel lock`")
 
     def requirements(self, group: str, target: Target) -> tuple[Asset, ...]:
-        """The wheels that `group` needs on `target`; raises LockError when one has no wheel.
+        """Return the wheels that `group` needs on `target`; raises LockError when one has no wheel.
 
         What may get into the wheel is taken for the target's floor, whatever this machine is.
         """
@@ -153,7 +153,7 @@ class BuildLock:
         ]
 
     def offered(self, group: str, target: Target) -> tuple[tuple[Asset, ...], tuple[str, ...]]:
-        """The wheels of `group` on `target`, and the names of what has none there."""
+        """Return the wheels of `group` on `target`, and the names of what has none there."""
         if group not in (self.pylock.dependency_groups or ()):
             return (), ()
         found: list[Asset] = []
@@ -168,7 +168,7 @@ class BuildLock:
 
 
 def read_build_lock(path: Path) -> BuildLock:
-    """The parsed lock; raises LockError when it is missing or not PEP 751."""
+    """Return the parsed lock; raises LockError when it is missing or not PEP 751."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return BuildLock(path=path, pylock=Pylock.from_dict(data))
@@ -184,7 +184,7 @@ def read_build_lock(path: Path) -> BuildLock:
 
 
 def marker_environment(target: Target) -> Environment:
-    """The environment of PEP 508 markers on a target, which need not be this machine."""
+    """Return the environment of PEP 508 markers on a target, which need not be this machine."""
     linux = target.platform.system is System.LINUX
     windows = target.platform.system is System.WINDOWS
     architecture = target.platform.architecture
@@ -204,7 +204,7 @@ def marker_environment(target: Target) -> Environment:
 
 
 def macos_of(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, ...]:
-    """The versions of macOS that a wheel of a group may ask for, the wanted one first."""
+    """Return the versions of macOS that a wheel of a group may ask for, the wanted one first."""
     if group not in INTO_WHEEL:
         return (TESTING_MACOS,)
     return macos or (OLDEST_MACOS.get(target.platform, ""),)

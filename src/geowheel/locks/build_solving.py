@@ -96,7 +96,7 @@ class _Uv:
     step: Step = field(repr=False)
 
     def group(self, group: str) -> list[Package]:
-        """What a dependency group comes to."""
+        """Return what a dependency group comes to."""
         asked = self.wanted.of(group)
         if not asked:
             return []
@@ -111,7 +111,7 @@ class _Uv:
         return self._peers(keep)
 
     def _peers(self, keep: Sequence[Package]) -> list[Package]:
-        """The lab's peers but those without a wheel for a configured python."""
+        """Return the lab's peers but those without a wheel for a configured python."""
         kept: list[str] = []
         for peer in self.wanted.peers:
             try:

@@ -63,7 +63,7 @@ class Mirrors:
         return tuple(_below(place, url[longest:]) for place in dict.fromkeys(places)) or (url,)
 
     def changes(self, url: str) -> bool:
-        """Whether something else is asked than `url` itself."""
+        """Return whether something else is asked than `url` itself."""
         return self.of(url) != (url,)
 
     def plus(self, channels: tuple[Channel, ...]) -> Mirrors:
@@ -116,7 +116,7 @@ def _below(place: str, rest: str) -> str:
 
 
 def folder_channel(folder: Path, name: str | None = None) -> Channel:
-    """The channel in a local folder; raises ChannelError when nothing is indexed there."""
+    """Return the channel in a local folder; raises ChannelError when nothing is indexed there."""
     if not any(folder.glob("*/repodata.json")):
         raise ChannelError(
             "no */repodata.json in it",
@@ -129,7 +129,7 @@ def folder_channel(folder: Path, name: str | None = None) -> Channel:
 
 
 def named_channel(text: str) -> Channel:
-    """The channel that conda means by a name or URL."""
+    """Return the channel that conda means by a name or URL."""
     if re.fullmatch(r"[a-z0-9_-]+", text):
         return Channel(name=text, url=f"https://conda.anaconda.org/{text}/")
     from rattler import Channel as RattlerChannel

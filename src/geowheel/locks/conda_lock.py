@@ -44,7 +44,7 @@ Content = frozenset[tuple[str, str, str, str, str, str, str]]
 
 
 def lacking() -> str | None:
-    """Why conda-lock's model cannot be used; None when it can. Imports none of it."""
+    """Return why conda-lock's model cannot be used; None when it can. Imports none of it."""
     try:
         found = importlib.metadata.version("conda-lock")
     except importlib.metadata.PackageNotFoundError:
@@ -55,7 +55,7 @@ def lacking() -> str | None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether geowheel wrote it: somebody else's is never overwritten."""
+    """Return whether geowheel wrote it: somebody else's is never overwritten."""
     return path.read_text(encoding="utf-8", errors="replace").startswith(_SIGN)
 
 
@@ -153,7 +153,7 @@ def input_hashes(manifest: Manifest, environment: str) -> dict[str, str]:
 
 
 def written_hashes(path: Path) -> dict[str, str]:
-    """The `metadata.content_hash` of a file that geowheel wrote; empty where it has none."""
+    """Return the `metadata.content_hash` of a file that geowheel wrote; empty where it has none."""
     text = path.read_text(encoding="utf-8")
     block = re.search(r"^  content_hash:\n((?:    .*\n)+)", text, re.MULTILINE)
     lines = re.findall(r"^    ([\w-]+): '?([0-9a-f]{64})'?$", block[1] if block else "", re.M)

@@ -74,7 +74,7 @@ class _SolvedFrom:
 
 
 def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
-    """The locks that a run would use, when no solving is needed; None when it is.
+    """Return the locks that a run would use, when no solving is needed; None when it is.
 
     Raises LockError for a committed lock that cannot be used, or for none under --frozen.
     """
@@ -94,7 +94,7 @@ def committed_locks(project: Project, platform: Platform) -> Locks:
 
 
 def committed_stack(project: Project, platform: Platform) -> LockedStack:
-    """The native stack of the committed lock, whether there is a build lock or not."""
+    """Return the native stack of the committed lock, whether there is a build lock or not."""
     native = _committed(replace(project, channel=None), platform)
     if native is None:
         raise no_lock(project)
@@ -102,7 +102,7 @@ def committed_stack(project: Project, platform: Platform) -> LockedStack:
 
 
 def no_lock(project: Project) -> LockError:
-    """The error that says that nothing is committed."""
+    """Return the error that says that nothing is committed."""
     return LockError(
         "there is no lock",
         where=str(project.manifest.lock_path),
@@ -155,7 +155,7 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
 
 
 def requirements(project: Project, stack: NativeStack) -> Requirements:
-    """What the build lock has to hold."""
+    """Return what the build lock has to hold."""
     return Requirements(
         gdal_version=stack.gdal_version,
         pythons=project.config.pythons,
@@ -176,7 +176,7 @@ def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
 
 
 def _committed(project: Project, platform: Platform) -> LockedStack | None:
-    """What the committed pixi.lock says, or conda-lock.yml where there is no pixi.lock."""
+    """Return what the committed pixi.lock says, or conda-lock.yml where there is no pixi.lock."""
     path = project.manifest.committed_lock
     if project.channel is not None or path is None:
         return None
@@ -240,11 +240,7 @@ def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
 
 
 def _locked(
-    project: Project,
-    stack: NativeStack,
-    source: Source,
-    channels: tuple[Channel, ...],
-    path: Path,
+    project: Project, stack: NativeStack, source: Source, channels: tuple[Channel, ...], path: Path
 ) -> LockedStack:
     mirrors = offered.read_mirrors(project.machine.environ).plus(channels)
     return LockedStack(stack=stack, source=source, mirrors=mirrors, channels=channels, path=path)
@@ -311,7 +307,7 @@ def _solve_into_work(
 def solved(
     spec: EnvironmentSpec, channels: Sequence[Channel], found: Sequence[RepoDataRecord]
 ) -> pixi_lock.Solved:
-    """What a lock says of one environment on one platform."""
+    """Return what a lock says of one environment on one platform."""
     return pixi_lock.Solved(
         environment=spec.name,
         platform=spec.platform,
@@ -324,7 +320,7 @@ def solved(
 def distro_channel(
     project: Project, platform: Platform, console: Console, *, refresh: bool = False
 ) -> Channel:
-    """The channel of this distribution's packages, made when it is not there (or refreshed).
+    """Return the channel of this distribution's packages, made when it is not there (or refreshed).
 
     It has the platform; others are in it when they were asked for.
     """

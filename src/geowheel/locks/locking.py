@@ -94,7 +94,7 @@ def lock(
 def _lock_build_only(
     project: Project, asked: Sequence[str], new_format: bool, console: Console
 ) -> dict[str, Any]:
-    """The build lock for the GDAL that conda-lock locked; its own file stays as it is."""
+    """Return the build lock for the GDAL that conda-lock locked; its own file stays as it is."""
     path = project.manifest.conda_lock_path
     if new_format:
         what = "--upgrade-format is about pixi.lock, and there is none"
@@ -139,7 +139,7 @@ def _write_conda_lock(project: Project, console: Console) -> None:
 def _upgrade(
     project: Project, locked: Mapping[str, object], asked: Sequence[str], new_format: bool
 ) -> Upgrade:
-    """What is let go of, given the names of all conda packages that are locked now."""
+    """Return what is let go of, given the names of all conda packages that are locked now."""
     manifest = project.manifest
     specs = {
         wanted.name
@@ -195,7 +195,7 @@ def _refuse_other_channel(project: Project) -> None:
 
 
 def usable_build_lock(project: Project) -> BuildLock | None:
-    """The build lock as it is; None where it is missing or not usable: it is made anew."""
+    """Return the build lock as it is; None where it is missing or not usable: it is made anew."""
     try:
         return read_build_lock(project.folder / FILE_NAME)
     except LockError:
@@ -232,7 +232,7 @@ def _lock_build(
 
 
 def _stacks(project: Project, lock: LockFile | None, *, whole: bool) -> dict[Platform, NativeStack]:
-    """The native stack of every platform; raises LockError when a `whole` lock lacks one."""
+    """Return the native stack of every platform; raises LockError when a `whole` lock lacks one."""
     path = project.manifest.lock_path
     found: dict[Platform, NativeStack] = {}
     for platform in project.manifest.platforms_of(project.config.environment):

@@ -66,7 +66,7 @@ def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
 
 
 def lock_before(path: Path) -> LockFile | None:
-    """The lock as it is; None where there is none yet, or one that has to be made anew."""
+    """Return the lock as it is; None where there is none yet, or one that has to be made anew."""
     try:
         return pixi_lock.read_lock(path)
     except pixi_lock.NewerLockError:
@@ -108,7 +108,7 @@ def _other_format(path: Path, changed: Sequence[str]) -> LockError:
 
 
 def _not_for_pixi(channels: Sequence[Channel], environ: Mapping[str, str]) -> str | None:
-    """Why pixi would lock something else than what is meant."""
+    """Return why pixi would lock something else than what is meant."""
     mirrors = replace(read_mirrors(environ), with_pixis=False)
     if any(channel.folder is not None for channel in channels):
         return "pixi would write the path of a folder channel into the lock"
@@ -118,7 +118,7 @@ def _not_for_pixi(channels: Sequence[Channel], environ: Mapping[str, str]) -> st
 
 
 def _all_channels(manifest: Manifest) -> tuple[Channel, ...]:
-    """The channels of all environments, each once."""
+    """Return the channels of all environments, each once."""
     names = dict.fromkeys(
         name
         for environment in manifest.environments
@@ -131,7 +131,7 @@ def _all_channels(manifest: Manifest) -> tuple[Channel, ...]:
 def _solve_all(
     project: Project, before: LockFile | None, upgrade: Upgrade, mirrors: Mirrors
 ) -> list[pixi_lock.Solved]:
-    """Every environment on every platform: pixi accepts a lock only when it is complete."""
+    """Return every environment on every platform: pixi accepts a lock only when it is complete."""
     manifest = project.manifest
     found: list[pixi_lock.Solved] = []
     together: dict[tuple[str, Platform], list[RepoDataRecord]] = {}
@@ -160,7 +160,7 @@ def _solve_all(
 
 
 def _with_group(manifest: Manifest, spec: EnvironmentSpec) -> EnvironmentSpec:
-    """The wishes of a whole solve-group, which have to hold together."""
+    """Return the wishes of a whole solve-group, which have to hold together."""
     group = manifest.solve_group(spec.name)
     if group is None:
         return spec

@@ -59,7 +59,7 @@ def oldest_macos(stack: NativeStack) -> str | None:
 def native_stack(
     every: Sequence[RepoDataRecord], platform: Platform, plugins: Iterable[str], path: Path
 ) -> NativeStack:
-    """The part of an environment that goes into a wheel.
+    """Return the part of an environment that goes into a wheel.
 
     Raises LockError when libgdal-core, a plugin or something that they need is not there, or a
     record has no sha256: without one nothing could be verified.
@@ -105,7 +105,7 @@ def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: 
 
 
 def closure_of(names: Iterable[str], every: Sequence[RepoDataRecord]) -> list[RepoDataRecord]:
-    """The records that `names` need, themselves included, in the order of `every`."""
+    """Return the records that `names` need, themselves included, in the order of `every`."""
     by_name = {record.name.normalized: record for record in every}
     needed: set[str] = set()
     waiting = list(names)

@@ -37,7 +37,7 @@ class Pixi:
 
 
 def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
-    """The pixi that GEOWHEEL_PIXI or PATH names, None where there is none (or an older one).
+    """Return the pixi that GEOWHEEL_PIXI or PATH names, None where there is none (or an older one).
 
     `GEOWHEEL_PIXI=none` asks for none. Raises MachineError when GEOWHEEL_PIXI names something else
     than a pixi of a usable version.

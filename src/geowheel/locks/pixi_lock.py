@@ -31,7 +31,7 @@ class NewerLockError(LockError):
 
 
 def read_lock(path: Path) -> LockFile:
-    """The parsed lock; raises LockError when it is missing, broken or of a newer format."""
+    """Return the parsed lock; raises LockError when it is missing, broken or of a newer format."""
     from rattler import LockFile
     from rattler.exceptions import ParseCondaLockError
 
@@ -136,7 +136,7 @@ def records(
 def check_satisfies(
     every: Sequence[RepoDataRecord], spec: EnvironmentSpec, path: Path
 ) -> list[Fault]:
-    """Every way in which locked records do not give what the manifest asks for."""
+    """Return every way in which locked records do not give what the manifest asks for."""
     from rattler import BuildString, MatchSpec, PackageRecord
 
     by_name = {record.name.normalized: record for record in every}
@@ -174,7 +174,7 @@ def check_satisfies(
 
 
 def some_of(names: Sequence[str]) -> str:
-    """The first five names, for a message."""
+    """Return the first five names, for a message."""
     return ", ".join(names[:5]) + (", ..." if names[5:] else "")
 
 
@@ -186,7 +186,7 @@ def virtual_package(text: str) -> tuple[str, str, str]:
 
 
 def check_channels(packages: Sequence[Package], urls: Sequence[str], path: Path) -> list[Fault]:
-    """Every package that does not come from one of the channels `urls`."""
+    """Return every package that does not come from one of the channels `urls`."""
     return [
         Fault(
             what=f"{package} is locked from {package.url}, which is in none of {', '.join(urls)}",

@@ -30,12 +30,12 @@ from .solving import solve_environment
 
 
 def environment_of(target: Target) -> str:
-    """The pixi environment that a committed lock has the bindings in: `gdal-py312`."""
+    """Return the pixi environment that a committed lock has the bindings in: `gdal-py312`."""
     return f"{BINDINGS}-py{target.python.replace('.', '')}"
 
 
 def prebuilt_at_hand(project: Project, target: Target, locks: Locks) -> Package | None:
-    """The package of the bindings, when no solving is needed; None when it is.
+    """Return the package of the bindings, when no solving is needed; None when it is.
 
     Raises LockError for a committed lock that has none that fits the native stack.
     """
@@ -50,7 +50,7 @@ def prebuilt_at_hand(project: Project, target: Target, locks: Locks) -> Package 
 
 
 def resolve_prebuilt(project: Project, target: Target, locks: Locks, console: Console) -> Package:
-    """The package of the bindings, solved into the work folder where none is at hand.
+    """Return the package of the bindings, solved into the work folder where none is at hand.
 
     Raises LockError when the channel has no bindings for the target, ChannelError when it cannot
     be reached.
@@ -86,7 +86,7 @@ def _committed(target: Target, locks: Locks) -> Package:
 
 
 def _snippet(target: Target) -> str:
-    """What a pixi.toml needs for it."""
+    """Return what a pixi.toml needs for it."""
     name = environment_of(target)
     return (
         f'[feature.{name}.dependencies]\n{BINDINGS} = "*"\npython = "{target.python}.*"\n\n'
@@ -112,7 +112,7 @@ def _work_lock(project: Project, spec: EnvironmentSpec, channels: Sequence[Chann
 
 
 def _fitting(every: Sequence[RepoDataRecord], target: Target, locks: Locks, path: Path) -> Package:
-    """The bindings' record; raises LockError when its libgdal is not the native stack's."""
+    """Return the bindings' record; raises LockError when its libgdal is not the native stack's."""
     packages = {package.name: package for package in map(Package.of, every)}
     bindings = packages.get(BINDINGS)
     library, wanted = packages.get(GDAL_PACKAGE), locks.stack.gdal

@@ -75,7 +75,7 @@ def solve_environment(
     *,
     keep: Sequence[RepoDataRecord] = (),
 ) -> list[RepoDataRecord]:
-    """The records of an environment, with the channels' own URLs; `keep` are preferred.
+    """Return the records of an environment, with the channels' own URLs; `keep` are preferred.
 
     Of several mirrors the next is asked when one cannot be read. Raises ChannelError when none
     can, LockError when nothing satisfies the specs.
@@ -124,7 +124,7 @@ def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
 
 
 def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> ChannelError:
-    """The error that says of which channels no place gives an index, and why."""
+    """Return the error that says of which channels no place gives an index, and why."""
     what = f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}"
     where = ", ".join(channel.url for channel in channels)
     if refused(what):
@@ -198,6 +198,6 @@ def _with_channel_url(record: RepoDataRecord, places: dict[str, str]) -> RepoDat
 
 
 def _short(message: str) -> str:
-    """The first and last line of an error that nests its causes."""
+    """Return the first and last line of an error that nests its causes."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[0] if len(lines) < 2 else f"{lines[0]} ({lines[-1].removeprefix('Caused by: ')})"

@@ -64,7 +64,7 @@ class CacheItem:
 
 
 def show(folder: Path, console: Console) -> dict[str, Any]:
-    """What is kept, by kind: how many entries, their size, the oldest and the newest use."""
+    """Return what is kept, by kind: how many entries, their size, the oldest and the newest use."""
     now, items = time.time(), list(read_items(folder))
     rows: list[dict[str, Any]] = []
     for kind in CacheKind:
@@ -176,7 +176,7 @@ def _item(
 
 
 def _newest(marks: Sequence[Path]) -> float:
-    """The newest time of what is still there; that of the epoch where nothing is."""
+    """Return the newest time of what is still there; that of the epoch where nothing is."""
     return max((p.lstat().st_mtime for p in marks if p.exists()), default=0.0)
 
 

@@ -126,7 +126,7 @@ class Console:
         return seconds(time.time() - self._began)
 
     def shown(self, text: str) -> str:
-        """The text without secrets, and with commands as they are to be typed here."""
+        """Return the text without secrets, and with commands as they are to be typed here."""
         return redact(self._spelling.of(text))
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
@@ -194,12 +194,12 @@ class Console:
 
 
 def _has_width() -> bool:
-    """Whether standard output is a terminal, or somebody said how wide it is."""
+    """Return whether standard output is a terminal, or somebody said how wide it is."""
     return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def elapsed(start: float) -> str:
-    """The time since `start` (of time.monotonic), to a tenth of a second."""
+    """Return the time since `start` (of time.monotonic), to a tenth of a second."""
     return seconds(time.monotonic() - start)
 
 

@@ -16,12 +16,12 @@ _URL: Final = re.compile(r"https?://[^\s,;)]+")
 
 
 def redact(text: str) -> str:
-    """The text without passwords and tokens in its URLs."""
+    """Return the text without passwords and tokens in its URLs."""
     return _TOKEN.sub(r"\1***", _USER.sub("***@", text))
 
 
 def refused(text: str) -> bool:
-    """Whether a tool's or a server's words say that credentials are lacking."""
+    """Return whether a tool's or a server's words say that credentials are lacking."""
     return _REFUSED.search(text) is not None
 
 

@@ -95,7 +95,7 @@ def disk_faults(folder: Path) -> Iterator[None]:
 
 
 def disk_fault(error: OSError, folder: Path) -> MachineError | None:
-    """What to say of an error of the file system; None when it is about something else."""
+    """Return what to say of an error of the file system; None when it is about something else."""
     where = str(error.filename or folder)
     if error.errno in _FULL:
         return MachineError(

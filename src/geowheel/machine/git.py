@@ -35,7 +35,7 @@ class Git:
     """Lines of `git status --porcelain`."""
 
     def is_on(self, branch: str) -> bool:
-        """Whether HEAD is the branch, or detached and a commit of it."""
+        """Return whether HEAD is the branch, or detached and a commit of it."""
         if self.branch:
             return self.branch == branch
         return any(name == branch or name.endswith(f"/{branch}") for name in self.contained_in)
@@ -61,7 +61,7 @@ def read_git(folder: Path, environ: Mapping[str, str]) -> Git | None:
 
 
 def commit_of_tag(folder: Path, tag: str, environ: Mapping[str, str]) -> str | None:
-    """The commit that a tag points to; None where there is no such tag."""
+    """Return the commit that a tag points to; None where there is no such tag."""
     found = ask_git(
         folder, environ, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}"
     )
@@ -79,12 +79,12 @@ def make_tag(
 
 
 def push_command(tag: str) -> tuple[str, ...]:
-    """What a person, or `--push`, runs to make the tag known."""
+    """Return what a person, or `--push`, runs to make the tag known."""
     return ("git", "push", "origin", f"refs/tags/{tag}")
 
 
 def git_program(environ: Mapping[str, str]) -> str:
-    """The path of git; raises MachineError without it."""
+    """Return the path of git; raises MachineError without it."""
     found = shutil.which("git", path=environ.get("PATH", ""))
     if found is None:
         raise MachineError("there is no git on PATH", fix="install git: a release is of a commit")
@@ -99,7 +99,7 @@ def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def ask_git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | None:
-    """What git prints; None when it refuses, or when there is no git."""
+    """Return what git prints; None when it refuses, or when there is no git."""
     git = shutil.which("git", path=environ.get("PATH", ""))
     if git is None:
         return None

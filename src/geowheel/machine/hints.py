@@ -71,7 +71,7 @@ def machine(
     root: bool = False,
     offers: Callable[[str], bool | None] = _unknown,
 ) -> OperatingSystem:
-    """The machine that `system` (as sys.platform says it) and os-release describe."""
+    """Return the machine that `system` (as sys.platform says it) and os-release describe."""
     said = os_release or {}
     families = {said.get("ID", ""), *said.get("ID_LIKE", "").split()}
     name = {"darwin": "macOS", "win32": "Windows"}.get(system, system)
@@ -85,7 +85,7 @@ def machine(
 
 
 def this_machine() -> OperatingSystem:
-    """The machine that this runs on."""
+    """Return the machine that this runs on."""
     try:
         said = platform.freedesktop_os_release()
     except OSError:
@@ -107,7 +107,7 @@ def apt_offers(package: str) -> bool | None:
 
 
 def install(need: Need, *, on: OperatingSystem, python: str = "3", triplet: str = "") -> str:
-    """The command that installs `need` on the machine `on`, for that Python version.
+    """Return the command that installs `need` on the machine `on`, for that Python version.
 
     `triplet` is what a cross compiler compiles for, `aarch64-linux-gnu`. Words instead of a command
     where none is known, or where the release's archive lacks that Python.
@@ -127,7 +127,7 @@ def install(need: Need, *, on: OperatingSystem, python: str = "3", triplet: str 
 
 
 def interpreters(*, on: OperatingSystem, python: str) -> str:
-    """Every way to get CPython `python` onto the machine `on`, in one sentence."""
+    """Return every way to get CPython `python` onto the machine `on`, in one sentence."""
     ways = [f"`pyenv install {python}`", f"`uv python install {python}`"]
     offered = on.apt and on.offers(f"python{python}") is not False
     if on.apt and not offered and on.family == "ubuntu":

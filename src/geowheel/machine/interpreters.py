@@ -20,16 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel.digest import digest
-from geowheel.errors import (
-    Fault,
-    MachineError,
-    UsageError,
-)
-from geowheel.targets import (
-    PYTHON_VERSION,
-    Platform,
-    System,
-)
+from geowheel.errors import Fault, MachineError, UsageError
+from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from . import hints
 
@@ -130,7 +122,7 @@ def find_interpreter(
     running: Path | None,
     ask: Ask | None = None,
 ) -> Interpreter:
-    """The CPython of version `python` (`3.12`) to build and test with.
+    """Return the CPython of version `python` (`3.12`) to build and test with.
 
     `explicit` is the only one looked at when it is given; `running` is the first one otherwise.
     Raises MachineError when there is none, or none that wheels can be made with; UsageError for a
@@ -138,8 +130,7 @@ def find_interpreter(
     """
     if python not in SUPPORTED:
         raise UsageError(
-            f"wheels cannot be made for Python {python}",
-            fix=f"use one of {', '.join(SUPPORTED)}",
+            f"wheels cannot be made for Python {python}", fix=f"use one of {', '.join(SUPPORTED)}"
         )
     this = running_interpreter()
     inquire = ask or (
@@ -183,7 +174,7 @@ def _explicit(python: str, path: Path, ask: Ask, machine: hints.OperatingSystem)
 def _first(
     python: str, looked: Sequence[Place], ask: Ask, machine: hints.OperatingSystem
 ) -> Interpreter:
-    """The first that fits; one that is refused does not hide a later one that is not."""
+    """Return the first that fits; one that is refused does not hide a later one that is not."""
     asked: set[Path] = set()
     passed: list[str] = []
     faults: dict[Path, Fault] = {}
@@ -224,7 +215,7 @@ def check_platform(found: Interpreter, platform: Platform) -> None:
 
 
 def refusal(found: Interpreter, path: Path, machine: hints.OperatingSystem) -> Fault | None:
-    """Why wheels cannot be made with this interpreter; None when they can."""
+    """Return why wheels cannot be made with this interpreter; None when they can."""
     unfit = _unfit(found)
     if unfit:
         what, cause = unfit
@@ -251,7 +242,7 @@ def refusal(found: Interpreter, path: Path, machine: hints.OperatingSystem) -> F
 
 
 def _unfit(found: Interpreter) -> tuple[str, str] | None:
-    """What is wrong with an interpreter that no package mends, and why it matters."""
+    """Return what is wrong with an interpreter that no package mends, and why it matters."""
     if found.implementation != "cpython":
         return "is not CPython", "conda-forge's GDAL and its bindings are made for CPython"
     if found.libc == "musl":
@@ -277,7 +268,7 @@ def _unfit(found: Interpreter) -> tuple[str, str] | None:
 def places(
     python: str, *, environ: Mapping[str, str], running: Path | None, system: str
 ) -> Iterator[Place]:
-    """Every place to look at, best first, whether it is there or not."""
+    """Yield every place to look at, best first, whether it is there or not."""
     if running is not None:
         yield Place(title="the interpreter that runs this", paths=(running,))
     yield Place(title="PATH", paths=_on_path(python, environ, system))
@@ -366,7 +357,7 @@ def _may_be(python: str, path: Path) -> bool:
 
 
 def _located(named: Path, environ: Mapping[str, str]) -> Path:
-    """What --python means: a file, a virtual environment's folder, or a name on PATH."""
+    """Return what --python means: a file, a virtual environment's folder, or a name on PATH."""
     if named.is_dir():
         inside = [named / "bin" / "python", named / "Scripts" / "python.exe", named / "python.exe"]
         return next((path for path in inside if path.is_file()), named)
@@ -411,7 +402,7 @@ def ask_this() -> Interpreter | str:
 
 
 def parse_answer(text: str) -> Interpreter | str:
-    """The interpreter that the probe's output describes; or why it describes none."""
+    """Return the interpreter that the probe's output describes; or why it describes none."""
     try:
         said: dict[str, Any] = json.loads(text)
         asked = [field.name for field in fields(Interpreter) if field.name != "emulator"]

@@ -102,7 +102,7 @@ def remove_kept(folder: Path) -> None:
 
 
 def _the_one(failed: Sequence[FailedCommand]) -> FailedCommand | None:
-    """The command that explains a failure: the last that ended by itself.
+    """Return the command that explains a failure: the last that ended by itself.
 
     The others were killed because of it.
     """

@@ -28,7 +28,7 @@ _OLDER: Final[Mapping[str, str]] = {"debian": "trixie", "ubuntu": "noble"}
 
 
 def glibc() -> tuple[int, int] | None:
-    """The version of glibc that this interpreter runs on; None for another libc."""
+    """Return the version of glibc that this interpreter runs on; None for another libc."""
     try:
         words = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
     except (AttributeError, ValueError, OSError):  # Windows, macOS, musl

@@ -139,7 +139,7 @@ class Runner:
 
 
 def tail(text: str, lines: int = TAIL) -> str:
-    """The last lines of a command's output."""
+    """Return the last lines of a command's output."""
     every = text.splitlines()
     kept = every[-lines:]
     return "\n".join(["  ..."] * (len(every) > len(kept)) + ["  " + line for line in kept])

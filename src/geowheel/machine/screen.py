@@ -156,7 +156,7 @@ def _whole_seconds(amount: float) -> str:
 
 
 def _rewrites() -> bool:
-    """Whether a line can be taken back where standard error goes."""
+    """Return whether a line can be taken back where standard error goes."""
     # A terminal of Windows that takes escape sequences says so by a variable of its own.
     known = "WT_SESSION" in os.environ or os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     return known and sys.stderr.isatty()

@@ -37,7 +37,7 @@ class Spelling:
     """What every command has to be told again, such as `--host hosts/terrain`."""
 
     def of(self, text: str) -> str:
-        """The text, with each command in backticks as it is to be typed here."""
+        """Return the text, with each command in backticks as it is to be typed here."""
         return _COMMAND.sub(lambda found: f"`{self._command(found['name'], found['rest'])}`", text)
 
     def _command(self, name: str, rest: str) -> str:
@@ -60,7 +60,7 @@ def read_spelling(arguments: Sequence[str], environ: Mapping[str, str]) -> Spell
 
 
 def called_as(prefix: str, arguments: Sequence[str]) -> str:
-    """The value of VARIABLE for a session with these arguments."""
+    """Return the value of VARIABLE for a session with these arguments."""
     options = shlex.join(chosen(arguments, "--host"))
     launcher = os.environ.get(LAUNCHER, "nox")
     return f"{launcher} -s {prefix}" + (f" -- {options}" if options else "")

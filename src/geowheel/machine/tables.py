@@ -50,7 +50,7 @@ def _list_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: in
 
 
 def _wrapped(text: str, begin: str, width: int) -> Iterator[str]:
-    """The lines of a cell, wrapped between words."""
+    """Yield the lines of a cell, wrapped between words."""
     for line in text.split("\n"):
         yield from textwrap.wrap(
             line,

@@ -33,7 +33,7 @@ from geowheel.wheel.tags import parse_platform_tag
 def find_given(
     project: Project, place: Path, pythons: Sequence[str], platforms: Sequence[Platform]
 ) -> dict[Target, Artefact]:
-    """The repaired wheels of the host that `place` is, or that lie in the folder `place`.
+    """Return the repaired wheels of the host that `place` is, or that lie in the folder `place`.
 
     For the targets that are asked for; without any, for all configured pythons on this machine's
     platform. Raises UsageError when nothing is there, or nothing for a python that is asked for, or
@@ -64,7 +64,7 @@ def find_given(
 
 
 def record_of(wheel: Artefact, target: Target, ledger: Ledger) -> Record[RepairFacts]:
-    """The record of the wheel's own repair, or one made from what the wheel says of itself.
+    """Return the record of the wheel's own repair, or one made from what the wheel says of itself.
 
     Raises IntegrityError when it cannot be read.
     """
@@ -128,7 +128,7 @@ def _facts(wheel: Path) -> RepairFacts:
 
 
 def _wheels(project: Project, place: Path) -> list[Path]:
-    """The wheels of the host at a place; a file has to be one."""
+    """Return the wheels of the host at a place; a file has to be one."""
     if not place.exists():
         raise UsageError("there is no such wheel", where=str(place))
     if place.is_file() and not _is_of_host(project, place):
@@ -147,7 +147,7 @@ def _is_of_host(project: Project, path: Path) -> bool:
 
 
 def _targets(project: Project, wheel: Path, platforms: Sequence[Platform]) -> list[Target]:
-    """The targets, of these platforms, that pip would install the wheel for."""
+    """Return the targets, of these platforms, that pip would install the wheel for."""
     tags = parse_wheel_filename(wheel.name)[3]
     return [
         Target(python=python, platform=platform)

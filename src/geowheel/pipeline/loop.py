@@ -77,7 +77,7 @@ def bring_up_to_date(
 
 
 def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned]:
-    """What `bring_up_to_date` would do; runs nothing, writes nothing."""
+    """Return what `bring_up_to_date` would do; runs nothing, writes nothing."""
     done = context.done
     planned: list[Planned] = []
     for stage in needed(goals, context.done):

@@ -38,7 +38,7 @@ def refuse_namesakes(project: Project, ledger: Ledger) -> None:
 
 
 def _name_of_host(folder: Path) -> str:
-    """The distribution name of the host in a folder; empty when there is no host in it."""
+    """Return the distribution name of the host in a folder; empty when there is no host in it."""
     try:
         data = read_toml(folder / "pyproject.toml")
     except ConfigError:

@@ -47,7 +47,7 @@ def request_for(project: Project, raw: Path, destination: Path) -> Request:
 
 
 def _platform(project: Project, raw: Path, tags: frozenset[Tag]) -> Platform:
-    """The platform that the wheel's own tag states: its system's tool repairs it."""
+    """Return the platform that the wheel's own tag states: its system's tool repairs it."""
     stated = sorted({tag.platform for tag in tags})
     for platform in Platform:
         if any(is_raw_tag(platform, tag) for tag in stated):
@@ -69,7 +69,7 @@ def _platform(project: Project, raw: Path, tags: frozenset[Tag]) -> Platform:
 
 
 def _python(project: Project, raw: Path, tags: frozenset[Tag]) -> str:
-    """The version whose payload the wheel gets."""
+    """Return the version whose payload the wheel gets."""
     stated = {(tag.interpreter, tag.abi) for tag in tags}
     versions = {f"3.{match[1]}" for name, _ in stated if (match := _CPYTHON.fullmatch(name))}
     any_python = all(abi in ("none", "abi3") for _, abi in stated)

@@ -113,7 +113,7 @@ def build_environment(request: Request, console: Console) -> dict[str, str]:
 
 
 def show_plan(request: Request, console: Console) -> dict[str, Any]:
-    """What `run` would do for every target, running nothing."""
+    """Return what `run` would do for every target, running nothing."""
     refuse_namesakes(request.project, request.ledger)
     tools = _tools(request, console, make=False)
     rows: list[dict[str, str]] = []
@@ -248,7 +248,7 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
 
 
 def _goals_of(request: Request, context: Context) -> tuple[str, ...]:
-    """What is asked for, without what would run a wheel that cannot run here.
+    """Return what is asked for, without what would run a wheel that cannot run here.
 
     Raises MachineError when nothing else was asked for.
     """

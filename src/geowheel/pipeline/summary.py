@@ -25,7 +25,7 @@ _SHOWN: Final = 12  # rows of a table; size.json in the work folder has all
 
 
 def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
-    """What `--json` says of one target."""
+    """Return what `--json` says of one target."""
     found: dict[str, Any] = {
         "target": str(item.context.target),
         "source": item.context.locks.source.words,
@@ -103,7 +103,7 @@ def show_lab(finished: Sequence[Finished], console: Console) -> None:
 
 
 def lab_groups(cases: Sequence[CaseVerdict]) -> dict[str, list[CaseVerdict]]:
-    """The cases by group, in the order of the report."""
+    """Return the cases by group, in the order of the report."""
     groups: dict[str, list[CaseVerdict]] = {}
     for case in cases:
         groups.setdefault(case.group, []).append(case)
@@ -130,7 +130,7 @@ def _cells(item: Finished, project: Project) -> list[str]:
 
 
 def floor_words(facts: RepairFacts) -> str:
-    """What the newest system symbols are, and which package asks for them."""
+    """Return what the newest system symbols are, and which package asks for them."""
     parts = []
     for item in facts.floor:
         names = item.packages
@@ -182,7 +182,7 @@ def _fills(size: Record[SizeFacts], console: Console) -> None:
 
 
 def failure_of(finished: Sequence[Finished]) -> GeowheelError | None:
-    """What to raise at the end: a stage's error first, else every failed verdict at once."""
+    """Return what to raise at the end: a stage's error first, else every failed verdict at once."""
     for item in finished:
         if item.error is not None:
             return item.error
@@ -226,7 +226,7 @@ def _lab_faults(lab: Record[LabFacts] | None) -> list[Fault]:
 
 
 def _remedy(probe: Probe) -> str:
-    """What to do about a driver that is not there; nothing where a table does not tell."""
+    """Return what to do about a driver that is not there; nothing where a table does not tell."""
     driver = probe.name.removeprefix("driver ")
     package = package_of(driver) if probe.detail == NAMED_BUT_GONE else None
     if package is None:

@@ -60,7 +60,7 @@ class NativeManifest:
         return next(p.package.version for p in self.packages if p.package.name == GDAL_PACKAGE)
 
     def content(self) -> str:
-        """The digest of the prefix's content and of who owns what."""
+        """Return the digest of the prefix's content and of who owns what."""
         return digest((self.platform, self.prefix_string, self.packages))
 
     def write(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class NativeManifest:
 
 
 def read_native_manifest(folder: Path) -> NativeManifest:
-    """The manifest beside a prefix."""
+    """Return the manifest beside a prefix."""
     return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=NativeManifest)
 
 
@@ -343,7 +343,7 @@ class _Job:
 
 
 def _inside(path: Path, root: Path) -> bool:
-    """Whether `path`, its links followed, is below the resolved `root`."""
+    """Return whether `path`, its links followed, is below the resolved `root`."""
     try:
         return path.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # a circle of links leads nowhere

@@ -135,7 +135,7 @@ def _raise_the_limit() -> None:
 
 
 def _handles() -> Counter[str]:
-    """What is open and how often: files by path, pipes and sockets by number."""
+    """Return what is open and how often: files by path, pipes and sockets by number."""
     names: Counter[str] = Counter()
     for fd in os.listdir("/proc/self/fd"):
         try:

@@ -388,7 +388,7 @@ def probe_wheel(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_library(asked: dict[str, Any]) -> dict[str, Any]:
-    """The drivers of a libgdal, and those of each plugin by its name."""
+    """Return the drivers of a libgdal, and those of each plugin by its name."""
     gdal = Gdal(asked["library"])
     drivers = []
     if "plugin" in asked:

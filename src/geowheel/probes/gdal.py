@@ -125,7 +125,7 @@ class Gdal:
         return self("GDALGetMetadataItem", driver, item, None) is not None
 
     def drivers(self, plugin: str = "") -> list[dict[str, Any]]:
-        """All drivers that are registered, in GDAL's order."""
+        """Return all drivers that are registered, in GDAL's order."""
         found = []
         for number in range(self("GDALGetDriverCount")):
             driver = self("GDALGetDriver", number)

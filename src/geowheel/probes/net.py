@@ -83,7 +83,7 @@ def _proj_network(asked: dict[str, Any], port: int) -> dict[str, str]:
 
 @contextmanager
 def server(asked: dict[str, Any]) -> Iterator[int]:
-    """The server with its files; its port."""
+    """Yield the server with its files; its port."""
     folder = asked["folder"]
     os.makedirs(os.path.join(folder, "files"))
     os.makedirs(os.path.join(folder, "proj"))
@@ -157,7 +157,7 @@ def proj_reads(asked: dict[str, Any]) -> None:
 
 
 def _height(osr: Any, gdal: Any, options: Any) -> float | None:
-    """What becomes of 100 m; None where the operation cannot be made."""
+    """Return what becomes of 100 m; None where the operation cannot be made."""
     reference = ours.geographic(gdal, 4979)
     try:
         change = osr.CoordinateTransformation(reference, reference, options)

@@ -20,7 +20,7 @@ def module(asked: dict[str, Any], name: str) -> Any:
 
 
 def home(asked: dict[str, Any]) -> str:
-    """The import package's folder. Nothing of the package is imported."""
+    """Return the import package's folder. Nothing of the package is imported."""
     top, *rest = asked["package"].split(".")
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:
@@ -39,7 +39,7 @@ def bundle(asked: dict[str, Any]) -> dict[str, str]:
 
 
 def configured(asked: dict[str, Any]) -> dict[str, str]:
-    """The same, with the bundled libgdal set up by the bootstrap alone."""
+    """Return the same, with the bundled libgdal set up by the bootstrap alone."""
     path = os.path.join(home(asked), "_geowheel.py")
     spec = importlib.util.spec_from_file_location("_geowheel_alone", path)
     if spec is None or spec.loader is None or not os.path.isfile(path):
@@ -160,12 +160,12 @@ def own_libraries(asked: dict[str, Any]) -> None:
 
 
 def loaded() -> set[str]:
-    """The files that this process has mapped as shared libraries."""
+    """Return the files that this process has mapped as shared libraries."""
     with open("/proc/self/maps", encoding="utf-8") as file:
         paths = {line.split(None, 5)[5].strip() for line in file if "/" in line}
     return {path for path in paths if ".so" in os.path.basename(path)}
 
 
 def site_of(asked: dict[str, Any]) -> str:
-    """The folder that the wheel is installed into."""
+    """Return the folder that the wheel is installed into."""
     return os.path.normpath(os.path.join(home(asked), *[".."] * len(asked["package"].split("."))))

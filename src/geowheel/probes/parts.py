@@ -12,7 +12,7 @@ from .gdal import Gdal
 
 
 def library(asked: dict[str, Any]) -> dict[str, Any]:
-    """The bundled libgdal by its C functions: all that a wheel of layout none offers."""
+    """Return the bundled libgdal by its C functions: all that a wheel of layout none offers."""
     gdal = Gdal(ours.configured(asked)["gdal"])
     gdal("GDALAllRegister")
     count = gdal("GDALGetDriverCount")
@@ -64,7 +64,7 @@ MULTIDIMENSIONAL = """<VRTDataset><Group name="/"><Dimension name="X" size="2"/>
 
 
 def programs(asked: dict[str, Any]) -> dict[str, Any]:
-    """Every program of GDAL answers --version, and does one real job."""
+    """Return every program of GDAL answers --version, and does one real job."""
     names = [name for name in _compiled(asked) if name in os.listdir(_programs())]
     if not names:
         return {"skipped": "no programs in this wheel"}
@@ -80,13 +80,13 @@ def programs(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compiled(asked: dict[str, Any]) -> list[str]:
-    """The programs beside the package; osgeo_utils' scripts are commands of another kind."""
+    """Return the programs beside the package; osgeo_utils' scripts are commands of another kind."""
     folder = os.path.join(ours.home(asked), "_programs")
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
 def _programs() -> str:
-    """The folder of this environment's programs."""
+    """Return the folder of this environment's programs."""
     return os.path.dirname(sys.executable)
 
 

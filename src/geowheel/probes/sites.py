@@ -75,7 +75,7 @@ def zipped(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def import_time(asked: dict[str, Any]) -> dict[str, Any]:
-    """The shortest of several imports, with and without what the bootstrap does."""
+    """Return the shortest of several imports, with and without what the bootstrap does."""
     whole, bare = (os.path.join(asked["folder"], name) for name in ("whole", "bare"))
     for site in (whole, bare):
         _copy(asked, site)

@@ -74,7 +74,7 @@ class Floor:
     """Newest macOS that a macOS wheel may need, such as "13.0"."""
 
     def of(self, system: System) -> tuple[str, str | None]:
-        """The name of what a wheel of that system needs, and the newest version allowed."""
+        """Return the name of what a wheel of that system needs, and the newest version allowed."""
         return {
             System.LINUX: ("glibc", self.glibc),
             System.MACOS: ("macos", self.macos),

@@ -20,7 +20,7 @@ _COMMANDS: Final = (CONSOLE, "gui_scripts")  # both become programs in one folde
 
 
 def console_scripts(text: str, where: str = FILE_NAME) -> dict[str, str]:
-    """The console commands of an entry_points.txt: name to `module:function`."""
+    """Return the console commands of an entry_points.txt: name to `module:function`."""
     parsed = _parse(text, where)
     return dict(parsed[CONSOLE]) if parsed.has_section(CONSOLE) else {}
 

@@ -18,7 +18,7 @@ _LEFT_OUT = {
 
 
 def host_files(folder: Path, environ: Mapping[str, str]) -> Tree:
-    """The tree of the host's files, hashed."""
+    """Return the tree of the host's files, hashed."""
     listed = _git_files(folder, environ)
     names = list(_walk(folder)) if listed is None else listed
     return read_tree(folder, [name for name in names if _is_file_or_link(folder / name)])

@@ -115,12 +115,12 @@ class Manifest:
         return self._workspace.channel_priority != "disabled"
 
     def platforms_of(self, environment: str) -> tuple[Platform, ...]:
-        """The workspace's platforms that all features of an environment support."""
+        """Return the workspace's platforms that all features of an environment support."""
         kept = {item.platform for item in self._platforms_of(environment)}
         return tuple(platform for platform in self.platforms if platform in kept)
 
     def solve_group(self, environment: str) -> str | None:
-        """The name under which pixi solves several environments together."""
+        """Return the name under which pixi solves several environments together."""
         return self._described(environment).solve_group
 
     def own_feature(self, environment: str) -> str | None:
@@ -155,7 +155,7 @@ class Manifest:
         )
 
     def only_for_pixi(self) -> list[str]:
-        """What the manifest says that py-rattler's solver cannot follow."""
+        """Return what the manifest says that py-rattler's solver cannot follow."""
         features = [self.table, *self.table.feature.values()]
         every = [*features, *(table for f in features for table in f.target.values())]
         project = self.pyproject.get("project", {})
@@ -246,7 +246,7 @@ class _PlatformEntry:
 
 
 def find_manifest(folder: Path) -> Manifest:
-    """The manifest that pixi would use in `folder`: the nearest one upwards.
+    """Return the manifest that pixi would use in `folder`: the nearest one upwards.
 
     Raises ConfigError when there is none, or when it names no channel.
     """
@@ -266,7 +266,7 @@ def find_manifest(folder: Path) -> Manifest:
 
 
 def nearest_manifest(folder: Path) -> Manifest | None:
-    """The nearest manifest upwards, whatever it holds; None where there is none.
+    """Return the nearest manifest upwards, whatever it holds; None where there is none.
 
     Raises ConfigError when a file on the way is not TOML.
     """
@@ -298,7 +298,7 @@ def _manifest_in(folder: Path) -> Manifest | None:
 
 
 def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tuple[str, ...]:
-    """The virtual packages that pixi 0.77 assumes, system requirements applied."""
+    """Return the virtual packages that pixi 0.77 assumes, system requirements applied."""
     archspec = f"__archspec=0={requirements.get('archspec', _ARCHSPECS[platform])}"
     has_cuda = "cuda" in requirements and platform.system is not System.MACOS
     cuda = [f"__cuda={requirements['cuda']}"] if has_cuda else []
@@ -344,7 +344,7 @@ def _platform_entry(item: PlatformItem, path: Path) -> _PlatformEntry:
 def _highest(
     old: Mapping[str, str], more: Mapping[str, str | LibcTable], path: Path
 ) -> dict[str, str]:
-    """The requirements of both, the newer version of each, as pixi combines them."""
+    """Return the requirements of both, the newer version of each, as pixi combines them."""
     merged = dict(old)
     for name, value in more.items():
         key = _ALIASES.get(name, name)

@@ -102,7 +102,7 @@ class Project:
         return self.root / "dist"
 
     def target(self, python: str, platform: Platform | None = None) -> Target:
-        """The target of a configured python; raises UsageError with the known ones."""
+        """Return the target of a configured python; raises UsageError with the known ones."""
         if python not in self.config.pythons:
             raise UsageError(
                 f"{self.host.name} is not configured for Python {python}",
@@ -152,7 +152,7 @@ def open_project(
 
 
 def wants_prebuilt(project: Project) -> bool:
-    """Whether the bindings are to be the channel's own.
+    """Return whether the bindings are to be the channel's own.
 
     Raises UsageError where they cannot be what the layout needs.
     """

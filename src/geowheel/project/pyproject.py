@@ -55,7 +55,7 @@ class HostFile:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The parsed file; raises ConfigError when it is missing, and as `parse_toml` does."""
+    """Return the parsed file; raises ConfigError when it is missing, and as `parse_toml` does."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -83,13 +83,13 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def read_host(folder: Path) -> HostFile:
-    """The host project in `folder`; raises ConfigError with every fault at once."""
+    """Return the host project in `folder`; raises ConfigError with every fault at once."""
     path = folder / "pyproject.toml"
     return host_from(read_toml(path), path)
 
 
 def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
-    """The host project that a parsed pyproject.toml describes; `path` is for messages.
+    """Return the host project that a parsed pyproject.toml describes; `path` is for messages.
 
     Raises ConfigError with every fault at once.
     """
@@ -148,7 +148,7 @@ def release_from(data: Mapping[str, Any], path: Path) -> Release:
 
 
 def _check_release(release: Release, path: Path) -> list[Fault]:
-    """What is wrong with `[tool.geowheel.release]`."""
+    """Return what is wrong with `[tool.geowheel.release]`."""
     found = [
         (key, f"{value!r} is none that is known", f"use some of {', '.join(known)}")
         for key, values, known in (
@@ -242,7 +242,7 @@ def allows(specifiers: SpecifierSet, python: str) -> bool:
 
 
 def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:
-    """What is wrong with an import package in a layout, and what to do about it."""
+    """Return what is wrong with an import package in a layout, and what to do about it."""
     *above, name = package.split(".")
     if layout is Layout.NONE:
         if package.partition(".")[0] not in ("osgeo", "osgeo_utils"):

@@ -74,7 +74,7 @@ def docs_of(kind: type[Any]) -> dict[str, str]:
 
 
 def without_none(kind: Any) -> Any:
-    """The type of a key's value where the key is given."""
+    """Return the type of a key's value where the key is given."""
     if not isinstance(kind, types.UnionType):
         return kind
     return next(part for part in typing.get_args(kind) if part is not type(None))
@@ -105,7 +105,7 @@ def _table(kind: type[Any], title: str) -> dict[str, Any]:
 
 
 def _value(kind: Any, title: str, pattern: re.Pattern[str] | None) -> dict[str, Any]:
-    """The schema of one type, whose texts have to be the pattern as a whole."""
+    """Return the schema of one type, whose texts have to be the pattern as a whole."""
     kind = without_none(kind)
     arguments = typing.get_args(kind)
     if typing.get_origin(kind) is tuple:
@@ -128,6 +128,6 @@ def _value(kind: Any, title: str, pattern: re.Pattern[str] | None) -> dict[str, 
 
 
 def _sentence(text: str) -> str:
-    """The first paragraph on one line, without the period of a single sentence."""
+    """Return the first paragraph on one line, without the period of a single sentence."""
     line = " ".join(text.partition("\n\n")[0].split())
     return line.removesuffix(".") if ". " not in line else line

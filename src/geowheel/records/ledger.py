@@ -121,7 +121,7 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     """Where it was read; no part of the JSON."""
 
     def made(self, name: str) -> MadeFolder:
-        """The folder `name` among what the stage made."""
+        """Return the folder `name` among what the stage made."""
         return MadeFolder(folder=self.folder / name, content=self.content)
 
     @property
@@ -154,12 +154,12 @@ class Records(dict[str, Record[Any]]):
     """The records of one target, by their stages' names."""
 
     def of(self, facts: type[F]) -> Record[F]:
-        """The record of the stage with these facts; raises KeyError without one."""
+        """Return the record of the stage with these facts; raises KeyError without one."""
         record: Record[F] = self[facts.stage]
         return record
 
     def find(self, facts: type[F]) -> Record[F] | None:
-        """The record of the stage with these facts; None without one."""
+        """Return the record of the stage with these facts; None without one."""
         return self.get(facts.stage)
 
 
@@ -182,7 +182,7 @@ def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
 
 
 def read_any_record(folder: Path) -> Record[Any] | None:
-    """The record in an entry's folder, of the stage that the folder above it names."""
+    """Return the record in an entry's folder, of the stage that the folder above it names."""
     facts = FACTS.get(folder.parent.name)
     return None if facts is None else read_record(folder, facts)
 
@@ -247,7 +247,7 @@ class Entry:
         return read_any_record(self.folder)
 
     def stale(self) -> Stale | None:
-        """Why the stage has to run; None when its record can be reused."""
+        """Return why the stage has to run; None when its record can be reused."""
         record = self.record
         if record is None:
             return self._difference()
@@ -371,16 +371,16 @@ class Ledger:
         return sorted(found, key=lambda record: record.created, reverse=True)
 
     def of_every_host(self, facts: type[F], subject: str = "*") -> list[Record[F]]:
-        """All records of a stage, whichever host they were made for."""
+        """Return all records of a stage, whichever host they were made for."""
         paths = self.folder.glob(f"{subject}/{facts.stage}/[!.]*/{RECORD}")
         return [r for path in paths if (r := read_record(path.parent, facts)) is not None]
 
     def latest(self, facts: type[F], subject: str) -> Record[F] | None:
-        """The newest record of a stage for one subject."""
+        """Return the newest record of a stage for one subject."""
         return next(iter(self.records(facts, subject)), None)
 
     def made_from(self, record: Record[Any], facts: type[F]) -> list[Record[F]]:
-        """The record of the stage with these facts that `record` names upstream.
+        """Return the record of the stage with these facts that `record` names upstream.
 
         After it those of the same content: another run of the stage may have made the same bytes
         from other inputs, and nothing that follows ran again.

@@ -76,7 +76,7 @@ def _decide(
 def _check(
     subject: ReleaseSubject, world: World, plan: ReleasePlan, console: Console
 ) -> list[Fault]:
-    """What is wrong with files that are there; what passes is not checked again."""
+    """Return what is wrong with files that are there; what passes is not checked again."""
     waiting, journal = plan.to_check, world.journal
     try:
         require_tools()

@@ -38,7 +38,7 @@ def build(subject: ReleaseSubject, git: Git, step: Step) -> tuple[ReleaseFile, .
 
 
 def _by_backend(subject: ReleaseSubject, git: Git, scratch: Path, step: Step) -> list[Path]:
-    """The sdist and the wheel that was built from it, in a clone of HEAD.
+    """Return the sdist and the wheel that was built from it, in a clone of HEAD.
 
     A clone has the history that a backend may take the version from, and nothing that git ignores.
     """

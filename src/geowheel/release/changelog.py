@@ -21,7 +21,7 @@ _NO_NEWS: Final = re.compile(r"^ {0,3}(?:#.*|\[[^\]]+\]:\s.*)$", re.M)
 
 
 def has_section(path: Path, version: str) -> bool:
-    """Whether the changelog has a section for the version that says more than headings.
+    """Return whether the changelog has a section for the version that says more than headings.
 
     A version may be spelled in any form of PEP 440. Headings in code blocks and comments do not
     count. Raises ConfigError where there is no such file, or where it is not UTF-8.

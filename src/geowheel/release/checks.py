@@ -51,7 +51,7 @@ class Expected:
 
 
 def check_tools() -> dict[str, str]:
-    """The tools and their versions; empty text for one that is not installed."""
+    """Return the tools and their versions; empty text for one that is not installed."""
     return {name: _version(name) for name in (*TOOLS, "geowheel")}
 
 
@@ -164,7 +164,7 @@ def _sdist_faults(path: Path, expected: Expected) -> Iterator[Fault]:
 
 
 def _read_sdist(path: Path) -> tuple[str | None, list[str]]:
-    """The text of PKG-INFO, if there is one, and the members that lie where none may."""
+    """Return the text of PKG-INFO, if there is one, and the members that lie where none may."""
     folder = path.name.removesuffix(".tar.gz")
     text, strays = None, []
     with tarfile.open(path, "r:gz") as archive:

@@ -22,16 +22,16 @@ class ReleaseFile:
         return self.filename.endswith(".whl")
 
     def key(self, tools: str) -> str:
-        """The name of a check of these bytes with these tools in a journal."""
+        """Return the name of a check of these bytes with these tools in a journal."""
         return f"{self.sha256}:{tools}"
 
 
 def file_at(path: Path) -> ReleaseFile:
-    """The file at a path, as it is now."""
+    """Return the file at a path, as it is now."""
     return ReleaseFile(filename=path.name, sha256=sha256_file(path), size=path.stat().st_size)
 
 
 def sums_of(files: Sequence[ReleaseFile]) -> str:
-    """The list as `sha256sum --check` reads it."""
+    """Return the list as `sha256sum --check` reads it."""
     ordered = sorted(files, key=lambda file: file.filename)
     return "".join(f"{file.sha256}  {file.filename}\n" for file in ordered)

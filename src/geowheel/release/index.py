@@ -64,7 +64,7 @@ class Published:
 
 
 def find_index(asked: str, simple: str | None, environ: Mapping[str, str]) -> Index:
-    """The index of a name or upload URL; `simple`: where its simple API is, if that is said.
+    """Return the index of a name or upload URL; `simple`: where its simple API is, if that is said.
 
     Raises UsageError for a name that neither ~/.pypirc nor we know.
     """
@@ -125,7 +125,7 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
 
 
 def digest_of(index: Index, file: Published, environ: Mapping[str, str]) -> str:
-    """The sha256 of a published file, downloaded where the index does not say it."""
+    """Return the sha256 of a published file, downloaded where the index does not say it."""
     if file.sha256 is not None:
         return file.sha256
     answer = ask(index, file.url, environ, accept="*/*")
@@ -136,7 +136,7 @@ def digest_of(index: Index, file: Published, environ: Mapping[str, str]) -> str:
 
 
 def ask(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> Response | None:
-    """What is at a URL; None where the server has nothing there. Raises ChannelError.
+    """Return what is at a URL; None where the server has nothing there. Raises ChannelError.
 
     What another server answers after a redirect counts as nothing: pypiserver sends the question
     for a project that it does not have on to PyPI, and what is there is another index's.

@@ -57,6 +57,6 @@ def read_journal(folder: Path, name: str, commit: str) -> Journal:
 
 
 def every_built(folder: Path) -> frozenset[str]:
-    """The sha256 of all that releases of this root made, from any commit."""
+    """Return the sha256 of all that releases of this root made, from any commit."""
     journals = [read_journal(folder, *path.stem.rsplit("-", 1)) for path in folder.glob("*-*.json")]
     return frozenset(item.sha256 for journal in journals for item in journal.built)

@@ -89,7 +89,7 @@ class Pins:
         )
 
     def image(self, name: str) -> str:
-        """How a job names a container image; raises ConfigError where it has no pin."""
+        """Return how a job names a container image; raises ConfigError where it has no pin."""
         pin = self._find("images", self.images, name)
         return f"{name}@{pin.digest}" if pin.digest else f"{name}:{pin.version}"
 
@@ -98,7 +98,7 @@ class Pins:
         return self._find("tools", self.tools, name).version
 
     def runner(self, platform: Platform) -> JobRunner:
-        """The runner of a platform; raises ConfigError where it has none."""
+        """Return the runner of a platform; raises ConfigError where it has none."""
         return self._find("runners", self.runners, platform)
 
     def _find(self, table: str, pins: Mapping[Name, Found], name: Name) -> Found:
@@ -112,7 +112,7 @@ class Pins:
 
 
 def pins_of(project: Project) -> Pins:
-    """The project's own pins where it has some, else those that geowheel came with.
+    """Return the project's own pins where it has some, else those that geowheel came with.
 
     Raises ConfigError as `parse_pins` does.
     """

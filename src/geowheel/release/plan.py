@@ -39,7 +39,7 @@ class ReleasePlan:
 
 
 def decide(world: World) -> ReleasePlan:
-    """The plan; reads nothing but `world`."""
+    """Return the plan; reads nothing but `world`."""
     files = _files(world)
     there = {} if world.on_index is None else world.on_index.files
     blockers = (
@@ -64,7 +64,7 @@ def decide(world: World) -> ReleasePlan:
 
 
 def _files(world: World) -> tuple[ReleaseFile, ...]:
-    """What this release publishes, as far as it lies in dist/; wheels first.
+    """Return what this release publishes, as far as it lies in dist/; wheels first.
 
     An sdist comes last: pip never finds it alone, and never builds where a wheel was to come.
     """
@@ -310,7 +310,7 @@ def _dist_faults(world: World) -> Iterator[Fault]:
 
 
 def _has_other_bytes(world: World, file: ReleaseFile) -> bool:
-    """Whether a wheel of the release has this name: said of the wheel already."""
+    """Return whether a wheel of the release has this name: said of the wheel already."""
     return any(wheel.filename == file.filename for wheel in world.wheels)
 
 
@@ -343,7 +343,7 @@ def _index_faults(on_index: OnIndex | None, files: Sequence[ReleaseFile]) -> Ite
 
 
 def other_bytes(file: ReleaseFile, there: str, index: str) -> Fault:
-    """The fault that the index has a file of this name with other bytes."""
+    """Return the fault that the index has a file of this name with other bytes."""
     return Fault(
         what=f"{index} has a file of this name with other bytes: sha256 {there[:12]}, "
         f"here {file.sha256[:12]}",

@@ -91,7 +91,7 @@ def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str
 
 
 def failure_of(index: Index, file: ReleaseFile, result: Result) -> GeowheelError:
-    """What twine's words mean."""
+    """Return what twine's words mean."""
     said = _COLOURS.sub("", result.stdout + result.stderr).strip()
     words = " ".join(said.replace("│", " ").split())  # twine may wrap them, and frame them
     found = _STATUS.search(words)

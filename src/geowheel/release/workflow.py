@@ -164,7 +164,7 @@ def _first_line(facts: WorkflowFacts) -> str:
 
 
 def _row(facts: WorkflowFacts, pins: Pins, platform: Platform) -> dict[str, str]:
-    """What the jobs know of a platform."""
+    """Return what the jobs know of a platform."""
     runner, bindings = pins.runner(platform), facts.bindings.get(platform)
     return {
         "os": runner.os,
@@ -176,14 +176,14 @@ def _row(facts: WorkflowFacts, pins: Pins, platform: Platform) -> dict[str, str]
 
 
 def _target_python(facts: WorkflowFacts, pins: Pins) -> str:
-    """The version of the target's interpreter, which runs geowheel as well where it can."""
+    """Return the version of the target's interpreter, which runs geowheel as well where it can."""
     target = "${{ matrix.python }}"
     old = any(_number(python) < OLDEST_PYTHON for python in facts.pythons)
     return f"{target}\n{pins.tool('python')}\n" if old else target  # the last one is `python`
 
 
 def _command(facts: WorkflowFacts, pins: Pins, session: str, options: str, python: str) -> str:
-    """How a step runs a session: all that does work is one."""
+    """Return how a step runs a session: all that does work is one."""
     start = " ".join(facts.workflow.nox)
     start = start.replace("{nox}", pins.tool("nox")).replace("{python}", python)
     return f"{start} -s {facts.workflow.prefix}{session}" + (f" -- {options}" if options else "")

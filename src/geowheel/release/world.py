@@ -149,14 +149,14 @@ class World:
         return self.said.version
 
     def in_dist(self, filename: str, sha256: str | None = None) -> ReleaseFile | None:
-        """The file of that name in dist/, with those bytes where they are said."""
+        """Return the file of that name in dist/, with those bytes where they are said."""
         files = (item.file for item in self.dist)
         found = (f for f in files if f.filename == filename and sha256 in (None, f.sha256))
         return next(found, None)
 
 
 def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
-    """The world as it is; changes nothing.
+    """Return the world as it is; changes nothing.
 
     What cannot be read is a part of it, as faults. Raises UsageError for an index that nobody
     knows, ConfigError when the configuration changed since the subject was opened.
@@ -203,7 +203,7 @@ def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
 
 
 def _said(subject: ReleaseSubject, wheels: Sequence[Repaired], journal: Journal) -> Said:
-    """The version is the one in the wheels' names: what is published is what was built."""
+    """Return the version is the one in the wheels' names: what is published is what was built."""
     versions = {wheel.version for wheel in wheels}
     if subject.project is None:
         built = {parse_filename(item.filename)[1] for item in journal.built if item.is_wheel}
@@ -325,8 +325,7 @@ def _on_index(
         there = published(index, subject.name, environ)
         names = [file.filename for file in files if file.filename in there]
         return OnIndex(
-            index=index,
-            files={name: digest_of(index, there[name], environ) for name in names},
+            index=index, files={name: digest_of(index, there[name], environ) for name in names}
         )
     except GeowheelError as error:
         return OnIndex(index=index, faults=error.faults)

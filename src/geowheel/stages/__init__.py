@@ -73,12 +73,12 @@ WHEEL: Final = ("size", "test")
 
 
 def find(name: str) -> Stage:
-    """The row of that name; raises KeyError."""
+    """Return the row of that name; raises KeyError."""
     return {stage.name: stage for stage in STAGES}[name]
 
 
 def needed(goals: Iterable[str], given: Collection[str] = ()) -> tuple[Stage, ...]:
-    """The goals and all that is upstream of them, in the table's order.
+    """Return the goals and all that is upstream of them, in the table's order.
 
     Stages whose result is `given` are left out, and what only they need.
     """

@@ -43,7 +43,7 @@ class Backend:
     step: Step
 
     def build_wheel(self, staged: Path, goal: Path) -> Path:
-        """The wheel that the backend makes of `staged`, in the new folder `goal`.
+        """Return the wheel that the backend makes of `staged`, in the new folder `goal`.
 
         Raises BuildError when there is no such backend, when it asks for what is not locked, when
         it fails, or when it makes no wheel or several.
@@ -83,7 +83,7 @@ class Backend:
         )  # fmt: skip
 
     def _unmet(self, wanted: Sequence[str]) -> list[str]:
-        """The requirements that hold for this interpreter and are not installed."""
+        """Return the requirements that hold for this interpreter and are not installed."""
         target = {
             "python_version": self.interpreter.python,
             "python_full_version": self.interpreter.version,
@@ -107,7 +107,7 @@ class Backend:
 
 
 def takes_version_from_git(system: BuildSystem) -> bool:
-    """Whether git has a part in the version of what the backend makes."""
+    """Return whether git has a part in the version of what the backend makes."""
     return bool(_version_printer(system))
 
 

@@ -63,7 +63,7 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
 
 
 def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
-    """The made wheel's name with the target's tags.
+    """Return the made wheel's name with the target's tags.
 
     Bindings are of one interpreter. In layout none the backend knows what its extensions are of:
     they may use the stable ABI (`cp311-abi3`).

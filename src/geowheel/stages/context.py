@@ -103,7 +103,7 @@ def find_tools(
     make: bool = True,
     given: Collection[str] = (),
 ) -> dict[Target, Tools]:
-    """What the machine has for every target, before any work starts.
+    """Return what the machine has for every target, before any work starts.
 
     Of stages whose result is `given`, nothing is needed.
 

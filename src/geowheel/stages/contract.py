@@ -46,7 +46,7 @@ class Inputs:
         }
 
     def trees(self) -> dict[str, dict[str, str]]:
-        """The files of components that are trees, to name one that changed."""
+        """Return the files of components that are trees, to name one that changed."""
         every = {f.name.replace("_", " "): getattr(self, f.name) for f in fields(self)}
         return {name: value.paths() for name, value in every.items() if isinstance(value, Tree)}
 

@@ -81,6 +81,6 @@ def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:
 
 
 def python_of(folder: Path) -> Path:
-    """The interpreter of a virtual environment."""
+    """Return the interpreter of a virtual environment."""
     programs = sysconfig.get_path("scripts", "venv", vars={"base": os.fspath(folder)})
     return Path(programs, f"python{sysconfig.get_config_var('EXE') or ''}")

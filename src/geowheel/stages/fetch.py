@@ -48,9 +48,7 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
         check_links(placed, prefix)
         check_case(placed, inputs.platform)
         manifest = NativeManifest(
-            platform=inputs.platform,
-            prefix_string=inputs.prefix_string,
-            packages=tuple(placed),
+            platform=inputs.platform, prefix_string=inputs.prefix_string, packages=tuple(placed)
         )
         manifest.write(folder)
         write_wrappers(prefix, inputs.prefix_string)
@@ -76,7 +74,7 @@ def check(inputs: FetchInputs, record: Record[FetchFacts], step: Step) -> Stale 
 
 
 def _altered(folder: Path) -> str | None:
-    """The first file of the prefix that is not what was placed."""
+    """Return the first file of the prefix that is not what was placed."""
     try:
         manifest = read_native_manifest(folder)
     except (OSError, msgspec.MsgspecError):

@@ -68,7 +68,7 @@ def fetch(context: Context, _: Records) -> FetchInputs:
 
 
 def fetch_inputs(project: Project, locks: Locks, prebuilt: Package | None = None) -> FetchInputs:
-    """What the locks of a platform name; `prebuilt` has no part in the key."""
+    """Return what the locks of a platform name; `prebuilt` has no part in the key."""
     build, platform = locks.build, locks.stack.platform
     targets = [Target(python=python, platform=platform) for python in project.config.pythons]
     downloads = {
@@ -377,7 +377,7 @@ class LabInputs(InstalledInputs):
     bubblewrap_path: Path | None = ambient()
 
     def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
-        """The cases asked for; raises UsageError when a pattern matches none."""
+        """Return the cases asked for; raises UsageError when a pattern matches none."""
         offer = Equipment(
             bindings=self.layout is not Layout.NONE,
             peers=self.peers,
@@ -419,7 +419,7 @@ def lab(context: Context, upstream: Records) -> LabInputs:
 def installable(
     configured: Sequence[str], locked: set[str], without: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The peers that can be installed, and the others with the reason.
+    """Return the peers that can be installed, and the others with the reason.
 
     What a peer needs may be what has no wheel; then none is installed: whose it is, is not known.
     """

@@ -44,7 +44,7 @@ def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome[LabFacts]:
 
 
 def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
-    """The clean environment as a user makes it, by pip; the peers' beside it."""
+    """Return the clean environment as a user makes it, by pip; the peers' beside it."""
     clean = inputs.store.obtain(inputs.requirements, step)
     neighbours = inputs.store.obtain(inputs.neighbours, step)
     python = make_environment(
@@ -68,7 +68,7 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
 
 
 def _usable(lab: Workbench, step: Step) -> bool:
-    """Whether bubblewrap may make namespaces here: containers and some systems forbid it."""
+    """Return whether bubblewrap may make namespaces here: containers and some systems forbid it."""
     if lab.bubblewrap is None:
         return False
     result = step.run(

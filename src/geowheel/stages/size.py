@@ -72,7 +72,7 @@ def run(inputs: SizeInputs, folder: Path, step: Step) -> Outcome[SizeFacts]:
 
 
 def kind_of(path: str, places: Places) -> str:
-    """What a member of the wheel is there for; what can be chosen in the configuration."""
+    """Return what a member of the wheel is there for; what can be chosen in the configuration."""
     folder = path.partition("/")[0]
     if folder.endswith(".dist-info"):
         described = path.startswith((f"{folder}/licenses/", f"{folder}/sboms/"))

@@ -105,7 +105,7 @@ def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> 
 
 
 def _own_files(inputs: VendorInputs) -> dict[str, str]:
-    """What geowheel itself puts into the payload, path to text."""
+    """Return what geowheel itself puts into the payload, path to text."""
     places = inputs.places
     between = '"""GDAL, its libraries and its data. Written by geowheel."""\n'
     return {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def of(platform: Platform) -> SystemFacts:
-    """The answers of a platform's system; the only way to them."""
+    """Return the answers of a platform's system; the only way to them."""
     match platform.system:
         case System.LINUX:
             return linux.FACTS

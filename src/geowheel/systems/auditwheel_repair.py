@@ -23,11 +23,7 @@ from typing import BinaryIO, Final
 
 import auditwheel.repair  # type: ignore[import-untyped]
 from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
-from auditwheel.lddtree import (  # type: ignore[import-untyped]
-    LIBPYTHON_RE,
-    _get_platform,
-    load_ld_paths,
-)
+from auditwheel.lddtree import LIBPYTHON_RE, _get_platform, load_ld_paths  # type: ignore[import-untyped]
 from auditwheel.libc import Libc  # type: ignore[import-untyped]
 from auditwheel.patcher import ElfPatcher, ElfUpdateInfo  # type: ignore[import-untyped]
 from auditwheel.policy import ExternalReference, WheelPolicies  # type: ignore[import-untyped]
@@ -79,7 +75,7 @@ class LinuxRepairer(Repairer[Elf]):
         return closure_faults(binaries, ElfLoader())
 
     def copy(self, name: str, place: Path, bundle: str) -> Bundled:
-        """The copy has a hash in its name, of its content and of who bundles it.
+        """Return the copy has a hash in its name, of its content and of who bundles it.
 
         glibc takes a library that is loaded already for every other one of the same soname,
         whatever its folder. With names from the content alone, the second of two wheels with the
@@ -92,7 +88,7 @@ class LinuxRepairer(Repairer[Elf]):
         return Bundled(soname=name, source=self.shown(place.as_posix()), path=f"{bundle}/{copied}")
 
     def tag(self, binaries: Mapping[str, Elf]) -> str:
-        """The oldest manylinux policy that has every symbol version; raises BuildError."""
+        """Return the oldest manylinux policy that has every symbol version; raises BuildError."""
         where = self.request.raw.name
         policies = WheelPolicies(
             libc=Libc.GLIBC, arch=Architecture(self.request.platform.architecture)
@@ -147,7 +143,7 @@ class LinuxRepairer(Repairer[Elf]):
 
     @classmethod
     def forcing(cls, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-        """The newest versions of the C and C++ runtimes that are needed, by what."""
+        """Return the newest versions of the C and C++ runtimes that are needed, by what."""
         elves = {path: elf for path, elf in repaired.binaries.items() if isinstance(elf, Elf)}
         return tuple(
             Forcing(
@@ -207,7 +203,7 @@ def _references(plan: RepairPlan, path: str, elf: Elf) -> dict[str, Path | None]
 
 
 def _planned_hash(names: Mapping[Path, str], file: BinaryIO) -> str:
-    """The hash that is in a copy's name already."""
+    """Return the hash that is in a copy's name already."""
     stem = Path(names[Path(file.name).resolve()]).name.partition(".")[0]
     return stem.rpartition("-")[2]
 

@@ -13,7 +13,7 @@ _FRAGMENTS: Final = {System.WINDOWS: "bootstrap_windows.py"}
 
 
 def bootstrap_text(system: System) -> str:
-    """The text of `_geowheel.py`: `inside/bootstrap.py`, with the system's own functions."""
+    """Return the text of `_geowheel.py`: `inside/bootstrap.py`, with the system's own functions."""
     text = _resource("bootstrap.py")
     if system not in _FRAGMENTS:
         return text.replace(f"{_FUNCTIONS}\n\n", "").replace(_CALL, "")

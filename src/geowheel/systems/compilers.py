@@ -34,7 +34,7 @@ def cross_triplet(platform: Platform, machine: str | None = None) -> str:
 
 
 def ask(compiler: Path, *arguments: str, environ: Mapping[str, str]) -> str:
-    """What a compiler prints; empty where it fails."""
+    """Return what a compiler prints; empty where it fails."""
     return subprocess.run(
         [compiler, *arguments], env=isolated_environment(environ), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False, timeout=30,
@@ -54,7 +54,7 @@ def compile_command(
     defines: Sequence[str],
     mapped: Mapping[Path, str],
 ) -> list[str | Path]:
-    """The command for one object file, in C or C++ by its source's name.
+    """Return the command for one object file, in C or C++ by its source's name.
 
     `mapped` paths are written as their names instead.
     """
@@ -78,7 +78,7 @@ def map_flags(mapped: Mapping[Path, str]) -> list[str]:
 def link_command(
     toolchain: Toolchain, objects: Sequence[Path], output: Path, *, libraries: Path
 ) -> list[str | Path]:
-    """The command for one extension module against the libgdal in a folder."""
+    """Return the command for one extension module against the libgdal in a folder."""
     return [toolchain.cxx, *toolchain.link_flags, *objects, f"-L{libraries}", "-lgdal",
             "-o", output]  # fmt: skip
 

@@ -127,7 +127,7 @@ class SystemFacts:
         return {name: text.format(libraries=libraries) for name, text in self.link_flags.items()}
 
     def is_plugin(self, file_name: str) -> bool:
-        """Whether GDAL would take a file of its plugin folder for a plugin."""
+        """Return whether GDAL would take a file of its plugin folder for a plugin."""
         return file_name.lower().endswith(self.plugin_endings)
 
 

@@ -116,7 +116,7 @@ class MacosRepairer(Repairer[MachO]):
         return name in binary.weak
 
     def architectures(self, wheel: Wheel) -> set[str]:
-        """The platform's, and both of a tag for several."""
+        """Return the platform's, and both of a tag for several."""
         tags = filter(None, map(parse_platform_tag, platform_tags(wheel)))
         promised = {each for tag in tags for each in _UNIVERSAL.get(tag.architecture, ())}
         return {self.request.platform.architecture, *promised}
@@ -199,7 +199,7 @@ class MacosRepairer(Repairer[MachO]):
 
     @classmethod
     def forcing(cls, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-        """The newest deployment target, and the files that have it."""
+        """Return the newest deployment target, and the files that have it."""
         tag = parse_platform_tag(repaired.platform_tag)
         minima = {
             path: minimum
@@ -220,7 +220,7 @@ def _foreign_systems(binaries: Mapping[str, MachO]) -> Iterator[Fault]:
 
 
 def _oldest(binaries: Mapping[str, MachO], architecture: str) -> tuple[int, int, int]:
-    """The oldest macOS that every file runs on; zeros where none states one."""
+    """Return the oldest macOS that every file runs on; zeros where none states one."""
     minima = (macho.minimum(architecture) for macho in binaries.values())
     return max(filter(None, minima), default=(0, 0, 0))
 

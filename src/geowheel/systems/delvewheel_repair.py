@@ -195,7 +195,7 @@ def _extensions(paths: Iterable[str]) -> list[str]:
 
 
 def _graph(plan: RepairPlan) -> dict[str, set[str]]:
-    """The bundled libraries by name, each with those that it needs."""
+    """Return the bundled libraries by name, each with those that it needs."""
     return {
         posixpath.basename(user).lower(): {
             posixpath.basename(place).lower() for place in links.values() if posixpath.isabs(place)

@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.errors import MachineError
-from geowheel.machine.hints import (
-    Need,
-    install,
-    this_machine,
-)
+from geowheel.machine.hints import Need, install, this_machine
 from geowheel.targets import Platform
 
 from . import compilers

@@ -15,11 +15,7 @@ from typing import Final
 from geowheel.digest import sha256_file
 from geowheel.errors import MachineError
 from geowheel.machine.environments import isolated_environment
-from geowheel.machine.hints import (
-    Need,
-    install,
-    this_machine,
-)
+from geowheel.machine.hints import Need, install, this_machine
 from geowheel.targets import Platform, System
 
 from . import compilers
@@ -55,7 +51,7 @@ def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, s
 
 
 def find_strip(platform: Platform, env: Mapping[str, str]) -> Path:
-    """The program, which is another one for another architecture; raises MachineError."""
+    """Return the program, which is another one for another architecture; raises MachineError."""
     if triplet := compilers.cross_triplet(platform):
         cause = "the machine's own strip cannot read files of another architecture"
         return _find(f"{triplet}-strip", env, cause, Need.CROSS_COMPILER, triplet)

@@ -70,7 +70,7 @@ class RepairPlan:
         return Path(self.raw).name.partition("-")[0]
 
     def bundled_by(self, path: str) -> dict[str, str]:
-        """The stack's libraries that a file of the wheel needs, directly or not, by name."""
+        """Return the stack's libraries that a file of the wheel needs, directly or not, by name."""
         found: dict[str, str] = {}
         waiting, seen = [path], {path}
         while waiting:
@@ -164,31 +164,31 @@ class Repairer(ABC, Generic[B]):
 
     @abstractmethod
     def loader(self, binaries: Mapping[str, B]) -> Loader[B]:
-        """The rules by which libraries are found before the repair: in the stack too."""
+        """Return the rules by which libraries are found before the repair: in the stack too."""
 
     @abstractmethod
     def closed(self, plan: RepairPlan, binaries: Mapping[str, B]) -> list[Fault]:
-        """What is wrong with the repaired wheel, by the rules of the loader at a user's."""
+        """Return what is wrong with the repaired wheel, by the rules of the loader at a user's."""
 
     @abstractmethod
     def copy(self, name: str, place: Path, bundle: str) -> Bundled:
-        """The copy of a library of the stack that is asked for by `name`."""
+        """Return the copy of a library of the stack that is asked for by `name`."""
 
     @abstractmethod
     def tag(self, binaries: Mapping[str, B]) -> str:
-        """The platform tag of a wheel with these binaries, of the wheel and of the stack."""
+        """Return the platform tag of a wheel with these binaries, of the wheel and of the stack."""
 
     @abstractmethod
     def reason(self, name: str, place: Path | None) -> tuple[str, str]:
         """Likely cause and fix where a library is missing, or was found at another place."""
 
     def faults(self, wheel: Wheel, binaries: Mapping[str, B], tree: Path) -> Iterable[Fault]:
-        """What else is wrong with the raw wheel."""
+        """Yield what else is wrong with the raw wheel."""
         del wheel, binaries, tree
         return ()
 
     def may_miss(self, binary: B, name: str) -> bool:
-        """Whether a file can do without a library."""
+        """Return whether a file can do without a library."""
         del binary, name
         return False
 
@@ -197,16 +197,16 @@ class Repairer(ABC, Generic[B]):
         return ""
 
     def tools(self) -> dict[str, str]:
-        """The programs that the tool calls; raises MachineError when one is missing."""
+        """Return the programs that the tool calls; raises MachineError when one is missing."""
         return {}
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, B]) -> RepairPlan:
-        """The plan with the names that the tool gave to the copies."""
+        """Return the plan with the names that the tool gave to the copies."""
         del binaries
         return plan
 
     def notes(self, plan: RepairPlan, walk: Walk[B]) -> Iterable[str]:
-        """What a person should know about the result, a line each."""
+        """Yield what a person should know about the result, a line each."""
         del plan, walk
         return ()
 
@@ -222,7 +222,7 @@ class Repairer(ABC, Generic[B]):
 
     @classmethod
     def forcing(cls, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
-        """What makes the oldest system that the wheel runs on no older; `owners` by path."""
+        """Return what makes the oldest system that the wheel runs on no older; `owners` by path."""
         del repaired, owners
         return ()
 
@@ -276,7 +276,7 @@ class Repairer(ABC, Generic[B]):
         return any(path.is_relative_to(folder) for folder in self.stack)
 
     def _list(self, folder: str) -> dict[str, Path]:
-        """The files of a folder by the loader's key, the first of each."""
+        """Return the files of a folder by the loader's key, the first of each."""
         files = sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
         return {self._key(path.name): path for path in reversed(files) if path.is_file()}
 
@@ -327,7 +327,7 @@ class Repairer(ABC, Generic[B]):
 
 
 def platform_tags(wheel: Wheel) -> list[str]:
-    """The platform tags that the wheel's name states, sorted."""
+    """Return the platform tags that the wheel's name states, sorted."""
     return sorted({tag.rpartition("-")[2] for tag in parse_filename(wheel.filename)[3]})
 
 

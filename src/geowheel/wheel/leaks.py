@@ -38,7 +38,7 @@ class Found:
 
 
 def machine_paths(folders: Iterable[Path]) -> tuple[str, ...]:
-    """How paths below these folders of the machine begin: checkout, cache, home.
+    """Return how paths below these folders of the machine begin: checkout, cache, home.
 
     Of a folder at the very top, such as root's home, only hidden names count: `/root/x` may be
     something else.
@@ -71,7 +71,7 @@ def check_leaks(tree: Path, machine: Iterable[str]) -> None:
 
 
 def prefix_strings(tree: Path, prefix_string: str) -> list[Found]:
-    """Every string with the fixed prefix in it, by file: look-ups that were compiled in."""
+    """Return every string with the fixed prefix in it, by file: look-ups that were compiled in."""
     return [
         Found(path=path.relative_to(tree).as_posix(), text=text)
         for path in _files(tree)
@@ -102,7 +102,7 @@ def _files(tree: Path) -> list[Path]:
 
 
 def _strings(path: Path, wanted: Sequence[bytes]) -> Iterator[str]:
-    """The printable strings of a file that hold one of `wanted`."""
+    """Yield the printable strings of a file that hold one of `wanted`."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for word in wanted:
             place = data.find(word)
@@ -114,6 +114,6 @@ def _strings(path: Path, wanted: Sequence[bytes]) -> Iterator[str]:
 
 
 def _length(data: bytes | mmap.mmap, at: int = 0) -> int:
-    """How long the printable text at a place is."""
+    """Return how long the printable text at a place is."""
     match = _TEXT.match(data, at)
     return match.end() - at if match else 0

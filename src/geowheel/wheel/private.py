@@ -267,7 +267,7 @@ class _Analysis:
             self._fault(node, f"{ast.unparse(node)} is handed on, so what it imports is unknown")
 
     def _fold(self, node: ast.expr, scope: ast.AST, depth: int = 9) -> str | None:
-        """The text that an expression gives, as far as it is known without running it."""
+        """Return the text that an expression gives, as far as it is known without running it."""
         if not depth:  # a name that is defined by itself
             return None
         if isinstance(node, ast.Constant):

@@ -25,18 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from packaging.utils import (
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_wheel_filename,
-)
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from geowheel.errors import (
-    BuildError,
-    Fault,
-    IntegrityError,
-)
+from geowheel.errors import BuildError, Fault, IntegrityError
 
 _BLOCK: Final = 1 << 17  # bytes read at a time
 _PARTS: Final = ("METADATA", "WHEEL", "RECORD")
@@ -97,7 +89,7 @@ class Wheel:
 
 
 def read_wheel(path: Path) -> Wheel:
-    """The wheel at `path`, every byte of it compared with its RECORD.
+    """Return the wheel at `path`, every byte of it compared with its RECORD.
 
     Raises IntegrityError when it is damaged or differs from its RECORD, BuildError when its name,
     METADATA, WHEEL and RECORD contradict each other or a path leads out of it, each with all
@@ -177,7 +169,7 @@ def parse_filename(filename: str) -> tuple[str, str, str, tuple[str, ...]]:
 
 
 def with_platform(filename: str, platform_tag: str) -> str:
-    """The wheel's file name with `platform_tag` in the place of all its platform tags."""
+    """Return the wheel's file name with `platform_tag` in the place of all its platform tags."""
     parse_filename(filename)
     return f"{filename.rpartition('-')[0]}-{platform_tag}.whl"
 

@@ -29,7 +29,7 @@ _OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3})[a-z]?-[\w-]+\.(?:so
 
 
 def tag_faults(wheel: Wheel, tree: Path) -> Iterator[Fault]:
-    """What the tags promise and the content below `tree` does not keep."""
+    """Yield what the tags promise and the content below `tree` does not keep."""
     tags = parse_wheel_filename(wheel.filename)[3]
     binaries = {
         path.relative_to(tree).as_posix(): system

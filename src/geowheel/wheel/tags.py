@@ -52,7 +52,7 @@ class PlatformTag:
 
 
 def parse_platform_tag(text: str) -> PlatformTag | None:
-    """The parts of a platform tag; None for `any` and for those that nobody knows."""
+    """Return the parts of a platform tag; None for `any` and for those that nobody knows."""
     if match := _VERSIONED.fullmatch(text):
         version = int(match[2]), int(match[3])
         return PlatformTag(kind=match[1], version=version, architecture=match[4])
@@ -77,7 +77,7 @@ def raw_platform_tag(platform: Platform) -> PlatformTag:
 
 
 def is_raw_tag(platform: Platform, text: str) -> bool:
-    """Whether a wheel with this platform tag may be one for the platform, not yet repaired.
+    """Return whether a wheel with this platform tag may be one for the platform, not yet repaired.
 
     Repaired ones for macOS and Windows have the same kind of tag: the repair looks into them.
     """
@@ -86,7 +86,7 @@ def is_raw_tag(platform: Platform, text: str) -> bool:
 
 
 def macos_tag(oldest: tuple[int, ...], architecture: str) -> PlatformTag:
-    """The tag of a wheel whose files run on that macOS and newer.
+    """Return the tag of a wheel whose files run on that macOS and newer.
 
     From macOS 11 on only the first number counts (packaging.tags.mac_platforms).
     """

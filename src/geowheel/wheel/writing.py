@@ -94,7 +94,7 @@ class _Source:
 
 
 def _sources(tree: Path, filename: str) -> tuple[str, list[_Source]]:
-    """The .dist-info folder, and all members but RECORD in their order."""
+    """Return the .dist-info folder, and all members but RECORD in their order."""
     name, version, build, tags = parse_filename(filename)
     sources = {path: _source(tree, path) for path in _walk(tree)}
     dist_info = find_dist_info(sources, str(tree), ("METADATA", "WHEEL"))
@@ -155,7 +155,7 @@ class _Packed:
 def _pack(
     sources: Iterable[_Source], *, level: int, threads: int
 ) -> Generator[_Packed, None, None]:
-    """The members in the order of `sources`, deflated side by side, with bounded memory."""
+    """Return the members in the order of `sources`, deflated side by side, with bounded memory."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[tuple[_Source, bytes, Future[tuple[int, str]], list[Future[bytes]]]] = deque()
     ahead = 0

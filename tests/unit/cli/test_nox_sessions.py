@@ -260,9 +260,7 @@ def noxfile(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Mapping[str,
     return registry
 
 
-def test_the_noxfile_has_the_sessions_of_its_host_and_the_toolkits_own(
-    noxfile: Registry,
-) -> None:
+def test_the_noxfile_has_the_sessions_of_its_host_and_the_toolkits_own(noxfile: Registry) -> None:
     pyproject = tomllib.loads((ROOT / "hosts" / "gdal" / "pyproject.toml").read_text("utf-8"))
     versions = pyproject["tool"]["geowheel"]["pythons"]
     assert {"tests", "lint", "types"} | BARE <= set(noxfile)

@@ -33,9 +33,7 @@ def test_a_machine_has_a_platform(
     assert this_machine({}).platform is platform
 
 
-def test_a_machine_without_a_platform_names_the_known_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_machine_without_a_platform_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "SunOS", "sparc")
     with pytest.raises(MachineError, match="SunOS sparc") as caught:
         this_machine({})

@@ -88,9 +88,7 @@ def test_what_the_reader_takes_the_schema_takes(
     validate(tomllib.loads(text))
 
 
-def test_an_editor_gets_our_table_beside_every_other(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_editor_gets_our_table_beside_every_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "--pyproject"]) == 0
     made = json.loads(capsys.readouterr().out)
     others = {"properties": {"project": {"required": ["name"]}}}

@@ -9,14 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.in_one_process import PACKAGES
-from tests.support.three_hosts import (
-    LIBRARIES,
-    OF_ANOTHER_BUILD,
-    OWN_WORK,
-    RAISES,
-    home,
-    problems,
-)
+from tests.support.three_hosts import LIBRARIES, OF_ANOTHER_BUILD, OWN_WORK, RAISES, home, problems
 
 SITE = Path("/env/site-packages")
 HASHES = {"osgeo": "0a1b2c3d", "terrain": "1a1b2c3d", "atlas": "2a1b2c3d"}

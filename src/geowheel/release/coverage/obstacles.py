@@ -78,7 +78,7 @@ def _known(wheels: Sequence[NamedWheel], at: UserPlace, table: UserSystems) -> I
 
 
 def _floors(wheel: NamedWheel, at: UserPlace) -> list[tuple[int, int]]:
-    """The versions of the place's own libc or macOS that a wheel asks for, by its tags."""
+    """Return the versions of the place's own libc or macOS that a wheel asks for, by its tags."""
     family = at.system.base.family
     return [
         base.version

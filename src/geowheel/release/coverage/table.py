@@ -43,7 +43,7 @@ class Coverage:
     """What is in the way; empty where there is a wheel."""
 
     def ended(self, on: datetime.date) -> bool:
-        """Whether the system was out of support on that day."""
+        """Return whether the system was out of support on that day."""
         return self.end_of_life is not None and self.end_of_life < on
 
 
@@ -81,7 +81,7 @@ def _row(
 
 
 def names_of(project: Project) -> tuple[str, ...]:
-    """The wheels of the host in dist/; raises UsageError when there is none."""
+    """Return the wheels of the host in dist/; raises UsageError when there is none."""
     names = tuple(sorted(path.name for path in project.dist.glob("*.whl")))
     own = canonicalize_name(project.host.name)
     found = tuple(wheel.file for wheel in parse_names(names) if wheel.project == own)
@@ -123,7 +123,7 @@ def summary(rows: Sequence[Coverage], on: datetime.date) -> str:
 
 
 def _lines(rows: Sequence[Coverage], on: datetime.date) -> list[list[str]]:
-    """The cells of a table."""
+    """Return the cells of a table."""
     pythons: dict[tuple[str, str, str, str], list[str]] = {}
     for row in rows:
         system = f"{row.system} (ended {row.end_of_life})" if row.ended(on) else row.system

@@ -92,25 +92,25 @@ class UserSystems:
     """The first pip that knows a kind of platform tag."""
 
     def known(self, platform: str, pip: str) -> bool:
-        """Whether a pip knows a platform tag; one of an unknown version does."""
+        """Return whether a pip knows a platform tag; one of an unknown version does."""
         first = self.needed_pip(platform)
         return not pip or first is None or Version(pip) >= Version(first)
 
     def needed_pip(self, platform: str) -> str | None:
-        """The first pip that knows a platform tag; None when every pip does."""
+        """Return the first pip that knows a platform tag; None when every pip does."""
         kind = platform.partition("_")[0]
         if found := re.match(r"macosx_(\d+)_", platform):
             kind = "macosx-11" if int(found[1]) >= 11 else kind
         return self.first_pip.get(kind)
 
     def accepted(self, at: UserPlace) -> tuple[Tag, ...]:
-        """The tags that pip accepts at a place, best first."""
+        """Return the tags that pip accepts at a place, best first."""
         names = platforms(at.system.base, at.architecture)
         own = [name for name in names if self.known(name, at.interpreter.pip)]
         return tags(at.interpreter.python, own)
 
     def places(self) -> Iterator[UserPlace]:
-        """Every system with each of its architectures and interpreters."""
+        """Yield every system with each of its architectures and interpreters."""
         for system in self.systems:
             for architecture in system.architectures:
                 for interpreter in system.interpreters:
@@ -152,7 +152,7 @@ class _SystemsTable(msgspec.Struct, rename="kebab"):
 
 
 def load_user_systems() -> UserSystems:
-    """The table that geowheel ships."""
+    """Return the table that geowheel ships."""
     text = resources.files("geowheel.release.coverage").joinpath("systems.toml").read_bytes()
     return parse_user_systems(text)
 
@@ -212,7 +212,7 @@ def _musllinux(version: tuple[int, int], architecture: str) -> Iterator[str]:
 
 
 def tags(python: str, names: Sequence[str]) -> tuple[Tag, ...]:
-    """What a CPython accepts on the platforms named, best first: pip's own order."""
+    """Return what a CPython accepts on the platforms named, best first: pip's own order."""
     major, minor = map(int, python.split("."))
     interpreter = f"cp{major}{minor}"
     # Without an ABI packaging asks the running interpreter. Until 3.7 the name ended with an m.

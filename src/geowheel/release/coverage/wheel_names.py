@@ -54,7 +54,7 @@ class NamedWheel:
 
 
 def parse_names(names: Sequence[str]) -> tuple[NamedWheel, ...]:
-    """The wheels of these names, each once; paths and URLs will do.
+    """Return the wheels of these names, each once; paths and URLs will do.
 
     Raises UsageError with every name that is not a wheel's.
     """
@@ -75,7 +75,7 @@ def parse_names(names: Sequence[str]) -> tuple[NamedWheel, ...]:
 
 
 def pick(wheels: Sequence[NamedWheel], accepted: Sequence[Tag]) -> NamedWheel | None:
-    """The wheel that pip takes with these tags, best first; None when it takes none.
+    """Return the wheel that pip takes with these tags, best first; None when it takes none.
 
     As pip's CandidateEvaluator (src/pip/_internal/index/package_finder.py): of what matches a final
     version before any other, then the newest version, the best tag, the highest build number. Names
@@ -96,7 +96,7 @@ def pick(wheels: Sequence[NamedWheel], accepted: Sequence[Tag]) -> NamedWheel | 
 
 
 def best_platform(wheel: NamedWheel, accepted: Sequence[Tag]) -> str:
-    """The platform of a wheel's best accepted tag; raises StopIteration when it has none."""
+    """Return the platform of a wheel's best accepted tag; raises StopIteration when it has none."""
     return next(tag.platform for tag in accepted if tag in wheel.tags)
 
 

@@ -92,11 +92,7 @@ class Incoming:
 
 
 def collect(
-    project: Project,
-    folders: Sequence[Path],
-    console: Console,
-    *,
-    verdicts: Sequence[str] = WHEEL,
+    project: Project, folders: Sequence[Path], console: Console, *, verdicts: Sequence[str] = WHEEL
 ) -> dict[str, Any]:
     """Take over what lies in the folders, all of it or nothing; the summary for --json.
 
@@ -131,7 +127,7 @@ def collect(
 
 
 def _roots(folders: Sequence[Path]) -> list[Path]:
-    """The exports in the folders; raises UsageError for one that has none."""
+    """Return the exports in the folders; raises UsageError for one that has none."""
     roots: list[Path] = []
     for folder in folders:
         found = [folder, *sorted(folder.glob("*"))] if folder.is_dir() else []
@@ -166,7 +162,7 @@ def _items(project: Project, root: Path, export: Export, faults: list[Fault]) ->
 
 
 def _wrong(project: Project, item: Incoming) -> Iterator[str]:
-    """What a record says that none of this host and its export would say."""
+    """Yield what a record says that none of this host and its export would say."""
     record = item.record
     subject, stage, key = record.folder.parts[-3:]
     if record.stage not in HANDED_OVER or (record.subject, record.stage) != (subject, stage):
@@ -190,7 +186,7 @@ def _wrong(project: Project, item: Incoming) -> Iterator[str]:
 
 
 def _is_below(path: str) -> bool:
-    """Whether a path stays in the folder that it is relative to."""
+    """Return whether a path stays in the folder that it is relative to."""
     parts = PurePosixPath(path)
     return (
         not parts.is_absolute() and ".." not in parts.parts and "\\" not in path and path != RECORD
@@ -212,7 +208,7 @@ def _altered(item: Incoming) -> Iterator[str]:
 def _against_state(
     project: Project, exports: Mapping[Path, Export], folders: Sequence[Path]
 ) -> Iterator[Fault]:
-    """What the exports were made from and this checkout is not, by export."""
+    """Yield what the exports were made from and this checkout is not, by export."""
     locks: dict[Platform, Locks] = {}
     for name in {name for export in exports.values() for name in export.state.locks}:
         try:
@@ -232,7 +228,7 @@ def _against_state(
 
 
 def _differences(there: MadeFrom, here: MadeFrom) -> Iterator[tuple[str, str]]:
-    """What differs, in words, and what to do about it."""
+    """Yield what differs, in words, and what to do about it."""
     again = "make it again from the same commit, or check that commit out here"
     same_tool = "use the same geowheel everywhere"
     if (there.host, there.home) != (here.host, here.home):
@@ -309,7 +305,7 @@ def _without_verdict(
 
 
 def _is_there(project: Project, ledger: Ledger, items: Sequence[Incoming]) -> bool:
-    """Whether an earlier run took all of it over, and no newer wheel came since.
+    """Return whether an earlier run took all of it over, and no newer wheel came since.
 
     Of verdicts about the same bytes any may be newer.
     """
@@ -326,7 +322,7 @@ def _is_there(project: Project, ledger: Ledger, items: Sequence[Incoming]) -> bo
 
 
 def _has(ledger: Ledger, item: Incoming) -> bool:
-    """Whether the ledger says what a record says, and has its files."""
+    """Return whether the ledger says what a record says, and has its files."""
     there = item.entry(ledger).record
     return (
         there is not None

@@ -119,7 +119,7 @@ def state_of(
 
 
 def lock_digest(project: Project, locks: Locks) -> str:
-    """The digest of what `fetch` takes from the locks: the same lock has one."""
+    """Return the digest of what `fetch` takes from the locks: the same lock has one."""
     return digest(fetch_inputs(project, locks).components())
 
 
@@ -195,7 +195,7 @@ def _contexts(request: Request, console: Console) -> list[Context]:
 
 
 def _item(request: Request, context: Context) -> _Outgoing:
-    """What is there of one target; raises BuildError where it cannot be handed over."""
+    """Return what is there of one target; raises BuildError where it cannot be handed over."""
     verdicts = [name for name in VERDICTS if context.runs_wheels or not find(name).runs_wheel]
     target = context.target
     made = request.ledger.latest(RepairFacts, str(target))

@@ -19,7 +19,7 @@ FACTS: Final = "report.json"
 
 
 def is_ours(path: Path, project: Project) -> bool:
-    """Whether a wheel's name is the host's: dist/ may hold those of several."""
+    """Return whether a wheel's name is the host's: dist/ may hold those of several."""
     try:
         name, *_ = parse_filename(path.name)
     except BuildError:
@@ -91,9 +91,7 @@ def read_wheels(path: Path, *, host: str) -> list[tuple[str, Before, Before | No
         (
             wheel.target,
             Before(
-                version=wheel.version,
-                compressed=wheel.compressed,
-                installed=wheel.inside.installed,
+                version=wheel.version, compressed=wheel.compressed, installed=wheel.inside.installed
             ),
             wheel.before,
         )

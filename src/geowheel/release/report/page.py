@@ -78,7 +78,7 @@ def _resource(name: str) -> str:
 
 
 def _source_hash(script: str) -> str:
-    """How the page's own policy knows its one script, and no other."""
+    """Return how the page's own policy knows its one script, and no other."""
     value = hashlib.sha256(script.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(value).decode('ascii')}"
 
@@ -110,7 +110,7 @@ def in_short(targets: Sequence[str], every: dict[str, list[str]]) -> str:
 
 
 def _facts(report: Report) -> dict[str, Any]:
-    """What the script draws: the packages of each wheel."""
+    """Return what the script draws: the packages of each wheel."""
     return {
         "wheels": [
             {
@@ -132,7 +132,7 @@ def _license_of(wheel: WheelReport, name: str) -> str:
 
 
 def _tiles(report: Report) -> list[tuple[str, str, str]]:
-    """The few numbers that a reader looks for."""
+    """Return the few numbers that a reader looks for."""
     largest = max(report.wheels, key=lambda wheel: wheel.compressed)
     return [
         ("largest wheel", amount(largest.compressed), f"of {largest.wheel_mb:g} MB"),
@@ -151,7 +151,7 @@ def _extent(numbers: Iterable[int]) -> str:
 
 
 def _floors(report: Report) -> list[tuple[tuple[Any, ...], list[str]]]:
-    """What wheels need and where their packages are from; wheels that agree are one row."""
+    """Return what wheels need and where their packages are from; wheels that agree are one row."""
     found: dict[tuple[Any, ...], list[str]] = {}
     for wheel in report.wheels:
         count = Counter(c.source for c in wheel.inside.components if c.source)
@@ -162,7 +162,7 @@ def _floors(report: Report) -> list[tuple[tuple[Any, ...], list[str]]]:
 
 
 def _coverage(rows: Sequence[Coverage], date: str) -> dict[str, Any]:
-    """Which wheel pip picks where; what is out of support comes last.
+    """Return which wheel pip picks where; what is out of support comes last.
 
     By the day of the newest wheel, not by today: the same records give the same page.
     """
@@ -213,7 +213,7 @@ def _drivers(report: Report) -> dict[str, Any]:
 
 
 def _packages(report: Report) -> dict[str, Any]:
-    """The packages of the SBOMs, and why some under the GPL or the like are there."""
+    """Return the packages of the SBOMs, and why some under the GPL or the like are there."""
     found: dict[tuple[str, str, str], list[WheelReport]] = {}
     accepted: dict[str, list[Restricted]] = {}
     for wheel in report.wheels:
@@ -247,7 +247,7 @@ def _packed(name: str, wheel: WheelReport) -> int:
 
 
 def _timings(report: Report) -> dict[str, Any]:
-    """What the stages took for each wheel."""
+    """Return what the stages took for each wheel."""
     every = [timing for wheel in report.wheels for timing in wheel.timings]
     stages = list(dict.fromkeys(timing.stage for timing in every))
     unknown = dict.fromkeys(stages)

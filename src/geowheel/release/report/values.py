@@ -151,7 +151,7 @@ class OpenPoint:
 
 
 def to_json(report: Report) -> str:
-    """The same facts for programs."""
+    """Return the same facts for programs."""
     data = {f.name: getattr(report, f.name) for f in fields(report)}
     data |= {"format": FORMAT, "open": open_points(report)}
     return msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1).decode() + "\n"
@@ -169,7 +169,7 @@ def open_points(report: Report) -> tuple[OpenPoint, ...]:
 
 
 def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
-    """The interpreters of each platform, in the order of the targets."""
+    """Return the interpreters of each platform, in the order of the targets."""
     groups: dict[str, list[str]] = {}
     for target in targets:
         if (parsed := parse_target(target)) is None:
@@ -180,7 +180,7 @@ def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _points(report: Report) -> Iterator[tuple[bool, str, str]]:
-    """Whether it is wrong, the cause, and one thing that it holds for."""
+    """Yield whether it is wrong, the cause, and one thing that it holds for."""
     if len(report.versions) > 1:
         yield from ((True, "wheels of several versions", version) for version in report.versions)
     for wheel in report.wheels:

@@ -29,13 +29,13 @@ F = TypeVar("F", bound=StageFacts)
 
 
 def about(ledger: Ledger, facts: type[F], sha256: str) -> Record[F] | None:
-    """The newest verdict on these bytes; one on the whole before any on a part."""
+    """Return the newest verdict on these bytes; one on the whole before any on a part."""
     found = [record for record in ledger.records(facts) if record.about == sha256]
     return next(iter([*(record for record in found if record.whole), *found]), None)
 
 
 def verdict_on(kind: type[VerdictFacts], record: Record[Any] | None, target: str) -> WheelVerdict:
-    """What a stage's record says of a wheel, or how to get one."""
+    """Return what a stage's record says of a wheel, or how to get one."""
     if record is None:
         words = _how_to_run(kind.stage, parse_target(target))
         return WheelVerdict(stage=kind.stage, state=VerdictState.NOT_RUN, words=words)
@@ -51,7 +51,7 @@ def verdict_on(kind: type[VerdictFacts], record: Record[Any] | None, target: str
 
 
 def _how_to_run(stage: str, target: Target | None) -> str:
-    """The next command, where the target's name tells the Python."""
+    """Return the next command, where the target's name tells the Python."""
     if target is None:
         return f"geowheel {stage}"
     where = f", on {target.platform}" if stage != "size" else ""
@@ -114,7 +114,7 @@ def _group(name: str, cases: Sequence[CaseVerdict]) -> Group:
 def timings_of(
     ledger: Ledger, repair: Record[RepairFacts] | None, sha256: str
 ) -> tuple[Timing, ...]:
-    """The time that each stage took that this wheel came through."""
+    """Return the time that each stage took that this wheel came through."""
     if repair is None:
         return ()
     found: dict[str, Record[Any]] = {"repair": repair}

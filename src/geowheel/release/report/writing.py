@@ -27,7 +27,7 @@ PAGE: Final = "report.html"
 
 
 def covered(project: Project) -> tuple[Coverage, ...]:
-    """What `geowheel coverage` finds for the wheels in dist/."""
+    """Return what `geowheel coverage` finds for the wheels in dist/."""
     return coverage_of(names_of(project), load_user_systems())
 
 

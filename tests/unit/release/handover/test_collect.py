@@ -69,12 +69,7 @@ class Machine:
         return Ledger(folder=self.project.work, host="host", home=self.project.home)
 
     def record(
-        self,
-        facts: StageFacts,
-        *,
-        passed: bool = True,
-        files: Mapping[str, bytes],
-        text: str,
+        self, facts: StageFacts, *, passed: bool = True, files: Mapping[str, bytes], text: str
     ) -> Record[Any]:
         components = {"text": text, SOURCES: toolkit_digest()}
         entry = Entry(ledger=self.ledger, stage=facts.stage, subject=SUBJECT, components=components)
