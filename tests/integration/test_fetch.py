@@ -493,3 +493,68 @@ def test_a_disk_that_is_really_full(locked: Sandbox) -> None:
     result = Result(code=found.returncode, out=found.stdout, err=found.stderr)
     result.refused(7, "the disk is full: No space left on device", "GEOWHEEL_CACHE")
     assert locked.left_behind() == []
+
+
+# ---------------------------------------------------------------------------- through pixi
+
+
+@pytest.fixture
+def with_pixi(locked: Sandbox, pixi_cli: Path) -> Sandbox:
+    return replace(locked, extra={"GEOWHEEL_PIXI": str(pixi_cli)})
+
+
+def test_through_pixi_the_prefix_is_the_same(locked: Sandbox, with_pixi: Sandbox) -> None:
+    result = with_pixi.run("fetch")
+    assert result.code == 0, result.err
+    assert "packages through pixi" in result.err
+    assert not with_pixi.stored()
+    through_pixi = with_pixi.native()
+    shutil.rmtree(locked.root / ".geowheel")
+    assert locked.run("fetch").code == 0
+    assert locked.stored() == STACK
+    assert locked.native() == through_pixi
+
+
+def test_pixi_asks_for_nothing_twice(with_pixi: Sandbox) -> None:
+    assert with_pixi.run("fetch").code == 0
+    shutil.rmtree(with_pixi.root / ".geowheel")
+    with_pixi.server.reset()
+    assert with_pixi.run("fetch").code == 0
+    assert not with_pixi.server.asked(".conda")
+
+
+def test_what_was_damaged_in_pixis_cache_is_unpacked_again(with_pixi: Sandbox) -> None:
+    assert with_pixi.run("fetch").code == 0
+    before = with_pixi.native()
+    shutil.rmtree(with_pixi.root / ".geowheel")
+    (path,) = with_pixi.cache.glob("pixi/pkgs/libproj-*/share/proj/proj.db")
+    path.write_bytes(b"Sqlite")
+    result = with_pixi.run("fetch")
+    assert result.code == 0, result.err
+    assert "libproj 9.5.0 h0: share/proj/proj.db has sha256" in result.flat
+    assert with_pixi.native() == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "text"),
+    [(Fault(altered=True), 6, "libz 1.3 h0"), (Fault(status=404), 5, "libz 1.3 h0")],
+)
+def test_pixis_refusals_are_ours(with_pixi: Sandbox, fault: Fault, code: int, text: str) -> None:
+    with_pixi.server.fault("libz-1.3-h0.conda", replace(fault))
+    with_pixi.run("fetch").refused(code, "pixi did not unpack", text)
+    assert with_pixi.left_behind() == []
+
+
+def test_a_package_of_another_channel_with_the_same_name_is_not_taken(
+    with_pixi: Sandbox, tmp_path: Path
+) -> None:
+    assert with_pixi.run("fetch").code == 0
+    other = with_pixi.server.root / "other"
+    different = [
+        replace(s, files={"lib/libz.so.1": b"other"}) if s.name == "libz" else s for s in stack()
+    ]
+    write_samples(other, different, [Platform.LINUX_64])
+    project = replace(with_pixi, root=tmp_path / "other")
+    project.write(channel=f"{with_pixi.server.url}/other", platforms=["linux-64"])
+    assert project.run("fetch").code == 0
+    assert (project.prefix() / "lib/libz.so.1").read_bytes() == b"other"

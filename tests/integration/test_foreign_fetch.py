@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,19 @@ def test_names_that_differ_only_by_case_are_refused_where_they_are_one(
         return
     result.refused(6, "libproj 9.6.0 h0 brings share/Readme", "brings share/README", platform)
     assert not list(five.root.glob(f".geowheel/{platform}/fetch/*/prefix"))
+
+
+def test_pixi_and_the_store_make_the_same_prefixes(five: Sandbox, pixi_cli: Path) -> None:
+    assert five.run("lock").code == 0
+    options = [part for platform in FOREIGN for part in ("--platform", platform)]
+    assert five.run("fetch", *options).code == 0
+    by_store = {platform: fetched(five, platform)[1] for platform in FOREIGN}
+    shutil.rmtree(five.root / ".geowheel")
+    extra = {"GEOWHEEL_PIXI": str(pixi_cli), "PIXI_HOME": str(five.home / "pixi")}
+    result = replace(five, extra=extra).run("fetch", *options)
+    assert result.code == 0, result.err
+    assert result.err.count("through pixi") == 2  # none for a Mac's: that needs codesign
+    assert {platform: fetched(five, platform)[1] for platform in FOREIGN} == by_store
 
 
 # ---------------------------------------------------------------------------- no such platform

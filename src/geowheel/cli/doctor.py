@@ -157,7 +157,7 @@ def _on_path(
 def _pixi(environ: Mapping[str, str], step: Step) -> str:
     found = find_pixi(environ, step)
     if found is None:
-        return f"no pixi {OLDEST} or newer: py-rattler stands in"
+        return f"no pixi {OLDEST} or newer: py-rattler and geowheel's own store stand in"
     return f"{found.version}, {found.path}"
 
 
@@ -266,7 +266,7 @@ def to_fetch(project: Project, locks: Locks) -> int:
     inputs = fetch_inputs(project, locks)
     wanted: set[Asset] = set(inputs.requirements)
     ledger = Ledger(folder=project.work, host=project.host.name)
-    # Packages that are placed already need not be in the store.
+    # Packages that are placed already need not be in the store (pixi unpacks from a cache of ours).
     if ledger.latest(FetchFacts, str(project.machine.platform)) is None:
         wanted |= set(inputs.packages)
     return len(store.missing(wanted))

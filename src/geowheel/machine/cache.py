@@ -29,6 +29,7 @@ class CacheKind(enum.StrEnum):
     REPODATA = "repodata"
     CHANNELS = "channels"
     INTERPRETERS = "interpreters"
+    PIXI = "pixi"
     TOOLS = "tools"
     LINKS = "links"
 
@@ -38,6 +39,7 @@ _TITLES: Final = {
     CacheKind.REPODATA: "indexes of channels",
     CacheKind.CHANNELS: "channels of this distribution's packages",
     CacheKind.INTERPRETERS: "interpreters of other architectures",
+    CacheKind.PIXI: "packages that pixi unpacked",
     CacheKind.TOOLS: "tool environments",
     CacheKind.LINKS: "ways without white space to work folders",
 }
@@ -134,6 +136,10 @@ def read_items(folder: Path) -> Iterator[CacheItem]:
             yield _item(CacheKind.CHANNELS, path, newest=index, lock=lock)
     for path in _inside(folder / CacheKind.INTERPRETERS):
         yield _item(CacheKind.INTERPRETERS, path)
+    for path in _inside(folder / CacheKind.PIXI / "pkgs"):
+        if path.is_dir():
+            # One lock for all of them, as fetch takes it.
+            yield _item(CacheKind.PIXI, path, lock=folder / CacheKind.PIXI / "geowheel.lock")
     for path in _inside(folder / CacheKind.TOOLS):
         if path.is_dir():
             marks = path.glob("geowheel-complete.json")

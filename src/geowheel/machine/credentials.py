@@ -27,8 +27,8 @@ def refused(text: str) -> bool:
 
 def login(text: str) -> str:
     """How to log in to the server that the first URL in the text names, for a conda channel."""
-    # pixi wraps its lines, and draws beside them; where no URL is whole, a word has to do.
-    found = _URL.search(" ".join(re.sub("[│├╰─▶×]", " ", text).split()))
+    found = _URL.search(text)
+    # pixi wraps its lines; where no URL is whole, a word has to do.
     host = (urlsplit(found[0]).hostname if found else None) or "HOST"
     return (
         f"`pixi auth login {host}`, a line for {host} in ~/.netrc (or in the file that NETRC "

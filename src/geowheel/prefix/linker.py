@@ -1,6 +1,6 @@
 """The linker: places the files of unpacked conda packages in a prefix, and records their owner.
 
-The only code that writes a prefix. Walks each package's
+The only code that writes a prefix, whoever downloaded and unpacked. Walks each package's
 info/paths.json (conda's package specification, "info/paths.json"), checks every file's sha256,
 writes the fixed prefix string over placeholders, and hard-links nothing.
 """
@@ -80,9 +80,10 @@ def place(
     prefix: Path,
     *,
     prefix_string: str,
+    consume: bool,
     digests: Mapping[str, str] | None = None,
 ) -> PlacedPackage:
-    """Place one package's files: they are moved out of `unpacked`.
+    """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
 
     `digests` are those of its files by path, where nobody can have changed them since: hashing is
     most of the work, and packages can be hashed side by side.
@@ -96,6 +97,7 @@ def place(
         unpacked=unpacked.resolve(),
         prefix=prefix.resolve(),
         prefix_string=prefix_string,
+        consume=consume,
         digests=digests or {},
     )
     placed = (job.place(entry) for entry in _described(package, unpacked))
@@ -222,6 +224,7 @@ class _Job:
     unpacked: Path
     prefix: Path
     prefix_string: str
+    consume: bool
     digests: Mapping[str, str]
     safe: set[Path] = field(default_factory=set)
     """Folders that were found to be inside."""
@@ -243,6 +246,7 @@ class _Job:
         return self._file(relative, entry, source, goal)
 
     def _file(self, relative: str, entry: _Described, source: Path, goal: Path) -> TreeEntry | None:
+        # Nobody else writes what is consumed, so what was hashed need not be read again.
         original = self.digests.get(relative) or self._digest(relative, source)
         if original != (entry.sha256 or original):
             raise IntegrityError(
@@ -254,7 +258,7 @@ class _Job:
         status = source.stat()
         mode = 0o755 if status.st_mode & 0o100 else 0o644
         # A package may hold one file under two names: what is done to one is not done to the other.
-        own = status.st_nlink == 1
+        own = self.consume and status.st_nlink == 1
         file = source if own else self._copy(source)
         if not own or stat.S_IMODE(status.st_mode) != mode:
             file.chmod(mode)

@@ -62,7 +62,7 @@ def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None
     unpacked, prefix = work / "unpacked", work / "prefix"
     extract_package(archive, unpacked, package, Client())
     prefix.mkdir()
-    place(package, unpacked, prefix, prefix_string=system.layout.prefix_string)
+    place(package, unpacked, prefix, prefix_string=system.layout.prefix_string, consume=True)
     osgeo = prefix / system.site_packages(inputs.target) / "osgeo"
     found = sorted(path for path in osgeo.glob("_*") if path.suffix in (".so", ".pyd"))
     suffix = system.extension_suffix(inputs.target)

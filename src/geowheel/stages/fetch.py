@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +15,11 @@ from rattler.package_streaming import download_and_extract
 
 from geowheel.digest import TreeEntry, digest, read_entry, read_tree
 from geowheel.errors import IntegrityError
+from geowheel.locks import pixi
 from geowheel.locks.assets import Package
 from geowheel.locks.solving import wait_for_rattler
 from geowheel.machine.console import Step
-from geowheel.machine.files import disk_fault, disk_faults
+from geowheel.machine.files import disk_fault, disk_faults, held, touch
 from geowheel.prefix.linker import (
     MANIFEST,
     NativeManifest,
@@ -37,14 +39,23 @@ from .inputs import PREFIX, FetchInputs
 
 
 def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
-    """Download, unpack, and place every file with its owner."""
+    """Download, unpack, and place every file with its owner: the same prefix whoever downloads."""
     # What the other stages read in the store.
     beside = [*inputs.requirements, *inputs.prebuilt]
     prefix = folder / PREFIX
+    program = None
+    if pixi.can_unpack(inputs.platform, inputs.machine) and pixi.can_reach(
+        inputs.packages, inputs.store.mirrors
+    ):
+        program = pixi.find_pixi(inputs.environ, step)
     step.now("checking what is stored")
     with disk_faults(folder):
-        inputs.store.obtain_sound([*inputs.packages, *beside], step)
-        placed = _place(inputs, prefix, step)
+        if program is not None:
+            inputs.store.obtain_sound(beside, step)
+            placed = _place_from_pixi(program, inputs, prefix, step)
+        else:
+            inputs.store.obtain_sound([*inputs.packages, *beside], step)
+            placed = _place_from_store(inputs, prefix, step)
         check_links(placed, prefix)
         check_case(placed, inputs.platform)
         manifest = NativeManifest(
@@ -92,7 +103,49 @@ def _altered(folder: Path) -> str | None:
     return next((f.path for f, good in zip(files, verdicts, strict=True) if not good), None)
 
 
-def _place(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]:
+def _place_from_pixi(
+    program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step
+) -> list[PlacedPackage]:
+    """pixi downloads and unpacks into a cache of ours, from where files are copied.
+
+    pixi trusts what it once unpacked. The linker does not: a damaged package is unpacked again.
+    """
+    step.say(f"{len(inputs.packages)} packages through pixi {program.version}")
+    cache = inputs.cache / "pixi"
+    cache.mkdir(parents=True, exist_ok=True)
+    # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
+    with held(cache / "geowheel.lock", step.say):
+        placed = _copy_from_pixi(program, inputs, prefix, step, last=False)
+        return placed or _copy_from_pixi(program, inputs, prefix, step, last=True)
+
+
+def _copy_from_pixi(
+    program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step, *, last: bool
+) -> list[PlacedPackage]:
+    """Nothing where a damaged package was thrown away, to be unpacked again."""
+    shutil.rmtree(prefix, ignore_errors=True)
+    prefix.mkdir()
+    string, placed = inputs.prefix_string, []
+    with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
+        unpacked = pixi.unpack(
+            program, inputs.packages, inputs.platform, Path(scratch), mirrors=inputs.store.mirrors,
+            cache=inputs.cache / "pixi", environ=inputs.environ, step=step,
+        )  # fmt: skip
+        for package in inputs.packages:
+            source = unpacked[package]
+            touch(source)
+            try:
+                placed.append(place(package, source, prefix, prefix_string=string, consume=False))
+            except IntegrityError as error:
+                if last:
+                    raise
+                step.console.warn(f"{error.faults[0].what}: unpacking it again")
+                shutil.rmtree(source)
+                return []
+    return placed
+
+
+def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]:
     """Unpack side by side; place in the order of names, so that a clash is always the same."""
     version = next(p.version for p in inputs.packages if p.name == GDAL_PACKAGE)
     step.say(f"placing {len(inputs.packages)} packages, GDAL {version} among them")
@@ -114,7 +167,14 @@ def _place(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]
         waiting = [pool.submit(unpack, package) for package in inputs.packages]
         try:
             return [
-                place(package, goal, prefix, prefix_string=inputs.prefix_string, digests=digests)
+                place(
+                    package,
+                    goal,
+                    prefix,
+                    prefix_string=inputs.prefix_string,
+                    consume=True,
+                    digests=digests,
+                )
                 for package, future in zip(inputs.packages, waiting, strict=True)
                 for goal, digests in [future.result()]
             ]

@@ -60,6 +60,7 @@ class FetchInputs(Inputs):
     """Bindings, which are in no prefix: only put into the store."""
     prefix_string: str
     platform: Platform
+    machine: Platform = ambient()
 
 
 def fetch(context: Context, _: Records) -> FetchInputs:
@@ -69,7 +70,7 @@ def fetch(context: Context, _: Records) -> FetchInputs:
 
 def fetch_inputs(project: Project, locks: Locks, prebuilt: Package | None = None) -> FetchInputs:
     """Return what the locks of a platform name; `prebuilt` has no part in the key."""
-    build, platform = locks.build, locks.stack.platform
+    build, platform, machine = locks.build, locks.stack.platform, project.machine
     targets = [Target(python=python, platform=platform) for python in project.config.pythons]
     downloads = {
         download
@@ -83,6 +84,7 @@ def fetch_inputs(project: Project, locks: Locks, prebuilt: Package | None = None
         prebuilt=(prebuilt,) if prebuilt else (),
         prefix_string=systems.of(platform).layout.prefix_string,
         platform=platform,
+        machine=machine.platform,
         **here(project, locks),
     )
 

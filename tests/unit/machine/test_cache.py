@@ -53,6 +53,7 @@ def cache(tmp_path: Path) -> Path:
         put(folder / "channels" / name / "linux-64" / "repodata.json", days=days)
         age(folder / "channels" / name, days)
         put(folder / "interpreters" / name / "packages.json", days=days)
+        put(folder / "pixi" / "pkgs" / name / "index.json", days=days)
         put(folder / "tools" / name / "geowheel-complete.json", days=days)
         link(folder / "links" / name, tmp_path / "work folder", days=days)
     return folder
@@ -72,8 +73,8 @@ def test_list_counts_by_kind(cache: Path, console: Console) -> None:
     rows = found["kinds"]
     assert {row["entries"] for row in rows} == {2}
     assert {(row["newest_days"], row["oldest_days"]) for row in rows} == {(10, 100)}
-    assert [row["bytes"] for row in rows] == [10, 10, 10, 10, 10, 0], "a link has no size"
-    assert found["bytes"] == 50
+    assert [row["bytes"] for row in rows] == [10, 10, 10, 10, 10, 10, 0], "a link has no size"
+    assert found["bytes"] == 60
 
 
 def test_a_link_goes_by_age_and_never_what_it_leads_to(cache: Path, console: Console) -> None:
@@ -94,7 +95,7 @@ def test_an_empty_cache_is_listed_and_pruned(tmp_path: Path, console: Console) -
 
 def test_what_was_not_used_lately_goes(cache: Path, console: Console) -> None:
     found = run(cache, console)
-    assert len(found["removed"]) == 6 and found["bytes"] == 25
+    assert len(found["removed"]) == 7 and found["bytes"] == 30
     assert left(cache) == {f"{kind} bb" for kind in CacheKind}
     assert run(cache, console)["removed"] == []
 
@@ -119,7 +120,7 @@ def test_what_is_at_work_stays(cache: Path, console: Console) -> None:
     with FileLock(entry / ".lock"), FileLock(cache / "tools" / "aa.lock"):
         removed = run(cache, console)["removed"]
     assert "store aa" in left(cache) and "tools aa" in left(cache)
-    assert len(removed) == 4
+    assert len(removed) == 5
     assert len(run(cache, console)["removed"]) == 2
 
 
@@ -144,8 +145,9 @@ def test_a_download_that_nobody_goes_on_with_goes_after_a_day(
 
 def test_what_is_none_of_ours_stays(cache: Path, console: Console) -> None:
     put(cache / "notes.txt", days=1000)
+    put(cache / "pixi" / "geowheel.lock", days=1000)
     run(cache, console, days=0)
-    assert (cache / "notes.txt").exists()
+    assert (cache / "notes.txt").exists() and (cache / "pixi" / "geowheel.lock").exists()
     assert left(cache) == set()
 
 

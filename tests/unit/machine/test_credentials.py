@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from geowheel.locks.pixi import unwrapped
 from geowheel.machine.credentials import login, redact, refused
 
 
@@ -29,4 +30,4 @@ def test_the_host_of_the_login_is_that_of_the_url() -> None:
     assert "pixi auth login h.org`" in login("error (401) for url (https://ada:pw@h.org:8443/c)")
     assert "pixi auth login HOST`" in login("401 Unauthorized")
     wrapped = "HTTP status client error (401 Unauthorized) for\n     │ url (http://h.org/x)"
-    assert "login h.org`" in login(wrapped)
+    assert "login h.org`" in login(unwrapped(wrapped))
