@@ -45,7 +45,7 @@ def _read_bundle() -> dict[str, str] | None:
 
 
 def _named(name: str, *, several: bool) -> list[str]:
-    """Return what the user names instead of ours; a path that cannot be read is left out, aloud."""
+    """What the user names instead of ours; a path that cannot be read is left out, aloud."""
     value = os.environ.get(name, "")
     paths = [path for path in (value.split(os.pathsep) if several else [value]) if path]
     found = [path for path in paths if os.access(path, os.R_OK)]
@@ -80,7 +80,7 @@ def _trusted(ca_bundle: str, chosen: list[str], variables: tuple[str, ...]) -> l
 
 
 def _settings(bundle: dict[str, str]) -> dict[str, list[str]]:
-    """Return what GDAL and PROJ are told, by the names of their own variables; empty: nothing."""
+    """What GDAL and PROJ are told, by the names of their own variables; empty: nothing."""
     chosen = _named("GEOWHEEL_CA_BUNDLE", several=False)
     ours = bundle["ca_bundle"]
     return {
@@ -94,7 +94,7 @@ def _settings(bundle: dict[str, str]) -> dict[str, list[str]]:
 
 
 def variables() -> dict[str, str]:
-    """Return the same for a program of this wheel, as variables of its own environment."""
+    """The same for a program of this wheel, as variables of its own environment."""
     bundle = _read_bundle()
     settings = _settings(bundle) if bundle else {}
     found = {name: os.pathsep.join(paths) for name, paths in settings.items() if paths}
@@ -103,7 +103,7 @@ def variables() -> dict[str, str]:
 
 
 def _search_paths(proj: ctypes.CDLL, data: list[str]) -> list[bytes]:
-    """Return what was set, then the folder that projsync writes to, which the search would lose."""
+    """What was set, then the folder that projsync writes to, which the search would lose."""
     folder = proj.proj_context_get_user_writable_directory
     folder.argtypes = [ctypes.c_void_p, ctypes.c_int]
     folder.restype = ctypes.c_char_p

@@ -20,7 +20,7 @@ _PACKAGE = _BESIDE if os.path.basename(_HERE) == "osgeo_utils" else _HERE
 
 
 def __getattr__(name: str) -> Callable[[], int]:
-    """Return the function of a console command, by the name of the program."""
+    """The function of a console command, by the name of the program."""
     path = os.path.join(_PACKAGE, "_programs", name)
     if os.name == "nt":
         path += ".exe"
@@ -51,7 +51,7 @@ def _become(path: str) -> int:
 
 
 def _variables() -> dict[str, str]:
-    """Return the bootstrap's choice. Loaded by its path, since its package would load GDAL."""
+    """The bootstrap's choice. Loaded by its path, since its package would load GDAL."""
     spec = spec_from_file_location("_geowheel", os.path.join(_PACKAGE, "_geowheel.py"))
     bootstrap = module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(bootstrap)  # type: ignore[union-attr]
