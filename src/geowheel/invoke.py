@@ -59,6 +59,7 @@ def _task(command: Command, root: Path, host: str) -> Task[Any]:
         name=command.name,
         positional=[name for name, option in options.items() if _required(option)],
         iterable=[name for name, option in options.items() if _default(option) == []],
+        optional=[name for name, option in options.items() if _bare(option)],
         help={name: option.settings["help"] for name, option in options.items()},
     )
 
@@ -71,11 +72,18 @@ def _required(option: Option) -> bool:
     return not option.flags[0].startswith("-") and option.settings.get("nargs") != "*"
 
 
+def _bare(option: Option) -> bool:
+    """Return whether the option may stand without a value, as `--upgrade` does."""
+    return option.settings.get("nargs") == "?"
+
+
 def _default(option: Option) -> Any:
-    """Return the default: by it the kind of an option is known to invoke."""
+    """Return an option's default, whose type is the option's."""
     if option.settings.get("action") == "store_true":
         return False
     several = option.settings.get("action") == "append" or option.settings.get("nargs") == "*"
+    if _bare(option):
+        return None
     return [] if several else inspect.Parameter.empty if _required(option) else ""
 
 

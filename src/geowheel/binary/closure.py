@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from geowheel.errors import BuildError, Fault
+from geowheel.errors import Fault
 from geowheel.targets import System
 
 from .system_libraries import system_libraries
@@ -187,18 +187,13 @@ def follow(binaries: Mapping[str, B], loader: Loader[B], outside: Outside[B] = _
     return walk
 
 
-def check_closure(binaries: Mapping[str, B], loader: Loader[B]) -> None:
-    """Check the binaries of an unpacked wheel, given by their relative paths.
-
-    Raises BuildError with one fault for each library that no file of the wheel provides where
-    the loader would look for it, and for each search path that leads out of the wheel.
-    """
-    if faults := closure_faults(binaries, loader):
-        raise BuildError(faults)
-
-
 def closure_faults(binaries: Mapping[str, B], loader: Loader[B]) -> list[Fault]:
-    """Return what `check_closure` would raise, sorted by file; empty when the wheel is closed."""
+    """Return what is wrong with the binaries of an unpacked wheel, given by their relative paths.
+
+    One fault for each library that no file of the wheel provides where the loader would look for
+    it, and for each search path that leads out of the wheel; sorted by file, empty when the wheel
+    is closed.
+    """
     walk = follow(binaries, loader)
     faults = {
         (path, library): _missing(walk, path, library, places)

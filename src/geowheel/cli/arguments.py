@@ -41,7 +41,7 @@ def _option(*flags: str, **settings: Any) -> Option:
 
 
 def _one_of(kind: type[Choice]) -> Callable[[str], Choice]:
-    """Return what argparse says of a wrong choice, for the members of an enumeration."""
+    """Return a converter to a member; a wrong choice gets argparse's own words."""
 
     def convert(text: str) -> Choice:
         try:

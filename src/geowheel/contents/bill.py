@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from geowheel.machine.files import from_json
+
 FILE_NAME: Final = "geowheel.cdx.json"
 FOLDER: Final = "sboms"
 
@@ -60,7 +62,7 @@ def read_sbom(archive: zipfile.ZipFile) -> tuple[SbomPackage, ...]:
     if name is None:
         return ()
     try:
-        bom = msgspec.json.decode(archive.read(name), type=_Bom)
+        bom = from_json(archive.read(name), _Bom)
     except msgspec.DecodeError:
         return ()
     return tuple(

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from geowheel.errors import MachineError
-from geowheel.machine.files import write
+from geowheel.machine.files import from_json, write
 from geowheel.targets import Platform
 
 STATE: Final = "distro.json"
@@ -55,7 +55,7 @@ class ChannelState:
 def read_state(folder: Path) -> ChannelState:
     """The state of the channel in `folder`; raises MachineError for another kind of folder."""
     try:
-        return msgspec.json.decode((folder / STATE).read_bytes(), type=ChannelState)
+        return from_json((folder / STATE).read_bytes(), ChannelState)
     except FileNotFoundError:
         if folder.is_dir() and any(folder.iterdir()):
             raise MachineError(

@@ -223,11 +223,8 @@ def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
     folder = _work_lock(project, spec)
     path = folder / "pixi.lock"
     try:
-        said = msgspec.json.decode(
-            (folder / _SOURCE).read_bytes(),
-            type=_SolvedFrom,
-            dec_hook=lambda kind, text: kind(text),
-        )
+        data = (folder / _SOURCE).read_bytes()
+        said = files.from_json(data, _SolvedFrom, lambda kind, text: kind(text))
         if said.states != _states(said.channels, platform):
             return None  # the folder's index changed: what it offers now is not what was locked
         every = pixi_lock.records(pixi_lock.read_lock(path), spec.name, platform, path)

@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from geowheel.errors import MachineError
 
+T = TypeVar("T")
 DAY: Final = 86400.0  # seconds
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO)
@@ -39,6 +42,17 @@ def write(path: Path, content: str | bytes) -> None:
     """Write a whole file with one rename; its folder is made where it is missing."""
     with whole(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def from_json(data: bytes, kind: type[T], hook: Callable[[type, Any], Any] | None = None) -> T:
+    """Return JSON as a value of a kind; raise msgspec.DecodeError for whatever it is not.
+
+    msgspec has other errors for bytes that are no UTF-8 and for nesting without end.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=hook)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import msgspec
 from geowheel.digest import TreeEntry, digest, sha256_bytes, sha256_file
 from geowheel.errors import IntegrityError
 from geowheel.locks.assets import Package
+from geowheel.machine.files import from_json
 from geowheel.targets import GDAL_PACKAGE, Platform, System
 
 MANIFEST: Final = "native.json"
@@ -71,7 +72,7 @@ class NativeManifest:
 
 def read_native_manifest(folder: Path) -> NativeManifest:
     """Return the manifest beside a prefix."""
-    return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=NativeManifest)
+    return from_json((folder / MANIFEST).read_bytes(), NativeManifest)
 
 
 def place(
@@ -121,7 +122,7 @@ def _with_license(package: Package, unpacked: Path) -> Package:
     Without it the license gate would let everything through.
     """
     try:
-        said = msgspec.json.decode((unpacked / "info" / "index.json").read_bytes(), type=_Index)
+        said = from_json((unpacked / "info" / "index.json").read_bytes(), _Index)
     except (OSError, msgspec.MsgspecError):
         return package
     return replace(package, license=said.license or None)
@@ -192,14 +193,14 @@ class _Paths(msgspec.Struct, frozen=True):
 def _described(package: Package, unpacked: Path) -> tuple[_Described, ...]:
     try:
         data = (unpacked / "info" / "paths.json").read_bytes()
-        every = msgspec.json.decode(data, type=_Paths).paths
+        every = from_json(data, _Paths).paths
     except FileNotFoundError:
         raise IntegrityError(
             f"{package} has no info/paths.json",
             cause="it was made by a conda older than 4.3",
             fix="lock a newer build of it",
         ) from None
-    except (ValueError, msgspec.MsgspecError) as error:
+    except msgspec.MsgspecError as error:
         raise IntegrityError(f"{package}: info/paths.json is damaged: {error}") from None
     for entry in every:
         parts = PurePosixPath(entry.path)

@@ -24,7 +24,7 @@ from msgspec import Struct, structs
 from geowheel.digest import Artefact, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console
-from geowheel.machine.files import held
+from geowheel.machine.files import from_json, held
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 
 from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
@@ -175,7 +175,7 @@ def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
     """The record of a stage in its entry's folder; None where this geowheel cannot read one."""
     try:
         data = (folder / RECORD).read_bytes()
-        record: Record[F] = msgspec.json.decode(data, type=Record[facts])  # type: ignore[valid-type]
+        record: Record[F] = from_json(data, Record[facts])  # type: ignore[valid-type]
     except (OSError, msgspec.DecodeError):
         return None
     return structs.replace(record, folder=folder) if record.format == FORMAT else None
@@ -193,7 +193,7 @@ class _Format(Struct):
 
 def _is_older(path: Path) -> bool:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Format).format < FORMAT
+        return from_json(path.read_bytes(), _Format).format < FORMAT
     except (OSError, msgspec.DecodeError):
         return False
 

@@ -25,7 +25,7 @@ from geowheel.machine.process import tail
 from geowheel.wheel.reading import unpack_wheel
 from geowheel.wheel.tag_check import tag_faults
 
-TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck", "pypi-simple")
+TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck", "pypi-simple", "requests")
 _TIMEOUT: Final = 600
 
 # A folder of bundled libraries (NAME.libs, NAME.dylibs) is no package and holds "modules" that are

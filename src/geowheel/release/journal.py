@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from geowheel.machine.files import write
+from geowheel.machine.files import from_json, write
 
 from .files import ReleaseFile
 
@@ -48,7 +48,7 @@ def read_journal(folder: Path, name: str, commit: str) -> Journal:
     """
     path = folder / f"{name}-{commit}.json"
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Journal)
+        found = from_json(path.read_bytes(), Journal)
     except (OSError, msgspec.DecodeError):
         found = None
     if found is None or found.format != FORMAT:

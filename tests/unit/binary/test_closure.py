@@ -10,11 +10,7 @@ from tests.support.binaries import elf
 from geowheel.binary import closure
 from geowheel.binary.elf import Elf
 from geowheel.binary.elf_loading import ElfLoader
-from geowheel.errors import BuildError, Fault
-
-
-def check_closure(elves: Mapping[str, Elf]) -> None:
-    closure.check_closure(elves, ElfLoader())
+from geowheel.errors import Fault
 
 
 def closure_faults(elves: Mapping[str, Elf]) -> list[Fault]:
@@ -30,7 +26,7 @@ CLOSED = {
 
 
 def test_a_closed_wheel_passes() -> None:
-    check_closure(CLOSED)
+    assert closure_faults(CLOSED) == []
 
 
 def test_every_fault_is_reported_with_file_and_library() -> None:
@@ -38,14 +34,13 @@ def test_every_fault_is_reported_with_file_and_library() -> None:
         "osgeo/_ogr.so": elf("libz.so.1", "libz-2.so"),
         "GDAL.libs/libproj.so": elf("libtiff.so.6", rpath=("$ORIGIN",)),
     }
-    with pytest.raises(BuildError) as caught:
-        check_closure(planted)
-    assert [(fault.where, fault.what.split()[1]) for fault in caught.value.faults] == [
+    faults = closure_faults(planted)
+    assert [(fault.where, fault.what.split()[1]) for fault in faults] == [
         ("GDAL.libs/libproj.so", "libtiff.so.6,"),
         ("osgeo/_ogr.so", "libz-2.so,"),
         ("osgeo/_ogr.so", "libz.so.1,"),
     ]
-    assert "GDAL.libs/libz-2.so, but searched is no folder" in caught.value.faults[1].cause
+    assert "GDAL.libs/libz-2.so, but searched is no folder" in faults[1].cause
 
 
 @pytest.mark.parametrize("entry", ["/opt/python/lib", "", "lib", "$ORIGIN/../..", "$ORIGINAL"])
@@ -58,7 +53,7 @@ def test_a_search_path_that_leads_out_is_a_fault(entry: str) -> None:
 def test_rpath_is_passed_on_to_what_a_library_needs_and_runpath_is_not() -> None:
     bare = CLOSED | {"GDAL.libs/libgdal-1.so": elf("libz-2.so")}
     del bare["osgeo/plugins/p.so"]
-    check_closure(bare)
+    assert closure_faults(bare) == []
     runpath = elf("libgdal-1.so", runpath=("$ORIGIN/../GDAL.libs",))
     (fault,) = closure_faults(bare | {"osgeo/_gdal.so": runpath})
     assert (fault.where, "libz-2.so" in fault.what) == ("GDAL.libs/libgdal-1.so", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from geowheel.machine import files
@@ -28,6 +29,12 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(
         raise error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'"\xff"', b"[" * 100_000, b"3", b"\0"])
+def test_what_is_no_such_json_is_one_kind_of_error(data: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        files.from_json(data, list[str])
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ def test_the_tasks_are_the_commands_with_their_lines_and_options(tasks: Collecti
         ("ci", {"check": True}, ["workflow", "--check"]),
         ("clean", {"all": True, "host": "hosts/b"}, ["clean", "--all"]),
         ("plan", {"python": ["3.12", "3.13"]}, ["plan", "--python", "3.12", "--python", "3.13"]),
+        ("lock", {"upgrade": True}, ["lock", "--upgrade"]),
+        ("lock", {"upgrade": "proj"}, ["lock", "--upgrade", "proj"]),
         ("collect", {"folders": "in"}, ["collect", "in"]),
         ("env", {"names": ["CC", "CXX"]}, ["env", "CC", "CXX"]),
         ("release", {"index": "testpypi", "dry_run": True},

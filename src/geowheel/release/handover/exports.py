@@ -28,6 +28,7 @@ from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageE
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
+from geowheel.machine.files import from_json
 from geowheel.pipeline.loop import Planned, plan
 from geowheel.pipeline.runs import Request
 from geowheel.project.files import git_description, host_files
@@ -126,7 +127,7 @@ def lock_digest(project: Project, locks: Locks) -> str:
 def read_export(path: Path) -> Export:
     """A parsed export.json; raises IntegrityError for one that is damaged or of another format."""
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = from_json(path.read_bytes(), dict)
         if data["format"] != FORMAT:
             raise IntegrityError(
                 f"it is of format {data['format']}, this geowheel knows {FORMAT}",

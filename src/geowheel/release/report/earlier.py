@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from geowheel.errors import BuildError, UsageError
 from geowheel.machine.console import Console
+from geowheel.machine.files import from_json
 from geowheel.project.project import Project
 from geowheel.wheel.reading import parse_filename
 
@@ -77,7 +78,7 @@ def read_wheels(path: Path, *, host: str) -> list[tuple[str, Before, Before | No
     """
     fix = "name a report.json that `geowheel report` wrote for an earlier release"
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
+        found = from_json(path.read_bytes(), _EarlierReport)
     except OSError as error:
         raise UsageError(error.strerror or str(error), where=str(path), fix=fix) from None
     except msgspec.DecodeError as error:
