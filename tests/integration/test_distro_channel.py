@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,6 +229,11 @@ def test_libgdal_loads_from_the_prefix_alone(prefix: Prefix) -> None:
         assert all(str(prefix.root) in path for path in loaded if f"/{name}" in path)
 
 
+def converted(folder: Path) -> int:
+    """Count the packages; os.walk, unlike rglob, allows that scratch folders go meanwhile."""
+    return sum(name.endswith(".conda") for *_, names in os.walk(folder) for name in names)
+
+
 def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path, channel: DistroChannel) -> None:
     code = (
         "import os, sys; from pathlib import Path; from geowheel.machine.console import Console\n"
@@ -238,10 +245,11 @@ def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path, channel: DistroCh
         "    make_distro_channel(folder, platform=platform, environ=os.environ, step=step)\n"
     )
     folder = tmp_path / "channel"
-    running = subprocess.Popen([sys.executable, "-c", code, str(folder)])
-    while running.poll() is None and len(list(folder.rglob("*.conda"))) < 20:
-        pass
-    running.kill()
+    argv = [sys.executable, "-c", code, str(folder)]
+    running = subprocess.Popen(argv, start_new_session=True)
+    while running.poll() is None and converted(folder) < 20:
+        time.sleep(0.005)
+    os.killpg(running.pid, signal.SIGKILL)  # with the programs that it called
     running.wait()
     expected = packages(channel.folder)
     made = {name: sha for name, sha in packages(folder).items() if name.endswith(".conda")}
