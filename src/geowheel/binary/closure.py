@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from geowheel.errors import Fault
 from geowheel.targets import System
 
-from .system_libraries import system_libraries
+from .system_libraries import has_library
 
 
 class Binary(Protocol):
@@ -62,7 +62,7 @@ class Loader(Generic[B]):
 
     def is_system(self, library: str) -> bool:
         """Return whether it comes from the system, which always has it."""
-        return library in system_libraries(self.system)
+        return has_library(self.system, library)
 
     def wanted(self, path: str, binary: B) -> tuple[str, ...]:
         """Return the libraries to look for, for the file at `path`."""

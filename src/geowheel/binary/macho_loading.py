@@ -16,7 +16,6 @@ from geowheel.targets import System
 
 from .closure import Loader
 from .macho import MachO
-from .system_libraries import system_libraries
 
 _LOADER_PATH, _RPATH = "@loader_path", "@rpath"
 
@@ -32,13 +31,6 @@ class DyldLoader(Loader[MachO]):
 
     stack_name: str = ""
     """What the native stack's library folder is called in files with the fixed prefix string."""
-
-    def is_system(self, library: str) -> bool:
-        """Install names; an entry of the table with a slash at its end stands for all below it."""
-        known = system_libraries(self.system)
-        return library in known or any(
-            library.startswith(entry) for entry in known if entry.endswith("/")
-        )
 
     def wanted(self, path: str, binary: MachO) -> tuple[str, ...]:
         """Before the repair, weak libraries too: where the native stack has one it is bundled."""

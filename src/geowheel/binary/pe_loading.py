@@ -22,7 +22,6 @@ from geowheel.targets import System
 
 from .closure import Loader
 from .pe import Pe
-from .system_libraries import system_libraries
 
 # API sets are names without a file, which the loader leads to Windows' own libraries
 # (https://learn.microsoft.com/en-us/windows/win32/apiindex/windows-apisets).
@@ -51,8 +50,7 @@ class PeLoader(Loader[Pe]):
 
     def is_system(self, library: str) -> bool:
         name = library.lower()
-        known = name in system_libraries(self.system)
-        return known or _ALWAYS_THERE.fullmatch(name) is not None
+        return super().is_system(name) or _ALWAYS_THERE.fullmatch(name) is not None
 
     def wanted(self, path: str, binary: Pe) -> tuple[str, ...]:
         """Before the repair, what is delay-loaded too: it is bundled."""

@@ -13,10 +13,22 @@ _TABLE: Final = "system_libraries.toml"
 
 
 @functools.cache  # data of the package, asked for with every library
+def _table(system: System, key: str) -> tuple[str, ...]:
+    text = files("geowheel.binary").joinpath(_TABLE).read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)[system].get(key, ()))
+
+
 def system_libraries(system: System) -> frozenset[str]:
     """Names as that system's binaries have them.
 
-    On Windows in lower case; on macOS install names, or a folder of them with a slash at its end.
+    On Windows in lower case; on macOS folders, each with a slash at its end.
     """
-    text = files("geowheel.binary").joinpath(_TABLE).read_text(encoding="utf-8")
-    return frozenset(tomllib.loads(text)[system]["libraries"])
+    return frozenset(_table(system, "libraries"))
+
+
+def has_library(system: System, name: str) -> bool:
+    """Return whether the system always has the library of that name."""
+    libraries = _table(system, "libraries")
+    folders = tuple(entry for entry in libraries if entry.endswith("/"))
+    known = name in libraries or name.startswith(folders)
+    return known and not name.startswith(_table(system, "never"))

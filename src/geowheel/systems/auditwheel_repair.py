@@ -127,7 +127,8 @@ class LinuxRepairer(Repairer[Elf]):
                     cause=f"it was compiled for {needs.value}, with -march=native or the like",
                 )
 
-    def reason(self, name: str, place: Path | None) -> tuple[str, str]:
+    def reason(self, name: str, place: Path | None, own: bool) -> tuple[str, str]:
+        del own
         places = [place] if place else [Path(f, name) for f in load_ld_paths(Libc.GLIBC)["conf"]]
         here = next((found for found in places if found.exists()), None)
         return (

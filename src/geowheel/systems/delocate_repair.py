@@ -45,6 +45,7 @@ from .repairing import (
     AGAINST_STACK,
     FOR_ANOTHER,
     LOCK_AGAIN,
+    LOCK_ANOTHER,
     RefusedError,
     Repairer,
     RepairPlan,
@@ -161,7 +162,7 @@ class MacosRepairer(Repairer[MachO]):
             {self.shown(path): macho for path, macho in walk.binaries.items()}
         )
 
-    def reason(self, name: str, place: Path | None) -> tuple[str, str]:
+    def reason(self, name: str, place: Path | None, own: bool) -> tuple[str, str]:
         last = posixpath.basename(name)
         if last.startswith("libpython3") or last in ("Python", "Python3"):
             return (
@@ -179,7 +180,7 @@ class MacosRepairer(Repairer[MachO]):
             return (
                 "it was linked against a library of the machine that built it, by its absolute "
                 "path",
-                AGAINST_STACK,
+                AGAINST_STACK if own else LOCK_ANOTHER,
             )
         return FOR_ANOTHER, LOCK_AGAIN
 
@@ -192,6 +193,13 @@ class MacosRepairer(Repairer[MachO]):
         for name, users in sorted(left.items()):
             can = ", ".join(sorted(users))
             yield f"{name}, which {can} can do without, is not in the native stack"
+        loader = DyldLoader()
+        for path, macho in sorted(walk.binaries.items()):
+            for name in filter(loader.is_system, macho.libraries):
+                last = posixpath.basename(name)
+                # Apple's libc++ is a part of the system that others of the process use as well.
+                if any(last in self._listing(f) for f in plan.folders) and "libc++" not in last:
+                    yield f"{self.shown(path)} takes {name}, though the native stack has a {last}"
         oldest = _oldest(walk.binaries, self.request.platform.architecture)
         if oldest[0] >= 11 and any(oldest[1:]):
             words = _in_words(oldest)

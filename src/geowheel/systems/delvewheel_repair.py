@@ -115,7 +115,8 @@ class WindowsRepairer(Repairer[Pe]):
                     fix=f"move it into a package, or add an {PACKAGE_INIT} beside it",
                 )
 
-    def reason(self, name: str, place: Path | None) -> tuple[str, str]:
+    def reason(self, name: str, place: Path | None, own: bool) -> tuple[str, str]:
+        del own
         if place is not None:
             return (
                 f"{place} was found, which must not get into a wheel: it was put into the prefix "

@@ -35,6 +35,7 @@ AGAINST_STACK: Final = (
     "PKG_CONFIG_PATH (`geowheel env` prints them)"
 )
 FOR_ANOTHER: Final = "a package is missing, or something was linked against another machine's"
+LOCK_ANOTHER: Final = "lock another build of the package, and report this one to the channel"
 LOCK_AGAIN: Final = "add the package that has it to pixi.toml, and lock again"
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
@@ -179,8 +180,11 @@ class Repairer(ABC, Generic[B]):
         """Return the platform tag of a wheel with these binaries, of the wheel and of the stack."""
 
     @abstractmethod
-    def reason(self, name: str, place: Path | None) -> tuple[str, str]:
-        """Likely cause and fix where a library is missing, or was found at another place."""
+    def reason(self, name: str, place: Path | None, own: bool) -> tuple[str, str]:
+        """Likely cause and fix where a library is missing, or was found at another place.
+
+        `own` says whether a file of the wheel asks for it; else only the native stack's do.
+        """
 
     def faults(self, wheel: Wheel, binaries: Mapping[str, B], tree: Path) -> Iterable[Fault]:
         """Yield what else is wrong with the raw wheel."""
@@ -283,16 +287,18 @@ class Repairer(ABC, Generic[B]):
     def stack_faults(self, walk: Walk[B]) -> Iterator[Fault]:
         """Each library that is nowhere, by all of its users, or is for another machine."""
         users: dict[str, set[str]] = {}
+        own: set[str] = set()
         places: dict[str, Path] = {}
         for (path, name), searched in walk.missing.items():
             place = next(filter(None, map(self._found, searched)), None)
             if place is None and self.may_miss(walk.binaries[path], name):
                 continue
             users.setdefault(name, set()).add(self.shown(path))
+            own |= set() if posixpath.isabs(path) else {name}
             if place is not None:
                 places[name] = place
         for name in sorted(users):
-            cause, fix = self.reason(name, places.get(name))
+            cause, fix = self.reason(name, places.get(name), name in own)
             yield Fault(
                 what=f"{name}, needed by {', '.join(sorted(users[name]))}, is not in the native "
                 "stack",

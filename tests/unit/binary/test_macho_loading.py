@@ -111,6 +111,10 @@ def test_a_fat_file_needs_every_slice_of_its_libraries() -> None:
     ("library", "expected"),
     [
         (LIBSYSTEM, True),
+        ("/usr/lib/libnetwork.dylib", True),
+        ("/usr/lib/liblzma.5.dylib", True),
+        ("/usr/lib/swift/libswiftCore.dylib", True),
+        ("/usr/lib/libpython2.7.dylib", False),
         ("/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation", True),
         ("/System/Library/PrivateFrameworks/Secret.framework/Secret", False),
         ("/usr/lib/libcrypto.46.dylib", False),
