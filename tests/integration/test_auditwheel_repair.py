@@ -6,6 +6,7 @@ import os
 import platform as machine
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -32,6 +33,7 @@ PLATFORM = Platform.LINUX_AARCH64 if ARCHITECTURE == "aarch64" else Platform.LIN
 EXTENSION = "pkg/_ext.cpython-312-x86_64-linux-gnu.so"
 PLUGIN = "pkg/plugins/plug.so"
 TAG = f"cp312-cp312-linux_{ARCHITECTURE}"
+PT_NULL, PT_GNU_STACK = 0, 0x6474E551
 NOWHERE = "/opt/python-of-the-builder/lib"
 
 
@@ -226,6 +228,38 @@ def test_a_program_loads_the_wheels_libraries_and_stays_a_program(
     installed = tmp_path / "installed/pkg/_programs/ask"
     assert installed.stat().st_mode & 0o777 == 0o755
     assert subprocess.run([installed], env={}, check=False).returncode == 42
+
+
+def test_an_extension_lies_where_installers_put_it_or_is_refused(tmp_path: Path) -> None:
+    lib = make_stack(tmp_path / "prefix/lib")
+    make_raw(tmp_path / "raw", lib)
+    tree = tmp_path / "raw/tree"
+    moved = tree / "Pkg-1.0.data/platlib"
+    (moved / "pkg").mkdir(parents=True)
+    (tree / EXTENSION).rename(moved / EXTENSION)
+    bench = bench_of(tmp_path, lib, pack(tree, tmp_path / "platlib", TAG))
+    assert read_elves(bench.repaired.tree)[EXTENSION].search_path == ("$ORIGIN/../Pkg.libs",)
+    (tree / PLUGIN).rename(tree / EXTENSION)
+    message = replace(bench, raw=pack(tree, tmp_path / "twice", TAG)).refused()
+    assert f"{EXTENSION} is in it twice" in message
+    moved.rename(moved.with_name("data"))
+    message = bench_of(tmp_path / "data", lib, pack(tree, tmp_path / "data", TAG)).refused()
+    assert f"Pkg-1.0.data/data/{EXTENSION}: would not find its libraries" in message
+
+
+@pytest.mark.parametrize("asked", ["RWE", "none"])
+def test_no_code_runs_on_the_stack(tmp_path: Path, asked: str) -> None:
+    lib = make_stack(tmp_path / "prefix/lib")
+    made = gcc(lib / "libz.so.1.3", "int z_answer(void) { return 1; }",
+               "-Wl,-z,execstack", "-Wl,-soname,libz.so.1")  # fmt: skip
+    if asked == "none":
+        stack = struct.pack("<II", PT_GNU_STACK, 7)
+        made.write_bytes(made.read_bytes().replace(stack, struct.pack("<II", PT_NULL, 7), 1))
+    repaired = bench_of(tmp_path, lib, make_raw(tmp_path / "raw", lib)).repair("work")
+    assert not any(elf.executable_stack for elf in read_elves(repaired.tree).values())
+    assert repaired.notes == (
+        "libz.so.1.3 asked for an executable stack; in the wheel it does not",
+    )
 
 
 def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:

@@ -494,7 +494,7 @@ def test_a_wheel_that_was_repaired_before(arm: MacBench) -> None:
 
 
 def test_a_file_that_an_installer_moves(arm: MacBench) -> None:
-    goal = arm.tree / f"Pkg-1.0.data/platlib/{PLUGIN}"
+    goal = arm.tree / f"Pkg-1.0.data/data/{PLUGIN}"
     goal.parent.mkdir(parents=True)
     (arm.tree / PLUG).rename(goal)
-    assert f"Pkg-1.0.data/platlib/{PLUGIN}: would not find its libraries" in arm.refused()
+    assert f"Pkg-1.0.data/data/{PLUGIN}: would not find its libraries" in arm.refused()

@@ -60,6 +60,7 @@ class Elf:
     bind_now: bool
     relro: Relro
     executable_stack: bool
+    """Whether it asks for one, or says nothing, which on most processors asks as well."""
     symbols: bool
     """Whether a symbol table that no loader reads (.symtab) is left."""
     debug: bool
@@ -127,10 +128,10 @@ def _read(elf: ELFFile) -> Elf:
         needed=tuple(texts["DT_NEEDED"]),
         rpath=_entries(texts["DT_RPATH"]),
         runpath=_entries(texts["DT_RUNPATH"]),
-        versions=_read_versions(sections),
+        versions=_read_versions(sections, relative="DT_RELR" in numbers),
         bind_now=bind_now,
         relro=full if "PT_GNU_RELRO" in segments else Relro.NONE,
-        executable_stack=stack is not None and bool(stack["p_flags"] & _PF_X),
+        executable_stack=stack is None or bool(stack["p_flags"] & _PF_X),
         symbols=".symtab" in names,
         debug=any(name.startswith((".debug_", ".zdebug_")) for name in names),
     )
@@ -155,8 +156,9 @@ def _entries(search_paths: list[str]) -> tuple[str, ...]:
     return tuple(search_paths[-1].split(":")) if search_paths and search_paths[-1] else ()
 
 
-def _read_versions(sections: Iterable[Section]) -> dict[str, tuple[str, ...]]:
-    versions: dict[str, set[str]] = {}
+def _read_versions(sections: Iterable[Section], *, relative: bool) -> dict[str, tuple[str, ...]]:
+    """With relative relocations, the version of glibc that knows them, whether asked for or not."""
+    versions: dict[str, set[str]] = {"libc.so.6": {"GLIBC_ABI_DT_RELR"}} if relative else {}
     for section in sections:
         if not isinstance(section, GNUVerNeedSection):
             continue

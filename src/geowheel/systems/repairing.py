@@ -105,6 +105,8 @@ class Repairer(ABC, Generic[B]):
     read_one: Callable[[Path], B]
     bundle: ClassVar[str] = ".libs"
     """What the folder for libraries is called after the distribution's name."""
+    moves_scripts: ClassVar[bool] = False
+    """Whether the tool moves programs out of .data/scripts, beside the Python modules."""
 
     def __init__(self, request: RepairRequest) -> None:
         self.request = request
@@ -127,7 +129,7 @@ class Repairer(ABC, Generic[B]):
         if faults := [*self._wheel_faults(wheel, binaries), *self.faults(wheel, binaries, tree)]:
             raise BuildError(faults)
         walk = follow(binaries, self.loader(binaries), self._in_stack)
-        if faults := list(self.stack_faults(walk)):
+        if faults := [*self.stack_faults(walk), *self._lost_faults(walk)]:
             raise BuildError(faults)
         bundle = f"{request.raw.name.partition('-')[0]}{self.bundle}"
         asked = {
@@ -255,6 +257,24 @@ class Repairer(ABC, Generic[B]):
                     where=path,
                     cause="it was compiled for another machine than the wheel",
                     fix=self.one_processor(),
+                )
+
+    def _lost_faults(self, walk: Walk[B]) -> Iterator[Fault]:
+        """Each file that is installed nobody knows where from here, and needs libraries there."""
+        for path, links in walk.links.items():
+            root, kind, *rest = *path.split("/"), ""
+            moved = self.moves_scripts and kind == "scripts" and len(rest) == 2
+            if (
+                root.endswith(".data")
+                and not moved
+                and any(not found.startswith(f"{root}/{kind}/") for found in links.values())
+            ):
+                yield Fault(
+                    what="would not find its libraries: what is in a .data folder is installed "
+                    "elsewhere",
+                    where=path,
+                    cause="the build backend packed it as a script or as data",
+                    fix="have it packed beside the Python modules",
                 )
 
     def architectures(self, wheel: Wheel) -> set[str]:

@@ -33,6 +33,8 @@ from geowheel.errors import BuildError, Fault, IntegrityError
 _BLOCK: Final = 1 << 17  # bytes read at a time
 _PARTS: Final = ("METADATA", "WHEEL", "RECORD")
 UNSIGNED: Final = ("RECORD", "RECORD.jws", "RECORD.p7s")
+# What lies there is installed beside what lies at the root, where search paths count from.
+_BESIDE: Final = re.compile(r"^[^/]+\.data/(?:plat|pure)lib/")
 _DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -101,7 +103,8 @@ def read_wheel(path: Path) -> Wheel:
 def unpack_wheel(path: Path, folder: Path) -> Wheel:
     """Read and check as `read_wheel` does, and leave the files below `folder`, which is made.
 
-    Files get mode 0755 where the wheel says executable, else 0644.
+    Those of .data/platlib and .data/purelib go where an installer puts them: to the root. Files
+    get mode 0755 where the wheel says executable, else 0644.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return _read(path, folder)
@@ -179,13 +182,14 @@ def _files(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     names = [info.filename for info in infos]
     if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in infos):
         raise zipfile.BadZipFile("a member is packed in a way that wheels are not")
-    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    places = [_BESIDE.sub("", name) for name in names]
+    folders = {str(parent) for name in (*names, *places) for parent in PurePosixPath(name).parents}
     faults = [
         Fault(what=f"unsafe member {info.orig_filename!r}", where=path.name)
         for info in infos
-        if info.filename in folders or _unsafe(info)
+        if {info.filename, _BESIDE.sub("", info.filename)} & folders or _unsafe(info)
     ]
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    twice = sorted(name for name, count in Counter(places).items() if count > 1)
     faults += [Fault(what=f"{name} is in it twice", where=path.name) for name in twice]
     if faults:
         raise BuildError(faults)
@@ -206,7 +210,7 @@ def _unsafe(info: zipfile.ZipInfo) -> bool:
 
 def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path | None) -> Member:
     executable = bool((info.external_attr >> 16) & 0o100)
-    path = Path(os.devnull) if folder is None else folder / info.filename
+    path = Path(os.devnull) if folder is None else folder / _BESIDE.sub("", info.filename)
     if folder is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     content = hashlib.sha256()

@@ -11,11 +11,12 @@ import pytest
 from tests.support.damage import times_refused
 
 from geowheel.binary.elf import Relro, read_elf, read_elves
+from geowheel.binary.floor import floor
 from geowheel.errors import IntegrityError
 
 PT_LOAD, PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 0x6474E551, 0x6474E552
 DT_NEEDED, DT_STRTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 14, 15, 29
-DT_BIND_NOW, DT_FLAGS, DT_FLAGS_1 = 24, 30, 0x6FFFFFFB
+DT_BIND_NOW, DT_FLAGS, DT_RELR, DT_FLAGS_1 = 24, 30, 36, 0x6FFFFFFB
 SHT_PROGBITS, SHT_STRTAB, SHT_DYNAMIC, SHT_VERNEED = 1, 3, 6, 0x6FFFFFFE
 
 
@@ -125,10 +126,20 @@ def test_everything_is_read() -> None:
 
 
 def test_a_plain_library_has_nothing_special() -> None:
-    elf = read_elf(make_elf(segments=((PT_GNU_STACK, 7),)))
+    elf = read_elf(make_elf())
     assert (elf.soname, elf.needed, elf.search_path, elf.versions) == (None, (), (), {})
     assert (elf.bind_now, elf.relro, elf.executable_stack) == (False, Relro.NONE, True)
     assert (elf.symbols, elf.debug) == (False, False)
+
+
+@pytest.mark.parametrize(("flags", "asks"), [(6, False), (7, True)])
+def test_a_stack_says_whether_code_may_run_on_it(flags: int, *, asks: bool) -> None:
+    assert read_elf(make_elf(segments=((PT_GNU_STACK, flags),))).executable_stack is asks
+
+
+def test_relative_relocations_need_the_glibc_that_knows_them() -> None:
+    elf = read_elf(make_elf(tags=((DT_RELR, 0),)))
+    assert [str(need) for need in floor({"a.so": elf})] == ["GLIBC_2.36"]
 
 
 @pytest.mark.parametrize("tag", [(DT_BIND_NOW, 0), (DT_FLAGS, 8), (DT_FLAGS_1, 1)])

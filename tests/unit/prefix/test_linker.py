@@ -59,6 +59,14 @@ def test_a_binary_keeps_its_length_and_every_c_string_is_right(
         offset += len(string) + 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32-le"])
+def test_wide_characters_are_found_too(encoding: str) -> None:
+    before, after = (f"x{path}/share\0y\0" for path in (PLACEHOLDER, PREFIX))
+    padding = "\0" * (len(PLACEHOLDER) - len(PREFIX))
+    result = with_prefix(before.encode(encoding))
+    assert result.decode(encoding) == after.replace("\0y", f"\0{padding}y")
+
+
 @given(data=st.binary(max_size=200))
 def test_bytes_without_a_placeholder_stay_as_they_are(data: bytes) -> None:
     assert not list(prefixed_strings(data, PLACEHOLDER, PREFIX))
