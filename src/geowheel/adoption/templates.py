@@ -8,6 +8,7 @@ from typing import Final
 
 from packaging.version import Version
 
+from geowheel.contents.restricted import lgpl_builds
 from geowheel.project.places import Layout
 from geowheel.targets import Platform
 
@@ -66,7 +67,9 @@ def pixi(name: str) -> str:
         'requires-pixi = ">=0.68"\n\n'
         "# The native stack of the wheel: libgdal-core and what it needs, the CA bundle. Add GDAL\n"
         "# driver plugins here and to plugins in [tool.geowheel].\n"
-        '[dependencies]\nlibgdal-core = ">=3.6"\nca-certificates = "*"\n'
+        '[dependencies]\nlibgdal-core = ">=3.6"\nca-certificates = "*"\n\n'
+        "# The builds of these that do without libraries under the GPL.\n"
+        + "".join(f"{line}\n" for line in lgpl_builds())
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import email.parser
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from geowheel.wheel.reading import parse_filename
 from .bill import FILE_NAME
 from .bill import FOLDER as SBOMS
 from .licenses import LicenseGate, Texts, add_license_texts
-from .origins import Origin, Origins, license_holder
+from .linked_in import linked_in
+from .origins import Origin, Origins, conda_origin, license_holder
 from .restricted import Restricted
 from .sbom import SbomSubject, sbom
 from .ways import find_ways
@@ -40,7 +41,7 @@ class Described:
 def describe(
     repaired: RepairedTree,
     *,
-    fetched: Path,
+    prefix: Path,
     payload: Mapping[str, str],
     places: Places,
     sdist: Asset,
@@ -48,7 +49,7 @@ def describe(
     gate: LicenseGate,
     step: Step,
 ) -> Described:
-    """Write license texts and the SBOM into the tree; `fetched` is the folder that `fetch` made.
+    """Write license texts and the SBOM into the tree; `prefix` is the one that `fetch` made.
 
     `payload` has the origin of each file that `vendor` laid out, by name.
 
@@ -57,7 +58,7 @@ def describe(
     tree = repaired.tree
     (dist_info,) = tree.glob("*.dist-info")
     subject = _subject(repaired.filename, dist_info)
-    manifest = read_native_manifest(fetched)
+    manifest = read_native_manifest(prefix.parent)
     host = Origin(name=subject.name, version=subject.version)
     origins = Origins(
         places=places, payload=payload, manifest=manifest, sdist=sdist, prebuilt=prebuilt,
@@ -67,12 +68,14 @@ def describe(
     for path, origin in origins.items():
         if (holder := license_holder(origin, manifest)) is not None:
             files.setdefault(holder, []).append(path)
+    linked = linked_in(files, manifest, prefix)
+    packages = {**files, **linked}
     ways = find_ways(repaired, places.plugins, {p: origin.name for p, origin in origins.items()})
-    restricted = gate.check(files, ways, step)
-    texts = add_license_texts(files, fetched, dist_info)
+    restricted = gate.check(packages, ways, step)
+    texts = add_license_texts(packages, prefix.parent, dist_info)
     if texts.without:
         step.say(f"no license text in the packages of {', '.join(texts.without)}")
-    _write_sbom(subject, origins, tree, dist_info)
+    _write_sbom(subject, origins, linked, tree, dist_info)
     # RECORD is made when the wheel is packed.
     every = [*_members(tree), f"{dist_info.name}/RECORD"]
     own = frozenset(path for path, origin in origins.items() if origin == host)
@@ -81,7 +84,11 @@ def describe(
 
 
 def _write_sbom(
-    subject: SbomSubject, origins: Mapping[str, Origin], tree: Path, dist_info: Path
+    subject: SbomSubject,
+    origins: Mapping[str, Origin],
+    linked: Iterable[Package],
+    tree: Path,
+    dist_info: Path,
 ) -> None:
     described = [path for path, origin in origins.items() if origin.is_bundled]
     with ThreadPoolExecutor() as pool:
@@ -89,7 +96,7 @@ def _write_sbom(
         sha256 = dict(zip(described, digests, strict=True))
     goal = dist_info / SBOMS / FILE_NAME
     goal.parent.mkdir(exist_ok=True)
-    goal.write_text(sbom(subject, origins, sha256), encoding="utf-8")
+    goal.write_text(sbom(subject, origins, map(conda_origin, linked), sha256), encoding="utf-8")
 
 
 def _subject(filename: str, dist_info: Path) -> SbomSubject:

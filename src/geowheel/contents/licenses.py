@@ -45,7 +45,8 @@ class LicenseGate:
         ways: Mapping[str, list[LoadWay]],
         step: Step,
     ) -> tuple[Restricted, ...]:
-        """Return all that are under copyleft or a refused license; `packages` have their files.
+        """Return all that are under copyleft or a refused license; `packages` have their files, or
+        those that they are linked into.
 
         Raises BuildError, or warns, for those that are not accepted.
         """
@@ -156,8 +157,8 @@ def _summary(rows: Iterable[tuple[Package, list[str]]]) -> str:
     lines = [
         "# Licenses of what this wheel bundles",
         "",
-        "Each package of the native stack with a file in this wheel, under the license that it",
-        "states. The texts lie beside this file.",
+        "Each package of the native stack with a file in this wheel, or linked into one, under the",
+        "license that it states. The texts lie beside this file.",
         "",
         "| package | version | license | texts |",
         "| --- | --- | --- | --- |",

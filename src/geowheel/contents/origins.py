@@ -60,11 +60,15 @@ class Origins:
     bundled: tuple[Bundled, ...]
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
-        """Return the origin of each member; raises BuildError naming what no package owns."""
+        """Return the origin of each member.
+
+        Raises BuildError naming what no package owns, IntegrityError for what several bring.
+        """
         libraries = systems.of(self.manifest.platform).layout.libraries
         sources = {
             item.path: posixpath.normpath(f"{libraries}/{item.source}") for item in self.bundled
         }
+        self.manifest.refuse_contested(sources.values())
         owners = self.manifest.owners
         if faults := [
             Fault(
@@ -78,14 +82,17 @@ class Origins:
         ]:
             raise BuildError(faults)
         named = {
-            **{placed.package.name: _conda(placed.package) for placed in self.manifest.packages},
-            **({BINDINGS: _conda(self.prebuilt)} if self.prebuilt else {}),
+            **{
+                placed.package.name: conda_origin(placed.package)
+                for placed in self.manifest.packages
+            },
+            **({BINDINGS: conda_origin(self.prebuilt)} if self.prebuilt else {}),
             SDIST: Origin(name=SDIST, version=self.sdist.version, sdist=self.sdist),
             GEOWHEEL: Origin(name=GEOWHEEL, version=__version__),
         }
         from_payload = {**self.payload, self.places.bundle: GEOWHEEL}
         return {
-            path: _conda(owners[sources[path]])
+            path: conda_origin(owners[sources[path]])
             if path in sources
             else named[from_payload[path]]
             if path in from_payload
@@ -94,7 +101,8 @@ class Origins:
         }
 
 
-def _conda(package: Package) -> Origin:
+def conda_origin(package: Package) -> Origin:
+    """The origin of what a conda package brings."""
     return Origin(name=package.name, version=package.version, package=package)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import textwrap
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 from geowheel.errors import Fault
@@ -45,19 +47,31 @@ def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
     return tuple(f"{what}: {', '.join(items)}" for what, items in sorted(groups.items()))
 
 
+def lgpl_builds(names: Iterable[str] | None = None) -> list[str]:
+    """The lines of a pixi.toml that ask for builds without these packages (None: all known)."""
+    text = files("geowheel.contents").joinpath("lgpl_builds.toml").read_text(encoding="utf-8")
+    known = tomllib.loads(text)
+    wanted = known if names is None else [name for name in known if name in set(names)]
+    return [f'{known[name]} = {{ version = "*", build = "lgpl_*" }}' for name in wanted]
+
+
 def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
     """One fault for all of them, by what brings them in; none where there are none."""
     if not found:
         return []
     lines = [f"{UNSETTLED}: {len(found)}"]
     lines += [f"  {line}" for line in by_driver(found)]
+    fix = ""
+    if builds := lgpl_builds(item.name for item in found):
+        fix = f"in pixi.toml ask for builds without: {', '.join(builds)}; then `geowheel lock`. Or "
     return [
         Fault(
             what="\n".join(textwrap.fill(line, 80, subsequent_indent="    ",
                                          break_on_hyphens=False) for line in lines),
             where=where,
             cause="no wheel with them is released before somebody has decided",
-            fix="leave out what brings them in, or accept each in [tool.geowheel.licenses.accept]: "
+            fix=f"{fix}leave out what brings them in, or accept each in "
+            "[tool.geowheel.licenses.accept]: "
             f'{found[0].name} = "the reason"',
         )
     ]  # fmt: skip

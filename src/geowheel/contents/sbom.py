@@ -1,8 +1,9 @@
 """The SBOM of a wheel: CycloneDX, in dist-info/sboms as PEP 770 says.
 
 Every package of the native stack that has a file in the wheel is a component, with its files and
-their digests as they are in the wheel. The same wheel gives the same bytes: the serial number is
-made from the content, and the time is the constant epoch.
+their digests as they are in the wheel; so is a package that was linked into such a file. The same
+wheel gives the same bytes: the serial number is made from the content, and the time is the constant
+epoch.
 """
 
 from __future__ import annotations
@@ -41,9 +42,17 @@ class SbomSubject:
     """Of the host's own code, where its metadata state one as an expression."""
 
 
-def sbom(subject: SbomSubject, origins: Mapping[str, Origin], sha256: Mapping[str, str]) -> str:
-    """Return the SBOM as JSON text; `origins` and `sha256` are by path in the wheel."""
-    files: dict[Origin, list[str]] = {}
+def sbom(
+    subject: SbomSubject,
+    origins: Mapping[str, Origin],
+    linked: Iterable[Origin],
+    sha256: Mapping[str, str],
+) -> str:
+    """Return the SBOM as JSON text; `origins` and `sha256` are by path in the wheel.
+
+    `linked` is inside the files of others.
+    """
+    files: dict[Origin, list[str]] = {origin: [] for origin in linked}
     for path, origin in sorted(origins.items()):
         if origin.is_bundled:
             files.setdefault(origin, []).append(path)

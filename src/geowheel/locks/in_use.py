@@ -255,7 +255,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> Loc
         else:
             channel = offered.parse_channel(project.channel, project.root)
         words = f"{channel.name}, not locked (--channel)"
-        _solve_into_work(project, spec, (channel,), words, console)
+        _solve_into_work(project, spec, (channel,), words, console, configured=False)
     else:
         names = ", ".join(spec.channels)
         try:
@@ -273,7 +273,7 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> Loc
             )
             channel = distro_channel(project, platform, console)
             words = f"{channel.name}, INSTEAD OF {names}, which was out of reach"
-            _solve_into_work(project, spec, (channel,), words, console)
+            _solve_into_work(project, spec, (channel,), words, console, configured=False)
     native = _solved_before(project, platform)
     if native is None:
         raise LockError("the solved lock was changed while it was read", fix="run it again")
@@ -286,14 +286,18 @@ def _solve_into_work(
     channels: tuple[Channel, ...],
     words: str,
     console: Console,
+    *,
+    configured: bool = True,
 ) -> None:
-    from .solving import solve_environment
+    """Solve from channels that pixi.toml names (`configured`), or from another in their place."""
+    from .solving import offered_part, solve_environment
 
     mirrors = offered.read_mirrors(project.machine.environ).plus(channels)
     names = ", ".join(channel.name for channel in channels)
     what = f"solving for {spec.platform} against {names}, into the work folder"
-    with console.step("lock", what, logs="lock"):
-        found = solve_environment(project, spec, channels, mirrors)
+    with console.step("lock", what, logs="lock") as step:
+        part = spec if configured else offered_part(project, spec, channels, mirrors, step)
+        found = solve_environment(project, part, channels, mirrors)
     folder = _work_lock(project, spec)
     (folder / _SOURCE).unlink(missing_ok=True)  # never the words of another lock
     pixi_lock.write_lock(folder / "pixi.lock", [solved(spec, channels, found)])

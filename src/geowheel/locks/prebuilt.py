@@ -95,15 +95,16 @@ def _snippet(target: Target) -> str:
 
 
 def _spec(project: Project, target: Target, locks: Locks) -> EnvironmentSpec:
-    """The host's environment with the bindings of this interpreter, and the libgdal that it has."""
+    """An environment of the host's platform with the bindings of this interpreter, and exactly the
+    libgdal that the native stack has. What else pixi.toml asks for has no part in them."""
     library = locks.stack.gdal
-    added = (
+    specs = (
         Spec(name=BINDINGS, text=f"{BINDINGS} =={library.version}"),
         Spec(name=GDAL_PACKAGE, text=f"{GDAL_PACKAGE} =={library.version} {library.build}"),
         Spec(name="python", text=f"python {target.python}.*"),
     )
     spec = project.manifest.environment(project.config.environment, target.platform)
-    return replace(spec, specs=tuple(sorted((*spec.specs, *added), key=lambda s: (s.name, s.text))))
+    return replace(spec, specs=specs)
 
 
 def _work_lock(project: Project, spec: EnvironmentSpec, channels: Sequence[Channel]) -> Path:

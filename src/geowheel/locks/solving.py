@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -29,12 +30,14 @@ from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
 from geowheel.errors import ChannelError, LockError, MachineError
+from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 from geowheel.targets import Platform
 
 from .channels import Channel, Mirrors
+from .native_stack import ALWAYS
 from .pixi_lock import virtual_package
 
 _RETRIES: Final = 2
@@ -100,6 +103,39 @@ def solve_environment(
             raise _unsolvable(spec, error) from None
         return [_with_channel_url(record, places) for record in found]
     raise unreachable(channels, failures)
+
+
+def offered_part(
+    project: Project,
+    spec: EnvironmentSpec,
+    channels: Sequence[Channel],
+    mirrors: Mirrors,
+    step: Step,
+) -> EnvironmentSpec:
+    """Return what channels that pixi.toml does not name can meet of `spec`, and say what is left.
+
+    They need not have another channel's builds, nor what is there beside the native stack. What
+    the wheel itself needs stays asked for: its lack is an error.
+    """
+    needed = (*ALWAYS, *project.config.wanted_packages)
+    besides = {s: MatchSpec(s.text) for s in spec.specs if s.name not in needed}
+    sources = [RattlerChannel(mirrors.of(channel.url)[0]) for channel in channels]
+    subdirs = [cast("SubdirLiteral", str(spec.platform)), "noarch"]
+
+    async def ask() -> list[RepoDataRecord]:
+        asked = list(besides.values())
+        parts = await _gateway(project).query(sources, subdirs, asked, recursive=False)
+        return [record for part in parts for record in part]
+
+    try:
+        found = wait_for_rattler(ask()) if besides else []
+    except (GatewayError, FetchRepoDataError):
+        return spec  # the solver says it
+    lacking = {s for s, match in besides.items() if not any(map(match.matches, found))}
+    if lacking:
+        texts = ", ".join(sorted(wanted.text for wanted in lacking))
+        step.console.warn(f"left out, as {channels[0].name} does not have it: {texts}")
+    return replace(spec, specs=tuple(s for s in spec.specs if s not in lacking))
 
 
 def _no_platform(spec: EnvironmentSpec, channels: Sequence[Channel]) -> LockError:

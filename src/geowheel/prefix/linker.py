@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from geowheel.digest import TreeEntry, digest, sha256_bytes, sha256_file
-from geowheel.errors import IntegrityError
+from geowheel.errors import Fault, IntegrityError
 from geowheel.locks.assets import Package
 from geowheel.machine.files import from_json
 from geowheel.targets import GDAL_PACKAGE, Platform, System
@@ -51,11 +51,27 @@ class NativeManifest:
     prefix_string: str
     packages: tuple[PlacedPackage, ...]
     """Each with the URL that it was locked under: that is where the stack comes from."""
+    contested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Paths that several packages bring with different content, to their names; the first one's
+    file lies there. On Windows and macOS paths that differ only by case are one."""
 
     @cached_property
     def owners(self) -> Mapping[str, Package]:
         """Path in the prefix to the package that owns it."""
         return {file.path: placed.package for placed in self.packages for file in placed.files}
+
+    def refuse_contested(self, used: Iterable[str]) -> None:
+        """Raise IntegrityError for what is used though nobody can say whose it is."""
+        if faults := [
+            Fault(
+                what=f"{path} is brought by {' and '.join(self.contested[path])}, each with other "
+                "content",
+                cause="these builds do not fit together: conda and pixi would keep either",
+                fix="leave one of them out in pixi.toml, or lock another build: `geowheel lock`",
+            )
+            for path in sorted(self.contested.keys() & set(used))
+        ]:
+            raise IntegrityError(faults)
 
     @property
     def gdal_version(self) -> str:
@@ -64,7 +80,7 @@ class NativeManifest:
 
     def content(self) -> str:
         """Return the digest of the prefix's content and of who owns what."""
-        return digest((self.platform, self.prefix_string, self.packages))
+        return digest((self.platform, self.prefix_string, self.packages, self.contested))
 
     def write(self, folder: Path) -> None:
         """Write it as native.json."""
@@ -77,39 +93,91 @@ def read_native_manifest(folder: Path) -> NativeManifest:
     return from_json((folder / MANIFEST).read_bytes(), NativeManifest)
 
 
-def place(
-    package: Package,
-    unpacked: Path,
-    prefix: Path,
-    *,
-    prefix_string: str,
-    consume: bool,
-    digests: Mapping[str, str] | None = None,
-) -> PlacedPackage:
-    """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
+@dataclass(frozen=True, kw_only=True)
+class Placing:
+    """A prefix while packages are placed in it, always in the same order."""
 
-    `digests` are those of its files by path, where nobody can have changed them since: hashing is
-    most of the work, and packages can be hashed side by side.
+    prefix: Path
+    prefix_string: str
+    platform: Platform
+    placed: list[PlacedPackage] = field(default_factory=list)
+    owners: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Each path as the platform compares it, to the path that lies there and its package."""
+    contested: dict[str, list[str]] = field(default_factory=dict)
 
-    A file that another package placed with the same bytes stays that package's. Raises
-    IntegrityError, naming package and file, when a file is missing, altered, outside the prefix,
-    or there already with other content.
-    """
-    job = _Job(
-        package=package,
-        unpacked=unpacked.resolve(),
-        prefix=prefix.resolve(),
-        prefix_string=prefix_string,
-        consume=consume,
-        digests=digests or {},
-    )
-    placed = (job.place(entry) for entry in _described(package, unpacked))
-    files = (file for file in placed if file is not None)
-    return PlacedPackage(
-        package=package if package.license else _with_license(package, unpacked),
-        files=tuple(sorted(files, key=lambda f: f.path)),
-        licenses=tuple(_keep_licenses(package, unpacked, prefix.parent / LICENSES)),
-    )
+    def place(
+        self,
+        package: Package,
+        unpacked: Path,
+        *,
+        consume: bool,
+        digests: Mapping[str, str] | None = None,
+    ) -> PlacedPackage:
+        """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
+
+        `digests` are those of its files by path, where nobody can have changed them since: hashing
+        is most of the work, and packages can be hashed side by side.
+
+        What another package placed stays that package's, with the same bytes or as contested.
+        Raises IntegrityError, naming package and file, when a file is missing, altered or outside
+        the prefix.
+        """
+        job = _Job(
+            package=package,
+            unpacked=unpacked.resolve(),
+            prefix=self.prefix.resolve(),
+            prefix_string=self.prefix_string,
+            consume=consume,
+            digests=digests or {},
+            there=self,
+        )
+        placed = (job.place(entry) for entry in _described(package, unpacked))
+        files = (file for file in placed if file is not None)
+        item = PlacedPackage(
+            package=package if package.license else _with_license(package, unpacked),
+            files=tuple(sorted(files, key=lambda f: f.path)),
+            licenses=tuple(_keep_licenses(package, unpacked, self.prefix.parent / LICENSES)),
+        )
+        self.placed.append(item)
+        return item
+
+    def manifest(self) -> NativeManifest:
+        """Return what the prefix consists of.
+
+        Raises IntegrityError when a link leads out of the whole prefix by way of another link.
+        """
+        root = self.prefix.resolve()
+        for item in self.placed:
+            for file in item.files:
+                if file.link is not None and not _inside(root / file.path, root):
+                    raise IntegrityError(
+                        f"{item.package}: the link {file.path} -> {file.link} leaves the prefix"
+                    )
+        return NativeManifest(
+            platform=self.platform,
+            prefix_string=self.prefix_string,
+            packages=tuple(self.placed),
+            contested={path: tuple(names) for path, names in sorted(self.contested.items())},
+        )
+
+    def key(self, path: str) -> str:
+        """The path as the platform's file system compares it."""
+        return path if self.platform.system is System.LINUX else path.casefold()
+
+    def contest(self, path: str, package: Package) -> None:
+        """Note that the package brings other content for a path that is there, whole or in part."""
+        key = self.key(path)
+        there, owner = self.owners.get(key) or next(
+            (
+                of
+                for other, of in self.owners.items()
+                if f"{key}/".startswith(f"{other}/") or other.startswith(f"{key}/")
+            ),
+            (path, "another package"),
+        )
+        names = self.contested.setdefault(there, [owner])
+        if package.name not in names:
+            names.append(package.name)
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -145,37 +213,6 @@ def _keep_licenses(package: Package, unpacked: Path, goal: Path) -> Iterator[Tre
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
         yield TreeEntry(path=relative, sha256=sha256_bytes(data), size=len(data))
-
-
-def check_links(placed: Iterable[PlacedPackage], prefix: Path) -> None:
-    """Raises IntegrityError when a link leads out of the whole prefix by way of another link."""
-    root = prefix.resolve()
-    for item in placed:
-        for file in item.files:
-            if file.link is not None and not _inside(prefix / file.path, root):
-                raise IntegrityError(
-                    f"{item.package}: the link {file.path} -> {file.link} leaves the prefix"
-                )
-
-
-def check_case(placed: Iterable[PlacedPackage], platform: Platform) -> None:
-    """Raises IntegrityError when two files of a prefix differ only by case.
-
-    On Windows and macOS they would be one file there, and two here: the same lock, another prefix.
-    """
-    if platform.system is System.LINUX:
-        return
-    seen: dict[str, tuple[Package, str]] = {}
-    for item in placed:
-        for file in item.files:
-            first, path = seen.setdefault(file.path.casefold(), (item.package, file.path))
-            if path != file.path:
-                raise IntegrityError(
-                    f"{item.package} brings {file.path}, {first} brings {path}: on {platform} "
-                    "these are one file",
-                    cause="file names of that system do not differ by case",
-                    fix="leave one of the two packages out in pixi.toml, or lock another build",
-                )
 
 
 class _Described(msgspec.Struct, frozen=True, rename={"path": "_path"}):
@@ -229,6 +266,7 @@ class _Job:
     prefix_string: str
     consume: bool
     digests: Mapping[str, str]
+    there: Placing
     safe: set[Path] = field(default_factory=set)
     """Folders that were found to be inside."""
     made: set[Path] = field(default_factory=set)
@@ -237,16 +275,24 @@ class _Job:
     def place(self, entry: _Described) -> TreeEntry | None:
         """Place one entry of paths.json; None for a folder, or for what is there already."""
         relative = str(PurePosixPath(entry.path))
-        source, goal = self.unpacked / relative, self.prefix / relative
+        key = self.there.key(relative)
+        there, _ = self.there.owners.get(key, (relative, ""))
+        source, goal = self.unpacked / relative, self.prefix / there
         self._check_folder(source.parent, self.unpacked, relative)
         self._check_folder(goal.parent, self.prefix, relative)
-        if entry.path_type == "directory":
-            self._make_folder(goal, relative)
+        is_folder = entry.path_type == "directory"
+        if not self._make_folder(goal if is_folder else goal.parent):
+            self.there.contest(relative, self.package)
             return None
-        self._make_folder(goal.parent, relative)
+        if is_folder:
+            return None
         if source.is_symlink():
-            return self._link(relative, os.fspath(source.readlink()), goal)
-        return self._file(relative, entry, source, goal)
+            placed = self._link(relative, os.fspath(source.readlink()), goal)
+        else:
+            placed = self._file(relative, entry, source, goal)
+        if placed is not None:
+            self.there.owners[key] = relative, self.package.name
+        return placed
 
     def _file(self, relative: str, entry: _Described, source: Path, goal: Path) -> TreeEntry | None:
         # Nobody else writes what is consumed, so what was hashed need not be read again.
@@ -269,7 +315,7 @@ class _Job:
         size = file.stat().st_size
         if os.path.lexists(goal):
             if goal.is_symlink() or not goal.is_file() or sha256_file(goal) != sha256:
-                raise self._clash(relative)
+                self.there.contest(relative, self.package)
             file.unlink()
             return None
         file.replace(goal)
@@ -322,7 +368,7 @@ class _Job:
             raise _harmful(self.package, f"the link {relative} -> {link} leaves the prefix")
         if os.path.lexists(goal):
             if not goal.is_symlink() or os.fspath(goal.readlink()) != link:
-                raise self._clash(relative)
+                self.there.contest(relative, self.package)
             return None
         goal.symlink_to(link)
         return TreeEntry(path=relative, sha256=sha256_bytes(link.encode()), size=0, link=link)
@@ -334,21 +380,15 @@ class _Job:
             raise _harmful(self.package, f"{relative} leaves the prefix through a link")
         self.safe.add(folder)
 
-    def _make_folder(self, folder: Path, relative: str) -> None:
-        if folder in self.made:
-            return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+    def _make_folder(self, folder: Path) -> bool:
+        """Return whether the folder is there now; not where a file is in its way."""
+        if folder not in self.made:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                return False
             self.made.add(folder)
-        except (FileExistsError, NotADirectoryError):
-            raise self._clash(relative) from None
-
-    def _clash(self, relative: str) -> IntegrityError:
-        return IntegrityError(
-            f"{self.package} brings {relative}, which another package of the stack brings with "
-            "other content",
-            fix="leave one of the two out in pixi.toml",
-        )
+        return True
 
 
 def _inside(path: Path, root: Path) -> bool:

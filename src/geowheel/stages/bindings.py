@@ -17,7 +17,7 @@ from geowheel.errors import BuildError, IntegrityError
 from geowheel.locks.assets import Asset
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
-from geowheel.prefix.linker import place
+from geowheel.prefix.linker import Placing
 from geowheel.prefix.store import Store
 from geowheel.records.facts import BindingsFacts
 from geowheel.records.stage import Outcome
@@ -62,7 +62,9 @@ def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None
     unpacked, prefix = work / "unpacked", work / "prefix"
     extract_package(archive, unpacked, package, Client())
     prefix.mkdir()
-    place(package, unpacked, prefix, prefix_string=system.layout.prefix_string, consume=True)
+    Placing(
+        prefix=prefix, prefix_string=system.layout.prefix_string, platform=inputs.target.platform
+    ).place(package, unpacked, consume=True)
     osgeo = prefix / system.site_packages(inputs.target) / "osgeo"
     found = sorted(path for path in osgeo.glob("_*") if path.suffix in (".so", ".pyd"))
     suffix = system.extension_suffix(inputs.target)

@@ -13,22 +13,16 @@ import msgspec
 from rattler import Client
 from rattler.package_streaming import download_and_extract
 
+from geowheel import systems
 from geowheel.digest import TreeEntry, digest, read_entry, read_tree
 from geowheel.errors import IntegrityError
 from geowheel.locks import pixi
 from geowheel.locks.assets import Package
+from geowheel.locks.pixi_lock import some_of
 from geowheel.locks.solving import wait_for_rattler
 from geowheel.machine.console import Step
 from geowheel.machine.files import disk_fault, disk_faults, held, touch
-from geowheel.prefix.linker import (
-    MANIFEST,
-    NativeManifest,
-    PlacedPackage,
-    check_case,
-    check_links,
-    place,
-    read_native_manifest,
-)
+from geowheel.prefix.linker import MANIFEST, NativeManifest, Placing, read_native_manifest
 from geowheel.prefix.wrappers import write_wrappers
 from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Record, Stale, StaleReason
@@ -52,23 +46,43 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
     with disk_faults(folder):
         if program is not None:
             inputs.store.obtain_sound(beside, step)
-            placed = _place_from_pixi(program, inputs, prefix, step)
+            manifest = _place_from_pixi(program, inputs, prefix, step).manifest()
         else:
             inputs.store.obtain_sound([*inputs.packages, *beside], step)
-            placed = _place_from_store(inputs, prefix, step)
-        check_links(placed, prefix)
-        check_case(placed, inputs.platform)
-        manifest = NativeManifest(
-            platform=inputs.platform, prefix_string=inputs.prefix_string, packages=tuple(placed)
-        )
+            manifest = _place_from_store(inputs, prefix, step).manifest()
+        _check_contested(manifest, step)
         manifest.write(folder)
         write_wrappers(prefix, inputs.prefix_string)
     return Outcome(
         content=manifest.content(),
         facts=FetchFacts(
-            gdal=manifest.gdal_version, packages=len(placed), stack=digest(inputs.packages)
+            gdal=manifest.gdal_version,
+            packages=len(manifest.packages),
+            stack=digest(inputs.packages),
         ),
     )
+
+
+def _check_contested(manifest: NativeManifest, step: Step) -> None:
+    """Warn once of paths that several packages bring with different content.
+
+    Raises IntegrityError where one of them is GDAL's own, or its or PROJ's data; `repair` does for
+    a library that goes into a wheel. Nothing else is used.
+    """
+    layout = systems.of(manifest.platform).layout
+    data = (layout.plugins, layout.gdal_data, layout.proj_data)
+    compiled = (layout.headers, layout.link_libraries, layout.programs)
+    for path, names in manifest.contested.items():
+        of_gdal = any(name.startswith("libgdal") for name in names)
+        folders = (*data, *compiled) if of_gdal else data
+        if path == layout.ca_bundle or path.startswith(tuple(f"{folder}/" for folder in folders)):
+            manifest.refuse_contested([path])
+    if manifest.contested:
+        paths = [f"{path} ({', '.join(of)})" for path, of in manifest.contested.items()]
+        step.console.warn(
+            "several packages bring these with different content; nothing here uses them, and "
+            f"the first package's stays: {some_of(paths)}"
+        )
 
 
 def check(inputs: FetchInputs, record: Record[FetchFacts], step: Step) -> Stale | None:
@@ -103,9 +117,7 @@ def _altered(folder: Path) -> str | None:
     return next((f.path for f, good in zip(files, verdicts, strict=True) if not good), None)
 
 
-def _place_from_pixi(
-    program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step
-) -> list[PlacedPackage]:
+def _place_from_pixi(program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step) -> Placing:
     """pixi downloads and unpacks into a cache of ours, from where files are copied.
 
     pixi trusts what it once unpacked. The linker does not: a damaged package is unpacked again.
@@ -115,17 +127,15 @@ def _place_from_pixi(
     cache.mkdir(parents=True, exist_ok=True)
     # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
     with held(cache / "geowheel.lock", step.say):
-        placed = _copy_from_pixi(program, inputs, prefix, step, last=False)
-        return placed or _copy_from_pixi(program, inputs, prefix, step, last=True)
+        return _copy_from_pixi(program, inputs, prefix, step, last=False)
 
 
 def _copy_from_pixi(
     program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step, *, last: bool
-) -> list[PlacedPackage]:
-    """Nothing where a damaged package was thrown away, to be unpacked again."""
+) -> Placing:
+    """A damaged package is thrown away, to be unpacked again, once."""
     shutil.rmtree(prefix, ignore_errors=True)
-    prefix.mkdir()
-    string, placed = inputs.prefix_string, []
+    placing = _placing(inputs, prefix)
     with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
         unpacked = pixi.unpack(
             program, inputs.packages, inputs.platform, Path(scratch), mirrors=inputs.store.mirrors,
@@ -135,22 +145,27 @@ def _copy_from_pixi(
             source = unpacked[package]
             touch(source)
             try:
-                placed.append(place(package, source, prefix, prefix_string=string, consume=False))
+                placing.place(package, source, consume=False)
             except IntegrityError as error:
                 if last:
                     raise
                 step.console.warn(f"{error.faults[0].what}: unpacking it again")
                 shutil.rmtree(source)
-                return []
-    return placed
+                return _copy_from_pixi(program, inputs, prefix, step, last=True)
+    return placing
 
 
-def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[PlacedPackage]:
-    """Unpack side by side; place in the order of names, so that a clash is always the same."""
+def _placing(inputs: FetchInputs, prefix: Path) -> Placing:
+    """The empty prefix."""
+    prefix.mkdir()
+    return Placing(prefix=prefix, prefix_string=inputs.prefix_string, platform=inputs.platform)
+
+
+def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> Placing:
+    """Unpack side by side; place in the order of names: of contested files the same one stays."""
     version = next(p.version for p in inputs.packages if p.name == GDAL_PACKAGE)
     step.say(f"placing {len(inputs.packages)} packages, GDAL {version} among them")
-    prefix.mkdir()
-    client = Client()
+    placing, client = _placing(inputs, prefix), Client()
     with (
         tempfile.TemporaryDirectory(dir=prefix.parent, prefix="unpacked-") as scratch,
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
@@ -166,18 +181,10 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> list[Pla
 
         waiting = [pool.submit(unpack, package) for package in inputs.packages]
         try:
-            return [
-                place(
-                    package,
-                    goal,
-                    prefix,
-                    prefix_string=inputs.prefix_string,
-                    consume=True,
-                    digests=digests,
-                )
-                for package, future in zip(inputs.packages, waiting, strict=True)
-                for goal, digests in [future.result()]
-            ]
+            for package, future in zip(inputs.packages, waiting, strict=True):
+                goal, digests = future.result()
+                placing.place(package, goal, consume=True, digests=digests)
+            return placing
         finally:  # an error or Ctrl-C does not wait for the rest
             pool.shutdown(wait=True, cancel_futures=True)
 

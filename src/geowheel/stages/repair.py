@@ -54,7 +54,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
     step.now("finding the origin of every file")
     described = describe(
         repaired,
-        fetched=inputs.prefix.folder.parent,
+        prefix=inputs.prefix.folder,
         payload=json.loads((inputs.payload.folder.parent / ORIGINS).read_text("utf-8")),
         places=inputs.places,
         sdist=inputs.gdal_sdist,

@@ -10,15 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.digest import TreeEntry, read_tree, sha256_bytes
+from geowheel.digest import read_tree, sha256_bytes
 from geowheel.errors import IntegrityError
 from geowheel.locks.assets import Package
 from geowheel.prefix.linker import (
     NativeManifest,
     PlacedPackage,
-    check_case,
-    check_links,
-    place,
+    Placing,
     prefixed_strings,
     read_native_manifest,
 )
@@ -77,28 +75,6 @@ def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
         list(prefixed_strings(b"/p/lib\0", "/p", PREFIX))
 
 
-# ---------------------------------------------------------------------------- by case
-
-
-def placed(name: str, *paths: str) -> PlacedPackage:
-    files = tuple(TreeEntry(path=path, sha256="0" * 64, size=1) for path in paths)
-    return PlacedPackage(package=package(name), files=files)
-
-
-@pytest.mark.parametrize("platform", [Platform.WIN_64, Platform.OSX_64, Platform.OSX_ARM64])
-def test_names_that_differ_only_by_case_are_refused(platform: Platform) -> None:
-    items = [placed("a", "Library/bin/A.dll", "x"), placed("b", "Library/BIN/a.dll")]
-    with pytest.raises(IntegrityError) as caught:
-        check_case(items, platform)
-    (fault,) = caught.value.faults
-    assert fault.what == (
-        "b 1.0 h0 brings Library/BIN/a.dll, a 1.0 h0 brings Library/bin/A.dll: "
-        f"on {platform} these are one file"
-    )
-    check_case([placed("a", "Library/bin/A.dll"), placed("b", "Library/bin/B.dll")], platform)
-    check_case(items, Platform.LINUX_64)
-
-
 # ---------------------------------------------------------------------------- placing
 
 
@@ -114,10 +90,11 @@ class Workshop:
     """A prefix, and packages that are unpacked beside it."""
 
     folder: Path
+    placing: Placing
 
     @property
     def prefix(self) -> Path:
-        return self.folder / "prefix"
+        return self.placing.prefix
 
     def unpack(
         self,
@@ -144,17 +121,20 @@ class Workshop:
         return tree
 
     def place(self, name: str, *, consume: bool = False, hashed: bool = False) -> PlacedPackage:
-        self.prefix.mkdir(exist_ok=True)
         tree = self.folder / name
-        return place(
-            package(name), tree, self.prefix, prefix_string=PREFIX, consume=consume,
-            digests=read_tree(tree).paths() if hashed else None,
-        )  # fmt: skip
+        digests = read_tree(tree).paths() if hashed else None
+        return self.placing.place(package(name), tree, consume=consume, digests=digests)
 
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path)
+    return workshop_for(Platform.LINUX_64, tmp_path)
+
+
+def workshop_for(platform: Platform, folder: Path) -> Workshop:
+    prefix = folder / "prefix"
+    prefix.mkdir()
+    return Workshop(folder, Placing(prefix=prefix, prefix_string=PREFIX, platform=platform))
 
 
 def entry(path: str, data: bytes, **more: str) -> dict[str, str]:
@@ -195,7 +175,7 @@ def test_a_licence_that_the_lock_lacks_is_the_packages_own(
     assert workshop.place("a").package == replace(package("a"), license=expected)
     if expected:
         named = replace(package("a"), license="ISC")
-        found = place(named, tree, workshop.prefix, prefix_string=PREFIX, consume=False)
+        found = workshop.placing.place(named, tree, consume=False)
         assert found.package.license == "ISC"
 
 
@@ -277,7 +257,8 @@ def test_a_link_that_leaves_the_prefix_is_refused(workshop: Workshop, target: st
 @pytest.mark.parametrize("target", ["y", "../share/y", "..y", "../..y", "."])
 def test_a_link_that_stays_inside_is_placed(workshop: Workshop, target: str) -> None:
     workshop.unpack("a", links={"lib/x": target})
-    check_links([workshop.place("a")], workshop.prefix)
+    workshop.place("a")
+    workshop.placing.manifest()
     assert (workshop.prefix / "lib/x").readlink() == Path(target)
 
 
@@ -293,9 +274,10 @@ def test_a_link_that_leaves_by_way_of_a_later_one_is_refused(workshop: Workshop)
     workshop.unpack("a", links={"out": "here/.."})
     workshop.unpack("b", links={"here": "."})
     workshop.unpack("c", {"out/evil": b"x"})
-    placed = [workshop.place("a"), workshop.place("b")]
+    workshop.place("a")
+    workshop.place("b")
     with pytest.raises(IntegrityError, match=r"a 1\.0 h0: the link out"):
-        check_links(placed, workshop.prefix)
+        workshop.placing.manifest()
     with pytest.raises(IntegrityError, match=r"c 1\.0 h0: out/evil leaves the prefix through a l"):
         workshop.place("c")
     assert not (workshop.folder / "evil").exists()
@@ -334,26 +316,40 @@ def test_a_placeholder_that_is_too_short_is_refused_by_name(workshop: Workshop) 
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
+    ("first", "second", "platform"),
     [
-        ({"files": {"x": b"1"}}, {"files": {"x": b"2"}}),
-        ({"files": {"x": b"1"}}, {"links": {"x": "y"}}),
-        ({"links": {"x": "y"}}, {"files": {"x": b"1"}}),
-        ({"links": {"x": "y"}}, {"links": {"x": "z"}}),
-        ({"files": {"x": b"1"}}, {"files": {"x/y": b"2"}}),
-        ({"files": {"x/y": b"1"}}, {"files": {"x": b"2"}}),
+        ({"files": {"x": b"1"}}, {"files": {"x": b"2"}}, Platform.LINUX_64),
+        ({"files": {"x": b"1"}}, {"links": {"x": "y"}}, Platform.LINUX_64),
+        ({"links": {"x": "y"}}, {"files": {"x": b"1"}}, Platform.LINUX_64),
+        ({"links": {"x": "y"}}, {"links": {"x": "z"}}, Platform.LINUX_64),
+        ({"files": {"x": b"1"}}, {"files": {"x/y": b"2"}}, Platform.LINUX_64),
+        ({"files": {"x/y": b"1"}}, {"files": {"x": b"2"}}, Platform.LINUX_64),
+        ({"files": {"x": b"1"}}, {"files": {"X": b"2"}}, Platform.WIN_64),
+        ({"files": {"L/x": b"1"}}, {"files": {"l/X": b"2"}}, Platform.OSX_64),
+        ({"files": {"x": b"1"}}, {"files": {"x": b"2", "X": b"2"}}, Platform.OSX_ARM64),
     ],
 )
-def test_two_packages_that_bring_other_content_clash(
-    workshop: Workshop, first: dict[str, Any], second: dict[str, Any]
+def test_of_two_packages_with_other_content_the_first_ones_stays(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], platform: Platform
 ) -> None:
+    workshop = workshop_for(platform, tmp_path)
     workshop.unpack("a", **first)
     workshop.unpack("b", **second)
-    workshop.place("a")
-    before = sorted(workshop.prefix.rglob("*"))
-    with pytest.raises(IntegrityError, match=r"b 1\.0 h0 brings x.* which another package"):
-        workshop.place("b")
-    assert sorted(workshop.prefix.rglob("*")) == before
+    (kept,) = workshop.place("a").files
+    before = [path for path in sorted(workshop.prefix.rglob("*")) if not path.is_dir()]
+    assert workshop.place("b", consume=True).files == ()
+    assert [path for path in sorted(workshop.prefix.rglob("*")) if not path.is_dir()] == before
+    manifest = workshop.placing.manifest()
+    assert manifest.contested == {kept.path: ("a", "b")}
+    manifest.refuse_contested(["y"])
+    with pytest.raises(IntegrityError, match=f"{kept.path} is brought by a and b"):
+        manifest.refuse_contested(["y", kept.path])
+
+
+def test_what_differs_only_by_case_is_two_files_on_linux(workshop: Workshop) -> None:
+    workshop.unpack("a", {"x": b"1", "X": b"2"})
+    assert len(workshop.place("a").files) == 2
+    assert not workshop.placing.manifest().contested
 
 
 def test_what_two_packages_bring_alike_belongs_to_the_first(workshop: Workshop) -> None:
