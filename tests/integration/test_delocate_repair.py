@@ -15,7 +15,7 @@ from geowheel.binary.macho import read_macho, read_machos
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.errors import BuildError, MachineError
-from geowheel.prefix.linker import replace_in_binary
+from geowheel.prefix.overwriting import replace_in_binary
 from geowheel.systems import repair_tools
 from geowheel.systems.contract import RepairedTree
 from geowheel.systems.delocate_repair import EXPERIMENTAL, PREFIX_LIBRARIES, MacosRepairer

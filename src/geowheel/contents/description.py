@@ -18,6 +18,7 @@ from geowheel.wheel.reading import parse_filename
 
 from .bill import FILE_NAME
 from .bill import FOLDER as SBOMS
+from .licenses import FOLDER as LICENSES
 from .licenses import LicenseGate, Texts, add_license_texts
 from .linked_in import linked_in
 from .origins import Origin, Origins, conda_origin, license_holder
@@ -34,6 +35,8 @@ class Described:
     """Of each path in the wheel."""
     own: frozenset[str]
     """Paths of the host's own files."""
+    packaged: frozenset[str]
+    """Paths of what locked packages brought, their license texts among it."""
     texts: Texts
     restricted: tuple[Restricted, ...]
 
@@ -80,7 +83,14 @@ def describe(
     every = [*_members(tree), f"{dist_info.name}/RECORD"]
     own = frozenset(path for path, origin in origins.items() if origin == host)
     origins |= {path: host for path in every if path not in origins}
-    return Described(origins=origins, own=own, texts=texts, restricted=restricted)
+    packaged = frozenset(
+        path
+        for path, origin in origins.items()
+        if origin.package is not None or path.startswith(f"{dist_info.name}/{LICENSES}/")
+    )
+    return Described(
+        origins=origins, own=own, packaged=packaged, texts=texts, restricted=restricted
+    )
 
 
 def _write_sbom(

@@ -7,7 +7,6 @@ writes the fixed prefix string over placeholders, and hard-links nothing.
 
 from __future__ import annotations
 
-import mmap
 import os
 import shutil
 import stat
@@ -19,17 +18,18 @@ from typing import Final
 
 import msgspec
 
+from geowheel.binary.formats import system_of
 from geowheel.digest import TreeEntry, digest, sha256_bytes, sha256_file
 from geowheel.errors import Fault, IntegrityError
 from geowheel.locks.assets import Package
 from geowheel.machine.files import from_json
 from geowheel.targets import GDAL_PACKAGE, Platform, System
 
+from .overwriting import ENCODINGS, build_paths, overwrite, replace_in_binary
+
 MANIFEST: Final = "native.json"
 LICENSES: Final = "licenses"
 """Beside the prefix: each package's license texts, in a folder of its name."""
-_ENCODINGS: Final = {"utf-8": 1, "utf-16-le": 2, "utf-32-le": 4}
-"""That a placeholder is looked for in, with the width of a character."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,29 +336,31 @@ class _Job:
         return Path(shutil.copyfile(source, self.prefix.with_name(".placing")))
 
     def _with_prefix(self, relative: str, entry: _Described, file: Path) -> str | None:
-        """Write the prefix string over the placeholder; return the new sha256, or None.
+        """Write the prefix string over the placeholder, and over what a build left unregistered.
 
-        A binary file is changed where it lies: libraries are large, and few of their pages change.
+        Returns the new sha256, or None. A compiled file is changed where it lies: libraries are
+        large, and few of their pages change.
         """
-        placeholder = entry.prefix_placeholder
-        if not placeholder:
-            return None
+        placeholder, prefix = entry.prefix_placeholder, self.prefix_string
+        changed = False
         try:
-            if entry.file_mode == "binary":
-                changed = replace_in_binary(file, placeholder, self.prefix_string)
-                return sha256_file(file) if changed else None
-            text = file.read_bytes()
-            for encoding in _ENCODINGS:
-                old, new = placeholder.encode(encoding), self.prefix_string.encode(encoding)
-                text = text.replace(old, new)
-            file.write_bytes(text)
-            return sha256_bytes(text)
+            if placeholder and entry.file_mode != "binary":
+                text = file.read_bytes()
+                for encoding in ENCODINGS:
+                    text = text.replace(placeholder.encode(encoding), prefix.encode(encoding))
+                file.write_bytes(text)
+                return sha256_bytes(text)
+            if placeholder:
+                changed = replace_in_binary(file, placeholder, prefix)
         except ValueError as error:
             raise IntegrityError(
                 f"{self.package}: {relative}: {error}",
                 cause="it was built with an old conda-build, whose placeholder was short",
                 fix="lock a newer build of it",
             ) from None
+        if system_of(file) is not None:
+            changed |= overwrite(file, lambda data: build_paths(data, prefix))
+        return sha256_file(file) if changed else None
 
     def _link(self, relative: str, link: str, goal: Path) -> TreeEntry | None:
         # By the words alone, and by what the links that are there already make of them.
@@ -397,43 +399,3 @@ def _inside(path: Path, root: Path) -> bool:
         return path.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # a circle of links leads nowhere
         return False
-
-
-def prefixed_strings(
-    data: bytes | mmap.mmap, placeholder: str, prefix: str
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the offset of each C string that holds the placeholder, and what conda writes there.
-
-    Strings of wide characters count, which conda leaves as they are. Each is padded with NUL bytes
-    at its end, so that all else stays where it is. Raises ValueError when `prefix` is longer than
-    the placeholder.
-    """
-    if len(prefix.encode()) > len(placeholder.encode()):
-        raise ValueError(f"the prefix {prefix!r} is longer than the placeholder")
-    for encoding, width in _ENCODINGS.items():
-        old, new = placeholder.encode(encoding), prefix.encode(encoding)
-        end = 0
-        while (found := data.find(old, end)) >= 0:
-            end = data.find(bytes(width), found)
-            while (end - found) % width and end >= 0:  # within a character
-                end = data.find(bytes(width), end + 1)
-            end = len(data) if end < 0 else end
-            string = data[found:end]
-            yield found, string.replace(old, new).ljust(len(string), b"\0")
-
-
-def replace_in_binary(path: Path, placeholder: str, prefix: str) -> bool:
-    """Write `prefix` over the placeholder in a file, and tell whether it was there.
-
-    Raises what `prefixed_strings` does, and OSError. Mapped for reading only: a write to mapped
-    pages that finds the disk full would end the process.
-    """
-    if path.stat().st_size == 0:
-        return False  # which cannot be mapped
-    with path.open("r+b") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            strings = list(prefixed_strings(data, placeholder, prefix))
-        for offset, string in strings:
-            file.seek(offset)
-            file.write(string)
-    return bool(strings)

@@ -67,11 +67,11 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
     step.say(f"{len(repaired.bundled)} libraries, {repaired.platform_tag}")
     check_leftovers(repaired.tree, repaired.binaries, described.own)
     step.now("looking for paths of this machine")
-    check_leaks(repaired.tree, inputs.machine)
+    check_leaks(repaired.tree, inputs.machine, described.packaged)
     prefix_string = system.layout.prefix_string
     baked = prefix_strings(repaired.tree, prefix_string)
-    for line in in_words(baked, prefix_string):
-        step.say(line)
+    if baked:
+        step.say(f"{in_words(baked, prefix_string)}: see `geowheel report`")
     step.now("packing the wheel")
     write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,9 @@ LOOK_UPS: Final[Mapping[str, str]] = {
 _WINDOWS: Final = "Library/"  # below it lies what lies in the prefix itself elsewhere
 
 
+_NO_LOOK_UP: Final = re.compile(r"[\s\"']|^-|\.(?:c|cc|cpp|cxx|h|hh|hpp|inl|ipp|pdb|tcc)$")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """A string in a file."""
@@ -46,14 +49,18 @@ def machine_paths(folders: Iterable[Path]) -> tuple[str, ...]:
     return tuple(sorted({f"{path}/" if len(path.parts) > 2 else f"{path}/." for path in folders}))
 
 
-def check_leaks(tree: Path, machine: Iterable[str]) -> None:
+def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = ()) -> None:
     """Raise BuildError naming file and string for every path of the machine in a file of `tree`.
 
-    `machine` is what `machine_paths` gives.
+    `machine` is what `machine_paths` gives. `packaged` are the files of locked packages, whose
+    bytes are not this machine's, though conda-forge builds in a home that others have as well
+    (/Users/runner is GitHub's too).
     """
     places = [beginning.encode() for beginning in machine]
     faults = []
     for path in _files(tree):
+        if path.relative_to(tree).as_posix() in packaged:
+            continue
         found = list(dict.fromkeys(_strings(path, places)))
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
@@ -71,30 +78,32 @@ def check_leaks(tree: Path, machine: Iterable[str]) -> None:
 
 
 def prefix_strings(tree: Path, prefix_string: str) -> list[Found]:
-    """Return every string with the fixed prefix in it, by file: look-ups that were compiled in."""
+    """Return every path below the fixed prefix, by file: look-ups that were compiled in.
+
+    What else has it (flags of a compiler, names of sources) is no path that anything looks for.
+    """
     return [
         Found(path=path.relative_to(tree).as_posix(), text=text)
         for path in _files(tree)
         for text in dict.fromkeys(_strings(path, [prefix_string.encode()]))
+        if not _NO_LOOK_UP.search(text)
     ]
 
 
 def overridden_by(text: str, prefix_string: str) -> str:
     """What is asked at run time before a path below the prefix; empty where nothing is known."""
-    below = text.partition(prefix_string)[2].lstrip("/").removeprefix(_WINDOWS)
+    below = text.partition(prefix_string)[2].replace("\\", "/").lstrip("/").removeprefix(_WINDOWS)
     return next((words for start, words in LOOK_UPS.items() if below.startswith(start)), "")
 
 
-def in_words(found: Iterable[Found], prefix_string: str) -> list[str]:
-    """A line for each file: its strings of the prefix, and what is asked before each of them."""
-    by_file: dict[str, list[str]] = {}
-    for item in found:
-        below = item.text.partition(prefix_string)[2].lstrip("/") or "the prefix itself"
-        words = overridden_by(item.text, prefix_string) or "nothing is known that is asked before"
-        by_file.setdefault(item.path, []).append(f"{below} ({words})")
-    return [
-        f"{path} looks in the fixed prefix: {', '.join(said)}" for path, said in by_file.items()
-    ]
+def in_words(found: Sequence[Found], prefix_string: str) -> str:
+    """One line about the paths that were found: how many, and how many nothing is asked before."""
+    files = len({item.path for item in found})
+    alone = sum(not overridden_by(item.text, prefix_string) for item in found)
+    return (
+        f"{len(found)} paths below {prefix_string}, where only root can put a file, in {files} "
+        f"files; nothing is asked before {alone} of them"
+    )
 
 
 def _files(tree: Path) -> list[Path]:

@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from geowheel.digest import read_tree, sha256_bytes
 from geowheel.errors import IntegrityError
 from geowheel.locks.assets import Package
-from geowheel.prefix.linker import (
-    NativeManifest,
-    PlacedPackage,
-    Placing,
-    prefixed_strings,
-    read_native_manifest,
-)
+from geowheel.prefix.linker import NativeManifest, PlacedPackage, Placing, read_native_manifest
+from geowheel.prefix.overwriting import prefixed_strings
 from geowheel.targets import Platform
 
 PLACEHOLDER = "/opt/placehold_placehold_placehold"

@@ -85,22 +85,34 @@ def test_strings_of_the_prefix_are_listed_by_file(tmp_path: Path) -> None:
     ]
 
 
-def test_each_library_has_a_line_with_what_is_asked_before() -> None:
-    found = [
-        Found(path="a.so", text=f"{PREFIX}/share/proj"),
-        Found(path="a.so", text=f"x:{PREFIX}/lib/engines-3"),
-        Found(path="b.so", text=PREFIX),
-    ]
-    one, other = in_words(found, PREFIX)
-    assert one.startswith("a.so looks in the fixed prefix: share/proj (PROJ's search paths, set by")
-    assert one.endswith("lib/engines-3 (nothing is known that is asked before)")
-    assert other.startswith("b.so looks in the fixed prefix: the prefix itself (")
+def test_what_is_no_path_is_no_look_up(tmp_path: Path) -> None:
+    texts = [f"-O2 -isystem {PREFIX}/include", f"-I{PREFIX}/include", f"{PREFIX}/include/x.inl",
+             f'DIR: "{PREFIX}/ssl"', f"{PREFIX}/a:{PREFIX}/b", f"FILE:{PREFIX}/x.conf"]  # fmt: skip
+    write(tmp_path, "a.so", "\0".join(texts).encode())
+    assert [found.text for found in prefix_strings(tmp_path, PREFIX)] == texts[4:]
+
+
+def test_all_of_them_are_one_line() -> None:
+    found = [Found(path="a.so", text=f"{PREFIX}/share/proj"), Found(path="a.so", text=PREFIX),
+             Found(path="b.so", text=f"{PREFIX}///lib\\engines-3")]  # fmt: skip
+    words = in_words(found, PREFIX)
+    assert words.startswith("3 paths below ") and "in 2 files; nothing is asked before 2" in words
+
+
+def test_what_a_locked_package_holds_is_not_of_this_machine(tmp_path: Path) -> None:
+    write(tmp_path, "host.libs/libkrb5.so", data := b"/Users/runner/miniforge3/conda-bld/krb5/work")
+    machine = machine_paths([Path("/Users/runner")])
+    check_leaks(tmp_path, machine, {"host.libs/libkrb5.so"})
+    with pytest.raises(BuildError) as caught:
+        check_leaks(write(tmp_path, "terrain/_x.so", data), machine, {"host.libs/libkrb5.so"})
+    assert [fault.where for fault in caught.value.faults] == ["terrain/_x.so"]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [("/share/proj", "PROJ"), ("/share/gdal/x", "GDAL_DATA"), ("/ssl/cacert.pem", "CA"),
-     ("/lib/gdalplugins", "GDAL_DRIVER_PATH"), ("/lib/engines-3", ""), ("", "")],
+     ("/lib/gdalplugins", "GDAL_DRIVER_PATH"), ("//\\Library\\share/gdal", "GDAL_DATA"),
+     ("/lib/engines-3", ""), ("", "")],
 )  # fmt: skip
 def test_what_is_asked_before_a_path_of_the_prefix(text: str, words: str) -> None:
     found = overridden_by(f"x={PREFIX}{text}", PREFIX)

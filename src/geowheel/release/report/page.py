@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
-from pathlib import PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 import jinja2
@@ -239,6 +239,13 @@ def _packages(report: Report) -> dict[str, Any]:
         "without_text": sorted({name for w in report.wheels for name in w.without_license}),
         # The others are open points.
         "accepted": [(why, by_driver(of)) for why, of in accepted.items()],
+        "look_ups": sorted(
+            {
+                (PurePosixPath(found.path).name, found.text, found.overridden)
+                for wheel in report.wheels
+                for found in wheel.prefix_strings
+            }
+        ),
     }
 
 

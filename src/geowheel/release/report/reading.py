@@ -89,6 +89,7 @@ def _wheel(
         offers=tested.not_in_wheel,
         without_license=facts.licenses.without,
         restricted=facts.licenses.restricted,
+        prefix_strings=facts.prefix_strings,
         before=earlier.get(target),
     )
 

@@ -11,6 +11,7 @@ import msgspec
 
 from geowheel.contents.drivers import Driver, PackageOffer
 from geowheel.contents.restricted import UNSETTLED, Restricted, by_driver, unaccepted
+from geowheel.records.facts import PrefixString
 from geowheel.release.coverage.table import Coverage
 from geowheel.systems.contract import Forcing
 from geowheel.targets import parse_target
@@ -113,6 +114,7 @@ class WheelReport:
     """Bundled packages of which no license text was found."""
     restricted: tuple[Restricted, ...]
     """Bundled packages under the GPL or the like."""
+    prefix_strings: tuple[PrefixString, ...]
     before: Before | None
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from geowheel.contents.drivers import Driver, PackageOffer
 from geowheel.contents.restricted import Restricted
-from geowheel.records.facts import Cost
+from geowheel.records.facts import Cost, PrefixString
 from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
 from geowheel.release.coverage.table import Coverage
 from geowheel.release.report.inside import BundledPackage, Inside, MemberSize, PackageSize
@@ -67,6 +67,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         offers=(PackageOffer(package=text, drivers=(text,), in_stack=False),),
         without_license=(text,),
         restricted=(Restricted(name=text, version=text, terms=text, brought_by=text),),
+        prefix_strings=(PrefixString(path=text, text=text, overridden=text),),
         before=Before(version=text, compressed=1, installed=1),
     )  # fmt: skip
     return Report(
