@@ -126,7 +126,9 @@ def toy_file(tmp_path: Path) -> Path:
 def test_the_plugin_and_its_own_library_are_in_the_wheel(plugged: Plugged) -> None:
     with zipfile.ZipFile(plugged.wheel) as archive:
         names = archive.namelist()
-    assert [name for name in names if "/_plugins/" in name] == ["osgeo/_plugins/gdal_TOY.so"]
+    assert [name for name in names if "/_plugins/" in name] == [
+        "osgeo/_plugins/drivers.ini", "osgeo/_plugins/gdal_TOY.so",
+    ]  # fmt: skip
     (library,) = (name for name in names if "libtoy" in name)
     assert library.startswith("gdal.libs/libtoy-")
     elf = read_elf(plugged.plugin)
@@ -151,6 +153,16 @@ def test_the_probes_loaded_it_and_know_whose_the_driver_is(plugged: Plugged) -> 
 def test_the_driver_opens_a_file(plugged: Plugged, toy_file: Path) -> None:
     done = plugged.run("-c", OPEN, toy_file)
     assert (done.stdout, done.stderr) == (PIXELS, "")
+
+
+def test_drivers_have_the_order_of_the_native_stacks_file(plugged: Plugged) -> None:
+    """GDAL asks them in this order; one that drivers.ini does not name comes first."""
+    code = "from osgeo import gdal; print([gdal.GetDriver(n).ShortName for n in range(5)])"
+    assert plugged.run("-c", code).stdout.startswith("['TOY', 'VRT', ")
+    order = plugged.plugin.with_name("drivers.ini")
+    with set_aside(order) as sound:
+        order.write_text(sound.read_text(encoding="utf-8").replace("\nGTiff\n", "\nGTiff\nTOY\n"))
+        assert "'GTiff', 'TOY'" in plugged.run("-c", code).stdout
 
 
 # --- planted faults

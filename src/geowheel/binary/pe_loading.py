@@ -106,27 +106,3 @@ def needed_later(path: str, binary: Pe) -> tuple[str, ...]:
 def original_name(name: str) -> str:
     """A library's name before delvewheel renamed it: `gdal-<32 hexadecimal digits>.dll`."""
     return re.sub(r"-[0-9a-f]{32}(?=\.[^.]*$)", "", name)
-
-
-def load_order(binaries: Mapping[str, Pe]) -> tuple[str, ...]:
-    """Paths of libraries of one folder, each after those that it needs, else by name.
-
-    Of libraries that need each other in a circle, the first by name comes last. What is
-    delay-loaded counts as needed.
-    """
-    paths = {posixpath.basename(path).lower(): path for path in binaries}
-    order: dict[str, None] = {}
-    begun: set[str] = set()
-
-    def visit(name: str) -> None:
-        if name not in paths or name in begun:
-            return
-        begun.add(name)
-        binary = binaries[paths[name]]
-        for needed in sorted(map(str.lower, (*binary.needed, *binary.delayed))):
-            visit(needed)
-        order[paths[name]] = None
-
-    for name in sorted(paths):
-        visit(name)
-    return tuple(order)

@@ -29,6 +29,9 @@ from .tables import table_lines
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+SHORT: float = 5
+"""Seconds of a step that nobody asks about: as long as it may be silent."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -85,8 +88,9 @@ class Step:
                 raise
 
     def say(self, text: str) -> None:
-        """One indented line below the step's title."""
-        self.console.line(f"    {text}", style="dim")
+        """One indented line below the step's title; the first one of a step stands beside it."""
+        title = self.console.screen.taken()
+        self.console.line(f"{title}: {text}" if title else f"    {text}", style="dim")
         self.now(text)
 
     def now(self, text: str) -> None:
@@ -162,18 +166,24 @@ class Console:
     def step(
         self, title: str, why: str, *, logs: str | None = None, kept: Kept | None = None
     ) -> Iterator[Step]:
-        """A step that does work: its reason before, its time after; its commands end with it."""
+        """A step that does work: its reason before, its time after; its commands end with it.
+
+        What took less than `SHORT` seconds has no line for its time.
+        """
         runner = Runner(self.logs / (logs or title), kept)
-        self.line(f"  {title:<10} {why}")
+        self.screen.hold(self.shown(f"  {title:<10} {why}"))
         start = time.monotonic()
         try:
             with self.screen.during(title, runner.doing):
                 yield Step(console=self, runner=runner, kept=kept)
+            with self.screen.clear():
+                pass  # its title, where it said nothing
         except BaseException:
             runner.stop()
             self.line(f"  {title:<10} not finished after {elapsed(start)}", style="red")
             raise
-        self.line(f"  {title:<10} done in {elapsed(start)}", style="green")
+        if time.monotonic() - start >= SHORT:
+            self.line(f"  {title:<10} done in {elapsed(start)}", style="green")
 
     @contextmanager
     def quiet_step(self, title: str) -> Iterator[Step]:

@@ -52,7 +52,19 @@ class Screen:
         self._guard = threading.RLock()
         self._activities: list[Activity] = []
         self._shown = False
+        self._held = ""
         self._printed = clock()
+
+    def hold(self, text: str) -> None:
+        """A line that comes before the next one, unless `taken` takes it to be a part of that."""
+        with self.clear():
+            self._held = redact(text)
+
+    def taken(self) -> str:
+        """Return what is held, or nothing; it is not printed then."""
+        with self._guard:
+            held, self._held = self._held, ""
+            return held
 
     def line(self, text: str, style: str | None = None) -> None:
         """One line of plain text, above what goes on."""
@@ -67,6 +79,8 @@ class Screen:
         """Nothing below the lines, for whatever else is printed on the same terminal."""
         with self._guard:
             self._erase()
+            if held := self.taken():
+                self._write(f"{held}\n")
             yield
             self._printed = self._clock()
 

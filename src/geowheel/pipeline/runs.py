@@ -220,13 +220,13 @@ def _repaired(request: Request, target: Target) -> Record[RepairFacts] | None:
 
 def _run_target(request: Request, context: Context, console: Console) -> Finished:
     locks = context.locks
+    found = context.tools.interpreter
     console.header(
         f"{context.target}  {request.project.host.name} with GDAL {locks.stack.gdal_version}"
+        + (f", by {found.executable}" if found else "")
     )
     style = None if locks.source.committed else "yellow"
     console.line(f"  native stack: {locks.source.words}", style=style)
-    if context.tools.interpreter is not None:
-        console.line(f"  interpreter: {context.tools.interpreter.executable}", style="dim")
     goals = _goals_of(request, context)
     if left_out := [goal for goal in request.goals if goal not in goals]:
         console.warn(

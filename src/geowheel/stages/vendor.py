@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from geowheel import systems
 from geowheel.contents.origins import GEOWHEEL, SDIST
@@ -29,6 +30,10 @@ from geowheel.wheel.private import make_private
 
 from .bindings import unpack_sdist
 from .inputs import ORIGINS, PAYLOAD, VendorInputs
+
+DRIVER_ORDER: Final = "drivers.ini"
+"""GDAL registers plugins first, and reorders all drivers by this file beside them where it is
+(GDALDriverManager::ReorderDrivers): without it, every file is offered to the plugins first."""
 
 
 def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
@@ -56,6 +61,9 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
         **(plugins := dict(_plugins(inputs, manifest))),
         **{f"{places.programs}/{name}": programs[name] for name in wanted & programs.keys()},
     }
+    order = f"{systems.of(inputs.platform).layout.plugins}/{DRIVER_ORDER}"
+    if plugins and order in manifest.owners:
+        copies[f"{places.plugins}/{DRIVER_ORDER}"] = order
     for path, source in sorted(copies.items()):
         (payload / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(inputs.prefix.folder / source, payload / path)

@@ -30,13 +30,7 @@ from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import Walk, closure_faults
 from geowheel.binary.pe import Pe, read_pe, read_pes
-from geowheel.binary.pe_loading import (
-    PeLoader,
-    delayed_faults,
-    load_order,
-    needed_later,
-    original_name,
-)
+from geowheel.binary.pe_loading import PeLoader, delayed_faults, needed_later, original_name
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import BuildError, Fault
 from geowheel.project.places import PACKAGE_INIT
@@ -79,7 +73,7 @@ class WindowsRepairer(Repairer[Pe]):
         plugins = self.request.plugins
         loader = PeLoader(
             bundled=plan.bundle,
-            preloaded=frozenset(_preloaded(binaries, bundled, plugins)),
+            preloaded=frozenset().union(*_preloaded(binaries, bundled, plugins).values()),
             plugins=plugins,
         )
         return [*closure_faults(binaries, loader), *delayed_faults(binaries, loader)]
@@ -155,8 +149,8 @@ class WindowsRepairer(Repairer[Pe]):
     def extras(cls, repaired: RepairedTree, plugins: str) -> dict[str, str]:
         """`libraries` is the folder of the bundled libraries.
 
-        `preload-000` and so on are those that the plugins need, and those that are delay-loaded, in
-        an order in which each comes after those that it needs.
+        `preload-000` and so on are what the plugins need, and what is delay-loaded, but for what
+        another of them brings along.
         """
         binaries = {path: pe for path, pe in repaired.binaries.items() if isinstance(pe, Pe)}
         bundled = {item.path: binaries[item.path] for item in repaired.bundled}
@@ -171,24 +165,39 @@ class WindowsRepairer(Repairer[Pe]):
 
 def _preloaded(
     binaries: Mapping[str, Pe], bundled: Mapping[str, Pe], plugins: str
-) -> tuple[str, ...]:
-    """The bundled libraries that nobody would find when they are asked for, in load order."""
+) -> dict[str, set[str]]:
+    """The bundled libraries to load, each with all that comes along with it.
+
+    Nobody would find these when they are asked for; what they need themselves, Windows finds.
+    """
     names = {posixpath.basename(path).lower(): path for path in bundled}
-    waiting = [
-        name.lower()
-        for path, binary in binaries.items()
-        for name in (
-            *(binary.needed if posixpath.dirname(path) == plugins else ()),
-            *needed_later(path, binary),
+
+    def of(libraries: Iterable[str]) -> set[str]:
+        return {names[name.lower()] for name in libraries if name.lower() in names}
+
+    def along(path: str) -> set[str]:
+        waiting, found = [path], {path}
+        while waiting:
+            new = of(bundled[waiting.pop()].needed) - found
+            found |= new
+            waiting += new
+        return found
+
+    asked = {
+        path: along(path)
+        for user, binary in binaries.items()
+        for path in of(
+            (
+                *(binary.needed if posixpath.dirname(user) == plugins else ()),
+                *needed_later(user, binary),
+            )
         )
-    ]
-    found: dict[str, Pe] = {}
-    while waiting:
-        path = names.get(waiting.pop(), "")
-        if path and path not in found:
-            found[path] = bundled[path]
-            waiting += [name.lower() for name in (*found[path].needed, *found[path].delayed)]
-    return load_order(found)
+    }
+    found: dict[str, set[str]] = {}
+    for path in sorted(asked, key=lambda path: (-len(asked[path]), path)):
+        if not any(path in more for more in found.values()):
+            found[path] = asked[path]
+    return found
 
 
 def _extensions(paths: Iterable[str]) -> list[str]:

@@ -101,7 +101,7 @@ def in_words(found: Sequence[Found], prefix_string: str) -> str:
     files = len({item.path for item in found})
     alone = sum(not overridden_by(item.text, prefix_string) for item in found)
     return (
-        f"{len(found)} paths below {prefix_string}, where only root can put a file, in {files} "
+        f"{len(found)} paths below {prefix_string}, where no user can put a file, in {files} "
         f"files; nothing is asked before {alone} of them"
     )
 

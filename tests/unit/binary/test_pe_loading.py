@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.support.binaries import pe
 
 from geowheel.binary.closure import closure_faults
 from geowheel.binary.pe import Pe
-from geowheel.binary.pe_loading import PeLoader, delayed_faults, load_order
+from geowheel.binary.pe_loading import PeLoader, delayed_faults
 
 LIBS = "GDAL.libs"
 PLUGINS = "osgeo/_plugins"
@@ -93,23 +91,3 @@ def test_what_visual_cpps_runtime_would_load_on_windows_xp_only_is_left_out() ->
     name = f"GDAL.libs/msvcp140-{'0a' * 16}.dll"
     assert delayed_faults({name: pe(delayed=("concrt140.dll",))}, PeLoader()) == []
     assert delayed_faults({"x.dll": pe(delayed=("concrt140.dll",))}, PeLoader()) != []
-
-
-def test_a_circle_is_cut_at_its_first_name() -> None:
-    binaries = {"l/b.dll": pe("c.dll"), "l/c.dll": pe("A.dll"), "l/a.dll": pe("b.dll")}
-    assert load_order(binaries) == ("l/c.dll", "l/b.dll", "l/a.dll")
-
-
-@given(st.dictionaries(st.integers(0, 12), st.sets(st.integers(0, 12)), max_size=13))
-def test_every_library_is_loaded_once_and_in_order(graph: dict[int, set[int]]) -> None:
-    """Each needs only smaller ones, so there are no circles."""
-    binaries = {
-        f"l/{name:02}.dll": pe(*(f"{other:02}.DLL" for other in needed if other < name))
-        for name, needed in graph.items()
-    }
-    order = load_order(binaries)
-    assert sorted(order) == sorted(binaries)
-    for path, binary in binaries.items():
-        for needed in binary.needed:
-            if (place := f"l/{needed.lower()}") in binaries:
-                assert order.index(place) < order.index(path)

@@ -103,13 +103,21 @@ def test_no_secret_is_shown(console: Console, capsys: Capsys) -> None:
         assert "a.invalid/x" in said and "secret" not in said
 
 
-def test_a_step_prints_its_reason_and_its_time(console: Console, capsys: Capsys) -> None:
+def test_a_step_prints_its_reason_and_its_time(
+    console: Console, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geowheel.machine.console.SHORT", 0)
     with console.step("build", "changed: host files (a.py)") as step:
         step.say("calling [the backend]")
+        step.say("which answers")
     first, second, third = shown(capsys).splitlines()
-    assert first == "  build      changed: host files (a.py)"
-    assert second == "    calling [the backend]"
+    assert first == "  build      changed: host files (a.py): calling [the backend]"
+    assert second == "    which answers"
     assert re.fullmatch(r"  build      done in \d+\.\d s", third)
+    monkeypatch.setattr("geowheel.machine.console.SHORT", 1e9)
+    with console.step("build", "first run"):
+        pass
+    assert shown(capsys) == "  build      first run\n"
 
 
 def test_a_step_that_fails_says_so_and_does_not_say_done(console: Console, capsys: Capsys) -> None:
