@@ -7,7 +7,7 @@ import enum
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -107,10 +107,10 @@ class Artefact:
         return self.sha256
 
 
-def read_entry(root: Path, relative: str) -> TreeEntry:
+def read_entry(root: Path, relative: str, *, follow: bool = False) -> TreeEntry:
     """Return what lies at `relative` below `root`; raises OSError when it cannot be read."""
     path = root / relative
-    if path.is_symlink():
+    if path.is_symlink() and not follow:
         link = os.fspath(path.readlink())
         return TreeEntry(path=relative, sha256=sha256_bytes(os.fsencode(link)), size=0, link=link)
     status = path.stat()
@@ -122,8 +122,12 @@ def read_entry(root: Path, relative: str) -> TreeEntry:
     )
 
 
-def read_tree(root: Path, paths: Iterable[str] | None = None) -> Tree:
+def read_tree(
+    root: Path, paths: Iterable[str] | None = None, *, followed: Collection[str] = ()
+) -> Tree:
     """Return the tree below `root`: the named paths, or everything that is there.
+
+    Links among `followed` count as the files that they lead to.
 
     Large files are hashed side by side, for which hashlib releases the interpreter lock; small
     ones, of which a tree has many, would only wait for it.
@@ -136,7 +140,9 @@ def read_tree(root: Path, paths: Iterable[str] | None = None) -> Tree:
             if (root / relative).lstat().st_size > _LARGE
         }
         entries = tuple(
-            large[relative].result() if relative in large else read_entry(root, relative)
+            large[relative].result()
+            if relative in large
+            else read_entry(root, relative, follow=relative in followed)
             for relative in wanted
         )
     return Tree(root=root, entries=entries)

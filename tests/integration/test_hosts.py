@@ -63,7 +63,7 @@ def test_setuptools_and_the_bindings_of_another_host(second: ProjectCopy) -> Non
         assert "osgeo/_data/proj/proj.db" in archive.namelist()
 
 
-@pytest.mark.parametrize("name", ["setuptools-scm", "hatch-vcs"])
+@pytest.mark.parametrize("name", ["setuptools-scm", "hatch-vcs", "pdm-backend"])
 def test_a_version_from_git_is_computed_in_the_checkout(second: ProjectCopy, name: str) -> None:
     backends = {
         "setuptools-scm": {
@@ -76,6 +76,11 @@ def test_a_version_from_git_is_computed_in_the_checkout(second: ProjectCopy, nam
             "extra": '[tool.hatch.version]\nsource = "vcs"\nraw-options.root = "../.."\n'
             "[tool.hatch.build.targets.wheel]\nbypass-selection = true",
         },
+        "pdm-backend": {
+            "requires": '["pdm-backend"]',
+            "backend": "pdm.backend",
+            "extra": '[tool.pdm.version]\nsource = "scm"\n',
+        },
     }
     host = make_host(second, version='dynamic = ["version"]', **backends[name])
     git(second.root, "add", "-A")
@@ -83,6 +88,9 @@ def test_a_version_from_git_is_computed_in_the_checkout(second: ProjectCopy, nam
     git(second.root, "tag", "v4.5.6")
     (summary,) = host.json("repair")["targets"]
     assert Path(summary["wheel"]).name.startswith("some_host-4.5.6-")
+    git(second.root, "tag", "-am", "the next one", "v5.0.0")
+    again = host.run("build")
+    assert "changed: git" in again.stderr and "some_host-5.0.0" in again.stderr
 
 
 def test_no_backend_and_no_ignore_file_keeps_the_payload_out(second: ProjectCopy) -> None:
@@ -138,7 +146,7 @@ def test_a_failed_stage_is_kept_and_can_be_entered(second: ProjectCopy) -> None:
     assert result.returncode == 8
     (kept,) = host.scratch("build")
     assert f"kept for you to look into: {kept}" in result.stderr
-    assert (kept / "work" / "work" / "host" / "setup.py").is_file()
+    assert (kept / "work" / "work" / "host" / "hosts" / "some" / "setup.py").is_file()
     again = subprocess.run(
         ["sh", kept / "enter.sh", "again"], env={}, capture_output=True, text=True, check=False
     )
@@ -147,7 +155,7 @@ def test_a_failed_stage_is_kept_and_can_be_entered(second: ProjectCopy) -> None:
         ["sh", kept / "enter.sh"], env={}, input="python -c 'import setuptools'; pwd; env\n",
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert str(kept / "work" / "work" / "host") in inside.stdout
+    assert str(kept / "work" / "work" / "host" / "hosts" / "some") in inside.stdout
     assert "GEOWHEEL_GDAL_VERSION=" in inside.stdout and "GEOWHEEL_CACHE" not in inside.stdout
     setup.unlink()
     assert host.run("build", "--python", PYTHON, "--keep-work").returncode == 0

@@ -6,9 +6,10 @@ What the user's shell holds must not reach a compiler, a build backend or a test
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,13 @@ _NETWORK: Final = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NETRC", "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME", "RATTLER_AUTH_FILE", "PIXI_HOME",
 )  # fmt: skip
+# What says a version in git's place: setuptools-scm, pdm-backend, pbr, versioningit and the like.
+_VERSION: Final = re.compile(r"\w+_PRETEND_(VERSION|METADATA)\w*|PDM_BUILD_SCM_VERSION|PBR_VERSION")
+# What compilers and build backends would read.
+_BUILD: Final = re.compile(
+    r"(C|CPP|CXX|LD|RUST)FLAGS|(CMAKE|SKBUILD|MESON|MESONPY|MATURIN|CARGO|PDM_BUILD|HATCH)_\w+"
+    r"|(GDAL|PROJ|GEOS|NETCDF4|HDF5)_(CONFIG|VERSION|DIR|LIBS|PREFIX|INCDIR|LIBDIR)"
+)
 _INDEX_PREFIXES: Final = ("PIP_", "UV_")
 
 
@@ -38,6 +46,16 @@ def isolated_environment(environ: Mapping[str, str], **extra: str) -> dict[str, 
         "PYTHONHASHSEED": "0",
     }
     return kept | fixed | extra
+
+
+def version_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which the user sets a version that a backend takes from git."""
+    return {name: environ[name] for name in sorted(environ) if _VERSION.fullmatch(name)}
+
+
+def unused_build_variables(environ: Mapping[str, str], used: Collection[str]) -> list[str]:
+    """Return the names of what is set for builds and does not reach the host's backend."""
+    return [name for name in sorted(environ) if _BUILD.fullmatch(name) and name not in used]
 
 
 def tool_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.errors import MachineError
+from geowheel.errors import BuildError, ConfigError, MachineError
 
 from .console import Step
 from .environments import isolated_environment, tool_environment
@@ -18,6 +18,7 @@ from .environments import isolated_environment, tool_environment
 _AGENTS: Final = (
     "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_TTY", "GNUPGHOME", "GIT_SSH_COMMAND", "GIT_ASKPASS",
 )  # fmt: skip
+_SUBMODULE: Final = "160000"  # the mode of its entry in an index
 _IDENTITY: Final = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_CONFIG_")
 
 
@@ -41,18 +42,45 @@ class Git:
         return any(name == branch or name.endswith(f"/{branch}") for name in self.contained_in)
 
 
+def top_of_checkout(folder: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the top folder of the checkout that holds `folder`; None without one, or without git.
+
+    Raises ConfigError with git's own words where git refuses to read it.
+    """
+    git = shutil.which("git", path=environ.get("PATH", ""))
+    marked = next((p for p in (folder, *folder.parents) if (p / ".git").exists()), None)
+    if git is None or marked is None:
+        return None
+    result = _run_git(git, folder, environ, "rev-parse", "--show-toplevel")
+    if result.returncode == 0:
+        return Path(result.stdout.strip()).resolve()
+    said = result.stderr.strip()
+    owner = "dubious ownership" in said
+    raise ConfigError(
+        f"git does not read this checkout: {said.splitlines()[0] if said else 'no reason given'}",
+        where=str(marked),
+        cause="without git, files that it ignores (keys, caches) would become a part of the host",
+        fix=f"`git config --global --add safe.directory {marked}` where you trust its owner"
+        if owner
+        else f"mend it until `git -C {marked} status` works, or remove {marked / '.git'}",
+    )
+
+
 def read_git(folder: Path, environ: Mapping[str, str]) -> Git | None:
-    """The state of the checkout that holds `folder`; None where there is none, or no commit."""
+    """Return the state of the checkout that holds `folder`; None without one, or without a commit.
+
+    Raises ConfigError where git refuses to read it.
+    """
 
     def ask(*arguments: str) -> str | None:
         return ask_git(folder, environ, *arguments)
 
-    root, head = ask("rev-parse", "--show-toplevel"), ask("rev-parse", "--verify", "HEAD")
+    root, head = top_of_checkout(folder, environ), ask("rev-parse", "--verify", "HEAD")
     if root is None or head is None:
         return None
     inside = ask("branch", "--all", "--contains", "HEAD", "--format=%(refname:short)") or ""
     return Git(
-        root=Path(root.strip()).resolve(),
+        root=root,
         branch=(ask("symbolic-ref", "--quiet", "--short", "HEAD") or "").strip(),
         contained_in=tuple(inside.split("\n")),
         head=head.strip(),
@@ -103,10 +131,63 @@ def ask_git(folder: Path, environ: Mapping[str, str], *arguments: str) -> str | 
     git = shutil.which("git", path=environ.get("PATH", ""))
     if git is None:
         return None
-    result = subprocess.run(
-        [git, *arguments], cwd=folder, capture_output=True, check=False, encoding="utf-8",
-        errors="surrogateescape",  # file names need not be text
-        # Reading must not touch the index.
-        env=isolated_environment(environ, GIT_OPTIONAL_LOCKS="0"),
-    )  # fmt: skip
+    result = _run_git(git, folder, environ, *arguments)
     return result.stdout if result.returncode == 0 else None
+
+
+def _run_git(
+    git: str, folder: Path, environ: Mapping[str, str], *arguments: str, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    settings = {name: value for name, value in environ.items() if name.startswith("GIT_CONFIG_")}
+    # Reading must not touch the index.
+    env = isolated_environment(environ, GIT_OPTIONAL_LOCKS="0", **settings)
+    return subprocess.run(
+        [git, *arguments], cwd=folder, input=given, env=env, capture_output=True, check=False,
+        encoding="utf-8", errors="surrogateescape",  # file names need not be text
+    )  # fmt: skip
+
+
+def share_history(top: Path, goal: Path, environ: Mapping[str, str]) -> None:
+    """Make the new folder `goal` a checkout of the same commit as `top`, without its files.
+
+    Objects are not copied. Raises BuildError with git's words.
+    """
+    named = ("core.autocrlf", "core.eol", "core.filemode")
+    values = {name: ask_git(top, environ, "config", name) for name in named}
+    settings = [f"--config={name}={value.strip()}" for name, value in values.items() if value]
+    quiet = ("--quiet", "--shared", "--no-checkout", "--template=")
+    _do_git(top, environ, "clone", *quiet, *settings, "--", str(top), str(goal))
+
+
+def share_index(top: Path, goal: Path, copied: Collection[str], environ: Mapping[str, str]) -> None:
+    """Give `goal` the index of `top`, so that git says the same of both.
+
+    Files that are not among `copied` count as unchanged in `goal`, unless they are changed in
+    `top`. Raises BuildError with git's words.
+    """
+    staged = _do_git(top, environ, "ls-files", "-z", "--stage").split("\0")
+    changed = set(_do_git(top, environ, "diff-files", "-z", "--name-only").split("\0"))
+    index, absent = [], []
+    for line in filter(None, staged):
+        about, _, name = line.partition("\t")
+        mode, commit, number = about.split()
+        if mode == _SUBMODULE and name in changed:
+            commit = "1" * len(commit)  # git does not look into a submodule without history
+        index.append(f"{mode} {commit} {number}\t{name}\0")
+        if name not in copied and name not in changed:
+            absent.append(f"{name}\0")
+    _do_git(goal, environ, "update-index", "-z", "--index-info", given="".join(index))
+    _do_git(
+        goal, environ, "update-index", "-z", "--skip-worktree", "--stdin", given="".join(absent)
+    )
+
+
+def _do_git(folder: Path, environ: Mapping[str, str], *arguments: str, given: str = "") -> str:
+    result = _run_git(git_program(environ), folder, environ, *arguments, given=given)
+    if result.returncode != 0:
+        raise BuildError(
+            f"git {arguments[0]} failed: {result.stderr.strip()}",
+            where=str(folder),
+            cause="the copy that is built gets the checkout's history, for versions from git",
+        )
+    return result.stdout

@@ -104,6 +104,13 @@ class Build:
     requires: tuple[str, ...] = ()
     """More build requirements, such as the cmake and ninja that scikit-build-core asks for when it
     is called."""
+    sources: tuple[str, ...] = ()
+    """Patterns of the host's files that the build reads, such as "src/*"; a change of another file
+    builds nothing again (default: all files). `*` stands for slashes too."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables for the build backend, such as CMAKE_ARGS; flags are added to ours."""
+    config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """PEP 517 config settings for the build backend, as `pip wheel -C` takes them."""
 
 
 @dataclass(frozen=True, kw_only=True)

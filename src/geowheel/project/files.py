@@ -1,40 +1,108 @@
-"""The host's files: what git tracks or does not ignore; everything, where there is no git."""
+"""The host's files, as pip would see them in the checkout; and a copy of them to build in.
+
+That is what git tracks or does not ignore, what it ignores inside a package (generated modules),
+the files of submodules, what symbolic links lead to, and what build files name above the host's
+folder (`../VERSION.py`). Without git it is everything but what no build needs.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Final
 
-from geowheel.digest import Tree, read_tree
-from geowheel.machine.git import ask_git
+from geowheel.digest import Tree, digest, read_tree
+from geowheel.errors import BuildError
+from geowheel.machine.git import ask_git, share_history, share_index, top_of_checkout
 
 # What no build needs, where git does not say what is ignored.
-_LEFT_OUT = {
+_LEFT_OUT: Final = {
     ".git", ".geowheel", ".nox", ".tox", ".venv", "dist", "__pycache__", ".mypy_cache",
     ".ruff_cache", ".pytest_cache", ".pixi",
 }  # fmt: skip
+_OURS: Final = (".geowheel", "dist")  # never a part of the host, also where git ignores neither
+_TESTS: Final = ("test", "tests")
+_BUILD_FILES: Final = (
+    "pyproject.toml", "setup.py", "setup.cfg", "MANIFEST.in", "CMakeLists.txt", "meson.build",
+    "Cargo.toml",
+)  # fmt: skip
+_ABOVE: Final = re.compile(r"(?:\.\./)+[\w.*/+-]+")
 
 
-def host_files(folder: Path, environ: Mapping[str, str]) -> Tree:
-    """Return the tree of the host's files, hashed."""
+def host_files(folder: Path, environ: Mapping[str, str], sources: Sequence[str] = ()) -> Tree:
+    """Return the tree of the host's files, hashed; paths above the folder begin with `../`.
+
+    `sources` are patterns that bound it (`[tool.geowheel.build] sources`). Raises ConfigError where
+    git refuses to read the checkout.
+    """
+    folder = folder.resolve()
     listed = _git_files(folder, environ)
-    names = list(_walk(folder)) if listed is None else listed
-    return read_tree(folder, [name for name in names if _is_file_or_link(folder / name)])
+    # A folder that git ignores as a whole, such as an unpacked sdist, is no part of the checkout.
+    by_git = "pyproject.toml" in listed
+    names = set(listed if by_git else _walk(folder))
+    if sources:
+        kept = ("pyproject.toml", *sources)
+        names = {name for name in names if any(fnmatch(name, pattern) for pattern in kept)}
+    names |= set(_named_above(folder, environ, sources, by_git=by_git))
+    followed: set[str] = set()
+    links = [name for name in names if (folder / name).is_symlink()]
+    while links:
+        name = links.pop()
+        behind = _behind_link(folder, name, environ) - names
+        if (folder / name).readlink().is_absolute() and behind:
+            names.discard(name)
+            followed |= behind
+        else:
+            links += [each for each in behind if (folder / each).is_symlink()]
+        names |= behind
+    return read_tree(folder, names, followed=followed)
 
 
-def _is_file_or_link(path: Path) -> bool:
-    """Not what git lists but is gone, nor a submodule, which it lists as a path."""
-    return path.is_symlink() or path.is_file()
+def stage(tree: Tree, goal: Path, *, above: int = 0) -> Path:
+    """Copy a tree's files below `goal`; the checkout itself is never built in.
 
-
-def stage(tree: Tree, goal: Path) -> None:
-    """Copy a tree's files; the checkout itself is never built in."""
+    Returns the folder that stands for the tree's root: it lies as many folders below `goal` as
+    files of the tree lie above the root, and at least `above`.
+    """
+    depth = max([above, *(entry.path.split("/").count("..") for entry in tree.entries)])
+    place = goal.joinpath(*tree.root.parts[len(tree.root.parts) - depth :])
     for entry in tree.entries:
-        target = goal / entry.path
+        target = Path(os.path.normpath(place / entry.path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(tree.root / entry.path, target, follow_symlinks=False)
+        shutil.copy2(tree.root / entry.path, target, follow_symlinks=entry.link is None)
+    return place
+
+
+def stage_checkout(tree: Tree, goal: Path, environ: Mapping[str, str]) -> Path:
+    """Stage a tree as `stage` does, with its place in its checkout and the checkout's history.
+
+    So whatever asks git (for a version, or for what is ignored) gets the same answer in the copy.
+    Raises BuildError where it would not.
+    """
+    top = top_of_checkout(tree.root, environ)
+    if top is None:
+        return stage(tree, goal)
+    share_history(top, goal, environ)
+    place = stage(tree, goal, above=len(tree.root.relative_to(top).parts))
+    copied = {
+        os.path.relpath(place / entry.path, goal)
+        for entry in tree.entries
+        if entry.link is not None or not (tree.root / entry.path).is_symlink()
+    }
+    share_index(top, goal, copied, environ)
+    of_checkout, of_copy = (git_description(path, environ) for path in (top, goal))
+    if of_checkout != of_copy:
+        raise BuildError(
+            f"git calls the copy that is built {of_copy}, and the checkout {of_checkout}",
+            where=str(top),
+            cause="the version of the wheel could be another one than the checkout's",
+            fix="commit or remove what `git status` shows, then build again",
+        )
+    return place
 
 
 def git_description(folder: Path, environ: Mapping[str, str]) -> str:
@@ -43,11 +111,56 @@ def git_description(folder: Path, environ: Mapping[str, str]) -> str:
     return "" if result is None else result.strip()
 
 
-def _git_files(folder: Path, environ: Mapping[str, str]) -> list[str] | None:
-    listed = ask_git(
-        folder, environ, "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+def git_version(folder: Path, environ: Mapping[str, str]) -> str:
+    """Return all of git that a version may be made of: the description, branch and tags.
+
+    Empty where there is no checkout.
+    """
+    if not (description := git_description(folder, environ)):
+        return ""
+    branch = ask_git(folder, environ, "rev-parse", "--abbrev-ref", "HEAD") or ""
+    tags = ask_git(
+        folder, environ, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags"
     )
-    return None if listed is None else sorted(set(listed.split("\0")) - {""})
+    return f"{description} on {branch.strip()}, tags {digest(tags or '')[:12]}"
+
+
+def _git_files(folder: Path, environ: Mapping[str, str]) -> set[str]:
+    """Return the files of a checkout below `folder`; nothing where there is no checkout."""
+    if top_of_checkout(folder, environ) is None:
+        return set()
+
+    def listed(*arguments: str) -> set[str]:
+        answer = ask_git(folder, environ, "ls-files", "-z", *arguments) or ""
+        return set(answer.split("\0")) - {""}
+
+    tracked = listed("--cached")
+    others = listed("--others", "--exclude-standard")
+    names = tracked | {name for name in others if name.partition("/")[0] not in _OURS}
+    if packages := _packages(names):
+        ignored = listed("--others", "--ignored", "--exclude-standard", "--", *packages)
+        names |= {name for name in ignored if not name.endswith(".pyc")}
+    # Submodules, and repositories that nobody added as one: git lists them as one path.
+    nested = {name for name in names if (folder / name / ".git").exists()}
+    for name in nested:
+        names |= {f"{name.rstrip('/')}/{each}" for each in _git_files(folder / name, environ)}
+    return {name for name in names - nested if _is_file_or_link(folder / name)}
+
+
+def _packages(names: Iterable[str]) -> list[str]:
+    """Return the topmost folders with an `__init__.py`, but for the root itself and for tests."""
+    found: list[str] = []
+    for name in sorted(names):
+        place, slash, last = name.rpartition("/")
+        inside = found and place.startswith(f"{found[-1]}/")
+        if slash and last == "__init__.py" and not inside and place.split("/")[0] not in _TESTS:
+            found.append(place)
+    return found
+
+
+def _is_file_or_link(path: Path) -> bool:
+    """Return False for what git lists but is gone."""
+    return path.is_symlink() or path.is_file()
 
 
 def _walk(folder: Path) -> Iterator[str]:
@@ -57,3 +170,41 @@ def _walk(folder: Path) -> Iterator[str]:
         for name in sorted([*names, *links]):
             if not name.endswith(".pyc"):
                 yield Path(place, name).relative_to(folder).as_posix()
+
+
+def _named_above(
+    folder: Path, environ: Mapping[str, str], sources: Sequence[str], *, by_git: bool
+) -> Iterator[str]:
+    """Yield the files above the folder that the host's build reads."""
+    top = top_of_checkout(folder, environ) if by_git else None
+    for number, place in enumerate(folder.parents, start=1):
+        # Backends that leave out what git ignores read these themselves.
+        if top is not None and place.is_relative_to(top) and (place / ".gitignore").is_file():
+            yield "../" * number + ".gitignore"
+    texts = [folder / name for name in _BUILD_FILES if (folder / name).is_file()]
+    said = [path.read_text(encoding="utf-8", errors="replace") for path in texts]
+    for pattern in sorted({name for text in (*said, *sources) for name in _ABOVE.findall(text)}):
+        for path in {found.resolve() for found in folder.glob(pattern.rstrip("/"))}:
+            if folder.is_relative_to(path) or not path.is_relative_to(top or path):
+                continue
+            below = _below(path, environ) if path.is_dir() else [""]
+            yield from (os.path.relpath(path / name, folder) for name in below)
+
+
+def _below(folder: Path, environ: Mapping[str, str]) -> Iterable[str]:
+    return _git_files(folder, environ) or _walk(folder)
+
+
+def _behind_link(folder: Path, name: str, environ: Mapping[str, str]) -> set[str]:
+    """Return the files that a link leads to; those of an absolute one lie where the link does.
+
+    Nothing is behind a link to a folder that holds the link, or to nowhere.
+    """
+    path = folder / name
+    target = path.resolve()
+    place = name if path.readlink().is_absolute() else os.path.relpath(target, folder)
+    if target.is_file():
+        return {place}
+    if not target.is_dir() or folder.is_relative_to(target):
+        return set()
+    return {f"{place}/{each}" for each in _below(target, environ) if (target / each).is_file()}

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import platformdirs
 
+from geowheel.digest import Tree
 from geowheel.errors import MachineError, UsageError
 from geowheel.targets import Platform, Target
 
 from .config import Bindings, Config
+from .files import host_files
 from .manifest import Manifest, find_manifest
 from .places import Layout
 from .pyproject import HostFile, read_host
@@ -100,6 +102,10 @@ class Project:
     def dist(self) -> Path:
         """Where repaired wheels go."""
         return self.root / "dist"
+
+    def host_files(self) -> Tree:
+        """Return the host's files, hashed; raises ConfigError where git refuses."""
+        return host_files(self.folder, self.machine.environ, self.config.build.sources)
 
     def target(self, python: str, platform: Platform | None = None) -> Target:
         """Return the target of a configured python; raises UsageError with the known ones."""

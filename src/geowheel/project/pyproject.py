@@ -30,7 +30,7 @@ _EXPECTED: Final[Mapping[type, str]] = {
     int: "a whole number",
     float: "a number",
     tuple: "a list of strings",
-    Mapping: 'a table with a reason for each: NAME = "the reason"',
+    Mapping: 'a table of strings: NAME = "value"',
 }
 
 
@@ -52,6 +52,8 @@ class HostFile:
     requires_python: str
     build_system: BuildSystem
     config: Config
+    version_from_git: bool = False
+    """Whether git may have a part in the version: nothing else says it."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -125,7 +127,17 @@ def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
             backend_path=tuple(build.get("backend-path", [])),
         ),
         config=config,
+        version_from_git=_version_from_git(data),
     )
+
+
+def _version_from_git(data: Mapping[str, Any]) -> bool:
+    """Return whether the backend makes up the version, and not of a file or a variable alone."""
+    tool = data.get("tool", {})
+    hatch = tool.get("hatch", {}).get("version", {})
+    in_file = "file" in tool.get("setuptools", {}).get("dynamic", {}).get("version", {})
+    by_hatch = hatch.get("source", "regex" if "path" in hatch else "") in ("regex", "code", "env")
+    return not ("version" in data.get("project", {}) or in_file or by_hatch)
 
 
 def is_pure(data: Mapping[str, Any]) -> bool:
@@ -273,7 +285,10 @@ def _read(kind: type[T], data: object, where: str, faults: list[str]) -> T | Non
     for key, value in data.items():
         if key in known:
             name = known[key].name
-            values[name] = _value(without_none(hints[name]), value, f"{where}.{key}", faults)
+            reasons = known[key].metadata.get("pattern") is REASON
+            values[name] = _value(
+                without_none(hints[name]), value, f"{where}.{key}", faults, reasons=reasons
+            )
         else:
             hint = nearest(key, known) or f"known keys: {', '.join(known)}"
             faults.append(f"[{where}] unknown key {key!r}; {hint}")
@@ -286,17 +301,21 @@ def _read(kind: type[T], data: object, where: str, faults: list[str]) -> T | Non
     return None if missing or None in values.values() else kind(**values)
 
 
-def _value(kind: Any, value: object, where: str, faults: list[str]) -> Any:
-    """One value; None, which TOML does not have, where it is not of its kind."""
+def _value(kind: Any, value: object, where: str, faults: list[str], *, reasons: bool) -> Any:
+    """Return one value; None, which TOML does not have, where it is not of its kind."""
     if dataclasses.is_dataclass(kind):
         return _read(typing.cast("type[Any]", kind), value, where, faults)
     try:
         found = msgspec.convert(value, kind)
-        if not isinstance(found, Mapping) or all(map(REASON.fullmatch, found.values())):
+        if not reasons or all(map(REASON.fullmatch, found.values())):
             return found
-        expected = _EXPECTED[Mapping]
     except msgspec.ValidationError:
-        expected = _EXPECTED.get(typing.get_origin(kind) or kind, "")
+        pass
+    expected = (
+        'a table with a reason for each: NAME = "the reason"'
+        if reasons
+        else _EXPECTED.get(typing.get_origin(kind) or kind, "")
+    )
     faults.append(
         f"[{where}] must be {expected}"
         if expected

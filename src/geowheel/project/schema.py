@@ -75,9 +75,9 @@ def docs_of(kind: type[Any]) -> dict[str, str]:
 
 def without_none(kind: Any) -> Any:
     """Return the type of a key's value where the key is given."""
-    if not isinstance(kind, types.UnionType):
+    if not isinstance(kind, types.UnionType) or types.NoneType not in typing.get_args(kind):
         return kind
-    return next(part for part in typing.get_args(kind) if part is not type(None))
+    return next(part for part in typing.get_args(kind) if part is not types.NoneType)
 
 
 def _table(kind: type[Any], title: str) -> dict[str, Any]:
@@ -108,6 +108,8 @@ def _value(kind: Any, title: str, pattern: re.Pattern[str] | None) -> dict[str, 
     """Return the schema of one type, whose texts have to be the pattern as a whole."""
     kind = without_none(kind)
     arguments = typing.get_args(kind)
+    if isinstance(kind, types.UnionType):
+        return {"anyOf": [_value(each, title, pattern) for each in arguments]}
     if typing.get_origin(kind) is tuple:
         return {"type": "array", "items": _value(arguments[0], title, pattern)}
     if typing.get_origin(kind) is Mapping:

@@ -16,7 +16,6 @@ from geowheel.locks.channels import configured_channels
 from geowheel.locks.in_use import Locks, committed_locks
 from geowheel.machine.git import Git, commit_of_tag, read_git
 from geowheel.project.config import Release
-from geowheel.project.files import host_files
 from geowheel.project.project import Project
 from geowheel.records.facts import VERDICTS, BuildFacts, FetchFacts, RepairFacts, SizeFacts
 from geowheel.records.ledger import Ledger
@@ -257,7 +256,7 @@ def _wheels(
     if (project := subject.project) is None:
         return
     ledger = subject.ledger
-    files = digest(host_files(project.folder, project.machine.environ))  # as `build` has it
+    files = digest(project.host_files())  # as `build` has it
     now = state_of(project, locks, ())  # the same and the locks, as an export has them
     for target in targets:
         record = ledger.latest(RepairFacts, str(target))

@@ -1,11 +1,10 @@
-"""Calling a host's own build backend (PEP 517), with a version from git where it wants one."""
+"""Calling a host's own build backend (PEP 517)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -21,12 +20,6 @@ from geowheel.machine.console import Step
 from geowheel.machine.interpreters import Interpreter
 from geowheel.project.pyproject import BuildSystem
 
-# Requirements that say that the version comes from git, and the module that prints it. It is run in
-# the checkout, since a staged copy has no history, and its answer handed over in this variable
-# (https://setuptools-scm.readthedocs.io/en/latest/overrides/), which both know.
-_FROM_GIT: Final = {"setuptools-scm": ("setuptools_scm",), "hatch-vcs": ("hatchling", "version")}
-_PRETEND: Final = "SETUPTOOLS_SCM_PRETEND_VERSION"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
@@ -40,6 +33,8 @@ class Backend:
     """Normalised names of the build requirements that are installed."""
     env: Mapping[str, str]
     checkout: Path
+    settings: Mapping[str, str | tuple[str, ...]]
+    """PEP 517's config settings."""
     step: Step
 
     def build_wheel(self, staged: Path, goal: Path) -> Path:
@@ -51,9 +46,9 @@ class Backend:
         goal.mkdir()
         hooks = self._hooks(staged)
         try:
-            if missing := self._unmet(hooks.get_requires_for_build_wheel()):
+            if missing := self._unmet(hooks.get_requires_for_build_wheel(self.settings)):
                 raise self._asks_for(missing)
-            hooks.build_wheel(str(goal))
+            hooks.build_wheel(str(goal), self.settings)
         except (BackendUnavailable, HookMissing, UnsupportedOperation) as error:
             raise BuildError(
                 f"{self.system.backend} cannot build a wheel: "
@@ -104,21 +99,3 @@ class Backend:
             fix=f"add requires = [{names}] to [tool.geowheel.build], then run `geowheel lock` if "
             "there is a lock",
         )
-
-
-def takes_version_from_git(system: BuildSystem) -> bool:
-    """Return whether git has a part in the version of what the backend makes."""
-    return bool(_version_printer(system))
-
-
-def version_from_git(
-    system: BuildSystem, python: Path, *, env: Mapping[str, str], checkout: Path, step: Step
-) -> dict[str, str]:
-    """The variable that tells the backend the checkout's version, which a copy cannot say."""
-    printed = step.run([python, "-m", *_version_printer(system)], env=env, cwd=checkout).stdout
-    return {_PRETEND: printed.strip().splitlines()[-1]}
-
-
-def _version_printer(system: BuildSystem) -> tuple[str, ...]:
-    names = [canonicalize_name(Requirement(text).name) for text in system.requires]
-    return next((_FROM_GIT[name] for name in names if name in _FROM_GIT), ())

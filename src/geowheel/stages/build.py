@@ -18,10 +18,11 @@ from geowheel.binary.formats import strangers
 from geowheel.digest import digest
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
-from geowheel.machine.environments import isolated_environment
+from geowheel.machine.environments import isolated_environment, unused_build_variables
+from geowheel.machine.git import ask_git
 from geowheel.prefix.wrappers import build_variables, reachable, with_programs
 from geowheel.project.entry_points import add_commands
-from geowheel.project.files import stage
+from geowheel.project.files import stage_checkout
 from geowheel.project.places import Places
 from geowheel.records.facts import BuildFacts
 from geowheel.records.stage import Outcome
@@ -29,7 +30,7 @@ from geowheel.systems import compilers
 from geowheel.wheel.reading import parse_filename, unpack_wheel
 from geowheel.wheel.writing import write_wheel
 
-from .backend import Backend, version_from_git
+from .backend import Backend
 from .environments import make_environment
 from .inputs import BuildInputs, RawWheelInputs
 
@@ -76,17 +77,14 @@ def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
 
 
 def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
-    staged = work / "host"
-    stage(inputs.host_files, staged)
+    staged = stage_checkout(inputs.host_files, work / "host", inputs.environ)
+    if inputs.git and (work / "host" / ".git" / "shallow").exists():
+        step.say("this clone is shallow: a version from git may be wrong (fetch the whole history)")
     wheels = inputs.store.obtain(inputs.requirements, step)
     python = make_environment(
         inputs.interpreter, work / "environment", wheels, environ=inputs.environ, step=step
     )
     env = _environment(inputs, work, python)
-    if inputs.git:
-        env |= version_from_git(
-            inputs.build_system, python, env=env, checkout=inputs.host_files.root, step=step
-        )
     backend = Backend(
         system=inputs.build_system,
         python=python,
@@ -94,8 +92,14 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
         locked=frozenset(download.name for download in inputs.requirements),
         env=env,
         checkout=inputs.host_files.root,
+        settings=inputs.config_settings,
         step=step,
     )
+    if unused := unused_build_variables(inputs.environ, inputs.variables):
+        step.say(
+            f"not used, though it is set here: {', '.join(unused)} (the wheel has to be the same "
+            "elsewhere: [tool.geowheel.build] environment gives variables to the backend)"
+        )
     made = backend.build_wheel(staged, work / "made")
     _check_version(inputs, made)
     return made
@@ -125,7 +129,7 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
     temporary.mkdir()
     # The environment's own programs (cmake, ninja) come first, as in an activated environment.
     path = f"{python.parent}:{with_programs(variables, env.get('PATH', ''))}"
-    return env | {
+    made = env | {
         "PATH": path,
         # scikit-build-core and meson-python build in a temporary folder: one of a mapped name.
         "TMPDIR": str(temporary),
@@ -135,7 +139,23 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
         ),
         GDAL_VERSION_VARIABLE: inputs.gdal_version,
         **({HOST_VERSION_VARIABLE: inputs.host_version} if inputs.host_version else {}),
+        # Whatever looks for a repository finds the copy's own, or none.
+        "GIT_CEILING_DIRECTORIES": str(work),
+        **_dated(inputs),
     }
+    own = {
+        name: f"{made[name]} {value}" if name.endswith("FLAGS") and name in made else value
+        for name, value in inputs.variables.items()
+    }
+    return made | own
+
+
+def _dated(inputs: BuildInputs) -> dict[str, str]:
+    """Return the time of the commit, which a version from git may hold as a date."""
+    if not inputs.git:
+        return {}
+    found = ask_git(inputs.host_files.root, inputs.environ, "log", "-1", "--format=%ct")
+    return {"SOURCE_DATE_EPOCH": found.strip()} if found else {}
 
 
 def _check_host_package(places: Places, tree: Path, made: Path) -> None:

@@ -20,8 +20,9 @@ from geowheel.digest import Artefact, Tree
 from geowheel.lab.cases import SERVER, Case, Equipment, select
 from geowheel.locks.assets import Asset
 from geowheel.locks.build_lock import GROUPS, LAB
+from geowheel.machine.environments import version_variables
 from geowheel.machine.interpreters import Interpreter
-from geowheel.project.files import git_description, host_files
+from geowheel.project.files import git_version, host_files
 from geowheel.project.places import Layout, Places, patterns_of
 from geowheel.project.pyproject import BuildSystem
 from geowheel.records.facts import Owner, RepairFacts, VendorFacts
@@ -30,7 +31,6 @@ from geowheel.targets import Platform, Target
 from geowheel.wheel.leaks import machine_paths
 from geowheel.wheel.tags import raw_platform_tag
 
-from .backend import takes_version_from_git
 from .context import here
 from .contract import Inputs, ambient
 
@@ -199,6 +199,10 @@ class BuildInputs(PayloadInputs):
     host_version: str
     """The version that the backend is told; empty where the host has one of its own."""
     git: str
+    """Commit, tag and dirtiness, where the version may come from them."""
+    config_settings: Mapping[str, str | tuple[str, ...]]
+    variables: Mapping[str, str]
+    """Environment variables for the backend, beside those that find GDAL."""
 
 
 def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
@@ -214,17 +218,19 @@ def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
     } | context.here
     if context.raw is not None:
         return RawWheelInputs(raw=context.raw, **payload)
-    environ, system = project.machine.environ, project.host.build_system
+    environ, host = project.machine.environ, project.host
     return BuildInputs(
-        host_files=host_files(project.folder, environ),
-        build_system=system,
+        host_files=project.host_files(),
+        build_system=host.build_system,
         requirements=locks.build.requirements("build", target),
         interpreter=context.interpreter,
         prefix=upstream["fetch"].made(PREFIX),
         toolchain=context.tools.toolchain,
         gdal_version=locks.stack.gdal_version,
         host_version=project.config.release.following(locks.stack.gdal_version),
-        git=git_description(project.folder, environ) if takes_version_from_git(system) else "",
+        git=git_version(project.folder, environ) if host.version_from_git else "",
+        config_settings=host.config.build.config_settings,
+        variables=version_variables(environ) | dict(host.config.build.environment),
         **payload,
     )
 

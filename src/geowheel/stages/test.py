@@ -140,8 +140,7 @@ def _crashed(name: str, result: Result) -> list[Probe]:
 def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> HostTests | None:
     if not inputs.command:
         return None
-    host = place / "host"
-    stage(inputs.host_files, host)
+    host = stage(inputs.host_files, place / "host")
     argv = [part.replace("{host}", str(host)) for part in inputs.command]
     if argv[0] == "python":
         argv[0] = str(python)

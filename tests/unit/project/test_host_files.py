@@ -34,9 +34,16 @@ def test_what_no_build_needs_is_left_out(tmp_path: Path, left_out: str) -> None:
     assert found(fill(tmp_path, "pyproject.toml", left_out)) == ["pyproject.toml"]
 
 
-def listed(monkeypatch: pytest.MonkeyPatch, answer: str | None) -> None:
-    """Stands in for git."""
-    monkeypatch.setattr(host_files, "ask_git", lambda *_: answer)
+def listed(monkeypatch: pytest.MonkeyPatch, **answers: str) -> None:
+    """Stand in for git: what it tracks, what else there is, and what it ignores."""
+
+    def ask(_folder: Path, _environ: object, *arguments: str) -> str | None:
+        kinds = {"--cached": "tracked", "--ignored": "ignored", "--others": "others"}
+        kind = next((kinds[each] for each in kinds if each in arguments), "said")
+        return answers.get(kind, "")
+
+    monkeypatch.setattr(host_files, "ask_git", ask)
+    monkeypatch.setattr(host_files, "top_of_checkout", lambda folder, _: folder)
 
 
 def test_everything_else_counts_where_there_is_no_git(tmp_path: Path) -> None:
@@ -47,12 +54,49 @@ def test_everything_else_counts_where_there_is_no_git(tmp_path: Path) -> None:
 
 
 def test_where_git_answers_its_list_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(tmp_path, "b.py", "a.py", "ignored.log", "dist/kept on purpose", "submodule/c.py")
+    fill(tmp_path, "b.py", "pyproject.toml", "ignored.log", "dist/kept on purpose", ".geowheel/a")
+    fill(tmp_path, "pkg/__init__.py", "pkg/generated.py", "pkg/old.pyc", "dist/new.whl")
     (tmp_path / "link").symlink_to("nowhere")
-    listed(monkeypatch, "b.py\0dist/kept on purpose\0a.py\0b.py\0gone.py\0link\0submodule\0")
-    assert found(tmp_path) == ["a.py", "b.py", "dist/kept on purpose", "link"]
-    listed(monkeypatch, "v1.0-0-gabc\n")
+    listed(
+        monkeypatch,
+        tracked="pyproject.toml\0dist/kept on purpose\0gone.py\0link\0pkg/__init__.py\0",
+        others="b.py\0.geowheel/a\0dist/new.whl\0",
+        ignored="pkg/generated.py\0pkg/old.pyc\0",
+    )
+    assert found(tmp_path) == [
+        "b.py", "dist/kept on purpose", "link", "pkg/__init__.py", "pkg/generated.py",
+        "pyproject.toml",
+    ]  # fmt: skip
+    listed(monkeypatch, said="v1.0-0-gabc\n")
     assert host_files.git_description(tmp_path, {}) == "v1.0-0-gabc"
+
+
+def test_what_links_and_build_files_lead_to_counts(tmp_path: Path) -> None:
+    host = tmp_path / "a" / "host"
+    fill(tmp_path, "LICENSE", "a/VERSION", "a/shared/one", "a/shared/two", "a/unrelated", "far/x")
+    fill(host, "module.py").joinpath("pyproject.toml").write_text(
+        'a = {"../VERSION" = "x", "../shared/" = "y"}  # ../no-such ../.. \n'
+    )
+    (host / "LICENSE").symlink_to("../../LICENSE")
+    (host / "far").symlink_to(tmp_path / "far")
+    (host / "loop").symlink_to("..")
+    assert found(host) == [
+        "../../LICENSE", "../VERSION", "../shared/one", "../shared/two", "LICENSE", "far/x", "loop",
+        "module.py", "pyproject.toml",
+    ]  # fmt: skip
+    place = host_files.stage(host_files.host_files(host, NO_TOOLS), tmp_path / "staged")
+    assert place == tmp_path / "staged" / "a" / "host"
+    assert (place / "LICENSE").read_text() == "LICENSE"
+    assert (place / "far" / "x").read_text() == "far/x" and not (place / "far").is_symlink()
+    before = digest(host_files.host_files(host, NO_TOOLS))
+    (tmp_path / "LICENSE").write_text("another one")
+    assert digest(host_files.host_files(host, NO_TOOLS)) != before
+
+
+def test_sources_bound_what_a_build_is_of(tmp_path: Path) -> None:
+    fill(tmp_path, "pyproject.toml", "src/pkg/a.py", "CHANGES.txt", "tests/a.py")
+    tree = host_files.host_files(tmp_path, NO_TOOLS, ("src/*",))
+    assert [entry.path for entry in tree.entries] == ["pyproject.toml", "src/pkg/a.py"]
 
 
 def test_staging_copies_content_modes_and_links(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ class World:
             prefix=MadeFolder(folder=self.root / "fetch" / "prefix", content=""),
             toolchain=TOOLCHAIN,
             platform=Platform.LINUX_64, gdal_version="3.10.2", git="", store=store,
+            config_settings={}, variables={},
             host_version=host_version, cache=self.root / "cache",
             environ={"PATH": "/usr/bin", "CC": "/opt/cc", "CFLAGS": "-O3"},
         )  # fmt: skip

@@ -31,7 +31,7 @@ from geowheel.machine.console import Console
 from geowheel.machine.files import from_json
 from geowheel.pipeline.loop import Planned, plan
 from geowheel.pipeline.runs import Request
-from geowheel.project.files import git_description, host_files
+from geowheel.project.files import git_description
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import RECORD, Elsewhere, Ran, Record, Records, StaleReason
@@ -101,7 +101,7 @@ def state_of(
 
     Raises LockError where a lock lacks something that is asked for.
     """
-    tree = host_files(project.folder, project.machine.environ)
+    tree = project.host_files()
     places = [path.resolve() for path in without]
     host = project.host
     return MadeFrom(

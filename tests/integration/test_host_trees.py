@@ -1,0 +1,244 @@
+"""What is staged of a host, beside its checkout: pip makes the same wheel, with any backend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from geowheel.errors import BuildError, ConfigError
+from geowheel.project.files import git_description, host_files, stage_checkout
+from tests.support.adopters import write_files
+from tests.support.made_once import made_once
+
+pytestmark = pytest.mark.integration
+
+SCM = '\n[tool.setuptools_scm]\nroot = "../.."\n'
+REQUIRES = (
+    "pip", "setuptools>=77", "setuptools-scm>=8", "hatchling", "hatch-vcs", "poetry-core>=2",
+    "pdm-backend", "flit-core", "uv-build", "scikit-build-core", "cmake", "ninja", "meson-python",
+    "versioningit", "wheel",
+)  # fmt: skip
+
+
+def project(name: str, backend: str, more: str, *, version: str = 'version = "1.0"') -> str:
+    return (
+        f'[build-system]\nrequires = []\nbuild-backend = "{backend}"\n[project]\nname = "{name}"\n'
+        f'{version}\nrequires-python = ">=3.11"\nreadme = "README.md"\n'
+        f'license = "MIT"\nlicense-files = ["LICENSE"]\n{more}'
+    )
+
+
+FROM_GIT = 'dynamic = ["version"]'
+SETUPTOOLS = '[tool.setuptools.package-data]\nhost = ["data/*", "sub/*"]\n'
+HATCH = '[tool.hatch.build.targets.wheel]\npackages = ["src/host"]\n'
+ABOVE = HATCH + 'force-include = {"../shared/common.py" = "host/common.py"}\n'
+CMAKE = (
+    "cmake_minimum_required(VERSION 3.18)\nproject(host LANGUAGES NONE)\n"
+    "file(READ ../shared/common.py text)\nfile(WRITE ${CMAKE_BINARY_DIR}/copied.py ${text})\n"
+    "install(FILES ${CMAKE_BINARY_DIR}/copied.py DESTINATION host)\n"
+)
+MESON = (
+    "project('host', version: '1.0')\npy = import('python').find_installation(pure: true)\n"
+    "py.install_sources('src/host/__init__.py', 'src/host/data/one.txt', subdir: 'host')\n"
+)
+HOSTS: Mapping[str, Mapping[str, str]] = {
+    "setuptools": {"pyproject.toml": project("host", "setuptools.build_meta", SETUPTOOLS)},
+    "setuptools-scm": {
+        "pyproject.toml": project(
+            "host", "setuptools.build_meta", SETUPTOOLS + SCM, version=FROM_GIT
+        )
+    },
+    "a scheme in setup.py": {
+        "pyproject.toml": project("host", "setuptools.build_meta", SETUPTOOLS, version=FROM_GIT),
+        "setup.py": "import setuptools\nsetuptools.setup(use_scm_version="
+        '{"root": "../..", "version_scheme": lambda version: "7.7"})\n',
+    },
+    "hatchling": {"pyproject.toml": project("host", "hatchling.build", ABOVE)},
+    "a version above": {
+        "pyproject.toml": project(
+            "host", "hatchling.build", HATCH + '[tool.hatch.version]\npath = "../VERSION.py"\n',
+            version=FROM_GIT,
+        )
+    },
+    "poetry-core": {
+        "pyproject.toml": project("host", "poetry.core.masonry.api", "")
+        + '[tool.poetry]\npackages = [{include = "host", from = "src"}]\n'
+    },
+    "pdm-backend": {
+        "pyproject.toml": project(
+            "host", "pdm.backend", '[tool.pdm.version]\nsource = "scm"\n', version=FROM_GIT
+        )
+    },
+    "versioningit": {
+        "pyproject.toml": project(
+            "host", "setuptools.build_meta", SETUPTOOLS + "[tool.versioningit]\n", version=FROM_GIT
+        )
+    },
+    "flit": {"pyproject.toml": project("host", "flit_core.buildapi", "")},
+    "uv_build": {"pyproject.toml": project("host", "uv_build", "")},
+    "scikit-build-core": {
+        "pyproject.toml": project(
+            "host", "scikit_build_core.build",
+            '[tool.scikit-build]\nwheel.packages = ["src/host"]\n',
+        ),
+        "CMakeLists.txt": CMAKE,
+    },
+    "meson-python": {"pyproject.toml": project("host", "mesonpy", ""), "meson.build": MESON},
+}  # fmt: skip
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.invalid")
+    allowed = ("-c", "protocol.file.allow=always")  # submodules of a folder
+    subprocess.run(["git", *author, *allowed, *arguments], cwd=folder, check=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backends:
+    """An environment that every backend is installed in."""
+
+    python: Path
+
+    def wheel(self, folder: Path, goal: Path, **environ: str) -> dict[str, bytes]:
+        """Return the files of the wheel that pip makes in a folder; RECORD follows from them."""
+        argv = [
+            str(self.python), "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation",
+            "--no-index", "--wheel-dir", str(goal), ".",
+        ]  # fmt: skip
+        path = f"{self.python.parent}:{os.environ['PATH']}"
+        env = {"PATH": path, "HOME": os.environ["HOME"], **environ}
+        done = subprocess.run(
+            argv, cwd=folder, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        (made,) = goal.glob("*.whl")
+        with zipfile.ZipFile(made) as archive:
+            found = {
+                name: archive.read(name)
+                for name in archive.namelist()
+                # pdm-backend packs what names a submodule's repository.
+                if not name.endswith(("/", "RECORD", "/.git"))
+            }
+        return {"the name": made.name.encode()} | found
+
+
+@pytest.fixture(scope="module")
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Backends:
+    def make(folder: Path) -> None:
+        uv = Path(sys.executable).with_name("uv")
+        subprocess.run(
+            [uv, "venv", "-q", "--python", sys.executable, folder / "environment"], check=True
+        )
+        python = folder / "environment" / "bin" / "python"
+        subprocess.run([uv, "pip", "install", "-q", "--python", python, *REQUIRES], check=True)
+
+    folder, _ = made_once(tmp_path_factory, "backends", make)
+    return Backends(python=folder / "environment" / "bin" / "python")
+
+
+def make_checkout(top: Path, files: Mapping[str, str]) -> Path:
+    """A host in a folder of a repository, with all that a copy of its folder alone would lose."""
+    module, host = top.with_name("module"), top / "packages" / "host"
+    write_files(module, {"__init__.py": "", "inside.py": "SUBMODULE = 1\n"})
+    git(module, "init", "-q")
+    git(module, "add", "-A")
+    git(module, "commit", "-qm", "module")
+    write_files(top, {
+        "LICENSE": "MIT\n", "shared/README.md": "# host\n", "packages/VERSION.py":
+        '__version__ = "5.6"\n', "packages/shared/common.py": "COMMON = 1\n",
+        "shared/data/one.txt": "1\n", ".gitignore": "generated.py\n*.key\nbuild/\n*.egg-info/\n",
+        "other/file.txt": "elsewhere\n",
+    })  # fmt: skip
+    write_files(host, {"src/host/__init__.py": '"""A host."""\n', "secret.key": "s", **files})
+    (host / "LICENSE").symlink_to("../../LICENSE")
+    if "flit" in files["pyproject.toml"]:  # it refuses a README from elsewhere
+        write_files(host, {"README.md": "# host\n"})
+    else:
+        (host / "README.md").symlink_to("../../shared/README.md")
+    if "poetry" not in files["pyproject.toml"] and "uv_build" not in files["pyproject.toml"]:
+        # These two cannot pack what is behind a linked folder.
+        (host / "src" / "host" / "data").symlink_to("../../../../shared/data")
+    (host / "src" / "host" / "here.py").symlink_to("__init__.py")
+    git(top, "init", "-q")
+    git(top, "submodule", "--quiet", "add", str(module), "packages/host/src/host/sub")
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "all")
+    git(top, "tag", "v4.5.6")
+    write_files(host, {"src/host/generated.py": "GENERATED = 1\n"})
+    return host
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_wheel_of_the_staged_copy_is_the_checkouts(
+    name: str, tmp_path: Path, backends: Backends
+) -> None:
+    host = make_checkout(tmp_path / "checkout", HOSTS[name])
+    staged = stage_checkout(host_files(host, os.environ), tmp_path / "staged", os.environ)
+    of_copy = backends.wheel(staged, tmp_path / "of-copy", GIT_CEILING_DIRECTORIES=str(tmp_path))
+    assert of_copy == backends.wheel(host, tmp_path / "of-checkout")
+    assert b"# host" in next(text for path, text in of_copy.items() if path.endswith("METADATA"))
+    assert any(path.endswith("LICENSE") for path in of_copy)
+    assert not any(path.endswith(".key") for path in of_copy)
+    if "scm" in name or name in ("pdm-backend", "versioningit"):
+        assert of_copy["the name"].startswith(b"host-4.5.6-")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "packages/host/src/host/__init__.py",
+        "other/file.txt",
+        "packages/host/src/host/sub/inside.py",
+    ],
+)
+def test_the_copy_is_as_dirty_as_the_checkout(changed: str, tmp_path: Path) -> None:
+    top = tmp_path / "checkout"
+    host = make_checkout(top, HOSTS["setuptools"])
+    (top / changed).write_text("changed\n")
+    staged = stage_checkout(host_files(host, os.environ), tmp_path / "staged", os.environ)
+    assert git_description(staged, os.environ) == git_description(host, os.environ)
+    assert git_description(staged, os.environ).endswith("-dirty")
+
+
+def test_a_submodule_has_its_own_version_and_not_the_outer_one(tmp_path: Path) -> None:
+    top = tmp_path / "checkout"
+    make_checkout(top, HOSTS["setuptools"])
+    inner = top / "packages" / "host" / "src" / "host" / "sub"
+    write_files(inner, {"pyproject.toml": ""})
+    git(inner, "tag", "v1.2.3")
+    staged = stage_checkout(host_files(inner, os.environ), tmp_path / "staged", os.environ)
+    assert git_description(staged, os.environ).startswith("v1.2.3-0-g")
+
+
+def test_a_checkout_that_git_refuses_is_no_folder_without_git(tmp_path: Path) -> None:
+    top = tmp_path / "checkout"
+    host = make_checkout(top, HOSTS["setuptools"])
+    (top / ".git" / "HEAD").write_text("broken\n")
+    with pytest.raises(ConfigError) as raised:
+        host_files(host, os.environ)
+    assert "not a git repository" in str(raised.value)
+    assert f"git -C {top} status" in str(raised.value)
+
+
+def test_a_folder_that_git_ignores_as_a_whole_is_read_without_git(tmp_path: Path) -> None:
+    write_files(tmp_path, {".gitignore": "*\n", "sdist/pyproject.toml": "", "sdist/a.py": ""})
+    git(tmp_path, "init", "-q")
+    tree = host_files(tmp_path / "sdist", os.environ)
+    assert [entry.path for entry in tree.entries] == ["a.py", "pyproject.toml"]
+
+
+def test_a_copy_that_git_calls_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_checkout(tmp_path / "checkout", HOSTS["setuptools"])
+    tree = host_files(host, os.environ)
+    monkeypatch.setattr("geowheel.project.files.share_index", lambda *_: None)  # the planted fault
+    with pytest.raises(BuildError, match="git calls the copy"):
+        stage_checkout(tree, tmp_path / "staged", os.environ)
