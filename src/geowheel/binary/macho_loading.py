@@ -8,7 +8,7 @@ file and of those that led to it, each relative to the file that has it. A progr
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from geowheel.errors import Fault
@@ -16,6 +16,7 @@ from geowheel.targets import System
 
 from .closure import Loader
 from .macho import MachO
+from .system_libraries import has_library
 
 _LOADER_PATH, _RPATH = "@loader_path", "@rpath"
 
@@ -31,6 +32,11 @@ class DyldLoader(Loader[MachO]):
 
     stack_name: str = ""
     """What the native stack's library folder is called in files with the fixed prefix string."""
+    shipped: Collection[str] = ()
+    """The file names of the native stack's libraries."""
+
+    def is_system(self, library: str) -> bool:
+        return has_library(self.system, library, self.shipped)
 
     def wanted(self, path: str, binary: MachO) -> tuple[str, ...]:
         """Before the repair, weak libraries too: where the native stack has one it is bundled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
+from collections.abc import Collection
 from importlib.resources import files
 from typing import Final
 
@@ -26,8 +27,13 @@ def system_libraries(system: System) -> frozenset[str]:
     return frozenset(_table(system, "libraries"))
 
 
-def has_library(system: System, name: str) -> bool:
-    """Return whether the system always has the library of that name."""
+def has_library(system: System, name: str, shipped: Collection[str] = ()) -> bool:
+    """Return whether the system always has the library of that name.
+
+    `shipped` are the file names of what the native stack has itself.
+    """
+    if (last := name.rpartition("/")[2]) in shipped and last not in _table(system, "twice"):
+        return False
     libraries = _table(system, "libraries")
     folders = tuple(entry for entry in libraries if entry.endswith("/"))
     known = name in libraries or name.startswith(folders)

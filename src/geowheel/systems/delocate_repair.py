@@ -83,7 +83,8 @@ class MacosRepairer(Repairer[MachO]):
     def loader(self, binaries: Mapping[str, MachO]) -> DyldLoader:
         del binaries
         folders = tuple(folder.as_posix() for folder in self.stack)
-        return DyldLoader(stack=folders, stack_name=PREFIX_LIBRARIES)
+        shipped = {path.name for folder in self.stack for path in folder.glob("*.dylib")}
+        return DyldLoader(stack=folders, stack_name=PREFIX_LIBRARIES, shipped=shipped)
 
     def closed(self, plan: RepairPlan, binaries: Mapping[str, MachO]) -> list[Fault]:
         del plan
@@ -184,12 +185,12 @@ class MacosRepairer(Repairer[MachO]):
         for name, users in sorted(left.items()):
             can = ", ".join(sorted(users))
             yield f"{name}, which {can} can do without, is not in the native stack"
-        loader = DyldLoader()
+        loader = self.loader(walk.binaries)
         for path, macho in sorted(walk.binaries.items()):
             for name in filter(loader.is_system, macho.libraries):
                 last = posixpath.basename(name)
                 # Apple's libc++ is a part of the system that others of the process use as well.
-                if any(last in self._listing(f) for f in plan.folders) and "libc++" not in last:
+                if last in loader.shipped and "libc++" not in last:
                     yield f"{self.shown(path)} takes {name}, though the native stack has a {last}"
         oldest = _oldest(walk.binaries, self.request.platform.architecture)
         if oldest[0] >= 11 and any(oldest[1:]):

@@ -125,3 +125,9 @@ def test_a_fat_file_needs_every_slice_of_its_libraries() -> None:
 )
 def test_what_every_mac_has(library: str, expected: bool) -> None:
     assert DYLD.is_system(library) is expected
+
+
+def test_what_the_native_stack_has_is_the_systems_only_where_both_have_it() -> None:
+    loader = DyldLoader(shipped=("libproj.25.dylib", "libz.1.dylib"))
+    assert loader.is_system("/usr/lib/libz.1.dylib")
+    assert not loader.is_system("/usr/lib/libproj.25.dylib")
