@@ -179,6 +179,29 @@ def test_an_http_mirror_serves_while_the_lock_names_the_channel(elsewhere: Sandb
     assert all(url.startswith(CHANNEL + "/") for url in urls)
 
 
+def in_the_project(project: Sandbox, place: str) -> None:
+    """Name a mirror where pixi looks last."""
+    file = project.root / ".pixi" / "config.toml"
+    file.parent.mkdir()
+    file.write_text(f'[mirrors]\n"{CHANNEL}" = ["{place}"]\n')
+
+
+def test_a_mirror_in_the_projects_own_pixi_configuration_serves(elsewhere: Sandbox) -> None:
+    in_the_project(elsewhere, f"{elsewhere.server.url}/channel")
+    assert elsewhere.run("lock").code == 0
+    assert elsewhere.run("fetch").code == 0
+    assert elsewhere.stored() == STACK
+
+
+def test_a_server_that_says_not_modified_is_asked_again(elsewhere: Sandbox) -> None:
+    project = mirrored(elsewhere, f"{elsewhere.server.url}/channel")
+    project.server.fault("/repodata_shards.msgpack.zst", Fault(status=304))
+    project.run("lock").refused(5, "304 Not Modified", "as `python3 -m http.server` does")
+    project.server.fault("/repodata_shards.msgpack.zst", Fault(status=304, times=1))
+    result = project.run("lock")
+    assert result.code == 0, result.err
+
+
 def test_a_folder_serves_as_a_mirror(elsewhere: Sandbox) -> None:
     project = mirrored(elsewhere, str(elsewhere.server.root / "channel"))
     assert project.run("lock").code == 0
@@ -496,6 +519,18 @@ def test_a_disk_that_is_really_full(locked: Sandbox) -> None:
 
 
 # ---------------------------------------------------------------------------- through pixi
+
+
+def test_where_pixi_gives_up_the_own_store_goes_on(locked: Sandbox, tmp_path: Path) -> None:
+    fake = tmp_path / "pixi"
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo pixi 0.77.0 && exit\n'
+                    "echo failed to link >&2\nexit 1\n")  # fmt: skip
+    fake.chmod(0o755)
+    result = replace(locked, extra={"GEOWHEEL_PIXI": str(fake)}).run("fetch")
+    assert result.code == 0, result.err
+    said = [line for line in result.err.splitlines() if "geowheel's own store goes on" in line]
+    assert len(said) == 1 and "pixi did not unpack" in said[0]
+    assert locked.stored() == STACK
 
 
 @pytest.fixture

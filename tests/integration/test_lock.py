@@ -400,13 +400,26 @@ def test_a_pyproject_manifest_asks_for_its_python(changing: Sandbox, pixi_cli: P
     assert accepted.returncode == 0, accepted.stderr
 
 
-def test_a_mirror_that_pixi_does_not_know_is_used_all_the_same(pixi_project: Sandbox) -> None:
-    real = pixi_project.channel
-    pixi_project.edit("pixi.toml", real, "https://conda.example.invalid/main")
-    mirror = f"https://conda.example.invalid/main={real}"
+def test_pixi_is_told_of_the_mirrors_that_it_does_not_know(pixi_project: Sandbox) -> None:
+    real, named = pixi_project.channel, "https://conda.example.invalid/main"
+    pixi_project.edit("pixi.toml", real, named)
+    mirror = f"{named}={real}"
+    own = pixi_project.home / "pixi" / "config.toml"  # PIXI_HOME's, whose other words count
+    own.parent.mkdir()
+    own.write_text(f'pinning-strategy = "semver"\n[mirrors]\n"{named}/" = ["{real}/none"]\n')
     result = pixi_project.run("lock", GEOWHEEL_MIRRORS=mirror)
     assert result.code == 0, result.err
-    assert "GEOWHEEL_MIRRORS is set, which pixi does not know" in result.err
+    assert "solving with pixi" in result.err
+    assert named in pixi_project.pixi_lock.read_text()
+    assert "semver" in own.read_text()
+    # Beside the manifest pixi reads it last, so pixi is not asked.
+    beside = pixi_project.root / ".pixi" / "config.toml"
+    beside.parent.mkdir()
+    beside.write_text(f'[mirrors]\n"{named}" = ["{real}"]\n')
+    result = pixi_project.run("lock", GEOWHEEL_MIRRORS=mirror)
+    assert result.code == 0, result.err
+    assert "py-rattler: pixi would go by" in result.err
+    assert pixi_project.run("lock").code == 0
 
 
 def test_what_pixi_says_is_passed_on(pixi_project: Sandbox) -> None:

@@ -26,7 +26,7 @@ from geowheel.stages import WHEEL, find
 from geowheel.targets import PYTHON_VERSION, Platform, Target, parse_platform
 
 _LATER: Final = ("repair", "size", "test", "lab")
-"""Bare, these mean the targets already built here."""
+"""Bare, these mean the targets already built here, each as it was built."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +286,7 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
         lab=Choice(cases=tuple(call.options.case), seed=call.options.seed),
         given=given,
         index=call.options.index,
+        as_made=goals[0] in _LATER and not given,
         # A wheel that was given stays where it is.
         destination=next((wheel.path.parent for wheel in given.values()), None),
     )

@@ -24,16 +24,19 @@ from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, Machin
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import (
     DISTRO,
+    MIRRORS_VARIABLE,
     Channel,
     configured_channels,
+    named_mirrors,
     parse_channel,
     read_mirrors,
 )
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.pixi import OLDEST, find_pixi
+from geowheel.locks.pixi_config import pixis_mirrors
 from geowheel.machine import hints, obstacles
 from geowheel.machine.console import Console, Step
-from geowheel.machine.credentials import login, refused
+from geowheel.machine.credentials import login, redact, refused
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
 from geowheel.prefix.reach import PATIENCE, unreachable
@@ -52,6 +55,8 @@ class CheckState(enum.StrEnum):
     """What a check found."""
 
     OK = "ok"
+    NOTE = "note"
+    """Nothing is wrong, and it explains other rows."""
     WARN = "warn"
     MISSING = "missing"
 
@@ -213,6 +218,13 @@ def _project(
 
 def _of_project(project: Project, step: Step) -> Iterator[Check]:
     yield from _interpreters(project)
+    if (first := project.usual_platforms[0]) is not project.machine.platform:
+        yield Check(
+            name="platforms",
+            state=CheckState.WARN,
+            found=f"pixi.toml does not name {project.machine.platform}: {first} was looked at",
+            fix=f"say --platform {first}; `geowheel matrix` says what can be made here",
+        )
     locks, check = _locks(project)
     yield check
     try:
@@ -242,7 +254,7 @@ def _interpreters(project: Project) -> Iterator[Check]:
 
 def _locks(project: Project) -> tuple[Locks | None, Check]:
     try:
-        locks = locks_at_hand(project, project.machine.platform)
+        locks = locks_at_hand(project, project.usual_platforms[0])
     except GeowheelError as error:
         return None, _missing("locks", error)
     if locks is not None:
@@ -267,13 +279,13 @@ def to_fetch(project: Project, locks: Locks) -> int:
     wanted: set[Asset] = set(inputs.requirements)
     ledger = Ledger(folder=project.work, host=project.host.name)
     # Packages that are placed already need not be in the store (pixi unpacks from a cache of ours).
-    if ledger.latest(FetchFacts, str(project.machine.platform)) is None:
+    if ledger.latest(FetchFacts, str(project.usual_platforms[0])) is None:
         wanted |= set(inputs.packages)
     return len(store.missing(wanted))
 
 
 def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterator[Check]:
-    platform = project.machine.platform
+    platform = project.usual_platforms[0]
     try:
         chosen: tuple[Channel, ...] = ()
         if project.channel is not None and project.channel != DISTRO:
@@ -281,13 +293,19 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
         elif project.channel is None:
             spec = project.manifest.environment(project.config.environment, platform)
             chosen = configured_channels(spec.channels, project.manifest.path.parent)
-        mirrors = read_mirrors(project.machine.environ).plus(chosen)
+        workspace = project.manifest.path.parent
+        mirrors = read_mirrors(project.machine, workspace).plus(chosen)
+        named = list(_named_mirrors(project.machine, workspace))
     except GeowheelError as error:
         yield _missing("channels", error)
         return
     distro = project.channel == DISTRO
     falls_back = str(project.config.channel_fallback) == DISTRO and locks is None
+    falls_back = falls_back and platform.system is System.LINUX  # what a distribution can be
     for channel in chosen:
+        if places := [place for url, place in named if channel.url.startswith(url)]:
+            found = ", ".join(places)
+            yield Check(name=f"mirror of {channel.name}", state=CheckState.NOTE, found=found)
         name = f"channel {channel.name}"
         reasons = unreachable(channel.url, platform, mirrors)
         if not reasons:
@@ -309,6 +327,15 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
         )
     if distro:
         yield _look("distro channel", lambda: _distro(project.machine.environ))
+
+
+def _named_mirrors(machine: Machine, workspace: Path) -> Iterator[tuple[str, str]]:
+    """Yield each mirrored URL prefix and its place, with what names it."""
+    for url, place in named_mirrors(machine.environ):
+        yield url, f"{redact(place)} ({MIRRORS_VARIABLE})"
+    for mirror in pixis_mirrors(machine, workspace):
+        for place in mirror.places:
+            yield mirror.url, f"{redact(place)} ({mirror.file})"
 
 
 def _distro(environ: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ its folder exactly as a mirror is, so that no path of a machine enters a lock or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +16,18 @@ from urllib.parse import unquote, urlsplit
 
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import ChannelError, ConfigError, UsageError
+from geowheel.project.project import Machine
 from geowheel.targets import Platform
+
+from .pixi_config import pixis_mirrors
 
 DISTRO: Final = "distro"
 MIRRORS_VARIABLE: Final = "GEOWHEEL_MIRRORS"
+NOT_MODIFIED: Final = "304 Not Modified"
+STRANGE_SERVER: Final = (
+    "the server says that an index was not modified, and not which it means, as "
+    "`python3 -m http.server` does (conda/rattler#2719)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +55,10 @@ class Mirrors:
     """
 
     pairs: tuple[tuple[str, str], ...] = ()
-    with_pixis: bool = False
-    """Also those of pixi's configuration, which is read when the first URL is asked for."""
 
     @cached_property
     def _all(self) -> list[tuple[str, str]]:
-        every = [*self.pairs, *(_pixis_mirrors() if self.with_pixis else ())]
-        return [(url.rstrip("/") + "/", place) for url, place in every]
+        return [(url.rstrip("/") + "/", place) for url, place in self.pairs]
 
     def of(self, url: str) -> tuple[str, ...]:
         """Where to look for `url`: its mirrors in order, or itself when it has none."""
@@ -72,13 +77,21 @@ class Mirrors:
         return replace(self, pairs=(*local, *self.pairs))
 
 
-def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
-    """The user's mirrors: GEOWHEEL_MIRRORS (`URL=PLACE`, separated by spaces), then pixi's own.
+def read_mirrors(machine: Machine, workspace: Path) -> Mirrors:
+    """The user's mirrors: GEOWHEEL_MIRRORS (`URL=PLACE`, separated by spaces), then those that pixi
+    has in a workspace.
 
     A place is a URL or a folder; several places of one URL are asked in their order. Raises
-    UsageError when the variable cannot be read.
+    UsageError when the variable cannot be read, ConfigError when a file of pixi's cannot.
     """
-    pairs: list[tuple[str, str]] = []
+    pairs = list(named_mirrors(machine.environ))
+    for mirror in pixis_mirrors(machine, workspace):
+        pairs += [(mirror.url, _place(place)) for place in mirror.places]
+    return Mirrors(pairs=tuple(pairs))
+
+
+def named_mirrors(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of GEOWHEEL_MIRRORS; raises UsageError when it cannot be read."""
     for pair in environ.get(MIRRORS_VARIABLE, "").split():
         url, equals, place = pair.partition("=")
         if not equals or "://" not in url or not place:
@@ -86,15 +99,7 @@ def read_mirrors(environ: Mapping[str, str]) -> Mirrors:
                 f"{MIRRORS_VARIABLE}: {pair!r} is not URL=PLACE",
                 fix=f"write {MIRRORS_VARIABLE}='https://conda.anaconda.org/conda-forge=/srv/mirror'",
             )
-        pairs.append((url, _place(place)))
-    return Mirrors(pairs=tuple(pairs), with_pixis=True)
-
-
-def _pixis_mirrors() -> list[tuple[str, str]]:
-    from rattler import Config
-
-    configured = Config.load_from_default_locations("pixi").mirrors or {}
-    return [(str(url), _place(str(place))) for url, found in configured.items() for place in found]
+        yield url, _place(place)
 
 
 def _place(text: str) -> str:

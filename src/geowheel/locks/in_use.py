@@ -239,8 +239,12 @@ def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
 def _locked(
     project: Project, stack: NativeStack, source: Source, channels: tuple[Channel, ...], path: Path
 ) -> LockedStack:
-    mirrors = offered.read_mirrors(project.machine.environ).plus(channels)
+    mirrors = _mirrors(project).plus(channels)
     return LockedStack(stack=stack, source=source, mirrors=mirrors, channels=channels, path=path)
+
+
+def _mirrors(project: Project) -> Mirrors:
+    return offered.read_mirrors(project.machine, project.manifest.path.parent)
 
 
 def _states(channels: Sequence[Channel], platform: Platform) -> tuple[str, ...]:
@@ -292,7 +296,7 @@ def _solve_into_work(
     """Solve from channels that pixi.toml names (`configured`), or from another in their place."""
     from .solving import offered_part, solve_environment
 
-    mirrors = offered.read_mirrors(project.machine.environ).plus(channels)
+    mirrors = _mirrors(project).plus(channels)
     names = ", ".join(channel.name for channel in channels)
     what = f"solving for {spec.platform} against {names}, into the work folder"
     with console.step("lock", what, logs="lock") as step:

@@ -16,9 +16,17 @@ from geowheel.project.project import Project
 from geowheel.targets import Platform
 
 from . import pixi, pixi_lock
-from .channels import MIRRORS_VARIABLE, Channel, Mirrors, configured_channels, read_mirrors
+from .channels import (
+    MIRRORS_VARIABLE,
+    Channel,
+    Mirrors,
+    configured_channels,
+    named_mirrors,
+    read_mirrors,
+)
 from .in_use import solved
 from .native_stack import closure_of
+from .pixi_config import pixis_mirrors, project_file
 from .solving import solve_environment
 from .upgrades import Upgrade
 
@@ -36,14 +44,18 @@ def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
     keeps = older and not upgrade.new_format
     channels = _all_channels(manifest)
     program = pixi.find_pixi(environ, step)
-    reason = _not_for_pixi(channels, environ)
+    mirrors = read_mirrors(project.machine, manifest.path.parent)
+    reason = _not_for_pixi(project, channels, mirrors)
     if program is not None and reason is None:
         step.say(f"solving with pixi {program.version}")
+        asked = {c.url: mirrors.of(c.url) for c in channels if mirrors.changes(c.url)}
         if not keeps:
             replaces = before is None or upgrade.new_format
-            _lock_with_pixi(program, project, upgrade, step, replaces=replaces)
+            _lock_with_pixi(program, project, upgrade, step, asked, replaces=replaces)
             return
-        changed = pixi.would_change(program, manifest.path, upgrade, environ=environ, step=step)
+        changed = pixi.would_change(
+            program, manifest.path, upgrade, mirrors=asked, environ=environ, step=step
+        )
     else:
         step.say("solving with py-rattler" + (f": {reason}" if program and reason else ""))
         if found := manifest.only_for_pixi():
@@ -55,7 +67,7 @@ def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
         if manifest.unknown_platforms:
             names = ", ".join(manifest.unknown_platforms)
             step.console.warn(f"left out of the lock: {names}; pixi will want them")
-        new = _solve_all(project, before, upgrade, read_mirrors(environ).plus(channels))
+        new = _solve_all(project, before, upgrade, mirrors.plus(channels))
         if before is None or not keeps:
             pixi_lock.write_lock(path, new)
             return
@@ -76,7 +88,13 @@ def lock_before(path: Path) -> LockFile | None:
 
 
 def _lock_with_pixi(
-    program: pixi.Pixi, project: Project, upgrade: Upgrade, step: Step, *, replaces: bool
+    program: pixi.Pixi,
+    project: Project,
+    upgrade: Upgrade,
+    step: Step,
+    mirrors: Mapping[str, Sequence[str]],
+    *,
+    replaces: bool,
 ) -> None:
     """Put the lock back if a pixi newer than we know of wrote a newer format.
 
@@ -87,7 +105,8 @@ def _lock_with_pixi(
     old = b"" if before is None else path.read_bytes()
     newer = False
     try:
-        pixi.lock(program, project.manifest.path, upgrade, environ=environ, step=step)
+        manifest = project.manifest.path
+        pixi.lock(program, manifest, upgrade, mirrors=mirrors, environ=environ, step=step)
     finally:
         newer = before is not None and (pixi_lock.lock_format(path) or 0) > before
         if newer:
@@ -107,13 +126,17 @@ def _other_format(path: Path, changed: Sequence[str]) -> LockError:
     )
 
 
-def _not_for_pixi(channels: Sequence[Channel], environ: Mapping[str, str]) -> str | None:
+def _not_for_pixi(project: Project, channels: Sequence[Channel], mirrors: Mirrors) -> str | None:
     """Return why pixi would lock something else than what is meant."""
-    mirrors = replace(read_mirrors(environ), with_pixis=False)
     if any(channel.folder is not None for channel in channels):
         return "pixi would write the path of a folder channel into the lock"
-    if any(mirrors.changes(channel.url) for channel in channels):
-        return f"{MIRRORS_VARIABLE} is set, which pixi does not know"
+    if not pixi.can_reach([channel.url for channel in channels], mirrors):
+        return "a mirror is a folder, which pixi does not take for one"
+    machine, workspace = project.machine, project.manifest.path.parent
+    named = Mirrors(pairs=tuple(named_mirrors(machine.environ)))
+    for mirror in pixis_mirrors(machine, workspace):
+        if mirror.file == project_file(workspace) and named.changes(mirror.url):
+            return f"pixi would go by {mirror.file}, not by {MIRRORS_VARIABLE}"
     return None
 
 

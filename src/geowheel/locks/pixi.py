@@ -9,21 +9,25 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import tomli_w
 from packaging.version import Version
 
 from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.machine.environments import tool_environment
+from geowheel.machine.process import Result
 from geowheel.targets import Platform, System
 
 from .assets import Package
-from .channels import Mirrors
+from .channels import NOT_MODIFIED, STRANGE_SERVER, Mirrors
+from .pixi_config import config_at, home_file, project_file
 from .pixi_lock import Solved, write_lock
 from .upgrades import Upgrade
 
@@ -31,6 +35,10 @@ OLDEST: Final = Version("0.68")
 """The first that writes lock format 7, which older ones cannot read."""
 VARIABLE: Final = "GEOWHEEL_PIXI"
 _OUT_OF_REACH: Final = re.compile(r"error sending request|HTTP status|\(404|dns error")
+
+
+class PixiGaveUp(BuildError):
+    """pixi did not unpack everything, for a reason of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,23 +89,37 @@ def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | No
 
 
 def lock(
-    pixi: Pixi, manifest: Path, upgrade: Upgrade, *, environ: Mapping[str, str], step: Step
+    pixi: Pixi,
+    manifest: Path,
+    upgrade: Upgrade,
+    *,
+    mirrors: Mapping[str, Sequence[str]],
+    environ: Mapping[str, str],
+    step: Step,
 ) -> None:
     """`pixi lock`, or `pixi update`: brings pixi.lock beside the manifest up to date.
 
-    Raises LockError or ChannelError with what pixi said.
+    `mirrors` are the http places of channels by URL, beside pixi's own. Raises LockError or
+    ChannelError with what pixi said.
     """
-    _solve(pixi, manifest, upgrade, (), environ, step)
+    _solve(pixi, manifest, upgrade, (), mirrors, environ, step)
 
 
 def would_change(
-    pixi: Pixi, manifest: Path, upgrade: Upgrade, *, environ: Mapping[str, str], step: Step
+    pixi: Pixi,
+    manifest: Path,
+    upgrade: Upgrade,
+    *,
+    mirrors: Mapping[str, Sequence[str]],
+    environ: Mapping[str, str],
+    step: Step,
 ) -> list[str]:
     """Names of the packages that `lock` would change; writes nothing.
 
     Raises as `lock` does.
     """
-    said = json.loads(_solve(pixi, manifest, upgrade, ("--dry-run", "--json"), environ, step))
+    options = ("--dry-run", "--json")
+    said = json.loads(_solve(pixi, manifest, upgrade, options, mirrors, environ, step))
     return sorted(
         {
             change["name"]
@@ -113,18 +135,28 @@ def _solve(
     manifest: Path,
     upgrade: Upgrade,
     options: Sequence[str],
+    mirrors: Mapping[str, Sequence[str]],
     environ: Mapping[str, str],
     step: Step,
 ) -> str:
     """Standard output of `pixi lock` or `pixi update`; both install nothing."""
     names = () if upgrade.everything else sorted(upgrade.conda)
     command = ["update", "--no-install", *names] if upgrade.of_conda else ["lock", "--no-install"]
-    result = step.run(
-        [pixi.path, *command, *options, "--manifest-path", manifest, "--color", "never"],
-        env=tool_environment(environ),
-        cwd=manifest.parent,
-        check=False,
-    )
+
+    def ask(home: str, **more: str) -> Result:
+        _write_mirrors(Path(home, "config.toml"), mirrors, config_at(home_file(environ)))
+        return step.run(
+            [pixi.path, *command, *options, "--manifest-path", manifest, "--color", "never"],
+            env=tool_environment(environ, PIXI_HOME=home, **more),
+            cwd=manifest.parent,
+            check=False,
+        )
+
+    with tempfile.TemporaryDirectory(prefix="geowheel-pixi-") as home:
+        result = ask(home)
+        if NOT_MODIFIED in result.stderr:
+            step.say(f"{STRANGE_SERVER}: asking again without what pixi keeps")
+            result = ask(home, PIXI_CACHE_DIR=str(Path(home, "cache")))
     if result.returncode != 0:
         text = result.stderr.strip()
         said = f"pixi {command[0]} failed:\n{text}"
@@ -156,7 +188,7 @@ def unpack(
     """Let pixi download and unpack packages into a cache of ours; where each of them then lies.
 
     The environment that pixi links on the way, in `folder`, is thrown away by the caller. Raises
-    IntegrityError for a wrong sha256, ChannelError for what cannot be fetched, BuildError else.
+    IntegrityError for a wrong sha256, ChannelError for what cannot be fetched, PixiGaveUp else.
     """
     channels = sorted({package.channel_url for package in packages})
     (folder / "pixi.toml").write_text(
@@ -166,9 +198,9 @@ def unpack(
         f"platforms = {json.dumps([str(platform)])}\n",
         encoding="utf-8",
     )
-    # Always read by pixi, whatever else is configured: the mirrors of this very run.
+    # Read last by pixi, whatever else is configured: the mirrors of this very run.
     (folder / ".pixi").mkdir()
-    (folder / ".pixi" / "config.toml").write_text(_mirror_table(channels, mirrors), "utf-8")
+    _write_mirrors(project_file(folder), {channel: mirrors.of(channel) for channel in channels})
     solved = Solved(
         environment="default",
         platform=platform,
@@ -202,27 +234,27 @@ def can_unpack(platform: Platform, machine: Platform) -> bool:
     return platform.system is not System.MACOS or machine.system is System.MACOS
 
 
-def can_reach(packages: Sequence[Package], mirrors: Mirrors) -> bool:
-    """Whether every package has an http place: pixi takes no folder for a mirror."""
-    return all(
-        place.startswith("http") for package in packages for place in mirrors.of(package.url)
-    )
+def can_reach(urls: Iterable[str], mirrors: Mirrors) -> bool:
+    """Whether every URL has an http place: pixi takes no folder for a mirror."""
+    return all(place.startswith("http") for url in urls for place in mirrors.of(url))
 
 
-def _mirror_table(channels: Sequence[str], mirrors: Mirrors) -> str:
-    lines = ["[mirrors]"]
-    for channel in channels:
-        places = [place for place in mirrors.of(channel) if place != channel]
-        if places:
-            lines.append(f"{json.dumps(channel)} = {json.dumps(places)}")
-    return "\n".join(lines) + "\n"
+def _write_mirrors(
+    file: Path, mirrors: Mapping[str, Sequence[str]], config: Mapping[str, Any] = {}
+) -> None:
+    """Write a configuration of pixi's with these mirrors in the place of others of their URLs."""
+    before = config.get("mirrors", {}).items()
+    kept = {url: places for url, places in before if url.rstrip("/") + "/" not in mirrors}
+    data = {**config, "mirrors": {**kept, **{url: list(of) for url, of in mirrors.items()}}}
+    file.write_text(tomli_w.dumps(data), encoding="utf-8")
 
 
 def _explain(
     text: str, log: Path, missing: list[Package]
-) -> IntegrityError | ChannelError | MachineError | BuildError:
-    names = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
-    said = f"pixi did not unpack {names}:\n{text.strip()}"
+) -> IntegrityError | ChannelError | MachineError | PixiGaveUp:
+    names = ", ".join(map(str, missing[:5]))
+    what = f"pixi did not unpack {len(missing)} packages ({names}{' ...' * (len(missing) > 5)})"
+    said = f"{what}:\n{text.strip()}"
     fix = f"the whole output is in {log}; GEOWHEEL_PIXI=none uses geowheel's own store"
     if "No space left" in text or "os error 28" in text:
         return MachineError(
@@ -234,4 +266,4 @@ def _explain(
         return ChannelError(said, cause=LACKING, fix=f"{login(unwrapped(text))}; {fix}")
     if _OUT_OF_REACH.search(text):
         return ChannelError(said, fix=fix)
-    return BuildError(said, fix=fix)
+    return PixiGaveUp(what, fix=f"the whole output is in {log}")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -20,6 +21,7 @@ from rattler import (
     MatchSpec,
     PackageName,
     RepoDataRecord,
+    SourceConfig,
     Version,
     solve,
 )
@@ -36,7 +38,7 @@ from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 from geowheel.targets import Platform
 
-from .channels import Channel, Mirrors
+from .channels import NOT_MODIFIED, STRANGE_SERVER, Channel, Mirrors
 from .native_stack import ALWAYS
 from .pixi_lock import virtual_package
 
@@ -93,12 +95,12 @@ def solve_environment(
         places = {url: of[min(number, len(of) - 1)] for url, of in offered.items()}
         asked = [RattlerChannel(place) for place in places.values()]
         try:
-            found = wait_for_rattler(_solve(project, spec, asked, kept))
+            found = _ask(project, partial(_solve, project, spec, asked, kept))
         except (GatewayError, FetchRepoDataError) as error:
             failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
             continue
         except SolverError as error:
-            if not wait_for_rattler(_offers(project, spec.platform, asked)):
+            if not _ask(project, partial(_names, spec.platform, asked)):
                 raise _no_platform(spec, channels) from None
             raise _unsolvable(spec, error) from None
         return [_with_channel_url(record, places) for record in found]
@@ -122,13 +124,13 @@ def offered_part(
     sources = [RattlerChannel(mirrors.of(channel.url)[0]) for channel in channels]
     subdirs = [cast("SubdirLiteral", str(spec.platform)), "noarch"]
 
-    async def ask() -> list[RepoDataRecord]:
+    async def offers(gateway: Gateway) -> list[RepoDataRecord]:
         asked = list(besides.values())
-        parts = await _gateway(project).query(sources, subdirs, asked, recursive=False)
+        parts = await gateway.query(sources, subdirs, asked, recursive=False)
         return [record for part in parts for record in part]
 
     try:
-        found = wait_for_rattler(ask()) if besides else []
+        found = _ask(project, offers) if besides else []
     except (GatewayError, FetchRepoDataError):
         return spec  # the solver says it
     lacking = {s for s, match in besides.items() if not any(map(match.matches, found))}
@@ -168,7 +170,9 @@ def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channel
     return ChannelError(
         what,
         where=where,
-        cause="no route to it from here, a proxy that is not set, or a wrong URL",
+        cause=STRANGE_SERVER
+        if NOT_MODIFIED in what
+        else "no route to it from here, a proxy that is not set, or a wrong URL",
         fix="set GEOWHEEL_MIRRORS=URL=PLACE for a mirror or a folder with the same packages; or "
         f"make a wheel that is not for release from {_other_packages()}",
     )
@@ -193,12 +197,13 @@ async def _solve(
     spec: EnvironmentSpec,
     channels: Sequence[RattlerChannel],
     keep: Sequence[RepoDataRecord],
+    gateway: Gateway,
 ) -> list[RepoDataRecord]:
     strict = project.manifest.strict_priority
     return await solve(
         channels,
         [MatchSpec(wanted.text) for wanted in spec.specs],
-        gateway=_gateway(project),
+        gateway=gateway,
         platforms=[cast("SubdirLiteral", str(spec.platform)), "noarch"],
         locked_packages=list(keep),
         virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
@@ -206,15 +211,26 @@ async def _solve(
     )
 
 
-async def _offers(project: Project, platform: Platform, channels: Sequence[RattlerChannel]) -> bool:
-    """Whether a channel has a package that is built for the platform, noarch ones apart."""
-    subdirs = [cast("SubdirLiteral", str(platform))]
-    return bool(await _gateway(project).names(list(channels), subdirs))
+async def _names(
+    platform: Platform, channels: Sequence[RattlerChannel], gateway: Gateway
+) -> list[PackageName]:
+    """What a channel has that is built for the platform, noarch packages apart."""
+    return await gateway.names(list(channels), [cast("SubdirLiteral", str(platform))])
 
 
-def _gateway(project: Project) -> Gateway:
-    cache = project.machine.cache / "repodata"
-    return Gateway(cache_dir=cache, client=http_client(retries=_RETRIES))
+def _ask(project: Project, ask: Callable[[Gateway], Coroutine[Any, Any, T]]) -> T:
+    """Ask channels; once more without what is kept, where a server takes that for something else.
+
+    Raises what `ask` raises.
+    """
+    cache, client = project.machine.cache / "repodata", http_client(retries=_RETRIES)
+    try:
+        return wait_for_rattler(ask(Gateway(cache_dir=cache, client=client)))
+    except (GatewayError, FetchRepoDataError) as error:
+        if NOT_MODIFIED not in str(error):
+            raise
+        anew = SourceConfig(cache_action="no-cache")
+        return wait_for_rattler(ask(Gateway(cache_dir=cache, client=client, default_config=anew)))
 
 
 def _virtual_package(text: str) -> GenericVirtualPackage:

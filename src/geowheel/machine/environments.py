@@ -24,7 +24,7 @@ _NETWORK: Final = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NETRC", "XDG_CACHE_HOME",
-    "XDG_CONFIG_HOME", "RATTLER_AUTH_FILE", "PIXI_HOME",
+    "XDG_CONFIG_HOME", "RATTLER_AUTH_FILE", "PIXI_HOME", "PIXI_CONFIG_FILE", "PIXI_NO_CONFIG",
 )  # fmt: skip
 # What says a version in git's place: setuptools-scm, pdm-backend, pbr, versioningit and the like.
 _VERSION: Final = re.compile(r"\w+_PRETEND_(VERSION|METADATA)\w*|PDM_BUILD_SCM_VERSION|PBR_VERSION")

@@ -6,7 +6,7 @@ import filecmp
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from geowheel.stages import find, needed
 from geowheel.stages.context import Context, Tools, find_tools
 from geowheel.targets import Target, is_emulated
 
+from .as_made import AsMade, recall, remember
 from .loop import Finished, Planned, bring_up_to_date, plan, subject_of
 from .namesakes import refuse_namesakes
 from .summary import failure_of, floor_words, show_lab, show_table, summary_of
@@ -52,6 +53,27 @@ class Request:
     """Repaired wheels that were made elsewhere, to be judged."""
     index: str | None = None
     """The package index from which pip has to get the given wheels first."""
+    as_made: bool = False
+    """Each target as it was made here last, where the command line says nothing else."""
+
+    @property
+    def parts(self) -> Iterator[tuple[Request, str]]:
+        """Yield a request for the targets that were made in one way, and that way in words."""
+        ways: dict[AsMade, list[Target]] = {}
+        for target in self.targets:
+            way = recall(self.project, target) if self.as_made else AsMade()
+            ways.setdefault(way, []).append(target)
+        for way, targets in ways.items():
+            python = Path(way.python) if Path(way.python).is_file() else None
+            yield (
+                replace(
+                    self,
+                    project=way.of(self.project),
+                    targets=tuple(targets),
+                    interpreter=self.interpreter or python,
+                ),
+                str(way),
+            )
 
     @property
     def done(self) -> tuple[str, ...]:
@@ -82,8 +104,18 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     """
     if request.index is not None:
         request = replace(request, given=_from_index(request, request.index, console))
-    contexts = _contexts(request, console)
-    finished = [_run_target(request, context, console) for context in contexts]
+    finished: list[Finished] = []
+    unable: list[GeowheelError] = []
+    for part, way in request.parts:
+        try:
+            contexts = _contexts(part, console)
+        except GeowheelError as error:
+            if part.targets == request.targets:
+                raise
+            console.line(f"{', '.join(map(str, part.targets))}: {error}", style="red")
+            unable.append(error)
+            continue
+        finished += [_run_target(part, context, console, way=way) for context in contexts]
     summary = {"targets": [summary_of(request.wheels, item) for item in finished]}
     if any("repair" in item.records for item in finished):
         # Asked for by name, and not as a part of `wheel`.
@@ -91,10 +123,10 @@ def run(request: Request, console: Console) -> dict[str, Any]:
         show_table(request.project, request.wheels, finished, console, sizes=sizes)
     show_lab(finished, console)
     console.line(f"the whole run took {console.whole_run()}", style="dim")
-    error = failure_of(finished)
-    if error is not None:
-        error.add_note(json.dumps(summary))
-        raise error
+    failure = next(iter(unable), None) or failure_of(finished)
+    if failure is not None:
+        failure.add_note(json.dumps(summary))
+        raise failure
     return summary
 
 
@@ -218,7 +250,8 @@ def _repaired(request: Request, target: Target) -> Record[RepairFacts] | None:
     return record_of(request.given[target], target, request.ledger)
 
 
-def _run_target(request: Request, context: Context, console: Console) -> Finished:
+def _run_target(request: Request, context: Context, console: Console, *, way: str = "") -> Finished:
+    """Bring one target up to date, show how, and hand its wheel over."""
     locks = context.locks
     found = context.tools.interpreter
     console.header(
@@ -227,7 +260,11 @@ def _run_target(request: Request, context: Context, console: Console) -> Finishe
     )
     style = None if locks.source.committed else "yellow"
     console.line(f"  native stack: {locks.source.words}", style=style)
+    if way:
+        console.line(f"  as it was made: {way}", style="dim")
     goals = _goals_of(request, context)
+    if not request.given and any(stage.name == "build" for stage in needed(goals)):
+        remember(request.project, context.target, request.interpreter)
     if left_out := [goal for goal in request.goals if goal not in goals]:
         console.warn(
             f"{', '.join(left_out)}: not run, {request.project.machine.platform} cannot run what "

@@ -204,7 +204,8 @@ class Manifest:
             raise ConfigError(
                 f"platform {platform} is not among the workspace's platforms",
                 where=str(self.path),
-                fix=f"add it with `pixi workspace platform add {parse_platform(platform)}`",
+                fix=f"say --platform with one of them ({', '.join(self.platforms)}), or add it "
+                f"with `pixi workspace platform add {parse_platform(platform)}`",
             )
         entries = [e for e in self._platforms_of(environment) if e.platform is platform]
         if not entries:

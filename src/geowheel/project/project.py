@@ -120,6 +120,13 @@ class Project:
         return Target(python=python, platform=platform or self.machine.platform)
 
     @property
+    def usual_platforms(self) -> tuple[Platform, ...]:
+        """This machine's; where pixi.toml does not name it, all that it names."""
+        named = self.manifest.platforms_of(self.config.environment)
+        own = self.machine.platform
+        return named if named and own not in named else (own,)
+
+    @property
     def wheel_budget_mb(self) -> float:
         """The budget of a wheel file in MB; WHEEL_SIZE_BUDGET_MB overrides the configured one."""
         text = self.machine.environ.get(BUDGET_VARIABLE)

@@ -196,7 +196,7 @@ def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
     platforms = [parse_platform(name) for name in settings.platforms or ()]
     return tuple(
         project.target(python, platform)
-        for platform in platforms or [project.machine.platform]
+        for platform in platforms or project.usual_platforms
         for python in project.config.pythons
     )
 

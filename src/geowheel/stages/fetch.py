@@ -38,18 +38,19 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
     beside = [*inputs.requirements, *inputs.prebuilt]
     prefix = folder / PREFIX
     program = None
+    urls = [package.url for package in inputs.packages]
     if pixi.can_unpack(inputs.platform, inputs.machine) and pixi.can_reach(
-        inputs.packages, inputs.store.mirrors
+        urls, inputs.store.mirrors
     ):
         program = pixi.find_pixi(inputs.environ, step)
     step.now("checking what is stored")
     with disk_faults(folder):
-        if program is not None:
-            inputs.store.obtain_sound(beside, step)
-            manifest = _place_from_pixi(program, inputs, prefix, step).manifest()
-        else:
-            inputs.store.obtain_sound([*inputs.packages, *beside], step)
-            manifest = _place_from_store(inputs, prefix, step).manifest()
+        inputs.store.obtain_sound(beside, step)
+        placing = None if program is None else _place_from_pixi(program, inputs, prefix, step)
+        if placing is None:
+            inputs.store.obtain_sound(inputs.packages, step)
+            placing = _place_from_store(inputs, prefix, step)
+        manifest = placing.manifest()
         _check_contested(manifest, step)
         manifest.write(folder)
         write_wrappers(prefix, inputs.prefix_string)
@@ -117,17 +118,26 @@ def _altered(folder: Path) -> str | None:
     return next((f.path for f, good in zip(files, verdicts, strict=True) if not good), None)
 
 
-def _place_from_pixi(program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step) -> Placing:
+def _place_from_pixi(
+    program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step
+) -> Placing | None:
     """pixi downloads and unpacks into a cache of ours, from where files are copied.
 
-    pixi trusts what it once unpacked. The linker does not: a damaged package is unpacked again.
+    None where pixi gave up for a reason of its own. pixi trusts what it once unpacked. The linker
+    does not: a damaged package is unpacked again.
     """
     step.say(f"{len(inputs.packages)} packages through pixi {program.version}")
     cache = inputs.cache / "pixi"
     cache.mkdir(parents=True, exist_ok=True)
     # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
     with held(cache / "geowheel.lock", step.say):
-        return _copy_from_pixi(program, inputs, prefix, step, last=False)
+        try:
+            return _copy_from_pixi(program, inputs, prefix, step, last=False)
+        except pixi.PixiGaveUp as error:
+            fault = error.faults[0]
+            step.console.warn(f"{fault.what}: geowheel's own store goes on; {fault.fix}")
+            shutil.rmtree(prefix)
+            return None
 
 
 def _copy_from_pixi(

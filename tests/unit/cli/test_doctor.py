@@ -28,6 +28,7 @@ from geowheel.cli import doctor as module
 from geowheel.cli.doctor import doctor
 from geowheel.errors import ConfigError, LockError, MachineError
 from geowheel.locks.build_lock import BuildLock
+from geowheel.project.manifest import find_manifest
 from geowheel.project.project import Machine, Project
 
 pytestmark = pytest.mark.usefixtures("healthy")
@@ -189,6 +190,25 @@ def test_without_a_lock_the_distribution_may_stand_in(
     assert checks["distro channel"]["found"] == "can be made on debian-99"
     assert checks["locks"]["state"] == "warn"
     assert checks["locks"]["fix"].startswith("`geowheel lock` ")
+
+
+def test_where_this_machine_is_not_named_another_platform_is_looked_at(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(_: object, platform: str, *__: object) -> None:
+        asked.append(platform)
+
+    for name in ("locks_at_hand", "unreachable"):
+        monkeypatch.setattr(module, name, ask)
+    project = make_project(root)
+    pixi = root / "pixi.toml"
+    pixi.write_text(pixi.read_text().replace('"linux-64"', '"win-64", "osx-64"'))
+    project = replace(project, manifest=find_manifest(root))
+    checks = looked(lambda: project, root, project.machine, 0)
+    assert "does not name linux-64: win-64" in checks["platforms"]["found"]
+    assert asked == ["win-64", "win-64"]
 
 
 def test_a_stale_lock_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

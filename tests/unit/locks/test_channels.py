@@ -15,10 +15,13 @@ from geowheel.locks.channels import (
     parse_channel,
     read_mirrors,
 )
+from geowheel.locks.pixi_config import pixis_mirrors
 from geowheel.locks.solving import unreachable
+from geowheel.project.project import Machine
 from geowheel.targets import Platform
 
 FORGE = "https://conda.anaconda.org/conda-forge/"
+NOWHERE = Path("no-workspace")
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +32,10 @@ def no_pixi_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.setenv(name, str(home))
     home.mkdir()
     return home
+
+
+def machine(environ: Mapping[str, str]) -> Machine:
+    return Machine(platform=Platform.LINUX_64, environ=environ, cache=Path("no-cache"))
 
 
 def channel_folder(folder: Path) -> Path:
@@ -75,7 +82,7 @@ def test_the_variable_is_read_and_a_folder_made_absolute(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = f"{FORGE}=mirror {FORGE}=https://m.invalid/c?a=b https://x.invalid=file:///srv/a%20b"
-    assert read_mirrors({"GEOWHEEL_MIRRORS": text}).pairs == (
+    assert read_mirrors(machine({"GEOWHEEL_MIRRORS": text}), NOWHERE).pairs == (
         (FORGE, str(tmp_path / "mirror")),
         (FORGE, "https://m.invalid/c?a=b"),
         ("https://x.invalid", "/srv/a b"),
@@ -85,16 +92,47 @@ def test_the_variable_is_read_and_a_folder_made_absolute(
 @pytest.mark.parametrize("text", ["x", "conda-forge=/srv", f"{FORGE}=", "=/srv", f"{FORGE} =/srv"])
 def test_a_variable_that_is_no_mirror_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not URL=PLACE"):
-        read_mirrors({"GEOWHEEL_MIRRORS": text})
+        read_mirrors(machine({"GEOWHEEL_MIRRORS": text}), NOWHERE)
 
 
 def test_pixis_own_mirrors_come_after_the_variables(no_pixi_settings: Path) -> None:
-    settings = {FORGE.rstrip("/"): ["https://one.invalid/", "https://two.invalid"]}
-    lines = [f"{json.dumps(url)} = {json.dumps(places)}" for url, places in settings.items()]
-    (no_pixi_settings / "config.toml").write_text("[mirrors]\n" + "\n".join(lines) + "\n")
-    assert read_mirrors({}).of(f"{FORGE}x") == ("https://one.invalid/x", "https://two.invalid/x")
-    first = read_mirrors({"GEOWHEEL_MIRRORS": f"{FORGE}=/srv/m"})
-    assert first.of(f"{FORGE}x")[0] == "/srv/m/x"
+    write_mirrors(no_pixi_settings / "config.toml", "https://one.invalid/", "https://two.invalid")
+    expected = ("https://one.invalid/x", "https://two.invalid/x")
+    environ = {"PIXI_HOME": str(no_pixi_settings)}
+    assert read_mirrors(machine(environ), NOWHERE).of(f"{FORGE}x") == expected
+    first = read_mirrors(machine({**environ, "GEOWHEEL_MIRRORS": f"{FORGE}=/srv/m"}), NOWHERE)
+    assert first.of(f"{FORGE}x") == ("/srv/m/x", *expected)
+
+
+def write_mirrors(file: Path, *places: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f'[mirrors]\n"{FORGE.rstrip("/")}" = {json.dumps(places)}\n')
+    return file
+
+
+def test_pixis_files_are_read_in_pixis_order(tmp_path: Path) -> None:
+    """crates/pixi_config: the project's file over PIXI_HOME's over the one of XDG_CONFIG_HOME."""
+    environ = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    workspace = tmp_path / "project"
+
+    def place() -> str:
+        (found,) = pixis_mirrors(machine(environ), workspace)
+        assert str(found.file) == found.places[0]
+        return found.places[0]
+
+    for file in ("xdg/pixi/config.toml", ".pixi/config.toml", "project/.pixi/config.toml"):
+        path = tmp_path / file
+        write_mirrors(path, str(path))
+        assert place() == str(path)
+    environ["PIXI_NO_CONFIG"] = "true"
+    assert place() == str(workspace / ".pixi" / "config.toml")
+    (workspace / ".pixi" / "config.toml").unlink()
+    assert not pixis_mirrors(machine(environ), workspace)
+    del environ["PIXI_NO_CONFIG"]
+    environ["PIXI_HOME"] = str(tmp_path / "xdg" / "pixi")
+    assert place() == str(tmp_path / "xdg/pixi/config.toml")
+    environ["PIXI_CONFIG_FILE"] = str(tmp_path / ".pixi" / "config.toml")
+    assert place() == environ["PIXI_CONFIG_FILE"]
 
 
 # ---------------------------------------------------------------------------- names

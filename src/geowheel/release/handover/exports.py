@@ -151,7 +151,7 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     is stale or failed, LockError without locks, UsageError for a folder that holds other things.
     """
     _check_free(folder)
-    contexts = _contexts(request, console)
+    contexts = [found for part, _ in request.parts for found in _contexts(part, console)]
     items: list[_Outgoing] = []
     faults: list[Fault] = []
     for context in contexts:

@@ -1,0 +1,78 @@
+"""pixi's own configuration, as far as it says where packages are: the files and their order.
+
+As crates/pixi_config/src/lib.rs of pixi 0.77 has them (`config_path_system`, `config_path_global`,
+`load_with`): a file that is read later overrides a mirror of the same URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from geowheel.project.project import Machine
+from geowheel.project.pyproject import read_toml
+from geowheel.targets import System
+
+_FILE: Final = Path("pixi", "config.toml")
+_TRUE: Final = ("y", "yes", "t", "true", "on", "1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixiMirror:
+    """The places of a URL prefix, and the file that names them."""
+
+    url: str
+    """Ends with a slash."""
+    places: tuple[str, ...]
+    file: Path
+
+
+def pixis_mirrors(machine: Machine, workspace: Path) -> tuple[PixiMirror, ...]:
+    """Return the mirrors that pixi uses in a workspace; raises ConfigError for what is no TOML."""
+    found: dict[str, PixiMirror] = {}
+    for file in (*_global_files(machine), project_file(workspace)):
+        for url, places in config_at(file).get("mirrors", {}).items():
+            key = url.rstrip("/") + "/"
+            found[key] = PixiMirror(url=key, places=tuple(places), file=file)
+    return tuple(found.values())
+
+
+def project_file(workspace: Path) -> Path:
+    """The configuration beside a manifest, which pixi reads last."""
+    return workspace / ".pixi" / "config.toml"
+
+
+def home_file(environ: Mapping[str, str]) -> Path:
+    """The last of a user's own files."""
+    return Path(environ.get("PIXI_HOME") or _home(environ) / ".pixi") / "config.toml"
+
+
+def config_at(file: Path) -> dict[str, Any]:
+    """Return what a file of pixi's says; nothing where there is none."""
+    return read_toml(file) if file.is_file() else {}
+
+
+def _global_files(machine: Machine) -> Iterator[Path]:
+    environ, system = machine.environ, machine.platform.system
+    if environ.get("PIXI_NO_CONFIG", "").lower() in _TRUE:
+        return
+    if named := environ.get("PIXI_CONFIG_FILE"):
+        yield Path(named)
+        return
+    xdg = environ.get("XDG_CONFIG_HOME", "")
+    if system is System.WINDOWS:
+        yield Path("C:/ProgramData") / _FILE
+        yield Path(environ.get("APPDATA") or _home(environ) / "AppData" / "Roaming") / _FILE
+    else:
+        yield Path("/etc") / _FILE
+        if xdg or system is System.LINUX:
+            yield Path(xdg or _home(environ) / ".config") / _FILE
+        if system is System.MACOS:
+            yield _home(environ) / "Library" / "Application Support" / _FILE
+    yield home_file(environ)
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if "HOME" in environ else Path.home()

@@ -1,0 +1,58 @@
+"""How a target was made here: a later session judges the same without being told again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from geowheel.machine import files
+from geowheel.project.config import Bindings
+from geowheel.project.project import Project
+from geowheel.targets import Target
+
+
+class AsMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the command line said of a target when it was made last; empty where nothing."""
+
+    channel: str = ""
+    bindings: Bindings | None = None
+    python: str = ""
+    """The path of an interpreter."""
+
+    def __str__(self) -> str:
+        said = {"--channel": self.channel, "--bindings": self.bindings, "--python": self.python}
+        return " ".join(f"{option} {value}" for option, value in said.items() if value)
+
+    def of(self, project: Project) -> Project:
+        """Return the project as it was then; what the command line says now comes before."""
+        return replace(
+            project,
+            channel=project.channel or self.channel or None,
+            asked_bindings=project.asked_bindings or self.bindings,
+        )
+
+
+def remember(project: Project, target: Target, interpreter: Path | None) -> None:
+    """Write down what was asked for, before anything is made."""
+    now = AsMade(
+        channel=project.channel or "",
+        bindings=project.asked_bindings,
+        python="" if interpreter is None else str(interpreter),
+    )
+    place = _place(project, target)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    files.write(place, msgspec.json.encode(now))
+
+
+def recall(project: Project, target: Target) -> AsMade:
+    """Return how a target was made last; empty where that is not known."""
+    try:
+        return files.from_json(_place(project, target).read_bytes(), AsMade)
+    except (OSError, msgspec.DecodeError):
+        return AsMade()
+
+
+def _place(project: Project, target: Target) -> Path:
+    return project.work / "as-made" / project.host.name / f"{target}.json"
