@@ -450,7 +450,22 @@ def test_a_library_of_the_machine_by_its_path(arm: MacBench, folder: str, cause:
     arm.extension(arm.lib / "libgdal.36.dylib", decoy)
     message = arm.refused()
     assert f"{name}, needed by {EXT}, is not in the native stack" in message
-    assert cause in message
+    assert cause in message and ("GDAL_CONFIG" in message) == ("absolute" in cause)
+
+
+def test_a_package_that_was_linked_to_its_builders_library(arm: MacBench) -> None:
+    """The user has no part in it: another package is what helps."""
+    name = "/opt/homebrew/lib/liblate.dylib"
+    late = compile_macho(arm.folder / "decoy/liblate.dylib", "int late(void) { return 1; }",
+                         install_name=name)  # fmt: skip
+    source = "int late(void); int early(void) { return late(); }"
+    early = compile_macho(
+        arm.lib / "libearly.dylib", source, late, install_name="@rpath/libearly.dylib"
+    )
+    arm.extension(arm.lib / "libgdal.36.dylib", early)
+    message = arm.refused()
+    assert f"{name}, needed by libearly.dylib," in message
+    assert "lock another build of the package" in message and "GDAL_CONFIG" not in message
 
 
 def test_a_search_path_of_the_machine_is_not_followed(arm: MacBench) -> None:

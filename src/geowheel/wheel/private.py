@@ -123,7 +123,7 @@ def _unreadable(path: PurePosixPath, error: SyntaxError | UnicodeDecodeError) ->
         what=f"cannot be read as Python: {error}",
         where=f"{path}{line}",
         cause="its imports have to be made relative for a private copy",
-        fix="leave the file out with [tool.geowheel] exclude",
+        fix=f'leave it out: exclude = ["*/{path}"] in [tool.geowheel]',
     )
 
 
@@ -307,7 +307,8 @@ class _Analysis:
                 what=what,
                 where=f"{self._path}:{node.lineno}",
                 cause="a private copy of osgeo may only import itself, by relative names",
-                fix="leave the file out with [tool.geowheel] exclude, or report this GDAL version",
+                fix=f'leave it out: exclude = ["*/{self._path}"] in [tool.geowheel]; '
+                "or report this GDAL version",
             )
         )
 
