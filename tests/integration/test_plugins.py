@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from geowheel.binary.elf import read_elf
+from geowheel.binary.system_libraries import system_libraries
 from geowheel.lab.running import PROBES, copy_probes
+from geowheel.targets import System
 from tests.support.plugin_channel import (
     OF_ANOTHER_GDAL,
     SOUND,
@@ -75,7 +77,10 @@ class Plugged:
         (folder / PROBES / "drivers.py").write_text(text.replace(*change), encoding="utf-8")
         asked, report = folder / "asked.json", folder / "report.json"
         function = {"function": "drivers:probe_wheel", "folder": str(folder)}
-        asked.write_text(json.dumps({"package": "osgeo", "drivers": [], **function}))
+        runtimes = sorted(system_libraries(System.LINUX))
+        asked.write_text(
+            json.dumps({"package": "osgeo", "drivers": [], "runtimes": runtimes} | function)
+        )
         self.run(folder / PROBES / "probe.py", asked, report, **environ)
         rows = json.loads(report.read_text(encoding="utf-8"))["rows"]
         return {row["name"]: row for row in rows}

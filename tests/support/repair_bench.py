@@ -28,6 +28,7 @@ class Bench:
     raw: Path = Path()
     plugins: str = "osgeo/_plugins"
     more_folders: tuple[Path, ...] = ()
+    accept_code: tuple[str, ...] = ()
 
     @functools.cached_property
     def repaired(self) -> RepairedTree:
@@ -42,6 +43,7 @@ class Bench:
         request = RepairRequest(
             raw=raw, library_folder=self.lib, more_folders=self.more_folders,
             plugins=self.plugins, folder=scratch, platform=self.platform,
+            accept_code=self.accept_code,
             run=Runner(scratch / "logs"), environ={"PATH": os.environ["PATH"]} | environ,
         )  # fmt: skip
         return systems.repairer_of(self.platform)(request).repair()

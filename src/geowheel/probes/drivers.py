@@ -22,6 +22,7 @@ from typing import Any
 
 from . import NAMED_BUT_GONE, ours
 from .gdal import Gdal, Problem
+from .ogdi import OGDI, probe_ogdi
 from .probe import Failed, again
 
 SIZE = 16
@@ -346,7 +347,8 @@ def wanted(gdal: Gdal, named: list[str]) -> Iterator[tuple[str, Raster | Vector 
     for probe in COMMON:
         yield probe.name, probe, is_there(gdal, probe)
     known = {probe.name for probe in COMMON}
-    for name in dict.fromkeys(named):
+    ogdi = [OGDI] * bool(gdal("GDALGetDriverByName", OGDI))
+    for name in dict.fromkeys([*named, *ogdi]):
         if name not in known:
             yield name, None, bool(gdal("GDALGetDriverByName", name))
 
@@ -358,6 +360,8 @@ def probe_drivers(gdal: Gdal, named: list[str], folder: Path, report: DriverRows
             report.row(row, False, NAMED_BUT_GONE)
         elif not there:
             report.row(row, None, "not run: no such driver")
+        elif name == OGDI:
+            report.attempt(row, gdal, partial(probe_ogdi, gdal, folder))
         elif probe is None:
             report.row(row, True, "there; geowheel has no data to try it with")
         else:
@@ -374,6 +378,7 @@ def try_driver(gdal: Gdal, probe: Raster | Vector, place: Path) -> str:
 
 def probe_wheel(asked: dict[str, Any]) -> dict[str, Any]:
     report = DriverRows(path=Path(asked["report"]), rows=[], drivers=[])
+    before = ours.loaded() if os.path.exists("/proc/self/maps") else None
     bundle = ours.configured(asked)
     gdal = Gdal(bundle["gdal"])
     plugins: dict[str, list[str]] = {}
@@ -384,6 +389,9 @@ def probe_wheel(asked: dict[str, Any]) -> dict[str, Any]:
     report.attempt("all drivers register", gdal, register)
     with tempfile.TemporaryDirectory(prefix="probe-") as scratch:
         probe_drivers(gdal, asked["drivers"], Path(scratch), report)
+    if before is not None:
+        own = partial(ours.only_runtimes, before, asked["runtimes"])
+        report.attempt("only runtimes are the system's", gdal, own)
     return report.content
 
 

@@ -8,6 +8,8 @@ import json
 import os
 from typing import Any
 
+from .gdal import Problem
+
 VALUES = bytes(range(256)) * 4
 CORNER = (440720.0, 60.0, 0.0, 3751320.0, 0.0, -60.0)
 
@@ -164,6 +166,22 @@ def loaded() -> set[str]:
     with open("/proc/self/maps", encoding="utf-8") as file:
         paths = {line.split(None, 5)[5].strip() for line in file if "/" in line}
     return {path for path in paths if ".so" in os.path.basename(path)}
+
+
+def only_runtimes(before: set[str], runtimes: list[str]) -> str:
+    """What was loaded since is the wheel's own, the interpreter's, or the C and C++ runtimes."""
+    foreign = {
+        path
+        for path in loaded() - before
+        if path.startswith(("/lib", "/usr/"))
+        and "/lib-dynload/" not in path
+        # glibc loads its own converters and name services.
+        and not os.path.basename(path).startswith((*runtimes, "libnss_"))
+        and "/gconv/" not in path
+    }
+    if foreign:
+        raise Problem("loaded from the system: " + ", ".join(sorted(foreign)))
+    return "but for the C and C++ runtimes nothing of the system is loaded"
 
 
 def site_of(asked: dict[str, Any]) -> str:

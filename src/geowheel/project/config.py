@@ -126,6 +126,15 @@ class Licenses:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Modules:
+    """`[tool.geowheel.modules]`: code that bundled libraries open by a path of the system."""
+
+    accept: Mapping[str, str] = field(default_factory=dict, metadata={"pattern": REASON})
+    """Paths that may stay, in Linux wheels: a table of patterns, with the reason for each; one that
+    geowheel does not know is refused otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Test:
     """`[tool.geowheel.test]`: what runs in a clean environment beside the built-in probes."""
 
@@ -252,6 +261,8 @@ class Config:
     """Oldest systems to support."""
     licenses: Licenses = field(default_factory=Licenses)
     """Licenses of what is bundled."""
+    modules: Modules = field(default_factory=Modules)
+    """Code of the system."""
     test: Test = field(default_factory=Test)
     """Tests of the wheel."""
     lab: Lab = field(default_factory=Lab)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.contents.restricted import Restricted
 from geowheel.lab.judging import CaseVerdict
-from geowheel.systems.contract import Forcing
+from geowheel.systems.contract import CodeAt, Forcing
 
 
 class StageFacts(Struct, frozen=True, kw_only=True):
@@ -111,6 +111,7 @@ class RepairFacts(StageFacts, frozen=True, kw_only=True):
     floor: tuple[Forcing, ...] = ()
     owners: tuple[Owner, ...] = ()
     prefix_strings: tuple[PrefixString, ...] = ()
+    code: tuple[CodeAt, ...] = ()
     licenses: LicenseFacts = LicenseFacts()
 
 

@@ -253,6 +253,8 @@ class RepairInputs(Inputs):
     """Patterns of licenses; None: the usual ones."""
     accept: tuple[str, ...]
     """Patterns of packages. The reasons have no part in the wheel, so none in the key either."""
+    accept_code: tuple[str, ...]
+    """Patterns of paths."""
     locked: bool
     """Whether the native stack is from a committed lock."""
     repair_tools: Mapping[str, str]
@@ -276,6 +278,7 @@ def repair(context: Context, upstream: Records) -> RepairInputs:
         prebuilt=context.prebuilt,
         refuse=config.licenses.refuse,
         accept=tuple(sorted(config.licenses.accept)),
+        accept_code=tuple(sorted(config.modules.accept)),
         locked=context.locks.source.committed,
         repair_tools=tool_versions(context.target.platform, context.project.machine.environ),
         machine=_machine(context),

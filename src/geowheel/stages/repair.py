@@ -41,6 +41,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             ),
             plugins=inputs.places.plugins,
             folder=work,
+            accept_code=inputs.accept_code,
             platform=inputs.platform,
             run=step.run,
             environ=inputs.environ,
@@ -82,6 +83,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             locked=inputs.locked,
             floor=tuple(forcing),
             owners=_owners(described.origins),
+            code=repaired.code,
             prefix_strings=tuple(
                 PrefixString(
                     path=found.path,

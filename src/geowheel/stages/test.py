@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from geowheel import systems
+from geowheel.binary.system_libraries import system_libraries
 from geowheel.contents.drivers import Driver, Probe, not_in_wheel, probe_words
 from geowheel.lab.running import call_probe, copy_probes
 from geowheel.machine.console import Step
@@ -20,6 +21,7 @@ from geowheel.prefix.linker import read_native_manifest
 from geowheel.project.files import stage
 from geowheel.records.facts import HostTests, TestFacts
 from geowheel.records.stage import Outcome
+from geowheel.targets import System
 
 from .environments import make_environment, pip_install
 from .inputs import TestInputs
@@ -95,7 +97,9 @@ def _probe(call: _Call, inputs: TestInputs) -> list[Probe]:
 
 def _probe_drivers(call: _Call, inputs: TestInputs) -> tuple[list[Probe], tuple[Driver, ...]]:
     """A row for each driver and plugin, and the drivers that the wheel has."""
-    result, report = call("drivers:probe_wheel", {"drivers": inputs.drivers})
+    runtimes = sorted(system_libraries(System.LINUX))
+    asked = {"drivers": inputs.drivers, "runtimes": runtimes}
+    result, report = call("drivers:probe_wheel", asked)
     if report is None:
         return [_no_report("all drivers", result)], ()
     found = msgspec.convert(report, DriverReport)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO, Final
@@ -37,7 +38,8 @@ from geowheel.binary.floor import floor
 from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment, tool_path
 
-from .contract import Bundled, Forcing, RepairedTree
+from .contract import UNIX_PREFIX, Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
+from .module_folders import CodeText, code_texts, loaded_data, overwrite
 from .repair_tools import find_strip
 from .repairing import (
     AGAINST_STACK,
@@ -67,6 +69,10 @@ class LinuxRepairer(Repairer[Elf]):
     read = staticmethod(read_elves)
     read_one = staticmethod(read_elf)
 
+    def __init__(self, request: RepairRequest) -> None:
+        super().__init__(request)
+        self._code_texts = functools.cache(lambda file: code_texts(loaded_data(file), UNIX_PREFIX))
+
     def loader(self, binaries: Mapping[str, Elf]) -> ElfLoader:
         del binaries
         return _BuildLoader(stack=tuple(folder.as_posix() for folder in self.stack))
@@ -87,6 +93,42 @@ class LinuxRepairer(Repairer[Elf]):
         stem, _, ending = place.name.partition(".")
         copied = f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.{ending}"
         return Bundled(soname=name, source=self.shown(place.as_posix()), path=f"{bundle}/{copied}")
+
+    def modules(self, walk: Walk[Elf], bundle: str) -> Iterator[Bundled]:
+        for place in walk.links:
+            for item in (item for text in self._code(place) for item in text.paths):
+                for pattern in item.known.modules if item.known else ():
+                    for file in sorted((self.stack[0] / item.folder).glob(pattern)):
+                        name = f"{item.folder}/{file.name}"
+                        yield Bundled(soname=name, source=name, path=f"{bundle}/{name}")
+
+    def code(self, walk: Walk[Elf], copies: Mapping[str, str]) -> Iterator[CodeAt]:
+        for place in sorted(walk.links):
+            file = copies.get(place, place)
+            for text in self._code(place):
+                why = dict.fromkeys(item.known.why for item in text.paths if item.known)
+                yield CodeAt(file=file, text=text.text, written=text.written, why="; ".join(why))
+
+    def _code(self, place: str) -> list[CodeText]:
+        return self._code_texts(self.request.folder / "tree" / place)
+
+    def stack_faults(self, walk: Walk[Elf]) -> Iterator[Fault]:
+        yield from super().stack_faults(walk)
+        users: dict[str, list[str]] = {}
+        for place in sorted(walk.links):
+            for item in (item for text in self._code(place) for item in text.paths):
+                if item.known is None and not any(
+                    fnmatchcase(item.path, pattern) for pattern in self.request.accept_code
+                ):
+                    users.setdefault(item.path, []).append(self.shown(place))
+        for path, names in sorted(users.items()):
+            yield Fault(
+                what=f"{', '.join(names)} would load code from {path}, a folder of the system",
+                where=os.fspath(self.request.library_folder),
+                cause="what it finds there was built for other libraries than the wheel's",
+                fix="use another build of its package; or, if it may, accept it in "
+                f'[tool.geowheel.modules.accept]: "{path}" = "the reason"',
+            )
 
     def tag(self, binaries: Mapping[str, Elf]) -> str:
         """Return the oldest manylinux policy that has every symbol version; raises BuildError."""
@@ -200,6 +242,8 @@ def carry_out(plan: RepairPlan) -> None:
         strip=False,  # the patcher does it, several files at a time
         zip_compression_level=0,
     )
+    for path, texts in plan.overwritten.items():
+        overwrite(Path(path), texts)
 
 
 def _references(plan: RepairPlan, path: str, elf: Elf) -> dict[str, Path | None]:

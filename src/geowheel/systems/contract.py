@@ -165,6 +165,8 @@ class RepairRequest:
     """The folder of GDAL's plugins, relative to the wheel; it need not be there."""
     folder: Path
     """Scratch space, which is made."""
+    accept_code: tuple[str, ...] = ()
+    """Patterns of paths of code that libraries may open on a user's machine."""
     platform: Platform
     run: Run
     environ: Mapping[str, str]
@@ -181,11 +183,25 @@ class RepairedTree:
     platform_tag: str
     """`manylinux_2_35_x86_64`, `macosx_11_0_arm64`, `win_amd64`."""
     bundled: tuple[Bundled, ...]
-    """Sorted by soname; two sonames may lead to one copy."""
+    """Sorted by soname; two sonames may lead to one copy. Modules come last."""
     binaries: Mapping[str, Binary]
     """Every compiled file of the tree, by relative path, as it is after the repair."""
     notes: tuple[str, ...] = ()
     """What a person should know about the result, a line each."""
+    code: tuple[CodeAt, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeAt:
+    """Where a file of the wheel would load code from: a path of the system, or several."""
+
+    file: str
+    text: str
+    """As it was in the library."""
+    written: str
+    """As it is now: below $ORIGIN, where modules are bundled; below /sys, where nothing is; or the
+    same."""
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import importlib
 import importlib.metadata
 import os
 import posixpath
+import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +29,7 @@ from geowheel.errors import BuildError, Fault, GeowheelError
 from geowheel.machine.environments import isolated_environment
 from geowheel.wheel.reading import Wheel, parse_filename, unpack_wheel, with_platform
 
-from .contract import Bundled, Forcing, RepairedTree, RepairRequest
+from .contract import Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
 
 AGAINST_STACK: Final = (
     "build against the native stack's: its place is in GDAL_CONFIG, CMAKE_PREFIX_PATH and "
@@ -62,6 +63,8 @@ class RepairPlan:
     copies: tuple[Bundled, ...]
     """By soname. delvewheel puts a hash into the names that it gives."""
     platform_tag: str
+    overwritten: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Each file of the repaired wheel to its strings that change, and what is written over them."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Programs by name that the tool calls."""
 
@@ -128,17 +131,26 @@ class Repairer(ABC, Generic[B]):
         binaries = self.read(tree)
         if faults := [*self._wheel_faults(wheel, binaries), *self.faults(wheel, binaries, tree)]:
             raise BuildError(faults)
+        bundle = f"{request.raw.name.partition('-')[0]}{self.bundle}"
         walk = follow(binaries, self.loader(binaries), self._in_stack)
+        modules: dict[str, Bundled] = {}
+        while more := {m.path: m for m in self.modules(walk, bundle) if m.path not in modules}:
+            for path, module in more.items():
+                (tree / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.stack[0] / module.source, tree / path)
+                binaries[path] = self.read_one(tree / path)
+            modules |= more
+            walk = follow(binaries, self.loader(binaries), self._in_stack)
         if faults := [*self.stack_faults(walk), *self._lost_faults(walk)]:
             raise BuildError(faults)
-        bundle = f"{request.raw.name.partition('-')[0]}{self.bundle}"
         asked = {
             (name, place)
             for links in walk.links.values()
             for name, place in links.items()
             if posixpath.isabs(place)
         }
-        copied = {self.copy(name, Path(place), bundle) for name, place in asked}
+        copied = {self.copy(name, Path(place), bundle): place for name, place in asked}
+        code = tuple(self.code(walk, {place: copy.path for copy, place in copied.items()}))
         plan = RepairPlan(
             tree=os.fspath(tree.resolve()),
             raw=os.fspath(request.raw.resolve()),
@@ -148,6 +160,7 @@ class Repairer(ABC, Generic[B]):
             copies=tuple(sorted(copied, key=lambda copy: copy.soname)),
             platform_tag=self.tag(walk.binaries),
             tools=self.tools(),
+            overwritten=_overwritten(code),
         )
         self._carry_out(plan)
         repaired = self.read(tree)
@@ -158,9 +171,10 @@ class Repairer(ABC, Generic[B]):
             tree=tree,
             filename=with_platform(request.raw.name, plan.platform_tag),
             platform_tag=plan.platform_tag,
-            bundled=plan.copies,
+            bundled=(*plan.copies, *sorted(modules.values(), key=lambda module: module.path)),
             binaries=repaired,
             notes=tuple(self.notes(plan, walk)),
+            code=code,
         )
 
     # --- what a system answers
@@ -205,6 +219,16 @@ class Repairer(ABC, Generic[B]):
     def tools(self) -> dict[str, str]:
         """Return the programs that the tool calls; raises MachineError when one is missing."""
         return {}
+
+    def modules(self, walk: Walk[B], bundle: str) -> Iterable[Bundled]:
+        """Yield the modules that a library would open by a path, wherever it finds them."""
+        del walk, bundle
+        return ()
+
+    def code(self, walk: Walk[B], copies: Mapping[str, str]) -> Iterable[CodeAt]:
+        """Yield the paths of code in each file; `copies` by the places of the stack's files."""
+        del walk, copies
+        return ()
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, B]) -> RepairPlan:
         """Return the plan with the names that the tool gave to the copies."""
@@ -350,6 +374,14 @@ class Repairer(ABC, Generic[B]):
         self.request.run(command, env=env, cwd=folder)
         if faults := _ANSWER.decode(answer.read_bytes()):
             raise BuildError(faults)
+
+
+def _overwritten(code: Iterable[CodeAt]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for item in code:
+        if item.written != item.text:
+            found.setdefault(item.file, {})[item.text] = item.written
+    return found
 
 
 def platform_tags(wheel: Wheel) -> list[str]:
