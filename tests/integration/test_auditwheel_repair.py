@@ -37,10 +37,11 @@ PT_NULL, PT_GNU_STACK = 0, 0x6474E551
 NOWHERE = "/opt/python-of-the-builder/lib"
 
 
-def gcc(out: Path, source: str, *flags: str | Path) -> Path:
+def gcc(out: Path, source: str, *flags: str | Path, language: str = "c") -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     command = (
-        "gcc", "-shared", "-fPIC", "-g", "-xc", "-", "-xnone", "-o", out, "-Wl,--build-id", *flags,
+        "g++" if language == "c++" else "gcc", "-shared", "-fPIC", "-g", f"-x{language}", "-",
+        "-xnone", "-o", out, "-Wl,--build-id", *flags,
     )  # fmt: skip
     subprocess.run(command, input=source, text=True, check=True, capture_output=True)
     return out

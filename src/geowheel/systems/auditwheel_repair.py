@@ -40,6 +40,7 @@ from geowheel.machine.environments import isolated_environment, tool_path
 
 from .contract import UNIX_PREFIX, Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
 from .module_folders import CodeText, code_texts, loaded_data, overwrite
+from .own_symbols import bind
 from .repair_tools import find_strip
 from .repairing import (
     AGAINST_STACK,
@@ -244,6 +245,7 @@ def carry_out(plan: RepairPlan) -> None:
     )
     for path, texts in plan.overwritten.items():
         overwrite(Path(path), texts)
+    bind(Path(plan.tree), plan.distribution)
 
 
 def _references(plan: RepairPlan, path: str, elf: Elf) -> dict[str, Path | None]:

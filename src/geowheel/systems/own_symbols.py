@@ -1,0 +1,292 @@
+"""Linux: a wheel's libraries bind to each other, whatever else the process has loaded.
+
+ld.so finds a symbol by its name, and looks first in what is loaded for all: the program, LD_PRELOAD
+and every library that came with RTLD_GLOBAL. So another GDAL in front answers in place of ours.
+Symbol versions do not help: a library that has none satisfies all of them. Here
+
+- what one file of a wheel takes from another has a second name there, which no other wheel has, and
+  is asked for by that. The first one stays, for dlsym and ctypes.
+- DF_SYMBOLIC lets a library find what it defines itself in itself.
+- STB_GNU_UNIQUE, which is one in the process whatever the scope, becomes STB_WEAK. What several
+  files of a wheel define stays one in the wheel: it gets another name.
+
+The formats are those of `geowheel.binary.elf`; DT_GNU_HASH is described in
+https://sourceware.org/gnu-gabi/program-loading-and-dynamic-linking.txt, and what ld.so makes of all
+of it stands in glibc's elf/dl-lookup.c.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from geowheel.binary.closure import follow
+from geowheel.binary.elf import read_elves
+from geowheel.binary.elf_loading import ElfLoader
+from geowheel.digest import sha256_bytes
+
+_SEGMENT: Final = struct.Struct("<IIQQQQQQ")
+_SECTION: Final = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL: Final = struct.Struct("<IBBHQQ")
+_RELOCATION: Final = struct.Struct("<QQq")
+_TAG: Final = struct.Struct("<qQ")
+_NEED: Final = struct.Struct("<HHIII")  # version, count, file, first, next
+_NEEDED: Final = struct.Struct("<IHHII")  # hash, flags, index, name, next
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_RELA, _HASH, _DYNAMIC, _DYNSYM = 4, 5, 6, 11  # sections
+_GNU_HASH, _VERNEED, _VERSYM = 0x6FFFFFF6, 0x6FFFFFFE, 0x6FFFFFFF
+_DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_FLAGS = 4, 5, 6, 10, 30
+_DT_GNU_HASH, _DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
+_ALLOC, _DF_SYMBOLIC = 2, 2
+_WEAK, _UNIQUE = 2, 10
+_COPY: Final = {62: 5, 183: 1024}  # by e_machine: R_X86_64_COPY, R_AARCH64_COPY
+_FOR_ALL: Final = frozenset({b"malloc", b"_Znwm"})
+"""A library that defines these stands in for the system's: all have to find it, or nobody."""
+_OF_THE_SYSTEM: Final = re.compile(rb"_Z(GV)?N(Ss|SbIwSt|St.*2idE$)")
+"""Of libstdc++, which has them as well: locale facets and the strings of its older ABI."""
+
+
+def bind(tree: Path, distribution: str) -> None:
+    """Bind the ELF files of an unpacked wheel to each other, once all have their final names."""
+    elves = read_elves(tree)
+    links = follow(elves, ElfLoader()).links
+    images = {path: image for path in elves if (image := _Image(tree / path)).symbols}
+    # The names of copies hold their content's hash.
+    mark = b"." + sha256_bytes("\0".join([distribution, *sorted(images)]).encode())[:8].encode()
+    unique = Counter(name for image in images.values() for name in image.unique)
+    # What a program has a copy of is the program's: its library must not prefer its own.
+    copied = {image.symbols[at].name for image in images.values() for at in image.copies}
+    alone = {name for name in copied if not name.startswith(b"_ZT")} | _FOR_ALL
+    for path, image in images.items():
+        loaded = [other for other in _loaded(path, links) if other in images]
+        for at, symbol in enumerate(image.symbols):
+            if unique[symbol.name] > 1:
+                image.names[at] = symbol.name + mark
+            elif symbol.name in image.unique:
+                image.weak.add(at)
+            elif not symbol.defined:
+                file = image.files.get(symbol.version & 0x7FFF)
+                asked = [o for o in loaded if file is None or o == links[path].get(file)]
+                exporting = (images[o] for o in asked if symbol.name in images[o].exported)
+                library = next(exporting, None)
+                if library is not None and not library.exported & _FOR_ALL:
+                    image.names[at] = symbol.name + mark
+                    library.asked.add(symbol.name)
+        if not (image.program or image.exported & alone):
+            image.set_tag(_DT_FLAGS, dict(image.tags).get(_DT_FLAGS, 0) | _DF_SYMBOLIC)
+    for image in images.values():
+        image.write(mark)
+
+
+def _loaded(path: str, links: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What ld.so loads with a file, in its order, without the file itself."""
+    found = [path]
+    for other in found:
+        found += [new for new in dict.fromkeys(links.get(other, {}).values()) if new not in found]
+    return found[1:]
+
+
+def _hash(name: bytes) -> int:
+    """As DT_GNU_HASH has it."""
+    value = 5381
+    for byte in name:
+        value = (value * 33 + byte) & 0xFFFFFFFF
+    return value
+
+
+class _Symbol(NamedTuple):
+    text: int
+    info: int
+    other: int
+    section: int
+    value: int
+    size: int
+    name: bytes
+    version: int
+
+    @property
+    def defined(self) -> bool:
+        return bool(self.section and self.info >> 4)
+
+
+class _Image:
+    """An ELF file and the changes to it, which `write` makes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data = path, bytearray(path.read_bytes())
+        self.headers, self.table = struct.unpack_from("<QQ", self.data, 32)
+        segments, _, sections = struct.unpack_from("<3H", self.data, 56)
+        self.segments = self._read(_SEGMENT, self.headers, segments)
+        self.sections = self._read(_SECTION, self.table, sections)
+        self.of = {section[1]: section for section in reversed(self.sections)}
+        self.program = any(segment[0] == _PT_INTERP for segment in self.segments)
+        self.symbols = list[_Symbol]()
+        if not {_DYNSYM, _DYNAMIC} <= self.of.keys():
+            return  # an object file or a static program
+        self.strings = self.sections[self.of[_DYNSYM][6]]
+        self.tags = [row for row in _TAG.iter_unpack(self._bytes(self.of[_DYNAMIC])) if row[0]]
+        self.symbols = list(self._symbols())
+        self.exported = {symbol.name for symbol in self.symbols if symbol.defined}
+        self.unique = {
+            symbol.name
+            for symbol in self.symbols
+            if symbol.defined and symbol.info >> 4 == _UNIQUE
+            if not _OF_THE_SYSTEM.match(symbol.name)
+        }
+        self.names: dict[int, bytes] = {}
+        self.weak = set[int]()
+        self.asked = set[bytes]()
+        # What grows goes behind the last segment; what is zero at run time then lies in the file.
+        last = max((row for row in self.segments if row[0] == _PT_LOAD), key=lambda row: row[3])
+        self.last, self.end = last, last[2] + last[5]
+        self.gap = last[6] - last[5] + -(last[3] + last[6]) % 16
+        self.room = bytearray()
+        self.behind = [row for row in self.sections if row[4] >= self.end and not row[2] & _ALLOC]
+
+    def _read(self, shape: struct.Struct, at: int, count: int) -> list[list[int]]:
+        return [list(shape.unpack_from(self.data, at + n * shape.size)) for n in range(count)]
+
+    def _bytes(self, section: list[int] | None) -> bytes:
+        return b"" if section is None else bytes(self.data[section[4] : section[4] + section[5]])
+
+    def _symbols(self) -> Iterator[_Symbol]:
+        strings, versions = self._bytes(self.strings), self._bytes(self.of.get(_VERSYM))
+        for at, row in enumerate(_SYMBOL.iter_unpack(self._bytes(self.of[_DYNSYM]))):
+            version = int.from_bytes(versions[2 * at : 2 * at + 2], "little")
+            name = strings[row[0] : strings.index(b"\0", row[0])]
+            yield _Symbol._make((*row, name, version))
+
+    @functools.cached_property
+    def files(self) -> dict[int, str]:
+        """The libraries that the versions of undefined symbols name, by the versions' indices."""
+        strings, needs = self._bytes(self.strings), self._bytes(self.of.get(_VERNEED))
+        found: dict[int, str] = {}
+        at, step = 0, len(needs)
+        while step:
+            _, count, file, first, step = _NEED.unpack_from(needs, at)
+            part = at + first
+            for _ in range(count):
+                _, _, index, _, next_part = _NEEDED.unpack_from(needs, part)
+                found[index] = strings[file : strings.index(b"\0", file)].decode()
+                part += next_part
+            at += step
+        return found
+
+    @functools.cached_property
+    def copies(self) -> list[int]:
+        """The symbols that a program has copied out of its libraries."""
+        copy = _COPY.get(int.from_bytes(self.data[18:20], "little"))
+        return [info >> 32 for _, _, info in self._relocations() if info & 0xFFFFFFFF == copy]
+
+    def _relocations(self) -> Iterator[tuple[int, int, int]]:
+        """The place in the file, the address and the info of each."""
+        for section in self.sections:
+            if section[1] == _RELA:
+                rows = enumerate(_RELOCATION.iter_unpack(self._bytes(section)))
+                yield from ((section[4] + n * 24, address, info) for n, (address, info, _) in rows)
+
+    def set_tag(self, tag: int, value: int) -> None:
+        """Set an entry of the dynamic section."""
+        self.tags = [row for row in self.tags if row[0] != tag] + [(tag, value)]
+
+    def write(self, mark: bytes) -> None:
+        """Change the file."""
+        strings = bytearray(self._bytes(self.strings))
+        places: dict[bytes, int] = {}
+        symbols = []
+        for at, symbol in enumerate(self.symbols):
+            info = symbol.info & 0xF | _WEAK << 4 if at in self.weak else symbol.info
+            symbols.append(symbol._replace(info=info, name=self.names.get(at, symbol.name)))
+        symbols += [
+            symbol._replace(name=symbol.name + mark)
+            for symbol in symbols
+            if symbol.defined and symbol.name in self.asked
+        ]
+        for at, symbol in enumerate(symbols):
+            if at in self.names or at >= len(self.symbols):
+                if symbol.name not in places:
+                    places[symbol.name] = len(strings)
+                    strings += symbol.name + b"\0"
+                symbols[at] = symbol._replace(text=places[symbol.name])
+        self._place(self.strings, bytes(strings), _DT_STRTAB)
+        self.set_tag(_DT_STRSZ, self.strings[5])
+        self._order(symbols)
+        dynamic = self.of[_DYNAMIC]
+        self._place(dynamic, b"".join(_TAG.pack(*row) for row in [*self.tags, (0, 0)]))
+        for segment in self.segments:
+            if segment[0] == _PT_DYNAMIC:
+                segment[2:7] = dynamic[4], dynamic[3], dynamic[3], dynamic[5], dynamic[5]
+        if self.room:
+            self._extend()
+        parts = (_SEGMENT, self.headers, self.segments), (_SECTION, self.table, self.sections)
+        for shape, at, rows in parts:
+            self.data[at : at + shape.size * len(rows)] = b"".join(shape.pack(*row) for row in rows)
+        struct.pack_into("<Q", self.data, 40, self.table)
+        self.path.write_bytes(self.data)
+
+    def _order(self, symbols: Sequence[_Symbol]) -> None:
+        """Write the symbols in the order of their hashes, and what counts on their places."""
+        found = [bool(symbol.info >> 4 and (symbol.section or symbol.value)) for symbol in symbols]
+        order = list(range(len(symbols)))
+        if len(symbols) > len(self.symbols) or any(found[at] for at in self.names):
+            hashes = [_hash(symbol.name) for symbol in symbols]
+            buckets = sum(found) // 2 + 1
+            order.sort(key=lambda at: (hashes[at] % buckets + 1) * found[at])
+            hashed = [hashes[at] for at in order if found[at]]
+            section = self.of.get(_GNU_HASH) or self.of[_HASH]
+            section[1] = _GNU_HASH
+            self._place(section, _hash_table(hashed, buckets, found.count(False)), _DT_GNU_HASH)
+            self.tags = [row for row in self.tags if row[0] != _DT_HASH]
+            places = {at: new for new, at in enumerate(order)}
+            for place, _, info in list(self._relocations()):
+                moved = places[info >> 32] << 32 | info & 0xFFFFFFFF
+                struct.pack_into("<Q", self.data, place + 8, moved)
+        table = b"".join(_SYMBOL.pack(*symbols[at][:6]) for at in order)
+        self._place(self.of[_DYNSYM], table, _DT_SYMTAB)
+        if _VERSYM in self.of:
+            versions = struct.pack(f"<{len(order)}H", *(symbols[at].version for at in order))
+            self._place(self.of[_VERSYM], versions, _DT_VERSYM)
+
+    def _place(self, section: list[int], content: bytes, tag: int | None = None) -> None:
+        """Put a section's content where it was, or into the room; the tag says where it is."""
+        offset, size = section[4:6]
+        if len(content) <= size:
+            self.data[offset : offset + len(content)] = content
+            return
+        self.data[offset : offset + size] = bytes(size)
+        self.room += bytes(-len(self.room) % 8)
+        at = self.gap + len(self.room)
+        section[3:6] = self.last[3] + self.last[5] + at, self.end + at, len(content)
+        self.room += content
+        if tag is not None:
+            self.set_tag(tag, section[3])
+
+    def _extend(self) -> None:
+        """Make the last segment longer, and move what lies behind it, the section headers too."""
+        self.room += bytes(-(self.gap + len(self.room)) % 16)
+        added = self.gap + len(self.room)
+        self.data[self.end : self.end] = bytes(self.gap) + self.room
+        self.last[5] = self.last[6] = self.last[5] + added
+        for section in self.behind:
+            section[4] += added
+        if self.table >= self.end:
+            self.table += added
+
+
+def _hash_table(hashes: Sequence[int], buckets: int, first: int) -> bytes:
+    """What DT_GNU_HASH holds of symbols that lie in the order of their buckets."""
+    words = 1 << (len(hashes) * 12 // 64).bit_length()
+    shift = words.bit_length() + 5
+    bloom, starts = [0] * words, [0] * buckets
+    for at, value in enumerate(hashes, first):
+        bloom[value // 64 % words] |= 1 << value % 64 | 1 << (value >> shift) % 64
+        starts[value % buckets] = starts[value % buckets] or at
+    ends = [at % buckets for at in hashes[1:]] + [-1]
+    chain = [h & ~1 | (h % buckets != end) for h, end in zip(hashes, ends, strict=True)]
+    header = struct.pack("<4I", buckets, first, words, shift)
+    return header + struct.pack(f"<{words}Q{buckets}I{len(chain)}I", *bloom, *starts, *chain)

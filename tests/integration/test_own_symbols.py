@@ -1,0 +1,192 @@
+"""Libraries that ask for each other alone, beside others that have the same symbols."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.hash import GNUHashSection
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+from geowheel.binary.elf import read_elves
+from tests.integration.test_auditwheel_repair import (
+    ARCHITECTURE,
+    EXTENSION,
+    PLATFORM,
+    PLUGIN,
+    bench_of,
+    gcc,
+    make_bench,
+    make_raw,
+    make_stack,
+)
+from tests.support.repair_bench import Bench, pack
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="auditwheel runs on Linux"),
+]
+
+TAG = f"cp312-cp312-linux_{ARCHITECTURE}"
+OTHER = "int a_answer(void) { return -1; } int z_answer(void) { return -1; }"
+ASK = """
+import ctypes, sys
+for path in sys.argv[1:]:
+    print(ctypes.CDLL(path, mode=ctypes.DEFAULT_MODE).ask())
+"""
+COUNT = """
+import ctypes, sys
+for path in sys.argv[1:]:
+    print(ctypes.CDLL(path).count(), end=" ")
+"""
+
+
+def run(code: str, *arguments: str | Path, **environ: str) -> str:
+    command = (sys.executable, "-c", code, *arguments)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return make_bench(tmp_path_factory.mktemp("bench"))
+
+
+# --- another library of the same names ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["LD_PRELOAD", "RTLD_GLOBAL"])
+@pytest.mark.parametrize("versions", [(), ("-lm", "-Wl,--no-as-needed", "-lc")])
+def test_another_librarys_symbols_are_not_taken(
+    bench: Bench, tmp_path: Path, how: str, versions: tuple[str, ...]
+) -> None:
+    other = gcc(tmp_path / "liba.so.2", OTHER, "-Wl,-soname,liba.so.2", *versions)
+    files = [bench.repaired.tree / path for path in (EXTENSION, PLUGIN)]
+    first = f"import ctypes; ctypes.CDLL({str(other)!r}, mode=ctypes.RTLD_GLOBAL)"
+    preload = {"LD_PRELOAD": str(other)} if how == "LD_PRELOAD" else {}
+    assert run(ASK if preload else first + ASK, *files, **preload) == "42\n82\n"
+
+
+def test_plain_names_are_there_for_dlsym(bench: Bench) -> None:
+    (path,) = (item.path for item in bench.repaired.bundled if item.soname == "liba.so.2")
+    code = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).a_answer())"
+    assert run(code, bench.repaired.tree / path) == "42\n"
+
+
+def test_a_program_and_its_library_share_a_variable(tmp_path: Path) -> None:
+    lib = make_stack(tmp_path / "prefix/lib")
+    gcc(lib / "liba.so.2.1", "int many[9]; int a_answer(void) { return ++many[3]; }",
+        "-Wl,-soname,liba.so.2")  # fmt: skip
+    make_raw(tmp_path / "raw", lib)
+    tree = tmp_path / "raw/tree"
+    (tree / PLUGIN).unlink()
+    (tree / "pkg/ask").parent.mkdir(exist_ok=True)
+    subprocess.run(
+        ["gcc", "-no-pie", "-xc", "-", "-xnone", "-o", tree / "pkg/ask", lib / "liba.so.2"],
+        input="extern int many[9]; int a_answer(void); "
+        "int main(void) { many[3] = 40; a_answer(); return a_answer() + many[3] - 42; }",
+        text=True, check=True,
+    )  # fmt: skip
+    repaired = bench_of(tmp_path, lib, pack(tree, tmp_path / "packed", TAG)).repair("work")
+    assert subprocess.run([repaired.tree / "pkg/ask"], env={}, check=False).returncode == 42
+
+
+# --- what C++ has once in a process --------------------------------------------------------------
+
+HEADER = """
+struct Failure { virtual ~Failure() {} %(fields)s int code = %(code)d; };
+struct Counted { %(fields)s int count = 0; };
+inline Counted &counted() { static Counted one; return one; }
+template <typename T> struct Static { static T value; };
+template <typename T> T Static<T>::value = %(code)d;
+"""
+LIBRARY = """
+extern "C" int library_count() { return ++counted().count; }
+void fail() { Static<int>::value++; throw Failure(); }
+"""
+MODULE = """
+void fail();
+extern "C" int library_count();
+extern "C" int count() { return ++counted().count; }
+extern "C" int ask() {
+    library_count();
+    try { fail(); } catch (Failure &failure) { return failure.code; }
+    return 0;
+}
+extern "C" int value() { return Static<int>::value; }
+"""
+
+
+def make_counting(folder: Path, name: str, fields: str, code: int) -> Bench:
+    """A wheel with two modules over one library, all with the same inline function."""
+    header = HEADER % {"fields": fields, "code": code}
+    lib, tree = folder / "lib", folder / "tree"
+    gcc(lib / "libcount.so.1", header + LIBRARY, "-Wl,-soname,libcount.so.1", language="c++")
+    for module in ("one", "two"):
+        gcc(tree / f"pkg/{module}.so", header + MODULE, lib / "libcount.so.1", language="c++")
+    raw = pack(tree, folder, TAG, name=name)
+    return Bench(folder=folder, lib=lib, raw=raw, platform=PLATFORM, plugins="pkg/plugins")
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The trees of two distributions, whose structs differ."""
+    folder = tmp_path_factory.mktemp("counting")
+    return (
+        make_counting(folder / "one", "One", "", 1).repaired.tree,
+        make_counting(folder / "two", "Two", "int other = 778400880;", 2).repaired.tree,
+    )
+
+
+def test_one_counter_in_a_wheel_and_none_in_common(counting: tuple[Path, Path]) -> None:
+    modules = [tree / f"pkg/{module}.so" for module in ("one", "two") for tree in counting[::-1]]
+    assert run(COUNT, *modules) == "1 1 2 2 "
+    assert run(COUNT.replace("(path)", "(path, mode=ctypes.RTLD_GLOBAL)"), *modules) == "1 1 2 2 "
+
+
+def test_exceptions_are_caught_by_their_own_wheel(counting: tuple[Path, Path]) -> None:
+    modules = [tree / "pkg/two.so" for tree in counting]
+    assert run(ASK, *modules) == "1\n2\n"
+    assert run(ASK.replace("DEFAULT_MODE", "RTLD_GLOBAL"), *modules) == "1\n2\n"
+
+
+# --- what another reader finds in the files -----------------------------------------------------
+
+
+def relocated(path: Path) -> dict[int, str]:
+    """The symbols' names by the places that get their addresses."""
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        symbols = elf.get_section_by_name(".dynsym")
+        assert isinstance(symbols, SymbolTableSection)
+        return {
+            row["r_offset"]: symbols.get_symbol(row["r_info_sym"]).name
+            for section in elf.iter_sections()
+            if isinstance(section, RelocationSection)
+            for row in section.iter_relocations()
+        }
+
+
+def lost(path: Path) -> list[str]:
+    """The symbols that are defined and that the hash table does not lead to."""
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        symbols, table = (elf.get_section_by_name(name) for name in (".dynsym", ".gnu.hash"))
+        assert isinstance(symbols, SymbolTableSection) and isinstance(table, GNUHashSection)
+        names = {s.name for s in symbols.iter_symbols() if s["st_shndx"] != "SHN_UNDEF"}
+        assert names, path
+        return [name for name in names if not table.get_symbol(name)]
+
+
+def test_every_symbol_is_found_and_every_relocation_has_its_own(
+    counting: tuple[Path, Path], bench: Bench
+) -> None:
+    for tree in (*counting, bench.repaired.tree):
+        assert not [name for path in read_elves(tree) for name in lost(tree / path)]
+    raw, made = (relocated(t / PLUGIN) for t in (bench.folder / "raw/tree", bench.repaired.tree))
+    assert {place: name.partition(".")[0] for place, name in made.items()} == raw
