@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,18 @@ def absolute_paths(site: Site) -> None:
     site.replace(site.osgeo / "_geowheel.json", json.dumps(fixed))
 
 
+def plain_names(site: Site) -> None:
+    """What _gdal takes from libgdal has no name of the wheel's own."""
+    for path in site.osgeo.glob("_gdal.*.so"):
+        data = path.read_bytes()
+        names = set(re.findall(rb"\0(\w+\.[0-9a-f]{8})\0", data))
+        for name in names:
+            data = data.replace(b"\0%s\0" % name, b"\0%s\0" % name[:-9].ljust(len(name), b"\0"))
+        assert names
+        path.unlink()
+        path.write_bytes(data)
+
+
 def broken_plugin(site: Site) -> None:
     (site.osgeo / "_plugins").mkdir(exist_ok=True)
     site.replace(site.osgeo / "_plugins" / "gdal_Planted.so", "no library")
@@ -159,6 +172,11 @@ FAULTS: Final = (
         failing=("parts: the bundled libgdal answers", "parts: every plugin*",
                  "parts: every program*", "processes: children by spawn", "*LD_LIBRARY_PATH*"),
         words="libgeos_c",
+    ),
+    Fault(
+        name="_gdal asks for the names that every GDAL has", plant=plain_names,
+        cases=("poisoned environment: *another GDAL*",),
+        failing=("*LD_PRELOAD*", "*RTLD_GLOBAL"), words="GDAL finds no data",
     ),
     Fault(
         name="the user's certificates are ignored",

@@ -88,9 +88,13 @@ def _poison(offer: Equipment) -> Iterator[Case]:
             yield case(f"{variable} names a folder: {kind}", "by_a_folder",
                        variable=variable, kind=kind)  # fmt: skip
     yield case("LD_LIBRARY_PATH with files of an older GDAL's names", "by_old_libraries")
-    yield case("LD_LIBRARY_PATH with a whole other GDAL", "by_another_gdal",
-               skip="" if offer.other_gdal else "the prefix is gone",
-               other_libraries=offer.other_gdal)  # fmt: skip
+    for name, function, skip in (
+        ("LD_LIBRARY_PATH with a whole other GDAL", "by_another_gdal", ""),
+        ("LD_PRELOAD of another GDAL", "by_preload", EMULATED * offer.emulated),
+        ("another GDAL came with RTLD_GLOBAL", "by_flags", ""),
+    ):
+        yield case(name, function, skip if offer.other_gdal else "the prefix is gone",
+                   other_libraries=offer.other_gdal)  # fmt: skip
 
 
 def _https(offer: Equipment) -> Iterator[Case]:

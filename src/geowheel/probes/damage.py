@@ -122,7 +122,7 @@ def _open(asked: dict[str, Any], path: str) -> bool:
             for _ in range(1000):
                 if layer.GetNextFeature() is None:
                     break
-    except RuntimeError:
+    except (RuntimeError, UnicodeDecodeError):  # of GDAL, with bytes of the file in its words
         return False
     return True
 

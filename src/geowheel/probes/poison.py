@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import shutil
 import sqlite3
+import sys
 from typing import Any
 
 from . import ours, probe
@@ -56,13 +59,46 @@ def by_another_gdal(asked: dict[str, Any]) -> None:
                variables={"LD_LIBRARY_PATH": asked["other_libraries"]})  # fmt: skip
 
 
+def by_preload(asked: dict[str, Any]) -> None:
+    """LD_PRELOAD puts another GDAL before all others."""
+    _beside_another(asked, preload=True)
+
+
+def by_flags(asked: dict[str, Any]) -> None:
+    """Another GDAL is loaded for all, as is every module after sys.setdlopenflags."""
+    _beside_another(asked, preload=False)
+
+
+def _beside_another(asked: dict[str, Any], preload: bool) -> None:
+    """The prefix's own libgdal with another version written into it, and what it needs."""
+    unpoisoned, folder = _answers(asked), asked["other_libraries"]
+    version = unpoisoned["version"].encode() + b"\0"
+    other = os.path.join(asked["folder"], "libgdal-other.so")
+    name = max(name for name in os.listdir(folder) if name.startswith("libgdal.so"))
+    with open(os.path.join(folder, name), "rb") as source, open(other, "wb") as goal:
+        goal.write(source.read().replace(version, re.sub(rb"\d", b"9", version)))
+    probe.again(asked, "poison:unharmed", unpoisoned=unpoisoned, other=other, variables={
+        "LD_LIBRARY_PATH": folder, **({"LD_PRELOAD": other} if preload else {})})  # fmt: skip
+
+
+def _load(other: str, unpoisoned: dict[str, Any]) -> None:
+    """Have another libgdal in the process, where what is loaded from now on finds it."""
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
+    asked = ctypes.CDLL(other, mode=ctypes.RTLD_GLOBAL).GDALVersionInfo
+    asked.restype = ctypes.c_char_p
+    found = asked(b"RELEASE_NAME").decode()
+    assert found != unpoisoned["version"], "the case itself was not set up: %s" % found
+
+
 def unharmed(asked: dict[str, Any]) -> None:
     """In the poisoned process: own data, own libraries, the same answers."""
     for name, value in asked["variables"].items():
         assert os.environ[name] == value, "the case itself was not set up: " + name
     before = dict(os.environ)
+    if "other" in asked:
+        _load(asked["other"], asked["unpoisoned"])
     ours.own_data(asked)
-    ours.own_libraries(asked)
+    (ours.own_gdal if "other" in asked else ours.own_libraries)(asked)
     found = answers(asked)
     assert found == asked["unpoisoned"], (found, asked["unpoisoned"])
     assert dict(os.environ) == before, "environment variables were changed"
@@ -76,7 +112,7 @@ def unharmed(asked: dict[str, Any]) -> None:
 def answers(asked: dict[str, Any]) -> dict[str, Any]:
     gdal = ours.module(asked, "gdal")
     drivers = sorted(gdal.GetDriver(n).ShortName for n in range(gdal.GetDriverCount()))
-    return {"drivers": drivers, **ours.work(asked)}
+    return {"drivers": drivers, "version": gdal.VersionInfo("RELEASE_NAME"), **ours.work(asked)}
 
 
 def _answers(asked: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def bind(tree: Path, distribution: str) -> None:
     """Bind the ELF files of an unpacked wheel to each other, once all have their final names."""
     elves = read_elves(tree)
     links = follow(elves, ElfLoader()).links
-    images = {path: image for path in elves if (image := _Image(tree / path)).symbols}
+    images = {path: image for path in elves if (image := _Editable(tree / path)).symbols}
     # The names of copies hold their content's hash.
     mark = b"." + sha256_bytes("\0".join([distribution, *sorted(images)]).encode())[:8].encode()
     unique = Counter(name for image in images.values() for name in image.unique)
@@ -114,7 +114,7 @@ class _Symbol(NamedTuple):
         return bool(self.section and self.info >> 4)
 
 
-class _Image:
+class _Editable:
     """An ELF file and the changes to it, which `write` makes."""
 
     def __init__(self, path: Path) -> None:
