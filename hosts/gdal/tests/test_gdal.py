@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from osgeo import gdal, ogr, osr
 
 gdal.UseExceptions()
@@ -46,3 +47,15 @@ def test_geojson_to_geopackage(tmp_path: Path) -> None:
     point = feature.GetGeometryRef()
     assert 2_680_000 < point.GetX() < 2_690_000
     assert 1_240_000 < point.GetY() < 1_260_000
+
+
+def test_grids_of_the_stack_are_used() -> None:
+    folders = [Path(folder) for folder in osr.GetPROJSearchPaths()]
+    if not any((folder / "egm96_15.gtx").is_file() for folder in folders):
+        pytest.skip("the stack has no grids of its own")
+    references = [osr.SpatialReference(), osr.SpatialReference()]
+    for reference, name in zip(references, ("EPSG:4326+5773", "EPSG:4979"), strict=True):
+        reference.SetFromUserInput(name)
+        reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    height = osr.CoordinateTransformation(*references).TransformPoint(10.0, 50.0, 0.0)[2]
+    assert height == pytest.approx(48.03, abs=0.05)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from packaging.version import Version
 
 from geowheel.errors import Fault, LockError
+from geowheel.project.config import GRIDS
 from geowheel.targets import GDAL_PACKAGE, OLDEST_MACOS, Platform
 
 from .assets import Package
@@ -66,7 +67,8 @@ def native_stack(
     """
     by_name = {record.name.normalized: record for record in every}
     roots = (*ALWAYS, *plugins)
-    if missing := [name for name in roots if name not in by_name]:
+    # A distribution may have the grids that are asked for beside proj.db: `vendor` looks.
+    if missing := [name for name in roots if name not in by_name and name != GRIDS]:
         raise LockError([_absent(name, platform, by_name, path) for name in missing])
     closure = closure_of(roots, every)
     if faults := _incomplete(closure, by_name, path):
@@ -100,7 +102,7 @@ def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: 
         cause = "pixi.toml does not ask for it"
     fix = f"pixi add {name}, then `geowheel lock`"
     if name not in ALWAYS:
-        fix += "; or leave it out of plugins (data.grids, for proj-data) in [tool.geowheel]"
+        fix += "; or leave it out of plugins in [tool.geowheel]"
     return Fault(what=what, where=str(path), cause=cause, fix=fix)
 
 

@@ -19,6 +19,8 @@ from .places import Layout, Places
 TABLE = "tool.geowheel"
 GRIDS = "proj-data"
 """The conda package of PROJ's grids; nothing depends on it."""
+OWN_GRIDS = "own"
+"""Those beside proj.db: Debian's package has some, conda-forge's none."""
 SYSTEM_VERSION = re.compile(r"\d+\.\d+")
 # Below a folder of the wheel: nothing else belongs at the top of site-packages.
 DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
@@ -92,9 +94,10 @@ class Data:
     proj: str | None = field(default=None, metadata={"pattern": DESTINATION})
     """Folder of PROJ's data, such as rasterio/proj_data (default: _data/proj in the import
     package)."""
-    grids: bool = False
-    """Whether PROJ's datum grids go into the wheel: the conda package proj-data, which the
-    environment has to hold then (hundreds of MB)."""
+    grids: tuple[str, ...] = (OWN_GRIDS,)
+    """PROJ's datum grids: own, which are those that libproj's own package brings; proj-data, which
+    is all of that conda package (hundreds of MB on conda-forge); or patterns of file names of
+    either, such as "us_noaa_*"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +278,8 @@ class Config:
     @property
     def wanted_packages(self) -> tuple[str, ...]:
         """Conda packages of the native stack that nothing else in it needs."""
-        return (*self.plugins, *((GRIDS,) if self.data.grids else ()))
+        more = {*self.data.grids} - {OWN_GRIDS}
+        return (*self.plugins, *((GRIDS,) if more else ()))
 
     @property
     def places(self) -> Places:

@@ -112,6 +112,8 @@ class RepairFacts(StageFacts, frozen=True, kw_only=True):
     owners: tuple[Owner, ...] = ()
     prefix_strings: tuple[PrefixString, ...] = ()
     code: tuple[CodeAt, ...] = ()
+    without_grids: tuple[str, ...] = ()
+    """Well-known operations that PROJ makes without their grid."""
     licenses: LicenseFacts = LicenseFacts()
 
 

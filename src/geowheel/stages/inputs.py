@@ -142,7 +142,8 @@ class VendorInputs(Inputs):
     plugins: tuple[str, ...]
     programs: tuple[str, ...]
     """Patterns of console commands."""
-    grids: bool
+    grids: tuple[str, ...]
+    """Groups of them, and patterns of file names."""
     exclude: tuple[str, ...]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geowheel import systems
 from geowheel.contents.description import describe
+from geowheel.contents.grids import without_grids
 from geowheel.contents.licenses import LicenseGate
 from geowheel.contents.origins import Origin
 from geowheel.errors import BuildError
@@ -73,6 +74,9 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
     baked = prefix_strings(repaired.tree, prefix_string)
     if baked:
         step.say(f"{in_words(baked, prefix_string)}: see `geowheel report`")
+    lacking = without_grids(repaired.tree / inputs.places.proj_data)
+    if lacking:
+        step.say(f"less exact, without their grids: {', '.join(lacking)}")
     step.now("packing the wheel")
     write_wheel(repaired.tree, folder, filename=repaired.filename)
     shutil.rmtree(work)
@@ -84,6 +88,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             floor=tuple(forcing),
             owners=_owners(described.origins),
             code=repaired.code,
+            without_grids=lacking,
             prefix_strings=tuple(
                 PrefixString(
                     path=found.path,

@@ -20,7 +20,7 @@ from geowheel.errors import BuildError
 from geowheel.locks.native_stack import BINDINGS
 from geowheel.machine.console import Step
 from geowheel.prefix.linker import NativeManifest, read_native_manifest
-from geowheel.project.config import GRIDS
+from geowheel.project.config import GRIDS, OWN_GRIDS
 from geowheel.project.places import PACKAGE_INIT, Layout
 from geowheel.records.facts import VendorFacts
 from geowheel.records.stage import Outcome
@@ -34,6 +34,9 @@ from .inputs import ORIGINS, PAYLOAD, VendorInputs
 DRIVER_ORDER: Final = "drivers.ini"
 """GDAL registers plugins first, and reorders all drivers by this file beside them where it is
 (GDALDriverManager::ReorderDrivers): without it, every file is offered to the plugins first."""
+
+GRID_ENDINGS = (".gsb", ".gtx", ".tif", ".gvb", ".ct2", ".las", ".los")
+"""Of PROJ's formats: https://proj.org/en/stable/resource_files.html"""
 
 
 def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
@@ -158,13 +161,37 @@ def _data(inputs: VendorInputs, manifest: NativeManifest) -> Iterator[tuple[str,
                 cause="the channel's packages lay out their data in another way",
                 fix="run fetch again, or report the channel's package",
             )
-        for path, owner in manifest.owners.items():
-            # The grids are there without being asked for, where a channel's proj needs them.
-            grid = owner.name == GRIDS and folder == layout.proj_data and not inputs.grids
-            if path.startswith(f"{folder}/") and not grid:
+        left_out = _grids_left_out(inputs.grids, manifest, layout.proj_data)
+        for path in manifest.owners:
+            if path.startswith(f"{folder}/") and path not in left_out:
                 yield goal + path.removeprefix(folder), path
     if layout.ca_bundle in manifest.owners:
         yield places.ca_bundle, layout.ca_bundle
+
+
+def _grids_left_out(wanted: tuple[str, ...], manifest: NativeManifest, folder: str) -> set[str]:
+    """The grids that nobody asked for; raises BuildError for a pattern that matches none."""
+    grids = {
+        path: OWN_GRIDS if owner.name != GRIDS else GRIDS
+        for path, owner in manifest.owners.items()
+        if path.startswith(f"{folder}/") and (owner.name == GRIDS or path.endswith(GRID_ENDINGS))
+    }
+    chosen_by = {
+        pattern: {
+            path
+            for path, group in grids.items()
+            if pattern == group or fnmatch.fnmatchcase(PurePosixPath(path).name, pattern)
+        }
+        for pattern in wanted
+    }
+    if lost := [pattern for pattern in wanted if not chosen_by[pattern] and pattern != OWN_GRIDS]:
+        names = ", ".join(sorted(PurePosixPath(path).name for path in grids)[:10])
+        raise BuildError(
+            f"[tool.geowheel.data] grids: the native stack has no grid {', '.join(lost)}",
+            cause=f"it has {names}" if names else f"{GRIDS} is not in the environment",
+            fix=f"`pixi add {GRIDS}`, then `geowheel lock`; or name others, or leave it out",
+        )
+    return grids.keys() - set().union(*chosen_by.values())
 
 
 def _plugins(inputs: VendorInputs, manifest: NativeManifest) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,9 @@ def test_the_smallest_configuration_has_defaults(tmp_path: Path) -> None:
 def test_grids_are_one_more_package_of_the_native_stack(tmp_path: Path) -> None:
     text = MINIMAL + 'plugins = ["libgdal-pg"]\n'
     assert read_host(host(tmp_path, text)).config.wanted_packages == ("libgdal-pg",)
-    asked = read_host(host(tmp_path, text + "[tool.geowheel.data]\ngrids = true\n")).config
+    asked = read_host(
+        host(tmp_path, text + "[tool.geowheel.data]\ngrids = ['own', 'us_*']\n")
+    ).config
     assert asked.wanted_packages == ("libgdal-pg", "proj-data")
 
 
@@ -94,8 +96,7 @@ accept = { poppler = "we share ours", "x26*" = "so too" }
 
 WRONG = {
     'plugin = ["x"]': "unknown key 'plugin'; did you mean plugins?",
-    "data.grids = 1": "data.grids] must be true or false",
-    'data.grids = "yes"': "data.grids] must be true or false",
+    "data.grids = true": "data.grids] must be a list of strings",
     "test.timeout-seconds = true": "must be a whole number",
     'licenses.accept = ["poppler"]': 'must be a table with a reason for each: NAME = "the reason"',
     'licenses.accept = { poppler = " " }': "licenses.accept] must be a table with a reason",

@@ -111,7 +111,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | None = None,
                 import_package: str = "osgeo", programs: tuple[str, ...] | None = None,
-                grids: bool | None = None, **places: str) -> VendorInputs:  # fmt: skip
+                grids: tuple[str, ...] | None = None, **places: str) -> VendorInputs:  # fmt: skip
     """A prefix, bindings and a store with GDAL's sdist; grids in the prefix unless None."""
     files = {path: name for path, name in STACK.items() if stack is None or path in stack}
     files |= {} if grids is None else {GRID: "proj-data"}
@@ -146,7 +146,7 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
         prefix=MadeFolder(folder=root / "fetch" / "prefix", content=""),
         bindings=MadeFolder(folder=root / "modules", content=""),
         gdal_sdist=sdist, places=made, plugins=("libgdal-hdf5",),
-        programs=patterns_of(programs, made.layout), grids=bool(grids), exclude=exclude,
+        programs=patterns_of(programs, made.layout), grids=grids or (), exclude=exclude,
         store=store,
     )  # fmt: skip
 
@@ -187,7 +187,7 @@ def test_the_payload_is_modules_data_plugins_and_bootstrap(tmp_path: Path) -> No
 
 
 def test_what_each_file_is_from_stands_beside_the_payload(tmp_path: Path) -> None:
-    inputs = make_inputs(tmp_path, grids=True, exclude=("*/gdal.py",))
+    inputs = make_inputs(tmp_path, grids=("proj-data",), exclude=("*/gdal.py",))
     (inputs.prefix.folder / "share/gdal/mine.csv").write_text("put there by hand")
     found = payload(inputs, tmp_path)
     assert json.loads((tmp_path / "made" / ORIGINS).read_text()) == {
@@ -321,8 +321,17 @@ def test_programs_without_the_module_that_starts_them_are_no_commands(tmp_path: 
     assert commands(make_inputs(tmp_path, exclude=("osgeo_utils/*",)), tmp_path) == {}
 
 
-@pytest.mark.parametrize("grids", [True, False])
-def test_grids_come_when_they_are_asked_for(tmp_path: Path, grids: bool) -> None:
+@pytest.mark.parametrize(
+    ("grids", "there"), [(("proj-data",), True), (("own", "us_*"), True), (("own",), False)]
+)
+def test_grids_come_when_they_are_asked_for(
+    tmp_path: Path, grids: tuple[str, ...], there: bool
+) -> None:
     found = payload(make_inputs(tmp_path, grids=grids), tmp_path)
-    assert ("osgeo/_data/proj/us_noaa_alaska.tif" in found) is grids
+    assert ("osgeo/_data/proj/us_noaa_alaska.tif" in found) is there
     assert "osgeo/_data/proj/proj.db" in found
+
+
+def test_a_grid_that_is_nowhere_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"no grid de_\*[\s\S]*it has us_noaa_alaska.tif"):
+        payload(make_inputs(tmp_path, grids=("de_*",)), tmp_path)

@@ -239,6 +239,7 @@ def _packages(report: Report) -> dict[str, Any]:
         "without_text": sorted({name for w in report.wheels for name in w.without_license}),
         # The others are open points.
         "accepted": [(why, by_driver(of)) for why, of in accepted.items()],
+        "without_grids": sorted({name for w in report.wheels for name in w.without_grids}),
         "look_ups": sorted(
             {
                 (PurePosixPath(found.path).name, found.text, found.overridden)

@@ -89,6 +89,7 @@ def _wheel(
         offers=tested.not_in_wheel,
         without_license=facts.licenses.without,
         restricted=facts.licenses.restricted,
+        without_grids=facts.without_grids,
         prefix_strings=facts.prefix_strings,
         before=earlier.get(target),
     )

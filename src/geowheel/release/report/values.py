@@ -114,6 +114,8 @@ class WheelReport:
     """Bundled packages of which no license text was found."""
     restricted: tuple[Restricted, ...]
     """Bundled packages under the GPL or the like."""
+    without_grids: tuple[str, ...]
+    """Well-known operations that are less exact."""
     prefix_strings: tuple[PrefixString, ...]
     before: Before | None
 

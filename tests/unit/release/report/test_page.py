@@ -67,6 +67,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         offers=(PackageOffer(package=text, drivers=(text,), in_stack=False),),
         without_license=(text,),
         restricted=(Restricted(name=text, version=text, terms=text, brought_by=text),),
+        without_grids=("heights above EGM2008",),
         prefix_strings=(PrefixString(path=text, text=text, overridden=text),),
         before=Before(version=text, compressed=1, installed=1),
     )  # fmt: skip
