@@ -3,8 +3,8 @@
 It works through the API of the bundled libraries alone. os.environ is never written: a PROJ_DATA
 set for us would break pyproj and rasterio in the same process, and one set for them must not break
 us. Who wants other data on purpose says so with the variables GEOWHEEL_GDAL_DATA,
-GEOWHEEL_PROJ_DATA, GEOWHEEL_GDAL_DRIVER_PATH and GEOWHEEL_CA_BUNDLE. Without `_geowheel.json`,
-which the repair of a wheel writes, nothing is bundled and nothing is done.
+GEOWHEEL_PROJ_DATA, GEOWHEEL_GDAL_DRIVER_PATH and GEOWHEEL_CA_BUNDLE. In a wheel that was not
+repaired nothing is bundled and nothing is done; in a repaired one, data that is gone is an error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_REPAIRED = False
 # A bundle that the user names, and that can be read, wins over ours.
 _USER_BUNDLES = ("GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -29,19 +30,34 @@ def _library(path: str) -> ctypes.CDLL:
         ) from error
 
 
+def _lost(path: str) -> ImportError:
+    return ImportError(
+        "%s is gone, and without it GDAL gives wrong answers. What packs programs has to collect "
+        "the data of this package (PyInstaller is told by the package itself, unless its hooks are "
+        "left out). Else reinstall the package with pip." % path
+    )
+
+
 def _read_bundle() -> dict[str, str] | None:
     """Where the libraries and the data lie; None where nothing is bundled."""
+    path = os.path.join(_HERE, "_geowheel.json")
     try:
-        with open(os.path.join(_HERE, "_geowheel.json"), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             relative = json.load(file)
     except FileNotFoundError:
+        if _REPAIRED:
+            raise _lost(path) from None
         return None
     except NotADirectoryError as error:
         raise ImportError(
             "%s lies in a zip file, and libraries cannot be loaded from one. Install the wheel "
             "with pip." % _HERE
         ) from error
-    return {name: os.path.normpath(os.path.join(_HERE, path)) for name, path in relative.items()}
+    bundle = {n: os.path.normpath(os.path.join(_HERE, path)) for n, path in relative.items()}
+    for path in (bundle["gdal_data"], os.path.join(bundle["proj_data"], "proj.db")):
+        if _REPAIRED and not os.path.exists(path):
+            raise _lost(path)
+    return bundle
 
 
 def _named(name: str, *, several: bool) -> list[str]:
@@ -100,6 +116,11 @@ def variables() -> dict[str, str]:
     found = {name: os.pathsep.join(paths) for name, paths in settings.items() if paths}
     # PROJ before 9.1 knows only the old name.
     return {**found, "PROJ_LIB": found["PROJ_DATA"]} if found else {}
+
+
+def hook_dirs() -> list[str]:
+    """Where PyInstaller finds the hook; an entry point of its own group."""
+    return [os.path.join(_HERE, "_pyinstaller")]
 
 
 def _search_paths(proj: ctypes.CDLL, data: list[str]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""entry_points.txt of a wheel: the host's own entry points, and the console commands added to them.
+"""entry_points.txt of a wheel: the host's own entry points, and what is added to them.
 
 The file is one for configparser, as the specification says:
 https://packaging.python.org/en/latest/specifications/entry-points/
@@ -16,6 +16,7 @@ from geowheel.errors import BuildError, Fault
 
 FILE_NAME: Final = "entry_points.txt"
 CONSOLE: Final = "console_scripts"
+_HOOKS: Final = "pyinstaller40"
 _COMMANDS: Final = (CONSOLE, "gui_scripts")  # both become programs in one folder
 
 
@@ -39,9 +40,13 @@ def merged(text: str, commands: Mapping[str, str], where: str = FILE_NAME) -> st
         if name in commands and (group != CONSOLE or theirs != commands[name])
     ]:
         raise BuildError(faults)
-    if not parsed.has_section(CONSOLE):
-        parsed.add_section(CONSOLE)
-    parsed[CONSOLE].update(commands)
+    return _with(parsed, CONSOLE, commands)
+
+
+def _with(parsed: configparser.RawConfigParser, group: str, entries: Mapping[str, str]) -> str:
+    if not parsed.has_section(group):
+        parsed.add_section(group)
+    parsed[group].update(entries)
     groups = [
         f"[{group}]\n" + "".join(f"{name} = {parsed[group][name]}\n" for name in sorted(names))
         for group in sorted(parsed.sections())
@@ -50,13 +55,12 @@ def merged(text: str, commands: Mapping[str, str], where: str = FILE_NAME) -> st
     return "\n".join(groups)
 
 
-def add_commands(dist_info: Path, commands: Mapping[str, str]) -> None:
-    """Write the commands into an unpacked wheel; nothing is touched where there are none.
+def add_entry_points(dist_info: Path, commands: Mapping[str, str], hook: str) -> None:
+    """Write the commands and PyInstaller's hook into an unpacked wheel.
 
-    Raises BuildError for a name that the host has already, as an entry point or as a script.
+    Where the host has a hook itself, that one stays: a distribution has one. Raises BuildError for
+    a command that the host has already, as an entry point or as a script.
     """
-    if not commands:
-        return
     data = dist_info.with_suffix(".data")
     if faults := [
         _clash(path.name, f"the host's script {path.name}", commands[path.name], data.name)
@@ -66,7 +70,10 @@ def add_commands(dist_info: Path, commands: Mapping[str, str]) -> None:
         raise BuildError(faults)
     file = dist_info / FILE_NAME
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    file.write_text(merged(text, commands, f"{dist_info.name}/{FILE_NAME}"), encoding="utf-8")
+    where = f"{dist_info.name}/{FILE_NAME}"
+    parsed = _parse(merged(text, commands, where), where)
+    own = parsed[_HOOKS] if parsed.has_section(_HOOKS) else {}
+    file.write_text(_with(parsed, _HOOKS, {"hook-dirs": hook, **own}), encoding="utf-8")
 
 
 def _parse(text: str, where: str) -> configparser.RawConfigParser:

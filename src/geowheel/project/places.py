@@ -69,6 +69,11 @@ class Places:
         return f"{self.utilities if self.has_bindings else self.package}/_geowheel_programs.py"
 
     @property
+    def hook(self) -> str:
+        """What PyInstaller is told, in the folder that the bootstrap names to it."""
+        return f"{self.package}/_pyinstaller/hook-{self.import_package}._geowheel.py"
+
+    @property
     def utilities(self) -> str:
         """osgeo_utils, beside osgeo."""
         return posixpath.join(posixpath.dirname(self.package), "osgeo_utils")

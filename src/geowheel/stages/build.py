@@ -21,7 +21,7 @@ from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment, unused_build_variables
 from geowheel.machine.git import ask_git
 from geowheel.prefix.wrappers import build_variables, reachable, with_programs
-from geowheel.project.entry_points import add_commands
+from geowheel.project.entry_points import add_entry_points
 from geowheel.project.files import stage_checkout
 from geowheel.project.places import Places
 from geowheel.records.facts import BuildFacts
@@ -54,7 +54,8 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
     step.say(f"{made.name}, {added} files of the payload added")
     for dist_info in tree.glob("*.dist-info"):
-        add_commands(dist_info, inputs.commands)
+        bootstrap = f"{inputs.places.import_package}._geowheel"
+        add_entry_points(dist_info, inputs.commands, f"{bootstrap}:hook_dirs")
     _mark_as_compiled(tree)
     step.now("packing the raw wheel")
     write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)

@@ -53,6 +53,9 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
         step.console.warn(note)
     extras = repairer.extras(repaired, inputs.places.plugins)
     write_bundle(repaired, inputs.places, system.entry_libraries, extras)
+    bootstrap = repaired.tree / inputs.places.bootstrap
+    text = bootstrap.read_text(encoding="utf-8")
+    bootstrap.write_text(text.replace("_REPAIRED = False", "_REPAIRED = True"), encoding="utf-8")
     step.now("finding the origin of every file")
     described = describe(
         repaired,

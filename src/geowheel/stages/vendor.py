@@ -77,6 +77,7 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
     if wanted & programs.keys():
         own[places.launcher] = files("geowheel.inside").joinpath("programs.py").read_text("utf-8")
     for path, text in own.items():
+        (payload / path).parent.mkdir(exist_ok=True)
         (payload / path).write_text(text, encoding="utf-8")
         origins[path] = GEOWHEEL
     dropped = _exclude(payload, inputs.exclude)
@@ -121,6 +122,7 @@ def _own_files(inputs: VendorInputs) -> dict[str, str]:
     between = '"""GDAL, its libraries and its data. Written by geowheel."""\n'
     return {
         places.bootstrap: bootstrap_text(inputs.platform.system),
+        places.hook: files("geowheel.inside").joinpath("pyinstaller_hook.py").read_text("utf-8"),
         **dict.fromkeys(places.packages_between, between),
     }
 

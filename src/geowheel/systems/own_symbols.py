@@ -18,12 +18,16 @@ of it stands in glibc's elf/dl-lookup.c.
 from __future__ import annotations
 
 import functools
+import io
 import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
 
 from geowheel.binary.closure import follow
 from geowheel.binary.elf import read_elves
@@ -33,18 +37,14 @@ from geowheel.digest import sha256_bytes
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")
 _SECTION: Final = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
-_RELOCATION: Final = struct.Struct("<QQq")
 _TAG: Final = struct.Struct("<qQ")
-_NEED: Final = struct.Struct("<HHIII")  # version, count, file, first, next
-_NEEDED: Final = struct.Struct("<IHHII")  # hash, flags, index, name, next
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _RELA, _HASH, _DYNAMIC, _DYNSYM = 4, 5, 6, 11  # sections
-_GNU_HASH, _VERNEED, _VERSYM = 0x6FFFFFF6, 0x6FFFFFFE, 0x6FFFFFFF
+_GNU_HASH, _VERSYM = 0x6FFFFFF6, 0x6FFFFFFF
 _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_FLAGS = 4, 5, 6, 10, 30
 _DT_GNU_HASH, _DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
 _ALLOC, _DF_SYMBOLIC = 2, 2
-_WEAK, _UNIQUE = 2, 10
-_COPY: Final = {62: 5, 183: 1024}  # by e_machine: R_X86_64_COPY, R_AARCH64_COPY
+_WEAK, _UNIQUE, _OBJECT = 2, 10, 1
 _FOR_ALL: Final = frozenset({b"malloc", b"_Znwm"})
 """A library that defines these stands in for the system's: all have to find it, or nobody."""
 _OF_THE_SYSTEM: Final = re.compile(rb"_Z(GV)?N(Ss|SbIwSt|St.*2idE$)")
@@ -59,23 +59,24 @@ def bind(tree: Path, distribution: str) -> None:
     # The names of copies hold their content's hash.
     mark = b"." + sha256_bytes("\0".join([distribution, *sorted(images)]).encode())[:8].encode()
     unique = Counter(name for image in images.values() for name in image.unique)
-    # What a program has a copy of is the program's: its library must not prefer its own.
-    copied = {image.symbols[at].name for image in images.values() for at in image.copies}
-    alone = {name for name in copied if not name.startswith(b"_ZT")} | _FOR_ALL
+    # Variables of a program may be copies of a library's, which must not prefer its own.
+    programs = (symbol for image in images.values() if image.program for symbol in image.symbols)
+    variables = {symbol.name for symbol in programs if symbol.defined and symbol.kind == _OBJECT}
+    alone = {name for name in variables if not name.startswith(b"_ZT")} | _FOR_ALL
     for path, image in images.items():
         loaded = [other for other in _loaded(path, links) if other in images]
         for at, symbol in enumerate(image.symbols):
             if unique[symbol.name] > 1:
-                image.names[at] = symbol.name + mark
+                image.symbols[at] = symbol.called(symbol.name + mark)
             elif symbol.name in image.unique:
-                image.weak.add(at)
+                image.symbols[at] = symbol._replace(info=_WEAK << 4 | symbol.kind)
             elif not symbol.defined:
                 file = image.files.get(symbol.version & 0x7FFF)
                 asked = [o for o in loaded if file is None or o == links[path].get(file)]
                 exporting = (images[o] for o in asked if symbol.name in images[o].exported)
                 library = next(exporting, None)
                 if library is not None and not library.exported & _FOR_ALL:
-                    image.names[at] = symbol.name + mark
+                    image.symbols[at] = symbol.called(symbol.name + mark)
                     library.asked.add(symbol.name)
         if not (image.program or image.exported & alone):
             image.set_tag(_DT_FLAGS, dict(image.tags).get(_DT_FLAGS, 0) | _DF_SYMBOLIC)
@@ -113,6 +114,13 @@ class _Symbol(NamedTuple):
     def defined(self) -> bool:
         return bool(self.section and self.info >> 4)
 
+    @property
+    def kind(self) -> int:
+        return self.info & 0xF
+
+    def called(self, name: bytes) -> _Symbol:
+        return self._replace(name=name, text=-1)  # which has no place yet
+
 
 class _Editable:
     """An ELF file and the changes to it, which `write` makes."""
@@ -138,8 +146,6 @@ class _Editable:
             if symbol.defined and symbol.info >> 4 == _UNIQUE
             if not _OF_THE_SYSTEM.match(symbol.name)
         }
-        self.names: dict[int, bytes] = {}
-        self.weak = set[int]()
         self.asked = set[bytes]()
         # What grows goes behind the last segment; what is zero at run time then lies in the file.
         last = max((row for row in self.segments if row[0] == _PT_LOAD), key=lambda row: row[3])
@@ -164,31 +170,13 @@ class _Editable:
     @functools.cached_property
     def files(self) -> dict[int, str]:
         """The libraries that the versions of undefined symbols name, by the versions' indices."""
-        strings, needs = self._bytes(self.strings), self._bytes(self.of.get(_VERNEED))
-        found: dict[int, str] = {}
-        at, step = 0, len(needs)
-        while step:
-            _, count, file, first, step = _NEED.unpack_from(needs, at)
-            part = at + first
-            for _ in range(count):
-                _, _, index, _, next_part = _NEEDED.unpack_from(needs, part)
-                found[index] = strings[file : strings.index(b"\0", file)].decode()
-                part += next_part
-            at += step
-        return found
-
-    @functools.cached_property
-    def copies(self) -> list[int]:
-        """The symbols that a program has copied out of its libraries."""
-        copy = _COPY.get(int.from_bytes(self.data[18:20], "little"))
-        return [info >> 32 for _, _, info in self._relocations() if info & 0xFFFFFFFF == copy]
-
-    def _relocations(self) -> Iterator[tuple[int, int, int]]:
-        """The place in the file, the address and the info of each."""
-        for section in self.sections:
-            if section[1] == _RELA:
-                rows = enumerate(_RELOCATION.iter_unpack(self._bytes(section)))
-                yield from ((section[4] + n * 24, address, info) for n, (address, info, _) in rows)
+        return {
+            part["vna_other"]: str(need.name)
+            for section in ELFFile(io.BytesIO(self.data)).iter_sections()
+            if isinstance(section, GNUVerNeedSection)
+            for need, parts in section.iter_versions()
+            for part in parts
+        }
 
     def set_tag(self, tag: int, value: int) -> None:
         """Set an entry of the dynamic section."""
@@ -196,86 +184,81 @@ class _Editable:
 
     def write(self, mark: bytes) -> None:
         """Change the file."""
-        strings = bytearray(self._bytes(self.strings))
-        places: dict[bytes, int] = {}
-        symbols = []
-        for at, symbol in enumerate(self.symbols):
-            info = symbol.info & 0xF | _WEAK << 4 if at in self.weak else symbol.info
-            symbols.append(symbol._replace(info=info, name=self.names.get(at, symbol.name)))
-        symbols += [
-            symbol._replace(name=symbol.name + mark)
-            for symbol in symbols
-            if symbol.defined and symbol.name in self.asked
-        ]
+        asked = [symbol for symbol in self.symbols if symbol.defined and symbol.name in self.asked]
+        symbols = [*self.symbols, *(symbol.called(symbol.name + mark) for symbol in asked)]
+        strings, places = self._bytes(self.strings), dict[bytes, int]()
+        hashed = [bool(symbol.info >> 4 and (symbol.section or symbol.value)) for symbol in symbols]
+        moves = any(symbol.text < 0 for symbol, known in zip(symbols, hashed, strict=True) if known)
         for at, symbol in enumerate(symbols):
-            if at in self.names or at >= len(self.symbols):
+            if symbol.text < 0:
                 if symbol.name not in places:
                     places[symbol.name] = len(strings)
                     strings += symbol.name + b"\0"
                 symbols[at] = symbol._replace(text=places[symbol.name])
-        self._place(self.strings, bytes(strings), _DT_STRTAB)
-        self.set_tag(_DT_STRSZ, self.strings[5])
-        self._order(symbols)
-        dynamic = self.of[_DYNAMIC]
-        self._place(dynamic, b"".join(_TAG.pack(*row) for row in [*self.tags, (0, 0)]))
+        self._place(self.strings, strings, _DT_STRTAB)
+        self.set_tag(_DT_STRSZ, len(strings))
+        if moves:
+            symbols = self._in_order(symbols, hashed)
+        self._place(
+            self.of[_DYNSYM], b"".join(_SYMBOL.pack(*symbol[:6]) for symbol in symbols), _DT_SYMTAB
+        )
+        if _VERSYM in self.of:
+            versions = (symbol.version for symbol in symbols)
+            packed = struct.pack(f"<{len(symbols)}H", *versions)
+            self._place(self.of[_VERSYM], packed, _DT_VERSYM)
+        self._place(self.of[_DYNAMIC], b"".join(_TAG.pack(*row) for row in [*self.tags, (0, 0)]))
+        self._finish()
+
+    def _in_order(self, symbols: Sequence[_Symbol], hashed: Sequence[bool]) -> list[_Symbol]:
+        """Return the symbols as DT_GNU_HASH wants them, which is made, as relocations are."""
+        hashes = [_hash(symbol.name) for symbol in symbols]
+        buckets = sum(hashed) // 2 + 1
+        order = sorted(range(len(symbols)), key=lambda at: (hashes[at] % buckets + 1) * hashed[at])
+        section = self.of.get(_GNU_HASH) or self.of[_HASH]
+        section[1] = _GNU_HASH
+        known = [hashes[at] for at in order if hashed[at]]
+        self._place(section, _hash_table(known, buckets, hashed.count(False)), _DT_GNU_HASH)
+        self.tags = [row for row in self.tags if row[0] != _DT_HASH]
+        places = {at: new for new, at in enumerate(order)}
+        for _, kind, _, _, offset, size, *_ in self.sections:
+            for at in range(offset + 8, offset + size, 24) if kind == _RELA else ():
+                (info,) = struct.unpack_from("<Q", self.data, at)
+                moved = places[info >> 32] << 32 | info & 0xFFFFFFFF
+                struct.pack_into("<Q", self.data, at, moved)
+        return [symbols[at] for at in order]
+
+    def _place(self, section: list[int], content: bytes, tag: int = 0) -> None:
+        """Put a section's content where it was, or into the room; the tag says where it is."""
+        offset, size = section[4:6]
+        self.data[offset : offset + size] = content[:size].ljust(size, b"\0")
+        if len(content) > size:
+            self.data[offset : offset + size] = bytes(size)
+            self.room += bytes(-len(self.room) % 8)
+            at = self.gap + len(self.room)
+            section[3:6] = self.last[3] + self.last[5] + at, self.end + at, len(content)
+            self.room += content
+        if tag:
+            self.set_tag(tag, section[3])
+
+    def _finish(self) -> None:
+        """Make the last segment longer, and move what lies behind it, the section headers too."""
+        if self.room:
+            self.room += bytes(-(self.gap + len(self.room)) % 16)
+            added = bytes(self.gap) + self.room
+            self.data[self.end : self.end] = added
+            self.last[5] = self.last[6] = self.last[5] + len(added)
+            for section in self.behind:
+                section[4] += len(added)
+            self.table += len(added) * (self.table >= self.end)
+        _, _, _, address, offset, size, *_ = self.of[_DYNAMIC]
         for segment in self.segments:
             if segment[0] == _PT_DYNAMIC:
-                segment[2:7] = dynamic[4], dynamic[3], dynamic[3], dynamic[5], dynamic[5]
-        if self.room:
-            self._extend()
+                segment[2:7] = offset, address, address, size, size
         parts = (_SEGMENT, self.headers, self.segments), (_SECTION, self.table, self.sections)
         for shape, at, rows in parts:
             self.data[at : at + shape.size * len(rows)] = b"".join(shape.pack(*row) for row in rows)
         struct.pack_into("<Q", self.data, 40, self.table)
         self.path.write_bytes(self.data)
-
-    def _order(self, symbols: Sequence[_Symbol]) -> None:
-        """Write the symbols in the order of their hashes, and what counts on their places."""
-        found = [bool(symbol.info >> 4 and (symbol.section or symbol.value)) for symbol in symbols]
-        order = list(range(len(symbols)))
-        if len(symbols) > len(self.symbols) or any(found[at] for at in self.names):
-            hashes = [_hash(symbol.name) for symbol in symbols]
-            buckets = sum(found) // 2 + 1
-            order.sort(key=lambda at: (hashes[at] % buckets + 1) * found[at])
-            hashed = [hashes[at] for at in order if found[at]]
-            section = self.of.get(_GNU_HASH) or self.of[_HASH]
-            section[1] = _GNU_HASH
-            self._place(section, _hash_table(hashed, buckets, found.count(False)), _DT_GNU_HASH)
-            self.tags = [row for row in self.tags if row[0] != _DT_HASH]
-            places = {at: new for new, at in enumerate(order)}
-            for place, _, info in list(self._relocations()):
-                moved = places[info >> 32] << 32 | info & 0xFFFFFFFF
-                struct.pack_into("<Q", self.data, place + 8, moved)
-        table = b"".join(_SYMBOL.pack(*symbols[at][:6]) for at in order)
-        self._place(self.of[_DYNSYM], table, _DT_SYMTAB)
-        if _VERSYM in self.of:
-            versions = struct.pack(f"<{len(order)}H", *(symbols[at].version for at in order))
-            self._place(self.of[_VERSYM], versions, _DT_VERSYM)
-
-    def _place(self, section: list[int], content: bytes, tag: int | None = None) -> None:
-        """Put a section's content where it was, or into the room; the tag says where it is."""
-        offset, size = section[4:6]
-        if len(content) <= size:
-            self.data[offset : offset + len(content)] = content
-            return
-        self.data[offset : offset + size] = bytes(size)
-        self.room += bytes(-len(self.room) % 8)
-        at = self.gap + len(self.room)
-        section[3:6] = self.last[3] + self.last[5] + at, self.end + at, len(content)
-        self.room += content
-        if tag is not None:
-            self.set_tag(tag, section[3])
-
-    def _extend(self) -> None:
-        """Make the last segment longer, and move what lies behind it, the section headers too."""
-        self.room += bytes(-(self.gap + len(self.room)) % 16)
-        added = self.gap + len(self.room)
-        self.data[self.end : self.end] = bytes(self.gap) + self.room
-        self.last[5] = self.last[6] = self.last[5] + added
-        for section in self.behind:
-            section[4] += added
-        if self.table >= self.end:
-            self.table += added
 
 
 def _hash_table(hashes: Sequence[int], buckets: int, first: int) -> bytes:

@@ -250,6 +250,22 @@ def test_without_the_file_of_repair_nothing_is_done(world: World) -> None:
     assert (world.loaded, world.calls, world.configured) == ([], [], [False])
 
 
+@pytest.mark.parametrize("gone", ["_geowheel.json", "_data/gdal", "_data/proj/proj.db"])
+def test_a_repaired_wheel_without_its_data_is_an_import_error_that_names_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    repaired = SOURCE.replace("_REPAIRED = False", "_REPAIRED = True")
+    monkeypatch.setattr(sys.modules[__name__], "SOURCE", repaired)
+    (world.package / "_data/gdal").mkdir()
+    (world.package / "_data/proj/proj.db").mkdir(parents=True)
+    world.run()
+    (world.package / gone).rename(world.package / "elsewhere")
+    with pytest.raises(ImportError, match=f"{gone} is gone") as caught:
+        world.run()
+    assert "PyInstaller" in str(caught.value)
+    assert world.configured == [True]
+
+
 def test_a_library_that_cannot_be_loaded_is_an_import_error_that_names_it(world: World) -> None:
     world.failing = "libproj"
     with pytest.raises(ImportError, match=r"libproj\.so cannot be loaded: cannot open") as caught:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import configparser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.errors import BuildError
-from geowheel.project.entry_points import console_scripts, merged
+from geowheel.project.entry_points import add_entry_points, console_scripts, merged
 
 OURS = {"ogr2ogr": "p:ogr2ogr", "gdalinfo": "p:gdalinfo"}
 NAME = st.from_regex(r"[A-Za-z0-9_][\w.-]{0,8}", fullmatch=True).filter(str.isascii)
@@ -43,6 +44,16 @@ def test_a_clash_names_both(group: str) -> None:
 def test_a_damaged_file_is_named(text: str) -> None:
     with pytest.raises(BuildError, match=r"not an entry_points\.txt"):
         merged(text, OURS)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("", "a:b"), ("[pyinstaller40]\nhook-dirs = c:d\n", "c:d")]
+)
+def test_a_hook_of_the_host_stays(tmp_path: Path, text: str, kept: str) -> None:
+    (tmp_path / "entry_points.txt").write_text(text)
+    add_entry_points(tmp_path, {}, "a:b")
+    made = (tmp_path / "entry_points.txt").read_text()
+    assert made == f"[pyinstaller40]\nhook-dirs = {kept}\n"
 
 
 def test_names_and_values_are_not_interpolated() -> None:

@@ -331,7 +331,10 @@ def entry_points(world: World) -> str:
 def test_the_payloads_commands_are_entry_points(world: World) -> None:
     world.commands = {"gdalinfo": "a:gdalinfo"}
     world.build("pkg/__init__.py")
-    assert entry_points(world) == "[console_scripts]\ngdalinfo = a:gdalinfo\n"
+    assert entry_points(world) == (
+        "[console_scripts]\ngdalinfo = a:gdalinfo\n\n"
+        "[pyinstaller40]\nhook-dirs = osgeo._geowheel:hook_dirs\n"
+    )
 
 
 def test_a_command_and_a_script_of_the_host_of_one_name_are_refused(world: World) -> None:

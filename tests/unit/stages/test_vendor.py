@@ -172,7 +172,8 @@ EVERYTHING = [
     "osgeo/_data/gdal/gdalvrt.xsd", "osgeo/_data/gdal/header.dxf", "osgeo/_data/proj/proj.db",
     "osgeo/_gdal.cpython-312.so", "osgeo/_geowheel.py", "osgeo/_plugins/drivers.ini",
     "osgeo/_plugins/gdal_HDF5.so", "osgeo/_programs/gdalinfo", "osgeo/_programs/ogr2ogr",
-    "osgeo/gdal.py", "osgeo_utils/__init__.py", "osgeo_utils/_geowheel_programs.py",
+    "osgeo/_pyinstaller/hook-osgeo._geowheel.py", "osgeo/gdal.py", "osgeo_utils/__init__.py",
+    "osgeo_utils/_geowheel_programs.py",
     "osgeo_utils/gdal_calc.py", "osgeo_utils/samples/big.py",
 ]  # fmt: skip
 WITHOUT_PROGRAMS = [path for path in EVERYTHING if "_programs" not in path]
@@ -194,6 +195,7 @@ def test_what_each_file_is_from_stands_beside_the_payload(tmp_path: Path) -> Non
         **dict.fromkeys(found, "libgdal-core"),
         **dict.fromkeys((path for path in found if path.endswith((".py", "_gdal.cpython-312.so"))),
                         "GDAL bindings"),
+        "osgeo/_pyinstaller/hook-osgeo._geowheel.py": "geowheel",
         "osgeo/_geowheel.py": "geowheel", "osgeo_utils/_geowheel_programs.py": "geowheel",
         "osgeo/_data/cacert.pem": "ca-certificates", "osgeo/_data/proj/proj.db": "proj",
         f"osgeo/_data/proj/{GRID.rpartition('/')[2]}": "proj-data",
@@ -204,7 +206,8 @@ def test_what_each_file_is_from_stands_beside_the_payload(tmp_path: Path) -> Non
 
 def test_the_package_may_lie_deeper_and_imports_itself(tmp_path: Path) -> None:
     found = payload(make_inputs(tmp_path, import_package="a.b.osgeo"), tmp_path)
-    assert found == sorted(["a/b/__init__.py", *(f"a/b/{path}" for path in WITHOUT_PROGRAMS)])
+    deeper = (f"a/b/{path.replace('k-o', 'k-a.b.o')}" for path in WITHOUT_PROGRAMS)
+    assert found == sorted(["a/b/__init__.py", *deeper])
     made = tmp_path / "made" / "payload" / "a" / "b"
     assert (made / "osgeo" / "gdal.py").read_text() == "from ..osgeo import gdalconst\n"
     assert (made / "osgeo_utils/samples/big.py").read_text() == "from ... import osgeo\n"
@@ -215,7 +218,7 @@ def test_layout_none_has_data_and_bootstrap_only(tmp_path: Path) -> None:
     assert payload(made, tmp_path) == [
         "pkg/_data/cacert.pem", "pkg/_data/gdal/gdalvrt.xsd", "pkg/_data/gdal/header.dxf",
         "pkg/_geowheel.py", "pkg/_plugins/drivers.ini", "pkg/_plugins/gdal_HDF5.so",
-        "pkg/proj_data/proj.db",
+        "pkg/_pyinstaller/hook-pkg._geowheel.py", "pkg/proj_data/proj.db",
     ]  # fmt: skip
 
 
