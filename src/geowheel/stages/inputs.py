@@ -294,7 +294,7 @@ def _machine(context: Context) -> tuple[str, ...]:
 
 
 def _home(environ: Mapping[str, str]) -> list[Path]:
-    home = environ.get("HOME")
+    home = environ.get("HOME") or environ.get("USERPROFILE")
     return [Path(home)] if home and Path(home) != Path("/") else []
 
 

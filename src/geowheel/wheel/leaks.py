@@ -10,7 +10,7 @@ import mmap
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from geowheel.errors import BuildError, Fault
@@ -40,13 +40,19 @@ class Found:
     text: str
 
 
-def machine_paths(folders: Iterable[Path]) -> tuple[str, ...]:
+def machine_paths(folders: Iterable[PurePath]) -> tuple[str, ...]:
     """Return how paths below these folders of the machine begin: checkout, cache, home.
 
     Of a folder at the very top, such as root's home, only hidden names count: `/root/x` may be
-    something else.
+    something else. Paths of Windows are written with either slash.
     """
-    return tuple(sorted({f"{path}/" if len(path.parts) > 2 else f"{path}/." for path in folders}))
+    written = {(path, text) for path in folders for text in (path.as_posix(), str(path))}
+    return tuple(
+        sorted(
+            text + ("\\" if "\\" in text else "/") + ("" if len(path.parts) > 2 else ".")
+            for path, text in written
+        )
+    )
 
 
 def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = ()) -> None:
