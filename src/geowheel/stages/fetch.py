@@ -45,10 +45,12 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
         program = pixi.find_pixi(inputs.environ, step)
     step.now("checking what is stored")
     with disk_faults(folder):
-        inputs.store.obtain_sound(beside, step)
+        # All at once: what does not answer is one fault.
+        inputs.store.obtain_sound(beside if program else [*inputs.packages, *beside], step)
         placing = None if program is None else _place_from_pixi(program, inputs, prefix, step)
         if placing is None:
-            inputs.store.obtain_sound(inputs.packages, step)
+            if program is not None:
+                inputs.store.obtain_sound(inputs.packages, step)
             placing = _place_from_store(inputs, prefix, step)
         manifest = placing.manifest()
         _check_contested(manifest, step)
