@@ -346,9 +346,5 @@ def _built(project: Project, goals: tuple[str, ...], asked: Sequence[Platform]) 
         return []
     every = [project.machine.platform] if find(goals[0]).runs_wheel else list(Platform)
     ledger = Ledger(folder=project.work, host=project.host.name)
-    targets = [
-        project.target(python, platform)
-        for platform in asked or every
-        for python in project.config.pythons
-    ]
+    targets = project.targets(asked or every)
     return [target for target in targets if ledger.latest(BuildFacts, str(target))]

@@ -295,7 +295,8 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             chosen = configured_channels(spec.channels, project.manifest.path.parent)
         workspace = project.manifest.path.parent
         mirrors = read_mirrors(project.machine, workspace).plus(chosen)
-        named = list(_named_mirrors(project.machine, workspace))
+        named = [(u, p, MIRRORS_VARIABLE) for u, p in named_mirrors(project.machine.environ)]
+        named += [(u, p, str(f)) for u, p, f in pixis_mirrors(project.machine, workspace)]
     except GeowheelError as error:
         yield _missing("channels", error)
         return
@@ -303,9 +304,10 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
     falls_back = str(project.config.channel_fallback) == DISTRO and locks is None
     falls_back = falls_back and platform.system is System.LINUX  # what a distribution can be
     for channel in chosen:
-        if places := [place for url, place in named if channel.url.startswith(url)]:
-            found = ", ".join(places)
-            yield Check(name=f"mirror of {channel.name}", state=CheckState.NOTE, found=found)
+        for url, place, by in named:
+            if channel.url.startswith(url):
+                found = f"{redact(place)}, named by {by}"
+                yield Check(name=f"mirror of {channel.name}", state=CheckState.NOTE, found=found)
         name = f"channel {channel.name}"
         reasons = unreachable(channel.url, platform, mirrors)
         if not reasons:
@@ -327,15 +329,6 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
         )
     if distro:
         yield _look("distro channel", lambda: _distro(project.machine.environ))
-
-
-def _named_mirrors(machine: Machine, workspace: Path) -> Iterator[tuple[str, str]]:
-    """Yield each mirrored URL prefix and its place, with what names it."""
-    for url, place in named_mirrors(machine.environ):
-        yield url, f"{redact(place)} ({MIRRORS_VARIABLE})"
-    for mirror in pixis_mirrors(machine, workspace):
-        for place in mirror.places:
-            yield mirror.url, f"{redact(place)} ({mirror.file})"
 
 
 def _distro(environ: Mapping[str, str]) -> str:

@@ -78,7 +78,7 @@ def describe(
     texts = add_license_texts(packages, prefix.parent, dist_info)
     if texts.without:
         step.say(f"no license text in the packages of {', '.join(texts.without)}")
-    _write_sbom(subject, origins, linked, tree, dist_info)
+    _write_sbom(subject, origins, linked, dist_info)
     # RECORD is made when the wheel is packed.
     every = [*_members(tree), f"{dist_info.name}/RECORD"]
     own = frozenset(path for path, origin in origins.items() if origin == host)
@@ -94,15 +94,11 @@ def describe(
 
 
 def _write_sbom(
-    subject: SbomSubject,
-    origins: Mapping[str, Origin],
-    linked: Iterable[Package],
-    tree: Path,
-    dist_info: Path,
+    subject: SbomSubject, origins: Mapping[str, Origin], linked: Iterable[Package], dist_info: Path
 ) -> None:
     described = [path for path, origin in origins.items() if origin.is_bundled]
     with ThreadPoolExecutor() as pool:
-        digests = pool.map(lambda path: sha256_file(tree / path), described)
+        digests = pool.map(lambda path: sha256_file(dist_info.parent / path), described)
         sha256 = dict(zip(described, digests, strict=True))
     goal = dist_info / SBOMS / FILE_NAME
     goal.parent.mkdir(exist_ok=True)

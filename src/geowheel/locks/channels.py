@@ -84,10 +84,8 @@ def read_mirrors(machine: Machine, workspace: Path) -> Mirrors:
     A place is a URL or a folder; several places of one URL are asked in their order. Raises
     UsageError when the variable cannot be read, ConfigError when a file of pixi's cannot.
     """
-    pairs = list(named_mirrors(machine.environ))
-    for mirror in pixis_mirrors(machine, workspace):
-        pairs += [(mirror.url, _place(place)) for place in mirror.places]
-    return Mirrors(pairs=tuple(pairs))
+    pixis = ((url, _place(place)) for url, place, _ in pixis_mirrors(machine, workspace))
+    return Mirrors(pairs=(*named_mirrors(machine.environ), *pixis))
 
 
 def named_mirrors(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

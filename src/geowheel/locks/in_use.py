@@ -253,19 +253,12 @@ def _states(channels: Sequence[Channel], platform: Platform) -> tuple[str, ...]:
 
 def _solve_native(project: Project, platform: Platform, console: Console) -> LockedStack:
     spec = project.manifest.environment(project.config.environment, platform)
-    if project.channel is not None:
-        if project.channel == offered.DISTRO:
-            channel = distro_channel(project, platform, console)
-        else:
-            channel = offered.parse_channel(project.channel, project.root)
-        words = f"{channel.name}, not locked (--channel)"
-        _solve_into_work(project, spec, (channel,), words, console, configured=False)
-    else:
-        names = ", ".join(spec.channels)
+    names = ", ".join(spec.channels)
+    if project.channel is None:
         try:
             channels = offered.configured_channels(spec.channels, project.manifest.path.parent)
             words = f"{names}, not locked: no lock is committed"
-            _solve_into_work(project, spec, channels, words, console)
+            return _solve_into_work(project, spec, channels, words, console)
         except ChannelError as error:
             falls_back = project.config.channel_fallback is Fallback.DISTRO
             if not falls_back or platform.system is not System.LINUX:
@@ -275,13 +268,13 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> Loc
                 f"no lock is committed and {names} cannot be reached: using this distribution's "
                 'own packages instead, as channel-fallback = "distro" allows'
             )
-            channel = distro_channel(project, platform, console)
-            words = f"{channel.name}, INSTEAD OF {names}, which was out of reach"
-            _solve_into_work(project, spec, (channel,), words, console, configured=False)
-    native = _solved_before(project, platform)
-    if native is None:
-        raise LockError("the solved lock was changed while it was read", fix="run it again")
-    return native
+    if project.channel is None or project.channel == offered.DISTRO:
+        channel = distro_channel(project, platform, console)
+    else:
+        channel = offered.parse_channel(project.channel, project.root)
+    instead = f", INSTEAD OF {names}, which was out of reach"
+    words = channel.name + (", not locked (--channel)" if project.channel else instead)
+    return _solve_into_work(project, spec, (channel,), words, console, configured=False)
 
 
 def _solve_into_work(
@@ -292,21 +285,25 @@ def _solve_into_work(
     console: Console,
     *,
     configured: bool = True,
-) -> None:
+) -> LockedStack:
     """Solve from channels that pixi.toml names (`configured`), or from another in their place."""
-    from .solving import offered_part, solve_environment
+    from .solving import solve_environment
 
     mirrors = _mirrors(project).plus(channels)
     names = ", ".join(channel.name for channel in channels)
     what = f"solving for {spec.platform} against {names}, into the work folder"
     with console.step("lock", what, logs="lock") as step:
-        part = spec if configured else offered_part(project, spec, channels, mirrors, step)
-        found = solve_environment(project, part, channels, mirrors)
+        elsewhere = None if configured else step
+        found = solve_environment(project, spec, channels, mirrors, elsewhere=elsewhere)
     folder = _work_lock(project, spec)
     (folder / _SOURCE).unlink(missing_ok=True)  # never the words of another lock
     pixi_lock.write_lock(folder / "pixi.lock", [solved(spec, channels, found)])
     said = _SolvedFrom(words=words, channels=channels, states=_states(channels, spec.platform))
     files.write(folder / _SOURCE, msgspec.json.encode(said, enc_hook=os.fspath))
+    native = _solved_before(project, spec.platform)
+    if native is None:
+        raise LockError("the solved lock was changed while it was read", fix="run it again")
+    return native
 
 
 def solved(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +16,10 @@ from geowheel.project.project import Project
 from geowheel.targets import Platform
 
 from . import pixi, pixi_lock
-from .channels import (
-    MIRRORS_VARIABLE,
-    Channel,
-    Mirrors,
-    configured_channels,
-    named_mirrors,
-    read_mirrors,
-)
+from .channels import MIRRORS_VARIABLE, Channel, Mirrors, configured_channels, read_mirrors
 from .in_use import solved
 from .native_stack import closure_of
-from .pixi_config import pixis_mirrors, project_file
+from .pixi_config import config_at, project_file
 from .solving import solve_environment
 from .upgrades import Upgrade
 
@@ -35,46 +28,56 @@ if TYPE_CHECKING:
 
 
 def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
-    """Bring pixi.lock up to date; raises LockError or ChannelError where that cannot be."""
-    environ, manifest = project.machine.environ, project.manifest
-    path = manifest.lock_path
-    before = lock_before(path)
-    # What is written is of the newest format, and an older one stays unless that is asked for.
-    older = before is not None and (pixi_lock.lock_format(path) or 0) < pixi_lock.FORMAT
-    keeps = older and not upgrade.new_format
+    """Bring pixi.lock up to date; raises LockError or ChannelError where that cannot be.
+
+    What is written is of the newest format, even by `pixi lock --check` (0.77). A lock of an older
+    one is put back unless that was asked for.
+    """
+    path = project.manifest.lock_path
+    before, had = lock_before(path), pixi_lock.lock_format(path) or 0
+    old = b"" if before is None else path.read_bytes()
+    newer, changed = False, list[str]()
+    try:
+        _write(project, before, upgrade, step)
+    finally:
+        newer = (pixi_lock.lock_format(path) or 0) > had
+        if before is not None and newer and not upgrade.new_format:
+            with suppress(LockError):  # of a format that is newer than we know
+                changed = pixi_lock.differing(before, pixi_lock.read_lock(path))
+                newer = bool(changed)
+            files.write(path, old)
+    if before is None or upgrade.new_format or path.read_bytes() != old:
+        return
+    if newer:
+        raise _other_format(path, changed)
+    if had < pixi_lock.FORMAT:
+        step.say(f"pixi.lock stays as it is, in format {had}")
+
+
+def _write(project: Project, before: LockFile | None, upgrade: Upgrade, step: Step) -> None:
+    """Let pixi write the lock, or do so."""
+    manifest = project.manifest
     channels = _all_channels(manifest)
-    program = pixi.find_pixi(environ, step)
     mirrors = read_mirrors(project.machine, manifest.path.parent)
+    program = pixi.find_pixi(project.machine.environ, step)
     reason = _not_for_pixi(project, channels, mirrors)
     if program is not None and reason is None:
         step.say(f"solving with pixi {program.version}")
         asked = {c.url: mirrors.of(c.url) for c in channels if mirrors.changes(c.url)}
-        if not keeps:
-            replaces = before is None or upgrade.new_format
-            _lock_with_pixi(program, project, upgrade, step, asked, replaces=replaces)
-            return
-        changed = pixi.would_change(
-            program, manifest.path, upgrade, mirrors=asked, environ=environ, step=step
+        pixi.lock(program, manifest.path, upgrade, asked, step)
+        return
+    step.say("solving with py-rattler" + (f": {reason}" if program and reason else ""))
+    if found := manifest.only_for_pixi():
+        raise LockError(
+            f"only pixi itself can solve {', '.join(found)}",
+            where=str(manifest.path),
+            fix=f"install pixi {pixi.OLDEST} or newer (pixi.sh) and run `geowheel lock` again",
         )
-    else:
-        step.say("solving with py-rattler" + (f": {reason}" if program and reason else ""))
-        if found := manifest.only_for_pixi():
-            raise LockError(
-                f"only pixi itself can solve {', '.join(found)}",
-                where=str(manifest.path),
-                fix=f"install pixi {pixi.OLDEST} or newer (pixi.sh) and run `geowheel lock` again",
-            )
-        if manifest.unknown_platforms:
-            names = ", ".join(manifest.unknown_platforms)
-            step.console.warn(f"left out of the lock: {names}; pixi will want them")
-        new = _solve_all(project, before, upgrade, mirrors.plus(channels))
-        if before is None or not keeps:
-            pixi_lock.write_lock(path, new)
-            return
-        changed = pixi_lock.differing(before, new)
-    if changed:
-        raise _other_format(path, changed)
-    step.say(f"pixi.lock stays as it is, in format {pixi_lock.lock_format(path)}")
+    if manifest.unknown_platforms:
+        names = ", ".join(manifest.unknown_platforms)
+        step.console.warn(f"left out of the lock: {names}; pixi will want them")
+    new = _solve_all(project, before, upgrade, mirrors.plus(channels))
+    pixi_lock.write_lock(manifest.lock_path, new)
 
 
 def lock_before(path: Path) -> LockFile | None:
@@ -85,34 +88,6 @@ def lock_before(path: Path) -> LockFile | None:
         raise  # never overwritten by an older program
     except LockError:
         return None
-
-
-def _lock_with_pixi(
-    program: pixi.Pixi,
-    project: Project,
-    upgrade: Upgrade,
-    step: Step,
-    mirrors: Mapping[str, Sequence[str]],
-    *,
-    replaces: bool,
-) -> None:
-    """Put the lock back if a pixi newer than we know of wrote a newer format.
-
-    pixi writes its newest format whatever was there, even with `lock --check` (0.77).
-    """
-    path, environ = project.manifest.lock_path, project.machine.environ
-    before = None if replaces else pixi_lock.lock_format(path)
-    old = b"" if before is None else path.read_bytes()
-    newer = False
-    try:
-        manifest = project.manifest.path
-        pixi.lock(program, manifest, upgrade, mirrors=mirrors, environ=environ, step=step)
-    finally:
-        newer = before is not None and (pixi_lock.lock_format(path) or 0) > before
-        if newer:
-            files.write(path, old)
-    if newer:
-        raise _other_format(path, ())
 
 
 def _other_format(path: Path, changed: Sequence[str]) -> LockError:
@@ -132,11 +107,9 @@ def _not_for_pixi(project: Project, channels: Sequence[Channel], mirrors: Mirror
         return "pixi would write the path of a folder channel into the lock"
     if not pixi.can_reach([channel.url for channel in channels], mirrors):
         return "a mirror is a folder, which pixi does not take for one"
-    machine, workspace = project.machine, project.manifest.path.parent
-    named = Mirrors(pairs=tuple(named_mirrors(machine.environ)))
-    for mirror in pixis_mirrors(machine, workspace):
-        if mirror.file == project_file(workspace) and named.changes(mirror.url):
-            return f"pixi would go by {mirror.file}, not by {MIRRORS_VARIABLE}"
+    file = project_file(project.manifest.path.parent)
+    if project.machine.environ.get(MIRRORS_VARIABLE) and "mirrors" in config_at(file):
+        return f"pixi would go by {file}, not by {MIRRORS_VARIABLE}"
     return None
 
 

@@ -43,10 +43,11 @@ class PixiGaveUp(BuildError):
 
 @dataclass(frozen=True, kw_only=True)
 class Pixi:
-    """A pixi program with its version."""
+    """A pixi program with its version, and the variables that it is run with."""
 
     path: Path
     version: Version
+    environ: Mapping[str, str]
 
 
 def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
@@ -63,7 +64,7 @@ def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
         path = Path(found).absolute()  # it is run in other folders than this one
         version = _version(path, environ, step)
         if version is not None and version >= OLDEST:
-            return Pixi(path=path, version=version)
+            return Pixi(path=path, version=version, environ=environ)
     if named:
         raise MachineError(
             f"{VARIABLE}={named} is not a pixi of {OLDEST} or newer",
@@ -75,13 +76,8 @@ def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
 
 def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | None:
     try:
-        result = step.run(
-            [path, "--version"],
-            env=tool_environment(environ),
-            cwd=Path.cwd(),
-            check=False,
-            timeout=20,
-        )
+        env, here = tool_environment(environ), Path.cwd()
+        result = step.run([path, "--version"], env=env, cwd=here, check=False, timeout=20)
     except OSError:
         return None
     match = re.fullmatch(r"pixi (\d+(?:\.\d+)+)", result.stdout.strip())
@@ -89,84 +85,44 @@ def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | No
 
 
 def lock(
-    pixi: Pixi,
-    manifest: Path,
-    upgrade: Upgrade,
-    *,
-    mirrors: Mapping[str, Sequence[str]],
-    environ: Mapping[str, str],
-    step: Step,
+    pixi: Pixi, manifest: Path, upgrade: Upgrade, mirrors: Mapping[str, Sequence[str]], step: Step
 ) -> None:
     """`pixi lock`, or `pixi update`: brings pixi.lock beside the manifest up to date.
 
-    `mirrors` are the http places of channels by URL, beside pixi's own. Raises LockError or
-    ChannelError with what pixi said.
+    `mirrors` are http places of channels by URL, beside pixi's own. Installs nothing. Raises
+    LockError or ChannelError with what pixi said.
     """
-    _solve(pixi, manifest, upgrade, (), mirrors, environ, step)
-
-
-def would_change(
-    pixi: Pixi,
-    manifest: Path,
-    upgrade: Upgrade,
-    *,
-    mirrors: Mapping[str, Sequence[str]],
-    environ: Mapping[str, str],
-    step: Step,
-) -> list[str]:
-    """Names of the packages that `lock` would change; writes nothing.
-
-    Raises as `lock` does.
-    """
-    options = ("--dry-run", "--json")
-    said = json.loads(_solve(pixi, manifest, upgrade, options, mirrors, environ, step))
-    return sorted(
-        {
-            change["name"]
-            for by_platform in said.get("environment", {}).values()
-            for changes in by_platform.values()
-            for change in changes
-        }
-    )
-
-
-def _solve(
-    pixi: Pixi,
-    manifest: Path,
-    upgrade: Upgrade,
-    options: Sequence[str],
-    mirrors: Mapping[str, Sequence[str]],
-    environ: Mapping[str, str],
-    step: Step,
-) -> str:
-    """Standard output of `pixi lock` or `pixi update`; both install nothing."""
     names = () if upgrade.everything else sorted(upgrade.conda)
     command = ["update", "--no-install", *names] if upgrade.of_conda else ["lock", "--no-install"]
 
     def ask(home: str, **more: str) -> Result:
-        _write_mirrors(Path(home, "config.toml"), mirrors, config_at(home_file(environ)))
         return step.run(
-            [pixi.path, *command, *options, "--manifest-path", manifest, "--color", "never"],
-            env=tool_environment(environ, PIXI_HOME=home, **more),
+            [pixi.path, *command, "--manifest-path", manifest, "--color", "never"],
+            env=tool_environment(pixi.environ, PIXI_HOME=home, **more),
             cwd=manifest.parent,
             check=False,
         )
 
     with tempfile.TemporaryDirectory(prefix="geowheel-pixi-") as home:
+        _write_mirrors(Path(home, "config.toml"), mirrors, config_at(home_file(pixi.environ)))
         result = ask(home)
         if NOT_MODIFIED in result.stderr:
             step.say(f"{STRANGE_SERVER}: asking again without what pixi keeps")
             result = ask(home, PIXI_CACHE_DIR=str(Path(home, "cache")))
     if result.returncode != 0:
-        text = result.stderr.strip()
-        said = f"pixi {command[0]} failed:\n{text}"
-        log = f"the whole output is in {result.log}"
-        if refused(text):
-            fix = f"{login(unwrapped(text))}; {log}"
-            raise ChannelError(said, where=str(manifest), cause=LACKING, fix=fix)
-        kind = ChannelError if _OUT_OF_REACH.search(text) else LockError
-        raise kind(said, where=str(manifest), fix=log)
-    return result.stdout
+        text, log = result.stderr.strip(), f"the whole output is in {result.log}"
+        raise _refusal(text, f"pixi {command[0]} failed", log, str(manifest)) or LockError(
+            f"pixi {command[0]} failed:\n{text}", where=str(manifest), fix=log
+        )
+
+
+def _refusal(text: str, what: str, fix: str, where: str = "") -> ChannelError | None:
+    """Return the error for what a server refused or does not have; None for something else."""
+    said = f"{what}:\n{text}"
+    if refused(text):
+        fix = f"{login(unwrapped(text))}; {fix}"
+        return ChannelError(said, where=where, cause=LACKING, fix=fix)
+    return ChannelError(said, where=where, fix=fix) if _OUT_OF_REACH.search(text) else None
 
 
 def unwrapped(text: str) -> str:
@@ -182,7 +138,6 @@ def unpack(
     *,
     mirrors: Mirrors,
     cache: Path,
-    environ: Mapping[str, str],
     step: Step,
 ) -> dict[Package, Path]:
     """Let pixi download and unpack packages into a cache of ours; where each of them then lies.
@@ -201,20 +156,18 @@ def unpack(
     # Read last by pixi, whatever else is configured: the mirrors of this very run.
     (folder / ".pixi").mkdir()
     _write_mirrors(project_file(folder), {channel: mirrors.of(channel) for channel in channels})
+    records = [package.record() for package in packages]
     solved = Solved(
-        environment="default",
-        platform=platform,
-        virtual_packages=(),
-        channels=tuple(channels),
-        records=[package.record() for package in packages],
-    )
+        environment="default", platform=platform, virtual_packages=(), channels=tuple(channels),
+        records=records,
+    )  # fmt: skip
     write_lock(folder / "pixi.lock", [solved])
     result = step.run(
         [
             *(pixi.path, "install", "--frozen", "--no-hard-links", "--color", "never"),
             *("--manifest-path", folder / "pixi.toml", "--platform", str(platform)),
         ],
-        env=tool_environment(environ, PIXI_CACHE_DIR=str(cache)),
+        env=tool_environment(pixi.environ, PIXI_CACHE_DIR=str(cache)),
         cwd=folder,
         check=False,
     )
@@ -255,15 +208,12 @@ def _explain(
     names = ", ".join(map(str, missing[:5]))
     what = f"pixi did not unpack {len(missing)} packages ({names}{' ...' * (len(missing) > 5)})"
     said = f"{what}:\n{text.strip()}"
-    fix = f"the whole output is in {log}; GEOWHEEL_PIXI=none uses geowheel's own store"
+    fix = f"the whole output is in {log}"
+    own = f"{fix}; GEOWHEEL_PIXI=none uses geowheel's own store"
     if "No space left" in text or "os error 28" in text:
         return MachineError(
             said, cause="the disk is full", fix="free some space, then run it again"
         )
     if "mismatch" in text or "sha256" in text:
-        return IntegrityError(said, fix=fix)
-    if refused(text):
-        return ChannelError(said, cause=LACKING, fix=f"{login(unwrapped(text))}; {fix}")
-    if _OUT_OF_REACH.search(text):
-        return ChannelError(said, fix=fix)
-    return PixiGaveUp(what, fix=f"the whole output is in {log}")
+        return IntegrityError(said, fix=own)
+    return _refusal(text.strip(), what, own) or PixiGaveUp(what, fix=fix)

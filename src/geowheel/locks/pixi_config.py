@@ -7,7 +7,6 @@ As crates/pixi_config/src/lib.rs of pixi 0.77 has them (`config_path_system`, `c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,24 +18,17 @@ _FILE: Final = Path("pixi", "config.toml")
 _TRUE: Final = ("y", "yes", "t", "true", "on", "1")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PixiMirror:
-    """The places of a URL prefix, and the file that names them."""
+def pixis_mirrors(machine: Machine, workspace: Path) -> list[tuple[str, str, Path]]:
+    """Return the mirrors that pixi uses in a workspace: URL prefix, a place, the file that says so.
 
-    url: str
-    """Ends with a slash."""
-    places: tuple[str, ...]
-    file: Path
-
-
-def pixis_mirrors(machine: Machine, workspace: Path) -> tuple[PixiMirror, ...]:
-    """Return the mirrors that pixi uses in a workspace; raises ConfigError for what is no TOML."""
-    found: dict[str, PixiMirror] = {}
+    A prefix ends at a slash. Raises ConfigError for what is no TOML.
+    """
+    found: dict[str, list[tuple[str, str, Path]]] = {}
     for file in (*_global_files(machine), project_file(workspace)):
         for url, places in config_at(file).get("mirrors", {}).items():
             key = url.rstrip("/") + "/"
-            found[key] = PixiMirror(url=key, places=tuple(places), file=file)
-    return tuple(found.values())
+            found[key] = [(key, place, file) for place in places]
+    return [mirror for mirrors in found.values() for mirror in mirrors]
 
 
 def project_file(workspace: Path) -> Path:

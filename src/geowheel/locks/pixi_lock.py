@@ -91,12 +91,11 @@ def locked_names(lock: LockFile) -> dict[str, set[str]]:
     return found
 
 
-def differing(lock: LockFile, solved: Sequence[Solved]) -> list[str]:
-    """Names of the packages in which a lock and newly solved environments differ."""
-    new = [(each.environment, str(each.platform), r) for each in solved for r in each.records]
+def differing(one: LockFile, other: LockFile) -> list[str]:
+    """Names of the packages in which two locks differ."""
     before, after = (
-        {(where, subdir, r.name.normalized, r.url, r.sha256) for where, subdir, r in every}
-        for every in (_every(lock), new)
+        {(where, subdir, r.name.normalized, r.url, r.sha256) for where, subdir, r in _every(lock)}
+        for lock in (one, other)
     )
     return sorted({name for _, _, name, _, _ in before ^ after})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -79,11 +78,14 @@ def solve_environment(
     mirrors: Mirrors,
     *,
     keep: Sequence[RepoDataRecord] = (),
+    elsewhere: Step | None = None,
 ) -> list[RepoDataRecord]:
     """Return the records of an environment, with the channels' own URLs; `keep` are preferred.
 
-    Of several mirrors the next is asked when one cannot be read. Raises ChannelError when none
-    can, LockError when nothing satisfies the specs.
+    Where pixi.toml names other channels (`elsewhere`), these need not have their builds, nor what
+    is there beside the native stack: that is left out and said. Of several mirrors the next is
+    asked when one cannot be read. Raises ChannelError when none can, LockError when nothing
+    satisfies the specs.
     """
     if not spec.specs:
         return []
@@ -95,7 +97,7 @@ def solve_environment(
         places = {url: of[min(number, len(of) - 1)] for url, of in offered.items()}
         asked = [RattlerChannel(place) for place in places.values()]
         try:
-            found = _ask(project, partial(_solve, project, spec, asked, kept))
+            found = _ask(project, partial(_solve, project, spec, asked, kept, elsewhere))
         except (GatewayError, FetchRepoDataError) as error:
             failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
             continue
@@ -105,39 +107,6 @@ def solve_environment(
             raise _unsolvable(spec, error) from None
         return [_with_channel_url(record, places) for record in found]
     raise unreachable(channels, failures)
-
-
-def offered_part(
-    project: Project,
-    spec: EnvironmentSpec,
-    channels: Sequence[Channel],
-    mirrors: Mirrors,
-    step: Step,
-) -> EnvironmentSpec:
-    """Return what channels that pixi.toml does not name can meet of `spec`, and say what is left.
-
-    They need not have another channel's builds, nor what is there beside the native stack. What
-    the wheel itself needs stays asked for: its lack is an error.
-    """
-    needed = (*ALWAYS, *project.config.wanted_packages)
-    besides = {s: MatchSpec(s.text) for s in spec.specs if s.name not in needed}
-    sources = [RattlerChannel(mirrors.of(channel.url)[0]) for channel in channels]
-    subdirs = [cast("SubdirLiteral", str(spec.platform)), "noarch"]
-
-    async def offers(gateway: Gateway) -> list[RepoDataRecord]:
-        asked = list(besides.values())
-        parts = await gateway.query(sources, subdirs, asked, recursive=False)
-        return [record for part in parts for record in part]
-
-    try:
-        found = _ask(project, offers) if besides else []
-    except (GatewayError, FetchRepoDataError):
-        return spec  # the solver says it
-    lacking = {s for s, match in besides.items() if not any(map(match.matches, found))}
-    if lacking:
-        texts = ", ".join(sorted(wanted.text for wanted in lacking))
-        step.console.warn(f"left out, as {channels[0].name} does not have it: {texts}")
-    return replace(spec, specs=tuple(s for s in spec.specs if s not in lacking))
 
 
 def _no_platform(spec: EnvironmentSpec, channels: Sequence[Channel]) -> LockError:
@@ -197,14 +166,30 @@ async def _solve(
     spec: EnvironmentSpec,
     channels: Sequence[RattlerChannel],
     keep: Sequence[RepoDataRecord],
+    elsewhere: Step | None,
     gateway: Gateway,
 ) -> list[RepoDataRecord]:
+    subdirs: list[SubdirLiteral] = [cast("SubdirLiteral", str(spec.platform)), "noarch"]
+    specs = {wanted.text: MatchSpec(wanted.text) for wanted in spec.specs}
+    if elsewhere is not None:
+        asked = list(specs.values())
+        parts = await gateway.query(list(channels), subdirs, asked, recursive=False)
+        needed = (*ALWAYS, *project.config.wanted_packages)
+        lacking = [
+            wanted.text
+            for wanted in spec.specs
+            if wanted.name not in needed
+            and not any(specs[wanted.text].matches(record) for part in parts for record in part)
+        ]
+        specs = {text: match for text, match in specs.items() if text not in lacking}
+        if lacking:
+            elsewhere.console.warn(f"left out, as no channel here has it: {', '.join(lacking)}")
     strict = project.manifest.strict_priority
     return await solve(
         channels,
-        [MatchSpec(wanted.text) for wanted in spec.specs],
+        list(specs.values()),
         gateway=gateway,
-        platforms=[cast("SubdirLiteral", str(spec.platform)), "noarch"],
+        platforms=subdirs,
         locked_packages=list(keep),
         virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
         channel_priority=ChannelPriority.Strict if strict else ChannelPriority.Disabled,

@@ -13,12 +13,12 @@ from geowheel.project.project import Project
 from geowheel.targets import Target
 
 
-class AsMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the command line said of a target when it was made last; empty where nothing."""
+class AsMade(msgspec.Struct, frozen=True):
+    """What the command line said of a target when it was made last."""
 
-    channel: str = ""
+    channel: str | None = None
     bindings: Bindings | None = None
-    python: str = ""
+    python: str | None = None
     """The path of an interpreter."""
 
     def __str__(self) -> str:
@@ -29,25 +29,20 @@ class AsMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the project as it was then; what the command line says now comes before."""
         return replace(
             project,
-            channel=project.channel or self.channel or None,
+            channel=project.channel or self.channel,
             asked_bindings=project.asked_bindings or self.bindings,
         )
 
 
 def remember(project: Project, target: Target, interpreter: Path | None) -> None:
     """Write down what was asked for, before anything is made."""
-    now = AsMade(
-        channel=project.channel or "",
-        bindings=project.asked_bindings,
-        python="" if interpreter is None else str(interpreter),
-    )
-    place = _place(project, target)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    files.write(place, msgspec.json.encode(now))
+    python = None if interpreter is None else str(interpreter)
+    now = AsMade(project.channel, project.asked_bindings, python)
+    files.write(_place(project, target), msgspec.json.encode(now))
 
 
 def recall(project: Project, target: Target) -> AsMade:
-    """Return how a target was made last; empty where that is not known."""
+    """Return how a target was made last; nothing where that is not known."""
     try:
         return files.from_json(_place(project, target).read_bytes(), AsMade)
     except (OSError, msgspec.DecodeError):

@@ -149,12 +149,8 @@ def _is_of_host(project: Project, path: Path) -> bool:
 def _targets(project: Project, wheel: Path, platforms: Sequence[Platform]) -> list[Target]:
     """Return the targets, of these platforms, that pip would install the wheel for."""
     tags = parse_wheel_filename(wheel.name)[3]
-    return [
-        Target(python=python, platform=platform)
-        for platform in platforms
-        for python in project.config.pythons
-        if any(_fits(tag, python, platform) for tag in tags)
-    ]
+    targets = project.targets(platforms)
+    return [t for t in targets if any(_fits(tag, t.python, t.platform) for tag in tags)]
 
 
 def _fits(tag: Tag, python: str, platform: Platform) -> bool:

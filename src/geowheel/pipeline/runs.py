@@ -59,21 +59,12 @@ class Request:
     @property
     def parts(self) -> Iterator[tuple[Request, str]]:
         """Yield a request for the targets that were made in one way, and that way in words."""
-        ways: dict[AsMade, list[Target]] = {}
-        for target in self.targets:
-            way = recall(self.project, target) if self.as_made else AsMade()
-            ways.setdefault(way, []).append(target)
-        for way, targets in ways.items():
-            python = Path(way.python) if Path(way.python).is_file() else None
-            yield (
-                replace(
-                    self,
-                    project=way.of(self.project),
-                    targets=tuple(targets),
-                    interpreter=self.interpreter or python,
-                ),
-                str(way),
-            )
+        ways = {t: recall(self.project, t) if self.as_made else AsMade() for t in self.targets}
+        for way in dict.fromkeys(ways.values()):
+            project, python = way.of(self.project), Path(way.python or "")
+            targets = tuple(target for target in ways if ways[target] == way)
+            found = self.interpreter or (python if python.is_file() else None)
+            yield replace(self, project=project, targets=targets, interpreter=found), str(way)
 
     @property
     def done(self) -> tuple[str, ...]:
@@ -109,11 +100,11 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     for part, way in request.parts:
         try:
             contexts = _contexts(part, console)
-        except GeowheelError as error:
+        except GeowheelError as error:  # a folder channel is gone, for one
             if part.targets == request.targets:
                 raise
-            console.line(f"{', '.join(map(str, part.targets))}: {error}", style="red")
             unable.append(error)
+            console.line(f"{', '.join(map(str, part.targets))}: {error}", style="red")
             continue
         finished += [_run_target(part, context, console, way=way) for context in contexts]
     summary = {"targets": [summary_of(request.wheels, item) for item in finished]}

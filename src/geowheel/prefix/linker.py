@@ -165,16 +165,8 @@ class Placing:
         return path if self.platform.system is System.LINUX else path.casefold()
 
     def contest(self, path: str, package: Package) -> None:
-        """Note that the package brings other content for a path that is there, whole or in part."""
-        key = self.key(path)
-        there, owner = self.owners.get(key) or next(
-            (
-                of
-                for other, of in self.owners.items()
-                if f"{key}/".startswith(f"{other}/") or other.startswith(f"{key}/")
-            ),
-            (path, "another package"),
-        )
+        """Note that the package brings other content for what is there."""
+        there, owner = self.owners.get(self.key(path), (path, "another package"))
         names = self.contested.setdefault(there, [owner])
         if package.name not in names:
             names.append(package.name)

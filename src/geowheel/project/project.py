@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform as python_platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +118,12 @@ class Project:
                 "does, or add it to pythons in [tool.geowheel]",
             )
         return Target(python=python, platform=platform or self.machine.platform)
+
+    def targets(self, platforms: Iterable[Platform]) -> list[Target]:
+        """Return the configured pythons on each of these platforms."""
+        return [
+            Target(python=python, platform=p) for p in platforms for python in self.config.pythons
+        ]
 
     @property
     def usual_platforms(self) -> tuple[Platform, ...]:

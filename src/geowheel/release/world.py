@@ -194,11 +194,7 @@ def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
 
 def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
     platforms = [parse_platform(name) for name in settings.platforms or ()]
-    return tuple(
-        project.target(python, platform)
-        for platform in platforms or project.usual_platforms
-        for python in project.config.pythons
-    )
+    return tuple(project.targets(platforms or project.usual_platforms))
 
 
 def _said(subject: ReleaseSubject, wheels: Sequence[Repaired], journal: Journal) -> Said:

@@ -45,12 +45,12 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
         program = pixi.find_pixi(inputs.environ, step)
     step.now("checking what is stored")
     with disk_faults(folder):
-        # All at once: what does not answer is one fault.
-        inputs.store.obtain_sound(beside if program else [*inputs.packages, *beside], step)
-        placing = None if program is None else _place_from_pixi(program, inputs, prefix, step)
-        if placing is None:
-            if program is not None:
-                inputs.store.obtain_sound(inputs.packages, step)
+        placing = None
+        if program is not None:
+            inputs.store.obtain_sound(beside, step)
+            placing = _place_from_pixi(program, inputs, prefix, step)
+        if placing is None:  # all at once: what does not answer is one fault
+            inputs.store.obtain_sound([*inputs.packages, *beside], step)
             placing = _place_from_store(inputs, prefix, step)
         manifest = placing.manifest()
         _check_contested(manifest, step)
@@ -69,22 +69,20 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
 def _check_contested(manifest: NativeManifest, step: Step) -> None:
     """Warn once of paths that several packages bring with different content.
 
-    Raises IntegrityError where one of them is GDAL's own, or its or PROJ's data; `repair` does for
-    a library that goes into a wheel. Nothing else is used.
+    Raises IntegrityError where one is GDAL's own, or data; `repair` does for a bundled library.
+    Nothing else is used.
     """
     layout = systems.of(manifest.platform).layout
-    data = (layout.plugins, layout.gdal_data, layout.proj_data)
-    compiled = (layout.headers, layout.link_libraries, layout.programs)
+    data = (layout.plugins, layout.gdal_data, layout.proj_data, layout.ca_bundle)
+    own = (*data, layout.headers, layout.link_libraries, layout.programs)
     for path, names in manifest.contested.items():
-        of_gdal = any(name.startswith("libgdal") for name in names)
-        folders = (*data, *compiled) if of_gdal else data
-        if path == layout.ca_bundle or path.startswith(tuple(f"{folder}/" for folder in folders)):
+        used = own if any(name.startswith("libgdal") for name in names) else data
+        if f"{path}/".startswith(tuple(f"{place}/" for place in used)):
             manifest.refuse_contested([path])
-    if manifest.contested:
-        paths = [f"{path} ({', '.join(of)})" for path, of in manifest.contested.items()]
+    if paths := [f"{path} ({', '.join(names)})" for path, names in manifest.contested.items()]:
         step.console.warn(
-            "several packages bring these with different content; nothing here uses them, and "
-            f"the first package's stays: {some_of(paths)}"
+            "brought twice, with different content; nothing here uses it, and the first stays: "
+            + some_of(paths)
         )
 
 
@@ -151,7 +149,7 @@ def _copy_from_pixi(
     with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
         unpacked = pixi.unpack(
             program, inputs.packages, inputs.platform, Path(scratch), mirrors=inputs.store.mirrors,
-            cache=inputs.cache / "pixi", environ=inputs.environ, step=step,
+            cache=inputs.cache / "pixi", step=step,
         )  # fmt: skip
         for package in inputs.packages:
             source = unpacked[package]

@@ -71,10 +71,9 @@ def fetch(context: Context, _: Records) -> FetchInputs:
 def fetch_inputs(project: Project, locks: Locks, prebuilt: Package | None = None) -> FetchInputs:
     """Return what the locks of a platform name; `prebuilt` has no part in the key."""
     build, platform, machine = locks.build, locks.stack.platform, project.machine
-    targets = [Target(python=python, platform=platform) for python in project.config.pythons]
     downloads = {
         download
-        for target in targets
+        for target in project.targets([platform])
         for group in GROUPS
         for download in build.requirements(group, target)
     }

@@ -116,9 +116,9 @@ def test_pixis_files_are_read_in_pixis_order(tmp_path: Path) -> None:
     workspace = tmp_path / "project"
 
     def place() -> str:
-        (found,) = pixis_mirrors(machine(environ), workspace)
-        assert str(found.file) == found.places[0]
-        return found.places[0]
+        ((url, found, file),) = pixis_mirrors(machine(environ), workspace)
+        assert (url, found) == (FORGE, str(file))
+        return found
 
     for file in ("xdg/pixi/config.toml", ".pixi/config.toml", "project/.pixi/config.toml"):
         path = tmp_path / file

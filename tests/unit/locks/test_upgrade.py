@@ -79,9 +79,9 @@ def test_a_lock_is_compared_by_packages_whatever_its_format(
         for name, environment in lock.environments()
         for platform in environment.platforms()
     ]
-    assert differing(lock, solved) == []
-    assert "libgdal-core" in differing(lock, solved[1:])
     write_lock(tmp_path / "pixi.lock", solved)
     assert lock_format(tmp_path / "pixi.lock") == FORMAT
-    assert differing(read_lock(tmp_path / "pixi.lock"), solved) == []
+    assert differing(lock, read_lock(tmp_path / "pixi.lock")) == []
+    write_lock(tmp_path / "pixi.lock", solved[1:])
+    assert "libgdal-core" in differing(lock, read_lock(tmp_path / "pixi.lock"))
     assert {v.split()[0] for v in locked_names(lock)["libgdal-core"]} == {"3.12.3"}

@@ -41,11 +41,8 @@ def read_report(
         )
     ledger = Ledger(folder=project.work, host=project.host.name)
     wheels = [_wheel(path, project, ledger, earlier or {}) for path in paths]
-    configured = [
-        str(project.target(python, platform))
-        for platform in project.manifest.platforms_of(project.config.environment)
-        for python in project.config.pythons
-    ]
+    platforms = project.manifest.platforms_of(project.config.environment)
+    configured = map(str, project.targets(platforms))
     there = {wheel.target for wheel in wheels}
     return Report(
         host=project.host.name,
