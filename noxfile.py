@@ -103,6 +103,13 @@ def benchmark_import(session: nox.Session) -> None:
 
 
 @nox.session(python=False, default=False)
+def benchmark_throughput(session: nox.Session) -> None:
+    """what a wheel costs at work, against the distribution's python3-gdal (takes minutes)"""
+    script = str(HERE / "benchmarks" / "throughput.py")
+    session.run(str(environment()), script, *session.posargs, external=True)
+
+
+@nox.session(python=False, default=False)
 def benchmark_fetch(session: nox.Session) -> None:
     """what fetch takes for five platforms from a warm store, on a channel made for it"""
     script = str(HERE / "benchmarks" / "fetch.py")

@@ -188,13 +188,20 @@ def test_interrupts_reach_the_program_itself(commands: Commands) -> None:
         assert process.stderr is not None and "Traceback" not in process.stderr.read()
 
 
-def test_a_program_alone_sees_what_is_set_for_it(commands: Commands, tmp_path: Path) -> None:
+@pytest.mark.parametrize("grids", [True, False])  # with them Python starts it, else a shell
+def test_a_program_alone_sees_what_is_set_for_it(
+    commands: Commands, tmp_path: Path, grids: bool
+) -> None:
     (tmp_path / "grids").mkdir()
-    with commands.waiting(GEOWHEEL_PROJ_DATA=str(tmp_path / "grids"), **OF_OTHERS) as process:
+    more = {"GEOWHEEL_PROJ_DATA": str(tmp_path / "grids")} if grids else {}
+    with commands.waiting(**more, **OF_OTHERS) as process:
         data = Path(f"/proc/{process.pid}/environ").read_text(encoding="utf-8")
     found = dict(line.split("=", 1) for line in data.split("\0") if line)
     ours = commands.site / "osgeo" / "_data"
-    assert found["PROJ_DATA"] == found["PROJ_LIB"] == f"{tmp_path / 'grids'}:{ours / 'proj'}"
+    before = f"{tmp_path / 'grids'}:" if grids else ""
+    assert found["PROJ_DATA"] == found["PROJ_LIB"] == f"{before}{ours / 'proj'}"
+    certificates = str(ours / "cacert.pem")
+    assert found["GDAL_CURL_CA_BUNDLE"] == found["PROJ_CURL_CA_BUNDLE"] == certificates
     assert found["GDAL_DATA"] == str(ours / "gdal")
     plugins = commands.site / "osgeo" / "_plugins"
     assert found["GDAL_DRIVER_PATH"] == (str(plugins) if plugins.is_dir() else "disable")
@@ -217,7 +224,22 @@ def test_programs_are_as_the_libraries_are(built: Built, tmp_path: Path) -> None
                if component["name"] == "libgdal-core"]  # fmt: skip
     assert set(programs) <= {file["name"] for file in gdal["components"]}
     text = next(tmp_path.glob("*.dist-info/entry_points.txt")).read_text("utf-8")
-    assert {Path(path).name for path in programs} < console_scripts(text).keys()
+    scripts = {path.name: path for path in tmp_path.glob("*.data/scripts/*")}
+    assert {Path(path).name for path in programs} == scripts.keys()
+    assert not scripts.keys() & console_scripts(text).keys() and "gdal_calc" in text
+    assert scripts["gdalinfo"].read_bytes().startswith(b"#!/bin/sh\n")
+
+
+def test_a_command_finds_its_program_however_it_is_called(
+    commands: Commands, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(commands.folder / "gdalinfo")
+    for way in (link, "./gdalinfo", "../bin/gdalinfo"):
+        done = subprocess.run(
+            [way, "--version"], cwd=commands.folder, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout[:5], done.stderr) == (0, "GDAL ", "")
 
 
 def test_the_commands_of_several_wheels_do_not_clash(three_hosts: Installed) -> None:

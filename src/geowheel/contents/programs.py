@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -95,6 +96,27 @@ def commands_of(
                 yield name, f"{_module(utility)}:main"
 
     return dict(found())
+
+
+def shell_scripts(
+    commands: Mapping[str, str], places: Places, interpreter_tag: str
+) -> dict[str, str]:
+    """Return the commands that are GDAL's programs, each with a script that starts it on Linux.
+
+    `interpreter_tag` is the wheel's, `cp312`: where an installer puts packages depends on it. The
+    start of Python would cost more than half of what the program itself costs.
+    """
+    template = files("geowheel.inside").joinpath("program.sh").read_text(encoding="utf-8")
+    for name, value in {
+        "PYTHON": f"3.{interpreter_tag[3:]}", "PACKAGE": places.package, "BUNDLE": places.bundle,
+        "LAUNCHER": places.launcher, "MODULE": _module(places.launcher),
+        "CA_BUNDLE": places.ca_bundle, "PLUGINS": places.plugins,
+        "GDAL_DATA": places.gdal_data, "PROJ_DATA": places.proj_data,
+    }.items():  # fmt: skip
+        template = template.replace(f"@{name}@", value)
+    started = f"{_module(places.launcher)}:"
+    found = (name for name, called in commands.items() if called.startswith(started))
+    return {name: template.replace("@NAME@", name) for name in found}
 
 
 def _module(path: str) -> str:

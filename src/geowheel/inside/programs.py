@@ -57,3 +57,7 @@ def _variables() -> dict[str, str]:
     spec.loader.exec_module(bootstrap)  # type: ignore[union-attr]
     variables: dict[str, str] = bootstrap.variables()
     return variables
+
+
+if __name__ == "__main__":
+    sys.exit(__getattr__(sys.argv.pop(1))())

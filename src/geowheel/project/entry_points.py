@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import configparser
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,12 @@ def console_scripts(text: str, where: str = FILE_NAME) -> dict[str, str]:
     return dict(parsed[CONSOLE]) if parsed.has_section(CONSOLE) else {}
 
 
-def merged(text: str, commands: Mapping[str, str], where: str = FILE_NAME) -> str:
+def merged(
+    text: str, commands: Mapping[str, str], where: str = FILE_NAME, scripts: Collection[str] = ()
+) -> str:
     """An entry_points.txt with `commands` added, in one order whatever the host's tool wrote.
+
+    Of `scripts`, which are files of their own, it only has to be free.
 
     Raises BuildError where the host has another command of such a name, or the text is damaged.
     """
@@ -40,7 +44,7 @@ def merged(text: str, commands: Mapping[str, str], where: str = FILE_NAME) -> st
         if name in commands and (group != CONSOLE or theirs != commands[name])
     ]:
         raise BuildError(faults)
-    return _with(parsed, CONSOLE, commands)
+    return _with(parsed, CONSOLE, {n: c for n, c in commands.items() if n not in scripts})
 
 
 def _with(parsed: configparser.RawConfigParser, group: str, entries: Mapping[str, str]) -> str:
@@ -55,11 +59,14 @@ def _with(parsed: configparser.RawConfigParser, group: str, entries: Mapping[str
     return "\n".join(groups)
 
 
-def add_entry_points(dist_info: Path, commands: Mapping[str, str], hook: str) -> None:
+def add_entry_points(
+    dist_info: Path, commands: Mapping[str, str], hook: str, scripts: Mapping[str, str]
+) -> None:
     """Write the commands and PyInstaller's hook into an unpacked wheel.
 
-    Where the host has a hook itself, that one stays: a distribution has one. Raises BuildError for
-    a command that the host has already, as an entry point or as a script.
+    Those of `scripts` become files with that text, the others entry points. Where the host has a
+    hook itself, that one stays: a distribution has one. Raises BuildError for a command that the
+    host has already, as an entry point or as a script.
     """
     data = dist_info.with_suffix(".data")
     if faults := [
@@ -71,9 +78,13 @@ def add_entry_points(dist_info: Path, commands: Mapping[str, str], hook: str) ->
     file = dist_info / FILE_NAME
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     where = f"{dist_info.name}/{FILE_NAME}"
-    parsed = _parse(merged(text, commands, where), where)
+    parsed = _parse(merged(text, commands, where, scripts), where)
     own = parsed[_HOOKS] if parsed.has_section(_HOOKS) else {}
     file.write_text(_with(parsed, _HOOKS, {"hook-dirs": hook, **own}), encoding="utf-8")
+    for name, script in scripts.items():
+        (data / "scripts").mkdir(parents=True, exist_ok=True)
+        (data / "scripts" / name).write_text(script, encoding="utf-8")
+        (data / "scripts" / name).chmod(0o755)
 
 
 def _parse(text: str, where: str) -> configparser.RawConfigParser:

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from geowheel import systems
 from geowheel.binary.formats import strangers
+from geowheel.contents.programs import shell_scripts
 from geowheel.digest import digest
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
@@ -27,6 +28,7 @@ from geowheel.project.places import Places
 from geowheel.records.facts import BuildFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
+from geowheel.targets import System
 from geowheel.wheel.reading import parse_filename, unpack_wheel
 from geowheel.wheel.writing import write_wheel
 
@@ -55,7 +57,10 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     step.say(f"{made.name}, {added} files of the payload added")
     for dist_info in tree.glob("*.dist-info"):
         bootstrap = f"{inputs.places.import_package}._geowheel"
-        add_entry_points(dist_info, inputs.commands, f"{bootstrap}:hook_dirs")
+        scripts = {}
+        if inputs.platform.system is System.LINUX:
+            scripts = shell_scripts(inputs.commands, inputs.places, inputs.interpreter_tag)
+        add_entry_points(dist_info, inputs.commands, f"{bootstrap}:hook_dirs", scripts)
     _mark_as_compiled(tree)
     step.now("packing the raw wheel")
     write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)

@@ -153,7 +153,8 @@ def write_bundle(
         **extras,
     }
     relative = {name: posixpath.relpath(path, places.package) for name, path in found.items()}
-    text = json.dumps(relative, indent=1, sort_keys=True) + "\n"
+    # The bootstrap takes it apart by its quotes.
+    text = json.dumps(relative, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     (repaired.tree / places.bundle).write_text(text, encoding="utf-8")
 
 

@@ -96,32 +96,30 @@ class LinuxRepairer(Repairer[Elf]):
         return Bundled(soname=name, source=self.shown(place.as_posix()), path=f"{bundle}/{copied}")
 
     def modules(self, walk: Walk[Elf], bundle: str) -> Iterator[Bundled]:
-        for place in walk.links:
-            for item in (item for text in self._code(place) for item in text.paths):
-                for pattern in item.known.modules if item.known else ():
-                    for file in sorted((self.stack[0] / item.folder).glob(pattern)):
-                        name = f"{item.folder}/{file.name}"
-                        yield Bundled(soname=name, source=name, path=f"{bundle}/{name}")
+        for item in (item for _, text in self._code(walk) for item in text.paths):
+            for pattern in item.known.modules if item.known else ():
+                for file in sorted((self.stack[0] / item.folder).glob(pattern)):
+                    name = f"{item.folder}/{file.name}"
+                    yield Bundled(soname=name, source=name, path=f"{bundle}/{name}")
 
     def code(self, walk: Walk[Elf], copies: Mapping[str, str]) -> Iterator[CodeAt]:
-        for place in sorted(walk.links):
+        for place, text in self._code(walk):
             file = copies.get(place, place)
-            for text in self._code(place):
-                why = dict.fromkeys(item.known.why for item in text.paths if item.known)
-                yield CodeAt(file=file, text=text.text, written=text.written, why="; ".join(why))
+            why = "; ".join(dict.fromkeys(item.known.why for item in text.paths if item.known))
+            yield CodeAt(file=file, text=text.text, written=text.written, why=why)
 
-    def _code(self, place: str) -> list[CodeText]:
-        return self._code_texts(self.request.folder / "tree" / place)
+    def _code(self, walk: Walk[Elf]) -> Iterator[tuple[str, CodeText]]:
+        for place in sorted(walk.links):
+            for text in self._code_texts(self.request.folder / "tree" / place):
+                yield place, text
 
     def stack_faults(self, walk: Walk[Elf]) -> Iterator[Fault]:
         yield from super().stack_faults(walk)
         users: dict[str, list[str]] = {}
-        for place in sorted(walk.links):
-            for item in (item for text in self._code(place) for item in text.paths):
-                if item.known is None and not any(
-                    fnmatchcase(item.path, pattern) for pattern in self.request.accept_code
-                ):
-                    users.setdefault(item.path, []).append(self.shown(place))
+        for place, item in ((place, i) for place, text in self._code(walk) for i in text.paths):
+            accepted = (fnmatchcase(item.path, pattern) for pattern in self.request.accept_code)
+            if item.known is None and not any(accepted):
+                users.setdefault(item.path, []).append(self.shown(place))
         for path, names in sorted(users.items()):
             yield Fault(
                 what=f"{', '.join(names)} would load code from {path}, a folder of the system",

@@ -51,7 +51,7 @@ def test_a_damaged_file_is_named(text: str) -> None:
 )
 def test_a_hook_of_the_host_stays(tmp_path: Path, text: str, kept: str) -> None:
     (tmp_path / "entry_points.txt").write_text(text)
-    add_entry_points(tmp_path, {}, "a:b")
+    add_entry_points(tmp_path, {}, "a:b", {})
     made = (tmp_path / "entry_points.txt").read_text()
     assert made == f"[pyinstaller40]\nhook-dirs = {kept}\n"
 
