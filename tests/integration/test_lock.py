@@ -310,6 +310,12 @@ def test_the_index_of_the_users_own_settings_is_used(locked: Sandbox) -> None:
     index_url = locked.environ["UV_DEFAULT_INDEX"]
     settings.write_text(f'[[index]]\nurl = "{index_url}"\ndefault = true\n')
     assert locked.run("lock", UV_DEFAULT_INDEX="").code == 0
+    locked.build_lock.unlink()
+    settings = locked.home / ".config" / "pip" / "pip.conf"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"[global]\nindex-url = {index_url}\n")
+    (locked.home / ".config" / "uv").rename(locked.home / "not uv's")
+    assert locked.run("lock", UV_DEFAULT_INDEX="").code == 0, "pip.conf names the index"
     assert locked.build_lock.read_bytes() == before
 
 

@@ -17,6 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, UsageError
+from geowheel.project.names import distribution_name
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import allows
 
@@ -103,19 +104,27 @@ def detect(facts: ProjectFacts, wishes: Wishes) -> Host:
 
 
 def _name(facts: ProjectFacts) -> str:
-    name = facts.pyproject.get("project", {}).get("name")
-    if isinstance(name, str):
+    name = distribution_name(facts.pyproject, facts.texts)
+    if name is not None:
         return name
-    elsewhere = [where for where in ("setup.py", "setup.cfg") if where in facts.texts]
-    if _table(facts.pyproject, "tool", "poetry").get("name"):
-        elsewhere = ["[tool.poetry]"]
     raise ConfigError(
-        "[project] has no name",
+        "[project] has no name, and neither setup.cfg nor setup.py writes it out",
         where=str(facts.folder / PYPROJECT),
-        cause=f"it stands in {' or '.join(elsewhere)}" if elsewhere else "",
         fix="write [project] with name, version (or dynamic) and requires-python, which every "
         "current backend reads (PEP 621)",
     )
+
+
+def own_data(facts: ProjectFacts, host: Host) -> dict[str, str]:
+    """Return the folders of GDAL's and PROJ's data that setup.py copies into the package.
+
+    rasterio, fiona and pyogrio look for `gdal_data` and `proj_data` there by themselves.
+    """
+    if host.layout is not Layout.NONE:
+        return {}
+    package = host.package.replace(".", "/")
+    text = facts.texts.get("setup.py", "")
+    return {key: f"{package}/{key}_data" for key in ("gdal", "proj") if f"{key}_data" in text}
 
 
 def backend(facts: ProjectFacts) -> str:
@@ -134,7 +143,7 @@ def compiling(facts: ProjectFacts) -> str:
         return ""
     if found := sorted(_COMPILERS & _build_requirements(facts)):
         return f"{', '.join(found)} is among its build requirements"
-    if "ext-modules" in _table(facts.pyproject, "tool", "setuptools"):
+    if "ext-modules" in table_at(facts.pyproject, "tool", "setuptools"):
         return "[tool.setuptools] has ext-modules"
     if match := _EXTENSIONS.search(facts.texts.get("setup.py", "")):
         return f"setup.py has {match[1]}"
@@ -255,11 +264,11 @@ def _names(value: object) -> list[str]:
 
 def _of_setuptools(facts: ProjectFacts) -> list[str]:
     """https://setuptools.pypa.io/en/latest/userguide/package_discovery.html"""
-    table = _table(facts.pyproject, "tool", "setuptools")
+    table = table_at(facts.pyproject, "tool", "setuptools")
     packages = table.get("packages")
     if isinstance(packages, list):
         return [str(name) for name in packages]
-    if "where" in (find := _table(table, "packages", "find")):
+    if "where" in (find := table_at(table, "packages", "find")):
         roots = [str(root).strip("./") for root in find["where"]]
         return [package for root in roots for package in facts.packages.get(root, ())]
     return _of_setup_cfg(facts.texts.get("setup.cfg", ""))
@@ -279,10 +288,10 @@ def _of_setup_cfg(text: str) -> list[str]:
 def _at(data: Mapping[str, Any], place: str) -> object:
     """Return what stands at `tool.flit.module.name`; None where nothing does."""
     *tables, key = place.split(".")
-    return _table(data, *tables).get(key)
+    return table_at(data, *tables).get(key)
 
 
-def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+def table_at(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     """Return the table below `keys`; an empty one where any of them is missing or no table."""
     for key in keys:
         inner = data.get(key)

@@ -7,16 +7,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Any, Final
+from typing import Final
 
 from geowheel.errors import ConfigError, UsageError
 from geowheel.project.edits import Change
 from geowheel.project.places import Layout
-from geowheel.project.pyproject import host_from
+from geowheel.project.pyproject import host_from, names_gdal
 from geowheel.targets import GDAL_PACKAGE
 
 from . import templates
-from .detection import BUILDABLE, Host, detect
+from .detection import BUILDABLE, Host, detect, own_data, table_at
 from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, ProjectFacts, Wishes
 
 # May lie in a folder that is to become a project; everything else has an owner already.
@@ -33,6 +33,10 @@ At the top of {package}/__init__.py, before an extension module of the project i
     else:
         configure()"""
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
+
+
+_TESTS: Final = ("tests", "test")
+_TEST_GROUPS: Final = ("test", "tests", "testing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +115,12 @@ def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Hos
         )
     host = detect(facts, wishes)
     before = facts.texts[PYPROJECT]
-    dependencies = _dependencies(facts.pyproject)
+    depends = table_at(facts.pyproject, "project").get("dependencies", [])
     table = _table(facts, host, environment) + templates.build_table(host.build_requires)
-    suggestion = templates.suggested_tests([d for d in dependencies if not _is_gdal(d)])
-    after = appended(before, table + suggestion)
+    after = appended(before, table + _suggestion(facts))
     _check_appended(facts, before, after)
     notes: tuple[str, ...] = ()
-    if any(map(_is_gdal, dependencies)) and host.layout is not Layout.NONE:
+    if any(map(names_gdal, _texts(depends))) and host.layout is not Layout.NONE:
         notes += (
             "The project depends on GDAL, which pip compiles against the system's. The wheel has a "
             "GDAL of its own: take it out of [project] dependencies once your code uses that one.",
@@ -145,12 +148,12 @@ def _check_appended(facts: ProjectFacts, before: str, after: str) -> None:
             "allow to extend",
             fix=f"write it as [tool.NAME] tables, or add this by hand:\n{table}",
         ) from None
-    host_from(data, path)
+    host_from(data, path, facts.texts)
 
 
 def _configured(facts: ProjectFacts, wishes: Wishes) -> tuple[Host, _Part]:
     """A project that has the table: it is checked and stays."""
-    config = host_from(facts.pyproject, facts.folder / PYPROJECT)
+    config = host_from(facts.pyproject, facts.folder / PYPROJECT, facts.texts)
     said = [wishes.import_package, wishes.layout, *wishes.pythons, wishes.environment, wishes.name]
     if any(said):
         raise UsageError(
@@ -231,22 +234,25 @@ def _table(facts: ProjectFacts, host: Host, environment: str) -> str:
         package=f"{host.package}._vendor.osgeo" if private else host.package,
         environment=environment,
         plugins=[name for item in known if item.name == environment for name in item.plugins],
+        data=own_data(facts, host),
     )
 
 
-def _dependencies(pyproject: Mapping[str, Any]) -> list[str]:
-    listed = pyproject.get("project", {}).get("dependencies", [])
-    # What could end the comment that they go into is left out; the backend refuses it anyway.
-    return [d for d in listed if _fits_a_comment(d)] if isinstance(listed, list) else []
+def _suggestion(facts: ProjectFacts) -> str:
+    """Return a table for the project's own tests, where it has some; what they need it may name."""
+    folder = next((name for name in _TESTS if name in facts.entries), None)
+    if folder is None:
+        return ""
+    extras = table_at(facts.pyproject, "project", "optional-dependencies")
+    groups = table_at(facts.pyproject, "dependency-groups")
+    named = (_texts(table.get(name, [])) for table in (extras, groups) for name in _TEST_GROUPS)
+    return templates.suggested_tests(next(filter(None, named), ["pytest"]), folder)
 
 
-def _fits_a_comment(text: object) -> bool:
-    return isinstance(text, str) and text.isprintable()
-
-
-def _is_gdal(requirement: str) -> bool:
-    """Whether it names the distribution of GDAL's own bindings, under any spelling of its name."""
-    return re.match(r"gdal(?![\w.-])", requirement.strip(), re.IGNORECASE) is not None
+def _texts(listed: object) -> list[str]:
+    """Return the strings of a list; what could end the comment that they go into is left out."""
+    found = listed if isinstance(listed, list) else []
+    return [text for text in found if isinstance(text, str) and text.isprintable()]
 
 
 # ---------------------------------------------------------------------------- pixi

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from packaging.version import Version
@@ -80,6 +81,7 @@ def tool_table(
     package: str,
     environment: str = "default",
     plugins: Sequence[str] = (),
+    data: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """`[tool.geowheel]`; what has a fitting default is left to it."""
     lines = ["[tool.geowheel]", f"pythons = {toml_list(pythons)}"]
@@ -89,6 +91,9 @@ def tool_table(
         lines.append(f"environment = {toml_string(environment)}")
     if plugins:
         lines.append(f"plugins = {toml_list(plugins)}")
+    if data:
+        lines += ["", "# Where the package itself looks for them.", "[tool.geowheel.data]"]
+        lines += [f"{key} = {toml_string(folder)}" for key, folder in data.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -102,13 +107,13 @@ def build_table(requires: Sequence[str]) -> str:
     )
 
 
-def suggested_tests(dependencies: Iterable[str]) -> str:
+def suggested_tests(requires: Iterable[str], folder: str) -> str:
     """`[tool.geowheel.test]`, commented out: only the project knows how its tests are run."""
     return (
         "\n# What the finished wheel has to pass in a clean environment, beside geowheel's own "
         "probes:\n# [tool.geowheel.test]\n"
-        f"# requires = {toml_list([*dependencies, 'pytest'])}\n"
-        '# command = ["python", "-m", "pytest", "{host}/tests"]\n'
+        f"# requires = {toml_list(requires)}\n"
+        f'# command = ["python", "-m", "pytest", "{{host}}/{folder}"]\n'
     )
 
 

@@ -37,7 +37,8 @@ from geowheel.locks.pixi_config import pixis_mirrors
 from geowheel.machine import hints, obstacles
 from geowheel.machine.console import Console, Step
 from geowheel.machine.credentials import login, redact, refused
-from geowheel.machine.environments import tool_environment, tool_path
+from geowheel.machine.environments import tool_path
+from geowheel.machine.indexes import index_environment
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
 from geowheel.prefix.reach import PATIENCE, unreachable
 from geowheel.prefix.store import Store
@@ -350,7 +351,7 @@ def _index(environ: Mapping[str, str], step: Step, *, offline: bool) -> Check:
             [uv, "pip", "compile", "requirements.in", "--no-deps", "--no-build",
              "--quiet", "--no-header", "--native-tls", "--refresh-package", "numpy",
              "--no-python-downloads", "--python", sys.executable],
-            env=tool_environment(environ, UV_HTTP_TIMEOUT=f"{PATIENCE:.0f}", UV_HTTP_RETRIES="0"),
+            env=index_environment(environ, UV_HTTP_TIMEOUT=f"{PATIENCE:.0f}", UV_HTTP_RETRIES="0"),
             cwd=Path(scratch), check=False, timeout=30,
         )  # fmt: skip
     if result.returncode == 0:

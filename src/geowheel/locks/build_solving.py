@@ -21,7 +21,8 @@ from geowheel.errors import ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, refused
-from geowheel.machine.environments import tool_environment, tool_path
+from geowheel.machine.environments import tool_path
+from geowheel.machine.indexes import index_environment
 from geowheel.targets import Platform, Target
 
 from .build_lock import (
@@ -161,7 +162,7 @@ class _Uv:
                     *(tool_path("uv"), "pip", "compile", "requirements.in", *_OPTIONS),
                     *("--python", sys.executable, "--python-version", oldest),
                 ],
-                env=tool_environment(self.environ),
+                env=index_environment(self.environ),
                 cwd=folder,
                 check=False,
             )

@@ -161,7 +161,7 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
         pythons=project.config.pythons,
         platforms=project.manifest.platforms_of(project.config.environment),
         build=(*project.host.build_system.requires, *project.config.build.requires),
-        test=project.config.test.requires,
+        test=(*project.host.dependencies, *project.config.test.requires),
         peers=project.config.lab.peers,
     )
 

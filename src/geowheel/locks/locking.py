@@ -151,6 +151,7 @@ def _upgrade(
         *BINDINGS,
         *project.host.build_system.requires,
         *project.config.build.requires,
+        *project.host.dependencies,
         *project.config.test.requires,
     )
     index = {Requirement(text).name for text in wishes}

@@ -288,6 +288,8 @@ def _manifest_in(folder: Path) -> Manifest | None:
         if "pixi" not in pyproject.get("tool", {}):
             return None
         data = pyproject["tool"]["pixi"]
+    if "package" in data and not {"workspace", "project"} & data.keys():
+        return None  # one package of a workspace that is further up
     try:
         table = msgspec.convert(data, PixiTable)
     except msgspec.ValidationError as error:

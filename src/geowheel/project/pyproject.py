@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, Fault, nearest
 from geowheel.lab.cases import PEERS
 from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from .config import DESTINATION, REASON, SYSTEM_VERSION, TABLE, VERDICTS, Config, Follows, Release
+from .names import distribution_name, naming_texts
 from .places import Layout
 from .schema import docs_of, without_none
 
@@ -52,6 +55,8 @@ class HostFile:
     requires_python: str
     build_system: BuildSystem
     config: Config
+    dependencies: tuple[str, ...] = ()
+    """`[project] dependencies`, which pip installs with the wheel, but for GDAL itself."""
     version_from_git: bool = False
     """Whether git may have a part in the version: nothing else says it."""
 
@@ -87,13 +92,16 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
 def read_host(folder: Path) -> HostFile:
     """Return the host project in `folder`; raises ConfigError with every fault at once."""
     path = folder / "pyproject.toml"
-    return host_from(read_toml(path), path)
+    return host_from(read_toml(path), path, naming_texts(folder))
 
 
-def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
+def host_from(
+    data: Mapping[str, Any], path: Path, texts: Mapping[str, str] = MappingProxyType({})
+) -> HostFile:
     """Return the host project that a parsed pyproject.toml describes; `path` is for messages.
 
-    Raises ConfigError with every fault at once.
+    `texts` are those of setup.py and setup.cfg, where these name it. Raises ConfigError with every
+    fault at once.
     """
     tool = data.get("tool", {}).get("geowheel")
     if tool is None:
@@ -106,20 +114,23 @@ def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
     unreadable: list[str] = []
     config = _read(Config, tool, TABLE, unreadable)
     project, build = data.get("project", {}), data.get("build-system", {})
-    if not isinstance(project.get("name"), str):
-        unreadable.append("[project] has no name")
+    name = distribution_name(data, texts)
+    if name is None:
+        unreadable.append("[project] has no name, and neither setup.cfg nor setup.py writes it out")
     requires_python = str(project.get("requires-python", ""))
     faults = [Fault(what=what, where=str(path)) for what in unreadable]
     if config is not None:
         faults += _check(config, requires_python, path)
     # PEP 517: what a project without the table gets.
     requires = build.get("requires", ["setuptools>=40.8.0"])
-    faults += _unreadable(requires, path)
-    if faults or config is None:
+    dependencies = project.get("dependencies", [])
+    faults += _unreadable(requires, "[build-system] requires", path)
+    faults += _unreadable(dependencies, "[project] dependencies", path)
+    if faults or config is None or name is None:
         raise ConfigError(faults)
     return HostFile(
         path=path,
-        name=project["name"],
+        name=name,
         requires_python=requires_python,
         build_system=BuildSystem(
             requires=tuple(requires),
@@ -127,6 +138,7 @@ def host_from(data: Mapping[str, Any], path: Path) -> HostFile:
             backend_path=tuple(build.get("backend-path", [])),
         ),
         config=config,
+        dependencies=tuple(text for text in dependencies if not names_gdal(text)),
         version_from_git=_version_from_git(data),
     )
 
@@ -178,15 +190,23 @@ def _check_release(release: Release, path: Path) -> list[Fault]:
     ]
 
 
-def _unreadable(requires: object, path: Path) -> list[Fault]:
+def names_gdal(requirement: str) -> bool:
+    """Return whether a requirement is of GDAL's own bindings, under any spelling of the name."""
+    try:
+        return canonicalize_name(Requirement(requirement).name) == "gdal"
+    except InvalidRequirement:
+        return False
+
+
+def _unreadable(requires: object, key: str, path: Path) -> list[Fault]:
     if not isinstance(requires, list):
-        return [Fault(what="[build-system] requires must be a list of strings", where=str(path))]
+        return [Fault(what=f"{key} must be a list of strings", where=str(path))]
     faults = []
     for requirement in requires:
         try:
             Requirement(requirement)
         except (InvalidRequirement, TypeError) as error:
-            what = f"[build-system] requires: {requirement!r}: {error}"
+            what = f"{key}: {requirement!r}: {error}"
             faults.append(Fault(what=what, where=str(path)))
     return faults
 

@@ -24,7 +24,7 @@ from geowheel.machine.git import ask_git
 from geowheel.prefix.wrappers import build_variables, reachable, with_programs
 from geowheel.project.entry_points import add_entry_points
 from geowheel.project.files import stage_checkout
-from geowheel.project.places import Places
+from geowheel.project.places import PACKAGE_INIT, Places
 from geowheel.records.facts import BuildFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
@@ -36,6 +36,7 @@ from .backend import Backend
 from .environments import make_environment
 from .inputs import BuildInputs, RawWheelInputs
 
+_DATABASE = "proj.db"
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
 HOST_VERSION_VARIABLE = "GEOWHEEL_HOST_VERSION"
 """The version that the wheel is to have, where it follows GDAL's."""
@@ -52,7 +53,6 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     unpack_wheel(made, tree)
     if faults := list(strangers(tree, inputs.platform)):
         raise BuildError(faults)
-    _check_host_package(inputs.places, tree, made)
     added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
     step.say(f"{made.name}, {added} files of the payload added")
     for dist_info in tree.glob("*.dist-info"):
@@ -62,6 +62,7 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
             scripts = shell_scripts(inputs.commands, inputs.places, inputs.interpreter_tag)
         add_entry_points(dist_info, inputs.commands, f"{bootstrap}:hook_dirs", scripts)
     _mark_as_compiled(tree)
+    _without_paths(tree, work)
     step.now("packing the raw wheel")
     write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
     shutil.rmtree(work)
@@ -75,8 +76,8 @@ def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
     Bindings are of one interpreter. In layout none the backend knows what its extensions are of:
     they may use the stable ABI (`cp311-abi3`).
     """
-    stem = "-".join(made.split("-")[:2])  # as the backend spells it: `my_host-1.0`
-    python, abi, _ = made.removesuffix(".whl").rsplit("-", 3)[1:]
+    # As the backend spells it, with its build number: `my_host-1.0-7`.
+    stem, python, abi, _ = made.removesuffix(".whl").rsplit("-", 3)
     if inputs.places.has_bindings:
         python = abi = inputs.interpreter_tag
     return f"{stem}-{python}-{abi}-{inputs.platform_tag}.whl"
@@ -128,7 +129,11 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
     """What a backend that compiles needs to find GDAL, and to make the same bytes in any folder."""
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
-    mapped = {work: "build", native: "native", inputs.interpreter.include: "python"}
+    home = inputs.environ.get("HOME", "/")
+    cargo = Path(inputs.environ.get("CARGO_HOME", f"{home}/.cargo"))
+    mapped = {
+        work: "build", native: "native", inputs.interpreter.include: "python", cargo: "cargo",
+    }  # fmt: skip
     compiling = compilers.backend_variables(inputs.toolchain, mapped) if inputs.toolchain else {}
     env = isolated_environment(inputs.environ, **variables)
     temporary = work / "temporary"
@@ -164,24 +169,37 @@ def _dated(inputs: BuildInputs) -> dict[str, str]:
     return {"SOURCE_DATE_EPOCH": found.strip()} if found else {}
 
 
-def _check_host_package(places: Places, tree: Path, made: Path) -> None:
-    package = places.host_package
-    if package is None or (tree / package).is_dir():
-        return
-    found = [p.name for p in sorted(tree.iterdir()) if p.is_dir() and "." not in p.name]
+def _deepest_package(places: Places, tree: Path, made: Path) -> str:
+    """Return the host's folder that the payload lies in; the root in layout toplevel.
+
+    It is the deepest one with an `__init__.py`: what is above may be a namespace, which other
+    distributions share. Raises BuildError where there is none.
+    """
+    if places.host_package is None:
+        return ""
+    if not places.has_bindings and (tree / places.package).is_dir():
+        return places.package
+    parts = places.package.split("/")
+    for end in range(len(parts), 0, -1):
+        if (tree / Path(*parts[:end]) / PACKAGE_INIT).is_file():
+            return "/".join(parts[:end])
+    found = [p.parent.relative_to(tree).as_posix() for p in sorted(tree.rglob(PACKAGE_INIT))]
     raise BuildError(
-        f"the wheel has no package {package!r}, which {places.import_package} is to lie in; "
-        f"it has {', '.join(found) or 'none'}",
+        f"the wheel has no package {places.host_package!r} with an {PACKAGE_INIT}, which "
+        f"{places.import_package} is to lie in; it has {', '.join(found[:5]) or 'none'}",
         where=made.name,
-        cause="[tool.geowheel] import-package names another package, or its files are ignored by "
-        "git, or the build backend left them out",
+        cause="[tool.geowheel] import-package names another package or a namespace, or its files "
+        "are ignored by git, or the build backend left them out",
         fix="name the host's own import package, and see that the backend packs it",
     )
 
 
 def _add_payload(payload: Path, places: Places, tree: Path, made: Path) -> int:
     """Copy what is not there; the number of files. Raises BuildError where another file is."""
-    wanted = [path.relative_to(payload) for path in sorted(payload.rglob("*")) if path.is_file()]
+    package = _deepest_package(places, tree, made)
+    shared = {path for path in places.packages_between if not path.startswith(f"{package}/")}
+    every = (path.relative_to(payload) for path in sorted(payload.rglob("*")) if path.is_file())
+    wanted = [path for path in every if path.as_posix() not in shared]
     there = {path for path in wanted if (tree / path).exists()}
     clashes = [
         path.as_posix()
@@ -198,11 +216,30 @@ def _add_payload(payload: Path, places: Places, tree: Path, made: Path) -> int:
             fix="remove it from the host: geowheel puts it there; or set another place "
             "([tool.geowheel] import-package, data)",
         )
+    strays = {path.relative_to(tree) for path in tree.rglob(_DATABASE)} - set(wanted)
+    if strays and any(path.name == _DATABASE for path in wanted):
+        stray = min(strays)
+        raise BuildError(
+            f"the host has a {_DATABASE} of its own, {stray}, beside the payload's",
+            where=made.name,
+            cause="PROJ's data were copied into the host: which of the two is used would depend on "
+            "who asks",
+            fix=f'leave it out, or set [tool.geowheel.data] proj = "{stray.parent.as_posix()}" and '
+            "leave that folder to geowheel",
+        )
     for path in wanted:
         if path not in there:
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(payload / path, tree / path)
     return len(wanted) - len(there)
+
+
+def _without_paths(tree: Path, work: Path) -> None:
+    """Take the work folder out of the SBOMs that a backend wrote (PEP 770), as maturin does."""
+    for path in tree.glob("*.dist-info/sboms/*"):
+        data = path.read_bytes()
+        if str(work).encode() in data:
+            path.write_bytes(data.replace(str(work).encode(), b"/build"))
 
 
 def _mark_as_compiled(tree: Path) -> None:

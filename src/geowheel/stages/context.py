@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from geowheel import systems
 from geowheel.digest import Artefact
 from geowheel.errors import Fault, MachineError
 from geowheel.lab.cases import WHOLE, Choice
-from geowheel.locks.assets import Package
+from geowheel.locks.assets import Asset, Package
 from geowheel.locks.in_use import Locks
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import (
@@ -72,6 +74,16 @@ class Context:
             and interpreter is not None
             and interpreter.machine == platform.architecture
         )
+
+    @property
+    def beside_wheel(self) -> tuple[Asset, ...]:
+        """What the tests need beside the wheel: no other build of the host, and no other GDAL.
+
+        pip would keep that one, and the verdict would be about it.
+        """
+        found = self.locks.build.requirements("test", self.target)
+        ours = {canonicalize_name(self.project.host.name), "gdal"}
+        return tuple(asset for asset in found if canonicalize_name(asset.name) not in ours)
 
     @property
     def here(self) -> dict[str, Any]:

@@ -341,7 +341,7 @@ def _installed(context: Context, upstream: Records) -> dict[str, Any]:
         "prefix": upstream["fetch"].made(PREFIX),
         "platform": context.target.platform,
         "interpreter": context.interpreter,
-        "requirements": context.locks.build.requirements("test", context.target),
+        "requirements": context.beside_wheel,
         "layout": config.layout,
         "import_package": config.import_package,
     } | context.here
@@ -356,6 +356,7 @@ class TestInputs(InstalledInputs):
     left_out: tuple[str, ...]
     """Plugin packages that are locked, but not in the configuration."""
     command: tuple[str, ...]
+    may_set: tuple[str, ...]
     host_files: Tree
     timeout_seconds: int
 
@@ -368,6 +369,7 @@ def test(context: Context, upstream: Records) -> TestInputs:
         drivers=project.config.drivers,
         left_out=plugin_packages(stack.left_out),
         command=project.config.test.command,
+        may_set=project.config.test.may_set,
         host_files=host_files(project.folder, project.machine.environ),
         timeout_seconds=project.config.test.timeout_seconds,
         **_installed(context, upstream),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +14,14 @@ from geowheel.binary.system_libraries import system_libraries
 from geowheel.contents.drivers import Driver, Probe, not_in_wheel, probe_words
 from geowheel.lab.running import call_probe, copy_probes
 from geowheel.machine.console import Step
-from geowheel.machine.environments import isolated_environment
 from geowheel.machine.process import Result, tail
 from geowheel.prefix.linker import read_native_manifest
-from geowheel.project.files import stage
-from geowheel.records.facts import HostTests, TestFacts
+from geowheel.records.facts import TestFacts
 from geowheel.records.stage import Outcome
 from geowheel.targets import System
 
 from .environments import make_environment, pip_install
+from .host_tests import run_host_tests
 from .inputs import TestInputs
 
 _Call = Callable[[str, Mapping[str, object]], tuple[Result, Any]]
@@ -55,7 +53,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
         rows, drivers = _probe_drivers(call, inputs)
         offered, more = _drivers_of_stack(call, inputs)
         probes += rows + more
-        host = _host_tests(inputs, python, place, step)
+        host = run_host_tests(inputs, place / "environment", python, step)
     step.say(
         f"probes: {probe_words(probes)}"
         + (f", host's tests {'passed' if host.passed else 'FAILED'}" if host else "")
@@ -88,7 +86,9 @@ class DriverReport:
 
 
 def _probe(call: _Call, inputs: TestInputs) -> list[Probe]:
-    asked = {"layout": inputs.layout, "version": inputs.gdal_version}
+    asked = {
+        "layout": inputs.layout, "version": inputs.gdal_version, "may_set": inputs.may_set,
+    }  # fmt: skip
     result, report = call("wheel:probe", asked)
     if report is None:
         return [_no_report("all probes", result)]
@@ -139,27 +139,3 @@ def _crashed(name: str, result: Result) -> list[Probe]:
         return []
     detail = f"exit code {result.returncode}:\n{tail(result.stderr)}"
     return [Probe(name=name, passed=False, detail=detail)]
-
-
-def _host_tests(inputs: TestInputs, python: Path, place: Path, step: Step) -> HostTests | None:
-    if not inputs.command:
-        return None
-    host = stage(inputs.host_files, place / "host")
-    argv = [part.replace("{host}", str(host)) for part in inputs.command]
-    if argv[0] == "python":
-        argv[0] = str(python)
-    result = step.run(
-        argv,
-        env=isolated_environment(inputs.environ)
-        # `pytest` is the clean environment's, as in an activated one.
-        | {"PATH": os.pathsep.join([str(python.parent), inputs.environ.get("PATH", "")])},
-        cwd=place,
-        check=False,
-        timeout=inputs.timeout_seconds,
-    )
-    return HostTests(
-        command=inputs.command,
-        passed=result.returncode == 0,
-        detail=tail(result.stdout + result.stderr),
-        log=str(result.log),
-    )

@@ -84,7 +84,7 @@ def link_command(
 
 
 def backend_variables(toolchain: Toolchain, mapped: Mapping[Path, str]) -> dict[str, str]:
-    """CC, CXX and flags for what a host compiles itself."""
+    """Return compilers and flags for what a host compiles itself, in C, C++ and Rust."""
     flags = shlex.join([*toolchain.host_flags, *map_flags(mapped)])
     return {
         "CC": str(toolchain.cc),
@@ -92,4 +92,14 @@ def backend_variables(toolchain: Toolchain, mapped: Mapping[Path, str]) -> dict[
         "CFLAGS": flags,
         "CXXFLAGS": flags,
         "LDFLAGS": shlex.join(toolchain.host_link_flags),
+        **_rust_variables(mapped),
     }
+
+
+def _rust_variables(mapped: Mapping[Path, str]) -> dict[str, str]:
+    """Return the same for rustc, which is told by cargo
+    (https://doc.rust-lang.org/cargo/reference/environment-variables.html)."""
+    flags = [f"--remap-path-prefix={path}={name}" for path, name in mapped.items()]
+    if any(" " in flag for flag in flags):
+        return {"CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags)}
+    return {"RUSTFLAGS": " ".join(flags)}

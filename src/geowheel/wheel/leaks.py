@@ -47,12 +47,8 @@ def machine_paths(folders: Iterable[PurePath]) -> tuple[str, ...]:
     something else. Paths of Windows are written with either slash.
     """
     written = {(path, text) for path in folders for text in (path.as_posix(), str(path))}
-    return tuple(
-        sorted(
-            text + ("\\" if "\\" in text else "/") + ("" if len(path.parts) > 2 else ".")
-            for path, text in written
-        )
-    )
+    hidden = {text: "\\." if "\\" in text else "/." for _, text in written}
+    return tuple(sorted(text + ("" if len(path.parts) > 2 else hidden[text]) for path, text in written))
 
 
 def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = ()) -> None:
@@ -63,11 +59,14 @@ def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = 
     (/Users/runner is GitHub's too).
     """
     places = [beginning.encode() for beginning in machine]
+    # A longer name is another folder's.
+    end = r"(?:(?<=[/\\]\.)|(?![\w-]|\.\w))"
+    whole = re.compile("|".join(re.escape(beginning) + end for beginning in machine))
     faults = []
     for path in _files(tree):
         if path.relative_to(tree).as_posix() in packaged:
             continue
-        found = list(dict.fromkeys(_strings(path, places)))
+        found = [text for text in dict.fromkeys(_strings(path, places)) if whole.search(text)]
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             faults.append(

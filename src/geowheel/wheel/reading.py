@@ -19,12 +19,13 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from packaging.tags import parse_tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
@@ -32,6 +33,7 @@ from geowheel.errors import BuildError, Fault, IntegrityError
 
 _BLOCK: Final = 1 << 17  # bytes read at a time
 _PARTS: Final = ("METADATA", "WHEEL", "RECORD")
+_BETTER: Final = ("sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s")
 UNSIGNED: Final = ("RECORD", "RECORD.jws", "RECORD.p7s")
 # What lies there is installed beside what lies at the root, where search paths count from.
 _BESIDE: Final = re.compile(r"^[^/]+\.data/(?:plat|pure)lib/")
@@ -58,6 +60,8 @@ class Member:
     packed: int
     """Bytes in the wheel."""
     sha256: str
+    recorded: str
+    """Its digest as RECORD has it, by the algorithm that its line names."""
     executable: bool
 
 
@@ -122,7 +126,9 @@ def _read(path: Path, folder: Path | None) -> Wheel:
     ]
     if not str(wheel.get("Wheel-Version", "")).startswith("1."):
         faults.append(Fault(what="WHEEL does not say Wheel-Version 1.x", where=path.name))
-    if sorted(wheel.get_all("Tag", [])) != list(tags):
+    # Some backends write a compressed set, `py2.py3-none-any`, where each tag has its line.
+    listed = {str(tag) for text in wheel.get_all("Tag", []) for tag in parse_tag(text)}
+    if listed != set(tags):
         faults.append(Fault(what="WHEEL lists other tags than the file name", where=path.name))
     if faults:
         raise BuildError(faults)
@@ -144,10 +150,11 @@ def _content(path: Path, folder: Path | None) -> tuple[tuple[Member, ...], str, 
     try:
         with zipfile.ZipFile(path) as archive, ThreadPoolExecutor(os.cpu_count()) as pool:
             infos = _files(archive, path)
-            members = tuple(pool.map(lambda info: _take(archive, info, folder), infos))
-            dist_info = find_dist_info({m.path for m in members}, path.name, _PARTS)
+            dist_info = find_dist_info({info.filename for info in infos}, path.name, _PARTS)
             texts = {part: archive.read(f"{dist_info}/{part}").decode() for part in _PARTS}
-            return members, dist_info, texts
+            rows = _record_rows(texts["RECORD"], str(path))
+            taken = pool.map(lambda info: _take(archive, info, folder, rows), infos)
+            return tuple(taken), dist_info, texts
     except (OSError, *_DAMAGE) as error:
         # EINVAL is from a seek to where a damaged directory points.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
@@ -208,16 +215,27 @@ def _unsafe(info: zipfile.ZipInfo) -> bool:
     )
 
 
-def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path | None) -> Member:
+def _take(
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    folder: Path | None,
+    rows: Mapping[str, tuple[str, str]],
+) -> Member:
+    """Return a member, hashed; its file goes below `folder`, if given."""
+    algorithm = rows.get(info.filename, ("", ""))[0].partition("=")[0]
     executable = bool((info.external_attr >> 16) & 0o100)
     path = Path(os.devnull) if folder is None else folder / _BESIDE.sub("", info.filename)
     if folder is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     content = hashlib.sha256()
+    # PEP 427: sha256 or better.
+    recorded = hashlib.new(algorithm) if algorithm in _BETTER else content
     size = 0
     with archive.open(info) as source, path.open("wb" if folder is None else "xb") as sink:
         while block := source.read(_BLOCK):
             content.update(block)
+            if recorded is not content:
+                recorded.update(block)
             sink.write(block)
             size += len(block)
     if folder is not None:
@@ -227,6 +245,7 @@ def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path | None) 
         size=size,
         packed=info.compress_size,
         sha256=content.hexdigest(),
+        recorded=record_digest(recorded.hexdigest(), recorded.name),
         executable=executable,
     )
 
@@ -277,7 +296,7 @@ def _check_record(members: Iterable[Member], text: str, *, dist_info: str, where
         wanted = rows.pop(member.path, None)
         if wanted is None:
             faults.append(Fault(what=f"{member.path} is not in RECORD", where=where))
-        elif wanted != (record_digest(member.sha256), str(member.size)):
+        elif wanted[0] != member.recorded or wanted[1] not in ("", str(member.size)):
             faults.append(Fault(what=f"{member.path} differs from its RECORD line", where=where))
     faults += [Fault(what=f"{name} is in RECORD only", where=where) for name in rows]
     if faults:
@@ -294,7 +313,7 @@ def _record_rows(text: str, where: str) -> dict[str, tuple[str, str]]:
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def record_digest(sha256: str) -> str:
-    """A sha256 as RECORD writes it: urlsafe base64 without padding (PEP 376)."""
-    digest = base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=")
-    return "sha256=" + digest.decode("ascii")
+def record_digest(digest: str, algorithm: str = "sha256") -> str:
+    """Return a hexadecimal digest as RECORD has it: urlsafe base64 without padding (PEP 376)."""
+    encoded = base64.urlsafe_b64encode(bytes.fromhex(digest)).rstrip(b"=")
+    return f"{algorithm}={encoded.decode('ascii')}"

@@ -109,6 +109,14 @@ platforms = ["linux-64", "osx-arm64", "win-64"]
 """
 
 
+def test_one_package_of_a_workspace_is_not_the_manifest(tmp_path: Path) -> None:
+    write(tmp_path, PIXI)
+    inner = tmp_path / "packages" / "one"
+    inner.mkdir(parents=True)
+    (inner / "pixi.toml").write_text('[package]\nname = "one"\nversion = "1"\n')
+    assert find_manifest(inner).path == tmp_path / "pixi.toml"
+
+
 def test_wishes_of_several_features_hold_together(tmp_path: Path) -> None:
     manifest = write(
         tmp_path,

@@ -297,6 +297,39 @@ def test_a_package_between_is_the_hosts_own_where_it_has_one(world: World) -> No
     assert kept.read_text(encoding="utf-8") == "own = 1\n"
 
 
+def test_a_namespace_above_the_host_gets_no_file(world: World) -> None:
+    world.import_package = "corp.geo.tool._vendor.osgeo"
+    world.payload = (*make_places(world.import_package).packages_between,
+                     "corp/geo/tool/_vendor/osgeo/__init__.py")  # fmt: skip
+    world.build("corp/geo/tool/__init__.py")
+    made = unpack_wheel(world.made / f"host-1.0-{TAG}.whl", world.root / "unpacked")
+    inits = {member.path for member in made.members if member.path.endswith("__init__.py")}
+    assert inits == {
+        "corp/geo/tool/__init__.py", "corp/geo/tool/_vendor/__init__.py",
+        "corp/geo/tool/_vendor/osgeo/__init__.py",
+    }  # fmt: skip
+
+
+def test_a_namespace_alone_is_no_place_for_the_payload(world: World) -> None:
+    world.import_package = "corp._vendor.osgeo"
+    with pytest.raises(BuildError, match="no package 'corp'") as caught:
+        world.build("corp/geo/__init__.py")
+    assert "it has corp/geo" in str(caught.value)
+
+
+def test_a_second_database_of_proj_is_refused(world: World) -> None:
+    world.payload = ("osgeo/__init__.py", "osgeo/_data/proj/proj.db")
+    with pytest.raises(BuildError, match=r"proj.db of its own, pkg/proj_data/proj.db") as caught:
+        world.build("pkg/proj_data/proj.db")
+    assert 'proj = "pkg/proj_data"' in str(caught.value)
+
+
+def test_a_build_number_stays(world: World) -> None:
+    world.backend.tag = "7-py3-none-any"
+    world.build("pkg/__init__.py")
+    assert [path.name for path in world.made.iterdir()] == [f"host-1.0-7-{TAG}.whl"]
+
+
 @pytest.mark.parametrize("package", ["pkg._vendor.osgeo", "pkg"])
 def test_a_host_without_the_package_that_it_names(world: World, package: str) -> None:
     world.import_package = package

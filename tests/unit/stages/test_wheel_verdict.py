@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,9 @@ class Commands:
     drivers_end: int = 0
     stack_end: int = 0
     host_end: int = 0
+    stray: str = ""
+    """What the watch in the environment noted."""
+    copied: list[str] = field(default_factory=list)
     calls: list[tuple[list[str], Path, Mapping[str, str], float | None]] = field(
         default_factory=list
     )
@@ -72,6 +76,11 @@ class Commands:
             if report is not None:
                 Path(words[4]).write_text(report)
             return result(argv, returncode=end, stderr="Segmentation fault")
+        (watch,) = (cwd / "environment").rglob("geowheel_watch.json")
+        assert json.loads(watch.read_text()) == ["pkg"]
+        if self.stray:
+            watch.with_suffix(".txt").write_text(self.stray)
+        self.copied += sorted(p.name for p in (cwd / "host").rglob("*") if p.is_file())
         return result(argv, returncode=self.host_end, stderr="1 failed")
 
     def script(self, function: str) -> tuple[str | None, int]:
@@ -91,6 +100,10 @@ class World:
     def verdict(self, *command: str) -> Outcome[TestFacts]:
         (self.root / "checkout" / "tests").mkdir(parents=True)
         (self.root / "checkout" / "tests" / "test_a.py").write_text("")
+        (self.root / "checkout" / "src" / "pkg").mkdir(parents=True)
+        (self.root / "checkout" / "src" / "pkg" / "__init__.py").write_text("")
+        with zipfile.ZipFile(self.root / "host.whl", "w") as archive:
+            archive.writestr("pkg/__init__.py", "")
         prefix = self.root / "fetch" / "prefix"
         prefix.mkdir(parents=True)
         toy = PlacedPackage(
@@ -105,7 +118,7 @@ class World:
             wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
             interpreter=make_interpreter(), requirements=(),
             layout=Layout.TOPLEVEL, import_package="osgeo",
-            gdal_version="3.10.2", drivers=("GTiff",), command=command,
+            gdal_version="3.10.2", drivers=("GTiff",), command=command, may_set=(),
             prefix=MadeFolder(folder=prefix, content=""), left_out=("libgdal-kea",),
             host_files=read_tree(self.root / "checkout"), timeout_seconds=7,
             store=Store(folder=self.root / "store", mirrors=Mirrors()),
@@ -204,6 +217,15 @@ def test_the_hosts_tests_run_from_a_copy_with_the_environments_python(world: Wor
     assert timeout == 7
     assert outcome.facts.host and outcome.facts.host.passed
     assert outcome.facts.host.command == ("python", "-m", "pytest", "{host}/tests")
+    assert world.commands.copied == ["test_a.py"], "nothing that the wheel installs"
+
+
+def test_a_host_that_was_imported_from_elsewhere_fails_by_name(world: World) -> None:
+    world.commands.stray = "pkg from /srv/checkout/pkg/__init__.py\n"
+    outcome = world.verdict("python", "-m", "pytest")
+    assert not outcome.passed
+    assert outcome.facts.host
+    assert "imported: pkg from /srv/checkout/pkg/__init__.py" in outcome.facts.host.detail
 
 
 def test_failed_tests_of_the_host_fail_the_verdict(world: World) -> None:

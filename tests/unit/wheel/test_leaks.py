@@ -37,6 +37,8 @@ def write(tree: Path, name: str, data: bytes) -> Path:
         b"/home/me/work/checkout/src/a.c",
         b"\x7fELF\0\0x=/home/me/work/checkout/a\0\xff",
         b"\n".join([b"plain"] * 500) + b"\nfile:///home/me/work/checkout/b\n",
+        b'"bom-ref": "path+file:///home/me/work/checkout#host@1.0"',
+        b"\0/home/me/work/checkout\0",
     ],
 )
 def test_a_path_of_the_checkout_is_named_with_its_file(tmp_path: Path, data: bytes) -> None:
@@ -45,8 +47,13 @@ def test_a_path_of_the_checkout_is_named_with_its_file(tmp_path: Path, data: byt
         check_leaks(tmp_path, CHECKOUT)
     (fault,) = caught.value.faults
     assert fault.where == "pkg/data.bin"
-    text = re.search(rb"[\x20-\x7e]*/home/me/work/checkout/[\x20-\x7e]*", data)
+    text = re.search(rb"[\x20-\x7e]*/home/me/work/checkout[\x20-\x7e]*", data)
     assert text is not None and text[0].decode() in fault.what
+
+
+def test_a_longer_name_is_another_folder(tmp_path: Path) -> None:
+    names = b"/home/me/work/checkout-2/a /home/me/work/checkout.zip /home/me/work/checkouts"
+    check_leaks(write(tmp_path, "a", names), CHECKOUT)
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
@@ -70,9 +77,9 @@ def test_other_paths_and_empty_files_are_no_leak(tmp_path: Path) -> None:
 
 def test_of_a_home_at_the_top_only_hidden_names_count(tmp_path: Path) -> None:
     paths = machine_paths([Path("/root"), Path("/home/me")])
-    assert paths == ("/home/me/", "/root/.")
+    assert paths == ("/home/me", "/root/.")
     windows = machine_paths([PureWindowsPath("C:/Users/me")])
-    assert windows == ("C:/Users/me/", "C:\\Users\\me\\")
+    assert windows == ("C:/Users/me", "C:\Users\me")
     check_leaks(write(tmp_path, "a", b"/root/element[1]"), paths)
     with pytest.raises(BuildError, match=r"/root/\.pyenv/versions"):
         check_leaks(write(tmp_path, "b", b"/root/.pyenv/versions/3.12/lib"), paths)

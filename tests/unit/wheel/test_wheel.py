@@ -123,6 +123,24 @@ def test_other_readers_accept_it(tmp_path: Path) -> None:
         )
 
 
+def test_what_other_backends_write_is_read(tmp_path: Path) -> None:
+    """Compressed tags in WHEEL, a better hash than sha256, no size: PEP 427 allows each."""
+    name, data = "pkg/__init__.py", b"x = 1\n"
+    wheel = WHEEL.replace(b"cp312-cp312-linux_x86_64", b"py2.py3-none-any")
+    files = PARTS | {f"{INFO}/WHEEL": wheel, name: data}
+    better = base64.urlsafe_b64encode(hashlib.sha512(data).digest()).rstrip(b"=").decode()
+    rows = [record_row(*item) for item in files.items() if item[0] != name]
+    rows += [(name, f"sha512={better}", ""), (f"{INFO}/RECORD", "", "")]
+    record = "".join(",".join(row) + "\n" for row in rows)
+    path = tmp_path / "Some_Pkg-1.0-py2.py3-none-any.whl"
+    make_zip(path, [*files.items(), (f"{INFO}/RECORD", record.encode())])
+    assert read_wheel(path).tags == ("py2-none-any", "py3-none-any")
+    damaged = record.replace(better[:5], "AAAAA")
+    make_zip(path, [*files.items(), (f"{INFO}/RECORD", damaged.encode())])
+    with pytest.raises(IntegrityError, match="differs from its RECORD"):
+        read_wheel(path)
+
+
 def test_neither_place_nor_umask_nor_threads_change_a_byte(tmp_path: Path) -> None:
     files = {"pkg/big": noise(5 * CHUNK + 17), "pkg/small.py": b"x = 1\n", "pkg/none": b""}
     first = write_wheel(

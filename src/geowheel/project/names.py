@@ -1,0 +1,54 @@
+"""A distribution's name, where its build backend reads it."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+NAMING_FILES: Final = ("setup.py", "setup.cfg")
+
+
+def naming_texts(folder: Path) -> dict[str, str]:
+    """Return the text of the files beside pyproject.toml that may name the distribution."""
+    paths = [folder / name for name in NAMING_FILES if (folder / name).is_file()]
+    return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in paths}
+
+
+def distribution_name(pyproject: Mapping[str, Any], texts: Mapping[str, str]) -> str | None:
+    """Return the name in pyproject.toml, setup.cfg or setup.py; None where none is written out."""
+    tool = pyproject.get("tool", {})
+    named = pyproject.get("project", {}).get("name") or tool.get("poetry", {}).get("name")
+    found = [named, _of_setup_cfg(texts.get("setup.cfg", "")), *_of_setup_py(texts)]
+    return next((name for name in found if name and isinstance(name, str)), None)
+
+
+def _of_setup_cfg(text: str) -> str | None:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return None  # setuptools reports it
+    return parser.get("metadata", "name", fallback=None)
+
+
+def _of_setup_py(texts: Mapping[str, str]) -> Iterator[str]:
+    """Yield `name="..."` of what is passed to setup, or kept in a dict for it: nothing is run."""
+    try:
+        tree = ast.parse(texts.get("setup.py", ""))
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="setup" | "dict") | ast.Attribute(attr="setup")):
+                values = [keyword.value for keyword in node.keywords if keyword.arg == "name"]
+            case ast.Dict(keys=keys):
+                pairs = zip(keys, node.values, strict=True)
+                values = [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == "name"]
+            case _:
+                continue
+        for value in values:
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value.value
