@@ -66,6 +66,7 @@ def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: ["packaging>=1"])
     monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50e9))
+    monkeypatch.setattr(module, "index_environment", tool_environment)  # pip is not asked
     uv_says(monkeypatch)
 
 

@@ -22,6 +22,7 @@ from geowheel.locks.build_lock import (
 )
 from geowheel.locks.build_solving import solve_build_lock
 from geowheel.machine.console import Console
+from geowheel.machine.environments import tool_environment
 from geowheel.machine.process import Result
 from geowheel.targets import Platform, Target
 
@@ -362,6 +363,7 @@ class FakeUv:
 @pytest.fixture
 def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
     monkeypatch.setattr(build_solving, "tool_path", lambda name: Path("/tools") / name)
+    monkeypatch.setattr(build_solving, "index_environment", tool_environment)  # pip is not asked
     return FakeUv(
         console=Console(logs=tmp_path / "logs"),
         answers={
