@@ -28,6 +28,7 @@ from geowheel.cli import doctor as module
 from geowheel.cli.doctor import doctor
 from geowheel.errors import ConfigError, LockError, MachineError
 from geowheel.locks.build_lock import BuildLock
+from geowheel.machine.environments import tool_environment
 from geowheel.project.manifest import find_manifest
 from geowheel.project.project import Machine, Project
 
