@@ -48,7 +48,9 @@ def machine_paths(folders: Iterable[PurePath]) -> tuple[str, ...]:
     """
     written = {(path, text) for path in folders for text in (path.as_posix(), str(path))}
     hidden = {text: "\\." if "\\" in text else "/." for _, text in written}
-    return tuple(sorted(text + ("" if len(path.parts) > 2 else hidden[text]) for path, text in written))
+    return tuple(
+        sorted(text + ("" if len(path.parts) > 2 else hidden[text]) for path, text in written)
+    )
 
 
 def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = ()) -> None:
