@@ -46,10 +46,12 @@ def machine_paths(folders: Iterable[PurePath]) -> tuple[str, ...]:
     Of a folder at the very top, such as root's home, only hidden names count: `/root/x` may be
     something else. Paths of Windows are written with either slash.
     """
-    written = {(path, text) for path in folders for text in (path.as_posix(), str(path))}
-    hidden = {text: "\\." if "\\" in text else "/." for _, text in written}
     return tuple(
-        sorted(text + ("" if len(path.parts) > 2 else hidden[text]) for path, text in written)
+        sorted(
+            text if len(path.parts) > 2 else text + ("\\." if "\\" in text else "/.")
+            for path in set(folders)
+            for text in {path.as_posix(), str(path)}
+        )
     )
 
 

@@ -79,7 +79,7 @@ def test_of_a_home_at_the_top_only_hidden_names_count(tmp_path: Path) -> None:
     paths = machine_paths([Path("/root"), Path("/home/me")])
     assert paths == ("/home/me", "/root/.")
     windows = machine_paths([PureWindowsPath("C:/Users/me")])
-    assert windows == ("C:/Users/me", "C:\Users\me")
+    assert windows == ("C:/Users/me", "C:\\Users\\me")
     check_leaks(write(tmp_path, "a", b"/root/element[1]"), paths)
     with pytest.raises(BuildError, match=r"/root/\.pyenv/versions"):
         check_leaks(write(tmp_path, "b", b"/root/.pyenv/versions/3.12/lib"), paths)
