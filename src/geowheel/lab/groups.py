@@ -88,13 +88,15 @@ def _poison(offer: Equipment) -> Iterator[Case]:
             yield case(f"{variable} names a folder: {kind}", "by_a_folder",
                        variable=variable, kind=kind)  # fmt: skip
     yield case("LD_LIBRARY_PATH with files of an older GDAL's names", "by_old_libraries")
-    for name, function, skip in (
-        ("LD_LIBRARY_PATH with a whole other GDAL", "by_another_gdal", ""),
-        ("LD_PRELOAD of another GDAL", "by_preload", EMULATED * offer.emulated),
-        ("another GDAL came with RTLD_GLOBAL", "by_flags", ""),
+    gone = "" if offer.other_gdal else "the prefix is gone"
+    yield case("LD_LIBRARY_PATH with a whole other GDAL", "by_another_gdal", gone,
+               other_libraries=offer.other_gdal)  # fmt: skip
+    for name, preload, skip in (
+        ("LD_PRELOAD of another GDAL", True, EMULATED * offer.emulated),
+        ("another GDAL came with RTLD_GLOBAL", False, ""),
     ):
-        yield case(name, function, skip if offer.other_gdal else "the prefix is gone",
-                   other_libraries=offer.other_gdal)  # fmt: skip
+        yield case(name, "before_all", gone or skip, other_libraries=offer.other_gdal,
+                   preload=preload)  # fmt: skip
 
 
 def _https(offer: Equipment) -> Iterator[Case]:

@@ -59,30 +59,21 @@ def by_another_gdal(asked: dict[str, Any]) -> None:
                variables={"LD_LIBRARY_PATH": asked["other_libraries"]})  # fmt: skip
 
 
-def by_preload(asked: dict[str, Any]) -> None:
-    """LD_PRELOAD puts another GDAL before all others."""
-    _beside_another(asked, preload=True)
-
-
-def by_flags(asked: dict[str, Any]) -> None:
-    """Another GDAL is loaded for all, as is every module after sys.setdlopenflags."""
-    _beside_another(asked, preload=False)
-
-
-def _beside_another(asked: dict[str, Any], preload: bool) -> None:
-    """The prefix's own libgdal with another version written into it, and what it needs."""
+def before_all(asked: dict[str, Any]) -> None:
+    """Another GDAL comes first: the prefix's libgdal with another version written into it."""
     unpoisoned, folder = _answers(asked), asked["other_libraries"]
     version = unpoisoned["version"].encode() + b"\0"
     other = os.path.join(asked["folder"], "libgdal-other.so")
     name = max(name for name in os.listdir(folder) if name.startswith("libgdal.so"))
     with open(os.path.join(folder, name), "rb") as source, open(other, "wb") as goal:
         goal.write(source.read().replace(version, re.sub(rb"\d", b"9", version)))
-    probe.again(asked, "poison:unharmed", unpoisoned=unpoisoned, other=other, variables={
-        "LD_LIBRARY_PATH": folder, **({"LD_PRELOAD": other} if preload else {})})  # fmt: skip
+    preload = {"LD_PRELOAD": other} if asked["preload"] else {}
+    probe.again(asked, "poison:unharmed", unpoisoned=unpoisoned, other=other,
+               variables={"LD_LIBRARY_PATH": folder, **preload})  # fmt: skip
 
 
 def _load(other: str, unpoisoned: dict[str, Any]) -> None:
-    """Have another libgdal in the process, where what is loaded from now on finds it."""
+    """Have another libgdal in the process, for all that is loaded from now on and by each."""
     sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
     asked = ctypes.CDLL(other, mode=ctypes.RTLD_GLOBAL).GDALVersionInfo
     asked.restype = ctypes.c_char_p

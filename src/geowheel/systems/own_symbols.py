@@ -186,7 +186,7 @@ class _Editable:
         """Change the file."""
         asked = [symbol for symbol in self.symbols if symbol.defined and symbol.name in self.asked]
         symbols = [*self.symbols, *(symbol.called(symbol.name + mark) for symbol in asked)]
-        strings, places = self._bytes(self.strings), dict[bytes, int]()
+        strings, places = bytearray(self._bytes(self.strings)), dict[bytes, int]()
         hashed = [bool(symbol.info >> 4 and (symbol.section or symbol.value)) for symbol in symbols]
         moves = any(symbol.text < 0 for symbol, known in zip(symbols, hashed, strict=True) if known)
         for at, symbol in enumerate(symbols):
@@ -195,17 +195,15 @@ class _Editable:
                     places[symbol.name] = len(strings)
                     strings += symbol.name + b"\0"
                 symbols[at] = symbol._replace(text=places[symbol.name])
-        self._place(self.strings, strings, _DT_STRTAB)
+        self._place(self.strings, bytes(strings), _DT_STRTAB)
         self.set_tag(_DT_STRSZ, len(strings))
         if moves:
             symbols = self._in_order(symbols, hashed)
-        self._place(
-            self.of[_DYNSYM], b"".join(_SYMBOL.pack(*symbol[:6]) for symbol in symbols), _DT_SYMTAB
-        )
+        table = b"".join(_SYMBOL.pack(*symbol[:6]) for symbol in symbols)
+        self._place(self.of[_DYNSYM], table, _DT_SYMTAB)
         if _VERSYM in self.of:
-            versions = (symbol.version for symbol in symbols)
-            packed = struct.pack(f"<{len(symbols)}H", *versions)
-            self._place(self.of[_VERSYM], packed, _DT_VERSYM)
+            versions = struct.pack(f"<{len(symbols)}H", *(symbol.version for symbol in symbols))
+            self._place(self.of[_VERSYM], versions, _DT_VERSYM)
         self._place(self.of[_DYNAMIC], b"".join(_TAG.pack(*row) for row in [*self.tags, (0, 0)]))
         self._finish()
 
@@ -220,8 +218,9 @@ class _Editable:
         self._place(section, _hash_table(known, buckets, hashed.count(False)), _DT_GNU_HASH)
         self.tags = [row for row in self.tags if row[0] != _DT_HASH]
         places = {at: new for new, at in enumerate(order)}
-        for _, kind, _, _, offset, size, *_ in self.sections:
-            for at in range(offset + 8, offset + size, 24) if kind == _RELA else ():
+        for _, kind, flags, _, offset, size, *_ in self.sections:
+            dynamic = kind == _RELA and flags & _ALLOC  # --emit-relocs leaves others
+            for at in range(offset + 8, offset + size, 24) if dynamic else ():
                 (info,) = struct.unpack_from("<Q", self.data, at)
                 moved = places[info >> 32] << 32 | info & 0xFFFFFFFF
                 struct.pack_into("<Q", self.data, at, moved)
