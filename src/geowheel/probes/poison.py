@@ -128,7 +128,8 @@ def _fill(asked: dict[str, Any], folder: str) -> None:
 
 def _smallest_library(asked: dict[str, Any]) -> str:
     folder = os.path.dirname(ours.bundle(asked)["gdal"])
-    return min((os.path.join(folder, name) for name in os.listdir(folder)), key=os.path.getsize)
+    every = (os.path.join(folder, name) for name in os.listdir(folder) if ".so" in name)
+    return min(every, key=os.path.getsize)
 
 
 def _copy(source: str, goal: str) -> None:
