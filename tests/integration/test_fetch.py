@@ -558,7 +558,7 @@ def test_pixi_asks_for_nothing_twice(with_pixi: Sandbox) -> None:
     assert not with_pixi.server.asked(".conda")
 
 
-def test_what_was_damaged_in_pixis_cache_is_unpacked_again(with_pixi: Sandbox) -> None:
+def test_what_was_damaged_in_pixis_cache_is_thrown_away(with_pixi: Sandbox) -> None:
     assert with_pixi.run("fetch").code == 0
     before = with_pixi.native()
     shutil.rmtree(with_pixi.root / ".geowheel")
@@ -568,6 +568,7 @@ def test_what_was_damaged_in_pixis_cache_is_unpacked_again(with_pixi: Sandbox) -
     assert result.code == 0, result.err
     assert "libproj 9.5.0 h0: share/proj/proj.db has sha256" in result.flat
     assert with_pixi.native() == before
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

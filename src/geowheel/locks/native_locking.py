@@ -107,9 +107,10 @@ def _not_for_pixi(project: Project, channels: Sequence[Channel], mirrors: Mirror
         return "pixi would write the path of a folder channel into the lock"
     if not pixi.can_reach([channel.url for channel in channels], mirrors):
         return "a mirror is a folder, which pixi does not take for one"
-    file = project_file(project.manifest.path.parent)
-    if project.machine.environ.get(MIRRORS_VARIABLE) and "mirrors" in config_at(file):
-        return f"pixi would go by {file}, not by {MIRRORS_VARIABLE}"
+    environ, file = project.machine.environ, project_file(project.manifest.path.parent)
+    alone = [name for name in ("PIXI_CONFIG_FILE", "PIXI_NO_CONFIG") if environ.get(name)]
+    if environ.get(MIRRORS_VARIABLE) and (alone or "mirrors" in config_at(file)):
+        return f"pixi would go by {' '.join(alone) or file}, not by {MIRRORS_VARIABLE}"
     return None
 
 

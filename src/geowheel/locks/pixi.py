@@ -216,4 +216,4 @@ def _explain(
         )
     if "mismatch" in text or "sha256" in text:
         return IntegrityError(said, fix=own)
-    return _refusal(text.strip(), what, own) or PixiGaveUp(what, fix=fix)
+    return _refusal(text.strip(), what, own) or PixiGaveUp(f"{what}; {fix}")

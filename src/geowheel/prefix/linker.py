@@ -98,6 +98,7 @@ class Placing:
     """A prefix while packages are placed in it, always in the same order."""
 
     prefix: Path
+    """Without links in its path."""
     prefix_string: str
     platform: Platform
     placed: list[PlacedPackage] = field(default_factory=list)
@@ -125,8 +126,6 @@ class Placing:
         job = _Job(
             package=package,
             unpacked=unpacked.resolve(),
-            prefix=self.prefix.resolve(),
-            prefix_string=self.prefix_string,
             consume=consume,
             digests=digests or {},
             there=self,
@@ -146,10 +145,9 @@ class Placing:
 
         Raises IntegrityError when a link leads out of the whole prefix by way of another link.
         """
-        root = self.prefix.resolve()
         for item in self.placed:
             for file in item.files:
-                if file.link is not None and not _inside(root / file.path, root):
+                if file.link is not None and not _inside(self.prefix / file.path, self.prefix):
                     raise IntegrityError(
                         f"{item.package}: the link {file.path} -> {file.link} leaves the prefix"
                     )
@@ -254,8 +252,6 @@ class _Job:
 
     package: Package
     unpacked: Path
-    prefix: Path
-    prefix_string: str
     consume: bool
     digests: Mapping[str, str]
     there: Placing
@@ -269,9 +265,9 @@ class _Job:
         relative = str(PurePosixPath(entry.path))
         key = self.there.key(relative)
         there, _ = self.there.owners.get(key, (relative, ""))
-        source, goal = self.unpacked / relative, self.prefix / there
+        source, goal = self.unpacked / relative, self.there.prefix / there
         self._check_folder(source.parent, self.unpacked, relative)
-        self._check_folder(goal.parent, self.prefix, relative)
+        self._check_folder(goal.parent, self.there.prefix, relative)
         is_folder = entry.path_type == "directory"
         if not self._make_folder(goal if is_folder else goal.parent):
             self.there.contest(relative, self.package)
@@ -325,7 +321,7 @@ class _Job:
 
     def _copy(self, source: Path) -> Path:
         """A copy beside the prefix, to be moved there."""
-        return Path(shutil.copyfile(source, self.prefix.with_name(".placing")))
+        return Path(shutil.copyfile(source, self.there.prefix.with_name(".placing")))
 
     def _with_prefix(self, relative: str, entry: _Described, file: Path) -> str | None:
         """Write the prefix string over the placeholder, and over what a build left unregistered.
@@ -333,7 +329,7 @@ class _Job:
         Returns the new sha256, or None. A compiled file is changed where it lies: libraries are
         large, and few of their pages change.
         """
-        placeholder, prefix = entry.prefix_placeholder, self.prefix_string
+        placeholder, prefix = entry.prefix_placeholder, self.there.prefix_string
         changed = False
         try:
             if placeholder and entry.file_mode != "binary":
@@ -358,7 +354,7 @@ class _Job:
         # By the words alone, and by what the links that are there already make of them.
         words = os.path.normpath(PurePosixPath(relative).parent / link)
         leaves = PurePosixPath(link).is_absolute() or words.split("/")[0] == ".."
-        if leaves or not _inside(goal.parent / link, self.prefix):
+        if leaves or not _inside(goal.parent / link, self.there.prefix):
             raise _harmful(self.package, f"the link {relative} -> {link} leaves the prefix")
         if os.path.lexists(goal):
             if not goal.is_symlink() or os.fspath(goal.readlink()) != link:

@@ -62,9 +62,9 @@ def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None
     unpacked, prefix = work / "unpacked", work / "prefix"
     extract_package(archive, unpacked, package, Client())
     prefix.mkdir()
-    Placing(
-        prefix=prefix, prefix_string=system.layout.prefix_string, platform=inputs.target.platform
-    ).place(package, unpacked, consume=True)
+    string, platform = system.layout.prefix_string, inputs.target.platform
+    placing = Placing(prefix=prefix.resolve(), prefix_string=string, platform=platform)
+    placing.place(package, unpacked, consume=True)
     osgeo = prefix / system.site_packages(inputs.target) / "osgeo"
     found = sorted(path for path in osgeo.glob("_*") if path.suffix in (".so", ".pyd"))
     suffix = system.extension_suffix(inputs.target)

@@ -123,52 +123,43 @@ def _place_from_pixi(
 ) -> Placing | None:
     """pixi downloads and unpacks into a cache of ours, from where files are copied.
 
-    None where pixi gave up for a reason of its own. pixi trusts what it once unpacked. The linker
-    does not: a damaged package is unpacked again.
+    None where it gave up for a reason of its own, or where a package was changed since it was
+    unpacked (pixi trusts it, the linker does not), which is thrown away.
     """
     step.say(f"{len(inputs.packages)} packages through pixi {program.version}")
-    cache = inputs.cache / "pixi"
+    cache, source = inputs.cache / "pixi", None
     cache.mkdir(parents=True, exist_ok=True)
+    placing = _placing(inputs, prefix)
     # pixi keeps one folder for all packages of a name, version and build, whatever their channel.
-    with held(cache / "geowheel.lock", step.say):
+    with (
+        held(cache / "geowheel.lock", step.say),
+        tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch,
+    ):
         try:
-            return _copy_from_pixi(program, inputs, prefix, step, last=False)
-        except pixi.PixiGaveUp as error:
-            fault = error.faults[0]
-            step.console.warn(f"{fault.what}: geowheel's own store goes on; {fault.fix}")
+            unpacked = pixi.unpack(
+                program, inputs.packages, inputs.platform, Path(scratch),
+                mirrors=inputs.store.mirrors, cache=cache, step=step,
+            )  # fmt: skip
+            for package, source in unpacked.items():
+                touch(source)
+                placing.place(package, source, consume=False)
+        except (pixi.PixiGaveUp, IntegrityError) as error:
+            if source is not None:
+                shutil.rmtree(source)
+            elif isinstance(error, IntegrityError):
+                raise  # wrong bytes came
+            step.console.warn(f"{error.faults[0].what}: geowheel's own store goes on")
             shutil.rmtree(prefix)
             return None
-
-
-def _copy_from_pixi(
-    program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step, *, last: bool
-) -> Placing:
-    """A damaged package is thrown away, to be unpacked again, once."""
-    shutil.rmtree(prefix, ignore_errors=True)
-    placing = _placing(inputs, prefix)
-    with tempfile.TemporaryDirectory(dir=prefix.parent, prefix="pixi-") as scratch:
-        unpacked = pixi.unpack(
-            program, inputs.packages, inputs.platform, Path(scratch), mirrors=inputs.store.mirrors,
-            cache=inputs.cache / "pixi", step=step,
-        )  # fmt: skip
-        for package in inputs.packages:
-            source = unpacked[package]
-            touch(source)
-            try:
-                placing.place(package, source, consume=False)
-            except IntegrityError as error:
-                if last:
-                    raise
-                step.console.warn(f"{error.faults[0].what}: unpacking it again")
-                shutil.rmtree(source)
-                return _copy_from_pixi(program, inputs, prefix, step, last=True)
     return placing
 
 
 def _placing(inputs: FetchInputs, prefix: Path) -> Placing:
     """The empty prefix."""
     prefix.mkdir()
-    return Placing(prefix=prefix, prefix_string=inputs.prefix_string, platform=inputs.platform)
+    return Placing(
+        prefix=prefix.resolve(), prefix_string=inputs.prefix_string, platform=inputs.platform
+    )
 
 
 def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> Placing:

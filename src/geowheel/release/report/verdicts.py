@@ -54,7 +54,7 @@ def _how_to_run(stage: str, target: Target | None) -> str:
     """Return the next command, where the target's name tells the Python."""
     if target is None:
         return f"geowheel {stage}"
-    where = f", on {target.platform}" if stage != "size" else ""
+    where = f" --platform {target.platform}" if stage == "size" else f", on {target.platform}"
     return f"geowheel {stage} --python {target.python}{where}"
 
 
