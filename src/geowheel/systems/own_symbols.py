@@ -92,8 +92,8 @@ def _loaded(path: str, links: Mapping[str, Mapping[str, str]]) -> list[str]:
     return found[1:]
 
 
-def _hash(name: bytes) -> int:
-    """As DT_GNU_HASH has it."""
+def gnu_hash(name: bytes) -> int:
+    """The hash of a name that DT_GNU_HASH holds."""
     value = 5381
     for byte in name:
         value = (value * 33 + byte) & 0xFFFFFFFF
@@ -209,13 +209,13 @@ class _Editable:
 
     def _in_order(self, symbols: Sequence[_Symbol], hashed: Sequence[bool]) -> list[_Symbol]:
         """Return the symbols as DT_GNU_HASH wants them, which is made, as relocations are."""
-        hashes = [_hash(symbol.name) for symbol in symbols]
+        hashes = [gnu_hash(symbol.name) for symbol in symbols]
         buckets = sum(hashed) // 2 + 1
         order = sorted(range(len(symbols)), key=lambda at: (hashes[at] % buckets + 1) * hashed[at])
         section = self.of.get(_GNU_HASH) or self.of[_HASH]
         section[1] = _GNU_HASH
         known = [hashes[at] for at in order if hashed[at]]
-        self._place(section, _hash_table(known, buckets, hashed.count(False)), _DT_GNU_HASH)
+        self._place(section, hash_table(known, buckets, hashed.count(False)), _DT_GNU_HASH)
         self.tags = [row for row in self.tags if row[0] != _DT_HASH]
         places = {at: new for new, at in enumerate(order)}
         for _, kind, flags, _, offset, size, *_ in self.sections:
@@ -260,15 +260,15 @@ class _Editable:
         self.path.write_bytes(self.data)
 
 
-def _hash_table(hashes: Sequence[int], buckets: int, first: int) -> bytes:
-    """What DT_GNU_HASH holds of symbols that lie in the order of their buckets."""
+def hash_table(hashes: Sequence[int], buckets: int, first: int) -> bytes:
+    """The content of DT_GNU_HASH, for hashes of symbols from `first` on in the order of buckets."""
     words = 1 << (len(hashes) * 12 // 64).bit_length()
     shift = words.bit_length() + 5
     bloom, starts = [0] * words, [0] * buckets
     for at, value in enumerate(hashes, first):
         bloom[value // 64 % words] |= 1 << value % 64 | 1 << (value >> shift) % 64
         starts[value % buckets] = starts[value % buckets] or at
-    ends = [at % buckets for at in hashes[1:]] + [-1]
-    chain = [h & ~1 | (h % buckets != end) for h, end in zip(hashes, ends, strict=True)]
+    then = [*(value % buckets for value in hashes[1:]), -1]
+    chain = [h & ~1 | (h % buckets != end) for h, end in zip(hashes, then, strict=False)]
     header = struct.pack("<4I", buckets, first, words, shift)
     return header + struct.pack(f"<{words}Q{buckets}I{len(chain)}I", *bloom, *starts, *chain)
