@@ -195,6 +195,16 @@ def test_a_damaged_lock_is_made_anew(locked: Sandbox, name: str) -> None:
 # ---------------------------------------------------------------------------- --check
 
 
+@pytest.mark.parametrize("name", ["pixi.lock", "pylock.geowheel.toml"])
+def test_a_lock_with_the_marks_of_a_merge_stops_it(locked: Sandbox, name: str) -> None:
+    path = locked.root / name
+    text = f"<<<<<<< HEAD\n{path.read_text()}=======\n>>>>>>> other\n"
+    path.write_text(text)
+    for command in ("lock", "fetch"):
+        locked.run(command).refused(3, "holds the marks of a merge", f"--theirs {name}")
+    assert path.read_text() == text
+
+
 def test_check_is_content_and_writes_nothing(locked: Sandbox) -> None:
     before = {path.name: path.read_bytes() for path in locked.root.iterdir() if path.is_file()}
     result = locked.run("lock", "--check")

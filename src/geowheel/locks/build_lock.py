@@ -30,6 +30,7 @@ from geowheel.targets import OLDEST_MACOS, Platform, System, Target
 from geowheel.wheel.tags import manylinux_tags
 
 from .assets import Asset
+from .pixi_lock import refuse_conflict
 
 FILE_NAME: Final = "pylock.geowheel.toml"
 GROUPS: Final = ("bindings", "build", "test")
@@ -168,7 +169,11 @@ class BuildLock:
 
 
 def read_build_lock(path: Path) -> BuildLock:
-    """Return the parsed lock; raises LockError when it is missing or not PEP 751."""
+    """Return the parsed lock; raises LockError when it is missing or not PEP 751.
+
+    Raises ConfigError where it holds marks of a merge.
+    """
+    refuse_conflict(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return BuildLock(path=path, pylock=Pylock.from_dict(data))

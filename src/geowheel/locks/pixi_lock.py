@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geowheel.errors import Fault, LockError
+from geowheel.errors import ConfigError, Fault, LockError
 from geowheel.machine import files
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.targets import Platform
@@ -30,13 +30,31 @@ class NewerLockError(LockError):
     """The lock is of a format that this py-rattler does not know."""
 
 
+def refuse_conflict(path: Path) -> None:
+    """Raise ConfigError where a file holds git's marks of a merge.
+
+    It is no LockError: what makes a lock anew from a broken one would let go of every pin.
+    """
+    if path.is_file() and re.search(rb"^(<{7} |>{7} )", path.read_bytes(), re.MULTILINE):
+        raise ConfigError(
+            "holds the marks of a merge (<<<<<<<)",
+            where=str(path),
+            cause="two branches changed the lock, and git left the choice to you",
+            fix=f"`git checkout --theirs {path.name}` or `--ours`, then `geowheel lock`",
+        )
+
+
 def read_lock(path: Path) -> LockFile:
-    """Return the parsed lock; raises LockError when it is missing, broken or of a newer format."""
+    """Return the parsed lock; raises LockError when it is missing, broken or of a newer format.
+
+    Raises ConfigError where it holds marks of a merge.
+    """
     from rattler import LockFile
     from rattler.exceptions import ParseCondaLockError
 
     if not path.is_file():
         raise LockError("there is no lock", where=str(path), fix="make one with `geowheel lock`")
+    refuse_conflict(path)
     try:
         return LockFile.from_path(path)
     except (ParseCondaLockError, OSError) as error:
