@@ -24,7 +24,6 @@ from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, Machin
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import (
     DISTRO,
-    MIRRORS_VARIABLE,
     Channel,
     configured_channels,
     named_mirrors,
@@ -33,7 +32,6 @@ from geowheel.locks.channels import (
 )
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.pixi import OLDEST, find_pixi
-from geowheel.locks.pixi_config import pixis_mirrors
 from geowheel.machine import hints, obstacles
 from geowheel.machine.console import Console, Step
 from geowheel.machine.credentials import login, redact, refused
@@ -295,9 +293,8 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             spec = project.manifest.environment(project.config.environment, platform)
             chosen = configured_channels(spec.channels, project.manifest.path.parent)
         workspace = project.manifest.path.parent
+        named = list(named_mirrors(project.machine, workspace))
         mirrors = read_mirrors(project.machine, workspace).plus(chosen)
-        named = [(u, p, MIRRORS_VARIABLE) for u, p in named_mirrors(project.machine.environ)]
-        named += [(u, p, str(f)) for u, p, f in pixis_mirrors(project.machine, workspace)]
     except GeowheelError as error:
         yield _missing("channels", error)
         return

@@ -21,7 +21,7 @@ from .bill import FOLDER as SBOMS
 from .licenses import FOLDER as LICENSES
 from .licenses import LicenseGate, Texts, add_license_texts
 from .linked_in import linked_in
-from .origins import Origin, Origins, conda_origin, license_holder
+from .origins import Origin, Origins, license_holder, of_conda
 from .restricted import Restricted
 from .sbom import SbomSubject, sbom
 from .ways import find_ways
@@ -102,7 +102,7 @@ def _write_sbom(
         sha256 = dict(zip(described, digests, strict=True))
     goal = dist_info / SBOMS / FILE_NAME
     goal.parent.mkdir(exist_ok=True)
-    goal.write_text(sbom(subject, origins, map(conda_origin, linked), sha256), encoding="utf-8")
+    goal.write_text(sbom(subject, origins, map(of_conda, linked), sha256), encoding="utf-8")
 
 
 def _subject(filename: str, dist_info: Path) -> SbomSubject:

@@ -14,7 +14,7 @@ from geowheel.prefix.linker import NativeManifest, PlacedPackage
 _SHARED: Final = re.compile(r"\.(dll|dylib|so)(\.\d+)*$", re.IGNORECASE)
 _STATIC: Final = re.compile(r"(?<!\.dll)\.a$|\.lib$", re.IGNORECASE)
 _IMPORT: Final = b"`\n\0\0\xff\xff"
-"""A member of an import library begins so: the end of ar's header, IMPORT_OBJECT_HEADER's start
+"""In import libraries only: the end of a member's header, and how IMPORT_OBJECT_HEADER begins
 (https://learn.microsoft.com/windows/win32/debug/pe-format#import-header)."""
 
 
@@ -32,11 +32,10 @@ def linked_in(
     waiting = [(package, tuple(files)) for package, files in bundled.items()]
     while waiting:
         package, files = waiting.pop()
-        for item in (placed.get(name_of(need)) for need in package.depends):
-            if item is None or item.package in bundled or not _is_static(item, prefix):
-                continue
+        for item in filter(None, (placed.get(name_of(need)) for need in package.depends)):
             known = found.get(item.package, ())
-            if more := tuple(path for path in files if path not in known):
+            more = tuple(path for path in files if path not in known)
+            if more and item.package not in bundled and _is_static(item, prefix):
                 found[item.package] = known + more
                 waiting.append((item.package, more))
     return found

@@ -60,10 +60,8 @@ class Origins:
     bundled: tuple[Bundled, ...]
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
-        """Return the origin of each member.
-
-        Raises BuildError naming what no package owns, IntegrityError for what several bring.
-        """
+        """The origin of each member; raises BuildError for what no package owns, IntegrityError
+        for what several bring."""
         libraries = systems.of(self.manifest.platform).layout.libraries
         sources = {
             item.path: posixpath.normpath(f"{libraries}/{item.source}") for item in self.bundled
@@ -82,17 +80,14 @@ class Origins:
         ]:
             raise BuildError(faults)
         named = {
-            **{
-                placed.package.name: conda_origin(placed.package)
-                for placed in self.manifest.packages
-            },
-            **({BINDINGS: conda_origin(self.prebuilt)} if self.prebuilt else {}),
+            **{p.package.name: of_conda(p.package) for p in self.manifest.packages},
+            **({BINDINGS: of_conda(self.prebuilt)} if self.prebuilt else {}),
             SDIST: Origin(name=SDIST, version=self.sdist.version, sdist=self.sdist),
             GEOWHEEL: Origin(name=GEOWHEEL, version=__version__),
         }
         from_payload = {**self.payload, self.places.bundle: GEOWHEEL}
         return {
-            path: conda_origin(owners[sources[path]])
+            path: of_conda(owners[sources[path]])
             if path in sources
             else named[from_payload[path]]
             if path in from_payload
@@ -101,8 +96,8 @@ class Origins:
         }
 
 
-def conda_origin(package: Package) -> Origin:
-    """The origin of what a conda package brings."""
+def of_conda(package: Package) -> Origin:
+    """What a conda package brings is from it."""
     return Origin(name=package.name, version=package.version, package=package)
 
 

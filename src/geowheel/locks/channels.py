@@ -7,7 +7,7 @@ its folder exactly as a mirror is, so that no path of a machine enters a lock or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -78,26 +78,27 @@ class Mirrors:
 
 
 def read_mirrors(machine: Machine, workspace: Path) -> Mirrors:
-    """The user's mirrors: GEOWHEEL_MIRRORS (`URL=PLACE`, separated by spaces), then those that pixi
-    has in a workspace.
+    """The user's mirrors; raises as `named_mirrors` does."""
+    return Mirrors(pairs=tuple((url, at) for url, at, _ in named_mirrors(machine, workspace)))
 
-    A place is a URL or a folder; several places of one URL are asked in their order. Raises
-    UsageError when the variable cannot be read, ConfigError when a file of pixi's cannot.
+
+def named_mirrors(machine: Machine, workspace: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield the user's mirrors, and what names each: GEOWHEEL_MIRRORS (`URL=PLACE`, separated by
+    spaces), then pixi's configuration in a workspace.
+
+    A place is a URL or a folder; several of one URL are asked in their order. Raises UsageError
+    when the variable cannot be read, ConfigError when a file of pixi's cannot.
     """
-    pixis = ((url, _place(place)) for url, place, _ in pixis_mirrors(machine, workspace))
-    return Mirrors(pairs=(*named_mirrors(machine.environ), *pixis))
-
-
-def named_mirrors(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of GEOWHEEL_MIRRORS; raises UsageError when it cannot be read."""
-    for pair in environ.get(MIRRORS_VARIABLE, "").split():
+    for pair in machine.environ.get(MIRRORS_VARIABLE, "").split():
         url, equals, place = pair.partition("=")
         if not equals or "://" not in url or not place:
             raise UsageError(
                 f"{MIRRORS_VARIABLE}: {pair!r} is not URL=PLACE",
                 fix=f"write {MIRRORS_VARIABLE}='https://conda.anaconda.org/conda-forge=/srv/mirror'",
             )
-        yield url, _place(place)
+        yield url, _place(place), MIRRORS_VARIABLE
+    for url, place, file in pixis_mirrors(machine, workspace):
+        yield url, _place(place), str(file)
 
 
 def _place(text: str) -> str:

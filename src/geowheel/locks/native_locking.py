@@ -49,7 +49,15 @@ def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
     if before is None or upgrade.new_format or path.read_bytes() != old:
         return
     if newer:
-        raise _other_format(path, changed)
+        raise LockError(
+            f"the lock is of format {had}, and would be written in a newer one"
+            + (f" (to change: {pixi_lock.some_of(changed)})" if changed else ""),
+            where=str(path),
+            cause="it was made by an older pixi; colleagues' pixi may be as old, and could not "
+            "read it",
+            fix=f"make sure that everybody has pixi {pixi.OLDEST} or newer, then run "
+            "`geowheel lock --upgrade-format`",
+        )
     if had < pixi_lock.FORMAT:
         step.say(f"pixi.lock stays as it is, in format {had}")
 
@@ -88,17 +96,6 @@ def lock_before(path: Path) -> LockFile | None:
         raise  # never overwritten by an older program
     except LockError:
         return None
-
-
-def _other_format(path: Path, changed: Sequence[str]) -> LockError:
-    return LockError(
-        f"the lock is of format {pixi_lock.lock_format(path)}, and would be written in a newer one"
-        + (f" (to change: {pixi_lock.some_of(changed)})" if changed else ""),
-        where=str(path),
-        cause="it was made by an older pixi; colleagues' pixi may be as old, and could not read it",
-        fix=f"make sure that everybody has pixi {pixi.OLDEST} or newer, then run "
-        "`geowheel lock --upgrade-format`",
-    )
 
 
 def _not_for_pixi(project: Project, channels: Sequence[Channel], mirrors: Mirrors) -> str | None:

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +35,9 @@ from .upgrades import Upgrade
 OLDEST: Final = Version("0.68")
 """The first that writes lock format 7, which older ones cannot read."""
 VARIABLE: Final = "GEOWHEEL_PIXI"
-_OUT_OF_REACH: Final = re.compile(r"error sending request|HTTP status|\(404|dns error")
+_OUT_OF_REACH: Final = re.compile(
+    r"error sending request|HTTP status|\(404|dns error|coalesced request failed"
+)
 
 
 class PixiGaveUp(BuildError):
@@ -59,12 +62,15 @@ def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
     named = environ.get(VARIABLE)
     if named == "none":
         return None
-    found = shutil.which(named or "pixi", path=environ.get("PATH", ""))
-    if found is not None:
+    if found := shutil.which(named or "pixi", path=environ.get("PATH", "")):
         path = Path(found).absolute()  # it is run in other folders than this one
-        version = _version(path, environ, step)
-        if version is not None and version >= OLDEST:
-            return Pixi(path=path, version=version, environ=environ)
+        env, here = tool_environment(environ), Path.cwd()
+        with suppress(OSError):
+            result = step.run([path, "--version"], env=env, cwd=here, check=False, timeout=20)
+            match = re.fullmatch(r"pixi (\d+(?:\.\d+)+)", result.stdout.strip())
+            version = Version(match[1] if match and result.returncode == 0 else "0")
+            if version >= OLDEST:
+                return Pixi(path=path, version=version, environ=environ)
     if named:
         raise MachineError(
             f"{VARIABLE}={named} is not a pixi of {OLDEST} or newer",
@@ -72,16 +78,6 @@ def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
             fix=f"unset {VARIABLE}, or point it to the pixi program",
         )
     return None
-
-
-def _version(path: Path, environ: Mapping[str, str], step: Step) -> Version | None:
-    try:
-        env, here = tool_environment(environ), Path.cwd()
-        result = step.run([path, "--version"], env=env, cwd=here, check=False, timeout=20)
-    except OSError:
-        return None
-    match = re.fullmatch(r"pixi (\d+(?:\.\d+)+)", result.stdout.strip())
-    return Version(match[1]) if match and result.returncode == 0 else None
 
 
 def lock(

@@ -38,7 +38,8 @@ def project_file(workspace: Path) -> Path:
 
 def home_file(environ: Mapping[str, str]) -> Path:
     """The last of a user's own files."""
-    return Path(environ.get("PIXI_HOME") or _home(environ) / ".pixi") / "config.toml"
+    own = Path(environ.get("HOME") or Path.home(), ".pixi")
+    return Path(environ.get("PIXI_HOME") or own, "config.toml")
 
 
 def config_at(file: Path) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def config_at(file: Path) -> dict[str, Any]:
 
 def _global_files(machine: Machine) -> Iterator[Path]:
     environ, system = machine.environ, machine.platform.system
+    home = Path(environ.get("HOME") or Path.home())
     if environ.get("PIXI_NO_CONFIG", "").lower() in _TRUE:
         return
     if named := environ.get("PIXI_CONFIG_FILE"):
@@ -56,15 +58,11 @@ def _global_files(machine: Machine) -> Iterator[Path]:
     xdg = environ.get("XDG_CONFIG_HOME", "")
     if system is System.WINDOWS:
         yield Path("C:/ProgramData") / _FILE
-        yield Path(environ.get("APPDATA") or _home(environ) / "AppData" / "Roaming") / _FILE
+        yield Path(environ.get("APPDATA") or home / "AppData/Roaming") / _FILE
     else:
         yield Path("/etc") / _FILE
         if xdg or system is System.LINUX:
-            yield Path(xdg or _home(environ) / ".config") / _FILE
+            yield Path(xdg or home / ".config") / _FILE
         if system is System.MACOS:
-            yield _home(environ) / "Library" / "Application Support" / _FILE
+            yield home / "Library/Application Support" / _FILE
     yield home_file(environ)
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ["HOME"]) if "HOME" in environ else Path.home()

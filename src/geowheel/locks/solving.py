@@ -35,7 +35,6 @@ from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
-from geowheel.targets import Platform
 
 from .channels import NOT_MODIFIED, STRANGE_SERVER, Channel, Mirrors
 from .native_stack import ALWAYS
@@ -102,7 +101,8 @@ def solve_environment(
             failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
             continue
         except SolverError as error:
-            if not _ask(project, partial(_names, spec.platform, asked)):
+            built = [cast("SubdirLiteral", str(spec.platform))]  # noarch packages apart
+            if not _ask(project, partial(Gateway.names, sources=asked, platforms=built)):
                 raise _no_platform(spec, channels) from None
             raise _unsolvable(spec, error) from None
         return [_with_channel_url(record, places) for record in found]
@@ -196,18 +196,8 @@ async def _solve(
     )
 
 
-async def _names(
-    platform: Platform, channels: Sequence[RattlerChannel], gateway: Gateway
-) -> list[PackageName]:
-    """What a channel has that is built for the platform, noarch packages apart."""
-    return await gateway.names(list(channels), [cast("SubdirLiteral", str(platform))])
-
-
 def _ask(project: Project, ask: Callable[[Gateway], Coroutine[Any, Any, T]]) -> T:
-    """Ask channels; once more without what is kept, where a server takes that for something else.
-
-    Raises what `ask` raises.
-    """
+    """Ask channels; once more without what is kept, where a server mistakes that."""
     cache, client = project.machine.cache / "repodata", http_client(retries=_RETRIES)
     try:
         return wait_for_rattler(ask(Gateway(cache_dir=cache, client=client)))

@@ -18,8 +18,7 @@ class AsMade(msgspec.Struct, frozen=True):
 
     channel: str | None = None
     bindings: Bindings | None = None
-    python: str | None = None
-    """The path of an interpreter."""
+    python: str = ""  # the path of an interpreter
 
     def __str__(self) -> str:
         said = {"--channel": self.channel, "--bindings": self.bindings, "--python": self.python}
@@ -36,8 +35,7 @@ class AsMade(msgspec.Struct, frozen=True):
 
 def remember(project: Project, target: Target, interpreter: Path | None) -> None:
     """Write down what was asked for, before anything is made."""
-    python = None if interpreter is None else str(interpreter)
-    now = AsMade(project.channel, project.asked_bindings, python)
+    now = AsMade(project.channel, project.asked_bindings, str(interpreter or ""))
     files.write(_place(project, target), msgspec.json.encode(now))
 
 

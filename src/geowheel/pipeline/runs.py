@@ -61,7 +61,7 @@ class Request:
         """Yield a request for the targets that were made in one way, and that way in words."""
         ways = {t: recall(self.project, t) if self.as_made else AsMade() for t in self.targets}
         for way in dict.fromkeys(ways.values()):
-            project, python = way.of(self.project), Path(way.python or "")
+            project, python = way.of(self.project), Path(way.python)
             targets = tuple(target for target in ways if ways[target] == way)
             found = self.interpreter or (python if python.is_file() else None)
             yield replace(self, project=project, targets=targets, interpreter=found), str(way)

@@ -117,11 +117,9 @@ class Placing:
         """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
 
         `digests` are those of its files by path, where nobody can have changed them since: hashing
-        is most of the work, and packages can be hashed side by side.
-
-        What another package placed stays that package's, with the same bytes or as contested.
-        Raises IntegrityError, naming package and file, when a file is missing, altered or outside
-        the prefix.
+        is most of the work, and packages can be hashed side by side. What another package placed
+        stays that package's. Raises IntegrityError, naming package and file, when a file is
+        missing, altered or outside the prefix.
         """
         job = _Job(
             package=package,
@@ -141,10 +139,7 @@ class Placing:
         return item
 
     def manifest(self) -> NativeManifest:
-        """Return what the prefix consists of.
-
-        Raises IntegrityError when a link leads out of the whole prefix by way of another link.
-        """
+        """The whole; raises IntegrityError when a link leads out of it by way of another link."""
         for item in self.placed:
             for file in item.files:
                 if file.link is not None and not _inside(self.prefix / file.path, self.prefix):

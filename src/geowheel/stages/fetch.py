@@ -67,10 +67,9 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
 
 
 def _check_contested(manifest: NativeManifest, step: Step) -> None:
-    """Warn once of paths that several packages bring with different content.
+    """Warn once of what is contested; raises IntegrityError where it is GDAL's own, or data.
 
-    Raises IntegrityError where one is GDAL's own, or data; `repair` does for a bundled library.
-    Nothing else is used.
+    For a bundled library `repair` raises it. Nothing else is used.
     """
     layout = systems.of(manifest.platform).layout
     data = (layout.plugins, layout.gdal_data, layout.proj_data, layout.ca_bundle)
@@ -100,7 +99,7 @@ def check(inputs: FetchInputs, record: Record[FetchFacts], step: Step) -> Stale 
 
 
 def _altered(folder: Path) -> str | None:
-    """Return the first file of the prefix that is not what was placed."""
+    """The first file of the prefix that is not what was placed."""
     try:
         manifest = read_native_manifest(folder)
     except (OSError, msgspec.MsgspecError):
