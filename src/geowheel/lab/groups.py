@@ -89,14 +89,13 @@ def _poison(offer: Equipment) -> Iterator[Case]:
                        variable=variable, kind=kind)  # fmt: skip
     yield case("LD_LIBRARY_PATH with files of an older GDAL's names", "by_old_libraries")
     gone = "" if offer.other_gdal else "the prefix is gone"
-    yield case("LD_LIBRARY_PATH with a whole other GDAL", "by_another_gdal", gone,
-               other_libraries=offer.other_gdal)  # fmt: skip
-    for name, preload, skip in (
-        ("LD_PRELOAD of another GDAL", True, EMULATED * offer.emulated),
-        ("another GDAL came with RTLD_GLOBAL", False, ""),
+    for name, first, skip in (
+        ("LD_LIBRARY_PATH with a whole other GDAL", "", ""),
+        ("LD_PRELOAD of another GDAL", "LD_PRELOAD", EMULATED * offer.emulated),
+        ("another GDAL came with RTLD_GLOBAL", "RTLD_GLOBAL", ""),
     ):
-        yield case(name, "before_all", gone or skip, other_libraries=offer.other_gdal,
-                   preload=preload)  # fmt: skip
+        yield case(name, "by_another_gdal", gone or skip, other_libraries=offer.other_gdal,
+                   first=first)  # fmt: skip
 
 
 def _https(offer: Equipment) -> Iterator[Case]:

@@ -54,31 +54,19 @@ def by_old_libraries(asked: dict[str, Any]) -> None:
 
 
 def by_another_gdal(asked: dict[str, Any]) -> None:
-    """LD_LIBRARY_PATH leads to a whole other GDAL with all that it needs."""
-    probe.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
-               variables={"LD_LIBRARY_PATH": asked["other_libraries"]})  # fmt: skip
+    """LD_LIBRARY_PATH leads to a whole other GDAL with all that it needs.
 
-
-def before_all(asked: dict[str, Any]) -> None:
-    """Another GDAL comes first: the prefix's libgdal with another version written into it."""
+    In two cases its libgdal, with another version written into it, comes before all others.
+    """
     unpoisoned, folder = _answers(asked), asked["other_libraries"]
     version = unpoisoned["version"].encode() + b"\0"
     other = os.path.join(asked["folder"], "libgdal-other.so")
     name = max(name for name in os.listdir(folder) if name.startswith("libgdal.so"))
     with open(os.path.join(folder, name), "rb") as source, open(other, "wb") as goal:
         goal.write(source.read().replace(version, re.sub(rb"\d", b"9", version)))
-    preload = {"LD_PRELOAD": other} if asked["preload"] else {}
-    probe.again(asked, "poison:unharmed", unpoisoned=unpoisoned, other=other,
+    preload = {"LD_PRELOAD": other} if asked["first"] == "LD_PRELOAD" else {}
+    probe.again(asked, "poison:unharmed", unpoisoned=unpoisoned, other=asked["first"] and other,
                variables={"LD_LIBRARY_PATH": folder, **preload})  # fmt: skip
-
-
-def _load(other: str, unpoisoned: dict[str, Any]) -> None:
-    """Have another libgdal in the process, for all that is loaded from now on and by each."""
-    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
-    asked = ctypes.CDLL(other, mode=ctypes.RTLD_GLOBAL).GDALVersionInfo
-    asked.restype = ctypes.c_char_p
-    found = asked(b"RELEASE_NAME").decode()
-    assert found != unpoisoned["version"], "the case itself was not set up: %s" % found
 
 
 def unharmed(asked: dict[str, Any]) -> None:
@@ -86,10 +74,13 @@ def unharmed(asked: dict[str, Any]) -> None:
     for name, value in asked["variables"].items():
         assert os.environ[name] == value, "the case itself was not set up: " + name
     before = dict(os.environ)
-    if "other" in asked:
-        _load(asked["other"], asked["unpoisoned"])
+    if other := asked.get("other"):
+        sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
+        version = ctypes.CDLL(other, mode=ctypes.RTLD_GLOBAL).GDALVersionInfo
+        version.restype = ctypes.c_char_p
+        assert version(b"RELEASE_NAME").decode() != asked["unpoisoned"]["version"], other
     ours.own_data(asked)
-    (ours.own_gdal if "other" in asked else ours.own_libraries)(asked)
+    (ours.own_gdal if other else ours.own_libraries)(asked)
     found = answers(asked)
     assert found == asked["unpoisoned"], (found, asked["unpoisoned"])
     assert dict(os.environ) == before, "environment variables were changed"

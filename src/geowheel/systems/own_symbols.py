@@ -4,11 +4,10 @@ ld.so finds a symbol by its name, and looks first in what is loaded for all: the
 and every library that came with RTLD_GLOBAL. So another GDAL in front answers in place of ours.
 Symbol versions do not help: a library that has none satisfies all of them. Here
 
-- what one file of a wheel takes from another has a second name there, which no other wheel has, and
-  is asked for by that. The first one stays, for dlsym and ctypes.
-- DF_SYMBOLIC lets a library find what it defines itself in itself.
-- STB_GNU_UNIQUE, which is one in the process whatever the scope, becomes STB_WEAK. What several
-  files of a wheel define stays one in the wheel: it gets another name.
+- what one file of a wheel takes from another has a second name there, and is asked for by that;
+- DF_SYMBOLIC lets a library find in itself what it defines itself;
+- STB_GNU_UNIQUE, which is one in the process whatever the scope, becomes STB_WEAK, or gets another
+  name where several files of the wheel define it.
 
 The formats are those of `geowheel.binary.elf`; DT_GNU_HASH is described in
 https://sourceware.org/gnu-gabi/program-loading-and-dynamic-linking.txt, and what ld.so makes of all
@@ -61,7 +60,9 @@ def bind(tree: Path, distribution: str) -> None:
     unique = Counter(name for image in images.values() for name in image.unique)
     # Variables of a program may be copies of a library's, which must not prefer its own.
     programs = (symbol for image in images.values() if image.program for symbol in image.symbols)
-    variables = {symbol.name for symbol in programs if symbol.defined and symbol.kind == _OBJECT}
+    variables = {
+        symbol.name for symbol in programs if symbol.defined and symbol.info & 15 == _OBJECT
+    }
     alone = {name for name in variables if not name.startswith(b"_ZT")} | _FOR_ALL
     for path, image in images.items():
         loaded = [other for other in _loaded(path, links) if other in images]
@@ -69,13 +70,12 @@ def bind(tree: Path, distribution: str) -> None:
             if unique[symbol.name] > 1:
                 image.symbols[at] = symbol.called(symbol.name + mark)
             elif symbol.name in image.unique:
-                image.symbols[at] = symbol._replace(info=_WEAK << 4 | symbol.kind)
+                image.symbols[at] = symbol._replace(info=_WEAK << 4 | symbol.info & 15)
             elif not symbol.defined:
                 file = image.files.get(symbol.version & 0x7FFF)
                 asked = [o for o in loaded if file is None or o == links[path].get(file)]
                 exporting = (images[o] for o in asked if symbol.name in images[o].exported)
-                library = next(exporting, None)
-                if library is not None and not library.exported & _FOR_ALL:
+                if (library := next(exporting, None)) and not library.exported & _FOR_ALL:
                     image.symbols[at] = symbol.called(symbol.name + mark)
                     library.asked.add(symbol.name)
         if not (image.program or image.exported & alone):
@@ -114,10 +114,6 @@ class _Symbol(NamedTuple):
     def defined(self) -> bool:
         return bool(self.section and self.info >> 4)
 
-    @property
-    def kind(self) -> int:
-        return self.info & 0xF
-
     def called(self, name: bytes) -> _Symbol:
         return self._replace(name=name, text=-1)  # which has no place yet
 
@@ -140,12 +136,8 @@ class _Editable:
         self.tags = [row for row in _TAG.iter_unpack(self._bytes(self.of[_DYNAMIC])) if row[0]]
         self.symbols = list(self._symbols())
         self.exported = {symbol.name for symbol in self.symbols if symbol.defined}
-        self.unique = {
-            symbol.name
-            for symbol in self.symbols
-            if symbol.defined and symbol.info >> 4 == _UNIQUE
-            if not _OF_THE_SYSTEM.match(symbol.name)
-        }
+        unique = {s.name for s in self.symbols if s.defined and s.info >> 4 == _UNIQUE}
+        self.unique = {name for name in unique if not _OF_THE_SYSTEM.match(name)}
         self.asked = set[bytes]()
         # What grows goes behind the last segment; what is zero at run time then lies in the file.
         last = max((row for row in self.segments if row[0] == _PT_LOAD), key=lambda row: row[3])
@@ -179,11 +171,9 @@ class _Editable:
         }
 
     def set_tag(self, tag: int, value: int) -> None:
-        """Set an entry of the dynamic section."""
         self.tags = [row for row in self.tags if row[0] != tag] + [(tag, value)]
 
     def write(self, mark: bytes) -> None:
-        """Change the file."""
         asked = [symbol for symbol in self.symbols if symbol.defined and symbol.name in self.asked]
         symbols = [*self.symbols, *(symbol.called(symbol.name + mark) for symbol in asked)]
         strings, places = bytearray(self._bytes(self.strings)), dict[bytes, int]()
