@@ -17,7 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, UsageError
-from geowheel.project.names import distribution_name
+from geowheel.project.names import NAMING_FILES, distribution_name
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import allows
 
@@ -31,6 +31,8 @@ _BESIDE: Final = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks"}
     | {"script", "scripts", "tool", "tools", "ci", "build", "dist"}
 )
+_UNREAD: Final = _BESIDE - {"script", "scripts", "tool", "tools", "build", "dist"} | {".github"}
+_LOGS: Final = re.compile(r"(?:CHANGES|CHANGELOG|HISTORY|NEWS)\b", re.IGNORECASE)
 _COMPILING_BACKENDS: Final = {
     "scikit_build_core": "scikit-build-core",
     "mesonpy": "meson-python",
@@ -78,6 +80,8 @@ class Host:
     pythons: tuple[str, ...]
     build_requires: tuple[str, ...] = ()
     """What its backend asks for when it is called, and [build-system] does not name."""
+    sources: tuple[str, ...] = ()
+    """Patterns of what its build does not read, so that a change of it compiles nothing."""
 
 
 def detect(facts: ProjectFacts, wishes: Wishes) -> Host:
@@ -100,6 +104,7 @@ def detect(facts: ProjectFacts, wishes: Wishes) -> Host:
         compiles=compiles,
         pythons=wishes.pythons or find_pythons(facts),
         build_requires=_programs(facts),
+        sources=_not_built(facts) if compiles else (),
     )
 
 
@@ -125,6 +130,15 @@ def own_data(facts: ProjectFacts, host: Host) -> dict[str, str]:
     package = host.package.replace(".", "/")
     text = facts.texts.get("setup.py", "")
     return {key: f"{package}/{key}_data" for key in ("gdal", "proj") if f"{key}_data" in text}
+
+
+def _not_built(facts: ProjectFacts) -> tuple[str, ...]:
+    """Return a pattern for each folder and change log that neither a backend nor setup.py names."""
+    said = "".join(facts.texts.get(name, "") for name in (PYPROJECT, *NAMING_FILES))
+    packaged = set(_configured(facts))
+    folders = [name for name in facts.entries if name in _UNREAD and name not in packaged]
+    logs = [name for name in facts.entries if _LOGS.match(name) and name not in said]
+    return (*(f"!{name}/*" for name in folders), *(f"!{name}" for name in logs))
 
 
 def backend(facts: ProjectFacts) -> str:

@@ -116,7 +116,8 @@ def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Hos
     host = detect(facts, wishes)
     before = facts.texts[PYPROJECT]
     depends = table_at(facts.pyproject, "project").get("dependencies", [])
-    table = _table(facts, host, environment) + templates.build_table(host.build_requires)
+    build = templates.build_table(host.build_requires, host.sources)
+    table = _table(facts, host, environment) + build
     after = appended(before, table + _suggestion(facts))
     _check_appended(facts, before, after)
     notes: tuple[str, ...] = ()

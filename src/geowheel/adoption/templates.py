@@ -97,14 +97,16 @@ def tool_table(
     return "\n".join(lines) + "\n"
 
 
-def build_table(requires: Sequence[str]) -> str:
-    """`[tool.geowheel.build]`; nothing where nothing is required."""
-    if not requires:
-        return ""
-    return (
-        "\n# What the build backend asks for when it is called.\n[tool.geowheel.build]\n"
-        f"requires = {toml_list(requires)}\n"
-    )
+def build_table(requires: Sequence[str], sources: Sequence[str]) -> str:
+    """`[tool.geowheel.build]`; nothing where nothing is required, and all is read."""
+    lines = []
+    if requires:
+        lines += ["# What the build backend asks for when it is called."]
+        lines += [f"requires = {toml_list(requires)}"]
+    if sources:
+        lines += ["# What the build does not read: a change of it compiles nothing."]
+        lines += [f"sources = {toml_list(sources)}"]
+    return "\n".join(["", "[tool.geowheel.build]", *lines, ""]) if lines else ""
 
 
 def suggested_tests(requires: Iterable[str], folder: str) -> str:

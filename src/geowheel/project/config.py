@@ -108,8 +108,9 @@ class Build:
     """More build requirements, such as the cmake and ninja that scikit-build-core asks for when it
     is called."""
     sources: tuple[str, ...] = ()
-    """Patterns of the host's files that the build reads, such as "src/*"; a change of another file
-    builds nothing again (default: all files). `*` stands for slashes too."""
+    """Patterns of the host's files that the build reads, such as "src/*", or with a `!` of those
+    that it does not, such as "!docs/*"; a change of another file builds nothing again (default: all
+    files). `*` stands for slashes too, and the last pattern that fits decides."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for the build backend, such as CMAKE_ARGS; flags are added to ours."""
     config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)

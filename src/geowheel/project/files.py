@@ -44,9 +44,7 @@ def host_files(folder: Path, environ: Mapping[str, str], sources: Sequence[str] 
     # A folder that git ignores as a whole, such as an unpacked sdist, is no part of the checkout.
     by_git = "pyproject.toml" in listed
     names = set(listed if by_git else _walk(folder))
-    if sources:
-        kept = ("pyproject.toml", *sources)
-        names = {name for name in names if any(fnmatch(name, pattern) for pattern in kept)}
+    names = {name for name in names if _is_source(name, sources)}
     names |= set(_named_above(folder, environ, sources, by_git=by_git))
     followed: set[str] = set()
     links = [name for name in names if (folder / name).is_symlink()]
@@ -60,6 +58,17 @@ def host_files(folder: Path, environ: Mapping[str, str], sources: Sequence[str] 
             links += [each for each in behind if (folder / each).is_symlink()]
         names |= behind
     return read_tree(folder, names, followed=followed)
+
+
+def _is_source(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether the patterns name a file: the last one that fits decides, `!` takes out."""
+    if not patterns or name == "pyproject.toml":
+        return True
+    included = patterns[0].startswith("!")
+    for pattern in patterns:
+        if fnmatch(name, pattern.removeprefix("!")):
+            included = not pattern.startswith("!")
+    return included
 
 
 def stage(tree: Tree, goal: Path, *, above: int = 0) -> Path:

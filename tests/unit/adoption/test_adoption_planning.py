@@ -540,6 +540,16 @@ def test_what_cannot_be_followed(found: ProjectFacts, wishes: Wishes, words: str
         plan(found, wishes)
 
 
+def test_what_a_build_that_compiles_does_not_read_is_named() -> None:
+    entries = ("CHANGES.txt", "HISTORY.md", "docs", "my_host", "setup.py", "tests")
+    setup = "setup(ext_modules=[Extension('a', [])], long_description=open('HISTORY.md').read())\n"
+    text = PLAIN.replace("hatchling.build", "setuptools.build_meta")
+    made = plan(facts(text, more={"setup.py": setup}, entries=entries), Wishes())
+    after = changes(made)["pyproject.toml"].after
+    build = tomllib.loads(after)["tool"]["geowheel"]["build"]
+    assert build == {"sources": ["!docs/*", "!tests/*", "!CHANGES.txt"]}
+
+
 def test_data_folders_that_setup_py_fills_are_named() -> None:
     setup = "setup(ext_modules=[Extension('a', [])])\ncopytree(source, 'my_host/gdal_data')\n"
     text = PLAIN.replace("hatchling.build", "setuptools.build_meta")

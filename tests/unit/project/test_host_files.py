@@ -97,6 +97,12 @@ def test_sources_bound_what_a_build_is_of(tmp_path: Path) -> None:
     fill(tmp_path, "pyproject.toml", "src/pkg/a.py", "CHANGES.txt", "tests/a.py")
     tree = host_files.host_files(tmp_path, NO_TOOLS, ("src/*",))
     assert [entry.path for entry in tree.entries] == ["pyproject.toml", "src/pkg/a.py"]
+    tree = host_files.host_files(tmp_path, NO_TOOLS, ("!tests/*", "!CHANGES.txt", "tests/a.py"))
+    assert [entry.path for entry in tree.entries] == [
+        "pyproject.toml",
+        "src/pkg/a.py",
+        "tests/a.py",
+    ]
 
 
 def test_staging_copies_content_modes_and_links(tmp_path: Path) -> None:

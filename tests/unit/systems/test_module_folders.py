@@ -26,6 +26,7 @@ def found(*texts: str) -> list[CodeText]:
         (f"{PREFIX}/lib/engines-3", "/sys/", "/engines-3"),
         ("/etc/sasl2:/usr/lib/sasl2", "/etc/sasl2:/sys/", "/sasl2"),
         ("/usr/local/hdf5/lib/plugin", "/sys/", "/plugin"),
+        ("/usr/lib////////lib/plugin", "/sys/", "/lib/plugin"),  # as the linker writes it
         ("/usr/share/p11-kit/modules", "/sys/", "/modules"),
         ("/usr/lib64/odbc", "/usr/lib64/odbc", ""),
     ],
