@@ -30,7 +30,7 @@ REQUIRES = (
 def project(name: str, backend: str, more: str, *, version: str = 'version = "1.0"') -> str:
     return (
         f'[build-system]\nrequires = []\nbuild-backend = "{backend}"\n[project]\nname = "{name}"\n'
-        f'{version}\nrequires-python = ">=3.11"\nreadme = "README.md"\n'
+        f'{version}\ndescription = "A host."\nrequires-python = ">=3.11"\nreadme = "README.md"\n'
         f'license = "MIT"\nlicense-files = ["LICENSE"]\n{more}'
     )
 
@@ -157,10 +157,10 @@ def make_checkout(top: Path, files: Mapping[str, str]) -> Path:
         "other/file.txt": "elsewhere\n",
     })  # fmt: skip
     write_files(host, {"src/host/__init__.py": '"""A host."""\n', "secret.key": "s", **files})
-    (host / "LICENSE").symlink_to("../../LICENSE")
-    if "flit" in files["pyproject.toml"]:  # it refuses a README from elsewhere
-        write_files(host, {"README.md": "# host\n"})
+    if "flit" in files["pyproject.toml"]:  # it refuses what lies elsewhere
+        write_files(host, {"README.md": "# host\n", "LICENSE": "MIT\n"})
     else:
+        (host / "LICENSE").symlink_to("../../LICENSE")
         (host / "README.md").symlink_to("../../shared/README.md")
     if "poetry" not in files["pyproject.toml"] and "uv_build" not in files["pyproject.toml"]:
         # These two cannot pack what is behind a linked folder.

@@ -104,9 +104,19 @@ def _samples(asked: dict[str, Any]) -> None:
     ours.write_vector(asked, "GPKG", os.path.join(asked["folder"], "a.gpkg"))
 
 
+def _command(asked: dict[str, Any], name: str) -> list[str]:
+    """How a program is started: by its script, or by the Python module where there is no shell."""
+    if os.name == "nt" or os.path.exists("/bin/sh"):
+        return [os.path.join(_programs(), name)]
+    home = ours.home(asked)
+    places = (os.path.join(os.path.dirname(home), "osgeo_utils"), home)
+    modules = [os.path.join(place, "_geowheel_programs.py") for place in places]
+    return [sys.executable, next(path for path in modules if os.path.isfile(path)), name]
+
+
 def _run(asked: dict[str, Any], name: str, arguments: list[str], said: str) -> list[str]:
     process = subprocess.run(
-        [os.path.join(_programs(), name), *arguments], cwd=asked["folder"], input="15 52\n",
+        [*_command(asked, name), *arguments], cwd=asked["folder"], input="15 52\n",
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     words = " ".join([name, *arguments])
