@@ -44,6 +44,8 @@ def releasable(second: ProjectCopy) -> ProjectCopy:
         second.root / "pixi.toml", r"channels = \[.*\]", f"channels = {json.dumps([str(channel)])}"
     )
     edit(second.root / "pixi.toml", r"platforms = \[.*\]", 'platforms = ["linux-64"]')
+    lgpl = r"(?:\w+ = {.*lgpl_.*}\n)+"  # builds that Debian does not have
+    edit(second.root / "pixi.toml", lgpl, "")
     host = second.root / "hosts" / "gdal" / "pyproject.toml"
     edit(host, r"pythons = \[.*\]", f'pythons = ["{PYTHON}"]')
     table = "[tool.geowheel.release]\n"

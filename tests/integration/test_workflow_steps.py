@@ -54,6 +54,7 @@ def adopt(project: ProjectCopy, index: str) -> None:
     pixi = (project.root / "pixi.toml").read_text(encoding="utf-8")
     pixi = re.sub(r"(?m)^channels = .*", f'channels = ["{channel.as_uri()}"]', pixi)
     pixi = re.sub(r"(?m)^platforms = .*", 'platforms = ["linux-64"]', pixi)
+    pixi = re.sub(r"(?m)^\w+ = {.*lgpl_.*}\n", "", pixi)  # builds that Debian does not have
     (project.root / "pixi.toml").write_text(pixi, encoding="utf-8")
     host = project.root / "hosts" / "gdal" / "pyproject.toml"
     text = host.read_text(encoding="utf-8")

@@ -286,10 +286,15 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
         lab=Choice(cases=tuple(call.options.case), seed=call.options.seed),
         given=given,
         index=call.options.index,
-        as_made=goals[0] in _LATER and not given,
+        as_made=_is_later(goals) and not given,
         # A wheel that was given stays where it is.
         destination=next((wheel.path.parent for wheel in given.values()), None),
     )
+
+
+def _is_later(goals: tuple[str, ...]) -> bool:
+    """Return whether one later stage is asked for by its name; `wheel` asks for two of them."""
+    return len(goals) == 1 and goals[0] in _LATER
 
 
 def _given(
@@ -342,7 +347,7 @@ def _built(project: Project, goals: tuple[str, ...], asked: Sequence[Platform]) 
     from geowheel.records.facts import BuildFacts
     from geowheel.records.ledger import Ledger
 
-    if len(goals) != 1 or goals[0] not in _LATER:
+    if not _is_later(goals):
         return []
     every = [project.machine.platform] if find(goals[0]).runs_wheel else list(Platform)
     ledger = Ledger(folder=project.work, host=project.host.name)

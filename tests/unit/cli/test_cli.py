@@ -245,6 +245,14 @@ def test_a_stage_is_its_own_goal_and_wheel_is_all(request_of: Call) -> None:
     for stage in STAGES:
         assert request_of(stage.name).goals == (stage.name,)
     assert request_of("wheel").goals == request_of("plan").goals == WHEEL
+    # What was said when a target was made counts for a later stage by its name, and for no build.
+    assert [s.name for s in STAGES if request_of(s.name).as_made] == [
+        "repair",
+        "size",
+        "test",
+        "lab",
+    ]
+    assert not request_of("wheel").as_made and not request_of("plan").as_made
 
 
 def test_options_reach_the_request(request_of: Call) -> None:
