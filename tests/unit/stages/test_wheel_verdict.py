@@ -15,6 +15,7 @@ from tests.support.hosts import make_interpreter, make_package, make_step, resul
 
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.digest import Artefact, TreeEntry, read_tree
+from geowheel.errors import BuildError
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
 from geowheel.prefix.linker import NativeManifest, PlacedPackage
@@ -96,6 +97,7 @@ class World:
     root: Path
     commands: Commands
     installed: list[Path] = field(default_factory=list)
+    metadata: str = ""
 
     def verdict(self, *command: str) -> Outcome[TestFacts]:
         (self.root / "checkout" / "tests").mkdir(parents=True)
@@ -104,6 +106,7 @@ class World:
         (self.root / "checkout" / "src" / "pkg" / "__init__.py").write_text("")
         with zipfile.ZipFile(self.root / "host.whl", "w") as archive:
             archive.writestr("pkg/__init__.py", "")
+            archive.writestr("host-1.0.dist-info/METADATA", f"Name: host\n{self.metadata}")
         prefix = self.root / "fetch" / "prefix"
         prefix.mkdir(parents=True)
         toy = PlacedPackage(
@@ -146,6 +149,17 @@ def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
     assert outcome.facts.probes == (PASSED, SKIPPED, GTIFF)
     assert outcome.facts.host is None
     assert world.installed == [world.root / "host.whl"]
+
+
+def test_what_the_wheel_requires_and_nobody_locked_is_named(world: World) -> None:
+    world.metadata = (
+        "Requires-Dist: affine\nRequires-Dist: GDAL>=3\nRequires-Dist: six; python_version < '3'\n"
+        "Requires-Dist: boto3; extra == 's3'\n"
+    )
+    with pytest.raises(BuildError, match="the wheel requires affine, which") as caught:
+        world.verdict()
+    assert 'requires = ["affine"]' in str(caught.value)
+    assert not world.installed, "said before anything is made"
 
 
 def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> None:
