@@ -130,7 +130,7 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
     home = inputs.environ.get("HOME", "/")
-    cargo = Path(inputs.environ.get("CARGO_HOME", f"{home}/.cargo"))
+    cargo = Path(inputs.variables.get("CARGO_HOME", f"{home}/.cargo"))
     mapped = {
         work: "build", native: "native", inputs.interpreter.include: "python", cargo: "cargo",
     }  # fmt: skip
