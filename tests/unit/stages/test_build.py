@@ -127,7 +127,8 @@ class World:
             platform=Platform.LINUX_64, gdal_version="3.10.2", git="", store=store,
             config_settings={}, variables={},
             host_version=host_version, cache=self.root / "cache",
-            environ={"PATH": "/usr/bin", "CC": "/opt/cc", "CFLAGS": "-O3"},
+            environ={"PATH": "/usr/bin", "CC": "/opt/cc", "CFLAGS": "-O3", "HOME": "/home/me",
+                     "CARGO_HOME": "/opt/cargo"},
         )  # fmt: skip
         self.made.mkdir()
         return run(inputs, self.made, make_step(self.root, self.backend))
@@ -218,6 +219,8 @@ def test_a_backend_that_compiles_finds_gdal_and_writes_no_path(world: World) -> 
     assert env["CFLAGS"] == env["CXXFLAGS"]
     assert f"-ffile-prefix-map={native}=native" in env["CFLAGS"]
     assert f"-ffile-prefix-map={world.made}/work=build" in env["CFLAGS"]
+    assert f"--remap-path-prefix={world.made}/work=build" in env["RUSTFLAGS"]
+    assert "--remap-path-prefix=/home/me/.cargo=cargo" in env["RUSTFLAGS"], "where cargo looks"
 
 
 def test_a_clash_with_a_file_of_the_host_is_refused(world: World) -> None:
