@@ -122,7 +122,6 @@ def _bom(contents: Sequence[Content]) -> dict[str, Any]:
             {
                 "name": content.name,
                 "version": content.version,
-                "purl": f"pkg:conda/x@1?channel={CHANNEL}",
                 "licenses": [{"expression": content.license}] if content.license else [],
                 "components": [{"name": file} for file in content.files],
             }
@@ -198,7 +197,9 @@ def plant(
     floor = Forcing(needs="GLIBC_2.35", packages=("libgdal-core", "proj"),
                     files=("host.libs/libgdal.so.36",))  # fmt: skip
     licenses = LicenseFacts(packages=3, without=("liba",), restricted=tuple(restricted))
-    facts = RepairFacts(owners=owners, floor=(floor,), licenses=licenses, locked=locked)
+    facts = RepairFacts(
+        owners=owners, sources={CHANNEL: 1}, floor=(floor,), licenses=licenses, locked=locked
+    )
     repaired = make_record(ledger, facts, planted.subject, files={path.name: path.read_bytes()},
                            upstream={"build": build.key})  # fmt: skip
     _fixed(repaired, seconds=12.0)

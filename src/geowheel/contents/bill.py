@@ -23,7 +23,6 @@ class SbomPackage:
     version: str
     license: str
     """An SPDX expression or a name; empty where none is stated."""
-    purl: str
     files: tuple[str, ...]
     """Its paths in the wheel."""
 
@@ -46,7 +45,6 @@ class _License(Struct, frozen=True, kw_only=True):
 class _Component(Struct, frozen=True, kw_only=True):
     name: str
     version: str = ""
-    purl: str = ""
     licenses: tuple[_License, ...] = ()
     components: tuple[_Component, ...] = ()
 
@@ -70,7 +68,6 @@ def read_sbom(archive: zipfile.ZipFile) -> tuple[SbomPackage, ...]:
             name=row.name,
             version=row.version,
             license=" and ".join(filter(None, map(str, row.licenses))),
-            purl=row.purl,
             files=tuple(file.name for file in row.components),
         )
         for row in bom.components

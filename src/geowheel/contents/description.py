@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.parser
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Described:
     """Paths of what locked packages brought, their license texts among it."""
     texts: Texts
     restricted: tuple[Restricted, ...]
+    sources: Mapping[str, int]
+    """How many of the packages are from each channel, by its URL, or from an sdist."""
 
 
 def describe(
@@ -88,8 +91,14 @@ def describe(
         for path, origin in origins.items()
         if origin.package is not None or path.startswith(f"{dist_info.name}/{LICENSES}/")
     )
+    components = {*(o for o in origins.values() if o.is_bundled), *map(of_conda, linked)}
     return Described(
-        origins=origins, own=own, packaged=packaged, texts=texts, restricted=restricted
+        origins=origins,
+        own=own,
+        packaged=packaged,
+        texts=texts,
+        restricted=restricted,
+        sources=Counter(sorted(origin.source for origin in components)),
     )
 
 

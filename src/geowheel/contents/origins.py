@@ -41,6 +41,11 @@ class Origin:
         """Whether it is neither the host's nor geowheel's own."""
         return self.package is not None or self.sdist is not None
 
+    @property
+    def source(self) -> str:
+        """The URL of the channel that it is from, or what else it was made of."""
+        return self.package.channel_url if self.package else "source distribution"
+
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 

@@ -1,7 +1,8 @@
 """The SBOM of a wheel: CycloneDX, in dist-info/sboms as PEP 770 says.
 
 Every package of the native stack that has a file in the wheel is a component, with its files and
-their digests as they are in the wheel; so is a package that was linked into such a file. The same
+their digests as they are in the wheel; so is a package that was linked into such a file. A
+package is known by its sha256; from which channel or mirror it came is no part of a wheel. The same
 wheel gives the same bytes: the serial number is made from the content, and the time is the constant
 epoch.
 """
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
@@ -79,12 +80,12 @@ def _component(origin: Origin, paths: Iterable[str], sha256: Mapping[str, str]) 
     if package is not None:
         purl = PackageURL(
             "conda", None, package.name, package.version,
-            {"build": package.build, "subdir": package.subdir, "channel": package.channel_url},
+            {"build": package.build, "subdir": package.subdir},
         )  # fmt: skip
-        url, content, license = package.url, package.sha256, package.license or ""
+        content, license = package.sha256, package.license or ""
     elif sdist is not None:
         purl = PackageURL("pypi", None, sdist.name, sdist.version, {"file_name": sdist.file_name})
-        url, content, license = sdist.url, sdist.sha256, ""
+        content, license = sdist.sha256, ""
     else:
         raise ValueError(f"{origin} is nothing that was bundled")
     return Component(
@@ -95,9 +96,6 @@ def _component(origin: Origin, paths: Iterable[str], sha256: Mapping[str, str]) 
         purl=purl,
         licenses=_licenses(license),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content)],
-        external_references=[
-            ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url))
-        ],
         components=[
             Component(
                 type=ComponentType.FILE,

@@ -110,6 +110,8 @@ class RepairFacts(StageFacts, frozen=True, kw_only=True):
     """Whether the native stack is from a committed lock."""
     floor: tuple[Forcing, ...] = ()
     owners: tuple[Owner, ...] = ()
+    sources: Mapping[str, int] = {}
+    """How many packages are from each channel, by its URL, or from an sdist."""
     prefix_strings: tuple[PrefixString, ...] = ()
     code: tuple[CodeAt, ...] = ()
     without_grids: tuple[str, ...] = ()

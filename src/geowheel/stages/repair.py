@@ -90,6 +90,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             locked=inputs.locked,
             floor=tuple(forcing),
             owners=_owners(described.origins),
+            sources=described.sources,
             code=repaired.code,
             without_grids=lacking,
             prefix_strings=tuple(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
-from packageurl import PackageURL
 
 from geowheel.contents.bill import SbomPackage, read_sbom
 from geowheel.project.places import Places
@@ -55,8 +54,6 @@ class BundledPackage(Struct, frozen=True, kw_only=True, rename={"license": "lice
     version: str
     license: str
     """An SPDX expression or a name; empty where the SBOM states none."""
-    source: str
-    """The channel's URL, or the kind of index."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,22 +124,8 @@ def _part(
 
 
 def _component(package: SbomPackage) -> BundledPackage:
-    return BundledPackage(
-        name=package.name,
-        version=package.version,
-        license=package.license,
-        source=_source(package.purl),
-    )
+    return BundledPackage(name=package.name, version=package.version, license=package.license)
 
 
 def _by_name(package: BundledPackage) -> tuple[str, ...]:
-    return package.name.lower(), package.version, package.license, package.source
-
-
-def _source(text: str) -> str:
-    try:
-        purl = PackageURL.from_string(text)
-    except ValueError:
-        return ""
-    qualifiers = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
-    return str(qualifiers.get("channel") or {"pypi": "source distribution"}.get(purl.type, ""))
+    return package.name.lower(), package.version, package.license

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -154,8 +153,7 @@ def _floors(report: Report) -> list[tuple[tuple[Any, ...], list[str]]]:
     """Return what wheels need and where their packages are from; wheels that agree are one row."""
     found: dict[tuple[Any, ...], list[str]] = {}
     for wheel in report.wheels:
-        count = Counter(c.source for c in wheel.inside.components if c.source)
-        channels = tuple(sorted(count.items(), key=lambda item: (-item[1], item[0])))
+        channels = tuple(sorted(wheel.sources.items(), key=lambda item: (-item[1], item[0])))
         key = (wheel.tag, wheel.floor, wheel.locked, channels)
         found.setdefault(key, []).append(wheel.target)
     return list(found.items())

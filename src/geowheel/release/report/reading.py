@@ -82,6 +82,7 @@ def _wheel(
         verdicts=tuple(verdict_on(kind, about(ledger, kind, sha256), target) for kind in VERDICTS),
         timings=timings_of(ledger, repair, sha256),
         floor=facts.floor,
+        sources=facts.sources,
         drivers=tested.drivers,
         offers=tested.not_in_wheel,
         without_license=facts.licenses.without,

@@ -108,6 +108,8 @@ class WheelReport:
     verdicts: tuple[WheelVerdict, ...]
     timings: tuple[Timing, ...]
     floor: tuple[Forcing, ...]
+    sources: Mapping[str, int]
+    """How many packages are from each channel, by its URL, or from an sdist."""
     drivers: tuple[Driver, ...]
     offers: tuple[PackageOffer, ...]
     without_license: tuple[str, ...]

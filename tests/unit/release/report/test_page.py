@@ -48,7 +48,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         parts=(PackageSize(name=text, version=text, kind=text, packed=2, size=3, files=2,
                     largest=(MemberSize(path=text, packed=1, size=2),)),),
         kinds=(Cost(name=text, packed=2, size=3),),
-        components=(BundledPackage(name=text, version=text, license=text, source=text),),
+        components=(BundledPackage(name=text, version=text, license=text),),
         problem=text,
     )  # fmt: skip
     finding = Finding(group=text, name=text, detail=text)
@@ -62,7 +62,7 @@ def report_of(text: str, *, accepted: bool = True) -> Report:
         file=text, sha256=text, version=text, target=text, tag=text, recorded=True, locked=False,
         made=text, compressed=2, wheel_mb=1.0, installed_mb=1.0, inside=inside, verdicts=verdicts,
         timings=(Timing(stage=text, seconds=1.0),),
-        floor=(Forcing(needs=text, packages=(text,), files=(text,)),),
+        floor=(Forcing(needs=text, packages=(text,), files=(text,)),), sources={text: 1},
         drivers=(Driver(name=text, kinds=(text,), plugin=text),),
         offers=(PackageOffer(package=text, drivers=(text,), in_stack=False),),
         without_license=(text,),
