@@ -53,6 +53,13 @@ def tests(session: nox.Session) -> None:
     development(session, "pytest", *options, *asked)
 
 
+@nox.session(python=False, default=False)
+def attack(session: nox.Session) -> None:
+    """hostile input and bad days, seeded, with memory and time of each row (under 3 minutes)"""
+    options = ["-n", "2", "--dist", "worksteal", "--durations=3", "-q"]
+    development(session, "pytest", *options, "tests/attack", *session.posargs)
+
+
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
     """ruff's checks and formatting; the layers; the workflow is what would be generated"""

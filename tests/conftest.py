@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.attack import pytest_terminal_summary as pytest_terminal_summary
 from tests.support.made_once import SEVERAL, made_once
 from tests.support.project_copy import PYTHON, Built, ProjectCopy, copy_repository
 
