@@ -84,9 +84,6 @@ def test_a_noxfile_of_ones_own_keeps_its_sessions(adopter: Adopter, tmp_path: Pa
     assert "own tests" in succeeded(adopter.run(tmp_path, "nox")).stderr
 
 
-# ---------------------------------------------------------------------------- backends
-
-
 def project_of(built: Built, folder: Path, files: Mapping[str, str]) -> ProjectCopy:
     """A project outside the repository, with what is downloaded already."""
     write_files(folder, files)
@@ -170,8 +167,6 @@ def test_gdal_itself_from_nothing(built: Built, tmp_path: Path) -> None:
     assert Path(summary["wheel"]).name.startswith("gdal-3.")
 
 
-# ---------------------------------------------------------------------------- pixi
-
 HOST = """\
 [build-system]
 requires = ["tiny-backend"]
@@ -222,7 +217,7 @@ def test_a_pixi_environment_with_other_packages_is_used_as_it_is(
 ) -> None:
     sandbox, manifest = pixi_user, pixi_user.root / "pixi.toml"
     before = manifest.read_bytes()
-    assert sandbox.run("init", "--yes", "--python", PYTHON).code == 0
+    sandbox.good("init", "--yes", "--python", PYTHON)
     assert manifest.read_bytes() == before
     config = read_host(sandbox.root).config
     assert (config.environment, config.plugins) == ("gis", ("libgdal-hdf5",))
@@ -232,13 +227,11 @@ def test_a_pixi_environment_with_other_packages_is_used_as_it_is(
     assert "only pixi itself can solve pypi-dependencies" in refused.flat
 
     pixi = {"GEOWHEEL_PIXI": str(pixi_cli), "PIXI_HOME": str(sandbox.home / "pixi")}
-    locked = sandbox.run("lock", **pixi)
-    assert locked.code == 0, locked.err
+    sandbox.good("lock", **pixi)
     assert "tiny_backend-1.0" in sandbox.pixi_lock.read_text()
     for environ in ({}, pixi):
         shutil.rmtree(sandbox.root / ".geowheel", ignore_errors=True)
-        fetched = sandbox.run("fetch", "--frozen", **environ)
-        assert fetched.code == 0, fetched.err
+        sandbox.good("fetch", "--frozen", **environ)
         assert (sandbox.prefix() / "lib" / "libgdal.so.36").is_file()
         assert not (sandbox.prefix() / "bin" / "python").exists()
         assert (sandbox.prefix() / "lib" / "gdalplugins" / "gdal_HDF5.so").is_file()
@@ -246,6 +239,5 @@ def test_a_pixi_environment_with_other_packages_is_used_as_it_is(
 
 
 def test_an_environment_without_gdal_is_told_what_to_add(pixi_user: Sandbox) -> None:
-    result = pixi_user.run("init", "--yes", "--environment", "web")
-    assert result.code == 0, result.err
+    result = pixi_user.good("init", "--yes", "--environment", "web")
     assert "pixi add --feature web libgdal-core ca-certificates" in result.out

@@ -100,9 +100,6 @@ def build_id(path: Path) -> str:
     raise AssertionError(f"{path} has no build id")
 
 
-# --- what comes out --------------------------------------------------------------------------
-
-
 def test_one_tag_and_a_closed_wheel(bench: Bench, tmp_path: Path) -> None:
     repaired = bench.repaired
     assert re.fullmatch(rf"manylinux_2_\d+_{ARCHITECTURE}", repaired.platform_tag)
@@ -285,9 +282,6 @@ def test_libraries_that_the_wheel_brings_itself_stay(tmp_path: Path) -> None:
 def holding(tree: Path, text: str) -> list[str]:
     """The files with a text in them: a search path that was removed may leave its own."""
     return [path.name for path in tree.rglob("*.so*") if text.encode() in path.read_bytes()]
-
-
-# --- what is refused -------------------------------------------------------------------------
 
 
 def test_a_library_of_the_machine_is_refused_with_its_users(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def five(sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def theirs(locked: Sandbox) -> Sandbox:
     """A project that conda-lock locked: no pixi.lock, no build lock."""
-    assert locked.run("lock").code == 0
+    locked.good("lock")
     text = locked.conda_lock.read_text()
     locked.pixi_lock.unlink()
     locked.build_lock.unlink()
@@ -86,23 +86,19 @@ def theirs(locked: Sandbox) -> Sandbox:
     return locked
 
 
-# ---------------------------------------------------------------------------- writing
-
-
 def test_it_has_what_pixi_lock_has_for_every_platform(five: Sandbox) -> None:
-    result = five.run("lock")
-    assert result.code == 0, result.err
+    five.good("lock")
     expected = by_pixi(five, FIVE)
     assert by_conda_lock(five.conda_lock) == expected
     assert {package[0] for package in expected} == set(FIVE)
     noarch = [package for package in expected if package[1] == "ca-certificates"]
     assert len(noarch) == len(FIVE) and all("/noarch/" in package[4] for package in noarch)
     assert "time_metadata" not in five.conda_lock.read_text()
-    assert five.run("lock", "--check").code == 0
+    five.good("lock", "--check")
 
 
 def test_the_same_lock_gives_the_same_bytes_anywhere(five: Sandbox, tmp_path: Path) -> None:
-    assert five.run("lock").code == 0
+    five.good("lock")
     other = replace(five, root=tmp_path / "other", cache=tmp_path / "other cache")
     other.write(platforms=FIVE)
     result = other.run("lock", USERNAME=five.channel)
@@ -117,20 +113,17 @@ def test_only_the_environment_that_geowheel_builds_from_is_in_it(sandbox: Sandbo
         pixi='[feature.py.dependencies]\npython = "*"\n[environments]\nwith-python = ["py"]',
         extra='environment = "with-python"',
     )
-    assert sandbox.run("lock").code == 0
+    sandbox.good("lock")
     names = {package[1] for package in by_conda_lock(sandbox.conda_lock)}
     assert "python" in names
     sandbox.edit("pyproject.toml", 'environment = "with-python"', "")
     sandbox.run("lock", "--check").refused(4, "conda-lock.yml: it differs", "linux-64 python")
-    assert sandbox.run("lock").code == 0
+    sandbox.good("lock")
     assert "python" not in {package[1] for package in by_conda_lock(sandbox.conda_lock)}
 
 
-# ---------------------------------------------------------------------------- --check
-
-
 def test_check_says_when_it_is_missing_or_stale(locked: Sandbox, tmp_path: Path) -> None:
-    assert locked.run("lock").code == 0
+    locked.good("lock")
     text = locked.conda_lock.read_text()
     locked.conda_lock.write_text(text.replace("version: '1.3'", "version: '1.2'"))
     locked.run("lock", "--check").refused(4,
@@ -143,9 +136,6 @@ def test_check_says_when_it_is_missing_or_stale(locked: Sandbox, tmp_path: Path)
     locked.conda_lock.unlink()
     locked.run("lock", "--check").refused(4, "there is no conda-lock.yml", "extra conda-lock")
     assert without_extra(locked, tmp_path / "site").run("lock", "--check").code == 0
-
-
-# ---------------------------------------------------------------------------- refusals
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -169,19 +159,15 @@ def test_a_package_without_md5_is_named(sandbox: Sandbox) -> None:
         shutil.rmtree(index.parent / "shards", ignore_errors=True)
     project = replace(sandbox, channel=f"{sandbox.server.url}/{channel.name}")
     project.write()
-    result = project.run("lock")
-    assert result.code == 0, result.err
+    result = project.good("lock")
     assert "conda-lock.yml is not written: no md5" in result.flat
     project.conda_lock.write_text("# Written by geowheel\n")
     project.run("lock").refused(4, "no md5, which", f"linux-64 libgdal-core-{GDAL}-h0.conda")
 
 
-# ---------------------------------------------------------------------------- reading
-
-
 def test_fetch_takes_it_where_there_is_no_pixi_lock(locked: Sandbox, tmp_path: Path) -> None:
-    assert locked.run("lock").code == 0
-    assert locked.run("fetch").code == 0
+    locked.good("lock")
+    locked.good("fetch")
     by_pixi = locked.native()
     locked.pixi_lock.unlink()
     shutil.rmtree(locked.root / ".geowheel")
@@ -198,13 +184,12 @@ def test_fetch_takes_it_where_there_is_no_pixi_lock(locked: Sandbox, tmp_path: P
 def test_the_build_lock_follows_a_gdal_that_conda_lock_locked(theirs: Sandbox) -> None:
     theirs.run("fetch").refused(4, "there is no build lock", "run `geowheel lock")
     before = theirs.conda_lock.read_bytes()
-    result = theirs.run("lock")
-    assert result.code == 0, result.err
+    result = theirs.good("lock")
     assert "no pixi.lock is written while it is" in result.out
     assert theirs.conda_lock.read_bytes() == before and not theirs.pixi_lock.exists()
-    assert theirs.run("fetch").code == 0
+    theirs.good("fetch")
     theirs.run("lock", "--upgrade", "libgdal-core").refused(2, "conda-lock lock --update PKG")
-    assert theirs.run("lock", "--upgrade", "numpy").code == 0
+    theirs.good("lock", "--upgrade", "numpy")
     theirs.run("lock", "--upgrade-format").refused(2, "there is none")
 
 
@@ -215,9 +200,8 @@ def test_a_channel_by_its_name_is_the_one_of_the_manifest(theirs: Sandbox) -> No
     theirs.conda_lock.write_text(text.replace(theirs.channel, url))
     theirs.write(channel=name)
     mirror = f"{url}={theirs.channel}"
-    assert theirs.run("lock", GEOWHEEL_MIRRORS=mirror).code == 0
-    result = theirs.run("fetch", GEOWHEEL_MIRRORS=mirror)
-    assert result.code == 0, result.err
+    theirs.good("lock", GEOWHEEL_MIRRORS=mirror)
+    theirs.good("fetch", GEOWHEEL_MIRRORS=mirror)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +218,7 @@ def test_a_channel_by_its_name_is_the_one_of_the_manifest(theirs: Sandbox) -> No
 def test_one_that_cannot_be_used_names_file_and_package(
     theirs: Sandbox, old: str, new: str, texts: list[str]
 ) -> None:
-    assert theirs.run("lock").code == 0
+    theirs.good("lock")
     theirs.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3"')
     text = theirs.conda_lock.read_text()
     assert old in text
@@ -259,9 +243,8 @@ def test_packages_of_other_categories_and_of_pip_do_no_harm(theirs: Sandbox) -> 
         f"    sha256: {'a' * 64}\n  category: main\n  optional: false\n"
     )
     theirs.conda_lock.write_text(f"{first}- name: libz\n{doubled}- name: libz\n{rest}{pip}")
-    assert theirs.run("lock").code == 0
-    result = theirs.run("fetch")
-    assert result.code == 0, result.err
+    theirs.good("lock")
+    theirs.good("fetch")
 
 
 def test_a_real_environment_is_the_same_in_both(conda_forge_lock: Path, tmp_path: Path) -> None:

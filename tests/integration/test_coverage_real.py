@@ -171,9 +171,6 @@ def test_pip_picks_what_the_table_says_on_every_system(wheels: Path, tmp_path: P
     assert None in answers
 
 
-# ------------------------------------------------------------------ this machine, and old pips
-
-
 def this_place(python: str, pip: str) -> UserPlace:
     """This machine, as the table would describe it."""
     family, version = python_platform.libc_ver()

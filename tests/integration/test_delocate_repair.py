@@ -104,9 +104,6 @@ def arm(stacks: dict[str, Path], tmp_path: Path) -> MacBench:
     return bench_of(tmp_path, prefix / "lib")
 
 
-# --- what comes out --------------------------------------------------------------------------
-
-
 def test_one_tag_by_what_the_files_need_and_a_closed_wheel(bench: MacBench, tmp_path: Path) -> None:
     repaired = bench.repaired
     expected = {"arm64": "macosx_11_0_arm64", "x86_64": "macosx_10_13_x86_64"}
@@ -388,9 +385,6 @@ def test_a_mac_without_its_command_line_tools(
     assert "codesign was not found" in arm.refused(MachineError)
     with pytest.raises(MachineError, match="codesign"):
         tool_versions(Platform.OSX_ARM64, os.environ)
-
-
-# --- what is refused -------------------------------------------------------------------------
 
 
 def test_a_fat_extension_over_a_stack_for_one_machine(

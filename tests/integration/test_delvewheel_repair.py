@@ -83,9 +83,6 @@ def own(windows_stacks: Mapping[Platform, WindowsStack], tmp_path: Path) -> Wind
     return make_bench(windows_stacks[Platform.WIN_64], tmp_path)
 
 
-# --- what comes out --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("platform", [Platform.WIN_64, Platform.WIN_ARM64])
 def test_one_tag_and_a_closed_wheel(
     windows_stacks: Mapping[Platform, WindowsStack], tmp_path: Path, platform: Platform
@@ -252,9 +249,6 @@ def test_a_private_copy_of_osgeo_is_repaired_in_its_hosts_package(own: WindowsBe
     assert len(WindowsRepairer.extras(repaired, f"{inside}/_plugins")) == 3
 
 
-# --- circles ---------------------------------------------------------------------------------
-
-
 def test_libraries_in_a_circle_are_bundled_and_one_keeps_its_name(own: WindowsBench) -> None:
     folder, platform = own.folder / "linked", own.platform
     shutil.copytree(own.stack.folder, folder)
@@ -283,9 +277,6 @@ def test_libraries_in_a_circle_are_bundled_and_one_keeps_its_name(own: WindowsBe
     assert paths["first.dll"] == "GDAL.libs/first.dll"
     assert paths["second.dll"] != "GDAL.libs/second.dll"
     assert "first.dll" in repaired.binaries[paths["second.dll"]].needed
-
-
-# --- what is refused -------------------------------------------------------------------------
 
 
 def test_a_library_that_is_not_in_the_stack_is_refused_with_its_users(own: WindowsBench) -> None:
@@ -358,8 +349,6 @@ def test_a_library_without_room_for_longer_names_is_named(own: WindowsBench) -> 
     message = own.refused()
     assert "proj_9.dll: has no room for the new names of the libraries that it needs" in message
 
-
-# --- under wine ------------------------------------------------------------------------------
 
 LOADER = """
 FROM void *LoadLibraryExW(const unsigned short *, void *, unsigned);

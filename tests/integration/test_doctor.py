@@ -39,7 +39,7 @@ def test_out_of_reach_is_missing_until_everything_is_here(locked: Sandbox) -> No
     with locked.server.stopped():
         found = states(locked)
         assert found[CHANNEL] == found[INDEX] == "missing"
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     with locked.server.stopped():
         found = states(locked)
         assert found[CHANNEL] == found[INDEX] == "warn"

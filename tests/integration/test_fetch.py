@@ -60,11 +60,8 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"{text!r} was never said")
 
 
-# ---------------------------------------------------------------------------- the good case
-
-
 def test_everything_is_downloaded_once_and_placed_with_its_owner(locked: Sandbox) -> None:
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     assert locked.stored() == STACK
     assert len(locked.server.counts) == FILES
     assert set(locked.server.counts.values()) == {1}
@@ -97,27 +94,23 @@ def test_everything_is_downloaded_once_and_placed_with_its_owner(locked: Sandbox
 
 
 def test_no_network_is_needed_when_the_store_has_all(locked: Sandbox) -> None:
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     before = locked.native()
     with locked.server.stopped():
         again = locked.run("fetch")
         assert (again.code, "cached" in again.err) == (0, True), again.err
         shutil.rmtree(locked.root / ".geowheel")
-        assert locked.run("fetch").code == 0
+        locked.good("fetch")
     assert locked.native() == before
 
 
 def test_without_a_lock_it_is_solved_into_the_work_folder(sandbox: Sandbox) -> None:
-    result = sandbox.run("fetch")
-    assert result.code == 0, result.err
+    result = sandbox.good("fetch")
     assert "not locked: no lock is committed" in result.err
     assert not sandbox.pixi_lock.exists() and not sandbox.build_lock.exists()
     sandbox.server.reset()
-    assert sandbox.run("fetch").code == 0
+    sandbox.good("fetch")
     assert not sandbox.server.counts
-
-
-# ---------------------------------------------------------------------------- interruptions
 
 
 def test_after_kill_9_only_what_is_missing_is_asked_for(locked: Sandbox) -> None:
@@ -127,7 +120,7 @@ def test_after_kill_9_only_what_is_missing_is_asked_for(locked: Sandbox) -> None
         wait_for(lambda: len(locked.stored("")) >= FILES - 1, process)
         process.kill()
     locked.server.reset()
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     assert list(locked.server.counts) == ["/channel/linux-64/libz-1.3-h0.conda"]
     assert len(locked.left_behind()) == 1  # the one finished entry, no part and no scratch
 
@@ -146,9 +139,6 @@ def test_two_projects_at_once_share_a_download(locked: Sandbox, tmp_path: Path) 
     assert (first.returncode, second.returncode) == (0, 0)
     assert locked.server.counts["/channel/linux-64/libz-1.3-h0.conda"] == 2
     assert locked.native() == other.native()
-
-
-# ---------------------------------------------------------------------------- mirrors
 
 
 CHANNEL = "https://conda.example.invalid/main"
@@ -170,10 +160,10 @@ def mirrored(sandbox: Sandbox, *places: str) -> Sandbox:
 
 def test_an_http_mirror_serves_while_the_lock_names_the_channel(elsewhere: Sandbox) -> None:
     project = mirrored(elsewhere, f"{elsewhere.server.url}/channel")
-    assert project.run("lock").code == 0
+    project.good("lock")
     assert elsewhere.server.url not in project.pixi_lock.read_text()
     assert f"{CHANNEL}/linux-64/libz-1.3-h0.conda" in project.pixi_lock.read_text()
-    assert project.run("fetch").code == 0
+    project.good("fetch")
     assert len(elsewhere.server.asked(".conda")) == len(STACK)
     urls = {placed["package"]["url"] for placed in project.native()["packages"]}
     assert all(url.startswith(CHANNEL + "/") for url in urls)
@@ -188,8 +178,8 @@ def in_the_project(project: Sandbox, place: str) -> None:
 
 def test_a_mirror_in_the_projects_own_pixi_configuration_serves(elsewhere: Sandbox) -> None:
     in_the_project(elsewhere, f"{elsewhere.server.url}/channel")
-    assert elsewhere.run("lock").code == 0
-    assert elsewhere.run("fetch").code == 0
+    elsewhere.good("lock")
+    elsewhere.good("fetch")
     assert elsewhere.stored() == STACK
 
 
@@ -198,15 +188,14 @@ def test_a_server_that_says_not_modified_is_asked_again(elsewhere: Sandbox) -> N
     project.server.fault("/repodata_shards.msgpack.zst", Fault(status=304))
     project.run("lock").refused(5, "304 Not Modified", "as `python3 -m http.server` does")
     project.server.fault("/repodata_shards.msgpack.zst", Fault(status=304, times=1))
-    result = project.run("lock")
-    assert result.code == 0, result.err
+    project.good("lock")
 
 
 def test_a_folder_serves_as_a_mirror(elsewhere: Sandbox) -> None:
     project = mirrored(elsewhere, str(elsewhere.server.root / "channel"))
-    assert project.run("lock").code == 0
+    project.good("lock")
     assert str(elsewhere.server.root) not in project.pixi_lock.read_text()
-    assert project.run("fetch").code == 0
+    project.good("fetch")
     assert not elsewhere.server.asked(".conda")
     assert project.stored() == STACK
 
@@ -218,14 +207,10 @@ def test_wrong_bytes_of_one_mirror_are_said_when_another_has_the_right_ones(
     project = mirrored(elsewhere, f"{url}/bad", f"{url}/channel")
     shutil.copytree(elsewhere.server.root / "channel", elsewhere.server.root / "bad",
                     dirs_exist_ok=True)  # fmt: skip
-    assert project.run("lock").code == 0
+    project.good("lock")
     elsewhere.server.fault("/bad/linux-64/libz-1.3-h0.conda", Fault(altered=True))
-    result = project.run("fetch")
-    assert result.code == 0, result.err
+    result = project.good("fetch")
     assert f"{url}/bad/linux-64/libz-1.3-h0.conda gave wrong bytes for libz 1.3 h0" in result.err
-
-
-# ---------------------------------------------------------------------------- bad servers
 
 
 def test_wrong_bytes_are_refused_with_both_digests_and_the_url(locked: Sandbox) -> None:
@@ -250,14 +235,14 @@ def test_a_package_that_is_not_there_is_named_and_the_rest_kept(locked: Sandbox)
     assert locked.server.asked("libz-1.3-h0.conda").total() == 1  # a 404 does not pass
     assert locked.left_behind() == []
     locked.server.reset()
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     assert list(locked.server.counts) == ["/channel/linux-64/libz-1.3-h0.conda"]
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(cut_after=200), Fault(altered=True)])
 def test_what_passes_is_tried_again(locked: Sandbox, fault: Fault) -> None:
     locked.server.fault("libz-1.3-h0.conda", replace(fault, times=1))
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     assert locked.server.asked("libz-1.3-h0.conda").total() == 2
 
 
@@ -311,9 +296,6 @@ def test_a_server_that_falls_silent_is_given_up(locked: Sandbox, tmp_path: Path)
                 and path.is_file()]  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- bad locks
-
-
 @pytest.mark.parametrize(
     ("name", "old", "new", "texts"),
     [
@@ -342,13 +324,10 @@ def test_a_lock_that_no_longer_fits_is_refused(
 
 def test_frozen_wants_a_committed_lock(sandbox: Sandbox) -> None:
     sandbox.run("fetch", "--frozen").refused(4, "no lock is committed, and --frozen forbids")
-    assert sandbox.run("fetch").code == 0
+    sandbox.good("fetch")
     # What was solved into the work folder meanwhile is no committed lock either.
     sandbox.run("fetch", "--frozen").refused(4, "no lock is committed, and --frozen forbids")
     sandbox.run("fetch", "--frozen", "--channel", sandbox.channel).refused(4, "asks for another")
-
-
-# ---------------------------------------------------------------------------- channels
 
 
 def test_an_unreachable_channel_says_the_ways_on(sandbox: Sandbox) -> None:
@@ -369,8 +348,7 @@ def fallback(sandbox: Sandbox) -> Sandbox:
 
 
 def test_the_fallback_is_loud_and_only_for_the_work_folder(fallback: Sandbox) -> None:
-    result = fallback.run("fetch")
-    assert result.code == 0, result.err
+    result = fallback.good("fetch")
     assert "using this distribution's own packages instead" in result.flat
     assert "INSTEAD OF http://127.0.0.1:1/channel, which was out of reach" in result.flat
     assert not fallback.pixi_lock.exists()
@@ -406,7 +384,7 @@ def test_a_folder_channel_that_is_indexed_again_is_solved_again(
 ) -> None:
     folder = tmp_path / "my channel"
     write_samples(folder, stack(), [Platform.LINUX_64])
-    assert sandbox.run("fetch", "--channel", str(folder)).code == 0
+    sandbox.good("fetch", "--channel", str(folder))
     first = sandbox.native()
     assert "https://my-channel.invalid/linux-64/" in first["packages"][1]["package"]["url"]
     second = sandbox.run("fetch", "--channel", str(folder))
@@ -418,15 +396,12 @@ def test_a_folder_channel_that_is_indexed_again_is_solved_again(
     assert "libz-1.4-h0.conda" in sandbox.stored()
 
 
-# ---------------------------------------------------------------------------- bad packages
-
-
 def test_a_broken_package_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -> None:
     folder = tmp_path / "channel"
     write_samples(folder, stack(), [Platform.LINUX_64])
     sandbox.write(channel=str(folder), platforms=["linux-64"])
     package = folder / "linux-64" / "libz-1.3-h0.conda"
-    assert sandbox.run("lock").code == 0
+    sandbox.good("lock")
     before = sha256_file(package)
     package.write_bytes(package.read_bytes()[:-300])
     # What cannot be unpacked cannot be indexed: the lock is made to name it.
@@ -434,9 +409,6 @@ def test_a_broken_package_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -
     said = ("libz 1.3 h0 cannot be unpacked", "holds a broken package")
     sandbox.run("fetch").refused(6, *said)
     assert sandbox.left_behind() == []
-
-
-# ---------------------------------------------------------------------------- damage on this side
 
 
 def flip_a_byte(sandbox: Sandbox, name: str) -> Path:
@@ -451,24 +423,22 @@ def flip_a_byte(sandbox: Sandbox, name: str) -> Path:
 def test_a_flipped_byte_in_the_store_is_caught_and_fetched_again(
     locked: Sandbox, fresh: bool
 ) -> None:
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     path = flip_a_byte(locked, "libproj-9.5.0-h0.conda")
     if fresh:
         shutil.rmtree(locked.root / ".geowheel")
     locked.server.reset()
-    result = locked.run("fetch")
-    assert result.code == 0, result.err
+    result = locked.good("fetch")
     assert "libproj 9.5.0 h0 was damaged in the store" in result.err
     assert list(locked.server.counts) == ["/channel/linux-64/libproj-9.5.0-h0.conda"]
     assert sha256_file(path) == path.parent.name
 
 
 def test_an_edited_file_of_the_prefix_is_placed_again(locked: Sandbox) -> None:
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     path = locked.prefix() / "share/proj/proj.db"
     path.write_bytes(b"Sqlite")
-    result = locked.run("fetch")
-    assert result.code == 0, result.err
+    result = locked.good("fetch")
     assert "share/proj/proj.db in the prefix was changed" in result.err
     assert path.read_bytes() == b"SQLite"
 
@@ -491,7 +461,7 @@ def run_limited(sandbox: Sandbox, limit: int, *arguments: str) -> Result:
 
 
 def test_a_disk_that_is_full_while_unpacking(locked: Sandbox) -> None:
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     shutil.rmtree(locked.root / ".geowheel")
     result = run_limited(locked, 20_000, "fetch")  # libz.so.1 has 30 kB
     result.refused(7, "the disk is full")
@@ -518,9 +488,6 @@ def test_a_disk_that_is_really_full(locked: Sandbox) -> None:
     assert locked.left_behind() == []
 
 
-# ---------------------------------------------------------------------------- through pixi
-
-
 def test_where_pixi_gives_up_the_own_store_goes_on(locked: Sandbox, tmp_path: Path) -> None:
     fake = tmp_path / "pixi"
     fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo pixi 0.77.0 && exit\n'
@@ -539,33 +506,31 @@ def with_pixi(locked: Sandbox, pixi_cli: Path) -> Sandbox:
 
 
 def test_through_pixi_the_prefix_is_the_same(locked: Sandbox, with_pixi: Sandbox) -> None:
-    result = with_pixi.run("fetch")
-    assert result.code == 0, result.err
+    result = with_pixi.good("fetch")
     assert "packages through pixi" in result.err
     assert not with_pixi.stored()
     through_pixi = with_pixi.native()
     shutil.rmtree(locked.root / ".geowheel")
-    assert locked.run("fetch").code == 0
+    locked.good("fetch")
     assert locked.stored() == STACK
     assert locked.native() == through_pixi
 
 
 def test_pixi_asks_for_nothing_twice(with_pixi: Sandbox) -> None:
-    assert with_pixi.run("fetch").code == 0
+    with_pixi.good("fetch")
     shutil.rmtree(with_pixi.root / ".geowheel")
     with_pixi.server.reset()
-    assert with_pixi.run("fetch").code == 0
+    with_pixi.good("fetch")
     assert not with_pixi.server.asked(".conda")
 
 
 def test_what_was_damaged_in_pixis_cache_is_thrown_away(with_pixi: Sandbox) -> None:
-    assert with_pixi.run("fetch").code == 0
+    with_pixi.good("fetch")
     before = with_pixi.native()
     shutil.rmtree(with_pixi.root / ".geowheel")
     (path,) = with_pixi.cache.glob("pixi/pkgs/libproj-*/share/proj/proj.db")
     path.write_bytes(b"Sqlite")
-    result = with_pixi.run("fetch")
-    assert result.code == 0, result.err
+    result = with_pixi.good("fetch")
     assert "libproj 9.5.0 h0: share/proj/proj.db has sha256" in result.flat
     assert with_pixi.native() == before
     assert not path.exists()
@@ -584,7 +549,7 @@ def test_pixis_refusals_are_ours(with_pixi: Sandbox, fault: Fault, code: int, te
 def test_a_package_of_another_channel_with_the_same_name_is_not_taken(
     with_pixi: Sandbox, tmp_path: Path
 ) -> None:
-    assert with_pixi.run("fetch").code == 0
+    with_pixi.good("fetch")
     other = with_pixi.server.root / "other"
     different = [
         replace(s, files={"lib/libz.so.1": b"other"}) if s.name == "libz" else s for s in stack()
@@ -592,5 +557,5 @@ def test_a_package_of_another_channel_with_the_same_name_is_not_taken(
     write_samples(other, different, [Platform.LINUX_64])
     project = replace(with_pixi, root=tmp_path / "other")
     project.write(channel=f"{with_pixi.server.url}/other", platforms=["linux-64"])
-    assert project.run("fetch").code == 0
+    project.good("fetch")
     assert (project.prefix() / "lib/libz.so.1").read_bytes() == b"other"

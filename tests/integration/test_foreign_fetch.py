@@ -95,15 +95,11 @@ def fetched(project: Sandbox, platform: Platform) -> tuple[Path, dict[str, Any]]
     return entry.parent / "prefix", json.loads(entry.read_text())
 
 
-# ---------------------------------------------------------------------------- one lock for all
-
-
 def test_every_platform_is_fetched_from_one_lock(five: Sandbox) -> None:
-    assert five.run("lock").code == 0
+    five.good("lock")
     locks = {path: path.read_bytes() for path in five.root.glob("*lock*")}
     options = [part for platform in FIVE for part in ("--platform", platform)]
-    result = five.run("fetch", "--frozen", *options)
-    assert result.code == 0, result.err
+    five.good("fetch", "--frozen", *options)
     assert {path: path.read_bytes() for path in five.root.glob("*lock*")} == locks
     for platform in FIVE:
         prefix, native = fetched(five, platform)
@@ -124,8 +120,8 @@ def test_every_platform_is_fetched_from_one_lock(five: Sandbox) -> None:
 
 @pytest.mark.parametrize("platform", [Platform.OSX_ARM64, Platform.OSX_64])
 def test_a_mach_o_keeps_its_length_and_its_links(five: Sandbox, platform: Platform) -> None:
-    assert five.run("lock").code == 0
-    assert five.run("fetch", "--platform", platform).code == 0
+    five.good("lock")
+    five.good("fetch", "--platform", platform)
     prefix, native = fetched(five, platform)
     string = native["prefix_string"].encode()
     before = MACH_O[platform] + b"\0@rpath/libgdal.36.dylib\0" + HOLDER + b"/share/gdal\0tail\0"
@@ -137,8 +133,8 @@ def test_a_mach_o_keeps_its_length_and_its_links(five: Sandbox, platform: Platfo
 
 
 def test_windows_files_lie_below_library(five: Sandbox) -> None:
-    assert five.run("lock").code == 0
-    assert five.run("fetch", "--platform", "win-64").code == 0
+    five.good("lock")
+    five.good("fetch", "--platform", "win-64")
     prefix, native = fetched(five, Platform.WIN_64)
     string = native["prefix_string"].encode()
     library = (prefix / "Library/bin/gdal.dll").read_bytes()
@@ -155,9 +151,8 @@ def test_of_names_that_differ_only_by_case_the_first_stays_where_they_are_one(
     files = {"share/Readme": b"one", "share/README": b"two"}
     extra = Sample(name="libproj", version="9.6.0", files=files)
     write_samples(folder_of(five), [extra], [platform])
-    assert five.run("lock").code == 0
-    result = five.run("fetch", "--platform", platform)
-    assert result.code == 0, result.err
+    five.good("lock")
+    result = five.good("fetch", "--platform", platform)
     one = platform.system is not System.LINUX
     assert ("the first stays: share/README (libproj)" in result.err) is one
     prefix, native = fetched(five, platform)
@@ -166,9 +161,9 @@ def test_of_names_that_differ_only_by_case_the_first_stays_where_they_are_one(
 
 
 def test_pixi_and_the_store_make_the_same_prefixes(five: Sandbox, pixi_cli: Path) -> None:
-    assert five.run("lock").code == 0
+    five.good("lock")
     options = [part for platform in FOREIGN for part in ("--platform", platform)]
-    assert five.run("fetch", *options).code == 0
+    five.good("fetch", *options)
     by_store = {platform: fetched(five, platform)[1] for platform in FOREIGN}
     shutil.rmtree(five.root / ".geowheel")
     extra = {"GEOWHEEL_PIXI": str(pixi_cli), "PIXI_HOME": str(five.home / "pixi")}
@@ -176,9 +171,6 @@ def test_pixi_and_the_store_make_the_same_prefixes(five: Sandbox, pixi_cli: Path
     assert result.code == 0, result.err
     assert result.err.count("through pixi") == 2  # none for a Mac's: that needs codesign
     assert {platform: fetched(five, platform)[1] for platform in FOREIGN} == by_store
-
-
-# ---------------------------------------------------------------------------- no such platform
 
 
 def test_a_platform_that_no_channel_serves_is_named(five: Sandbox) -> None:
@@ -189,7 +181,7 @@ def test_a_platform_that_no_channel_serves_is_named(five: Sandbox) -> None:
 
 def test_a_platform_that_is_not_locked_is_named(five: Sandbox) -> None:
     five.write(platforms=(Platform.LINUX_64, Platform.OSX_64))
-    assert five.run("lock").code == 0
+    five.good("lock")
     five.run("fetch", "--platform", "win-64").refused(3, "win-64 is not among the workspace's")
     five.run("fetch", "--platform", "win-32").refused(2, "unknown platform 'win-32'")
     five.edit("pixi.toml", '"osx-64"', '"osx-64", "win-64"')

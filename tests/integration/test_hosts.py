@@ -54,8 +54,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 def test_setuptools_and_the_bindings_of_another_host(second: ProjectCopy) -> None:
     host = make_host(second)
-    result = host.run("repair", "--json")
-    assert result.returncode == 0, result.stderr
+    result = host.good("repair", "--json")
     assert "bindings   cached" in result.stderr, "bindings do not depend on the host"
     (summary,) = json.loads(result.stdout)["targets"]
     assert Path(summary["wheel"]).name.startswith(f"some_host-1.0-cp{PYTHON.replace('.', '')}-")

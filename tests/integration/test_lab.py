@@ -44,9 +44,6 @@ def test_the_whole_lab_passes_and_in_time(built: Built) -> None:
     assert json.loads(written.read_text(encoding="utf-8")) == lab
 
 
-# ---------------------------------------------------------------------------- planted faults
-
-
 def install(folder: Path, wheel: Path, *requirements: str) -> Path:
     """An environment with the wheel and what it is tried with."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)

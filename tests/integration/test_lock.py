@@ -91,12 +91,8 @@ def add(project: Sandbox, *samples: Sample) -> None:
     index(folder)
 
 
-# ---------------------------------------------------------------------------- what is written
-
-
 def test_all_platforms_and_the_build_lock_are_written(changing: Sandbox) -> None:
-    result = changing.run("lock")
-    assert result.code == 0, result.err
+    result = changing.good("lock")
     assert "packages of the native stack: linux-64 5, osx-arm64 5" in result.out
     expected = {f"libgdal-core {GDAL}", f"libgdal-hdf5 {GDAL}", "libproj 9.5.0", "libz 1.3",
                 "ca-certificates 2026.1"}  # fmt: skip
@@ -114,10 +110,10 @@ def test_all_platforms_and_the_build_lock_are_written(changing: Sandbox) -> None
 
 
 def test_it_is_the_same_again_byte_for_byte(changing: Sandbox, tmp_path: Path) -> None:
-    assert changing.run("lock").code == 0
+    changing.good("lock")
     other = replace(changing, root=tmp_path / "other", cache=tmp_path / "other cache")
     other.write()
-    assert other.run("lock").code == 0
+    other.good("lock")
     for name in ("pixi.lock", "pylock.geowheel.toml"):
         assert (changing.root / name).read_bytes() == (other.root / name).read_bytes()
     before = changing.pixi_lock.read_bytes()
@@ -128,11 +124,10 @@ def test_it_is_the_same_again_byte_for_byte(changing: Sandbox, tmp_path: Path) -
 
 
 def test_what_still_fits_is_kept_and_the_difference_is_shown(changing: Sandbox) -> None:
-    assert changing.run("lock").code == 0
+    changing.good("lock")
     add(changing, Sample(name="libz", version="1.4"), Sample(name="libproj", version="9.6.0"))
     changing.edit("pixi.toml", "[dependencies]", '[dependencies]\nlibproj = ">=9.6"')
-    result = changing.run("lock")
-    assert result.code == 0, result.err
+    result = changing.good("lock")
     assert {"libproj 9.6.0", "libz 1.3"} < names(changing.pixi_lock, "default", Platform.LINUX_64)
     (row, other) = [line.split() for line in result.out.splitlines() if "libproj" in line]
     assert row == ["linux-64", "libproj", "9.5.0", "h0", "9.6.0", "h0"]
@@ -141,11 +136,10 @@ def test_what_still_fits_is_kept_and_the_difference_is_shown(changing: Sandbox) 
 
 
 def test_a_changed_gdal_changes_the_build_lock(changing: Sandbox) -> None:
-    assert changing.run("lock").code == 0
+    changing.good("lock")
     add(changing, *(s for s in stack(gdal="3.11.0") if s.name.startswith("libgdal")))
     changing.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3.11"')
-    result = changing.run("lock")
-    assert result.code == 0, result.err
+    result = changing.good("lock")
     assert f"- gdal {GDAL}" in result.out and "+ gdal 3.11.0" in result.out
     assert read_build_lock(changing.build_lock).gdal_sdist.version == "3.11.0"
 
@@ -155,7 +149,7 @@ def test_environments_are_locked_as_pixi_combines_them(changing: Sandbox) -> Non
     write_samples(second, [Sample(name="second"), Sample(name="libz", version="1.5")])
     add(changing, Sample(name="libz", version="1.4"))
     changing.write(pixi=ENVIRONMENTS.replace("SECOND", f"{changing.server.url}/second"))
-    assert changing.run("lock").code == 0
+    changing.good("lock")
     lock = changing.pixi_lock
 
     def libz(environment: str) -> str:
@@ -172,15 +166,15 @@ def test_environments_are_locked_as_pixi_combines_them(changing: Sandbox) -> Non
     assert "python 3.12.1" not in names(lock, "together", Platform.LINUX_64)
     assert set(packages(lock)) >= {"on-linux linux-64", "old osx-arm64"}
     assert "on-linux osx-arm64" not in packages(lock)
-    assert changing.run("lock", "--check").code == 0
+    changing.good("lock", "--check")
 
 
 def test_packages_of_a_channel_that_is_gone_are_not_kept(changing: Sandbox) -> None:
-    assert changing.run("lock").code == 0
+    changing.good("lock")
     changing.edit("pixi.toml", changing.channel, f"{changing.server.url}/channel")
-    assert changing.run("lock").code == 0
+    changing.good("lock")
     assert changing.channel not in changing.pixi_lock.read_text()
-    assert changing.run("fetch").code == 0
+    changing.good("fetch")
 
 
 @pytest.mark.parametrize("name", ["pixi_lock", "build_lock"])
@@ -188,11 +182,8 @@ def test_a_damaged_lock_is_made_anew(locked: Sandbox, name: str) -> None:
     path: Path = getattr(locked, name)
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2])
-    assert locked.run("lock").code == 0
+    locked.good("lock")
     assert path.read_bytes() == good
-
-
-# ---------------------------------------------------------------------------- --check
 
 
 @pytest.mark.parametrize("name", ["pixi.lock", "pylock.geowheel.toml"])
@@ -207,8 +198,7 @@ def test_a_lock_with_the_marks_of_a_merge_stops_it(locked: Sandbox, name: str) -
 
 def test_check_is_content_and_writes_nothing(locked: Sandbox) -> None:
     before = {path.name: path.read_bytes() for path in locked.root.iterdir() if path.is_file()}
-    result = locked.run("lock", "--check")
-    assert result.code == 0, result.err
+    locked.good("lock", "--check")
     assert before == {p.name: p.read_bytes() for p in locked.root.iterdir() if p.is_file()}
     assert not locked.server.counts
 
@@ -225,9 +215,6 @@ def test_check_reports_every_platform_at_once(locked: Sandbox) -> None:
         f"linux-64: locked libgdal-core {GDAL} is not libgdal-core >=3.99",
         f"osx-arm64: locked libgdal-core {GDAL} is not libgdal-core >=3.99",
     )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------- refusals
 
 
 def test_a_lock_of_another_channel_is_not_written(sandbox: Sandbox) -> None:
@@ -299,8 +286,7 @@ def test_a_requirement_that_the_index_lacks_is_named(sandbox: Sandbox) -> None:
 
 def test_a_wheel_that_one_target_lacks_is_said_and_stops_only_that_target(sandbox: Sandbox) -> None:
     sandbox.edit("pyproject.toml", 'requires = ["tiny-test"]', 'requires = ["only-macos"]')
-    result = sandbox.run("lock")
-    assert result.code == 0, result.err
+    result = sandbox.good("lock")
     assert f"only-macos 1.0 has no wheel for cp{RUNNING.replace('.', '')}-linux-64" in result.err
     sandbox.run("fetch").refused(4, "test requirements of", "only-macos")
 
@@ -319,7 +305,7 @@ def test_the_index_of_the_users_own_settings_is_used(locked: Sandbox) -> None:
     settings.parent.mkdir(parents=True)
     index_url = locked.environ["UV_DEFAULT_INDEX"]
     settings.write_text(f'[[index]]\nurl = "{index_url}"\ndefault = true\n')
-    assert locked.run("lock", UV_DEFAULT_INDEX="").code == 0
+    locked.good("lock", UV_DEFAULT_INDEX="")
     locked.build_lock.unlink()
     settings = locked.home / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
@@ -327,9 +313,6 @@ def test_the_index_of_the_users_own_settings_is_used(locked: Sandbox) -> None:
     (locked.home / ".config" / "uv").rename(locked.home / "not uv's")
     assert locked.run("lock", UV_DEFAULT_INDEX="").code == 0, "pip.conf names the index"
     assert locked.build_lock.read_bytes() == before
-
-
-# ---------------------------------------------------------------------------- a real pixi
 
 
 @pytest.fixture
@@ -354,18 +337,17 @@ def pixi(project: Sandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_pixi_and_py_rattler_lock_the_same(pixi_project: Sandbox) -> None:
-    result = pixi_project.run("lock")
-    assert result.code == 0, result.err
+    result = pixi_project.good("lock")
     assert "solving with pixi" in result.err
     by_pixi = packages(pixi_project.pixi_lock)
     pixi_project.pixi_lock.unlink()
-    assert pixi_project.run("lock", GEOWHEEL_PIXI="none").code == 0
+    pixi_project.good("lock", GEOWHEEL_PIXI="none")
     assert packages(pixi_project.pixi_lock) == by_pixi
     accepted = pixi(pixi_project, "lock", "--check")
     assert accepted.returncode == 0, accepted.stderr
     installed = pixi(pixi_project, "install", "--locked", "-e", "old")
     assert installed.returncode == 0, installed.stderr
-    assert pixi_project.run("lock", "--check").code == 0
+    pixi_project.good("lock", "--check")
 
 
 SYSTEMS = """
@@ -391,14 +373,14 @@ def test_system_requirements_are_understood_both_ways(
     project = replace(changing, extra={"GEOWHEEL_PIXI": str(pixi_cli)})
     project.write(pixi=pixi_toml)
     project.edit("pixi.toml", old, new)
-    assert project.run("lock", GEOWHEEL_PIXI="none").code == 0
+    project.good("lock", GEOWHEEL_PIXI="none")
     accepted = pixi(project, "lock", "--check")
     assert accepted.returncode == 0, accepted.stderr
     by_rattler = packages(project.pixi_lock)
     project.pixi_lock.unlink()
-    assert project.run("lock").code == 0
+    project.good("lock")
     assert packages(project.pixi_lock) == by_rattler
-    assert project.run("lock", "--check", GEOWHEEL_PIXI="none").code == 0
+    project.good("lock", "--check", GEOWHEEL_PIXI="none")
 
 
 def test_a_pyproject_manifest_asks_for_its_python(changing: Sandbox, pixi_cli: Path) -> None:
@@ -410,7 +392,7 @@ def test_a_pyproject_manifest_asks_for_its_python(changing: Sandbox, pixi_cli: P
     path.write_text(path.read_text().replace('name = "host"', 'name = "host"\nversion = "1"')
                     + tables)  # fmt: skip
     (project.root / "pixi.toml").unlink()
-    assert project.run("lock", GEOWHEEL_PIXI="none").code == 0
+    project.good("lock", GEOWHEEL_PIXI="none")
     assert "python 3.12.1" in names(project.pixi_lock, "default", Platform.LINUX_64)
     accepted = pixi(project, "lock", "--check")
     assert accepted.returncode == 0, accepted.stderr
@@ -423,8 +405,7 @@ def test_pixi_is_told_of_the_mirrors_that_it_does_not_know(pixi_project: Sandbox
     own = pixi_project.home / "pixi" / "config.toml"  # PIXI_HOME's, whose other words count
     own.parent.mkdir()
     own.write_text(f'pinning-strategy = "semver"\n[mirrors]\n"{named}/" = ["{real}/none"]\n')
-    result = pixi_project.run("lock", GEOWHEEL_MIRRORS=mirror)
-    assert result.code == 0, result.err
+    result = pixi_project.good("lock", GEOWHEEL_MIRRORS=mirror)
     assert "solving with pixi" in result.err
     assert named in pixi_project.pixi_lock.read_text()
     assert "semver" in own.read_text()
@@ -432,10 +413,9 @@ def test_pixi_is_told_of_the_mirrors_that_it_does_not_know(pixi_project: Sandbox
     beside = pixi_project.root / ".pixi" / "config.toml"
     beside.parent.mkdir()
     beside.write_text(f'[mirrors]\n"{named}" = ["{real}"]\n')
-    result = pixi_project.run("lock", GEOWHEEL_MIRRORS=mirror)
-    assert result.code == 0, result.err
+    result = pixi_project.good("lock", GEOWHEEL_MIRRORS=mirror)
     assert "py-rattler: pixi would go by" in result.err
-    assert pixi_project.run("lock").code == 0
+    pixi_project.good("lock")
 
 
 def test_what_pixi_says_is_passed_on(pixi_project: Sandbox) -> None:

@@ -31,8 +31,7 @@ def project(request: pytest.FixtureRequest, sandbox: Sandbox) -> Sandbox:
     write_samples(channel, stack())
     made = replace(sandbox, channel=f"{sandbox.server.url}/{channel.name}", extra=extra)
     made.write()
-    result = made.run("lock")
-    assert result.code == 0, result.err
+    result = made.good("lock")
     assert f"solving with {request.param}" in result.err
     newer = [s for s in stack(gdal="3.11.0") if s.name.startswith("libgdal")]
     add(made, Sample(name="libz", version="1.4"), Sample(name="libproj", version="9.6.0"), *newer)
@@ -50,8 +49,7 @@ OLD = {"libgdal-core 3.10.3", "libgdal-hdf5 3.10.3", "libproj 9.5.0", "libz 1.3"
 
 def test_one_package_is_upgraded_and_the_rest_stays(project: Sandbox) -> None:
     build = project.build_lock.read_bytes()
-    result = project.run("lock", "--upgrade", "libz")
-    assert result.code == 0, result.err
+    project.good("lock", "--upgrade", "libz")
     assert now(project) == OLD - {"libz 1.3"} | {"libz 1.4"}
     assert project.build_lock.read_bytes() == build
     again = project.run("lock", "--upgrade", "libz")
@@ -70,8 +68,7 @@ def test_several_and_gdal_with_its_sdist(project: Sandbox) -> None:
 
 
 def test_bare_upgrades_everything(project: Sandbox) -> None:
-    result = project.run("lock", "--upgrade")
-    assert result.code == 0, result.err
+    project.good("lock", "--upgrade")
     assert now(project) == {
         "libgdal-core 3.11.0", "libgdal-hdf5 3.11.0", "libproj 9.6.0", "libz 1.4",
     }  # fmt: skip
@@ -79,8 +76,7 @@ def test_bare_upgrades_everything(project: Sandbox) -> None:
 
 def test_a_new_wish_is_solved_beside_an_upgrade(project: Sandbox) -> None:
     project.edit("pixi.toml", "[dependencies]", '[dependencies]\npython = "*"')
-    result = project.run("lock", "--upgrade", "libz", "--upgrade", "python")
-    assert result.code == 0, result.err
+    project.good("lock", "--upgrade", "libz", "--upgrade", "python")
     assert now(project) == OLD - {"libz 1.3"} | {"libz 1.4", "python 3.12.1"}
 
 
@@ -91,9 +87,6 @@ def test_an_unknown_package_changes_nothing(project: Sandbox) -> None:
     assert project.pixi_lock.read_bytes() == before
 
 
-# ---------------------------------------------------------------------------- the build lock
-
-
 def numpy_of(project: Sandbox) -> str:
     every = read_build_lock(project.build_lock).pylock.packages
     return str(next(p.version for p in every if p.name == "numpy"))
@@ -102,26 +95,22 @@ def numpy_of(project: Sandbox) -> str:
 def test_the_build_lock_keeps_what_is_locked_until_it_is_named(sandbox: Sandbox) -> None:
     held = 'requires = ["tiny-test", "numpy<2.2"]'
     sandbox.edit("pyproject.toml", 'requires = ["tiny-test"]', held)
-    assert sandbox.run("lock").code == 0
+    sandbox.good("lock")
     first = read_build_lock(sandbox.build_lock)
     assert {str(p.version) for p in first.pylock.packages if p.name == "numpy"} == {
         "2.1.0", "2.2.0"
     }  # fmt: skip
     # The wish is gone: the lock has to be made anew, and what it has of the tests' numpy stays.
     sandbox.edit("pyproject.toml", held, 'requires = ["tiny-test", "numpy"]')
-    assert sandbox.run("lock").code == 0
+    sandbox.good("lock")
     test = [p for p in read_build_lock(sandbox.build_lock).pylock.packages
             if p.name == "numpy" and '"test"' in str(p.marker)]  # fmt: skip
     assert [str(p.version) for p in test] == ["2.1.0"]
     native = sandbox.pixi_lock.read_bytes()
-    result = sandbox.run("lock", "--upgrade", "NumPy")
-    assert result.code == 0, result.err
+    result = sandbox.good("lock", "--upgrade", "NumPy")
     assert numpy_of(sandbox) == "2.2.0" and "- numpy 2.1.0" in result.out
     assert sandbox.pixi_lock.read_bytes() == native
-    assert sandbox.run("lock", "--check").code == 0
-
-
-# ---------------------------------------------------------------------------- the format
+    sandbox.good("lock", "--check")
 
 
 def in_format_6(lock: Path) -> bytes:
@@ -157,8 +146,7 @@ def older(project: Sandbox) -> Sandbox:
 
 def test_an_older_format_stays_byte_for_byte(older: Sandbox) -> None:
     before = older.pixi_lock.read_bytes()
-    result = older.run("lock")
-    assert result.code == 0, result.err
+    result = older.good("lock")
     assert "stays as it is, in format 6" in result.err
     older.run("lock", "--upgrade", "libz").refused(4,
         "the lock is of format 6", "to change: libz", "pixi may be as old",
@@ -171,8 +159,7 @@ def test_an_older_format_stays_byte_for_byte(older: Sandbox) -> None:
 
 
 def test_the_format_changes_when_it_is_allowed_to(older: Sandbox) -> None:
-    result = older.run("lock", "--upgrade-format")
-    assert result.code == 0, result.err
+    older.good("lock", "--upgrade-format")
     assert lock_format(older.pixi_lock) == 7
     assert now(older) == OLD
 
@@ -180,7 +167,7 @@ def test_the_format_changes_when_it_is_allowed_to(older: Sandbox) -> None:
 def test_a_damaged_lock_of_an_older_format_is_made_anew(locked: Sandbox) -> None:
     whole = in_format_6(locked.pixi_lock)
     locked.pixi_lock.write_bytes(whole[: len(whole) // 2])
-    assert locked.run("lock").code == 0
+    locked.good("lock")
     assert lock_format(locked.pixi_lock) == 7
 
 

@@ -81,9 +81,6 @@ def project(request: pytest.FixtureRequest, sandbox: Sandbox) -> Sandbox:
     return replace(sandbox, extra={"GEOWHEEL_PIXI": str(pixi)})
 
 
-# ---------------------------------------------------------------------------- proxies
-
-
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
 def test_everything_goes_through_the_proxy(project: Sandbox, proxy: Proxy, variable: str) -> None:
     """The hosts exist nowhere: only the proxy can have answered."""
@@ -94,12 +91,10 @@ def test_everything_goes_through_the_proxy(project: Sandbox, proxy: Proxy, varia
                "UV_DEFAULT_INDEX": "http://pypi.example.invalid/simple"},
     )  # fmt: skip
     behind.write()
-    locked = behind.run("lock")
-    assert locked.code == 0, locked.err
+    behind.good("lock")
     assert proxy.hosts["conda.example.invalid"] and proxy.hosts["pypi.example.invalid"]
     proxy.hosts.clear()
-    fetched = behind.run("fetch")
-    assert fetched.code == 0, fetched.err
+    behind.good("fetch")
     # Five packages, GDAL's sdist and the wheels that the host asks for.
     assert proxy.hosts["conda.example.invalid"] >= 5
     assert proxy.asked(".conda") and proxy.asked(".tar.gz")
@@ -108,16 +103,12 @@ def test_everything_goes_through_the_proxy(project: Sandbox, proxy: Proxy, varia
 
 def test_no_proxy_is_respected(project: Sandbox) -> None:
     dead = {"HTTP_PROXY": "http://127.0.0.1:1", "UV_HTTP_RETRIES": "0"}
-    good = project.run("lock", **dead, NO_PROXY="127.0.0.1")
-    assert good.code == 0, good.err
-    assert project.run("fetch", **dead, NO_PROXY="127.0.0.1").code == 0
+    project.good("lock", **dead, NO_PROXY="127.0.0.1")
+    project.good("fetch", **dead, NO_PROXY="127.0.0.1")
     shutil.rmtree(project.cache)
     shutil.rmtree(project.root / ".geowheel")
     assert project.run("fetch", **dead, NO_PROXY="").code == 5, "the planted dead proxy counts"
     assert project.run("lock", "--upgrade", **dead, NO_PROXY="").code == 5
-
-
-# ---------------------------------------------------------------------------- credentials
 
 
 def netrc(home: Path, host: str) -> dict[str, str]:
@@ -159,11 +150,9 @@ def test_credentials_are_used(
     private = replace(project, channel=f"{guarded.url}/channel")
     private.write()
     private = replace(private, extra={**private.extra, **give(project.home, "127.0.0.1")})
-    locked = private.run("lock")
-    assert locked.code == 0, locked.err
+    locked = private.good("lock")
     assert SECRET not in private.pixi_lock.read_text()
-    fetched = private.run("fetch")
-    assert fetched.code == 0, fetched.err
+    fetched = private.good("fetch")
     assert guarded.asked(".conda") and guarded.let_in
     assert SECRET not in locked.err + fetched.err + _logs(private)
 
@@ -203,7 +192,7 @@ def test_uv_reads_netrc_for_the_python_index(sandbox: Sandbox, guarded: Guarded)
     refused = sandbox.run("lock", **index)
     assert refused.code != 0 and "401" in refused.err
     netrc(sandbox.home, "127.0.0.1")
-    assert sandbox.run("lock", **index).code == 0
+    sandbox.good("lock", **index)
     assert sandbox.run("fetch", **index).code == 0, "the store downloads from there as well"
 
 
@@ -220,8 +209,7 @@ def test_what_pixi_auth_login_stores_is_used_by_both(
     private.write()
     for solver in ("none", os.fspath(pixi_cli)):
         private.pixi_lock.unlink(missing_ok=True)
-        result = private.run("lock", GEOWHEEL_PIXI=solver)
-        assert result.code == 0, result.err
+        private.good("lock", GEOWHEEL_PIXI=solver)
         assert lock_format(private.pixi_lock) == 7
 
 

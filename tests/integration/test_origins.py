@@ -91,8 +91,6 @@ def test_the_metadata_are_valid(described: Described) -> None:
     assert str(metadata.version) == described.info.removesuffix(".dist-info").split("-")[1]
 
 
-# --- planted faults
-
 STRAY = """
 import os, subprocess
 from pathlib import Path

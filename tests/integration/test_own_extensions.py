@@ -75,8 +75,7 @@ def test_the_same_bytes_in_another_folder(second: ProjectCopy, tmp_path: Path) -
 @pytest.mark.pypi
 def test_a_raw_wheel_made_by_pip_is_repaired(second: ProjectCopy, tmp_path: Path) -> None:
     cymini = host(second, "cymini")
-    printed = cymini.run("env")
-    assert printed.returncode == 0, printed.stderr
+    printed = cymini.good("env")
     exports = dict(
         shlex.split(line)[1].split("=", 1) for line in printed.stdout.splitlines() if line
     )
@@ -90,8 +89,7 @@ def test_a_raw_wheel_made_by_pip_is_repaired(second: ProjectCopy, tmp_path: Path
     )  # fmt: skip
     (raw,) = (tmp_path / "build").glob("*-linux_x86_64.whl")
     assert "cymini/_geowheel.py" not in members(raw)
-    result = cymini.run("repair-wheel", str(raw), str(tmp_path / "wheelhouse"), "--json")
-    assert result.returncode == 0, result.stderr
+    result = cymini.good("repair-wheel", str(raw), str(tmp_path / "wheelhouse"), "--json")
     (repaired,) = (tmp_path / "wheelhouse").iterdir()
     assert json.loads(result.stdout)["targets"][0]["wheel"] == str(repaired)
     assert repaired.name.startswith(f"cymini-1.0-{TAG}-{TAG}-manylinux")

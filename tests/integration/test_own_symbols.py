@@ -59,9 +59,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return make_bench(tmp_path_factory.mktemp("bench"))
 
 
-# --- another library of the same names ---------------------------------------------------------
-
-
 @pytest.mark.parametrize("how", ["LD_PRELOAD", "RTLD_GLOBAL"])
 @pytest.mark.parametrize("versions", [(), ("-lm", "-Wl,--no-as-needed", "-lc")])
 def test_another_librarys_symbols_are_not_taken(
@@ -139,8 +136,6 @@ def test_a_program_and_its_library_share_a_variable(tmp_path: Path) -> None:
     assert subprocess.run([repaired.tree / "pkg/ask"], env={}, check=False).returncode == 42
 
 
-# --- what C++ has once in a process --------------------------------------------------------------
-
 HEADER = """
 struct Failure { virtual ~Failure() {} %(fields)s int code = %(code)d; };
 struct Counted { %(fields)s int count = 0; };
@@ -196,9 +191,6 @@ def test_exceptions_are_caught_by_their_own_wheel(counting: tuple[Path, Path]) -
     modules = [tree / "pkg/two.so" for tree in counting]
     assert run(ASK, *modules) == "1\n2\n"
     assert run(ASK.replace("DEFAULT_MODE", "RTLD_GLOBAL"), *modules) == "1\n2\n"
-
-
-# --- what another reader finds in the files -----------------------------------------------------
 
 
 def relocated(path: Path) -> dict[int, str]:

@@ -125,9 +125,6 @@ def toy_file(tmp_path: Path) -> Path:
     return path
 
 
-# --- what is in the wheel
-
-
 def test_the_plugin_and_its_own_library_are_in_the_wheel(plugged: Plugged) -> None:
     with zipfile.ZipFile(plugged.wheel) as archive:
         names = archive.namelist()
@@ -152,9 +149,6 @@ def test_the_probes_loaded_it_and_know_whose_the_driver_is(plugged: Plugged) -> 
     assert plugged.summary["not_in_wheel"] == []
 
 
-# --- at work
-
-
 def test_the_driver_opens_a_file(plugged: Plugged, toy_file: Path) -> None:
     done = plugged.run("-c", OPEN, toy_file)
     assert (done.stdout, done.stderr) == (PIXELS, "")
@@ -168,9 +162,6 @@ def test_drivers_have_the_order_of_the_native_stacks_file(plugged: Plugged) -> N
     with set_aside(order) as sound:
         order.write_text(sound.read_text(encoding="utf-8").replace("\nGTiff\n", "\nGTiff\nTOY\n"))
         assert "'GTiff', 'TOY'" in plugged.run("-c", code).stdout
-
-
-# --- planted faults
 
 
 @contextmanager

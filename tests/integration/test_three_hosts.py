@@ -54,9 +54,6 @@ def test_the_two_builds_are_of_one_version(private_hosts: PrivateHosts) -> None:
     assert fetched[0] != fetched[1]
 
 
-# --- planted faults
-
-
 @contextmanager
 def set_aside(path: Path) -> Iterator[Path]:
     """A file or folder under another name; it comes back over whatever took its place."""

@@ -65,8 +65,7 @@ def adopt(project: ProjectCopy, index: str) -> None:
     (project.root / "noxfile.py").write_text(NOXFILE, encoding="utf-8")
     (project.root / ".github" / "workflows" / "wheels.yml").unlink()
     for command in ("lock", "workflow"):
-        done = project.run(command)
-        assert done.returncode == 0, done.stderr
+        project.good(command)
     git(project.root, "add", "-A")
     git(project.root, "commit", "-q", "-m", "locks and workflow")
 

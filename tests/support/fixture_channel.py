@@ -37,9 +37,6 @@ GDAL = "3.10.3"
 PLATFORMS = (Platform.LINUX_64, Platform.OSX_ARM64)
 
 
-# ---------------------------------------------------------------------------- packages
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """A tiny conda package."""
@@ -127,9 +124,6 @@ def index(channel: Path) -> None:
     asyncio.run(rattler.index.index_fs(channel, force=True, max_parallel=1))
 
 
-# ---------------------------------------------------------------------------- Python index
-
-
 def write_index(root: Path) -> None:
     """A simple index (PEP 691) with the wheels that a host needs, and GDAL's sdist."""
     files: dict[str, list[Path]] = {}
@@ -199,9 +193,6 @@ def _sdist(folder: Path, name: str, version: str) -> Path:
         member.size = len(data)
         archive.addfile(member, io.BytesIO(data))
     return path
-
-
-# ---------------------------------------------------------------------------- server
 
 
 @dataclass(kw_only=True)
@@ -336,9 +327,6 @@ def _send(
         handler.wfile.flush()
 
 
-# ---------------------------------------------------------------------------- a project
-
-
 PYPROJECT = """\
 [build-system]
 requires = ["tiny-backend"]
@@ -467,6 +455,12 @@ class Sandbox:
         with self.start(*arguments, **extra) as process:
             out, err = process.communicate()
         return Result(code=process.returncode, out=out, err=err)
+
+    def good(self, *arguments: str, **extra: str) -> Result:
+        """Run what has to succeed."""
+        result = self.run(*arguments, **extra)
+        assert result.code == 0, result.err
+        return result
 
     def prefix(self) -> Path:
         """The prefix of the one fetch that was done."""

@@ -62,9 +62,6 @@ PyObject *PyInit__gdal(void) { return PyModule_Create2(&module, 1013); }
 """
 
 
-# --- compiling -------------------------------------------------------------------------------
-
-
 def compile_macho(
     out: Path,
     source: str,
@@ -151,9 +148,6 @@ def make_weak(path: Path, name: str) -> None:
     path.write_bytes(data[:at] + struct.pack("<I", 0x80000018) + data[at + 4 :])
 
 
-# --- raw wheels --------------------------------------------------------------------------------
-
-
 def raw_wheel_tree(tree: Path, lib: Path) -> Path:
     """What a build backend packs: the extension, the plugin, a little Python; no library."""
     package = tree / "osgeo"
@@ -163,9 +157,6 @@ def raw_wheel_tree(tree: Path, lib: Path) -> Path:
     shutil.copy(lib.parent / SITE_PACKAGES / "osgeo" / EXTENSION, package)
     shutil.copy(lib / "gdalplugins" / PLUGIN, plugins)
     return tree
-
-
-# --- a channel -----------------------------------------------------------------------------------
 
 
 def macos_samples(scratch: Path, platform: Platform) -> list[Sample]:

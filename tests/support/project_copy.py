@@ -53,6 +53,12 @@ class ProjectCopy:
             check=False,
         )
 
+    def good(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that must succeed."""
+        result = self.run(*arguments, **environ)
+        assert result.returncode == 0, result.stderr
+        return result
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
         return subprocess.Popen(
@@ -67,9 +73,7 @@ class ProjectCopy:
 
     def json(self, *arguments: str, **environ: str) -> dict[str, Any]:
         """Run a command that must succeed; its --json."""
-        result = self.run(*arguments, "--json", **environ)
-        assert result.returncode == 0, result.stderr
-        data: dict[str, Any] = json.loads(result.stdout)
+        data: dict[str, Any] = json.loads(self.good(*arguments, "--json", **environ).stdout)
         return data
 
     def entries(self, stage: str) -> list[Path]:

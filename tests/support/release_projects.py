@@ -149,6 +149,18 @@ class Releasable:
             out, err = process.communicate()
         return Result(code=process.returncode, out=out, err=err)
 
+    def released(self, *arguments: str, **environ: str) -> Result:
+        """Run what has to succeed."""
+        ended = self.release(*arguments, **environ)
+        assert ended.code == 0, ended.err
+        return ended
+
+    def blocked(self, *arguments: str, **environ: str) -> Result:
+        """Run what must not be released."""
+        ended = self.release(*arguments, **environ)
+        assert ended.code == 11, ended.err
+        return ended
+
     def git(self, *arguments: str) -> str:
         done = subprocess.run(
             ["git", *arguments], cwd=self.root, env=self.environ, text=True, check=True,
@@ -184,9 +196,6 @@ def pure_project(root: Path, home: Path) -> Releasable:
     made.git("init", "--quiet", "--initial-branch", "main")
     made.commit()
     return made
-
-
-# --- a host with planted wheels ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -181,8 +181,6 @@ def _library(folder: Path, name: str) -> Path:
     return folder / f"{name.lower()}.lib"
 
 
-# ---------------------------------------------------------------------------- wheels
-
 INIT: Final = '"""GDAL."""\n\nfrom . import _geowheel; _geowheel.configure()\n'
 
 
@@ -212,9 +210,6 @@ def write_raw(
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_bytes(data)
     return pack(tree, folder, tag, name=name, pure=pure)
-
-
-# ---------------------------------------------------------------------------- packages
 
 
 def windows_samples(stack: WindowsStack, *, gdal: str = GDAL) -> list[Sample]:

@@ -111,9 +111,6 @@ def test_what_is_no_macho_is_named(data: bytes, tmp_path: Path) -> None:
     assert caught.value.faults[0].fix
 
 
-# --- signatures ------------------------------------------------------------------------------
-
-
 def test_a_changed_byte_is_found() -> None:
     changed = bytearray(FULL)
     changed[FULL.index(b"codecode") + 1000] ^= 1

@@ -198,9 +198,6 @@ def test_the_environment_is_made_when_a_session_starts_and_not_before(
     assert len(made) == 1
 
 
-# -------------------------------------------------------------------------- a noxfile that is there
-
-
 def own(name: str) -> None:
     """A session of the noxfile's own."""
 

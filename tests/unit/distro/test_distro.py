@@ -60,9 +60,6 @@ def index(*debs: Deb) -> dict[str, Deb]:
     return {each.name: each for each in debs}
 
 
-# --- versions and names
-
-
 @pytest.mark.parametrize(
     ("debian", "conda"),
     [
@@ -119,9 +116,6 @@ def test_the_mark_of_the_time_transition_goes() -> None:
 def test_no_two_names_claim_one_pattern() -> None:
     patterns = [pattern for patterns in TABLE.packages.values() for pattern in patterns]
     assert len(patterns) == len(set(patterns))
-
-
-# --- what tools print
 
 
 SHOW = """\
@@ -211,9 +205,6 @@ def test_the_release_names_its_libgdal() -> None:
         library_of(deb("libgdal-dev", depends="libc6-dev"), TABLE)
 
 
-# --- the closure
-
-
 def test_the_closure_stops_at_runtimes_programs_and_fonts() -> None:
     candidates = index(
         deb("libgdal32", depends="libc6, libstdc++6, libfontconfig1, libkeyutils1, gdal-data, ucf"),
@@ -248,9 +239,6 @@ def test_alternatives_are_decided_by_what_apt_chose() -> None:
     assert found is not None
     assert found.name == "libopenblas0-pthread"
     assert resolve(group, {}) is None
-
-
-# --- recipes
 
 
 def test_recipes_group_name_and_depend_as_conda_forge() -> None:
@@ -300,9 +288,6 @@ def test_documents_join_each_package_that_depends_on_them() -> None:
         "libgfortran5": ["libgfortran5", "libquadmath0", "gcc-12-base"],
         "libgomp": ["libgomp1", "gcc-12-base"],
     }
-
-
-# --- the layout
 
 
 @pytest.mark.parametrize(
@@ -392,9 +377,6 @@ def test_certificates_are_joined_as_update_ca_certificates_does() -> None:
     assert certificate_bundle(found) == b"Z\nA\nB\n"
 
 
-# --- licences
-
-
 def test_machine_readable_copyright_becomes_spdx() -> None:
     text = (
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
@@ -413,9 +395,6 @@ def test_machine_readable_copyright_becomes_spdx() -> None:
 
 def test_free_text_gives_no_expression() -> None:
     assert parse_copyright("This is free software.", TABLE.licenses) == frozenset()
-
-
-# --- the state
 
 
 def entry(*files: str, key: str = "k") -> Converted:

@@ -30,9 +30,6 @@ LINUX = Target(python="3.12", platform=Platform.LINUX_64)
 TARGETS = [Target(python=p, platform=s) for p in ("3.11", "3.12", "3.13") for s in Platform]
 
 
-# ---------------------------------------------------------------------------- targets
-
-
 @pytest.mark.parametrize(
     ("platform", "expected"),
     [
@@ -126,9 +123,6 @@ def test_an_older_macos_goes_before_a_newer_one_that_is_only_allowed(target: Tar
     assert tags.index(Tag("cp312", "abi3", f"macosx_11_0_{machine}")) < tags.index(allowed)
     assert len(tags) == len(set(tags))
     assert Tag("cp312", "cp312", f"macosx_15_0_{machine}") not in tags
-
-
-# ---------------------------------------------------------------------------- reading
 
 
 def wheel(
@@ -310,8 +304,6 @@ def test_a_build_lock_that_cannot_be_used(tmp_path: Path, text: str | None, expe
         "run `geowheel lock`"
     )
 
-
-# ---------------------------------------------------------------------------- solving
 
 WANTED = Requirements(
     gdal_version="3.10.3",

@@ -44,9 +44,6 @@ def channel_folder(folder: Path) -> Path:
     return folder
 
 
-# ---------------------------------------------------------------------------- mirrors
-
-
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -133,9 +130,6 @@ def test_pixis_files_are_read_in_pixis_order(tmp_path: Path) -> None:
     assert place() == str(tmp_path / "xdg/pixi/config.toml")
     environ["PIXI_CONFIG_FILE"] = str(tmp_path / ".pixi" / "config.toml")
     assert place() == environ["PIXI_CONFIG_FILE"]
-
-
-# ---------------------------------------------------------------------------- names
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,6 @@ def test_the_hosts_of_this_repository_name_the_plugins_of_their_drivers(host: st
     assert set(config.plugins) <= set(dependencies)
 
 
-# --- the table of the probes
-
-
 @dataclass
 class ToyGdal:
     """A libgdal of a few names, whose drivers do nothing."""

@@ -31,9 +31,6 @@ def machine(tmp_path: Path, **environ: str) -> Machine:
     return Machine(platform=Platform.LINUX_64, environ=environ, cache=tmp_path / "cache")
 
 
-# --- the journal
-
-
 def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     journal = read_journal(tmp_path, "my-host", "c0ffee")
     assert not journal.path.exists()
@@ -48,9 +45,6 @@ def test_a_journal_that_cannot_be_read_is_empty(tmp_path: Path, text: str) -> No
     journal = read_journal(tmp_path, "host", "c0ffee").with_checked("k")
     journal.path.write_text(text)
     assert read_journal(tmp_path, "host", "c0ffee") == replace(journal, checked=())
-
-
-# --- which index
 
 
 PYPIRC = """\
@@ -110,9 +104,6 @@ def test_twine_gets_credentials_but_never_another_place() -> None:
     assert found["TWINE_CERT"] == "c.pem" and found["ACTIONS_ID_TOKEN_REQUEST_URL"] == "u"
     assert found["HTTPS_PROXY"] == "p"
     assert not {"TWINE_REPOSITORY_URL", "SECRET"} & set(found)
-
-
-# --- what it has
 
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -209,9 +200,6 @@ def test_what_twine_says_has_a_meaning(said: str, kind: type[Exception], text: s
     failure = failure_of(INDEX, FILE, result)
     assert type(failure) is kind
     assert text in str(failure) and "\x1b" not in str(failure)
-
-
-# --- what is released
 
 
 @pytest.mark.parametrize(

@@ -160,9 +160,6 @@ def test_sessions_are_commands_with_those_options(facts: WorkflowFacts, pins: Pi
         assert make_parser().parse_args([match[1], *words]).run
 
 
-# ---------------------------------------------------------------------------- from a project
-
-
 def test_a_platform_without_a_way_is_left_out_and_said(
     pins: Pins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

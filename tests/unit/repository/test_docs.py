@@ -31,9 +31,6 @@ def prose(text: str) -> str:
     return re.sub(r"^ *```.*?^ *```$|^ {4}.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
-# ---------------------------------------------------------------------------- generated parts
-
-
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
@@ -55,9 +52,6 @@ def test_every_part_has_its_page_and_is_renewed(generate: ModuleType) -> None:
     made = generate.renewed(stale)
     assert made.startswith("a\n") and made.endswith("\nb\n") and "old" not in made
     assert "| 11 | `ReleaseError` |" in made and generate.renewed(made) == made
-
-
-# ---------------------------------------------------------------------------- links and lines
 
 
 def anchors(text: str) -> set[str]:
@@ -92,9 +86,6 @@ def test_a_dead_link_is_found() -> None:
 def test_lines_are_short(path: Path) -> None:
     lines = [line for line in prose(read(path)).splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > LONGEST] == []
-
-
-# ---------------------------------------------------------------------------- the source's words
 
 
 def texts(source: str) -> Iterator[str]:

@@ -54,9 +54,6 @@ def gdal(python: str, platform: str, version: str = "3.12.1") -> str:
     return f"gdal-{version}-cp{python}-cp{python}-{platform}.whl"
 
 
-# ------------------------------------------------------------------ the table
-
-
 def test_the_table_has_enough_systems_of_every_kind() -> None:
     assert len(TABLE.systems) >= 25
     assert {s.base.family for s in TABLE.systems} == set(Family)
@@ -82,9 +79,6 @@ def test_systems_are_found_by_a_part_of_their_name() -> None:
     assert TABLE.named([]) == TABLE
     with pytest.raises(UsageError, match="no system has 'beos'"):
         TABLE.named(["debian", "beos"])
-
-
-# ------------------------------------------------------------------ tags, against packaging itself
 
 
 @given(
@@ -128,9 +122,6 @@ def test_no_function_of_the_running_machine_is_asked(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(packaging_tags, name, refuse)
     monkeypatch.setattr("platform.mac_ver", refuse)
     assert len(coverage([gdal("312", "manylinux_2_28_x86_64")], TABLE)) >= 200
-
-
-# ------------------------------------------------------------------ what pip picks
 
 
 def test_the_wheel_of_the_interpreter_is_picked() -> None:
@@ -193,9 +184,6 @@ def test_every_name_that_is_no_wheels_is_told() -> None:
     assert len(caught.value.faults) == 2
 
 
-# ------------------------------------------------------------------ why none
-
-
 @pytest.mark.parametrize(
     ("names", "where", "expected", "text", "fix"),
     [
@@ -235,8 +223,6 @@ def test_a_reason_and_what_to_do(
     assert text in row.reasons[0].what
     assert fix in row.reasons[0].fix
 
-
-# ------------------------------------------------------------------ properties
 
 PLATFORMS = st.one_of(
     st.builds(
@@ -298,9 +284,6 @@ def test_what_a_tag_asks_for_is_what_the_system_of_that_name_accepts(platform: s
         unversioned = base.version == (0, 0) or base == Base(family=Family.MACOS, version=(10, 0))
         if not (unversioned or (base.family is Family.MACOS and old_arm)):
             assert platform in platforms(base, architecture)
-
-
-# ------------------------------------------------------------------ the command
 
 
 def test_an_ended_system_is_marked_by_the_day_that_is_given() -> None:

@@ -178,9 +178,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ma
 Make = Callable[..., Machine]
 
 
-# ---------------------------------------------------------------------------- export
-
-
 def test_an_export_has_the_wheel_its_records_and_what_it_was_made_from(machine: Make) -> None:
     here = machine("a", GITHUB_RUN_ID="17", SECRET="x").built()
     folder = here.export()
@@ -229,9 +226,6 @@ def test_a_wheel_that_was_changed_is_not_handed_over(machine: Make) -> None:
     with pytest.raises(IntegrityError, match="its record says"):
         here.export()
     assert not (here.root / "dist" / "export").exists()
-
-
-# ---------------------------------------------------------------------------- collect
 
 
 def test_what_was_made_elsewhere_lies_here_as_if_made_here(machine: Make) -> None:
@@ -345,9 +339,6 @@ def test_what_failed_here_is_not_hidden_by_what_passed_there(machine: Make) -> N
     assert "test passed there and failed here, about the same bytes" in words
     here.verdict(TestFacts, text="here")
     assert here.collect(there.root / "dist" / "export")["changed"]
-
-
-# ---------------------------------------------------------------------------- planted faults
 
 
 def test_a_changed_byte_of_a_wheel(machine: Make) -> None:

@@ -241,9 +241,6 @@ def test_timings_follow_what_the_wheel_was_made_from(planted: Planted) -> None:
     assert taken["fetch"] is None and taken["lab"] is None
 
 
-# --- compared with the last release ----------------------------------------------------------
-
-
 def write(planted: Planted, against: Path | None = None) -> None:
     report(planted.project, make_console(planted.project.root), against=against)
 
