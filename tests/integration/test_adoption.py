@@ -146,9 +146,7 @@ def test_a_pure_project_builds_as_init_left_it(
 
 
 @pytest.mark.parametrize("files", COMPILING.values(), ids=COMPILING)
-def test_a_compiling_project_passes_the_probes_as_init_left_it(
-    built: Built, tmp_path: Path, files: Mapping[str, str]
-) -> None:
+def test_a_compiling_project_passes(built: Built, tmp_path: Path, files: Mapping[str, str]) -> None:
     project = project_of(built, tmp_path / "project", files)
     succeeded(init(project, "--yes"))
     (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
@@ -212,9 +210,7 @@ def pixi_user(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def test_a_pixi_environment_with_other_packages_is_used_as_it_is(
-    pixi_user: Sandbox, pixi_cli: Path
-) -> None:
+def test_a_pixi_environment_is_used_as_it_is(pixi_user: Sandbox, pixi_cli: Path) -> None:
     sandbox, manifest = pixi_user, pixi_user.root / "pixi.toml"
     before = manifest.read_bytes()
     sandbox.good("init", "--yes", "--python", PYTHON)

@@ -152,7 +152,7 @@ def test_it_runs_where_the_stack_is_not(bench: Bench, tmp_path: Path) -> None:
     assert done.stdout == "42 82\n"
 
 
-def test_same_bytes_in_another_folder_as_anybody(
+def test_same_bytes_elsewhere(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lib = tmp_path / "another/place/for/lib"
@@ -198,9 +198,7 @@ def test_an_absolute_search_path_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["-pie", "-no-pie"])
-def test_a_program_loads_the_wheels_libraries_and_stays_a_program(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_program_loads_the_wheels_libraries(tmp_path: Path, kind: str) -> None:
     lib = make_stack(tmp_path / "prefix/lib")
     make_raw(tmp_path / "raw", lib)
     tree = tmp_path / "raw/tree"

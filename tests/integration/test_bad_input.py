@@ -22,9 +22,7 @@ def atlas(private_hosts: PrivateHosts, tmp_path: Path) -> ProjectCopy:
     return replace(private_hosts.atlas, root=root)
 
 
-def test_a_folder_with_spaces_and_other_letters(
-    atlas: ProjectCopy, private_hosts: PrivateHosts
-) -> None:
+def test_a_folder_of_spaces_and_umlauts(atlas: ProjectCopy, private_hosts: PrivateHosts) -> None:
     """Everything but the compilation is done again there, and gives the same bytes."""
     moved = replace(atlas, host="hosts/mein hóst")
     (atlas.root / atlas.host).rename(moved.root / moved.host)

@@ -215,9 +215,7 @@ def test_a_channel_by_its_name_is_the_one_of_the_manifest(theirs: Sandbox) -> No
          "  - url: ", ["locked from https://x.invalid/"]),
     ],
 )  # fmt: skip
-def test_one_that_cannot_be_used_names_file_and_package(
-    theirs: Sandbox, old: str, new: str, texts: list[str]
-) -> None:
+def test_what_is_unusable_is_named(theirs: Sandbox, old: str, new: str, texts: list[str]) -> None:
     theirs.good("lock")
     theirs.edit("pixi.toml", 'libgdal-core = "*"', 'libgdal-core = ">=3"')
     text = theirs.conda_lock.read_text()

@@ -37,7 +37,7 @@ def newcomer(debian_root: DebianRoot, tmp_path_factory: pytest.TempPathFactory) 
     [("gdal", ()), ("terrain_gdal", ("--", "--host", "hosts/terrain"))],
     ids=["gdal", "terrain"],
 )
-def test_a_newcomer_gets_a_tested_wheel(
+def test_a_newcomer_gets_a_wheel(
     newcomer: DebianRoot, host: str, arguments: tuple[str, ...]
 ) -> None:
     done = newcomer.run(

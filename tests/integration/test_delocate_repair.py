@@ -155,7 +155,7 @@ def test_what_forces_the_oldest_macos(bench: MacBench) -> None:
     assert forced.packages == ("libgdal-core", EXT, PLUG)
 
 
-def test_same_bytes_in_another_folder_as_anybody(
+def test_same_bytes_elsewhere(
     bench: MacBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lib = tmp_path / "another/place/lib"
@@ -297,9 +297,7 @@ def test_a_weak_library_may_be_missing_and_is_bundled_where_it_is_not(arm: MacBe
     assert f"@rpath/libaway.dylib, which {EXT} can do without" in repaired.notes[-1]
 
 
-def test_a_fat_file_is_repaired_where_its_libraries_are_fat(
-    stacks: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_fat_file_needs_fat_libraries(stacks: dict[str, Path], tmp_path: Path) -> None:
     lib = tmp_path / "lib"
     shutil.copytree(stacks["arm64"], lib, symlinks=True)
     for path in lib.rglob("*.dylib"):
@@ -377,9 +375,7 @@ def test_on_a_mac_apples_tools_do_the_same(arm: MacBench, monkeypatch: pytest.Mo
 
 
 @OFF_A_MAC
-def test_a_mac_without_its_command_line_tools(
-    arm: MacBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mac_without_its_own_tools(arm: MacBench, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_apple_tools(arm.folder / "apple", monkeypatch).parent
     (folder / "codesign").unlink()
     assert "codesign was not found" in arm.refused(MachineError)
@@ -387,9 +383,7 @@ def test_a_mac_without_its_command_line_tools(
         tool_versions(Platform.OSX_ARM64, os.environ)
 
 
-def test_a_fat_extension_over_a_stack_for_one_machine(
-    stacks: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_fat_extension_over_a_thin_stack(stacks: dict[str, Path], tmp_path: Path) -> None:
     bench = bench_of(tmp_path, stacks["arm64"])
     parts = {a: raw_wheel_tree(tmp_path / a, stacks[a]) / EXT for a in stacks}
     make_fat(bench.tree / EXT, parts)

@@ -119,9 +119,7 @@ def test_visual_cpps_runtime_beside_gdal_comes_first(own: WindowsBench) -> None:
     assert sources["msvcp140.dll"] == "msvcp140.dll"
 
 
-def test_plugins_need_the_renamed_libraries_which_are_loaded_beforehand(
-    bench: WindowsBench,
-) -> None:
+def test_plugins_need_the_renamed_libraries_loaded_beforehand(bench: WindowsBench) -> None:
     paths = {item.soname: item.path for item in bench.repaired.bundled}
     plugin = bench.repaired.binaries[f"{PLUGINS}/{PLUGIN}"]
     assert {f"GDAL.libs/{name}" for name in plugin.needed} == {paths["gdal.dll"], paths["hdf5.dll"]}
@@ -180,7 +178,7 @@ def with_delayed(data: bytes, name: bytes) -> bytes:
     return bytes(pe.write())
 
 
-def test_same_bytes_in_another_folder_as_anybody(
+def test_same_bytes_elsewhere(
     bench: WindowsBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / f"späce here{os.pathsep}and there"
@@ -400,9 +398,7 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     return wine_environment(tmp_path_factory.mktemp("wine"))
 
 
-def test_windows_finds_everything(
-    bench: WindowsBench, wine: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_windows_finds_it_all(bench: WindowsBench, wine: Mapping[str, str], tmp_path: Path) -> None:
     """Debian's wine: the plugin answers through all libraries, and not without the bootstrap."""
     repaired, folder = bench.repaired, tmp_path / "linked"
     shutil.copytree(bench.stack.folder, folder)

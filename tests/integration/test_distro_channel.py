@@ -125,9 +125,7 @@ def test_a_second_run_converts_nothing(channel: DistroChannel, tmp_path: Path) -
     assert packages(channel.folder) == before
 
 
-def test_a_damaged_and_a_foreign_package_are_put_right(
-    channel: DistroChannel, tmp_path: Path
-) -> None:
+def test_damaged_and_foreign_packages_are_put_right(channel: DistroChannel, tmp_path: Path) -> None:
     before = packages(channel.folder)
     (victim,) = channel.folder.rglob("libzlib-*.conda")
     victim.write_bytes(victim.read_bytes()[:-1])
@@ -136,9 +134,7 @@ def test_a_damaged_and_a_foreign_package_are_put_right(
     assert packages(channel.folder) == before
 
 
-def test_without_a_network_the_lists_that_are_there_serve(
-    channel: DistroChannel, tmp_path: Path
-) -> None:
+def test_without_a_network_old_lists_serve(channel: DistroChannel, tmp_path: Path) -> None:
     assert make(channel.folder, tmp_path, unreachable(tmp_path)).converted == 0
 
 

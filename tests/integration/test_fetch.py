@@ -200,9 +200,7 @@ def test_a_folder_serves_as_a_mirror(elsewhere: Sandbox) -> None:
     assert project.stored() == STACK
 
 
-def test_wrong_bytes_of_one_mirror_are_said_when_another_has_the_right_ones(
-    elsewhere: Sandbox,
-) -> None:
+def test_wrong_bytes_of_one_mirror_are_said(elsewhere: Sandbox) -> None:
     url = elsewhere.server.url
     project = mirrored(elsewhere, f"{url}/bad", f"{url}/channel")
     shutil.copytree(elsewhere.server.root / "channel", elsewhere.server.root / "bad",
@@ -264,9 +262,7 @@ def test_a_server_that_is_gone_is_one_fault_and_not_one_for_each_file(locked: Sa
     assert locked.left_behind() == []
 
 
-def test_a_server_that_does_not_answer_is_not_asked_for_every_file(
-    locked: Sandbox, tmp_path: Path
-) -> None:
+def test_a_dead_server_is_not_asked_for_every_file(locked: Sandbox, tmp_path: Path) -> None:
     locked.server.fault(".conda", Fault(hang_up=True))
     every = [
         Asset(name=f"p{n}", version="1", sha256=f"{n:064}", url=f"{locked.channel}/{n}.conda")
@@ -356,9 +352,7 @@ def test_the_fallback_is_loud_and_only_for_the_work_folder(fallback: Sandbox) ->
     assert "INSTEAD OF" in again.err  # said in every run
 
 
-def test_no_fallback_under_frozen_with_a_channel_or_with_a_lock(
-    fallback: Sandbox, locked_once: Sandbox
-) -> None:
+def test_no_fallback_where_a_channel_is_meant(fallback: Sandbox, locked_once: Sandbox) -> None:
     fallback.run("fetch", "--frozen").refused(4, "no lock is committed")
     fallback.run("fetch", "--channel", "http://127.0.0.1:1/other").refused(5, "cannot read")
     fallback.run("fetch", GEOWHEEL_CHANNEL="http://127.0.0.1:1/other").refused(5, "cannot read")
@@ -379,9 +373,7 @@ def test_a_platform_that_no_distribution_has_gets_no_fallback(fallback: Sandbox)
     result.refused(5, "cannot read http://127.0.0.1:1/channel")
 
 
-def test_a_folder_channel_that_is_indexed_again_is_solved_again(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_a_channel_indexed_again_is_solved_again(sandbox: Sandbox, tmp_path: Path) -> None:
     folder = tmp_path / "my channel"
     write_samples(folder, stack(), [Platform.LINUX_64])
     sandbox.good("fetch", "--channel", str(folder))
@@ -420,9 +412,7 @@ def flip_a_byte(sandbox: Sandbox, name: str) -> Path:
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["fetched here", "by another project"])
-def test_a_flipped_byte_in_the_store_is_caught_and_fetched_again(
-    locked: Sandbox, fresh: bool
-) -> None:
+def test_a_flipped_byte_in_the_store_is_fetched_again(locked: Sandbox, fresh: bool) -> None:
     locked.good("fetch")
     path = flip_a_byte(locked, "libproj-9.5.0-h0.conda")
     if fresh:
@@ -546,9 +536,7 @@ def test_pixis_refusals_are_ours(with_pixi: Sandbox, fault: Fault, code: int, te
     assert with_pixi.left_behind() == []
 
 
-def test_a_package_of_another_channel_with_the_same_name_is_not_taken(
-    with_pixi: Sandbox, tmp_path: Path
-) -> None:
+def test_a_namesake_of_another_channel_is_not_taken(with_pixi: Sandbox, tmp_path: Path) -> None:
     with_pixi.good("fetch")
     other = with_pixi.server.root / "other"
     different = [

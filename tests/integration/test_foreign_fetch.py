@@ -145,9 +145,7 @@ def test_windows_files_lie_below_library(five: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("platform", FIVE)
-def test_of_names_that_differ_only_by_case_the_first_stays_where_they_are_one(
-    five: Sandbox, platform: Platform
-) -> None:
+def test_of_names_that_differ_by_case_one_stays(five: Sandbox, platform: Platform) -> None:
     files = {"share/Readme": b"one", "share/README": b"two"}
     extra = Sample(name="libproj", version="9.6.0", files=files)
     write_samples(folder_of(five), [extra], [platform])

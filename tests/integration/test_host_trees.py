@@ -176,9 +176,7 @@ def make_checkout(top: Path, files: Mapping[str, str]) -> Path:
 
 
 @pytest.mark.parametrize("name", HOSTS)
-def test_a_wheel_of_the_staged_copy_is_the_checkouts(
-    name: str, tmp_path: Path, backends: Backends
-) -> None:
+def test_a_staged_copy_gives_the_same_wheel(name: str, tmp_path: Path, backends: Backends) -> None:
     host = make_checkout(tmp_path / "checkout", HOSTS[name])
     staged = stage_checkout(host_files(host, os.environ), tmp_path / "staged", os.environ)
     of_copy = backends.wheel(staged, tmp_path / "of-copy", GIT_CEILING_DIRECTORIES=str(tmp_path))
@@ -234,9 +232,7 @@ def test_a_folder_that_git_ignores_as_a_whole_is_read_without_git(tmp_path: Path
     assert [entry.path for entry in tree.entries] == ["a.py", "pyproject.toml"]
 
 
-def test_a_copy_that_git_calls_otherwise_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_git_calls_otherwise_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = make_checkout(tmp_path / "checkout", HOSTS["setuptools"])
     tree = host_files(host, os.environ)
     monkeypatch.setattr("geowheel.project.files.share_index", lambda *_: None)  # the planted fault

@@ -110,15 +110,11 @@ def test_a_planted_fault_fails_exactly_the_cases_about_it(
     check(fault, failures(built, clean_environment, fault, tmp_path))
 
 
-def test_other_numbers_in_company_fail(
-    built: Built, peers_environment: Path, tmp_path: Path
-) -> None:
+def test_other_numbers_are_seen(built: Built, peers_environment: Path, tmp_path: Path) -> None:
     check(BESIDE_PEERS, failures(built, peers_environment, BESIDE_PEERS, tmp_path, PEERS), 1)
 
 
-def test_the_programs_jobs_are_right_for_real_programs(
-    built: Built, clean_environment: Path, tmp_path: Path
-) -> None:
+def test_real_programs_do_their_jobs(built: Built, clean_environment: Path, tmp_path: Path) -> None:
     """The prefix's programs, as if they were the wheel's: each of them does its job."""
     (prefix,) = (path / "prefix" for path in built.project.entries("fetch"))
 

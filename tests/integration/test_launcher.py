@@ -107,9 +107,7 @@ def test_two_at_once_do_the_work_once(start: Start) -> None:
 @pytest.mark.pypi
 @pytest.mark.parametrize("children_too", [True, False], ids=["all killed", "pip goes on alone"])
 @pytest.mark.parametrize("moment", ["tools/*/pyvenv.cfg", "tools/*/lib/*/site-packages/pip"])
-def test_kill_9_in_the_middle_then_again(
-    start: Start, tmp_path: Path, moment: str, children_too: bool
-) -> None:
+def test_killed_then_again(start: Start, tmp_path: Path, moment: str, children_too: bool) -> None:
     first = start()
     wait_for(moment, tmp_path / "cache")
     if children_too:

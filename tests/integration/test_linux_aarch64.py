@@ -121,7 +121,7 @@ def test_every_binary_in_it_is_for_arm(summary: dict[str, Any], tmp_path: Path) 
     assert not [path for path, elf in found.items() if elf.symbols or elf.debug], "stripped"
 
 
-def test_what_was_made_for_this_machine_stays(
+def test_what_is_for_this_machine_stays(
     built: Built, cross: Cross, summary: dict[str, Any]
 ) -> None:
     (channel,) = (built.project.cache / "channels").glob("distro-*[!k]")

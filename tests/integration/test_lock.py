@@ -226,9 +226,7 @@ def test_a_lock_of_another_channel_is_not_written(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("command", ["lock", "fetch"])
-def test_a_channel_out_of_reach_advises_no_command_that_is_refused(
-    sandbox: Sandbox, command: str
-) -> None:
+def test_what_is_advised_is_a_command_that_is_taken(sandbox: Sandbox, command: str) -> None:
     with sandbox.server.stopped():
         text = sandbox.run(command).flat
     assert f"cannot read {sandbox.channel}" in text
@@ -248,9 +246,7 @@ def test_a_channel_out_of_reach_advises_no_command_that_is_refused(
         ('[target.unix.dependencies]\nmine = { path = "../mine" }', "dependencies from a path"),
     ],
 )
-def test_what_only_pixi_can_solve_is_refused_without_it(
-    sandbox: Sandbox, pixi: str, text: str
-) -> None:
+def test_what_only_pixi_can_solve_is_refused(sandbox: Sandbox, pixi: str, text: str) -> None:
     sandbox.write(pixi=pixi)
     sandbox.run("lock").refused(
         4, f"only pixi itself can solve {text}", "pixi.toml", "install pixi"

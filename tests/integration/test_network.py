@@ -196,9 +196,7 @@ def test_uv_reads_netrc_for_the_python_index(sandbox: Sandbox, guarded: Guarded)
     assert sandbox.run("fetch", **index).code == 0, "the store downloads from there as well"
 
 
-def test_what_pixi_auth_login_stores_is_used_by_both(
-    sandbox: Sandbox, guarded: Guarded, pixi_cli: Path
-) -> None:
+def test_pixis_own_login_serves_both(sandbox: Sandbox, guarded: Guarded, pixi_cli: Path) -> None:
     login = subprocess.run(
         [pixi_cli, "auth", "login", "127.0.0.1", "--username", USER, "--password", SECRET],
         env=sandbox.environ | {"PIXI_HOME": str(sandbox.home / "pixi")},

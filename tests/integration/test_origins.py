@@ -54,9 +54,7 @@ def described(built: Built) -> Iterator[Described]:
         yield Described(archive=archive, info=info)
 
 
-def test_the_sbom_is_valid_and_names_every_library_and_plugin_with_its_digest(
-    described: Described,
-) -> None:
+def test_the_sbom_is_valid_and_names_every_binary(described: Described) -> None:
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(described.sbom) is None
     named, members = described.named_files(), described.archive.namelist()
     digests = {

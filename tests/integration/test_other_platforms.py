@@ -158,9 +158,7 @@ def test_every_file_has_its_origin(windows: Foreign) -> None:
         ("wheel", "3.13", "python 3.13.*"),
     ],
 )
-def test_what_cannot_be_done_is_said(
-    windows: Foreign, command: str, python: str, words: str
-) -> None:
+def test_what_cannot_be_is_said(windows: Foreign, command: str, python: str, words: str) -> None:
     result = windows.run(command, "--python", python, "--platform", "win-64")
     assert result.returncode != 0 and words in result.stderr
 
@@ -181,9 +179,7 @@ def test_a_wheel_for_windows_from_elsewhere(windows: Foreign, tmp_path: Path) ->
     ]
 
 
-def test_a_module_compiled_for_this_machine_has_no_place_in_it(
-    windows: Foreign, tmp_path: Path
-) -> None:
+def test_a_module_of_this_machine_has_no_place_in_it(windows: Foreign, tmp_path: Path) -> None:
     elf = b"\x7fELF" + bytes(60)
     result = windows.repair_wheel(tmp_path, {"gdal_host/_fast.pyd": elf})
     assert result.returncode == 8, result.stderr
@@ -192,9 +188,7 @@ def test_a_module_compiled_for_this_machine_has_no_place_in_it(
     assert not (tmp_path / "out").exists()
 
 
-def test_every_need_of_macos_binaries_is_in_the_wheel_and_signed(
-    macos: Foreign, tmp_path: Path
-) -> None:
+def test_what_macos_binaries_need_is_there_and_signed(macos: Foreign, tmp_path: Path) -> None:
     with zipfile.ZipFile(macos.wheel) as archive:
         archive.extractall(tmp_path)
     paths = [path for path in sorted(tmp_path.rglob("*")) if path.suffix in (".dylib", ".so")]

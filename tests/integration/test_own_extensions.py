@@ -157,9 +157,7 @@ ALONE = OTHER_GDAL.replace('libraries=["gdal"]', "libraries=[]").replace(
     ],
     ids=["another libgdal", "no libgdal", "pure"],
 )  # fmt: skip
-def test_a_host_that_does_not_link_the_stacks_libgdal_is_refused(
-    second: ProjectCopy, setup: str | None, words: tuple[str, ...]
-) -> None:
+def test_other_libgdals(second: ProjectCopy, setup: str | None, words: tuple[str, ...]) -> None:
     path = second.root / HOSTS / "cymini" / "setup.py"
     path.write_text(setup, encoding="utf-8") if setup else path.unlink()
     result = host(second, "cymini").run("repair", "--python", PYTHON)

@@ -228,7 +228,7 @@ def test_other_features_fail_by_name(plugged: Plugged, tmp_path: Path) -> None:
     assert set(failed(plugged.probed(tmp_path, off))) == {"driver MVT"}
 
 
-def test_a_plugin_left_out_of_the_config_is_not_in_the_wheel_nor_its_library(
+def test_a_plugin_not_asked_for_is_left_out(
     built: Built, toy_channel: Path, tmp_path: Path
 ) -> None:
     project = project_with(built, toy_channel, tmp_path / "project", SOUND)
@@ -265,7 +265,7 @@ def test_a_plugin_that_cannot_work_is_refused_by_name(
         assert text in result.stderr
 
 
-def test_a_plugin_that_is_not_locked_is_told_with_its_neighbours(
+def test_a_plugin_not_locked_has_near_names(
     built: Built, toy_channel: Path, tmp_path: Path
 ) -> None:
     project = project_with(built, toy_channel, tmp_path / "project", SOUND)

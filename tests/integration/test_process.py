@@ -95,9 +95,7 @@ def test_a_failure_repeats_the_end_of_a_long_output(runner: Runner, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("code", "end"), [("exit 3", 3), ("kill -SEGV $$", -signal.SIGSEGV)])
-def test_a_failure_or_a_signal_may_be_part_of_the_answer(
-    runner: Runner, tmp_path: Path, code: str, end: int
-) -> None:
+def test_a_failure_may_be_the_answer(runner: Runner, tmp_path: Path, code: str, end: int) -> None:
     assert runner(["sh", "-c", code], env=ENV, cwd=tmp_path, check=False).returncode == end
 
 
@@ -106,7 +104,7 @@ def test_a_program_that_is_not_there_is_an_os_error(runner: Runner, tmp_path: Pa
         runner([tmp_path / "nothing"], env=ENV, cwd=tmp_path)
 
 
-def test_a_command_sees_its_explicit_environment_only(
+def test_environ_is_explicit(
     runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GDAL_DATA", "/of/this/process")
@@ -125,9 +123,7 @@ def test_a_command_sees_its_explicit_environment_only(
     ],
     ids=["no input", "no text", "no shell"],
 )
-def test_what_a_command_is_given_and_says(
-    runner: Runner, tmp_path: Path, argv: list[str], stdout: str
-) -> None:
+def test_what_goes_in_and_out(runner: Runner, tmp_path: Path, argv: list[str], stdout: str) -> None:
     done = runner(argv, env=ENV, cwd=tmp_path)
     assert done.stdout == stdout
     assert stdout in done.log.read_text(encoding="utf-8")

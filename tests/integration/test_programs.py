@@ -162,9 +162,7 @@ def test_programs_do_their_work(commands: Commands, raster: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("command", ["gdal_calc", "gdal_calc.py"])
-def test_scripts_do_their_work(
-    commands: Commands, raster: Path, tmp_path: Path, command: str
-) -> None:
+def test_scripts_do_work(commands: Commands, raster: Path, tmp_path: Path, command: str) -> None:
     goal = tmp_path / "calculated.tif"
     commands.works(command, "-A", raster, f"--outfile={goal}", "--calc=A*3", "--quiet")
     assert described(commands, goal)["bands"][0]["mean"] == 21.0
@@ -189,9 +187,7 @@ def test_interrupts_reach_the_program_itself(commands: Commands) -> None:
 
 
 @pytest.mark.parametrize("grids", [True, False])  # with them Python starts it, else a shell
-def test_a_program_alone_sees_what_is_set_for_it(
-    commands: Commands, tmp_path: Path, grids: bool
-) -> None:
+def test_a_program_alone_sees_its_values(commands: Commands, tmp_path: Path, grids: bool) -> None:
     (tmp_path / "grids").mkdir()
     more = {"GEOWHEEL_PROJ_DATA": str(tmp_path / "grids")} if grids else {}
     with commands.waiting(**more, **OF_OTHERS) as process:
@@ -230,9 +226,7 @@ def test_programs_are_as_the_libraries_are(built: Built, tmp_path: Path) -> None
     assert scripts["gdalinfo"].read_bytes().startswith(b"#!/bin/sh\n")
 
 
-def test_a_command_finds_its_program_however_it_is_called(
-    commands: Commands, tmp_path: Path
-) -> None:
+def test_a_command_finds_its_program(commands: Commands, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(commands.folder / "gdalinfo")
     for way in (link, "./gdalinfo", "../bin/gdalinfo"):

@@ -94,9 +94,7 @@ def test_every_reason_at_once_in_a_dirty_clone(pure: Releasable) -> None:
     assert list(pure.dist()) == ["stranger-1.0-py3-none-any.whl"]
 
 
-def test_killed_in_an_upload_then_the_rest_and_none_twice(
-    pure: Releasable, index: PypiServer
-) -> None:
+def test_killed_in_an_upload_then_the_rest(pure: Releasable, index: PypiServer) -> None:
     (index.control / "hold-2").touch()
     with pure.start("--index", index.url) as process:
         index.wait("held")
@@ -200,9 +198,7 @@ def test_a_new_commit_is_another_version(pure: Releasable, index: PypiServer) ->
     assert "the tag v1.0 is on another commit" in ended.flat
 
 
-def test_the_tag_is_pushed_where_that_is_asked_for(
-    pure: Releasable, index: PypiServer, tmp_path: Path
-) -> None:
+def test_the_tag_is_pushed_on_demand(pure: Releasable, index: PypiServer, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "remote"], check=True)
     pure.git("remote", "add", "origin", str(tmp_path / "remote"))
     pure.released("--index", index.url, "--push")

@@ -87,9 +87,7 @@ def done(ended: subprocess.CompletedProcess[str]) -> bool:
     return True
 
 
-def test_built_from_a_lock_published_installed_and_probed(
-    releasable: ProjectCopy, index: PypiServer, tmp_path: Path
-) -> None:
+def test_released_for_real(releasable: ProjectCopy, index: PypiServer, tmp_path: Path) -> None:
     early = releasable.run("release", "--index", index.url, "--dry-run")
     assert early.returncode == 11
     assert "its native stack is not from a committed lock" in early.stderr

@@ -92,9 +92,7 @@ def start(folder: Path, stderr: int, **more: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-def test_on_a_terminal_one_line_is_rewritten_and_gone_at_the_end(
-    terminal: tuple[Output, int], tmp_path: Path
-) -> None:
+def test_on_a_terminal_one_line_is_rewritten(terminal: tuple[Output, int], tmp_path: Path) -> None:
     output, theirs = terminal
     child = start(tmp_path, theirs, TERM="xterm")
     os.close(theirs)

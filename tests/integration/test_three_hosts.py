@@ -37,9 +37,7 @@ def start(
 
 @pytest.mark.parametrize("first", ["first-in-first", "last-in-first"])
 @pytest.mark.parametrize("order", list(itertools.permutations(PACKAGES)), ids="-".join)
-def test_three_hosts_in_one_process(
-    three_hosts: Installed, order: tuple[str, ...], first: str
-) -> None:
+def test_three_hosts_at_once(three_hosts: Installed, order: tuple[str, ...], first: str) -> None:
     works = order if first == "first-in-first" else order[::-1]
     result = start(three_hosts, order, works)
     assert (result.returncode, result.stderr) == (0, "")

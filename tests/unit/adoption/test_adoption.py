@@ -151,9 +151,7 @@ def test_an_unreadable_pyproject_is_left_alone(
     assert expected in text and str(host / "pyproject.toml") in text
 
 
-def test_a_noxfile_that_is_there_stays_and_says_what_to_add(
-    host: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_noxfile_stays_with_what_to_add(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (host / "noxfile.py").write_bytes(b"# \xff\r\nimport nox\r\n")
     assert init(host, "--yes") == 0
     assert (host / "noxfile.py").read_bytes() == b"# \xff\r\nimport nox\r\n"
@@ -227,9 +225,7 @@ def test_pixi_environments_are_read_and_not_touched(host: Path) -> None:
     assert read_host(host).config.environment == "gis"
 
 
-def test_what_an_environment_has_through_something_else_is_seen_in_the_lock(
-    host: Path, conda_forge_lock: Path
-) -> None:
+def test_what_an_environment_has_is_seen_in_the_lock(host: Path, conda_forge_lock: Path) -> None:
     text = PIXI.partition("[feature")[0] + 'gdal = "*"\n'
     (host / "pixi.toml").write_text(text)
     (host / "pixi.lock").write_bytes(conda_forge_lock.read_bytes())

@@ -204,9 +204,7 @@ def test_a_project_that_compiles_links_libgdal_itself(text: str) -> None:
         (COMPILING["Cython"], ()),
     ],
 )
-def test_programs_that_a_backend_asks_for_are_build_requirements(
-    text: str, expected: tuple[str, ...]
-) -> None:
+def test_a_backends_programs_are_build_requirements(text: str, expected: tuple[str, ...]) -> None:
     assert table_of(plan(facts(text, packages=ELSEWHERE), Wishes())).build.requires == expected
 
 
@@ -268,9 +266,7 @@ def test_an_unclear_package_lists_the_candidates_and_may_be_named(given: str) ->
         ('classifiers = ["Programming Language :: Python :: 3.9"]', ("3.11", "3.12", "3.13")),
     ],
 )  # fmt: skip
-def test_pythons_are_the_buildable_ones_that_the_project_allows(
-    project: str, expected: tuple[str, ...]
-) -> None:
+def test_pythons_are_those_the_project_allows(project: str, expected: tuple[str, ...]) -> None:
     assert find_pythons(facts(f'[project]\nname = "a"\n{project}\n')) == expected
 
 
@@ -403,9 +399,7 @@ def test_gitignore_gets_what_it_lacks() -> None:
     ("environments", "wanted"),
     [((WHOLE,), "default"), ((EMPTY, GDAL_TOO), "gis"), ((WHOLE, GDAL_TOO), "default")],
 )
-def test_an_environment_with_gdal_is_used_as_it_is(
-    environments: tuple[PixiEnvironment, ...], wanted: str
-) -> None:
+def test_an_environment_is_used(environments: tuple[PixiEnvironment, ...], wanted: str) -> None:
     made = plan(facts(pixi=pixi(*environments)), Wishes())
     assert "pixi.toml" not in changes(made)
     assert table_of(made).environment == wanted
@@ -441,7 +435,7 @@ def test_plugins_that_the_environment_asks_for_go_into_the_wheel() -> None:
          "default, b"),
     ],
 )  # fmt: skip
-def test_an_unclear_environment_lists_them(
+def test_all_are_listed_if_unclear(
     others: tuple[PixiEnvironment, ...], cause: str, named: str
 ) -> None:
     with pytest.raises(UsageError, match=f"unclear: {named}") as caught:

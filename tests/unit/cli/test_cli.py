@@ -112,9 +112,7 @@ def test_an_error_is_shown_with_all_its_parts(
     )
 
 
-def test_what_is_no_fault_of_the_user_is_not_caught(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_our_own_fault_is_not_caught(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         main(["wheel", "--root", str(root)])
@@ -190,7 +188,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly_with_141(
 @pytest.mark.parametrize(
     ("words", "code"), [(["--help"], 0), (["bake"], 2), ([], 2), (["completion", "bash"], 0)]
 )
-def test_the_program_ends_with_the_code_of_the_command(
+def test_a_command_ends_by_code(
     monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
 ) -> None:
     ended: list[int] = []
@@ -201,9 +199,7 @@ def test_the_program_ends_with_the_code_of_the_command(
     assert ended == [code]
 
 
-def test_with_json_nothing_of_a_result_is_shown_for_people(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_with_json_people_are_shown_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["clean", "--root", str(root), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"removed": [], "bytes": 0}
@@ -277,9 +273,7 @@ def test_bare_fetch_needs_no_configured_interpreter(root: Path, request_of: Call
     assert pythons(request_of("fetch")) == ["3.98"]
 
 
-def test_a_running_interpreter_that_is_not_configured_is_said(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_python_not_configured_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_host(root, pythons=["3.98"])
     assert main(["wheel", "--root", str(root)]) == 2
     assert f"not configured for Python {RUNNING}" in capsys.readouterr().err
@@ -294,17 +288,13 @@ def test_a_running_interpreter_that_is_not_configured_is_said(
         ("wheel --python 3.99 --python 3.98 --python 3.99", ("3.99", "3.98")),
     ],
 )
-def test_pythons_are_those_that_the_words_mean(
-    request_of: Call, words: str, expected: tuple[str, ...]
-) -> None:
+def test_words_mean_these_pythons(request_of: Call, words: str, expected: tuple[str, ...]) -> None:
     request = request_of(*words.split())
     assert (tuple(pythons(request)), request.interpreter) == (expected, None)
 
 
 @pytest.mark.parametrize("command", ["repair", "size", "test", "lab"])
-def test_bare_later_stages_take_what_is_built_here(
-    root: Path, request_of: Call, command: str
-) -> None:
+def test_bare_later_stages_take_what_is_built(root: Path, request_of: Call, command: str) -> None:
     assert pythons(request_of(command)) == [RUNNING]
     ledger = Ledger(folder=root / ".geowheel", host="host")
     for python in ("99", "98"):
@@ -320,9 +310,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: Interpreter | str) -> Non
     monkeypatch.setattr("geowheel.cli.commands.ask_interpreter", lambda *_, **__: answer)
 
 
-def test_an_interpreter_may_be_named_by_path(
-    request_of: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_names_an_interpreter(request_of: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, make_interpreter("3.98"))
     # `nox -s wheel-3.98 -- --python PATH` hands the version over as well.
     for words in (("--python", "/opt/python"), ("--python", "3.98", "--python", "/opt/python")):

@@ -109,9 +109,7 @@ def test_a_machine_that_has_everything_is_ready(root: Path) -> None:
     )
 
 
-def test_without_a_project_only_the_machine_is_checked(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_project(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root.mkdir()
     machine = make_project(tmp_path / "other").machine
     checks = looked(refuse(ConfigError("never opened")), root, machine, 0)
@@ -129,9 +127,7 @@ def test_a_broken_configuration_is_missing(root: Path) -> None:
     assert "no such key" in checks["configuration"]["found"]
 
 
-def test_what_is_missing_comes_with_its_command(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_missing_has_its_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = refuse(MachineError("not there", fix="get it"))
     for name in ("tool_path", "find_pixi"):
         monkeypatch.setattr(module, name, missing)
@@ -141,18 +137,14 @@ def test_what_is_missing_comes_with_its_command(
         assert (found["state"], found["found"], found["fix"]) == ("missing", "not there", "get it")
 
 
-def test_strip_is_needed_and_git_is_only_better(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strip_is_needed_and_git_is_better(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     checks = look(root, code=7)
     assert (checks["strip"]["state"], checks["git"]["state"]) == ("missing", "warn")
     assert checks["strip"]["fix"] and checks["git"]["fix"]
 
 
-def test_an_interpreter_counts_when_the_next_wheel_needs_it(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interpreter_counts_when_needed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def find(python: str, **_: object) -> object:
         if python != RUNNING:
             raise MachineError(f"CPython {python} is not on this machine", fix="pyenv install")
@@ -166,9 +158,7 @@ def test_an_interpreter_counts_when_the_next_wheel_needs_it(
     assert look(root, code=7)[f"Python {RUNNING}"]["state"] == "missing"
 
 
-def test_a_channel_and_an_index_out_of_reach_count_when_something_is_to_be_fetched(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_counts_when_it_is_needed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "unreachable", lambda *_: ["conda.invalid did not answer"])
     uv_says(monkeypatch, "dns error\nmore")
     checks = look(root, code=7)
@@ -180,9 +170,7 @@ def test_a_channel_and_an_index_out_of_reach_count_when_something_is_to_be_fetch
         assert checks[name]["state"] == "warn" and "everything" in checks[name]["found"]
 
 
-def test_without_a_lock_the_distribution_may_stand_in(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_distribution_may_stand_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "unreachable", lambda *_: ["conda.invalid did not answer"])
     monkeypatch.setattr(module, "locks_at_hand", lambda *_: None)
     assert look(root, code=7)["channel conda-forge"]["state"] == "missing"
@@ -194,9 +182,7 @@ def test_without_a_lock_the_distribution_may_stand_in(
     assert checks["locks"]["fix"].startswith("`geowheel lock` ")
 
 
-def test_where_this_machine_is_not_named_another_platform_is_looked_at(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_platform_is_looked_at(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def ask(_: object, platform: str, *__: object) -> None:
@@ -238,9 +224,7 @@ def build_lock_for(python: str) -> BuildLock:
     return BuildLock(path=Path("pylock.geowheel.toml"), pylock=Pylock.from_dict(data))
 
 
-def test_a_configured_python_without_a_wheel_is_only_said(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_python_without_a_wheel_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     locks = replace(make_locks(), build=build_lock_for(RUNNING))
     monkeypatch.setattr(module, "locks_at_hand", lambda *_: locks)
     monkeypatch.setattr(module, "to_fetch", TO_FETCH)
@@ -249,9 +233,7 @@ def test_a_configured_python_without_a_wheel_is_only_said(
     assert "cp398-linux-64" in found["found"]
 
 
-def test_little_space_is_said_and_a_closed_cache_is_missing(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_little_space_and_a_closed_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4.9e9))
     checks = look(root)
     assert checks["disk of the cache"]["state"] == "warn"
@@ -277,9 +259,7 @@ def test_problems_are_rows_and_the_rest_is_one_line(
     assert last == "nothing is missing"
 
 
-def test_every_check_is_a_row_for_who_asks_for_all(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_check_is_a_row_when_asked(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = make_project(root)
     summary = doctor(lambda: project, root, project.machine, make_console(root), every=True)
     captured = capsys.readouterr()

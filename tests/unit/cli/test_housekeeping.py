@@ -58,9 +58,7 @@ def test_status_shows_the_newest_record_of_each_stage(project: Project, ledger: 
     assert rows["cp399-linux-64"]["test"] == "-"
 
 
-def test_a_lab_of_some_cases_neither_counts_nor_replaces_one_of_all(
-    project: Project, ledger: Ledger
-) -> None:
+def test_a_lab_of_some_cases_does_not_count(project: Project, ledger: Ledger) -> None:
     whole = make_record(ledger, LabFacts(sha256="ab"), SUBJECT, text="all", created=day(1))
     part = make_record(
         ledger, LabFacts(sha256="ab", whole=False), SUBJECT, text="one", created=day(2)
@@ -72,9 +70,7 @@ def test_a_lab_of_some_cases_neither_counts_nor_replaces_one_of_all(
     assert whole.folder.exists() and part.folder.exists()
 
 
-def test_status_tells_wheels_that_were_made_here_from_others(
-    project: Project, ledger: Ledger
-) -> None:
+def test_status_tells_wheels_made_here_from_others(project: Project, ledger: Ledger) -> None:
     make_record(ledger, RepairFacts(), SUBJECT, files={"a.whl": b"ours"})
     project.dist.mkdir()
     (project.dist / "a.whl").write_bytes(b"ours")

@@ -91,9 +91,7 @@ def test_without_an_interpreter_nothing_is_built(tmp_path: Path) -> None:
     assert found.why == ("CPython 3.12 is not on this machine",)
 
 
-def test_without_an_emulator_the_channels_bindings_are_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_an_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise MachineError("no qemu-aarch64 on PATH")
 
@@ -111,9 +109,7 @@ def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None
     assert found.why[0].startswith("the lock cannot be read")
 
 
-def test_interpreters_without_a_difference_share_a_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_like_interpreters_share_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_interpreter", lambda *_, **__: None)
     made = project(tmp_path)
     facts = module.matrix(made, make_console(tmp_path))

@@ -90,9 +90,7 @@ def test_every_session_has_a_useful_line(registry: Registry, tmp_path: Path) -> 
     ],
     ids=["missing", "empty", "broken", "no table", "list", "no list"],
 )
-def test_an_unreadable_configuration_still_has_the_bare_sessions(
-    registry: Registry, tmp_path: Path, text: str | None
-) -> None:
+def test_without_a_configuration(registry: Registry, tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "pyproject.toml").write_text(text)
     sessions(root=tmp_path)
@@ -109,9 +107,7 @@ def test_the_host_may_lie_below_the_noxfile(registry: Registry, tmp_path: Path) 
     )  # fmt: skip
 
 
-def test_a_session_calls_geowheel_and_hands_over_what_it_was_given(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_a_session_hands_over_what_it_was_given(registry: Registry, tmp_path: Path) -> None:
     sessions(root=write_host(tmp_path))
     made = call(registry, "size", "--json", "--all")
     assert made.argv == (
@@ -183,9 +179,7 @@ def test_sources_of_a_checkout_come_by_path(
     assert env["OTHER"] == "1"
 
 
-def test_the_environment_is_made_when_a_session_starts_and_not_before(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_the_environment_is_made_by_a_session(registry: Registry, tmp_path: Path) -> None:
     made: list[Path] = []
 
     def python() -> Path:
@@ -215,9 +209,7 @@ def test_a_prefix_comes_before_every_name(registry: Registry, tmp_path: Path) ->
     assert call(registry, "geowheel-build-3.12").argv[-2:] == ("--python", "3.12")
 
 
-def test_names_that_are_taken_are_refused_and_nothing_is_registered(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_names_that_are_taken_are_refused(registry: Registry, tmp_path: Path) -> None:
     own("test")
     own("build")
     with pytest.raises(SystemExit) as caught:

@@ -102,9 +102,7 @@ def test_the_message_is_spelled_as_geowheel_was_called(
 
 
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])
-def test_every_command_refuses_what_it_does_not_know(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_refuses_the_unknown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = {"repair-wheel": ["a", "b"], "export": ["a"], "collect": ["a"], "cache": ["list"],
               "completion": ["bash"]}.get(name, [])  # fmt: skip
     assert f"`geowheel {name}` has no option --no-such\n" in said(

@@ -116,9 +116,7 @@ def gate(*accept: str, refuse: tuple[str, ...] | None = None, locked: bool = Fal
     return LicenseGate(refuse=refuse, accept=accept, locked=locked)
 
 
-def test_one_warning_names_them_all_by_driver(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_warning_names_them_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = gate("x2*").check(STACK, WAYS, make_step(tmp_path))
     assert [item.name for item in found] == ["jbig", "lcms2", "poppler", "x265"]
     assert by_driver(found) == (

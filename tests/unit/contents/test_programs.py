@@ -98,9 +98,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     return made
 
 
-def test_a_command_becomes_the_program_of_its_package(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_becomes_its_program(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in OF_OTHERS.items():
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
@@ -129,9 +127,7 @@ def test_what_is_no_program_is_no_attribute(world: World, name: str) -> None:
         world.start(name)
 
 
-def test_a_program_that_cannot_be_started_is_named(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_start_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.failing = PermissionError(13, "Permission denied")
     assert world.start("gdalinfo") == 126
     error = capsys.readouterr().err

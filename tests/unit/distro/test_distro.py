@@ -79,9 +79,7 @@ def test_upstream_versions(debian: str, conda: str) -> None:
 
 
 @given(upstream=UPSTREAM, revision=REVISION, epoch=st.sampled_from(["", "0:", "12:"]))
-def test_every_debian_version_becomes_a_conda_version(
-    upstream: str, revision: str, epoch: str
-) -> None:
+def test_every_version_becomes_condas(upstream: str, revision: str, epoch: str) -> None:
     version = conda_version(f"{epoch}{upstream}-{revision}")
     Version(version)
     assert not set(version) & set("-+~:_")

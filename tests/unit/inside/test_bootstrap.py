@@ -158,9 +158,7 @@ def test_certificates_that_the_user_names_win(
     assert world.told("proj_context_set_ca_bundle_path") == []
 
 
-def test_certificates_that_the_user_names_for_proj_are_projs(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_projs_own_ca(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mine.pem").touch()
     monkeypatch.setenv("PROJ_CURL_CA_BUNDLE", str(tmp_path / "mine.pem"))
     world.run()
@@ -169,7 +167,7 @@ def test_certificates_that_the_user_names_for_proj_are_projs(
 
 
 @pytest.mark.parametrize("value", ["", "/nowhere/mine.pem"])
-def test_certificates_that_cannot_be_read_do_not_win(
+def test_what_is_unreadable_fails(
     world: World, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", value)
@@ -184,9 +182,7 @@ def test_without_certificates_of_ours_none_are_set(world: World) -> None:
     assert world.told("proj_context_set_ca_bundle_path") == []
 
 
-def test_the_user_may_override_ours_on_purpose(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_user_may_override(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("data", "grids", "more", "drivers"):
         (tmp_path / name).mkdir()
     (tmp_path / "mine.pem").touch()
@@ -218,9 +214,7 @@ def test_the_user_may_switch_plugins_off(world: World, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("name", ["GDAL_DATA", "PROJ_DATA", "GDAL_DRIVER_PATH", "CA_BUNDLE"])
-def test_an_override_that_is_not_there_is_told_and_ours_is_used(
-    world: World, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_missing_override(world: World, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     world.run()
     before = list(world.calls)
     world.calls.clear()
@@ -251,9 +245,7 @@ def test_without_the_file_of_repair_nothing_is_done(world: World) -> None:
 
 
 @pytest.mark.parametrize("gone", ["_geowheel.json", "_data/gdal", "_data/proj/proj.db"])
-def test_a_repaired_wheel_without_its_data_is_an_import_error_that_names_it(
-    world: World, monkeypatch: pytest.MonkeyPatch, gone: str
-) -> None:
+def test_without_its_data(world: World, monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
     repaired = SOURCE.replace("_REPAIRED = False", "_REPAIRED = True")
     monkeypatch.setattr(sys.modules[__name__], "SOURCE", repaired)
     (world.package / "_data/gdal").mkdir()

@@ -171,9 +171,7 @@ def test_what_was_not_run_is_skipped_in_its_own_words() -> None:
         (-11, {"skipped": "no plugins"}, "signal 11 after it reported"),
     ],
 )
-def test_any_other_end_is_a_failure_with_its_output(
-    returncode: int, report: Mapping[str, Any] | None, words: str
-) -> None:
+def test_any_other_end_fails(returncode: int, report: Mapping[str, Any] | None, words: str) -> None:
     end = End(returncode=returncode, seconds=0, output="Traceback\nAssertionError", report=report)
     result, detail = verdict(PLAIN, end)
     assert result is CaseResult.FAILED
@@ -214,9 +212,7 @@ def test_without_numbers_of_a_library_alone_there_is_nothing_to_pass_by() -> Non
         (None, CaseResult.FAILED, "the prefix holds no program to compare with"),
     ],
 )
-def test_a_crash_counts_unless_the_prefix_crashes_too(
-    reference: int | None, result: CaseResult, words: str
-) -> None:
+def test_a_crash_may_be_prefixs_own(reference: int | None, result: CaseResult, words: str) -> None:
     crash = Crash(path="/c/damaged-007.tif", ended="SIGSEGV", reference=reference)
     found = verdict(replace(PLAIN, judge=Judge.REFERENCE), replace(GOOD, crashes=(crash,)))
     assert found[0] is result
@@ -344,9 +340,7 @@ def run_stage(tmp_path: Path, processes: Processes, **changes: Any) -> Any:
 ALONE: Mapping[str, Any] = {"libraries:together": {"numbers": {}}}
 
 
-def test_a_lab_without_failures_passes_and_is_the_whole(
-    tmp_path: Path, installed: list[Path]
-) -> None:
+def test_a_lab_without_failures_passes(tmp_path: Path, installed: list[Path]) -> None:
     outcome = run_stage(tmp_path, Processes(reports=ALONE))
     assert outcome.passed and outcome.facts.whole
     assert (outcome.facts.seed, outcome.facts.sha256) == (7, "ab" * 32)
@@ -355,9 +349,7 @@ def test_a_lab_without_failures_passes_and_is_the_whole(
     assert skipped == {"https", "slim root"}  # no peers, so no trustme; no bubblewrap
 
 
-def test_one_failed_case_fails_the_lab_and_its_damaged_files_are_kept(
-    tmp_path: Path, installed: list[Path]
-) -> None:
+def test_a_failed_case_fails_the_lab(tmp_path: Path, installed: list[Path]) -> None:
     assert installed == []
     crash = {"crashes": [{"path": "/c/damaged-001.tif", "ended": "SIGSEGV"}], "vector": False}
     processes = Processes(reports={**ALONE, "damage:survive": crash})
@@ -394,9 +386,7 @@ def test_a_lab_in_which_nothing_could_run_does_not_pass(
     assert not outcome.passed and installed
 
 
-def test_bubblewrap_that_may_not_make_namespaces_is_as_none(
-    tmp_path: Path, installed: list[Path]
-) -> None:
+def test_bubblewrap_without_namespaces_is_none(tmp_path: Path, installed: list[Path]) -> None:
     processes = Processes(reports=ALONE, programs={"bwrap": 1})
     outcome = run_stage(tmp_path, processes, bubblewrap=True,
                         bubblewrap_path=Path("/usr/bin/bwrap"))  # fmt: skip

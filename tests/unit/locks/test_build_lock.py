@@ -41,9 +41,7 @@ TARGETS = [Target(python=p, platform=s) for p in ("3.11", "3.12", "3.13") for s 
         (Platform.WIN_ARM64, ("win32", "nt", "Windows", "ARM64")),
     ],
 )
-def test_markers_see_the_target_and_not_this_machine(
-    platform: Platform, expected: tuple[str, ...]
-) -> None:
+def test_markers_are_of_the_target(platform: Platform, expected: tuple[str, ...]) -> None:
     found = marker_environment(Target(python="3.12", platform=platform))
     assert (
         found["sys_platform"], found["os_name"], found["platform_system"], found["platform_machine"]
@@ -276,9 +274,7 @@ def test_an_sdist_is_no_wheel(tmp_path: Path) -> None:
         {"url": "https://i.invalid/x-1.0-py3-none-any.whl", "hashes": {"md5": "0" * 32}},
     ],
 )
-def test_what_could_not_be_fetched_or_verified_is_refused(
-    tmp_path: Path, broken: Mapping[str, Any]
-) -> None:
+def test_what_cannot_be_verified_is_refused(tmp_path: Path, broken: Mapping[str, Any]) -> None:
     lock = write(tmp_path, package("x", broken, marker=group("test")))
     with pytest.raises(LockError, match=r"x 1\.0 has no URL or no sha256"):
         lock.requirements("test", LINUX)
@@ -383,7 +379,7 @@ def test_groups_are_merged_and_what_no_target_can_use_left_out(uv: FakeUv, tmp_p
     assert [p.name for p in (tmp_path / "lock").iterdir()] == ["pylock.geowheel.toml"]
 
 
-def test_wheels_for_a_newer_macos_stay_in_the_lock_and_are_warned_of(
+def test_newer_macos_is_said(
     uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uv.answers = {
@@ -425,9 +421,7 @@ def with_peers(uv: FakeUv) -> None:
     uv.answers = {**uv.answers, "pyproj": lab}
 
 
-def test_the_peers_of_the_lab_are_a_group_with_what_the_tests_need(
-    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_peers_are_a_group(uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with_peers(uv)
     lock = solve(uv, tmp_path / "lock.toml", PEERS)
     assert "lab" in (lock.pylock.dependency_groups or ())
@@ -446,9 +440,7 @@ def test_without_peers_the_lock_has_no_group_for_the_lab(uv: FakeUv, tmp_path: P
     assert digest(PEERS) != digest(WANTED)
 
 
-def test_a_peer_without_a_solution_is_left_out_and_said(
-    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_peer_left_out(uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with_peers(uv)
     uv.unsolvable = "fiona"
     lock = solve(uv, tmp_path / "lock.toml", PEERS)
@@ -493,9 +485,7 @@ def test_a_package_that_no_target_asks_for_is_left_out(uv: FakeUv, tmp_path: Pat
     assert "pywin32" not in [p.name for p in lock.pylock.packages]
 
 
-def test_a_target_without_a_wheel_is_said_and_one_for_none_refused(
-    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_target_left_out(uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "lock.toml"
     only = package("tests", wheel("tests", tag="py3-none-macosx_11_0_arm64"))
     uv.answers = {**uv.answers, "tests": [only]}

@@ -74,9 +74,7 @@ def test_a_url_escapes_what_a_file_name_does_not() -> None:
     )
 
 
-def test_the_variable_is_read_and_a_folder_made_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_variable_names_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = f"{FORGE}=mirror {FORGE}=https://m.invalid/c?a=b https://x.invalid=file:///srv/a%20b"
     assert read_mirrors(machine({"GEOWHEEL_MIRRORS": text}), NOWHERE).pairs == (
@@ -141,9 +139,7 @@ def test_pixis_files_are_read_in_pixis_order(tmp_path: Path) -> None:
         ("日本", "https://local.invalid/"),
     ],
 )
-def test_a_folder_is_called_by_a_name_that_never_resolves(
-    tmp_path: Path, folder: str, url: str
-) -> None:
+def test_a_folders_name_never_resolves(tmp_path: Path, folder: str, url: str) -> None:
     path = channel_folder(tmp_path / folder)
     found = folder_channel(path)
     assert (found.url, found.folder) == (url, path)
@@ -234,9 +230,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_the_distro_channel_is_advised_only_where_it_can_be_made(
-    monkeypatch: pytest.MonkeyPatch, elsewhere: bool
-) -> None:
+def test_where_distro_is_advised(monkeypatch: pytest.MonkeyPatch, elsewhere: bool) -> None:
     def read_distribution() -> None:
         if elsewhere:
             raise MachineError("fedora is neither Debian nor Ubuntu")

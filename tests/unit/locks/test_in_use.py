@@ -14,9 +14,7 @@ from geowheel.targets import Platform
 CHANNEL = "https://conda.anaconda.org/conda-forge/"
 
 
-def test_the_committed_lock_is_asked_what_the_host_wishes_and_nothing_is_written(
-    tmp_path: Path,
-) -> None:
+def test_the_committed_lock_is_asked_what_the_host_wishes(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     packages = [
         replace(make_package(name), url=f"{CHANNEL}linux-64/{name}-1-0.conda", sha256="ab" * 32)

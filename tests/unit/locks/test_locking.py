@@ -14,9 +14,7 @@ EMPTY = b'lock-version = "1.0"\ncreated-by = "test"\npackages = []\n'
 
 
 @pytest.mark.parametrize("content", [None, b"not toml", b"# \xff", b"packages = 3\n", EMPTY[:30]])
-def test_a_build_lock_that_cannot_be_used_counts_as_none(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_an_unusable_build_lock_is_none(tmp_path: Path, content: bytes | None) -> None:
     project = make_project(tmp_path)
     if content is not None:
         (project.folder / FILE_NAME).write_bytes(content)

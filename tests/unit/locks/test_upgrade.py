@@ -64,9 +64,7 @@ def test_the_format_of_a_real_lock_is_read(conda_forge_lock: Path, tmp_path: Pat
     assert lock_format(tmp_path / "odd") is None
 
 
-def test_a_lock_is_compared_by_packages_whatever_its_format(
-    conda_forge_lock: Path, tmp_path: Path
-) -> None:
+def test_locks_are_compared_by_packages(conda_forge_lock: Path, tmp_path: Path) -> None:
     lock = read_lock(conda_forge_lock)
     solved = [
         Solved(

@@ -124,17 +124,13 @@ def test_what_is_at_work_stays(cache: Path, console: Console) -> None:
     assert len(run(cache, console)["removed"]) == 2
 
 
-def test_the_environment_that_runs_this_stays(
-    cache: Path, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_runs_stays(cache: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(cache / "tools" / "aa"))
     run(cache, console)
     assert "tools aa" in left(cache)
 
 
-def test_a_download_that_nobody_goes_on_with_goes_after_a_day(
-    cache: Path, console: Console
-) -> None:
+def test_an_abandoned_download_goes_after_a_day(cache: Path, console: Console) -> None:
     entry = cache / "store" / "bb" / ("bb" * 32)
     old, new = put(entry / "1.part", days=2), put(entry / "2.part", days=0.1)
     age(entry, 10)

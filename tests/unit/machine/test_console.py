@@ -61,9 +61,7 @@ def test_a_table_goes_by_the_width_that_is_said(
     assert capsys.readouterr() == (expected, "")
 
 
-def test_a_result_is_on_standard_output_and_what_leads_to_it_is_not(
-    console: Console, capsys: Capsys
-) -> None:
+def test_a_result_is_on_standard_output(console: Console, capsys: Capsys) -> None:
     console.header("a")
     console.wait("waiting")
     console.result("the result")
@@ -72,9 +70,7 @@ def test_a_result_is_on_standard_output_and_what_leads_to_it_is_not(
     assert capsys.readouterr() == ("the result\n\n", "\na\n  waiting\nwarning: b\n")
 
 
-def test_with_json_nothing_of_a_result_is_shown_and_all_that_leads_to_it_is(
-    tmp_path: Path, capsys: Capsys
-) -> None:
+def test_with_json_a_result_is_not_shown(tmp_path: Path, capsys: Capsys) -> None:
     console = Console(logs=tmp_path, json=True)
     console.result("the result")
     console.table("c", ["d"], [["e"]])
@@ -129,18 +125,14 @@ def test_a_step_that_fails_says_so_and_does_not_say_done(console: Console, capsy
 
 
 @pytest.mark.parametrize("error", [BuildError("no"), KeyboardInterrupt()], ids=repr)
-def test_an_error_in_a_step_ends_its_runner(
-    console: Console, tmp_path: Path, error: BaseException
-) -> None:
+def test_an_error_ends_the_runner(console: Console, tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)), console.step("build", "first run") as step:
         raise error
     with pytest.raises(BuildError, match="cc was not started: the run is stopping"):
         step.run(["cc"], env={}, cwd=tmp_path)
 
 
-def test_the_end_of_a_quiet_step_ends_its_runner(
-    console: Console, tmp_path: Path, capsys: Capsys
-) -> None:
+def test_a_quiet_end_ends_the_runner(console: Console, tmp_path: Path, capsys: Capsys) -> None:
     with console.quiet_step("fetch") as step:
         pass
     assert shown(capsys) == ""

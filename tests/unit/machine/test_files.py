@@ -19,9 +19,7 @@ def test_a_file_is_replaced_whole_and_its_folder_is_made(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_what_fails_leaves_the_old_file_and_nothing_beside_it(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_what_fails_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.txt"
     files.write(path, "old")
     with pytest.raises(type(error)), files.whole(path) as part:

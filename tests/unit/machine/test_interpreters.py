@@ -212,9 +212,7 @@ def test_an_explicit_one_may_be_a_venv_or_a_name(tmp_path: Path) -> None:
         assert taken(ask, explicit=explicit, PATH=str(named.parent)) == found
 
 
-def test_a_folder_on_path_that_may_not_be_entered_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_folder_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is_file = Path.is_file
 
     def refuse(self: Path) -> bool:

@@ -54,9 +54,7 @@ def command(cwd: Path, *argv: str, code: int = 1, **env: str) -> FailedCommand:
     return FailedCommand(argv=argv, env=env, cwd=cwd, returncode=code)
 
 
-def test_a_failed_stage_leaves_its_folder_and_the_way_into_it(
-    tmp_path: Path, console: Console
-) -> None:
+def test_a_failed_stage_leaves_its_folder(tmp_path: Path, console: Console) -> None:
     entry = entry_in(tmp_path / "work")
     fail(entry, console, BuildError("no"), command(tmp_path, "cc", "a b.c", NAME="it's"))
     assert (entry.kept / WORK / "half").read_text() == "half"
@@ -76,9 +74,7 @@ def test_an_interrupt_keeps_nothing(tmp_path: Path, temporary: Path, console: Co
     assert list(temporary.iterdir()) == []
 
 
-def test_the_next_run_removes_what_was_kept(
-    tmp_path: Path, temporary: Path, console: Console
-) -> None:
+def test_the_next_run_removes_it(tmp_path: Path, temporary: Path, console: Console) -> None:
     entry = entry_in(tmp_path / "work")
     fail(entry, console, BuildError("no"))
     with entry.lock(console), entry.scratch() as folder:
@@ -128,9 +124,7 @@ def test_without_a_command_the_folder_is_entered(tmp_path: Path) -> None:
     assert f"cd {tmp_path / 'kept'} && exec /bin/sh -i" in (tmp_path / "kept" / ENTER).read_text()
 
 
-def test_a_temporary_folder_that_a_command_was_given_is_copied(
-    tmp_path: Path, temporary: Path
-) -> None:
+def test_a_commands_temporary_folder_is_copied(tmp_path: Path, temporary: Path) -> None:
     given = temporary / "given"
     given.mkdir()
     (given / "input.json").write_text("{}")

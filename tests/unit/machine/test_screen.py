@@ -162,9 +162,7 @@ def test_what_goes_on_is_the_share_then_the_command_then_the_last_words(terminal
     ids=ascii,
 )
 @pytest.mark.parametrize("columns", [20, 80])
-def test_the_line_never_wraps_nor_moves_the_cursor(
-    monkeypatch: pytest.MonkeyPatch, words: str, columns: int
-) -> None:
+def test_the_line_never_wraps(monkeypatch: pytest.MonkeyPatch, words: str, columns: int) -> None:
     terminal = watched(monkeypatch, terminal=True, columns=columns)
     with terminal.screen.during("repair", lambda: words):
         shown = terminal.after(1).removeprefix(ERASE)
@@ -180,9 +178,7 @@ def test_as_much_as_fits_is_shown() -> None:
 
 
 @pytest.mark.parametrize("variable", ["dumb", "unknown"])
-def test_a_terminal_that_cannot_rewrite_gets_lines(
-    monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     terminal = watched(monkeypatch, terminal=True)
     monkeypatch.setenv("TERM", variable)
     monkeypatch.delenv("WT_SESSION", raising=False)
@@ -223,9 +219,7 @@ def test_no_thread_is_left(terminal: Watched, error: BaseException | None) -> No
     assert threads() == before
 
 
-def test_the_thread_looks_by_itself_and_ends_when_nobody_reads(
-    monkeypatch: pytest.MonkeyPatch, terminal: Watched
-) -> None:
+def test_the_thread_ends_by_itself(monkeypatch: pytest.MonkeyPatch, terminal: Watched) -> None:
     monkeypatch.setattr(module, "TICK", 0)
     looked = threading.Event()
 

@@ -46,9 +46,7 @@ NOX = Spelling(session="nox -s ")
          "`python3 ci/nox.py -s my.size`"),
     ],
 )  # fmt: skip
-def test_a_command_is_spelled_as_geowheel_was_called(
-    spelling: Spelling, text: str, expected: str
-) -> None:
+def test_a_command_is_spelled_as_called(spelling: Spelling, text: str, expected: str) -> None:
     assert spelling.of(text) == expected
 
 
@@ -95,9 +93,7 @@ def test_where_the_project_is_has_to_be_said_again(arguments: list[str], expecte
          "`nox -s my.wheel-3.12 -- --verify --host=b`"),
     ],
 )  # fmt: skip
-def test_what_a_session_hands_over_is_read_again(
-    prefix: str, posargs: list[str], text: str, expected: str
-) -> None:
+def test_a_call_is_read_again(prefix: str, posargs: list[str], text: str, expected: str) -> None:
     # The session adds --root and --host itself; nobody has to type those.
     arguments = ["plan", "--root", "/x", "--host", ".", *posargs]
     said = {VARIABLE: called_as(prefix, posargs)}

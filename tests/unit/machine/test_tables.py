@@ -37,9 +37,7 @@ def tables(draw: st.DrawFn) -> Made:
 
 
 @given(made=tables(), width=WIDTH)
-def test_words_are_whole_and_no_line_is_wider_than_the_terminal_unless_one_is(
-    made: Made, width: int
-) -> None:
+def test_words_are_whole_and_lines_fit(made: Made, width: int) -> None:
     lines = table_lines("title", made.columns, made.rows, width)
     longest = max((len(word) for cell in made.cells for word in cell.split()), default=0)
     margin = 6 + max(map(len, made.columns))

@@ -84,9 +84,7 @@ def spoil(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [rename, move_away, shutil.rmtree, stop_using_geowheel, spoil])
-def test_a_name_that_became_free_may_be_taken(
-    tmp_path: Path, change: Callable[[Path], None]
-) -> None:
+def test_a_free_name_may_be_taken(tmp_path: Path, change: Callable[[Path], None]) -> None:
     one, two = host(tmp_path, "one"), host(tmp_path, "two")
     build(one)
     change(one.folder)

@@ -141,9 +141,7 @@ def test_a_second_run_has_nothing_to_do(world: World) -> None:
     assert world.ran("repair") == ["check repair"]
 
 
-def test_what_is_cached_is_said_with_its_key(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cached_stage_has_its_key(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     record = world.run("bindings").records["bindings"]
     capsys.readouterr()
     world.run("bindings")
@@ -167,9 +165,7 @@ def test_check_is_for_what_is_asked_for_by_name(world: World) -> None:
     assert world.ran("bindings", "test") == ["check bindings", "check test"]
 
 
-def test_an_objection_of_check_makes_the_stage_run(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_objection_makes_it_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.ran("fetch")
     world.toys["fetch"].objection = Stale(reason=StaleReason.GONE, of="the prefix")
     assert world.ran("fetch") == ["check fetch", "fetch"]
@@ -216,18 +212,14 @@ def test_whatever_ends_a_run_leaves_nothing_half_made(world: World, fault: BaseE
     assert world.files() == before
 
 
-def test_a_toolkit_that_changed_makes_everything_run(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_toolkit_runs_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.run("bindings")
     monkeypatch.setattr("geowheel.pipeline.loop.toolkit_digest", lambda: "changed")
     assert world.plan("bindings")[0].why == "changed: geowheel's own sources"
     assert world.ran("bindings") == ["fetch", "bindings"]
 
 
-def test_the_versions_of_tools_are_part_of_the_key(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tools_versions_are_in_the_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     table = (Stage(name="fetch", summary="", scope=Scope.PLATFORM, tools=("pytest",)),)
     monkeypatch.setattr("geowheel.stages.STAGES", table)
     monkeypatch.setattr("geowheel.pipeline.loop.version", lambda _: "1")
@@ -276,9 +268,7 @@ def test_the_plan_runs_nothing_and_writes_nothing(world: World) -> None:
     assert {p: p.stat().st_mtime_ns for p in world.ledger.folder.rglob("*")} == before
 
 
-def test_a_failed_stage_is_kept_when_it_is_asked_for(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_stage_may_be_kept(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.toys["bindings"].fault = BuildError("planted")
     world.run("bindings")
     assert not [path for path in world.files() if "half.txt" in path]

@@ -79,9 +79,7 @@ def test_other_platforms_are_refused(tmp_path: Path, platform: str, cause: str) 
         ("win_amd64", Platform.WIN_64), ("win_arm64", Platform.WIN_ARM64),
     ],
 )  # fmt: skip
-def test_the_wheels_own_tag_names_the_platform(
-    tmp_path: Path, tag: str, platform: Platform
-) -> None:
+def test_the_tag_names_the_platform(tmp_path: Path, tag: str, platform: Platform) -> None:
     raw = tmp_path / f"x-1-{TAG}-{TAG}-{tag}.whl"
     raw.write_bytes(b"wheel")
     (target,) = request_for(make_project(tmp_path), raw, tmp_path).targets

@@ -176,9 +176,7 @@ def in_dist(world: World) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in world.project.dist.iterdir()}
 
 
-def test_a_repaired_wheel_enters_dist_and_is_written_again_where_it_was_damaged(
-    world: World,
-) -> None:
+def test_a_damaged_wheel_in_dist_is_written_again(world: World) -> None:
     placed = world.project.dist / WHEEL_NAME
     world.ends("3.98", world.repaired(data=b"wheel"))
     world.run("3.98")
@@ -374,9 +372,7 @@ def test_a_wheel_over_its_budget_is_a_size_error_with_the_largest_members(world:
 
 
 @pytest.mark.parametrize(("goals", "shown"), [(("size",), True), (("size", "test"), False)])
-def test_what_fills_a_wheel_is_shown_to_those_who_ask_for_size(
-    world: World, goals: tuple[str, ...], shown: bool
-) -> None:
+def test_size_shows_what_fills_a_wheel(world: World, goals: tuple[str, ...], shown: bool) -> None:
     world.ends("3.98", world.repaired(), world.sized("3.98"))
     world.run("3.98", goals=goals)
     text = world.said()[0]
@@ -384,9 +380,7 @@ def test_what_fills_a_wheel_is_shown_to_those_who_ask_for_size(
         assert (expected in text) is shown
 
 
-def test_a_failed_probe_is_a_test_error_with_its_detail_and_the_wheel_is_in_dist(
-    world: World,
-) -> None:
+def test_a_failed_probe_is_a_test_error(world: World) -> None:
     world.ends("3.98", world.repaired(), world.tested(PASSED, FAILED, passed=False))
     with pytest.raises(WheelTestError, match="probe failed: vector round trip") as caught:
         world.run("3.98")
@@ -400,9 +394,7 @@ def test_a_failed_probe_is_a_test_error_with_its_detail_and_the_wheel_is_in_dist
 @pytest.mark.parametrize(
     ("driver", "remedy"), [("GRIB", "conda-forge has it in libgdal-grib"), ("NoSuchDriver", "")]
 )
-def test_the_package_of_a_driver_that_is_not_there_is_named(
-    world: World, driver: str, remedy: str
-) -> None:
+def test_a_missing_drivers_package_is_named(world: World, driver: str, remedy: str) -> None:
     gone = Probe(name=f"driver {driver}", passed=False, detail=NAMED_BUT_GONE)
     world.ends("3.98", world.repaired(), world.tested(PASSED, gone, passed=False))
     with pytest.raises(WheelTestError) as caught:
@@ -470,9 +462,7 @@ def test_the_plan_without_locks_says_that_solving_comes_first(world: World) -> N
     assert world.seen == []
 
 
-def test_the_plan_for_another_architecture_names_the_interpreter_that_is_not_there(
-    world: World,
-) -> None:
+def test_the_plan_names_a_missing_interpreter(world: World) -> None:
     world.patch.setattr("geowheel.pipeline.runs.locks_at_hand", lambda *_: make_locks())
     target = Target(python="3.98", platform=Platform.LINUX_AARCH64)
     request = replace(world.request("3.98"), targets=(target,))

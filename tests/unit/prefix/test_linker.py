@@ -36,9 +36,7 @@ def with_prefix(data: bytes) -> bytes:
 
 
 @given(strings=strings, terminated=st.booleans())
-def test_a_binary_keeps_its_length_and_every_c_string_is_right(
-    strings: list[bytes], terminated: bool
-) -> None:
+def test_a_binary_keeps_its_length_and_strings(strings: list[bytes], terminated: bool) -> None:
     data = b"\0".join(strings) + (b"\0" if terminated else b"")
     result = with_prefix(data)
     assert (result != data) == (PLACEHOLDER.encode() in data)
@@ -161,7 +159,7 @@ def test_license_texts_are_kept_beside_the_prefix(workshop: Workshop, folder: st
         (None, None),
     ],
 )
-def test_a_licence_that_the_lock_lacks_is_the_packages_own(
+def test_a_packages_own_license(
     workshop: Workshop, index: str | None, expected: str | None
 ) -> None:
     tree = workshop.unpack("a", {"lib/a": b"x"})
@@ -176,9 +174,7 @@ def test_a_licence_that_the_lock_lacks_is_the_packages_own(
 
 @pytest.mark.parametrize("hashed", [True, False])
 @pytest.mark.parametrize("consume", [True, False])
-def test_files_are_placed_with_digest_mode_and_prefix(
-    workshop: Workshop, consume: bool, hashed: bool
-) -> None:
+def test_files_are_placed(workshop: Workshop, consume: bool, hashed: bool) -> None:
     library = b"\x7fELF\0" + PLACEHOLDER.encode() + b"/share\0"
     script = f"#!{PLACEHOLDER}/bin/sh\n".encode()
     holder = {"prefix_placeholder": PLACEHOLDER}
@@ -375,9 +371,7 @@ def test_an_empty_folder_is_made_and_owned_by_nobody(workshop: Workshop) -> None
         ('{"paths": 3}', "info/paths.json is damaged"),
     ],
 )
-def test_a_package_without_a_sound_manifest_is_refused(
-    workshop: Workshop, text: str | None, expected: str
-) -> None:
+def test_a_bad_manifest_is_refused(workshop: Workshop, text: str | None, expected: str) -> None:
     path = workshop.unpack("a") / "info" / "paths.json"
     path.unlink()
     if text is not None:

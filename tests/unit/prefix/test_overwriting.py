@@ -30,9 +30,7 @@ def padded(prefix: str, old: str) -> str:
     [BUILT, "D:/bld/bld/rattler-build_libgdal-split_1788235611/h_env", "C:/b/x/host_env_placehold_",
      "D:/a/1/s/x_178/_h_env"],
 )  # fmt: skip
-def test_a_path_of_the_build_becomes_one_that_nobody_can_make(
-    encoding: str, odd: bytes, built: str
-) -> None:
+def test_a_build_path_leads_nowhere(encoding: str, odd: bytes, built: str) -> None:
     text = 'm: "{0}\\Library\\ssl"\0file:///{0}/etc;{0}/lib\0\0'
     data = b"\1\2" + odd + text.format(built).encode(encoding)
     assert changed(data).decode("latin-1").replace("\0", "") == (

@@ -88,9 +88,7 @@ def test_what_is_missing_comes_and_nothing_else(store: Store, step: Counting) ->
     assert len(step.said) == said
 
 
-def test_one_file_under_two_names_is_there_under_both(
-    store: Store, channel: Path, step: Counting
-) -> None:
+def test_one_file_may_have_two_names(store: Store, channel: Path, step: Counting) -> None:
     (channel / "c").write_bytes(b"a" * 3000)
     twins = [wanted("a"), replace(wanted("a"), url=URL + "c")]
     obtain(store, twins, step)
@@ -127,9 +125,7 @@ def test_wrong_bytes_never_enter(store: Store, channel: Path, step: Counting) ->
     assert files(store.folder) == ["b"]
 
 
-def test_what_no_place_has_is_named_with_all_places(
-    store: Store, channel: Path, step: Counting
-) -> None:
+def test_what_no_place_has_is_named(store: Store, channel: Path, step: Counting) -> None:
     (channel / "a").unlink()
     nowhere = channel.parent / "nowhere"
     both = replace(store, mirrors=Mirrors(pairs=((URL, str(nowhere)), (URL, str(channel)))))

@@ -63,9 +63,7 @@ def test_names_and_values_are_not_interpolated() -> None:
 
 
 @given(COMMANDS, COMMANDS)
-def test_both_are_in_it_and_it_is_one_for_configparser(
-    theirs: dict[str, str], ours: dict[str, str]
-) -> None:
+def test_configparser_reads_both(theirs: dict[str, str], ours: dict[str, str]) -> None:
     theirs = {name: reference for name, reference in theirs.items() if name not in ours}
     text = merged(merged("", theirs), ours)
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)

@@ -222,9 +222,7 @@ new = ["new"]
         ('libc = { family = "musl", version = "1.2" }', "only glibc is supported"),
     ],
 )
-def test_a_requirement_that_is_not_known_is_refused(
-    tmp_path: Path, requirement: str, expected: str
-) -> None:
+def test_an_unknown_requirement_fails(tmp_path: Path, requirement: str, expected: str) -> None:
     manifest = write(tmp_path, WORKSPACE + f"[system-requirements]\n{requirement}\n")
     with pytest.raises(ConfigError, match=expected):
         manifest.environment("default", Platform.LINUX_64)

@@ -21,9 +21,7 @@ from geowheel.project.names import distribution_name
         ({}, None),
     ],
 )
-def test_it_is_found_where_it_is_written_out(
-    texts: Mapping[str, str], expected: str | None
-) -> None:
+def test_what_is_written_is_found(texts: Mapping[str, str], expected: str | None) -> None:
     assert distribution_name({}, texts) == expected
     assert distribution_name({"project": {"name": "own"}}, texts) == "own"
     assert distribution_name({"tool": {"poetry": {"name": "poet"}}}, texts) == "poet"

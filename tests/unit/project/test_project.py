@@ -40,9 +40,7 @@ def test_a_machine_without_a_platform_names_the_known_ones(monkeypatch: pytest.M
     assert "linux-64" in str(caught.value)
 
 
-def test_the_cache_is_the_users_unless_a_variable_names_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pretend(monkeypatch, "Linux", "x86_64")
     monkeypatch.chdir(tmp_path)
     assert this_machine({"GEOWHEEL_CACHE": "here"}).cache == tmp_path / "here"

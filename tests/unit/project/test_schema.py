@@ -64,9 +64,7 @@ def test_the_hosts_of_this_repository_are_valid(validate: Callable[..., Any]) ->
         'pythons = ["3.12"]\ndata = { gdal = "a/../b" }',
     ],
 )
-def test_what_the_reader_refuses_the_schema_refuses(
-    validate: Callable[..., Any], tmp_path: Path, text: str
-) -> None:
+def test_both_refuse_the_same(validate: Callable[..., Any], tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(project(text), encoding="utf-8")
     with pytest.raises(ConfigError):
         read_host(tmp_path)
@@ -74,9 +72,7 @@ def test_what_the_reader_refuses_the_schema_refuses(
         validate(tomllib.loads(project(text)))
 
 
-def test_what_the_reader_takes_the_schema_takes(
-    validate: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_both_take_the_same(validate: Callable[..., Any], tmp_path: Path) -> None:
     text = project(
         'pythons = ["3.9", "3.14"]\nimport-package = "a._vendor.osgeo"\nlayout = "private"\n'
         'channel-fallback = "distro"\nbudget = { wheel-mb = 12, installed-mb = 1.5 }\n'

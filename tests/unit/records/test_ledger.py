@@ -186,9 +186,7 @@ def test_a_run_that_fails_leaves_nothing(ledger: Ledger, console: Console) -> No
     assert str(entry.stale()) == "first run"
 
 
-def test_the_scratch_of_a_killed_run_is_cleaned_by_the_next(
-    ledger: Ledger, console: Console
-) -> None:
+def test_a_killed_runs_scratch_is_cleaned(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     left = entry.folder.with_name(f".{entry.folder.name}-killed")
     left.mkdir(parents=True)
@@ -212,9 +210,7 @@ def test_a_scratch_folder_is_empty_and_readable_by_all(ledger: Ledger, console: 
         assert folder.stat().st_mode & 0o777 == 0o755
 
 
-def test_a_record_that_was_written_in_half_is_not_taken_for_whole(
-    ledger: Ledger, console: Console
-) -> None:
+def test_half_a_record_is_none(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     make(entry, console)
     text = (entry.folder / RECORD).read_text()
@@ -256,9 +252,7 @@ OLDER = """\
 """
 
 
-def test_a_record_of_an_older_geowheel_is_told_and_made_again(
-    ledger: Ledger, console: Console
-) -> None:
+def test_a_record_of_an_older_geowheel_is_told(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     old = entry.folder.with_name("0" * 16)
     old.mkdir(parents=True)
@@ -269,9 +263,7 @@ def test_a_record_of_an_older_geowheel_is_told_and_made_again(
     assert entry.stale() is None
 
 
-def test_what_a_record_was_made_from_is_found_by_its_key_and_then_by_its_content(
-    ledger: Ledger, console: Console
-) -> None:
+def test_upstream_is_found_by_key_then_content(ledger: Ledger, console: Console) -> None:
     built = [make(entry_of(ledger, a=a), console, text=text) for a, text in ("1x", "2x", "3y")]
     source = {"build": built[0].key}
     repaired = Entry(ledger=ledger, stage="repair", subject=SUBJECT, components={}, upstream=source)
@@ -295,9 +287,7 @@ def test_content_is_of_what_was_made_and_not_of_the_key(ledger: Ledger, console:
     assert first.content != third.content
 
 
-def test_a_stage_that_knows_its_content_keeps_its_manifest_only(
-    ledger: Ledger, console: Console
-) -> None:
+def test_a_stage_may_keep_its_manifest_only(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     with entry.lock(console), entry.scratch() as folder:
         (folder / "many.txt").write_text("one of thousands")
@@ -336,9 +326,7 @@ def test_records_are_of_one_host(ledger: Ledger, console: Console) -> None:
     assert len(ledger.records(BuildFacts)) == 1
 
 
-def test_what_another_host_made_from_the_same_inputs_is_reused(
-    ledger: Ledger, console: Console
-) -> None:
+def test_what_another_host_made_is_reused(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, a="1"), console)
     assert entry_of(Ledger(folder=ledger.folder, host="other"), a="1").stale() is None
 

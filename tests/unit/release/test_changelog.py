@@ -70,9 +70,7 @@ def changelog(folder: Path, text: str) -> Path:
         ("1.2.0.post1", False),
     ],
 )
-def test_only_a_section_that_says_something_counts(
-    tmp_path: Path, version: str, found: bool
-) -> None:
+def test_an_empty_section_counts_for_none(tmp_path: Path, version: str, found: bool) -> None:
     assert has_section(changelog(tmp_path, WHOLE), version) is found
 
 

@@ -54,9 +54,7 @@ def test_a_wheel_that_is_missing_is_not_released() -> None:
     assert state(world(wheels=(), on_index=there), FIRST, "").released == "no"
 
 
-def test_the_table_has_every_target_of_a_release(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_table_has_every_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     targets = [FIRST, replace(FIRST, platform=Platform.WIN_64)]
     known: dict[Target, Standing] = dict.fromkeys(targets, Standing(wheel="missing", released="no"))
     rows = status(make_project(tmp_path), make_console(tmp_path), known)["targets"]

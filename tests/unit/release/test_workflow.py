@@ -117,9 +117,7 @@ def test_nothing_of_ours_runs_beside_a_token(facts: WorkflowFacts, pins: Pins) -
     assert "secrets." not in generate(facts, pins)
 
 
-def test_a_release_passes_every_job_before_it_is_published(
-    facts: WorkflowFacts, pins: Pins
-) -> None:
+def test_a_release_passes_every_job(facts: WorkflowFacts, pins: Pins) -> None:
     jobs = read(generate(facts, pins))["jobs"]
     seen, waiting = set(), ["publish"]
     while waiting:
@@ -129,9 +127,7 @@ def test_a_release_passes_every_job_before_it_is_published(
     assert seen == set(jobs)
 
 
-def test_artefacts_are_downloaded_under_the_names_of_the_upload(
-    facts: WorkflowFacts, pins: Pins
-) -> None:
+def test_artefacts_have_one_name(facts: WorkflowFacts, pins: Pins) -> None:
     uploaded: set[str] = set()
     downloaded: set[str] = set()
     for _, step in steps(read(generate(facts, pins))):
@@ -160,9 +156,7 @@ def test_sessions_are_commands_with_those_options(facts: WorkflowFacts, pins: Pi
         assert make_parser().parse_args([match[1], *words]).run
 
 
-def test_a_platform_without_a_way_is_left_out_and_said(
-    pins: Pins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_way(pins: Pins, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = (
         'layout = "private"\nimport-package = "a._vendor.osgeo"\n'
         '[tool.geowheel.release]\nplatforms = ["linux-64", "win-64"]\n'

@@ -119,9 +119,7 @@ def test_a_wheel_of_something_else(
     assert {n for n in ("locked", "of_lock", "of_files") if not getattr(wheel, n)} == wrong
 
 
-def test_an_edit_after_the_build_is_noticed(
-    subject: ReleaseSubject, planted: Callable[..., Record[Any]]
-) -> None:
+def test_an_edit_is_noticed(subject: ReleaseSubject, planted: Callable[..., Record[Any]]) -> None:
     planted()
     (subject.folder / "new.py").write_text("")
     assert not only(read_world(subject, None)).of_files
@@ -150,9 +148,7 @@ def test_a_collected_wheel_is_compared_by_what_it_was_made_from(
     assert (wheel.of_lock, wheel.of_files) == expected
 
 
-def test_what_is_accepted_is_asked_of_the_configuration_as_it_is_now(
-    subject: ReleaseSubject, planted: Callable[..., Record[Any]]
-) -> None:
+def test_accepted_as_of_now(subject: ReleaseSubject, planted: Callable[..., Record[Any]]) -> None:
     """Not of the one that the wheel was made with: its record has the packages alone."""
     rows = tuple(
         Restricted(name=name, version="1", terms="GPL-2.0", brought_by="driver PDF")
@@ -199,9 +195,7 @@ def test_a_wheel_of_another_host_is_no_stranger(subject: ReleaseSubject) -> None
     assert found == {"other-1.0-py3-none-any.whl": True, "stranger-1.0.tar.gz": False}
 
 
-def test_an_index_that_cannot_be_asked_is_a_part_of_the_world(
-    subject: ReleaseSubject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_index(subject: ReleaseSubject, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise ChannelError("out of reach")
 

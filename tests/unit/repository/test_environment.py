@@ -62,9 +62,7 @@ def test_the_cache_folder(
     assert environment.cache_folder(environ, system) == Path(folder)
 
 
-def test_the_same_requirements_share_an_environment_across_checkouts(
-    make_plan: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkouts_share_an_environment(make_plan: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(folder="a")
     assert plan.folder == make_plan(folder="b").folder
     assert plan.packages == 2
@@ -85,9 +83,7 @@ def test_only_the_marker_makes_it_whole(make_plan: Make) -> None:
     assert not plan.complete()
 
 
-def test_a_whole_environment_is_taken_without_the_lock(
-    environment: ModuleType, make_plan: Make, tmp_path: Path
-) -> None:
+def test_a_whole_one_is_taken(environment: ModuleType, make_plan: Make, tmp_path: Path) -> None:
     plan = make_plan()
     plan.python.parent.mkdir(parents=True)
     plan.python.touch()
@@ -214,9 +210,7 @@ def test_a_python_without_ensurepip_names_the_package(
     assert not (tmp_path / "cache").exists()
 
 
-def test_launching_becomes_the_tool_in_isolation(
-    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_launching_is_isolated(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[tuple[list[str], dict[str, str]]] = []
 
     def become(argv: list[str], env: dict[str, str]) -> int:
@@ -287,9 +281,7 @@ def test_a_glibc_without_a_policy_is_said_and_what_is_configured_goes_on(
         (b"Collecting a==1\nInstalling collected packages: a\n", "installing 9 packages"),
     ],
 )
-def test_what_pip_is_at_is_read_from_its_log(
-    environment: ModuleType, log: bytes, words: str
-) -> None:
+def test_pips_log_says_what_it_is_at(environment: ModuleType, log: bytes, words: str) -> None:
     assert environment.doing(log, 9) == words
 
 

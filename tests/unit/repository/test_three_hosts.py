@@ -126,9 +126,7 @@ def use_one_database_for_two(findings: dict[str, Any]) -> None:
         (use_one_database_for_two, "open databases"),
     ],
 )
-def test_a_fault_of_the_process_is_seen(
-    plant: Callable[[dict[str, Any]], None], words: str
-) -> None:
+def test_a_process_fault_is_seen(plant: Callable[[dict[str, Any]], None], words: str) -> None:
     findings = copy.deepcopy(sound())
     plant(findings)
     assert [what for what in problems(findings, SITE) if what.startswith(words)]

@@ -350,9 +350,7 @@ def test_a_host_without_the_package_that_it_names(world: World, package: str) ->
         ("py3-none-linux_x86_64", "py3-none-linux_x86_64"),
     ],
 )
-def test_without_bindings_the_backends_interpreter_tags_stay(
-    world: World, made: str, expected: str
-) -> None:
+def test_without_bindings_the_tags_stay(world: World, made: str, expected: str) -> None:
     world.import_package, world.payload = "pkg", ("pkg/_geowheel.py",)
     world.backend.tag = made
     world.build("pkg/_core.abi3.so")

@@ -56,18 +56,14 @@ def arm64(monkeypatch: pytest.MonkeyPatch, project: Project) -> list[str]:
     return done
 
 
-def test_the_interpreter_of_another_architecture_is_made_once(
-    project: Project, console: Console, arm64: list[str]
-) -> None:
+def test_an_interpreter_is_made_once(project: Project, console: Console, arm64: list[str]) -> None:
     for _ in range(2):
         tools = find_tools(project, [ARM], ["size"], None, console)
         assert tools[ARM].interpreter == FOREIGN
     assert arm64 == ["made", "asked", "asked"]
 
 
-def test_a_plan_and_a_stage_that_does_not_run_it_make_none(
-    project: Project, console: Console, arm64: list[str]
-) -> None:
+def test_a_plan_makes_none(project: Project, console: Console, arm64: list[str]) -> None:
     tools = find_tools(project, [ARM], ["test"], None, console, make=False)
     assert tools[ARM].interpreter is None
     tools = find_tools(project, [ARM], ["fetch"], None, console)

@@ -56,9 +56,7 @@ def test_a_wheel_within_the_floor_is_not_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("newest", ["2.34", "2.28", "2.5", "1.99"])
-def test_a_wheel_beyond_the_floor_is_refused_with_what_forces_it(
-    tmp_path: Path, newest: str
-) -> None:
+def test_a_wheel_beyond_the_floor_is_refused(tmp_path: Path, newest: str) -> None:
     with pytest.raises(BuildError, match="manylinux_2_35_x86_64, newer than the floor") as caught:
         check_floor(repaired(tmp_path), ("glibc", newest), FORCING)
     text = str(caught.value)
@@ -90,9 +88,7 @@ def test_the_bootstrap_is_told_where_everything_is(tmp_path: Path, places: Place
     [((PROJ,), "no libgdal.so"), ((GDAL,), "no libproj.so"),
      ((), "no libgdal.so and no libproj.so")],
 )  # fmt: skip
-def test_a_wheel_without_the_libraries_is_refused(
-    tmp_path: Path, bundled: Sequence[Bundled], expected: str
-) -> None:
+def test_a_bare_wheel_is_refused(tmp_path: Path, bundled: Sequence[Bundled], expected: str) -> None:
     (tmp_path / "osgeo").mkdir()
     with pytest.raises(BuildError, match=f"the wheel bundles {expected}$|{expected}\n"):
         write_bundle(repaired(tmp_path, bundled=bundled), TOPLEVEL, linux.FACTS.entry_libraries, {})
@@ -105,9 +101,7 @@ def test_a_host_that_links_no_libgdal_is_told_how_to(tmp_path: Path) -> None:
     assert "GDAL_CONFIG" in str(caught.value)
 
 
-def test_another_reason_repairs_nothing_again_another_package_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geowheel.stages.inputs.tool_versions", lambda *_: {})
     made = Ledger(folder=tmp_path / "work", host="host")
     upstream = Records(

@@ -222,9 +222,7 @@ def test_layout_none_has_data_and_bootstrap_only(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_file_that_cannot_be_private_may_be_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_private_may_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SDIST, "gdal-utils/osgeo_utils/odd.py", "\n__import__('osgeo.gdal')\n")
     with pytest.raises(BuildError, match=r"osgeo_utils/odd\.py:2") as caught:
         payload(make_inputs(tmp_path / "1", import_package="a.b.osgeo"), tmp_path / "1")
@@ -243,9 +241,7 @@ def test_a_file_that_cannot_be_private_may_be_left_out(
         (("gdal.py", "nothing/*"), set()),
     ],
 )
-def test_patterns_leave_files_out(
-    tmp_path: Path, patterns: tuple[str, ...], gone: set[str]
-) -> None:
+def test_patterns_drop_files(tmp_path: Path, patterns: tuple[str, ...], gone: set[str]) -> None:
     found = payload(make_inputs(tmp_path, exclude=patterns), tmp_path)
     assert set(EVERYTHING) - set(found) == gone
 
@@ -305,9 +301,7 @@ def test_patterns_choose_commands_in_every_layout(
         ("raster*", "name some of these: gdal_calc, gdal_calc.py, gdalinfo, ogr2ogr"),
     ],
 )
-def test_a_pattern_that_matches_nothing_is_an_error_with_what_there_is(
-    tmp_path: Path, pattern: str, remedy: str
-) -> None:
+def test_a_pattern_without_a_match(tmp_path: Path, pattern: str, remedy: str) -> None:
     with pytest.raises(BuildError, match="is none of GDAL's commands") as caught:
         commands(make_inputs(tmp_path, programs=("ogr*", pattern)), tmp_path)
     assert repr(pattern) in str(caught.value) and remedy in str(caught.value)
@@ -327,9 +321,7 @@ def test_programs_without_the_module_that_starts_them_are_no_commands(tmp_path: 
 @pytest.mark.parametrize(
     ("grids", "there"), [(("proj-data",), True), (("own", "us_*"), True), (("own",), False)]
 )
-def test_grids_come_when_they_are_asked_for(
-    tmp_path: Path, grids: tuple[str, ...], there: bool
-) -> None:
+def test_grids_come_when_asked_for(tmp_path: Path, grids: tuple[str, ...], there: bool) -> None:
     found = payload(make_inputs(tmp_path, grids=grids), tmp_path)
     assert ("osgeo/_data/proj/us_noaa_alaska.tif" in found) is there
     assert "osgeo/_data/proj/proj.db" in found

@@ -86,9 +86,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / "osgeo"
 
 
-def test_windows_is_told_of_the_folder_before_anything_is_loaded_in_order(
-    package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_knows_the_folder_first(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     windows = Windows(package)
     assert windows.run(monkeypatch)
     assert windows.asked == [
@@ -97,25 +95,19 @@ def test_windows_is_told_of_the_folder_before_anything_is_loaded_in_order(
     ]  # fmt: skip
 
 
-def test_without_the_file_of_repair_nothing_is_asked(
-    package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_file_nothing_is_asked(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "_geowheel.json").unlink()
     windows = Windows(package)
     assert not windows.run(monkeypatch)
     assert windows.asked == []
 
 
-def test_a_library_that_is_not_there_is_an_import_error_that_names_it(
-    package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_library_is_named(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"hdf5-1\.dll cannot be loaded: .*Reinstall"):
         Windows(package, lacking="hdf5").run(monkeypatch)
 
 
-def test_a_folder_that_is_not_there_is_told_by_its_library(
-    package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_folder_is_told(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package.parent / "GDAL.libs").rmdir()
     with pytest.raises(ImportError, match=r"zlib-1\.dll cannot be loaded"):
         Windows(package, lacking="GDAL.libs").run(monkeypatch)

@@ -89,9 +89,7 @@ def test_nobody_else_asks_which_system_it_is() -> None:
         (Platform.WIN_64, {"delvewheel": "1.13.2", "pefile": ""}),
     ],
 )
-def test_the_tools_that_shape_the_bytes_are_known(
-    platform: Platform, known: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_tools_are_known(platform: Platform, known: dict[str, str], tmp_path: Path) -> None:
     programs = ("strip", "aarch64-linux-gnu-strip", "x86_64-linux-gnu-strip", *APPLE_TOOLS)
     for name in programs:
         (tmp_path / name).write_text("")

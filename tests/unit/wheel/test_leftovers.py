@@ -62,9 +62,7 @@ def test_a_hosts_own_headers_are_its_own_business(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["host.libs/libgdal-1.so", "terrain/_core.so"])
-def test_a_file_that_is_not_stripped_is_named(
-    tmp_path: Path, planted: Elf, left: str, path: str
-) -> None:
+def test_an_unstripped_file_is_named(tmp_path: Path, planted: Elf, left: str, path: str) -> None:
     with pytest.raises(BuildError, match=f"still has {left}, which") as caught:
         check_leftovers(tree(tmp_path), {path: planted, "host.libs/libproj.so": elf()}, (path,))
     assert [fault.where for fault in caught.value.faults] == [path]

@@ -85,9 +85,7 @@ def test_systems_are_found_by_a_part_of_their_name() -> None:
     version=st.tuples(st.just(2), st.integers(5, 60)),
     architecture=st.sampled_from(["x86_64", "i686", "aarch64", "ppc64le"]),
 )
-def test_manylinux_platforms_are_those_that_packaging_counts(
-    version: tuple[int, int], architecture: str
-) -> None:
+def test_manylinux_is_as_packaging_counts(version: tuple[int, int], architecture: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_manylinux, "_get_glibc_version", lambda: version)
         patch.setattr(_manylinux, "_have_compatible_abi", lambda *_: True)
@@ -301,9 +299,7 @@ def test_an_ended_system_is_marked_by_the_day_that_is_given() -> None:
     assert "0 of 0" in summary([row], TODAY)
 
 
-def test_a_line_is_for_what_does_not_differ(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_what_is_alike_is_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     names = [gdal(p, f"manylinux_2_28_{a}") for p in ("311", "312") for a in ("x86_64", "aarch64")]
     rows = coverage(names, TABLE.named(["Debian 13", "Rocky 8", "macOS 15"]))
     found = show(rows, TODAY, make_console(tmp_path))
@@ -329,9 +325,7 @@ def test_the_wheels_of_the_host_are_taken_from_dist(tmp_path: Path) -> None:
     assert names_of(project) == (own,)
 
 
-def test_the_command_needs_no_project_when_wheels_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_named_wheels_need_no_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = gdal("312", "manylinux_2_28_x86_64")
     arguments = [
         "coverage",

@@ -381,9 +381,7 @@ def test_another_toolkit(machine: Make, key: str, words: str) -> None:
     assert words in machine("c").refuses(folder)
 
 
-def test_a_record_of_another_toolkit_in_an_export_of_this_one(
-    machine: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_of_another_toolkit(machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     there = machine("a").built()
     with monkeypatch.context() as patch:
         patch.setitem(globals(), "toolkit_digest", lambda: "ab" * 32)
@@ -493,9 +491,7 @@ def test_a_fault_in_the_middle_is_undone(machine: Make, monkeypatch: pytest.Monk
     assert here.collect(folder)["changed"]
 
 
-def test_one_that_was_killed_is_finished_by_the_same_one(
-    machine: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_one_is_finished(machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     there, here = machine("a").built(), machine("c")
     folder = there.export()
 

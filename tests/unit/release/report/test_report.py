@@ -146,9 +146,7 @@ def test_a_stack_without_a_committed_lock_is_an_open_point(tmp_path: Path) -> No
     assert not_done(cause, "cp398-linux-64") in open_points(read_report(planted.project))
 
 
-def test_open_points_are_one_for_each_cause_what_is_wrong_before_what_is_not_done(
-    tmp_path: Path,
-) -> None:
+def test_open_points_are_one_for_each_cause(tmp_path: Path) -> None:
     first = plant(tmp_path)
     first.size(budget=0.5)
     second = plant(tmp_path, python="3.99", project=first.project, version="1.1", locked=False)
@@ -270,9 +268,7 @@ def test_the_last_release_is_compared_with_and_stays_so(tmp_path: Path) -> None:
     assert b"from 1.0" in pages[0]
 
 
-def test_a_named_report_is_compared_with_whatever_its_version(
-    planted: Planted, tmp_path: Path
-) -> None:
+def test_a_named_report_is_compared_with(planted: Planted, tmp_path: Path) -> None:
     write(planted)
     saved = (planted.project.dist / "report.json").rename(tmp_path / "saved.json")
     write(planted, against=saved)
