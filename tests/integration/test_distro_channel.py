@@ -21,7 +21,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from rattler.package_streaming import extract
 
-from geowheel.distro.channel import RUNTIMES, DistroChannel, make_distro_channel
+from geowheel.distro.channel import RUNTIMES, DistroChannel, make_distro_channel, read_distribution
 from geowheel.distro.conversion import read_dynamic
 from geowheel.errors import ChannelError
 from geowheel.machine.console import Console
@@ -49,7 +49,9 @@ def make(
 ) -> DistroChannel:
     platform = platform or this_machine(os.environ).platform
     with Console(logs=logs, quiet=True).step("channel", "test") as step:
-        return make_distro_channel(folder, platform=platform, environ=environ, step=step)
+        return make_distro_channel(
+            folder, read_distribution(), platform=platform, environ=environ, step=step
+        )
 
 
 @pytest.fixture(scope="session")
@@ -233,12 +235,13 @@ def converted(folder: Path) -> int:
 def test_a_killed_run_leaves_nothing_half_made(tmp_path: Path, channel: DistroChannel) -> None:
     code = (
         "import os, sys; from pathlib import Path; from geowheel.machine.console import Console\n"
-        "from geowheel.distro.channel import make_distro_channel\n"
+        "from geowheel.distro.channel import make_distro_channel, read_distribution\n"
         "from geowheel.project.project import this_machine\n"
         "folder = Path(sys.argv[1])\n"
         "with Console(logs=folder.with_name('logs'), quiet=True).step('channel', '') as step:\n"
         "    platform = this_machine(os.environ).platform\n"
-        "    make_distro_channel(folder, platform=platform, environ=os.environ, step=step)\n"
+        "    make_distro_channel(folder, read_distribution(), platform=platform, step=step,"
+        " environ=os.environ)\n"
     )
     folder = tmp_path / "channel"
     argv = [sys.executable, "-c", code, str(folder)]

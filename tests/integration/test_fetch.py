@@ -352,6 +352,16 @@ def test_the_fallback_is_loud_and_only_for_the_work_folder(fallback: Sandbox) ->
     assert "INSTEAD OF" in again.err  # said in every run
 
 
+@pytest.mark.distro
+def test_a_suite_that_is_none_gives_way_to_the_next_channel(fallback: Sandbox) -> None:
+    extra = 'channel-fallback = ["distro:none", "distro"]'
+    fallback.write(channel="http://127.0.0.1:1/channel", extra=extra)
+    result = fallback.run("fetch")
+    assert result.code == 0, result.err
+    assert "distro:none cannot be used, the next one is:" in result.flat
+    assert f"distro-{read_distribution()}, INSTEAD OF" in result.flat
+
+
 def test_no_fallback_where_a_channel_is_meant(fallback: Sandbox, locked_once: Sandbox) -> None:
     fallback.run("fetch", "--frozen").refused(4, "no lock is committed")
     fallback.run("fetch", "--channel", "http://127.0.0.1:1/other").refused(5, "cannot read")

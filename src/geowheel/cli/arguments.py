@@ -71,7 +71,7 @@ _OF_A_PROJECT: Final = (
     _ROOT,
     _option("--host", default=".", type=Path, metavar="DIR",
             help="host project, relative to the root (default: the root)"),
-    _option("--channel", metavar="NAME|DIR|URL|distro",
+    _option("--channel", metavar="NAME|DIR|URL|distro[:SUITE]",
             help="use this channel, strictly, instead of the lock (GEOWHEEL_CHANNEL)"),
     _flag("--frozen", "refuse to run without a lock"),
     _JSON,

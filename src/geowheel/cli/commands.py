@@ -148,13 +148,16 @@ def _ask(console: Console) -> bool:
 
 
 def channel(call: Call) -> dict[str, Any]:
+    from geowheel.locks.channels import distro_suite
     from geowheel.locks.in_use import distro_channel
 
     project = call.project()
+    suite = distro_suite(project.channel) or ""
+    name = f"distro:{suite}" if suite else "distro"
     platforms = [parse_platform(name) for name in call.options.platform]
     for platform in platforms or [project.machine.platform]:
-        channel = distro_channel(project, platform, call.console, refresh=True)
-    call.console.result(f"use it with `geowheel wheel --channel distro`, or from {channel.folder}")
+        channel = distro_channel(project, platform, call.console, suite, refresh=True)
+    call.console.result(f"use it with `geowheel wheel --channel {name}`, or from {channel.folder}")
     return {"name": channel.name, "folder": str(channel.folder)}
 
 

@@ -23,9 +23,9 @@ from geowheel.distro.channel import TOOLS, read_distribution
 from geowheel.errors import ConfigError, Fault, GeowheelError, LockError, MachineError
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import (
-    DISTRO,
     Channel,
     configured_channels,
+    distro_suite,
     named_mirrors,
     parse_channel,
     read_mirrors,
@@ -287,7 +287,8 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
     platform = project.usual_platforms[0]
     try:
         chosen: tuple[Channel, ...] = ()
-        if project.channel is not None and project.channel != DISTRO:
+        suite = distro_suite(project.channel)
+        if project.channel is not None and suite is None:
             chosen = (parse_channel(project.channel, project.root),)
         elif project.channel is None:
             spec = project.manifest.environment(project.config.environment, platform)
@@ -298,9 +299,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
     except GeowheelError as error:
         yield _missing("channels", error)
         return
-    distro = project.channel == DISTRO
-    falls_back = str(project.config.channel_fallback) == DISTRO and locks is None
-    falls_back = falls_back and platform.system is System.LINUX  # what a distribution can be
+    stand_in = project.config.fallbacks if locks is None and platform.system is System.LINUX else ()
     for channel in chosen:
         for url, place, by in named:
             if channel.url.startswith(url):
@@ -314,24 +313,24 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
         found = "; ".join(reasons)
         if offline:
             found += NOT_NEEDED
-        elif falls_back:
+        elif stand_in:
             found += "; this distribution's own packages would stand in"
-            distro = True
+            suite = distro_suite(stand_in[0])
         yield Check(
             name=name,
-            state=CheckState.WARN if offline or falls_back else CheckState.MISSING,
+            state=CheckState.WARN if offline or stand_in else CheckState.MISSING,
             found=found,
             fix=login(f"https://{reasons[0].partition(' answered')[0]}/")
             if refused(found)
             else "HTTPS_PROXY for a proxy, or GEOWHEEL_MIRRORS=URL=PLACE for a mirror",
         )
-    if distro:
-        yield _look("distro channel", lambda: _distro(project.machine.environ))
+    if suite is not None:
+        yield _look("distro channel", partial(_distro, suite, project.machine.environ))
 
 
-def _distro(environ: Mapping[str, str]) -> str:
+def _distro(suite: str, environ: Mapping[str, str]) -> str:
     """Return what makes the channel of this distribution's packages."""
-    name = read_distribution()
+    name = read_distribution(suite)
     require_tools(environ, TOOLS)
     return f"can be made on {name}"
 

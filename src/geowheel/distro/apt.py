@@ -8,6 +8,7 @@ Works without root and with it, and leaves the system's lists, caches and hooks 
 from __future__ import annotations
 
 import os
+import platform as platforms
 import re
 import shutil
 import threading
@@ -45,6 +46,11 @@ APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Retries "2";
 """
+_LINE: Final = re.compile(r"(?P<before>deb\s+(?:\[[^]]*\]\s+)?\S+\s+)(?P<suites>\S+)(?P<after>.*)")
+_STANZA: Final = re.compile(
+    r"(?P<before>(?s:.*\n)?Suites:\s*)(?P<suites>.*)(?P<after>(?s:\n.*)?)", re.IGNORECASE
+)
+_STABLE: Final = ("oldstable", "stable", "testing", "unstable", "sid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +130,13 @@ class Apt:
         )
 
 
-def open_apt(state: Path, architecture: str, environ: Mapping[str, str], step: Step) -> Apt:
-    """Make or reopen the state below `state`."""
+def open_apt(
+    state: Path, architecture: str, environ: Mapping[str, str], step: Step, *, suite: str = ""
+) -> Apt:
+    """Make or reopen the state below `state`, of the machine's own suite or of another one.
+
+    Raises ChannelError where the machine has no source of its distribution.
+    """
     for name in ("lists/partial", "cache/archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
@@ -137,7 +148,54 @@ def open_apt(state: Path, architecture: str, environ: Mapping[str, str], step: S
     for name in sorted(others - {"Packages"}):
         settings += f'Acquire::IndexTargets::deb::{name}::DefaultEnabled "false";\n'
     (state / "apt.conf").write_text(settings, encoding="utf-8")
+    sources = state / "sources.list.d"
+    shutil.rmtree(sources, ignore_errors=True)
+    if suite:
+        sources.mkdir()
+        own = platforms.freedesktop_os_release().get("VERSION_CODENAME", "")
+        found = dict(_sources(suite, own, Path("/etc/apt")))
+        if not found:
+            raise ChannelError(
+                f"the machine has no package source to take {suite} from",
+                where="/etc/apt",
+                cause="no source there is of this distribution, with the section main",
+                fix="add the distribution's own source: sources.list(5)",
+            )
+        for name, text in found.items():
+            (sources / name).write_text(text, encoding="utf-8")
+        settings += f'Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "{sources}";\n'
+    (state / "apt.conf").write_text(settings, encoding="utf-8")
     return Apt(state=state, architecture=architecture, environ=environ, step=step)
+
+
+def _sources(suite: str, own: str, folder: Path) -> Iterator[tuple[str, str]]:
+    for path in (folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))):
+        if path.suffix in (".list", ".sources") and path.is_file():
+            text = of_suite(suite, own, path.read_text(encoding="utf-8"), path.suffix)
+            if text:
+                yield path.name, text
+
+
+def of_suite(suite: str, own: str, text: str, kind: str) -> str:
+    """A machine's package sources with another suite; empty where none is its distribution's.
+
+    `own` is the machine's suite, which its sources may call stable; `kind` is `.list` or
+    `.sources`, the two forms of sources.list(5). Mirrors and keys stay.
+    """
+    blocks = text.splitlines() if kind == ".list" else re.split(r"\n(?:[ \t]*\n)+", text)
+    form = _LINE if kind == ".list" else _STANZA
+    found = (form.fullmatch(block.strip()) for block in blocks if "main" in block.split())
+    named = {
+        name + pocket: suite + pocket
+        for name in (own, *_STABLE)
+        for pocket in ("", "-updates", "-security")  # not -backports
+    }
+    made = [
+        match["before"] + " ".join(suites) + match["after"]
+        for match in found
+        if match and (suites := [named[n] for n in match["suites"].split() if n in named])
+    ]
+    return ("\n" if kind == ".list" else "\n\n").join([*made, ""])
 
 
 def _options(state: Path) -> Iterator[str]:

@@ -60,7 +60,7 @@ class DistroChannel:
 
     folder: Path
     name: str
-    """`distro-debian-12`: what a lock and an SBOM call it."""
+    """`distro-debian-12`: what a lock calls it."""
     platform: Platform
     packages: int
     """For the platform, those for all platforms included."""
@@ -69,7 +69,12 @@ class DistroChannel:
 
 
 def make_distro_channel(
-    folder: Path, *, platform: Platform, environ: Mapping[str, str], step: Step
+    folder: Path,
+    distribution: Distribution,
+    *,
+    platform: Platform,
+    environ: Mapping[str, str],
+    step: Step,
 ) -> DistroChannel:
     """Make a platform's part of the channel in `folder`, or bring it up to date.
 
@@ -79,7 +84,6 @@ def make_distro_channel(
     bytes than signed), BuildError (a tool failed).
     """
     folder = folder.absolute()
-    distribution = read_distribution()
     require_tools(environ, TOOLS)
     patchelf = find_patchelf(environ)
     work = folder.with_name(f"{folder.name}{WORK}")
@@ -97,7 +101,7 @@ def channel_folder(cache: Path, distribution: Distribution) -> Path:
 
 
 def channel_name(distribution: Distribution) -> str:
-    """`distro-debian-12`: what a lock and an SBOM call its channel."""
+    """`distro-debian-12`: what a lock calls its channel."""
     return f"distro-{distribution}"
 
 
@@ -107,17 +111,19 @@ def work_folder(cache: Path, distribution: Distribution) -> Path:
     return folder.with_name(f"{folder.name}{WORK}")
 
 
-def read_distribution() -> Distribution:
-    """The distribution of this machine; raises MachineError unless Debian, Ubuntu or like them.
+def read_distribution(suite: str = "") -> Distribution:
+    """The distribution of this machine, or another suite of it.
 
-    So it does where no wheel can come from its packages: they need a glibc without a policy.
+    Raises MachineError unless it is Debian, Ubuntu or like them. So it does where no wheel can come
+    from the machine's own packages: they need a glibc without a policy.
     """
-    if (newer := obstacles.too_new(hints.this_machine(), obstacles.glibc())) is not None:
+    newer = None if suite else obstacles.too_new(hints.this_machine(), obstacles.glibc())
+    if newer is not None:
         raise MachineError(newer.what, cause=newer.cause, fix=newer.fix)
     try:
-        return distribution_of(platforms.freedesktop_os_release())
+        return distribution_of(platforms.freedesktop_os_release(), suite)
     except OSError:
-        return distribution_of({"ID": sys.platform})
+        return distribution_of({"ID": sys.platform}, suite)
 
 
 def find_patchelf(environ: Mapping[str, str]) -> Path:
@@ -170,7 +176,7 @@ def make_plan(
     """Ask apt what libgdal needs on this release, and decide what becomes which conda package."""
     table = load_table()
     name, architecture = architecture_of(platform, table)
-    apt = open_apt(work / f"apt-{name}", name, environ, step)
+    apt = open_apt(work / f"apt-{name}", name, environ, step, suite=distribution.suite)
     development = update_or_keep(apt, table.closure.development)
     library = library_of(development, table)
     known = apt.show([library, table.closure.texts, *table.closure.walked, *table.closure.alone])

@@ -23,6 +23,9 @@ class Distribution:
 
     id: str
     version: str
+    """Its number on the machine that has it; the suite's name where one was named."""
+    suite: str = ""
+    """`trixie`; empty: what the machine's own package sources have."""
 
     def __str__(self) -> str:
         return f"{self.id}-{self.version}"
@@ -70,8 +73,8 @@ class Deb:
 # --- the machine
 
 
-def distribution_of(os_release: Mapping[str, str]) -> Distribution:
-    """Return the distribution that os-release names: os-release(5).
+def distribution_of(os_release: Mapping[str, str], suite: str = "") -> Distribution:
+    """Return the distribution that os-release names, or a suite of it: os-release(5).
 
     Raises MachineError unless it is Debian, Ubuntu or says that it is like one of them.
     """
@@ -85,7 +88,7 @@ def distribution_of(os_release: Mapping[str, str]) -> Distribution:
         )
     # testing and unstable have no VERSION_ID
     version = os_release.get("VERSION_ID") or os_release.get("VERSION_CODENAME") or "rolling"
-    return Distribution(id=name, version=version)
+    return Distribution(id=name, version=suite or version, suite=suite)
 
 
 # --- control files

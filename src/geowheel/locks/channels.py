@@ -164,6 +164,12 @@ def configured_channels(texts: Iterable[str], base: Path) -> tuple[Channel, ...]
     return tuple(found.values())
 
 
+def distro_suite(text: str | None) -> str | None:
+    """The suite of `distro:SUITE`, empty for `distro`; None for another channel, or none."""
+    name, _, suite = (text or "").partition(":")
+    return suite if name == DISTRO else None
+
+
 def server_of(place: str) -> str:
     """Host and port for messages: a URL as a whole may hold a token or a password."""
     return urlsplit(place).netloc.rpartition("@")[2] or place

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from geowheel.digest import digest
-from geowheel.errors import ChannelError, LockError
+from geowheel.errors import BuildError, ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Console
-from geowheel.project.config import Fallback
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 from geowheel.targets import Platform, System
@@ -260,21 +259,35 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> Loc
             words = f"{names}, not locked: no lock is committed"
             return _solve_into_work(project, spec, channels, words, console)
         except ChannelError as error:
-            falls_back = project.config.channel_fallback is Fallback.DISTRO
-            if not falls_back or platform.system is not System.LINUX:
+            if not project.config.fallbacks or platform.system is not System.LINUX:
                 raise
             console.warn(error.faults[0].what)
             console.warn(
                 f"no lock is committed and {names} cannot be reached: using this distribution's "
-                'own packages instead, as channel-fallback = "distro" allows'
+                f"own packages instead, as channel-fallback = {project.config.channel_fallback!r} "
+                "allows"
             )
-    if project.channel is None or project.channel == offered.DISTRO:
-        channel = distro_channel(project, platform, console)
+            channel = _first_of(project.config.fallbacks, project, platform, console)
+    elif (suite := offered.distro_suite(project.channel)) is not None:
+        channel = distro_channel(project, platform, console, suite)
     else:
         channel = offered.parse_channel(project.channel, project.root)
     instead = f", INSTEAD OF {names}, which was out of reach"
     words = channel.name + (", not locked (--channel)" if project.channel else instead)
     return _solve_into_work(project, spec, (channel,), words, console, configured=False)
+
+
+def _first_of(
+    texts: Sequence[str], project: Project, platform: Platform, console: Console
+) -> Channel:
+    """Return the first of several distro channels that can be made; a suite may be in flux."""
+    *others, last = texts
+    for text in others:
+        try:
+            return distro_channel(project, platform, console, offered.distro_suite(text) or "")
+        except (ChannelError, BuildError) as error:
+            console.warn(f"{text} cannot be used, the next one is: {error.faults[0].what}")
+    return distro_channel(project, platform, console, offered.distro_suite(last) or "")
 
 
 def _solve_into_work(
@@ -320,22 +333,24 @@ def solved(
 
 
 def distro_channel(
-    project: Project, platform: Platform, console: Console, *, refresh: bool = False
+    project: Project, platform: Platform, console: Console, suite: str, *, refresh: bool = False
 ) -> Channel:
     """Return the channel of this distribution's packages, made when it is not there (or refreshed).
 
-    It has the platform; others are in it when they were asked for.
+    It has the platform; others are in it when they were asked for. `suite` is empty for the
+    machine's own.
     """
     from geowheel.distro import channel as distro  # only where needed
 
-    distribution = distro.read_distribution()
+    distribution = distro.read_distribution(suite)
     name = distro.channel_name(distribution)
     folder = distro.channel_folder(project.machine.cache, distribution)
     if refresh or not (folder / platform / "repodata.json").is_file():
-        what = f"{name}: conda packages for {platform} from this distribution's own"
+        whose = f"{suite}'s" if suite else "this distribution's own"
+        what = f"{name}: conda packages for {platform} from {whose}"
         with console.step("channel", what, logs="channel") as step:
             made = distro.make_distro_channel(
-                folder, platform=platform, environ=project.machine.environ, step=step
+                folder, distribution, platform=platform, environ=project.machine.environ, step=step
             )
             step.say(f"{made.packages} packages, {made.converted} of them converted now")
     files.touch(folder)

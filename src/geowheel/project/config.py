@@ -24,18 +24,10 @@ OWN_GRIDS = "own"
 SYSTEM_VERSION = re.compile(r"\d+\.\d+")
 # Below a folder of the wheel: nothing else belongs at the top of site-packages.
 DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
+DISTRO_CHANNEL = re.compile(r"none|distro(:[a-z]+)?")
 REASON = re.compile(r"\s*\S[\s\S]*")
 VERDICTS: Final = ("size", "test", "lab")
 """Stages that judge a repaired wheel."""
-
-
-class Fallback(enum.StrEnum):
-    """The channel to use when no lock is committed and the configured one is out of reach."""
-
-    NONE = "none"
-    """No other one: the run ends with what could not be reached."""
-    DISTRO = "distro"
-    """The distribution's own packages, as a local channel; said aloud before and after."""
 
 
 class Bindings(enum.StrEnum):
@@ -255,8 +247,12 @@ class Config:
     """Drivers that the wheel must have: the probes fail without one."""
     exclude: tuple[str, ...] = ()
     """Patterns of payload files to leave out, such as "osgeo/_data/*"."""
-    channel_fallback: Fallback = Fallback.NONE
-    """Channel to use, loudly, when nothing is locked and none can be reached."""
+    channel_fallback: str | tuple[str, ...] = field(
+        default="none", metadata={"pattern": DISTRO_CHANNEL}
+    )
+    """Channel to use, loudly, when nothing is locked and none can be reached: "none", "distro" (the
+    distribution's own packages), "distro:SUITE" (those of a suite of it, such as trixie), or a list
+    of them, the most wanted first."""
     data: Data = field(default_factory=Data)
     """Where the data goes."""
     build: Build = field(default_factory=Build)
@@ -277,6 +273,12 @@ class Config:
     """What is released."""
     workflow: Workflow = field(default_factory=Workflow)
     """The generated workflow of GitHub Actions."""
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Channels that may stand in, the most wanted first."""
+        said = self.channel_fallback
+        return tuple(text for text in ([said] if isinstance(said, str) else said) if text != "none")
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:

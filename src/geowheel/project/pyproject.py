@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,7 +21,17 @@ from geowheel.errors import ConfigError, Fault, nearest
 from geowheel.lab.cases import PEERS
 from geowheel.targets import PYTHON_VERSION, Platform, System
 
-from .config import DESTINATION, REASON, SYSTEM_VERSION, TABLE, VERDICTS, Config, Follows, Release
+from .config import (
+    DESTINATION,
+    DISTRO_CHANNEL,
+    REASON,
+    SYSTEM_VERSION,
+    TABLE,
+    VERDICTS,
+    Config,
+    Follows,
+    Release,
+)
 from .names import distribution_name, naming_texts
 from .places import Layout
 from .schema import docs_of, without_none
@@ -33,6 +43,7 @@ _EXPECTED: Final[Mapping[type, str]] = {
     int: "a whole number",
     float: "a number",
     tuple: "a list of strings",
+    types.UnionType: "a string or a list of strings",
     Mapping: 'a table of strings: NAME = "value"',
 }
 
@@ -96,7 +107,7 @@ def read_host(folder: Path) -> HostFile:
 
 
 def host_from(
-    data: Mapping[str, Any], path: Path, texts: Mapping[str, str] = MappingProxyType({})
+    data: Mapping[str, Any], path: Path, texts: Mapping[str, str] = types.MappingProxyType({})
 ) -> HostFile:
     """Return the host project that a parsed pyproject.toml describes; `path` is for messages.
 
@@ -258,6 +269,9 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
                 f"{destination!r} is no folder below a package of the wheel",
                 'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
             )
+    for text in config.fallbacks:
+        if not DISTRO_CHANNEL.fullmatch(text):
+            fault("channel-fallback", f"{text!r} is none", 'use "distro" or "distro:SUITE"')
     if config.release.post < 0 or (config.release.post and config.release.version is Follows.OWN):
         fault("release.post", 'is a number from 0, of version = "gdal"')
     places = config.places

@@ -174,7 +174,7 @@ def test_a_distribution_may_stand_in(root: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "unreachable", lambda *_: ["conda.invalid did not answer"])
     monkeypatch.setattr(module, "locks_at_hand", lambda *_: None)
     assert look(root, code=7)["channel conda-forge"]["state"] == "missing"
-    monkeypatch.setattr(module, "read_distribution", lambda: "debian-99")
+    monkeypatch.setattr(module, "read_distribution", lambda *_: "debian-99")
     checks = look(root, config='channel-fallback = "distro"')
     assert checks["channel conda-forge"]["state"] == "warn"
     assert checks["distro channel"]["found"] == "can be made on debian-99"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rattler import PackageName, Version
 
+from geowheel.distro.apt import of_suite
 from geowheel.distro.channel import entry_name, library_of
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.distro.conversion import (
@@ -237,6 +238,32 @@ def test_alternatives_are_decided_by_what_apt_chose() -> None:
     assert found is not None
     assert found.name == "libopenblas0-pthread"
     assert resolve(group, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "made"),
+    [
+        (
+            ".list",
+            "deb [signed-by=/k y=z] http://a/debian bookworm main contrib\n"
+            "deb http://a/debian-security stable-security main\ndeb-src http://a bookworm main\n"
+            "deb http://a/debian bookworm-backports main\n# deb http://a bookworm main\n"
+            "deb http://docker bookworm stable\ndeb http://pg bookworm-pgdg main\n",
+            "deb [signed-by=/k y=z] http://a/debian forky main contrib\n"
+            "deb http://a/debian-security forky-security main\n",
+        ),
+        (
+            ".sources",
+            "Types: deb\nURIs: http://a/debian\nSuites: bookworm bookworm-updates x\n"
+            "Components: main\nSigned-By: /k\n\nTypes: deb\nSuites: nodistro\nComponents: main\n",
+            "Types: deb\nURIs: http://a/debian\nSuites: forky forky-updates\n"
+            "Components: main\nSigned-By: /k\n\n",
+        ),
+    ],
+)
+def test_another_suite_comes_from_the_machines_own_sources(kind: str, text: str, made: str) -> None:
+    assert of_suite("forky", "bookworm", text, kind) == made
+    assert of_suite("forky", "bookworm", made.replace("forky", "jammy"), kind) == ""
 
 
 def test_recipes_group_name_and_depend_as_conda_forge() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.errors import ConfigError
-from geowheel.project.config import Config, Fallback
+from geowheel.project.config import Config
 from geowheel.project.pyproject import read_host
 
 MINIMAL = """
@@ -31,7 +31,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
 def test_the_smallest_configuration_has_defaults(tmp_path: Path) -> None:
     read = read_host(host(tmp_path, MINIMAL))
     assert read.config == Config(pythons=("3.12",))
-    assert read.config.channel_fallback is Fallback.NONE
+    assert read.config.fallbacks == ()
     assert read.build_system.backend == "setuptools.build_meta:__legacy__"
 
 
@@ -88,7 +88,7 @@ accept = { poppler = "we share ours", "x26*" = "so too" }
 """
     )
     read = read_host(host(tmp_path, text)).config
-    assert read.channel_fallback is Fallback.DISTRO
+    assert read.fallbacks == ("distro",)
     assert (read.drivers, read.programs) == (("GTiff",), ())
     assert (read.budget.wheel_mb, read.floor.glibc, read.test.timeout_seconds) == (12.0, "2.28", 5)
     assert read.licenses.accept == {"poppler": "we share ours", "x26*": "so too"}
@@ -130,6 +130,8 @@ def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, addition: str, exp
         (MINIMAL.replace('"3.12"', '"3.9"'), "outside requires-python"),
         (MINIMAL + '[build-system]\nrequires = ["hatchling >"]', "hatchling >"),
         ('[project]\nname = "host"', "next: run `geowheel init`"),
+        (MINIMAL + 'channel-fallback = ["distro", "Trixie"]', "'Trixie' is none"),
+        (MINIMAL + "channel-fallback = 3", "must be a string or a list of strings"),
         ("[project", "not valid TOML"),
         ("tool = 3", "tool must be a table"),
         (MINIMAL + "[[build-system]]", "build-system must be a table"),

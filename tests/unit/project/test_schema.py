@@ -19,7 +19,7 @@ from validate_pyproject.types import Schema
 
 from geowheel.cli import main
 from geowheel.errors import ConfigError
-from geowheel.project.config import Config, Fallback
+from geowheel.project.config import Bindings, Config
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import read_host
 from geowheel.project.schema import docs_of, tool_schema
@@ -111,7 +111,7 @@ def test_every_key_is_described_and_every_default_is_valid() -> None:
     assert seen >= 10
 
 
-@pytest.mark.parametrize("kind", [Layout, Fallback])
+@pytest.mark.parametrize("kind", [Layout, Bindings])
 def test_every_choice_says_what_it_means(kind: type[enum.StrEnum]) -> None:
     docs = docs_of(kind)
     assert all(docs[member.name] for member in kind)
