@@ -69,23 +69,12 @@ def test_kinds_that_python_takes_for_equal_are_told_apart() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Path("/a"), (1, Path("a")), {"a": Path("a")}, [{"a": (Path("a"),)}]],
-    ids=["bare", "tuple", "mapping", "deep"],
-)
-def test_a_path_is_refused_wherever_it_stands(value: object) -> None:
-    with pytest.raises(TypeError, match="has no place in a key"):
-        digest(value)
-
-
-@pytest.mark.parametrize("key", [Path("/a"), 1], ids=["path", "number"])
-def test_a_mapping_takes_text_as_keys_only(key: object) -> None:
-    with pytest.raises(TypeError):
-        digest({key: "a"})
-
-
-@pytest.mark.parametrize("value", [b"a", object(), len], ids=["bytes", "object", "function"])
+    [Path("/a"), (1, Path("a")), {"a": Path("a")}, [{"a": (Path("a"),)}], b"a", object(), len,
+     {Path("/a"): "a"}, {1: "a"}],
+    ids=["bare", "tuple", "mapping", "deep", "bytes", "object", "function", "key", "number"],
+)  # fmt: skip
 def test_what_has_no_plain_form_is_refused(value: object) -> None:
-    with pytest.raises(TypeError, match="has no place in a key"):
+    with pytest.raises(TypeError):
         digest(value)
 
 
@@ -175,6 +164,8 @@ def test_the_target_of_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("something else")
     assert read_entry(tmp_path, "link") == before
     assert read_entry(tmp_path, "link").size == 0
+    (tmp_path / "no text").symlink_to(os.fsdecode(b"caf\xe9"))
+    assert read_entry(tmp_path, "no text").sha256 == sha256_bytes(b"caf\xe9")
 
 
 def test_only_the_named_paths_count(tmp_path: Path) -> None:
@@ -182,13 +173,5 @@ def test_only_the_named_paths_count(tmp_path: Path) -> None:
     (tmp_path / "link").unlink()
     assert tree == read_tree(tmp_path, ["a.txt", "sub/b.sh"])
     assert tree.paths() == {"a.txt": sha256_bytes(b"a"), "sub/b.sh": sha256_bytes(b"b")}
-
-
-def test_a_named_path_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_tree(tmp_path, ["missing"])
-
-
-def test_a_link_to_a_name_that_is_no_text_is_read(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(os.fsdecode(b"caf\xe9"))
-    assert read_entry(tmp_path, "link").sha256 == sha256_bytes(b"caf\xe9")

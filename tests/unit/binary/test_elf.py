@@ -129,16 +129,17 @@ def test_a_plain_library_has_nothing_special() -> None:
     assert (elf.soname, elf.needed, elf.search_path, elf.versions) == (None, (), (), {})
     assert (elf.bind_now, elf.relro, elf.executable_stack) == (False, Relro.NONE, True)
     assert (elf.symbols, elf.debug) == (False, False)
+    assert read_elf(make_elf(segments=((PT_GNU_RELRO, 4),))).relro is Relro.PARTIAL
+    elf = read_elf(make_elf(tags=((DT_RELR, 0),)))
+    assert [str(need) for need in floor({"a.so": elf})] == ["GLIBC_2.36"]
+    both = read_elf(make_elf(tags=((DT_RPATH, "/a"), (DT_RUNPATH, "/b"))))
+    assert (both.rpath, both.runpath, both.search_path) == (("/a",), ("/b",), ("/b",))
+    assert replace(both, runpath=()).search_path == ("/a",)
 
 
 @pytest.mark.parametrize(("flags", "asks"), [(6, False), (7, True)])
 def test_a_stack_says_whether_code_may_run_on_it(flags: int, *, asks: bool) -> None:
     assert read_elf(make_elf(segments=((PT_GNU_STACK, flags),))).executable_stack is asks
-
-
-def test_relative_relocations_need_the_glibc_that_knows_them() -> None:
-    elf = read_elf(make_elf(tags=((DT_RELR, 0),)))
-    assert [str(need) for need in floor({"a.so": elf})] == ["GLIBC_2.36"]
 
 
 @pytest.mark.parametrize("tag", [(DT_BIND_NOW, 0), (DT_FLAGS, 8), (DT_FLAGS_1, 1)])
@@ -149,16 +150,6 @@ def test_each_way_to_say_bind_now(tag: tuple[int, int]) -> None:
 @pytest.mark.parametrize("tag", [(DT_FLAGS, 2), (DT_FLAGS_1, 8)])
 def test_other_flags_are_not_bind_now(tag: tuple[int, int]) -> None:
     assert not read_elf(make_elf(tags=(tag,))).bind_now
-
-
-def test_partial_relro_without_bind_now() -> None:
-    assert read_elf(make_elf(segments=((PT_GNU_RELRO, 4),))).relro is Relro.PARTIAL
-
-
-def test_runpath_wins_over_rpath() -> None:
-    both = read_elf(make_elf(tags=((DT_RPATH, "/a"), (DT_RUNPATH, "/b"))))
-    assert (both.rpath, both.runpath, both.search_path) == (("/a",), ("/b",), ("/b",))
-    assert replace(both, runpath=()).search_path == ("/a",)
 
 
 def test_a_tree_is_read_in_order_without_links_and_other_files(tmp_path: Path) -> None:

@@ -58,21 +58,18 @@ def test_everything_is_read() -> None:
     assert signature_faults(FULL) == ()
 
 
-def test_dwarf_sections_are_left_over() -> None:
+def test_what_else_headers_say() -> None:
     data = make_macho().replace(b"__TEXT".ljust(16, b"\0"), b"__DWARF".ljust(16, b"\0"))
     assert read_macho(data).leftovers == ("__DWARF",)
-
-
-def test_the_older_way_to_state_a_version() -> None:
     macho = read_macho(make_macho(version_min((10, 13, 0)), machine=X86_64))
     assert macho.minimum("x86_64") == (10, 13, 0)
     assert macho.slices[0].platform == "macOS"
-
-
-def test_unknown_processors_have_their_numbers() -> None:
     (name,) = read_macho(make_macho(machine=(18, 10))).architectures
     assert name == "CPU type 18, subtype 10"
     assert read_macho(make_macho(machine=(0x0100000C, 0x80000002))).architectures == ("arm64e",)
+    for at in (16, 20):  # ncmds, sizeofcmds
+        with pytest.raises(IntegrityError):
+            read_macho(FULL[:at] + b"\xff\xff\xff\x7f" + FULL[at + 4 :])
 
 
 def test_a_fat_file_has_a_value_for_each_architecture() -> None:
@@ -111,34 +108,19 @@ def test_what_is_no_macho_is_named(data: bytes, tmp_path: Path) -> None:
     assert caught.value.faults[0].fix
 
 
-def test_a_changed_byte_is_found() -> None:
+def test_a_damaged_signature_is_a_fault() -> None:
     changed = bytearray(FULL)
     changed[FULL.index(b"codecode") + 1000] ^= 1
     (fault,) = signature_faults(bytes(changed), name="libgdal.dylib")
     assert (fault.where, fault.what) == (
         "libgdal.dylib", "arm64: 1 of 1 pages differ from what was signed",
     )  # fmt: skip
-
-
-def test_pages_are_told_apart() -> None:
-    data = bytearray(make_macho(code=b"c" * 20000))
-    data[10000] ^= 1
-    assert "1 of 5 pages differ" in signature_faults(bytes(data))[0].what
-
-
-def test_no_signature_is_a_fault() -> None:
+    changed = bytearray(make_macho(code=b"c" * 20000))
+    changed[10000] ^= 1
+    assert "1 of 5 pages differ" in signature_faults(bytes(changed))[0].what
     (fault,) = signature_faults(make_macho(signed=False))
     assert "arm64: it has no signature" in fault.what
-
-
-def test_a_signature_for_fewer_bytes_is_a_fault() -> None:
     at = FULL.index(b"\xfa\xde\x0c\x02") + 32  # codeLimit
     (limit,) = struct.unpack_from(">I", FULL, at)
     data = FULL[:at] + struct.pack(">I", limit - 16) + FULL[at + 4 :]
     assert f"is for {limit - 16} bytes, not for {limit}" in signature_faults(data)[0].what
-
-
-def test_a_count_that_never_ends_is_refused_at_once() -> None:
-    for at in (16, 20):  # ncmds, sizeofcmds
-        with pytest.raises(IntegrityError):
-            read_macho(FULL[:at] + b"\xff\xff\xff\x7f" + FULL[at + 4 :])

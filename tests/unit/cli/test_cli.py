@@ -230,13 +230,6 @@ def test_quiet_shows_errors_only(
     assert capsys.readouterr() == ("", "")
 
 
-def test_every_platform_may_be_asked_for_from_every_machine(request_of: Call) -> None:
-    request = request_of("build", "--platform", "osx-arm64", "--platform", "win-64")
-    assert {target.platform for target in request.targets} == {
-        Platform.OSX_ARM64, Platform.WIN_64,
-    }  # fmt: skip
-
-
 def test_a_stage_is_its_own_goal_and_wheel_is_all(request_of: Call) -> None:
     for stage in STAGES:
         assert request_of(stage.name).goals == (stage.name,)
@@ -259,24 +252,21 @@ def test_options_reach_the_request(request_of: Call) -> None:
         True, True, "distro",
     )  # fmt: skip
     assert request.ledger.verify
-
-
-def test_the_labs_options_reach_the_request(request_of: Call) -> None:
     assert request_of("lab").lab == request_of("wheel").lab == Choice()
     request = request_of("lab", "--case", "https", "--case", "*fork", "--seed", "7")
     assert request.lab == Choice(cases=("https", "*fork"), seed=7)
     assert request_of("lab").lab.whole  # one call leaves nothing for the next
+    request = request_of("build", "--platform", "osx-arm64", "--platform", "win-64")
+    assert {target.platform for target in request.targets} == {
+        Platform.OSX_ARM64, Platform.WIN_64,
+    }  # fmt: skip
 
 
-def test_bare_fetch_needs_no_configured_interpreter(root: Path, request_of: Call) -> None:
+def test_the_project_may_lie_anywhere(root: Path, request_of: Call) -> None:
     write_host(root, pythons=["3.98"])
     assert pythons(request_of("fetch")) == ["3.98"]
-
-
-def test_a_python_not_configured_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_host(root, pythons=["3.98"])
-    assert main(["wheel", "--root", str(root)]) == 2
-    assert f"not configured for Python {RUNNING}" in capsys.readouterr().err
+    write_host(root / "hosts" / "other", name="other")
+    assert request_of("wheel", "--host", "hosts/other").project.host.name == "other"
 
 
 @pytest.mark.parametrize(
@@ -324,8 +314,6 @@ def test_a_path_that_is_no_interpreter_is_named(
     answering(monkeypatch, "no such file")
     assert main(["wheel", "--root", str(root), "--python", "/opt/nothing"]) == 7
     assert "/opt/nothing: no such file" in capsys.readouterr().err
-
-
-def test_the_host_is_relative_to_the_root(root: Path, request_of: Call) -> None:
-    write_host(root / "hosts" / "other", name="other")
-    assert request_of("wheel", "--host", "hosts/other").project.host.name == "other"
+    write_host(root, pythons=["3.98"])
+    assert main(["wheel", "--root", str(root)]) == 2
+    assert f"not configured for Python {RUNNING}" in capsys.readouterr().err

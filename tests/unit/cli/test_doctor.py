@@ -101,12 +101,23 @@ def looked(open_it: Callable[[], Project], root: Path, machine: Machine, code: i
     return {check["name"]: check for check in summary["checks"]}
 
 
-def test_a_machine_that_has_everything_is_ready(root: Path) -> None:
+def test_a_machine_that_has_everything_is_ready(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checks = look(root)
     assert {check["state"] for check in checks.values()} == {"ok"}
     assert {"compilers", "locks", "channel conda-forge", f"Python {RUNNING}", "strip"} <= set(
         checks
     )
+    capsys.readouterr()
+    project = make_project(root)
+    summary = doctor(lambda: project, root, project.machine, make_console(root), every=True)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    _, _, _, _, *rows, last = captured.out.splitlines()
+    for row, check in zip(rows, summary["checks"], strict=True):
+        assert row.startswith(f"  {check['name']}  ")
+    assert last == "nothing is missing"
 
 
 def test_without_a_project(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +146,8 @@ def test_what_is_missing_has_its_command(root: Path, monkeypatch: pytest.MonkeyP
     checks = look(root, code=7)
     for found in (checks["compilers"], checks["uv"], checks["pixi"]):
         assert (found["state"], found["found"], found["fix"]) == ("missing", "not there", "get it")
+    monkeypatch.setattr(module, "locks_at_hand", refuse(LockError("stale", fix="`geowheel lock`")))
+    assert look(root, code=7)["locks"]["fix"] == "`geowheel lock`"
 
 
 def test_strip_is_needed_and_git_is_better(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,11 +212,6 @@ def test_another_platform_is_looked_at(root: Path, monkeypatch: pytest.MonkeyPat
     assert asked == ["win-64", "win-64"]
 
 
-def test_a_stale_lock_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "locks_at_hand", refuse(LockError("stale", fix="`geowheel lock`")))
-    assert look(root, code=7)["locks"]["fix"] == "`geowheel lock`"
-
-
 def build_lock_for(python: str) -> BuildLock:
     """GDAL's sdist, and a NumPy that only one Python has a wheel of."""
     tag = "cp" + python.replace(".", "")
@@ -256,15 +264,4 @@ def test_problems_are_rows_and_the_rest_is_one_line(
     assert row.split()[:2] == ["locks", "warn"] and "`geowheel lock` writes them" in row
     assert re.match(r"\d+ checks found nothing wrong: Python of geowheel, ", fine)
     assert "locks" not in fine and "compilers" in fine
-    assert last == "nothing is missing"
-
-
-def test_every_check_is_a_row_when_asked(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    project = make_project(root)
-    summary = doctor(lambda: project, root, project.machine, make_console(root), every=True)
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    _, _, _, _, *rows, last = captured.out.splitlines()
-    for row, check in zip(rows, summary["checks"], strict=True):
-        assert row.startswith(f"  {check['name']}  ")
     assert last == "nothing is missing"

@@ -102,9 +102,6 @@ def test_clean_removes_what_killed_runs_left(project: Project, ledger: Ledger) -
     record = make_record(ledger, BuildFacts(), SUBJECT, text="whole", created=day(1))
     assert clean_up(project)["removed"] == [str(left)]
     assert record.folder.is_dir()
-
-
-def test_clean_removes_entries_whose_record_is_damaged(project: Project, ledger: Ledger) -> None:
     record = make_record(ledger, BuildFacts(), SUBJECT)
     (record.folder / "record.json").write_text("{")
     clean_up(project)

@@ -72,23 +72,22 @@ def test_the_best_way_and_what_stands_against_a_better_one(
     assert bool(found.why) == bool(why)
 
 
-def test_a_private_osgeo_cannot_be_the_channels(tmp_path: Path) -> None:
+def test_what_stands_against_a_way_is_said(tmp_path: Path) -> None:
     found = row(project(tmp_path, PRIVATE), Platform.OSX_64)
     assert found.way is Method.NONE
     assert found.why == (
         "no compiler for macOS", 'prebuilt bindings do not fit layout = "private"',
     )  # fmt: skip
-
-
-def test_what_is_to_be_prebuilt_needs_no_compiler(tmp_path: Path) -> None:
-    found = row(project(tmp_path, 'bindings = "prebuilt"\n'), Platform.LINUX_64)
-    assert (found.way, found.tests, found.why) == (Method.PREBUILT, "here", ())
-
-
-def test_without_an_interpreter_nothing_is_built(tmp_path: Path) -> None:
     found = row(project(tmp_path), Platform.LINUX_64, "CPython 3.12 is not on this machine")
     assert (found.way, found.tests) == (Method.NONE, "no")
     assert found.why == ("CPython 3.12 is not on this machine",)
+    found = row(project(tmp_path, 'bindings = "prebuilt"\n'), Platform.LINUX_64)
+    assert (found.way, found.tests, found.why) == (Method.PREBUILT, "here", ())
+    made = project(tmp_path)
+    made.manifest.lock_path.write_text("no lock")
+    found = row(made, Platform.LINUX_64)
+    assert found.way is Method.NONE
+    assert found.why[0].startswith("the lock cannot be read")
 
 
 def test_without_an_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,14 +98,6 @@ def test_without_an_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = row(project(tmp_path), Platform.LINUX_AARCH64)
     assert (found.way, found.tests) == (Method.PREBUILT, "no")
     assert found.why == ("no qemu-aarch64 on PATH",)
-
-
-def test_a_broken_lock_is_what_stands_against_everything(tmp_path: Path) -> None:
-    made = project(tmp_path)
-    made.manifest.lock_path.write_text("no lock")
-    found = row(made, Platform.LINUX_64)
-    assert found.way is Method.NONE
-    assert found.why[0].startswith("the lock cannot be read")
 
 
 def test_like_interpreters_share_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,10 +68,6 @@ def test_the_sessions_of_the_table_are_registered(registry: Registry, tmp_path: 
     assert set(registry) == BARE | versioned
     assert not any(function.default for function in registry.values())
     assert {function.python for function in registry.values()} == {False}
-
-
-def test_every_session_has_a_useful_line(registry: Registry, tmp_path: Path) -> None:
-    sessions(root=write_host(tmp_path, pythons=["3.12"]))
     lines = {name: function.func.__doc__ or "" for name, function in registry.items()}
     assert all(20 <= len(line) <= 110 and "\n" not in line for line in lines.values()), lines
     assert len(set(lines.values())) == len(lines)
@@ -218,9 +214,6 @@ def test_names_that_are_taken_are_refused(registry: Registry, tmp_path: Path) ->
     text = str(caught.value)
     assert text.startswith("error: noxfile: session names taken: build, test\n")
     assert 'sessions(prefix="geowheel-")' in text
-
-
-def test_two_calls_need_two_prefixes(registry: Registry, tmp_path: Path) -> None:
     write_host(tmp_path)
     sessions(prefix="geowheel-", root=tmp_path)
     with pytest.raises(SystemExit, match="another prefix"):
@@ -254,9 +247,6 @@ def test_the_noxfile_has_the_sessions_of_its_host_and_the_toolkits_own(noxfile: 
     versions = pyproject["tool"]["geowheel"]["pythons"]
     assert {"tests", "lint", "types"} | BARE <= set(noxfile)
     assert {f"wheel-{version}" for version in versions} <= set(noxfile)
-
-
-def test_bare_nox_runs_nothing_heavy(noxfile: Registry) -> None:
     assert {name for name, function in noxfile.items() if function.default} == {"lint", "types"}
     assert all((function.func.__doc__ or "").strip() for function in noxfile.values())
     assert nox.options.sessions == ["lint", "types"]

@@ -84,11 +84,6 @@ def test_what_brings_a_package_in(files: Sequence[str], expected: str) -> None:
     assert brought_by(files, ways) == expected
 
 
-def test_a_wheel_without_libgdal_has_ways_all_the_same() -> None:
-    ways = find_ways(tree({"a/_a.so": ["libx-0.so.1"], lib("libx"): []}), PLUGINS, {})
-    assert brought_by([lib("libx")], ways) == "through _a"
-
-
 def package(name: str, license: str) -> Package:
     return replace(make_package(name), license=license)
 

@@ -133,9 +133,3 @@ def test_what_cannot_start_is_named(world: World, capsys: pytest.CaptureFixture[
     error = capsys.readouterr().err
     assert f"{world.package / '_programs' / 'gdalinfo'} cannot be started" in error
     assert "Permission denied" in error and "noexec" in error
-
-
-def test_the_launcher_needs_the_standard_library_only() -> None:
-    lines = (line.strip().split() for line in SOURCE.splitlines())
-    imports = (words for words in lines if words and words[0] in ("import", "from"))
-    assert {words[1].partition(".")[0] for words in imports} <= sys.stdlib_module_names

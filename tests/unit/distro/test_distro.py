@@ -112,11 +112,6 @@ def test_the_mark_of_the_time_transition_goes() -> None:
     assert conda_name("libt64") == "libt64"
 
 
-def test_no_two_names_claim_one_pattern() -> None:
-    patterns = [pattern for patterns in TABLE.packages.values() for pattern in patterns]
-    assert len(patterns) == len(set(patterns))
-
-
 SHOW = """\
 Package: libgdal32
 Source: gdal (3.6.2+dfsg-1)
@@ -152,12 +147,6 @@ def test_show_is_read_with_continued_lines() -> None:
     )
 
 
-def test_relations_drop_architectures_and_profiles() -> None:
-    ((one,), (two,)) = parse_relations("python3:any (<< 3.12) [amd64] <!nocheck>, libx (= 1)")
-    assert one == Relation(name="python3", operator="<<", version="3.12")
-    assert two == Relation(name="libx", operator="=", version="1")
-
-
 @given(st.text(max_size=200))
 def test_any_text_is_read_without_a_crash(text: str) -> None:
     list(paragraphs(text))
@@ -165,13 +154,16 @@ def test_any_text_is_read_without_a_crash(text: str) -> None:
     parse_print_uris(text)
 
 
-def test_print_uris() -> None:
+def test_print_uris_and_relations() -> None:
     text = (
         "'http://deb.debian.org/debian/pool/z_1%3a1_amd64.deb' zlib1g_1%3a1_amd64.deb 9 MD5Sum:x\n"
         "WARNING: something\n"
         "'file:/mnt/my debs/b.deb' libb_1_all.deb 9 \n"
     )
     assert parse_print_uris(text) == ("libb", "zlib1g")
+    ((one,), (two,)) = parse_relations("python3:any (<< 3.12) [amd64] <!nocheck>, libx (= 1)")
+    assert one == Relation(name="python3", operator="<<", version="3.12")
+    assert two == Relation(name="libx", operator="=", version="1")
 
 
 @pytest.mark.parametrize(
@@ -191,17 +183,14 @@ def test_distributions(said: dict[str, str], name: str, prefix: str) -> None:
     assert distribution.build_prefix == prefix
 
 
-def test_another_distribution_is_refused_by_name() -> None:
-    with pytest.raises(MachineError, match="Fedora Linux 43") as caught:
-        distribution_of({"ID": "fedora", "PRETTY_NAME": "Fedora Linux 43"})
-    assert "--channel conda-forge" in str(caught.value)
-
-
 def test_the_release_names_its_libgdal() -> None:
     noble = deb("libgdal-dev", depends="libc6-dev, libgdal34t64 (= 3.8.4+dfsg-3)")
     assert library_of(noble, TABLE) == "libgdal34t64"
     with pytest.raises(ChannelError, match="depends on no libgdal"):
         library_of(deb("libgdal-dev", depends="libc6-dev"), TABLE)
+    with pytest.raises(MachineError, match="Fedora Linux 43") as caught:
+        distribution_of({"ID": "fedora", "PRETTY_NAME": "Fedora Linux 43"})
+    assert "--channel conda-forge" in str(caught.value)
 
 
 def test_the_closure_stops_at_runtimes_programs_and_fonts() -> None:
@@ -226,11 +215,6 @@ def test_the_closure_stops_at_runtimes_programs_and_fonts() -> None:
     ]  # fmt: skip
 
 
-def test_a_cycle_ends() -> None:
-    candidates = index(deb("libgdal32", depends="liba"), deb("liba", depends="libgdal32"))
-    assert list(closure(["libgdal32"], [], candidates, TABLE.leaves_out)) == ["liba", "libgdal32"]
-
-
 def test_alternatives_are_decided_by_what_apt_chose() -> None:
     candidates = index(deb("libopenblas0-pthread", provides="libblas.so.3 liblapack.so.3"))
     (group,) = parse_relations("libblas3 | libblas.so.3")
@@ -238,6 +222,8 @@ def test_alternatives_are_decided_by_what_apt_chose() -> None:
     assert found is not None
     assert found.name == "libopenblas0-pthread"
     assert resolve(group, {}) is None
+    candidates = index(deb("libgdal32", depends="liba"), deb("liba", depends="libgdal32"))
+    assert list(closure(["libgdal32"], [], candidates, TABLE.leaves_out)) == ["liba", "libgdal32"]
 
 
 @pytest.mark.parametrize(
@@ -395,9 +381,6 @@ def test_only_drivers_that_are_there_are_offered() -> None:
     needs = ("libpq.so.5", "libproj.so.25")
     there = {name for name, p in plugins.items() if p.is_built_in(formats, needs)}
     assert there == {"libgdal-netcdf", "libgdal-jp2openjpeg", "libgdal-pg"}
-
-
-def test_certificates_are_joined_as_update_ca_certificates_does() -> None:
     found = {"mozilla/b.crt": b"B\n", "mozilla/Z.crt": b"Z", "mozilla/a.crt": b"A\n"}
     assert certificate_bundle(found) == b"Z\nA\nB\n"
 
@@ -416,27 +399,11 @@ def test_machine_readable_copyright_becomes_spdx() -> None:
         "(GPL-2.0-or-later OR BSD-3-Clause)",
         "LicenseRef-odd-one",
     }
-
-
-def test_free_text_gives_no_expression() -> None:
     assert parse_copyright("This is free software.", TABLE.licenses) == frozenset()
 
 
 def entry(*files: str, key: str = "k") -> Converted:
     return Converted(key=key, files=dict.fromkeys(files, "s"), provides=("liba.so.1",), needs=())
-
-
-def test_the_state_survives_and_damage_means_starting_over(tmp_path: Path) -> None:
-    state = ChannelState(
-        entries={"linux-64/a": entry("linux-64/a.conda")}, indexed={"linux-64": "i"}
-    )
-    write_state(tmp_path / "channel", state)
-    assert read_state(tmp_path / "channel") == state
-    assert [p.name for p in (tmp_path / "channel").iterdir()] == [STATE]
-    damaged = [{"entries": {"a": {}}, "indexed": {}}, {"entries": {}, "indexed": "of an older one"}]
-    for damage in ("", "[]", *map(json.dumps, damaged)):
-        (tmp_path / "channel" / STATE).write_text(damage)
-        assert read_state(tmp_path / "channel") == ChannelState()
 
 
 def test_the_state_tells_platforms_apart() -> None:
@@ -446,6 +413,11 @@ def test_the_state_tells_platforms_apart() -> None:
     assert state.of(Platform.LINUX_AARCH64) == {"linux-aarch64/a": arm, "noarch/b": common}
     assert state.files("linux-64") == {"linux-64/a": "s"}
     assert state.files("noarch") == {"noarch/b": "s"}
+    name, architecture = architecture_of(Platform.LINUX_AARCH64, TABLE)
+    assert (name, architecture.multiarch) == ("arm64", "aarch64-linux-gnu")
+    with pytest.raises(MachineError, match="no distro channel for osx-arm64") as caught:
+        architecture_of(Platform.OSX_ARM64, TABLE)
+    assert "linux-64, linux-aarch64" in str(caught.value)
 
 
 def test_recipes_of_two_platforms_have_two_names_and_of_all_platforms_one() -> None:
@@ -460,16 +432,18 @@ def test_recipes_of_two_platforms_have_two_names_and_of_all_platforms_one() -> N
     }
 
 
-def test_every_platform_has_the_distributions_name_of_its_architecture_or_is_refused() -> None:
-    name, architecture = architecture_of(Platform.LINUX_AARCH64, TABLE)
-    assert (name, architecture.multiarch) == ("arm64", "aarch64-linux-gnu")
-    with pytest.raises(MachineError, match="no distro channel for osx-arm64") as caught:
-        architecture_of(Platform.OSX_ARM64, TABLE)
-    assert "linux-64, linux-aarch64" in str(caught.value)
-
-
-def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
+def test_the_state_survives_and_damage_means_starting_over(tmp_path: Path) -> None:
     assert read_state(tmp_path) == ChannelState()
     (tmp_path / "precious.conda").touch()
     with pytest.raises(MachineError, match="not a distro channel"):
         read_state(tmp_path)
+    state = ChannelState(
+        entries={"linux-64/a": entry("linux-64/a.conda")}, indexed={"linux-64": "i"}
+    )
+    write_state(tmp_path / "channel", state)
+    assert read_state(tmp_path / "channel") == state
+    assert [p.name for p in (tmp_path / "channel").iterdir()] == [STATE]
+    damaged = [{"entries": {"a": {}}, "indexed": {}}, {"entries": {}, "indexed": "of an older one"}]
+    for damage in ("", "[]", *map(json.dumps, damaged)):
+        (tmp_path / "channel" / STATE).write_text(damage)
+        assert read_state(tmp_path / "channel") == ChannelState()

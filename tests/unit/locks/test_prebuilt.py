@@ -14,7 +14,7 @@ from geowheel.locks.assets import Package
 from geowheel.locks.in_use import Locks
 from geowheel.locks.native_stack import NativeStack
 from geowheel.locks.pixi_lock import Solved, write_lock
-from geowheel.locks.prebuilt import environment_of, prebuilt_at_hand
+from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.project.config import Bindings
 from geowheel.project.project import wants_prebuilt
 from geowheel.targets import Platform, Target
@@ -93,7 +93,3 @@ def test_a_private_osgeo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match='do not fit layout = "private"') as caught:
         wants_prebuilt(project)
     assert "SWIG type table" in str(caught.value)
-
-
-def test_the_environments_name_is_one_that_pixi_takes() -> None:
-    assert environment_of(TARGET) == "gdal-py312"

@@ -24,21 +24,15 @@ CONDA = {"libgdal-core", "libproj", "numpy"}
 INDEX = {"NumPy", "Tiny_Backend", "gdal"}
 
 
-def test_nothing_asked_keeps_everything() -> None:
+def test_what_is_asked_for_is_let_go_of() -> None:
     upgrade = choose([], conda=CONDA, index=INDEX)
     assert upgrade == Upgrade()
     assert upgrade.keeps_conda("libproj") and upgrade.keeps_index("numpy")
     assert not upgrade.of_conda and not upgrade.of_index
-
-
-def test_a_name_is_let_go_of_wherever_it_is_known() -> None:
     upgrade = choose(["NumPy", "tiny-backend", "libproj"], conda=CONDA, index=INDEX)
     assert upgrade.conda == {"numpy", "libproj"}
     assert upgrade.index == {"numpy", "tiny-backend"}
     assert upgrade.keeps_conda("libgdal-core") and not upgrade.keeps_index("numpy")
-
-
-def test_bare_means_all_even_beside_a_name() -> None:
     upgrade = choose([EVERYTHING, "libproj"], conda=CONDA, index=INDEX)
     assert not upgrade.keeps_conda("anything") and not upgrade.keeps_index("anything")
     assert upgrade.of_conda and upgrade.of_index
@@ -50,9 +44,6 @@ def test_unknown_names_are_all_told_with_near_ones() -> None:
     first, second = caught.value.faults
     assert "--upgrade libporj" in first.what and "did you mean libproj" in first.cause
     assert "--upgrade zzz" in second.what and not second.cause
-
-
-def test_gdals_sdist_follows_libgdal() -> None:
     with pytest.raises(UsageError, match="did you mean libgdal-core"):
         choose(["GDAL"], conda=CONDA, index=INDEX)
 

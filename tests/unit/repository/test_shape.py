@@ -15,7 +15,7 @@ TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if "data" not i
 LONGEST = 450  # lines
 
 
-def test_every_class_has_a_name_of_its_own() -> None:
+def test_modules_and_classes_have_a_shape() -> None:
     names = Counter(
         node.name
         for path in SOURCES
@@ -23,9 +23,6 @@ def test_every_class_has_a_name_of_its_own() -> None:
         if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in names.items() if count > 1] == []
-
-
-def test_every_module_can_be_read_in_one_go() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     assert [path for path, length in lengths.items() if length > LONGEST] == []
 

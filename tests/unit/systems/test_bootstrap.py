@@ -105,9 +105,6 @@ def test_without_the_file_nothing_is_asked(package: Path, monkeypatch: pytest.Mo
 def test_a_missing_library_is_named(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"hdf5-1\.dll cannot be loaded: .*Reinstall"):
         Windows(package, lacking="hdf5").run(monkeypatch)
-
-
-def test_a_missing_folder_is_told(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package.parent / "GDAL.libs").rmdir()
     with pytest.raises(ImportError, match=r"zlib-1\.dll cannot be loaded"):
         Windows(package, lacking="GDAL.libs").run(monkeypatch)

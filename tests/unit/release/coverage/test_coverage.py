@@ -122,7 +122,7 @@ def test_no_function_of_the_running_machine_is_asked(monkeypatch: pytest.MonkeyP
     assert len(coverage([gdal("312", "manylinux_2_28_x86_64")], TABLE)) >= 200
 
 
-def test_the_wheel_of_the_interpreter_is_picked() -> None:
+def test_a_name_with_several_tags_counts_by_its_best() -> None:
     row = outcome(
         [gdal("312", "manylinux_2_28_x86_64"), gdal("313", "manylinux_2_28_x86_64")],
         system("glibc 2.36", python="3.13"),
@@ -130,6 +130,12 @@ def test_the_wheel_of_the_interpreter_is_picked() -> None:
     assert row.wheel == gdal("313", "manylinux_2_28_x86_64")
     assert row.platform == "manylinux_2_28_x86_64"
     assert row.reasons == ()
+    name = gdal("312", "manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_28_x86_64")
+    assert outcome([name], system("glibc 2.36")).platform == "manylinux_2_28_x86_64"
+    assert outcome([name], system("glibc 2.17")).platform == "manylinux_2_17_x86_64"
+    assert outcome([name], system("glibc 2.17", pip="19.3")).platform == "manylinux2014_x86_64"
+    rows = coverage(["geowheel-1.0-py3-none-any.whl"], TABLE)
+    assert {row.wheel for row in rows} == {"geowheel-1.0-py3-none-any.whl"}
 
 
 @pytest.mark.parametrize(
@@ -150,36 +156,18 @@ def test_of_two_that_match_pip_takes_one(worse: str, better: str) -> None:
     assert outcome([worse], system("glibc 2.36")).wheel == worse
 
 
-def test_a_name_with_several_tags_counts_by_its_best() -> None:
-    name = gdal("312", "manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_28_x86_64")
-    assert outcome([name], system("glibc 2.36")).platform == "manylinux_2_28_x86_64"
-    assert outcome([name], system("glibc 2.17")).platform == "manylinux_2_17_x86_64"
-    assert outcome([name], system("glibc 2.17", pip="19.3")).platform == "manylinux2014_x86_64"
-
-
-def test_a_pure_wheel_is_for_every_system() -> None:
-    rows = coverage(["geowheel-1.0-py3-none-any.whl"], TABLE)
-    assert {row.wheel for row in rows} == {"geowheel-1.0-py3-none-any.whl"}
-
-
-def test_projects_do_not_stand_in_for_each_other() -> None:
+def test_paths_and_urls_are_taken_by_their_last_part() -> None:
+    name = gdal("312", "win_amd64")
+    spelled = [name, f"/a/dist/{name}", rf"C:\dist\{name}", f"https://a.invalid/simple/{name}"]
+    assert [wheel.file for wheel in parse_names(spelled)] == [name]
+    with pytest.raises(UsageError) as caught:
+        coverage(["gdal-3.12.1.tar.gz", gdal("312", "win_amd64"), "b.whl"], TABLE)
+    assert len(caught.value.faults) == 2
     names = [gdal("312", "win_amd64"), "Terrain_Tools-1-cp312-cp312-manylinux_2_28_x86_64.whl"]
     rows = coverage(names, replace(TABLE, systems=(system("glibc 2.36"),)))
     assert [(row.project, row.wheel) for row in rows] == [
         ("gdal", None), ("terrain-tools", names[1])
     ]  # fmt: skip
-
-
-def test_paths_and_urls_are_taken_by_their_last_part() -> None:
-    name = gdal("312", "win_amd64")
-    spelled = [name, f"/a/dist/{name}", rf"C:\dist\{name}", f"https://a.invalid/simple/{name}"]
-    assert [wheel.file for wheel in parse_names(spelled)] == [name]
-
-
-def test_every_name_that_is_no_wheels_is_told() -> None:
-    with pytest.raises(UsageError) as caught:
-        coverage(["gdal-3.12.1.tar.gz", gdal("312", "win_amd64"), "b.whl"], TABLE)
-    assert len(caught.value.faults) == 2
 
 
 @pytest.mark.parametrize(

@@ -146,9 +146,6 @@ def test_the_page_asks_for_nothing() -> None:
     for sign in ("http:", "https:", "//", "@import", "url(", "fetch(", "XMLHttp", '<link rel="s'):
         assert sign not in page.replace("// ", ""), sign
     assert "default-src 'none'" in page
-
-
-def test_without_coverage_there_is_no_such_section() -> None:
     made = dataclasses.replace(report_of("plain"), coverage=None)
     assert 'id="coverage"' not in render(made)
     assert 'id="coverage"' in render(report_of("plain"))
