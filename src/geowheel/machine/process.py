@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
-import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from geowheel.errors import BuildError
 
-from .credentials import redact
 from .kept import FailedCommand, Kept
+from .output import Log, Stream
 
-TAIL = 25  # lines of a failed command's output that an error repeats
+TAIL: Final = 25  # lines of a failed command's output that an error repeats
+_GRACE: Final = 10  # seconds between the end of a command and that of what it started
+_LEAVE_NOTHING: Final = ("patchelf", "dpkg-deb")
+"""Run by the hundred, so without the time that a launcher takes."""
+_LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +50,7 @@ class Runner:
         self._logs = logs
         self._kept = kept
         self._numbers = itertools.count(1)
-        self._alive: dict[subprocess.Popen[str], tuple[str, ...]] = {}
+        self._alive: dict[subprocess.Popen[bytes], tuple[str, ...]] = {}
         self._guard = threading.Lock()
         self._stopped = False
 
@@ -61,39 +69,36 @@ class Runner:
         `timeout` seconds; OSError when the program cannot be started at all.
         """
         command = tuple(str(part) for part in argv)
-        log = self._log_of(command)
         process = self._start(command, env, cwd)
+        log = Log(self._log_of(command), cwd, command)
+        assert process.stdout is not None and process.stderr is not None  # as _start asks for
+        streams = Stream(process.stdout, log), Stream(process.stderr, log)
+        late = ""
         try:
-            stdout, stderr = process.communicate(timeout=timeout)
+            process.wait(timeout)
         except subprocess.TimeoutExpired:
-            _kill(process)
-            stdout, stderr = process.communicate()
-            stderr += f"\n[geowheel] stopped after {timeout:.0f} s\n"
+            late = f"\n[geowheel] stopped after {timeout:.0f} s\n"
         finally:
             with self._guard:
                 self._alive.pop(process, None)
-            if process.poll() is None:
-                _kill(process)
-                process.wait()
-        log.write_text(
-            redact(
-                f"$ cd {shlex.quote(str(cwd))} && {shlex.join(command)}\n"
-                f"[exit {process.returncode}]\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
-            ),
-            encoding="utf-8",
-        )
-        if process.returncode != 0 and self._kept is not None:
-            self._kept.failed(
-                FailedCommand(argv=command, env=dict(env), cwd=cwd, returncode=process.returncode)
-            )
+            _end(process)
+            ended = [stream.ended(_GRACE) for stream in streams]
+        # It may have come to its own end in that moment: late it is all the same.
+        code = process.returncode or (-int(signal.SIGKILL) if late else 0)
+        if not all(ended):
+            late += "\n[geowheel] something that it started still has its output open\n"
+        log.close(f"{late}[exit {code}]\n", *streams)
+        if code != 0 and self._kept is not None:
+            self._kept.failed(FailedCommand(argv=command, env=dict(env), cwd=cwd, returncode=code))
         result = Result(
-            argv=command, returncode=process.returncode, stdout=stdout, stderr=stderr, log=log
-        )
-        if check and result.returncode != 0:
+            argv=command, returncode=code, stdout=str(streams[0]), stderr=f"{streams[1]}{late}",
+            log=log.path,
+        )  # fmt: skip
+        if check and code != 0:
             raise BuildError(
-                f"{Path(command[0]).name} failed with exit code {result.returncode}:\n"
-                + tail(stderr.strip() or stdout.strip()),
-                fix=f"the whole output is in {log}",
+                f"{Path(command[0]).name} failed with exit code {code}:\n"
+                + tail(result.stderr.strip() or result.stdout.strip()),
+                fix=f"the whole output is in {log.path}",
             )
         return result
 
@@ -111,24 +116,27 @@ class Runner:
 
     def _start(
         self, command: tuple[str, ...], env: Mapping[str, str], cwd: Path
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[bytes]:
+        start = _started(command, env, cwd)
+        launched = start != command
         with self._guard:
             if self._stopped:
                 raise BuildError(f"{Path(command[0]).name} was not started: the run is stopping")
             # A session of its own: the whole process group can be ended, children included.
             process = subprocess.Popen(
-                command,
-                env=dict(env),
+                start,
+                env=None if launched else dict(env),
                 cwd=cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if launched else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
+                bufsize=0,
                 start_new_session=True,
             )
             self._alive[process] = command
+            if process.stdin is not None:
+                settings = b"\0".join(os.fsencode(f"{name}={env[name]}") for name in env)
+                process.stdin.write(b"%d\n%b" % (len(settings), settings))
             return process
 
     def _log_of(self, command: tuple[str, ...]) -> Path:
@@ -159,11 +167,36 @@ def spoken(argv: Sequence[str]) -> str:
     return f"{name} {verb}".strip()
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
-    try:
-        if hasattr(os, "killpg"):
+def _started(command: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> tuple[str, ...]:
+    """The command, by way of a launcher where that is of use.
+
+    Raises FileNotFoundError for a program that cannot be run.
+    """
+    name = command[0]
+    program = str(cwd / name) if os.sep in name else shutil.which(name, path=env.get("PATH"))
+    if program is None or not os.access(program, os.X_OK):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    if sys.platform != "linux" or Path(name).name in _LEAVE_NOTHING:
+        return command
+    return (sys.executable, "-I", "-S", str(_LAUNCHER), program, *command)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Have a command end, with everything that it started."""
+    if process.stdin is not None:
+        process.stdin.close()  # its launcher does it
+    elif hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):  # it ended by itself in between
             os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    except ProcessLookupError:
-        pass  # it ended by itself in between
+    else:
+        process.kill()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The same, and wait for it."""
+    _kill(process)
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:  # its launcher was stopped, or is nobody's any more
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
