@@ -26,6 +26,7 @@ TAIL: Final = 25  # lines of a failed command's output that an error repeats
 _GRACE: Final = 10  # seconds between the end of a command and that of what it started
 _LEAVE_NOTHING: Final = ("patchelf", "dpkg-deb")
 """Run by the hundred, so without the time that a launcher takes."""
+_OF_LINUX: Final = Path("/proc/self/stat")  # where the launcher looks
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 
 
@@ -154,7 +155,7 @@ def tail(text: str, lines: int = TAIL) -> str:
 
 
 def spoken(argv: Sequence[str]) -> str:
-    """`g++`, `pip install`; of what Python runs, the name of the module or script."""
+    """`g++`, `pip install`, `in_process build_wheel`; of what Python runs, the name of the module or script."""
     name, rest = Path(argv[0]).name.removesuffix(".exe"), list(argv[1:])
     if name.startswith("python"):
         while rest and rest[0].startswith("-") and rest[0] not in ("-c", "-m"):
@@ -162,8 +163,8 @@ def spoken(argv: Sequence[str]) -> str:
         if rest[:1] == ["-m"] and rest[1:]:
             name, rest = rest[1].rpartition(".")[2].lstrip("_"), rest[2:]
         elif rest and not rest[0].startswith("-"):
-            name, rest = Path(rest[0]).stem, rest[1:]
-    verb = rest[0] if rest and re.fullmatch("[a-z][a-z-]*", rest[0]) else ""
+            name, rest = Path(rest[0]).stem.lstrip("_"), rest[1:]
+    verb = rest[0] if rest and re.fullmatch("[a-z][a-z_-]*", rest[0]) else ""
     return f"{name} {verb}".strip()
 
 
@@ -176,7 +177,7 @@ def _started(command: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> tup
     program = str(cwd / name) if os.sep in name else shutil.which(name, path=env.get("PATH"))
     if program is None or not os.access(program, os.X_OK):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-    if sys.platform != "linux" or Path(name).name in _LEAVE_NOTHING:
+    if not _OF_LINUX.exists() or Path(name).name in _LEAVE_NOTHING:
         return command
     return (sys.executable, "-I", "-S", str(_LAUNCHER), program, *command)
 
