@@ -155,7 +155,7 @@ def tail(text: str, lines: int = TAIL) -> str:
 
 
 def spoken(argv: Sequence[str]) -> str:
-    """`g++`, `pip install`, `in_process build_wheel`; of what Python runs, the name of the module or script."""
+    """`g++`, `pip install`; of what Python runs, the name of the module or script."""
     name, rest = Path(argv[0]).name.removesuffix(".exe"), list(argv[1:])
     if name.startswith("python"):
         while rest and rest[0].startswith("-") and rest[0] not in ("-c", "-m"):
