@@ -63,9 +63,6 @@ class Terminal:
         return self.answer
 
 
-# ---------------------------------------------------------------------------- the command
-
-
 def test_yes_writes_and_the_host_is_sound(host: Path) -> None:
     assert init(host, "--yes") == 0
     read = read_host(host)
@@ -160,9 +157,6 @@ def test_a_noxfile_stays_with_what_to_add(host: Path, capsys: pytest.CaptureFixt
     assert captured.err == ""
 
 
-# ---------------------------------------------------------------------------- facts
-
-
 def facts(folder: Path) -> facts_module.ProjectFacts:
     return read_facts(folder, version="0.1.0", running="3.12")
 
@@ -236,8 +230,6 @@ def test_what_an_environment_has_is_seen_in_the_lock(host: Path, conda_forge_loc
     found = facts(host).pixi
     assert found is not None and found.environments[0].missing, "a broken lock is not init's affair"
 
-
-# ---------------------------------------------------------------------------- writing
 
 NEW = Change(path="a/b/new.txt", before=None, after="new\n")
 EDIT = Change(path="old.txt", before="old", after="old\nmore\n")

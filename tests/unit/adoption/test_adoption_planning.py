@@ -103,24 +103,19 @@ def test_the_noxfile_is_short_and_brings_its_own_dependencies() -> None:
         assert f'"geowheel~={wanted}"' in changes(made)["noxfile.py"].after
 
 
-def test_the_manifest_is_as_this_repositorys_own_in_what_is_general() -> None:
+def test_what_is_written_is_as_documented() -> None:
     made = tomllib.loads(changes(plan(facts(), Wishes()))["pixi.toml"].after)
     ours = tomllib.loads((ROOT / "pixi.toml").read_text(encoding="utf-8"))
     assert made["workspace"] == {**ours["workspace"], "name": "my-host"}
     assert made["workspace"]["requires-pixi"] == f">={OLDEST}"
     for name in ("libgdal-core", "ca-certificates"):
         assert made["dependencies"][name] == ours["dependencies"][name]
-
-
-def test_the_documented_helper_is_the_one_that_is_written() -> None:
     documented = (ROOT / "docs" / "layouts.md").read_text(encoding="utf-8")
     code = textwrap.indent(templates.OSGEO_HELPER.split('"""\n\n', 1)[1], "    ").replace(
         "    \n", "\n"
     )
     assert code in documented
 
-
-# ---------------------------------------------------------------------------- backends
 
 PURE = {
     "setuptools, found": backend("setuptools.build_meta", '"setuptools>=77"'),
@@ -252,9 +247,6 @@ def test_an_unclear_package_lists_the_candidates_and_may_be_named(given: str) ->
     assert config.import_package == "b._vendor.osgeo"
 
 
-# ---------------------------------------------------------------------------- pythons
-
-
 @pytest.mark.parametrize(
     ("project", "expected"),
     [
@@ -269,12 +261,6 @@ def test_an_unclear_package_lists_the_candidates_and_may_be_named(given: str) ->
 def test_pythons_are_those_the_project_allows(project: str, expected: tuple[str, ...]) -> None:
     assert find_pythons(facts(f'[project]\nname = "a"\n{project}\n')) == expected
 
-
-def test_pythons_may_be_asked_for() -> None:
-    assert table_of(plan(facts(), Wishes(pythons=("3.14",)))).pythons == ("3.14",)
-
-
-# ---------------------------------------------------------------------------- what is there stays
 
 _keys = st.text("abcdefgh-_", min_size=1, max_size=8)
 _values = st.one_of(
@@ -355,9 +341,6 @@ def test_a_dependency_on_gdal_is_pointed_at(requirement: str, is_gdal: bool) -> 
     assert "The project depends on GDAL" not in "\n".join(none.notes)
 
 
-# ---------------------------------------------------------------------------- noxfile, .gitignore
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -390,9 +373,6 @@ def test_gitignore_gets_what_it_lacks() -> None:
     assert change.after == "*.pyc\r\ndist/\r\n/.geowheel/\r\n/.nox/\r\n"
     assert changes(plan(facts(in_git=True), Wishes()))[".gitignore"].before is None
     assert ".gitignore" not in changes(plan(facts(in_git=False), Wishes()))
-
-
-# ---------------------------------------------------------------------------- pixi
 
 
 @pytest.mark.parametrize(
@@ -447,9 +427,6 @@ def test_all_are_listed_if_unclear(
     ).environment == chosen  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- from nothing
-
-
 def test_a_project_from_nothing() -> None:
     made = plan(facts(None, entries=(".git", "README.md", "LICENSE")), Wishes(name="My-Package"))
     assert list(changes(made)) == [
@@ -475,9 +452,8 @@ def test_the_command_to_go_on_with_is_for_the_running_python_where_it_is_built()
     assert "nox -s wheel -- --channel distro" in texts
     other = plan(facts(), Wishes(pythons=("3.13",))).commands
     assert "nox -s wheel-3.13" in [command.text for command in other]
+    assert table_of(plan(facts(), Wishes(pythons=("3.14",)))).pythons == ("3.14",)
 
-
-# ---------------------------------------------------------------------------- what is refused
 
 TABLE = PLAIN + '[tool.geowheel]\npythons = ["3.13"]\n'
 INLINE = PLAIN.replace("[build-system]", "tool = { x = 1 }\n[build-system]", 1)

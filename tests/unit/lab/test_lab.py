@@ -47,9 +47,6 @@ EVERYTHING = Equipment(other_gdal="/prefix/lib", seed=7)
 SCRIPTS = files("geowheel.probes")
 
 
-# ---------------------------------------------------------------------------- which cases
-
-
 def test_names_are_unique_and_what_a_case_needs_and_calls_is_there() -> None:
     cases = every_case(EVERYTHING)
     names = [case.full_name for case in cases]
@@ -106,14 +103,14 @@ def test_orders_are_long_different_with_ours_and_of_their_seed(seed: int, chosen
         assert len(set(order)) == len(order) and set(order) <= {"ours", *peers}
 
 
-def test_another_seed_gives_other_orders_and_all_twenty() -> None:
+def test_which_cases_are_chosen() -> None:
     assert orders(PEERS, 1) != orders(PEERS, 2)
     assert len(orders(PEERS, 1)) == RANDOM_ORDERS
-
-
-def test_no_pattern_is_every_case() -> None:
     assert select(every_case(EVERYTHING), ()) == every_case(EVERYTHING)
     assert Choice().whole and not Choice(cases=("fork*",)).whole
+    with pytest.raises(UsageError, match="no case of the lab matches 'fokr'") as caught:
+        select(every_case(EVERYTHING), ["threads", "fokr"])
+    assert "coexistence, poisoned environment, https" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -131,14 +128,6 @@ def test_a_pattern_takes_what_matches_and_what_that_needs(pattern: str, names: l
     assert [case.full_name for case in found] == names
 
 
-def test_a_pattern_that_matches_nothing_names_the_groups() -> None:
-    with pytest.raises(UsageError, match="no case of the lab matches 'fokr'") as caught:
-        select(every_case(EVERYTHING), ["threads", "fokr"])
-    assert "coexistence, poisoned environment, https" in str(caught.value)
-
-
-# ---------------------------------------------------------------------------- what an end means
-
 PLAIN = Case(group="g", name="n", function="m:f")
 GOOD = End(returncode=0, seconds=1.234, output="", report={"detail": "4 rounds"})
 
@@ -153,9 +142,6 @@ def test_a_report_and_a_clean_end_are_a_pass_with_its_time() -> None:
     assert judge(PLAIN, GOOD, {}) == CaseVerdict(
         group="g", name="n", result=CaseResult.PASSED, seconds=1.23, detail="4 rounds"
     )
-
-
-def test_what_was_not_run_is_skipped_in_its_own_words() -> None:
     assert verdict(replace(PLAIN, skip="no bwrap"), None) == (CaseResult.SKIPPED, "no bwrap")
     said = replace(GOOD, report={"skipped": "no programs in this wheel"})
     assert verdict(PLAIN, said) == (CaseResult.SKIPPED, "no programs in this wheel")
@@ -189,9 +175,6 @@ def test_numbers_are_those_of_each_library_alone_to_the_last_bit() -> None:
     result, detail = verdict(case, numbers(ours=[1.0], fiona=[2.0000000000000004]), **alone)
     assert result is CaseResult.FAILED
     assert detail == "fiona: [2.0000000000000004]\n  but alone: [2.0]"
-
-
-def test_without_numbers_of_a_library_alone_there_is_nothing_to_pass_by() -> None:
     case = replace(PLAIN, judge=Judge.NUMBERS)
     crashed = replace(GOOD, report=None)
     result, detail = verdict(case, numbers(ours=[1.0], fiona=[2.0]), ours=crashed)
@@ -217,9 +200,6 @@ def test_a_crash_may_be_prefixs_own(reference: int | None, result: CaseResult, w
     found = verdict(replace(PLAIN, judge=Judge.REFERENCE), replace(GOOD, crashes=(crash,)))
     assert found[0] is result
     assert words in found[1]
-
-
-# ---------------------------------------------------------------------------- running
 
 
 @dataclass(kw_only=True)
@@ -310,9 +290,6 @@ def test_what_crashed_is_read_by_the_program_of_the_prefix(
     assert words == [str(binary), *arguments, damaged]
     assert env["LD_LIBRARY_PATH"] == str(tmp_path / "prefix" / "lib")
     assert env["PROJ_DATA"] == str(tmp_path / "prefix" / "share" / "proj")
-
-
-# ---------------------------------------------------------------------------- the stage
 
 
 def make_inputs(root: Path, **changes: Any) -> inputs.LabInputs:
@@ -408,9 +385,6 @@ def test_peers_that_cannot_be_installed_have_a_reason(
     locked: set[str], without: tuple[str, ...], peers: tuple[str, ...], lacking: dict[str, str]
 ) -> None:
     assert inputs.installable(("pyproj>=3", "fiona"), locked, without) == (peers, lacking)
-
-
-# ---------------------------------------------------------------------------- the scripts
 
 
 def test_damage_is_the_same_for_the_same_seed_and_really_damage(tmp_path: Path) -> None:

@@ -37,26 +37,17 @@ def test_only_named_variables_are_let_through(environ: dict[str, str]) -> None:
     assert set(isolated_environment(environ)) <= MACHINE | ALWAYS
 
 
-def test_the_machines_basics_are_let_through() -> None:
+def test_what_is_let_through_is_fixed_or_named() -> None:
     environ = {name: f"value of {name}" for name in MACHINE}
     assert environ.items() <= isolated_environment(environ).items()
     assert environ.items() <= tool_environment(environ).items()
-
-
-def test_what_is_not_set_is_not_made_up() -> None:
     assert set(isolated_environment({})) == ALWAYS
-
-
-def test_locale_epoch_and_hashing_are_fixed() -> None:
     env = isolated_environment(
         {"LC_ALL": "de_DE.UTF-8", "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7"}
     )
     assert env["LC_ALL"] == "C.UTF-8"
     assert env["SOURCE_DATE_EPOCH"] == str(EPOCH) == "1577836800"
     assert env["PYTHONHASHSEED"] == "0"
-
-
-def test_what_is_added_on_purpose_wins() -> None:
     assert isolated_environment({"PATH": "/usr/bin"}, PATH="/env/bin", CC="cc") == {
         **isolated_environment({}), "PATH": "/env/bin", "CC": "cc",
     }  # fmt: skip
@@ -78,14 +69,8 @@ def test_settings_of_the_index_reach_our_own_tools_only() -> None:
     assert found["UV_INDEX"] == "a"
     assert "PIPX_HOME" not in found
     assert not any(name.startswith(("PIP_", "UV_")) for name in isolated_environment(environ))
-
-
-def test_an_index_that_is_named_for_uv_stays() -> None:
     environ = {"PIP_INDEX_URL": "https://a.invalid", "UV_DEFAULT_INDEX": "https://b.invalid"}
     assert tool_environment(environ)["UV_DEFAULT_INDEX"] == "https://b.invalid"
-
-
-def test_the_environment_that_comes_in_is_not_changed() -> None:
     environ = {"PATH": "/usr/bin", "PIP_INDEX_URL": "https://a.invalid"}
     before = dict(environ)
     isolated_environment(environ, A="1")["PATH"] = ""

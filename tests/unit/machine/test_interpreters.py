@@ -67,9 +67,6 @@ def test_the_running_interpreter_comes_first(tmp_path: Path) -> None:
     ask = Asked({running: answer(running), other: answer(other)})
     assert taken(ask, running=running, PATH=str(other.parent)) == running
     assert ask.paths == [running]
-
-
-def test_a_running_interpreter_of_another_version_is_not_even_asked(tmp_path: Path) -> None:
     running = program(tmp_path / "base/bin/python3.11")
     other = program(tmp_path / "bin/python3.12")
     ask = Asked({other: answer(other)})
@@ -250,18 +247,12 @@ def as_json(found: Interpreter) -> str:
 
 def test_an_answer_is_parsed() -> None:
     assert parse_answer(as_json(FINE)) == FINE
+    assert parse_answer(as_json(dataclasses.replace(FINE, version="2.7.18"))) == (
+        "it is Python 2.7.18"
+    )
+    ast.parse(interpreters.PROBE.read_text(encoding="ascii"), feature_version=(3, 4))
 
 
 @pytest.mark.parametrize("text", ["", "hello", "[]", "{}", '{"version": "3.12.1"}', "3", "null"])
 def test_an_answer_that_is_none_is_words(text: str) -> None:
     assert parse_answer(text) == "it does not answer as a Python interpreter does"
-
-
-def test_another_major_version_is_words() -> None:
-    assert parse_answer(as_json(dataclasses.replace(FINE, version="2.7.18"))) == (
-        "it is Python 2.7.18"
-    )
-
-
-def test_the_probe_is_ascii_and_old_syntax() -> None:
-    ast.parse(interpreters.PROBE.read_text(encoding="ascii"), feature_version=(3, 4))

@@ -114,8 +114,6 @@ def test_an_option_is_chosen_with_its_value_each_time() -> None:
     assert chosen(told, "--host", "--root") == ["--host", "x", "--root=y", "--host=z"]
 
 
-# --------------------------------------------------------------------- the messages in the sources
-
 # What names commands as nox has them: its sessions are made there, and a project that is not
 # geowheel's yet has nothing but the noxfile that it is given.
 SPELLS = {SOURCES / "nox.py", SOURCES / "machine" / "spelling.py", *SOURCES.glob("adoption/*.py")}

@@ -82,25 +82,19 @@ def test_a_wheel_for_the_stable_abi_is_for_every_later_python(project: Project) 
     assert list(found(project, wheel)) == ["cp398-linux-64", "cp399-linux-64"]
 
 
-def test_a_python_that_is_asked_for_has_to_be_there(project: Project) -> None:
-    write_wheel(project.dist)
-    with pytest.raises(UsageError, match=r"for Python 3\.99"):
-        found(project, project.dist, RUNNING, "3.99")
-
-
-def test_two_wheels_for_one_target_are_refused(project: Project) -> None:
-    write_wheel(project.dist)
-    write_wheel(project.dist, NAME.replace("1.0", "1.1"))
-    with pytest.raises(UsageError, match=r"host-1\.0.* and host-1\.1"):
-        found(project, project.dist)
-
-
-def test_another_hosts_wheel_and_nothing_at_all_are_refused(project: Project) -> None:
+def test_what_cannot_be_given_is_refused(project: Project) -> None:
     wheel = write_wheel(project.dist, NAME.replace("host", "another"))
     with pytest.raises(UsageError, match="this is no wheel of host"):
         found(project, wheel)
     with pytest.raises(UsageError, match="there is no such wheel"):
         found(project, project.dist / "nothing.whl")
+    write_wheel(project.dist)
+    with pytest.raises(UsageError, match=r"for Python 3\.99"):
+        found(project, project.dist, RUNNING, "3.99")
+    write_wheel(project.dist)
+    write_wheel(project.dist, NAME.replace("1.0", "1.1"))
+    with pytest.raises(UsageError, match=r"host-1\.0.* and host-1\.1"):
+        found(project, project.dist)
 
 
 def record(project: Project, wheel: Path) -> Record[RepairFacts]:

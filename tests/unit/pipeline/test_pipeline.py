@@ -127,10 +127,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_upstream_stages_run_first_in_the_order_of_the_table(world: World) -> None:
     assert world.ran("test") == ["fetch", "bindings", "repair", "test"]
-
-
-def test_a_stage_is_given_the_records_of_its_row(world: World) -> None:
-    world.run("test")
     assert world.toys["fetch"].given == [()]
     assert world.toys["repair"].given == [("fetch", "bindings")]
     assert world.toys["test"].given == [("repair",)]
@@ -139,6 +135,8 @@ def test_a_stage_is_given_the_records_of_its_row(world: World) -> None:
 def test_a_second_run_has_nothing_to_do(world: World) -> None:
     world.ran("test")
     assert world.ran("repair") == ["check repair"]
+    world.ran("test")
+    assert world.ran("bindings", "test") == ["check bindings", "check test"]
 
 
 def test_a_cached_stage_has_its_key(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,17 +150,9 @@ def test_a_change_runs_what_is_below_it_alone(world: World) -> None:
     world.ran("test")
     world.toys["repair"].text = "b"
     assert world.ran("test") == ["repair", "test"]
-
-
-def test_a_stage_whose_output_did_not_change_stops_the_chain(world: World) -> None:
     world.ran("test")
     world.toys["bindings"].text = "a  "
     assert world.ran("test") == ["bindings", "check test"]
-
-
-def test_check_is_for_what_is_asked_for_by_name(world: World) -> None:
-    world.ran("test")
-    assert world.ran("bindings", "test") == ["check bindings", "check test"]
 
 
 def test_an_objection_makes_it_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,12 +178,9 @@ def test_an_error_ends_the_target_and_keeps_what_was_done(world: World) -> None:
     assert world.log == ["fetch", "bindings", "repair"]
     world.toys["repair"].fault = None
     assert world.ran("test") == ["repair", "test"]
-
-
-def test_an_error_while_deciding_ends_the_target(world: World) -> None:
-    world.toys["repair"].unready = fault = MachineError("no interpreter")
+    world.toys["repair"].unready = unready = MachineError("no interpreter")
     finished = world.run("test")
-    assert finished.error is fault
+    assert finished.error is unready
     assert list(finished.records) == ["fetch", "bindings"]
 
 
@@ -228,32 +215,26 @@ def test_tools_versions_are_in_the_key(world: World, monkeypatch: pytest.MonkeyP
     assert [item.why for item in world.plan("fetch")] == ["changed: tools"]
 
 
-def test_the_plan_of_a_first_run(world: World) -> None:
+def test_the_plan_says_what_runs_and_why(world: World) -> None:
     found = [(i.stage.name, i.action, i.why) for i in world.plan("test")]
     assert found == [
         ("fetch", "run", "first run"), ("bindings", "follows", "after fetch"),
         ("repair", "follows", "after fetch, bindings"), ("test", "follows", "after repair"),
     ]  # fmt: skip
-
-
-def test_the_plan_of_a_finished_run(world: World) -> None:
     records = world.run("test").records
     planned = world.plan("test")
     assert {item.action for item in planned} == {"cached"}
     assert [item.record for item in planned] == list(records.values())
     assert planned[0].why == f"key {records['fetch'].key[:12]}"
-
-
-def test_the_plan_names_what_changed_and_what_follows(world: World) -> None:
     world.run("test")
     world.toys["bindings"].text = "b"
-    planned = {item.stage.name: item for item in world.plan("test")}
+    by_name = {item.stage.name: item for item in world.plan("test")}
     assert world.actions("test") == {
         "fetch": "cached", "bindings": "run", "repair": "follows", "test": "follows",
     }  # fmt: skip
-    assert planned["bindings"].why == "changed: text"
-    assert planned["repair"].why == "after bindings"
-    assert planned["bindings"].record is None
+    assert by_name["bindings"].why == "changed: text"
+    assert by_name["repair"].why == "after bindings"
+    assert by_name["bindings"].record is None
 
 
 def test_the_plan_runs_nothing_and_writes_nothing(world: World) -> None:

@@ -47,12 +47,6 @@ def test_bindings_are_of_one_python(tmp_path: Path, tags: str) -> None:
         ask(make_project(tmp_path), f"x-1-{tags}-linux_x86_64.whl")
 
 
-def test_a_python_that_is_not_configured(tmp_path: Path) -> None:
-    for more in ("", NONE):
-        with pytest.raises(UsageError, match=r"not configured for Python 3\.97"):
-            ask(make_project(tmp_path, more=more), "x-1-cp397-cp397-linux_x86_64.whl")
-
-
 @pytest.mark.parametrize(
     ("platform", "cause"),
     [
@@ -89,6 +83,9 @@ def test_the_tag_names_the_platform(tmp_path: Path, tag: str, platform: Platform
 def test_a_wheel_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such wheel"):
         request_for(make_project(tmp_path), tmp_path / "x-1-py3-none-any.whl", tmp_path)
+    for more in ("", NONE):
+        with pytest.raises(UsageError, match=r"not configured for Python 3\.97"):
+            ask(make_project(tmp_path, more=more), "x-1-cp397-cp397-linux_x86_64.whl")
 
 
 @pytest.mark.parametrize("name", ["x.whl", "x-1-linux_x86_64.whl", "x.zip"])

@@ -68,9 +68,6 @@ def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
         list(prefixed_strings(b"/p/lib\0", "/p", PREFIX))
 
 
-# ---------------------------------------------------------------------------- placing
-
-
 def package(name: str) -> Package:
     return Package(
         name=name, version="1.0", build="h0", subdir="linux-64", sha256="0" * 64, size=1,

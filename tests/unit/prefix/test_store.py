@@ -173,17 +173,14 @@ def test_a_full_disk_is_told_apart(tmp_path: Path) -> None:
         full.write(b"x")
 
 
-def test_other_errors_of_the_file_system_are_not_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), disk_faults(tmp_path):
-        (tmp_path / "none").read_bytes()
-
-
 def test_a_closed_folder_is_named(tmp_path: Path) -> None:
     error = PermissionError(13, os.strerror(13), "/srv/cache")
     fault = disk_fault(error, tmp_path)
     assert fault is not None
     assert "/srv/cache: cannot write: Permission denied" in str(fault)
     assert "GEOWHEEL_CACHE" in str(fault)
+    with pytest.raises(FileNotFoundError), disk_faults(tmp_path):
+        (tmp_path / "none").read_bytes()
 
 
 def test_a_store_that_is_a_file_is_no_traceback(store: Store, step: Counting) -> None:

@@ -38,15 +38,12 @@ def test_no_wrapper_names_a_place(folder: Path) -> None:
     assert PREFIX not in found["gdal.pc"].read_text()
     assert "-L${pcfiledir}/../../../prefix/lib -lgdal" in found["gdal.pc"].read_text()
     assert found["gdal-config"].stat().st_mode & 0o111
-
-
-def test_the_variables_of_a_build(folder: Path) -> None:
-    found = build_variables(folder, "3.10.2", linux.FACTS)
-    assert found["GDAL_VERSION"] == "3.10.2"
-    assert found["GDAL_CONFIG"] == str(folder / "wrappers/bin/gdal-config")
-    assert found["CMAKE_PREFIX_PATH"] == str(folder / "prefix")
-    assert Path(found["PKG_CONFIG_PATH"], "gdal.pc").is_file()
-    assert with_programs(found, "/bin") == f"{folder}/wrappers/bin:/bin"
+    variables = build_variables(folder, "3.10.2", linux.FACTS)
+    assert variables["GDAL_VERSION"] == "3.10.2"
+    assert variables["GDAL_CONFIG"] == str(folder / "wrappers/bin/gdal-config")
+    assert variables["CMAKE_PREFIX_PATH"] == str(folder / "prefix")
+    assert Path(variables["PKG_CONFIG_PATH"], "gdal.pc").is_file()
+    assert with_programs(variables, "/bin") == f"{folder}/wrappers/bin:/bin"
 
 
 def test_a_stack_without_gdal_config(tmp_path: Path) -> None:
@@ -57,9 +54,11 @@ def test_a_stack_without_gdal_config(tmp_path: Path) -> None:
     assert with_programs(found, "/bin") == "/bin"
 
 
-def test_a_folder_without_spaces_is_reached_as_it_is(tmp_path: Path) -> None:
+def test_a_cache_with_spaces_as_well_is_refused(tmp_path: Path) -> None:
     assert reachable(tmp_path / "ü", tmp_path / "cache") == tmp_path / "ü"
     assert not (tmp_path / "cache").exists()
+    with pytest.raises(MachineError, match="GEOWHEEL_CACHE"):
+        reachable(tmp_path / "a b", tmp_path / "c d")
 
 
 @pytest.mark.parametrize("name", ["a b", "a\tb", "a\u00a0b"])
@@ -80,8 +79,3 @@ def test_a_link_that_is_used_again_counts_as_new(tmp_path: Path) -> None:
     reachable(folder, tmp_path / "cache")
     assert time.time() - link.lstat().st_mtime < 3600
     assert folder.stat().st_mtime == pytest.approx(then), "what it leads to is left alone"
-
-
-def test_a_cache_with_spaces_as_well_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MachineError, match="GEOWHEEL_CACHE"):
-        reachable(tmp_path / "a b", tmp_path / "c d")

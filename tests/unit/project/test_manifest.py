@@ -48,9 +48,6 @@ def test_features_and_targets_are_merged(folder: Path) -> None:
         "zlib *",
     ]
     assert specs(folder, "alone", Platform.LINUX_64) == ["proj-data *"]
-
-
-def test_system_requirements_become_virtual_packages(folder: Path) -> None:
     found = find_manifest(folder)
     assert found.environment("default", Platform.LINUX_64).virtual_packages == (
         "__unix=0=0",
@@ -59,9 +56,6 @@ def test_system_requirements_become_virtual_packages(folder: Path) -> None:
         "__archspec=0=x86_64",
     )
     assert "__osx=13.0" in found.environment("default", Platform.OSX_ARM64).virtual_packages
-
-
-def test_channels_go_by_priority_and_unknown_platforms_are_left_out(folder: Path) -> None:
     found = find_manifest(folder)
     assert found.channels == ("https://example.invalid/x", "conda-forge")
     assert found.platforms == (Platform.LINUX_64, Platform.OSX_ARM64)

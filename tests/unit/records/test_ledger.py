@@ -64,9 +64,6 @@ def test_what_was_made_is_reused(ledger: Ledger, console: Console) -> None:
     again = entry_of(ledger, a="1")
     assert again.stale() is None
     assert again.record == record
-
-
-def test_a_record_says_what_was_made_from_what(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     record = make(entry, console, outcome=Outcome(facts=BuildFacts(version="2.0")))
     assert (record.stage, record.subject, record.host) == ("build", SUBJECT, "host")
@@ -77,20 +74,14 @@ def test_a_record_says_what_was_made_from_what(ledger: Ledger, console: Console)
     (output,) = record.outputs
     assert (output.path, output.size) == ("out.txt", 4)
     assert output.sha256 == sha256_bytes(b"made")
-
-
-def test_an_entry_lies_below_subject_and_stage(ledger: Ledger, console: Console) -> None:
     record = make(entry_of(ledger, a="1"), console)
     assert record.folder.parent == ledger.folder / SUBJECT / "build"
     assert record.key.startswith(record.folder.name)
 
 
-def test_a_miss_names_the_component_that_changed(ledger: Ledger, console: Console) -> None:
+def test_a_miss_names_the_components_that_changed(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, config="1", tools="1"), console)
     assert str(entry_of(ledger, config="2", tools="1").stale()) == "changed: config"
-
-
-def test_a_miss_names_components_that_came_and_went(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, config="1", old="1"), console)
     assert str(entry_of(ledger, config="1", new="1").stale()) == "changed: new, old"
 
@@ -132,18 +123,15 @@ def test_a_failed_verdict_is_recorded_and_never_reused(ledger: Ledger, console: 
     assert str(entry.stale()) == "failed the last time"
 
 
-def test_a_missing_output_makes_it_stale(ledger: Ledger, console: Console) -> None:
-    entry = entry_of(ledger, a="1")
-    make(entry, console)
-    (entry.folder / "out.txt").unlink()
-    assert str(entry.stale()) == "out.txt is gone"
-
-
-def test_an_output_of_another_size_makes_it_stale(ledger: Ledger, console: Console) -> None:
+def test_an_output_that_changed_makes_it_stale(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     make(entry, console)
     (entry.folder / "out.txt").write_text("longer than before")
     assert str(entry.stale()) == "out.txt was changed"
+    entry = entry_of(ledger, a="1")
+    make(entry, console)
+    (entry.folder / "out.txt").unlink()
+    assert str(entry.stale()) == "out.txt is gone"
 
 
 def test_verify_finds_altered_bytes_of_the_same_size(ledger: Ledger, console: Console) -> None:
@@ -184,6 +172,10 @@ def test_a_run_that_fails_leaves_nothing(ledger: Ledger, console: Console) -> No
         raise KeyboardInterrupt
     assert names(entry.folder.parent) == []
     assert str(entry.stale()) == "first run"
+    entry = entry_of(ledger, a="1")
+    with entry.lock(console), entry.scratch() as folder:
+        assert list(folder.iterdir()) == []
+        assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_killed_runs_scratch_is_cleaned(ledger: Ledger, console: Console) -> None:
@@ -193,21 +185,11 @@ def test_a_killed_runs_scratch_is_cleaned(ledger: Ledger, console: Console) -> N
     (left / "half").write_text("half")
     make(entry, console)
     assert names(entry.folder.parent) == [entry.folder.name]
-
-
-def test_the_scratch_of_another_key_is_left_alone(ledger: Ledger, console: Console) -> None:
     entry, other = entry_of(ledger, a="1"), entry_of(ledger, a="2")
     busy = other.folder.with_name(f".{other.folder.name}-busy")
     busy.mkdir(parents=True)
     make(entry, console)
     assert busy.is_dir()
-
-
-def test_a_scratch_folder_is_empty_and_readable_by_all(ledger: Ledger, console: Console) -> None:
-    entry = entry_of(ledger, a="1")
-    with entry.lock(console), entry.scratch() as folder:
-        assert list(folder.iterdir()) == []
-        assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_half_a_record_is_none(ledger: Ledger, console: Console) -> None:
@@ -219,9 +201,6 @@ def test_half_a_record_is_none(ledger: Ledger, console: Console) -> None:
     assert str(entry.stale()) == "first run"
     make(entry, console)
     assert entry.stale() is None
-
-
-def test_a_record_in_a_scratch_folder_is_no_record(ledger: Ledger, console: Console) -> None:
     entry = entry_of(ledger, a="1")
     make(entry, console)
     entry.folder.rename(entry.folder.with_name(f".{entry.folder.name}-killed"))
@@ -319,14 +298,11 @@ def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
     assert entry.stale() is not None or (entry.folder / "library.so").is_file()
 
 
-def test_records_are_of_one_host(ledger: Ledger, console: Console) -> None:
+def test_records_are_of_one_host_and_outputs_of_all(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, a="1"), console)
     other = Ledger(folder=ledger.folder, host="other")
     assert other.latest(BuildFacts, SUBJECT) is None
     assert len(ledger.records(BuildFacts)) == 1
-
-
-def test_what_another_host_made_is_reused(ledger: Ledger, console: Console) -> None:
     make(entry_of(ledger, a="1"), console)
     assert entry_of(Ledger(folder=ledger.folder, host="other"), a="1").stale() is None
 

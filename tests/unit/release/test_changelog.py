@@ -74,20 +74,14 @@ def test_an_empty_section_counts_for_none(tmp_path: Path, version: str, found: b
     assert has_section(changelog(tmp_path, WHOLE), version) is found
 
 
-def test_a_section_of_code_alone_says_something(tmp_path: Path) -> None:
-    assert has_section(changelog(tmp_path, "## 1.0\n\n```\nx = 1\n```\n"), "1.0")
-
-
-def test_a_changelog_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_what_is_no_changelog_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no changelog"):
         has_section(tmp_path / "CHANGELOG.md", "1.0")
-
-
-def test_another_encoding_is_said(tmp_path: Path) -> None:
     path = tmp_path / "CHANGELOG.md"
     path.write_bytes("## 1.0\nGrüße".encode("latin-1"))
     with pytest.raises(ConfigError, match="not UTF-8"):
         has_section(path, "1.0")
+    assert has_section(changelog(tmp_path, "## 1.0\n\n```\nx = 1\n```\n"), "1.0")
 
 
 @given(text=st.text())

@@ -68,6 +68,12 @@ def test_known_indexes_have_a_simple_api_of_their_own(tmp_path: Path) -> None:
     assert find_index("http://127.0.0.1:80", None, environ).simple == "http://127.0.0.1:80/simple/"
     other = find_index("http://127.0.0.1:80", "http://127.0.0.1:81/+simple", environ)
     assert other.simple == "http://127.0.0.1:81/+simple/"
+    with pytest.raises(UsageError, match="no index is called 'pipy'"):
+        find_index("pipy", None, {"HOME": str(tmp_path)})
+    found = find_index("https://ada:p%40ss@a.invalid:8/x", None, {"HOME": "/nowhere"})
+    assert found.upload == found.name == "https://a.invalid:8/x"
+    assert found.user == ("ada", "p@ss")
+    assert "p@ss" not in repr(found) and "p%40ss" not in repr(found)
 
 
 def test_a_section_of_pypirc_is_found_by_name_and_by_url(tmp_path: Path) -> None:
@@ -80,18 +86,6 @@ def test_a_section_of_pypirc_is_found_by_name_and_by_url(tmp_path: Path) -> None
     assert find_index("testpypi", None, environ).section == "testpypi"
     shell = {**environ, "TWINE_USERNAME": "bob", "TWINE_PASSWORD": "of-the-shell"}
     assert find_index("inner", None, shell).user == ("bob", "of-the-shell")
-
-
-def test_credentials_of_a_url_are_taken_out_of_it() -> None:
-    found = find_index("https://ada:p%40ss@a.invalid:8/x", None, {"HOME": "/nowhere"})
-    assert found.upload == found.name == "https://a.invalid:8/x"
-    assert found.user == ("ada", "p@ss")
-    assert "p@ss" not in repr(found) and "p%40ss" not in repr(found)
-
-
-def test_an_unknown_name_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no index is called 'pipy'"):
-        find_index("pipy", None, {"HOME": str(tmp_path)})
 
 
 def test_twine_gets_credentials_but_never_another_place() -> None:
@@ -223,6 +217,10 @@ def test_a_pure_project_is_opened_with_its_settings(tmp_path: Path) -> None:
     subject = open_subject(root=tmp_path, host=Path(), machine=machine(tmp_path))
     assert subject.project is None and subject.publishes_sdist
     assert subject.settings.index == "pypi"
+    write_host(tmp_path)
+    asked = machine(tmp_path, GEOWHEEL_CHANNEL="distro")
+    subject = open_subject(root=tmp_path, host=Path(), machine=asked)
+    assert subject.project is not None and subject.project.channel is None
 
 
 @pytest.mark.parametrize(
@@ -242,13 +240,6 @@ def test_settings_are_checked(tmp_path: Path, line: str, text: str) -> None:
     write_host(tmp_path, more=f"[tool.geowheel.release]\n{line}\n")
     with pytest.raises(ConfigError, match=text):
         open_subject(root=tmp_path, host=Path(), machine=machine(tmp_path))
-
-
-def test_a_channel_of_the_shell_has_no_say(tmp_path: Path) -> None:
-    write_host(tmp_path)
-    asked = machine(tmp_path, GEOWHEEL_CHANNEL="distro")
-    subject = open_subject(root=tmp_path, host=Path(), machine=asked)
-    assert subject.project is not None and subject.project.channel is None
 
 
 def test_tags_of_several_hosts_differ(tmp_path: Path) -> None:

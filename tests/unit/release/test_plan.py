@@ -99,6 +99,8 @@ def test_a_good_world_has_everything_to_do() -> None:
         blockers=(), to_build="", files=files, to_check=files, to_tag=True, to_list=True,
         to_upload=files,
     )  # fmt: skip
+    only_size = world(settings=Release(verdicts=("size",)), **with_verdicts(*without("lab")))
+    assert faults(only_size) == []
 
 
 GPL = Restricted(name="poppler", version="22", terms="GPL-2.0-only", brought_by="driver PDF")
@@ -219,12 +221,7 @@ def test_a_detached_head_of_the_branch_may_be_released(contained: tuple[str, ...
     assert faults(world(git=git(branch="", contained_in=contained))) == []
 
 
-def test_verdicts_that_are_not_asked_for_may_be_missing() -> None:
-    only_size = world(settings=Release(verdicts=("size",)), **with_verdicts(*without("lab")))
-    assert faults(only_size) == []
-
-
-def test_what_was_done_is_marked() -> None:
+def test_nothing_to_do_when_all_is_done() -> None:
     first, second = map(file_of, TARGETS)
     there = OnIndex(index=INDEX, files={first.filename: first.sha256})
     journal = replace(world().journal, checked=(first.key("tools"), second.key("other tools")))
@@ -233,9 +230,6 @@ def test_what_was_done_is_marked() -> None:
     assert not plan.to_tag and plan.to_list
     assert plan.to_check == plan.to_upload == (second,)
     assert not plan.published
-
-
-def test_nothing_to_do_when_all_is_done() -> None:
     files = tuple(map(file_of, TARGETS))
     plan = decide(
         world(

@@ -103,9 +103,6 @@ def test_every_job_ends_by_itself_and_may_do_little(facts: WorkflowFacts, pins: 
         assert job["timeout-minutes"] <= 120
         publishes = name in ("staging", "publish")
         assert job.get("permissions") == ({"id-token": "write"} if publishes else None)
-
-
-def test_nothing_of_ours_runs_beside_a_token(facts: WorkflowFacts, pins: Pins) -> None:
     data = read(generate(facts, pins))
     for name in ("staging", "publish"):
         job = data["jobs"][name]
@@ -125,9 +122,6 @@ def test_a_release_passes_every_job(facts: WorkflowFacts, pins: Pins) -> None:
         seen.add(name)
         waiting += jobs[name].get("needs", [])
     assert seen == set(jobs)
-
-
-def test_artefacts_have_one_name(facts: WorkflowFacts, pins: Pins) -> None:
     uploaded: set[str] = set()
     downloaded: set[str] = set()
     for _, step in steps(read(generate(facts, pins))):
@@ -136,9 +130,6 @@ def test_artefacts_have_one_name(facts: WorkflowFacts, pins: Pins) -> None:
             names.add(step["with"].get("name") or step["with"]["pattern"])
     assert downloaded - uploaded == {"tested-*"}
     assert {name for name in uploaded if name.startswith("tested-")} == uploaded - downloaded
-
-
-def test_a_pin_without_a_commit_is_used_by_its_version(facts: WorkflowFacts, pins: Pins) -> None:
     loose = {name: structs.replace(pin, commit="") for name, pin in pins.actions.items()}
     text = generate(facts, replace(pins, actions=loose))
     assert f"- uses: actions/checkout@{pins.actions['actions/checkout'].version}\n" in text
@@ -165,9 +156,6 @@ def test_without_a_way(pins: Pins, tmp_path: Path, capsys: pytest.CaptureFixture
     facts = facts_of(project, pins, make_console(tmp_path))
     assert facts.platforms == (Platform.LINUX_64,)
     assert "win-64 is left out" in " ".join(capsys.readouterr().err.split())
-
-
-def test_no_platform_at_all_is_an_error(pins: Pins, tmp_path: Path) -> None:
     more = (
         'layout = "private"\nimport-package = "a._vendor.osgeo"\n'
         '[tool.geowheel.release]\nplatforms = ["win-64"]\n'

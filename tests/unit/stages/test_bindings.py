@@ -17,19 +17,13 @@ def test_a_wrapper_imports_from_its_own_package() -> None:
     found = with_own_imports(WRAPPER, "terrain._vendor.osgeo")
     assert found == WRAPPER.replace('"osgeo.gdal_array"', '"terrain._vendor.osgeo.gdal_array"')
     assert with_own_imports(WRAPPER, "osgeo") == WRAPPER
+    assert type_table("osgeo") == "osgeo"
+    assert type_table("terrain._vendor.osgeo") == "terrain_0__vendor_0osgeo"
+    assert type_table("a.b_c.osgeo") != type_table("a_b.c.osgeo")
 
 
 LETTERS = st.characters(categories=["L", "Nd", "Pc"])
 NAMES = st.text(st.sampled_from("a_0.") | LETTERS, max_size=8).map(lambda text: "a" + text)
-
-
-def test_osgeo_itself_keeps_its_name() -> None:
-    assert type_table("osgeo") == "osgeo"
-
-
-def test_dots_and_underscores_are_told_apart() -> None:
-    assert type_table("terrain._vendor.osgeo") == "terrain_0__vendor_0osgeo"
-    assert type_table("a.b_c.osgeo") != type_table("a_b.c.osgeo")
 
 
 @given(NAMES, NAMES)

@@ -86,14 +86,22 @@ def test_a_budget_may_be_used_up(tmp_path: Path, difference: int, passed: bool) 
     assert verdict(given, tmp_path).passed is passed
 
 
-def test_the_largest_members_come_first_with_their_package(tmp_path: Path) -> None:
-    largest = verdict(make_inputs(tmp_path, files=20), tmp_path).facts.largest
+def test_the_largest_come_first_and_all_adds_up(tmp_path: Path) -> None:
+    facts = verdict(make_inputs(tmp_path, files=20), tmp_path).facts
+    largest = facts.largest
     assert len(largest) == LARGEST == 10
     packed = [member.packed for member in largest]
     assert packed == sorted(packed, reverse=True)
     library = next(m for m in largest if m.path == "host.libs/libgdal.so")
     assert (library.package, library.size) == ("libgdal-core 3.10.2", 100_000)
     assert {m.package for m in largest if m.path.startswith("host-1.0")} <= {"host 1.0"}
+    packages, kinds = facts.packages, facts.kinds
+    assert next(r.size for r in packages if r.name == "libgdal-core 3.10.2") == 100_000
+    assert next(r.size for r in kinds if r.name == "libraries") == 100_000
+    assert [row.packed for row in packages] == sorted((r.packed for r in packages), reverse=True)
+    assert sum(r.size for r in packages) == sum(r.size for r in kinds) == facts.installed
+    assert {r.name for r in packages} == {"libgdal-core 3.10.2", "host 1.0", "of no package"}
+    assert {r.name for r in kinds} == {"libraries", "bindings", "metadata"}
 
 
 def sized(context: Context) -> SizeInputs:
@@ -103,17 +111,6 @@ def sized(context: Context) -> SizeInputs:
         str(context.target), files={NAME: b"wheel"},
     )  # fmt: skip
     return inputs(context, Records(repair=repair))
-
-
-def test_what_each_package_and_kind_costs_adds_up(tmp_path: Path) -> None:
-    facts = verdict(make_inputs(tmp_path, files=20), tmp_path).facts
-    packages, kinds = facts.packages, facts.kinds
-    assert next(r.size for r in packages if r.name == "libgdal-core 3.10.2") == 100_000
-    assert next(r.size for r in kinds if r.name == "libraries") == 100_000
-    assert [row.packed for row in packages] == sorted((r.packed for r in packages), reverse=True)
-    assert sum(r.size for r in packages) == sum(r.size for r in kinds) == facts.installed
-    assert {r.name for r in packages} == {"libgdal-core 3.10.2", "host 1.0", "of no package"}
-    assert {r.name for r in kinds} == {"libraries", "bindings", "metadata"}
 
 
 @pytest.mark.parametrize(
@@ -148,9 +145,6 @@ def test_budgets_come_from_the_configuration(tmp_path: Path) -> None:
     assert (given.wheel_mb, given.installed_mb) == (12.0, 34.0)
     assert given.owners == OWNERS
     assert given.wheel.path.read_bytes() == b"wheel"
-
-
-def test_another_budget_is_another_key(tmp_path: Path) -> None:
     plain = sized(make_context(make_project(tmp_path)))
     tight = make_project(tmp_path, environ={"WHEEL_SIZE_BUDGET_MB": "5"})
     given = sized(make_context(tight))

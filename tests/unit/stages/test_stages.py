@@ -22,31 +22,19 @@ ROOT = Path(geowheel.__file__).parent
 BY_NAME = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
 
-def test_every_upstream_stage_precedes() -> None:
+def test_the_table_is_sound() -> None:
     seen: set[str] = set()
     for stage in STAGES:
         assert stage.name not in seen
         assert set(stage.upstream) <= seen
         seen.add(stage.name)
-
-
-def test_nothing_follows_a_verdict() -> None:
     verdicts = {stage.name for stage in STAGES if stage.verdict}
     assert not any(verdicts & set(stage.upstream) for stage in STAGES)
-
-
-def test_what_is_done_once_a_platform_needs_no_target() -> None:
     for stage in STAGES:
         if stage.scope is Scope.PLATFORM:
             assert {find(name).scope for name in stage.upstream} <= {Scope.PLATFORM}
             assert not stage.interpreter
-
-
-def test_the_main_job_is_everything_but_the_lab() -> None:
     assert needed(WHEEL) == tuple(stage for stage in STAGES if stage.name != "lab")
-
-
-def test_needed_is_the_closure_in_the_order_of_the_table() -> None:
     assert [stage.name for stage in needed(("vendor",))] == ["fetch", "bindings", "vendor"]
     assert needed(("size", "fetch")) == needed(("fetch", "size"))
     assert needed(()) == ()

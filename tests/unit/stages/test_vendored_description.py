@@ -109,9 +109,6 @@ PAYLOAD = {path: origin.removesuffix(" 1.2") for path, origin in PARTS.items()
 
 def test_every_part_of_a_wheel_has_its_origin() -> None:
     assert origins(PRIVATE, *PARTS) == PARTS
-
-
-def test_what_geowheel_wrote_while_repairing_is_its_own() -> None:
     assert origins(PRIVATE, PRIVATE.bundle)[PRIVATE.bundle].startswith("geowheel ")
 
 
@@ -121,18 +118,12 @@ def test_a_library_that_no_package_owns_ends_the_build() -> None:
     with pytest.raises(BuildError, match=r"host\.libs/libx-0\.so\.1 is in the wheel") as caught:
         found.of([planted.path])
     assert "lib/libx.so.1" in str(caught.value)
-
-
-def test_a_library_beside_the_library_folder_has_its_own_path() -> None:
-    """Visual C++'s runtime lies at the prefix's root, not in Library/bin."""
+    # Visual C++'s runtime lies at the prefix's root, not in Library/bin.
     planted = Bundled(soname="x.dll", source="../x.dll", path="host.libs/x-0.dll")
     found = origins_of(PRIVATE, planted)
     with pytest.raises(BuildError) as caught:
         found.of([planted.path])
     assert caught.value.faults[0].where == "x.dll"
-
-
-# ---------------------------------------------------------------------------- licences
 
 
 @pytest.mark.parametrize(
@@ -180,9 +171,6 @@ def test_license_files_need_metadata_that_knows_them(before: str, after: str) ->
     assert changed["Metadata-Version"] == after
     assert changed.get_all("License-File") == ["b/c", "d"]
     assert changed.get_payload() == "Metadata-Version: of the body\n"
-
-
-# ---------------------------------------------------------------------------- a whole wheel
 
 
 @pytest.fixture

@@ -188,8 +188,6 @@ def test_every_fault_is_reported_and_nothing_changed(tmp_path: Path) -> None:
     assert {path: (root / path).read_bytes() for path in files} == files
 
 
-# --- generated statements, run both ways
-
 MODULES = ("osgeo", "osgeo.gdal", "osgeo.ogr", "osgeo_utils", "osgeo_utils.samples",
            "osgeo_utils.samples.one", "osgeo_utils.auxiliary.base")  # fmt: skip
 OTHERS = ("math", "os.path", "json.decoder")

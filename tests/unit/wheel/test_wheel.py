@@ -74,9 +74,6 @@ def noise(size: int) -> bytes:
     return b"".join(block[: random_.randrange(997)] for _ in range(size // 400))[:size]
 
 
-# --- writing ---------------------------------------------------------------------------------
-
-
 def test_the_canonical_form(tmp_path: Path) -> None:
     files = {"zeta.py": b"z = 1\n" * 99, "pkg/lib.so": noise(5000), "pkg/é.txt": b"", "a": b"x"}
     tree = make_tree(tmp_path / "tree", files, executable=("pkg/lib.so",))
@@ -203,8 +200,6 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
-# --- properties ------------------------------------------------------------------------------
-
 names = st.text("abcXYZ_é0", min_size=1, max_size=5)
 trees = st.dictionaries(
     st.lists(names, min_size=1, max_size=3).map("/".join), st.binary(max_size=3000), max_size=8
@@ -232,9 +227,6 @@ def test_repacking_changes_nothing(tmp_path: Path, files: dict[str, bytes], seed
     (here / "other").mkdir()
     shuffled = make_zip(here / "other" / FILENAME, members)
     assert repack(shuffled, here / "third", folder=here / "f3").sha256 == once.sha256
-
-
-# --- reading ---------------------------------------------------------------------------------
 
 
 def test_what_is_read(tmp_path: Path) -> None:
@@ -309,9 +301,6 @@ def test_a_member_twice_and_a_link_are_refused(tmp_path: Path) -> None:
         "unsafe member 'pkg/link'",
         f"{INFO}/WHEEL is in it twice",
     ]
-
-
-# --- names -----------------------------------------------------------------------------------
 
 
 def test_the_platform_tag_is_replaced_whole() -> None:
