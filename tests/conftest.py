@@ -1,7 +1,5 @@
 """Markers by place and by fixture: a test says what it needs by asking for it."""
 
-from __future__ import annotations
-
 import lzma
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Fuzzers: files with flipped bits and cut ends are read, or refused as what they are."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from geowheel.binary.elf import read_elf

@@ -1,7 +1,5 @@
 """What a row would do if something were wrong: each fault is seen."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

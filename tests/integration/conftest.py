@@ -1,7 +1,5 @@
 """Fixture channels and a server: made once, behaving well again for every test."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator, Mapping

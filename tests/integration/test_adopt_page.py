@@ -4,8 +4,6 @@ A new command of the page is run as well, unless NOT_RUN says why it cannot be. 
 folder or a variable that a command of the page sets is there for the next.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """`geowheel init` as adopters use it: outside this repository, with nothing of it at hand."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys
@@ -12,35 +10,27 @@ from pathlib import Path
 import pytest
 
 from geowheel.project.pyproject import read_host
-from tests.support.adopters import (
-    COMPILING,
-    PURE,
-    Adopter,
-    ToolkitIndex,
-    build_toolkit,
-    make_nox,
-    write_files,
-)
+from tests.support import adopters
 from tests.support.fixture_channel import Sandbox
 from tests.support.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy, not_passed
 
 
 @pytest.fixture(scope="module")
-def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToolkitIndex]:
+def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[adopters.ToolkitIndex]:
     """An index with geowheel."""
     base = tmp_path_factory.mktemp("toolkit")
-    index = ToolkitIndex(build_toolkit(base / "wheel"), base / "index")
+    index = adopters.ToolkitIndex(adopters.build_toolkit(base / "wheel"), base / "index")
     yield index
     index.close()
 
 
 @pytest.fixture(scope="module")
 def adopter(
-    built: Built, toolkit: ToolkitIndex, tmp_path_factory: pytest.TempPathFactory
-) -> Adopter:
+    built: Built, toolkit: adopters.ToolkitIndex, tmp_path_factory: pytest.TempPathFactory
+) -> adopters.Adopter:
     """Somebody with nox, and with packages that another project has downloaded before."""
-    nox = make_nox(tmp_path_factory.mktemp("nox") / "only")
-    return Adopter(index=toolkit, cache=built.project.cache, nox=nox)
+    nox = adopters.make_nox(tmp_path_factory.mktemp("nox") / "only")
+    return adopters.Adopter(index=toolkit, cache=built.project.cache, nox=nox)
 
 
 def succeeded(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
@@ -67,8 +57,12 @@ sessions({prefix})
 """
 
 
-def test_a_noxfile_of_ones_own_keeps_its_sessions(adopter: Adopter, tmp_path: Path) -> None:
-    write_files(tmp_path, PURE["hatchling"] | {"noxfile.py": OWN.format(prefix="")})
+def test_a_noxfile_of_ones_own_keeps_its_sessions(
+    adopter: adopters.Adopter, tmp_path: Path
+) -> None:
+    adopters.write_files(
+        tmp_path, adopters.PURE["hatchling"] | {"noxfile.py": OWN.format(prefix="")}
+    )
     told = succeeded(adopter.geowheel(tmp_path, "init", "--yes"))
     assert 'sessions(prefix="geowheel-")' not in told.stdout, "it calls geowheel already"
     taken = adopter.run(tmp_path, "nox", "-l")
@@ -77,7 +71,7 @@ def test_a_noxfile_of_ones_own_keeps_its_sessions(adopter: Adopter, tmp_path: Pa
     assert 'next: give sessions(prefix="geowheel-")' in taken.stderr
     assert "Traceback" not in taken.stderr
 
-    write_files(tmp_path, {"noxfile.py": OWN.format(prefix='prefix="geowheel-"')})
+    adopters.write_files(tmp_path, {"noxfile.py": OWN.format(prefix='prefix="geowheel-"')})
     listed = succeeded(adopter.run(tmp_path, "nox", "-l")).stdout
     assert f"- geowheel-wheel-{PYTHON} ->" in listed and "- build" in listed
     assert [line for line in listed.splitlines() if line.startswith("* ")] == ["* tests"]
@@ -86,7 +80,7 @@ def test_a_noxfile_of_ones_own_keeps_its_sessions(adopter: Adopter, tmp_path: Pa
 
 def project_of(built: Built, folder: Path, files: Mapping[str, str]) -> ProjectCopy:
     """A project outside the repository, with what is downloaded already."""
-    write_files(folder, files)
+    adopters.write_files(folder, files)
     if "scm" in files["pyproject.toml"]:
         git(folder, "init", "-q")
         commit(folder, "v1.0")
@@ -121,13 +115,13 @@ def init(project: ProjectCopy, *arguments: str) -> subprocess.CompletedProcess[s
 def compiled(built: Built, tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """The bindings of `adopted._vendor.osgeo`, which do not depend on the backend."""
     folder = tmp_path_factory.mktemp("compiled") / "project"
-    project = project_of(built, folder, PURE["hatchling"])
+    project = project_of(built, folder, adopters.PURE["hatchling"])
     succeeded(init(project, "--yes"))
     project.json("vendor", "--python", PYTHON)
     return project
 
 
-@pytest.mark.parametrize("files", PURE.values(), ids=PURE)
+@pytest.mark.parametrize("files", adopters.PURE.values(), ids=adopters.PURE)
 def test_a_pure_project_builds_as_init_left_it(
     built: Built, compiled: ProjectCopy, tmp_path: Path, files: Mapping[str, str]
 ) -> None:
@@ -145,7 +139,7 @@ def test_a_pure_project_builds_as_init_left_it(
     assert {"adopted/__init__.py", "adopted/_vendor/osgeo/_data/proj/proj.db"} <= names
 
 
-@pytest.mark.parametrize("files", COMPILING.values(), ids=COMPILING)
+@pytest.mark.parametrize("files", adopters.COMPILING.values(), ids=adopters.COMPILING)
 def test_a_compiling_project_passes(built: Built, tmp_path: Path, files: Mapping[str, str]) -> None:
     project = project_of(built, tmp_path / "project", files)
     succeeded(init(project, "--yes"))
@@ -206,7 +200,7 @@ def pixi_user(sandbox: Sandbox) -> Sandbox:
     (sandbox.root / "pixi.toml").unlink()
     text = MANIFEST.format(channel=sandbox.channel, index=f"{sandbox.server.url}/simple")
     files = {"pyproject.toml": HOST, "pixi.toml": text, "src/host/__init__.py": ""}
-    write_files(sandbox.root, files)
+    adopters.write_files(sandbox.root, files)
     return sandbox
 
 

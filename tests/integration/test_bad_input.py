@@ -1,7 +1,5 @@
 """Hosts that are not as one expects: a clear error before any work, or it works."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from dataclasses import replace

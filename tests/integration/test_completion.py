@@ -1,7 +1,5 @@
 """The bash completions in a real bash: what Tab offers."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """conda-lock.yml: written beside pixi.lock through conda-lock's own model; read in its place."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """What `coverage` says, against real pips: of today for every system, old ones on this machine."""
 
-from __future__ import annotations
-
 import os
 import platform as python_platform
 import subprocess

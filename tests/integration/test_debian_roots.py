@@ -1,7 +1,5 @@
 """Both hosts in a bare root of the Debian release that this machine is not, as a newcomer there."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Real Mach-O files, compiled here, through the real delocate with repairwheel's tools."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
@@ -112,9 +110,6 @@ def test_one_tag_by_what_the_files_need_and_a_closed_wheel(bench: MacBench, tmp_
     wheel = read_wheel(write_wheel(repaired.tree, tmp_path, filename=repaired.filename).path)
     assert wheel.tags == (f"cp312-cp312-{repaired.platform_tag}",)
     assert repaired.notes == NOTES
-
-
-def test_every_library_is_traced_to_its_source(bench: MacBench) -> None:
     assert {item.soname: (item.source, item.path) for item in bench.repaired.bundled} == {
         "libcrs.3.dylib": ("libcrs.3.1.dylib", "Pkg.dylibs/libcrs.3.1.dylib"),
         "libgdal.36.dylib": (LIBGDAL, f"Pkg.dylibs/{LIBGDAL}"),
@@ -126,9 +121,6 @@ def test_every_library_is_traced_to_its_source(bench: MacBench) -> None:
         PLUG,
         *(item.path for item in bench.repaired.bundled),
     }
-
-
-def test_libraries_are_asked_for_by_place_and_nothing_leads_out(bench: MacBench) -> None:
     binaries = read_machos(bench.repaired.tree)
     assert f"@loader_path/../Pkg.dylibs/{LIBGDAL}" in binaries[EXT].needed
     assert binaries[PLUG].needed[:2] == (
@@ -143,9 +135,6 @@ def test_libraries_are_asked_for_by_place_and_nothing_leads_out(bench: MacBench)
     assert {path for macho in binaries.values() for path in macho.rpaths} <= {
         "@loader_path/", "@loader_path/../",
     }  # fmt: skip
-
-
-def test_what_forces_the_oldest_macos(bench: MacBench) -> None:
     owners = {item.path: "libgdal-core" for item in bench.repaired.bundled}
     (forced,) = MacosRepairer.forcing(bench.repaired, owners)
     assert (

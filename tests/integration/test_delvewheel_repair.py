@@ -1,14 +1,12 @@
-"""Real DLLs, compiled here, through the real delvewheel; run under wine where it is installed."""
-
-from __future__ import annotations
+"""Real DLLs, compiled here, through the real delvewheel; run under wine: test_windows_python.py."""
 
 import os
 import shutil
 import struct
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import pefile  # type: ignore[import-untyped]
 import pytest
@@ -20,7 +18,6 @@ from geowheel.wheel.reading import read_wheel
 from geowheel.wheel.writing import write_wheel
 from tests.support.repair_bench import Bench
 from tests.support.windows_fixtures import (
-    ANSWER,
     PLUGIN,
     Source,
     WindowsStack,
@@ -29,7 +26,6 @@ from tests.support.windows_fixtures import (
     wheel_files,
     write_raw,
 )
-from tests.support.windows_python import wine_environment
 
 PLUGINS = "osgeo/_plugins"
 
@@ -42,7 +38,7 @@ class WindowsBench(Bench):
     def prefix(self) -> Path:
         return self.more_folders[0]
 
-    def with_files(self, files: Mapping[str, bytes | None]) -> WindowsBench:
+    def with_files(self, files: Mapping[str, bytes | None]) -> Self:
         """Another raw wheel, with these files added or, where None, left out."""
         every = {**wheel_files(self.stack), **files}
         kept = {path: data for path, data in every.items() if data is not None}
@@ -110,16 +106,6 @@ def test_every_library_is_traced_to_its_source(bench: WindowsBench) -> None:
     assert set(bench.repaired.binaries) == {
         f"osgeo/{bench.stack.extension}", f"{PLUGINS}/{PLUGIN}", *(b.path for b in bundled.values())
     }  # fmt: skip
-
-
-def test_visual_cpps_runtime_beside_gdal_comes_first(own: WindowsBench) -> None:
-    """conda's vc14_runtime has every DLL in both places."""
-    shutil.copy(own.prefix / "msvcp140.dll", own.lib)
-    sources = {item.soname: item.source for item in own.repaired.bundled}
-    assert sources["msvcp140.dll"] == "msvcp140.dll"
-
-
-def test_plugins_need_the_renamed_libraries_loaded_beforehand(bench: WindowsBench) -> None:
     paths = {item.soname: item.path for item in bench.repaired.bundled}
     plugin = bench.repaired.binaries[f"{PLUGINS}/{PLUGIN}"]
     assert {f"GDAL.libs/{name}" for name in plugin.needed} == {paths["gdal.dll"], paths["hdf5.dll"]}
@@ -127,6 +113,13 @@ def test_plugins_need_the_renamed_libraries_loaded_beforehand(bench: WindowsBenc
     assert extras.pop("libraries") == "GDAL.libs"
     # What they need themselves comes along.
     assert extras == {"preload-000": paths["gdal.dll"], "preload-001": paths["hdf5.dll"]}
+
+
+def test_visual_cpps_runtime_beside_gdal_comes_first(own: WindowsBench) -> None:
+    """conda's vc14_runtime has every DLL in both places."""
+    shutil.copy(own.prefix / "msvcp140.dll", own.lib)
+    sources = {item.soname: item.source for item in own.repaired.bundled}
+    assert sources["msvcp140.dll"] == "msvcp140.dll"
 
 
 def test_without_plugins_nothing_is_loaded_beforehand(own: WindowsBench) -> None:
@@ -346,83 +339,3 @@ def test_a_library_without_room_for_longer_names_is_named(own: WindowsBench) -> 
     (own.lib / "proj_9.dll").write_bytes(bytes(pe.write()) + b"symbols")
     message = own.refused()
     assert "proj_9.dll: has no room for the new names of the libraries that it needs" in message
-
-
-LOADER = """
-FROM void *LoadLibraryExW(const unsigned short *, void *, unsigned);
-FROM void *GetProcAddress(void *, const char *), *AddDllDirectory(const unsigned short *);
-FROM unsigned GetLastError(void);
-FROM unsigned short *GetCommandLineW(void);
-FROM __attribute__((noreturn)) void ExitProcess(unsigned);
-FROM int WriteFile(void *, const void *, unsigned, unsigned *, void *);
-FROM void *GetStdHandle(unsigned);
-static unsigned short argument[1000];
-static const unsigned short *rest;
-static int next(void) {
-    int length = 0;
-    while (*rest == ' ') rest++;
-    while (*rest && *rest != ' ') argument[length++] = *rest++;
-    argument[length] = 0;
-    return length;
-}
-static void say(int number) {
-    char text[12]; int at = 12; unsigned written, left = number < 0 ? -number : number;
-    text[--at] = '\\n';
-    do text[--at] = '0' + left % 10; while (left /= 10);
-    if (number < 0) text[--at] = '-';
-    WriteFile(GetStdHandle(-11), text + at, 12 - at, &written, 0);
-}
-/* FOLDER PRELOAD... - GDAL PLUGIN EXTENSION, as the bootstrap, GDAL and CPython load them. */
-void wWinMainCRTStartup(void) {
-    rest = GetCommandLineW(); next(); next(); AddDllDirectory(argument);
-    while (next() && argument[0] != '-')
-        if (!LoadLibraryExW(argument, 0, 0x1100)) ExitProcess(2);
-    next();
-    void *gdal = LoadLibraryExW(argument, 0, 0x1100);
-    if (!gdal) { say(-(int)GetLastError()); ExitProcess(3); }
-    int (*plugin_answer)(const char *) =
-        (int (*)(const char *))GetProcAddress(gdal, "plugin_answer");
-    char plugin[1000]; next();
-    for (int i = 0; i < 1000; i++) plugin[i] = (char)argument[i];
-    say(plugin_answer(plugin));
-    next();
-    void *extension = LoadLibraryExW(argument, 0, 0x1100);
-    say(extension && GetProcAddress(extension, "PyInit__gdal") ? 1 : -(int)GetLastError());
-    ExitProcess(0);
-}
-"""
-
-
-@pytest.fixture(scope="module")
-def wine(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    return wine_environment(tmp_path_factory.mktemp("wine"))
-
-
-def test_windows_finds_it_all(bench: WindowsBench, wine: Mapping[str, str], tmp_path: Path) -> None:
-    """Debian's wine: the plugin answers through all libraries, and not without the bootstrap."""
-    repaired, folder = bench.repaired, tmp_path / "linked"
-    shutil.copytree(bench.stack.folder, folder)
-    platform = bench.platform
-    kernel = (
-        "LoadLibraryExW", "GetProcAddress", "AddDllDirectory", "GetLastError", "GetCommandLineW",
-        "ExitProcess", "WriteFile", "GetStdHandle",
-    )  # fmt: skip
-    import_library(platform, folder, "kernel32.dll", kernel)
-    link(platform, folder, "load.exe", Source(text=LOADER, system=("kernel32.dll",)))
-    link(platform, folder, "python312.dll",
-         Source(text="API void *PyModule_Create2(void *d, int v) { return d; }"))  # fmt: skip
-    extras = WindowsRepairer.extras(repaired, PLUGINS)
-    libraries = extras.pop("libraries")
-    (gdal,) = (item.path for item in repaired.bundled if item.soname == "gdal.dll")
-    after = ["-", *(f"Z:{repaired.tree / path}".replace("/", "\\") for path in (
-        gdal, f"{PLUGINS}/{PLUGIN}", f"osgeo/{bench.stack.extension}"))]  # fmt: skip
-    known = [f"Z:{repaired.tree / path}".replace("/", "\\") for path in extras.values()]
-    answers = []
-    for preload in (known, []):
-        where = f"Z:{repaired.tree / libraries}".replace("/", "\\")
-        command: list[str | Path] = [wine["WINE"], folder / "load.exe", where, *preload, *after]
-        done = subprocess.run(
-            command, env=dict(wine), cwd=folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        answers.append(done.stdout.split())
-    assert answers == [[str(ANSWER), "1"], ["-126", "1"]]

@@ -1,7 +1,5 @@
 """`doctor` with real programs, a real channel and a real index: answering, gone, and not needed."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from typing import Any

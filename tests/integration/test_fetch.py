@@ -1,7 +1,5 @@
 """fetch against a loopback channel: what it gives, what it refuses, what it leaves behind."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -91,17 +89,6 @@ def test_everything_is_downloaded_once_and_placed_with_its_owner(locked: Sandbox
     assert f"gdal\0{linux.FACTS.layout.prefix_string}/share/gdal\0".encode() in library
     assert library.endswith(b"\0tail")
     assert (locked.prefix() / "lib/libgdal.so").readlink() == Path("libgdal.so.36")
-
-
-def test_no_network_is_needed_when_the_store_has_all(locked: Sandbox) -> None:
-    locked.good("fetch")
-    before = locked.native()
-    with locked.server.stopped():
-        again = locked.run("fetch")
-        assert (again.code, "cached" in again.err) == (0, True), again.err
-        shutil.rmtree(locked.root / ".geowheel")
-        locked.good("fetch")
-    assert locked.native() == before
 
 
 def test_without_a_lock_it_is_solved_into_the_work_folder(sandbox: Sandbox) -> None:
@@ -514,14 +501,6 @@ def test_through_pixi_the_prefix_is_the_same(locked: Sandbox, with_pixi: Sandbox
     locked.good("fetch")
     assert locked.stored() == STACK
     assert locked.native() == through_pixi
-
-
-def test_pixi_asks_for_nothing_twice(with_pixi: Sandbox) -> None:
-    with_pixi.good("fetch")
-    shutil.rmtree(with_pixi.root / ".geowheel")
-    with_pixi.server.reset()
-    with_pixi.good("fetch")
-    assert not with_pixi.server.asked(".conda")
 
 
 def test_what_was_damaged_in_pixis_cache_is_thrown_away(with_pixi: Sandbox) -> None:

@@ -1,7 +1,5 @@
 """The one real build that `nox -s tests` makes on anybody's machine: nothing but the main job."""
 
-from __future__ import annotations
-
 from tests.support.project_copy import Built, not_passed
 
 

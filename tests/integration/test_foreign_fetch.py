@@ -1,7 +1,5 @@
 """`fetch -- --platform P` for every platform on this one machine, from one lock."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace
@@ -171,13 +169,10 @@ def test_pixi_and_the_store_make_the_same_prefixes(five: Sandbox, pixi_cli: Path
     assert {platform: fetched(five, platform)[1] for platform in FOREIGN} == by_store
 
 
-def test_a_platform_that_no_channel_serves_is_named(five: Sandbox) -> None:
+def test_a_platform_that_is_not_locked_is_named(five: Sandbox) -> None:
     five.write(platforms=tuple(Platform))
     five.run("lock").refused(4, "has no packages for win-arm64", "take win-arm64 out of platforms")
     assert not five.pixi_lock.exists()
-
-
-def test_a_platform_that_is_not_locked_is_named(five: Sandbox) -> None:
     five.write(platforms=(Platform.LINUX_64, Platform.OSX_64))
     five.good("lock")
     five.run("fetch", "--platform", "win-64").refused(3, "win-64 is not among the workspace's")

@@ -1,7 +1,5 @@
 """What is staged of a host, beside its checkout: pip makes the same wheel, with any backend."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

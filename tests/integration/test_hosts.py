@@ -1,7 +1,5 @@
 """Hosts other than hosts/gdal: another backend, a version from git, and what goes wrong there."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import zipfile
@@ -116,23 +114,6 @@ def test_a_floor_that_the_native_stack_does_not_keep(second: ProjectCopy) -> Non
     assert result.returncode == 8
     assert "newer than the floor glibc 2.17" in result.stderr and "GLIBC_2." in result.stderr
     assert not list(second.root.glob("dist/*"))
-
-
-def test_a_backend_that_is_not_installed(second: ProjectCopy) -> None:
-    result = make_host(second, backend="no_such_backend").run("build", "--python", PYTHON)
-    assert result.returncode == 8, result.stderr
-    assert "no_such_backend cannot build a wheel: BackendUnavailable" in result.stderr
-
-
-def test_a_failing_backend_names_its_log(second: ProjectCopy) -> None:
-    host = make_host(second)
-    planted = 'raise RuntimeError("planted fault")'
-    (second.root / "hosts" / "some" / "setup.py").write_text(planted, encoding="utf-8")
-    result = host.run("build", "--python", PYTHON)
-    assert result.returncode == 8, result.stderr
-    assert "planted fault" in result.stderr
-    log = result.stderr.rpartition("the whole output is in ")[2].strip()
-    assert "planted fault" in Path(log).read_text(encoding="utf-8")
 
 
 def test_a_failed_stage_is_kept_and_can_be_entered(second: ProjectCopy) -> None:

@@ -1,7 +1,5 @@
 """Real interpreters, virtual environments and shims, asked what they are."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -38,12 +36,9 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def test_the_running_interpreter_says_the_same_without_being_started() -> None:
+def test_the_running_interpreter_describes_itself() -> None:
     running = interpreters.running_interpreter()
     assert interpreters.ask_this() == ask_interpreter(running, environ=os.environ)
-
-
-def test_the_running_interpreter_describes_itself() -> None:
     found = asked(running_interpreter())
     assert found.python == HERE
     assert found.version == sys.version.split()[0]
@@ -53,6 +48,11 @@ def test_the_running_interpreter_describes_itself() -> None:
     assert found.libc.startswith("glibc 2.") or sys.platform != "linux"
     assert found.executable.is_file()
     assert Path(sys.base_prefix).resolve() in found.executable.parents
+    plain = asked(running_interpreter())
+    poisoned = asked(
+        running_interpreter(), PYTHONHOME="/nowhere", PYTHONPATH="/nowhere", PYTHONSTARTUP="/x"
+    )
+    assert poisoned == plain
 
 
 @pytest.mark.parametrize("path", INSTALLED, ids=[path.parents[1].name for path in INSTALLED])
@@ -74,14 +74,6 @@ def test_a_virtual_environment_resolves_to_its_base(tmp_path: Path) -> None:
     assert (
         find_interpreter(HERE, environ=os.environ, explicit=tmp_path / "venv", running=None) == base
     )
-
-
-def test_the_users_python_variables_do_not_reach_it() -> None:
-    plain = asked(running_interpreter())
-    poisoned = asked(
-        running_interpreter(), PYTHONHOME="/nowhere", PYTHONPATH="/nowhere", PYTHONSTARTUP="/x"
-    )
-    assert poisoned == plain
 
 
 def test_a_shim_that_fails_is_passed_over(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The lab on a real wheel: the whole of it in time, and every kind of case on a planted fault."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

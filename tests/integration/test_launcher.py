@@ -1,7 +1,5 @@
 """ci/nox.py, ci/invoke.py and the making of the tool environment, as a person meets them."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Libraries that open modules by a path of the system, compiled here, through the real repair."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Proxies and credentials, with real loopback servers: the solver, the store, uv and pixi."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

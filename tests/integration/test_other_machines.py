@@ -1,7 +1,5 @@
 """Two checkouts in different folders export the wheel that each made; a third one takes it over."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,11 +1,8 @@
 """Hosts whose own extensions link libgdal (layout none), and raw wheels made elsewhere."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -60,18 +57,6 @@ def test_a_cmake_host_for_the_stable_abi_with_data_of_its_own_place(second: Proj
     assert not [name for name in found if "_data/gdal/" in name or "_data/proj/" in name]
 
 
-def test_the_same_bytes_in_another_folder(second: ProjectCopy, tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    shutil.copytree(second.root, plain, symlinks=True)
-    made = [
-        host(replace(second, root=root), "cymini").json("repair", "--python", PYTHON)
-        for root in (second.root, plain)
-    ]
-    one, other = (Path(found["targets"][0]["wheel"]) for found in made)
-    assert one.parent != other.parent
-    assert one.read_bytes() == other.read_bytes()
-
-
 @pytest.mark.pypi
 def test_a_raw_wheel_made_by_pip_is_repaired(second: ProjectCopy, tmp_path: Path) -> None:
     cymini = host(second, "cymini")
@@ -110,9 +95,6 @@ def test_env_gives_one_value_for_an_environment_line(second: ProjectCopy) -> Non
     refused = project.run("env", "GDAL_KONFIG")
     assert refused.returncode == 2
     assert "GDAL_KONFIG" in refused.stderr and "CMAKE_PREFIX_PATH" in refused.stderr
-
-
-def test_pkg_config_names_the_real_prefix(second: ProjectCopy) -> None:
     found = host(second, "cymini").json("env")
     flags = subprocess.check_output(
         ["pkg-config", "--libs", "--cflags", "gdal"], env=os.environ | found, text=True

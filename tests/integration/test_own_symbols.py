@@ -1,7 +1,5 @@
 """Libraries that ask for each other alone, beside others that have the same symbols."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

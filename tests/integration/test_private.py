@@ -1,7 +1,5 @@
 """Wheels with a private copy of osgeo. Three of them in one process: test_three_hosts.py."""
 
-from __future__ import annotations
-
 import shutil
 import zipfile
 
@@ -9,12 +7,9 @@ from tests.support.private_hosts import Installed, PrivateHosts
 from tests.support.project_copy import PYTHON, not_passed
 
 
-def test_each_wheel_passed_its_own_probes(private_hosts: PrivateHosts) -> None:
+def test_a_private_wheel_has_nothing_at_the_top_level(private_hosts: PrivateHosts) -> None:
     for summary in (private_hosts.made_by_terrain, private_hosts.made_by_atlas):
         assert not_passed(summary) == []
-
-
-def test_a_private_wheel_has_nothing_at_the_top_level(private_hosts: PrivateHosts) -> None:
     with zipfile.ZipFile(private_hosts.made_by_atlas["wheel"]) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
         assert tops == {"atlas", "atlas_host.libs", "atlas_host-1.0.dist-info"}
@@ -29,9 +24,6 @@ def test_the_documented_helper_finds_gdal(three_hosts: Installed) -> None:
     shutil.copytree(three_hosts.site / "atlas", bare, ignore=shutil.ignore_patterns("_vendor"))
     (bare / "__init__.py").write_text("", encoding="utf-8")  # atlas' own imports atlas
     assert three_hosts.run("-c", code.format("bare")).stdout.split() == ["osgeo", "osgeo.gdal"]
-
-
-def test_utilities_run_in_the_private_package(three_hosts: Installed) -> None:
     made = three_hosts.run(
         "-c", "import sys; from atlas._vendor.osgeo_utils import gdal_merge, ogrmerge; "
         "print(sorted(n for n in sys.modules if n.split('.')[0] in ('osgeo', 'osgeo_utils')))",

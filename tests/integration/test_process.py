@@ -1,7 +1,5 @@
 """Commands as real processes: logs, exit codes, limits, and no survivors."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import resource

@@ -1,7 +1,5 @@
 """The commands of the built wheel: installed in the ways that pip knows, run with nothing set."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A program that PyInstaller packs: GDAL works from what the wheel's own hook collects."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The checks before an upload, by the genuine tools: each fault is planted in a good file."""
 
-from __future__ import annotations
-
 import io
 import sysconfig
 import tarfile

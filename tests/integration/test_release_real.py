@@ -1,7 +1,5 @@
 """geowheel itself, and the real GDAL wheel from a committed lock: published, installed, used."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The page of a report in a real browser: headless Chromium, with nothing but the file."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Iterator
@@ -107,7 +105,7 @@ def test_it_renders_and_asks_for_nothing(chromium: Browser, written: Path) -> No
     assert all(seen.page.locator(str(a.get_attribute("href"))).count() == 1 for a in links)
 
 
-def test_verdicts_are_said_plainly(chromium: Browser, written: Path) -> None:
+def test_verdicts_and_coverage_are_said_plainly(chromium: Browser, written: Path) -> None:
     seen = look(chromium, written)
     rows = {
         row.locator(".target").inner_text(): row.inner_text()
@@ -119,12 +117,8 @@ def test_verdicts_are_said_plainly(chromium: Browser, written: Path) -> None:
     assert "lab FAILED cp399-linux-64" in " ".join(seen.text(".notice.bad").split())
     assert "FAILED" not in seen.text(".notice.wait")
     assert seen.page.get_by_text("read it all the same").is_visible()
-
-
-def test_coverage_says_what_each_system_gets(chromium: Browser, written: Path) -> None:
-    seen = look(chromium, written)
-    rows = [row.inner_text() for row in seen.page.locator("#coverage tbody tr:visible").all()]
-    served, no_python, musl = (" ".join(row.split()) for row in rows)
+    shown = [row.inner_text() for row in seen.page.locator("#coverage tbody tr:visible").all()]
+    served, no_python, musl = (" ".join(row.split()) for row in shown)
     assert served.startswith("✓ host-1.0-cp398") and served.endswith("Debian 13 (3.98)")
     assert "Debian 13 (3.97)" in no_python and "no wheel for this Python" in no_python
     assert "Alpine 3.20 (3.98)" in musl and "no musl" in musl
@@ -166,6 +160,15 @@ def test_the_treemap_reacts_to_pointer_and_click(chromium: Browser, written: Pat
     seen.page.locator("#detail").hover()
     assert "Apache-2.0" in seen.text("#detail") and "210 kB" in seen.text("#detail")
     assert chosen(seen).startswith("openssl 3.4.0, 210 kB")
+    seen.page.locator('.tile[aria-label*="onerror"]').focus()
+    assert "<img" in seen.text("#detail h3")
+    assert seen.page.locator("img").count() == 0
+    choose_wheel(seen, "cp399-linux-64")
+    assert seen.page.locator(".tile").count() == 8
+    assert "PROJ data 310 kB" in " ".join(seen.text("#kinds").split())
+    seen.page.locator('input[name="measure"][value="size"]').check()
+    assert seen.page.locator(".tile").count() == 8
+    assert seen.problems == []
 
 
 def test_the_treemap_reacts_to_the_keyboard(chromium: Browser, written: Path) -> None:
@@ -185,24 +188,6 @@ def test_the_treemap_reacts_to_the_keyboard(chromium: Browser, written: Path) ->
     assert chosen(seen) == first != last
     focused = seen.page.evaluate("document.activeElement.getAttribute('aria-label')")
     assert focused == first
-
-
-def test_another_wheel_and_another_measure(chromium: Browser, written: Path) -> None:
-    seen = look(chromium, written)
-    choose_wheel(seen, "cp399-linux-64")
-    assert seen.page.locator(".tile").count() == 8
-    assert "PROJ data 310 kB" in " ".join(seen.text("#kinds").split())
-    seen.page.locator('input[name="measure"][value="size"]').check()
-    assert seen.page.locator(".tile").count() == 8
-    assert seen.problems == []
-
-
-def test_hostile_names_are_only_text(chromium: Browser, written: Path) -> None:
-    seen = look(chromium, written)
-    seen.page.locator('.tile[aria-label*="onerror"]').focus()
-    assert "<img" in seen.text("#detail h3")
-    assert seen.page.locator("img").count() == 0
-    assert seen.problems == []
 
 
 def test_drivers_and_packages_are_filtered(chromium: Browser, written: Path) -> None:

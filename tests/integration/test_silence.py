@@ -3,8 +3,6 @@
 The planted commands wait for a file that the tests make once they have seen what they wait for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -4,8 +4,6 @@ Each does real work in every order, with its own classes, libgdal, settings and 
 faults at the end show that the checks see what they are for.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

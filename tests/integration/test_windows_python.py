@@ -4,8 +4,6 @@ The wheel of conda-forge's own binaries is made and tried where GEOWHEEL_TEST_CH
 channel that has them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import zipfile
@@ -61,6 +59,11 @@ def test_the_bootstrap_finds_libraries_and_plugins(python: WindowsPython, tmp_pa
     site, _ = installed(write_channel(tmp_path / "channel", Platform.WIN_64), tmp_path)
     done = python.run("-c", SMALL, site, cwd=tmp_path)
     assert done.stdout.split() == [str(ANSWER)], done.stderr
+    told = site / "osgeo" / "_geowheel.json"
+    every = json.loads(told.read_text("utf-8")).items()
+    told.write_text(json.dumps({k: v for k, v in every if not k.startswith("preload-")}), "utf-8")
+    lost = python.run("-c", SMALL, site, cwd=tmp_path)
+    assert lost.stdout.split() == ["-126"], "the plugin's libraries are loaded by the bootstrap"
 
 
 def test_a_wheel_of_conda_forges_own_binaries(python: WindowsPython, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The steps of the generated workflow, run on this machine in the order of the jobs."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -110,12 +108,9 @@ def test_every_step_passes_or_is_named_with_its_reason(played: Played) -> None:
     assert not {job for job, step in left if " -s wheel" in step or " -s test-" in step}
 
 
-def test_the_wheel_is_made_from_the_lock(played: Played) -> None:
+def test_the_very_wheel_is_made_from_the_lock_and_tested_elsewhere(played: Played) -> None:
     assert "native stack: pixi.lock" in played.said("build", "wheel")
     assert "passed" in played.said("build", "wheel")
-
-
-def test_the_very_wheel_is_tested_elsewhere(played: Played) -> None:
     (made,) = (played.runner.work / "build" / "dist").glob("*.whl")
     (tested,) = (played.runner.work / "test" / "dist").glob("*.whl")
     assert made.read_bytes() == tested.read_bytes()
@@ -124,9 +119,6 @@ def test_the_very_wheel_is_tested_elsewhere(played: Played) -> None:
         assert not re.search(r"(?m)^  (bindings|vendor|build|repair) ", said)
     subject = next((played.runner.work / "test" / ".geowheel").glob("cp*"))
     assert {"size", "test"} <= {p.name for p in subject.iterdir()} <= {"size", "test", "repair"}
-
-
-def test_the_probes_are_of_what_the_staging_index_gives(played: Played) -> None:
     said = played.said("probes", "test-")
     assert played.index in said and "probes: " in said
 

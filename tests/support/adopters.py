@@ -1,7 +1,5 @@
 """Projects outside this repository, and the environment of somebody who never saw it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

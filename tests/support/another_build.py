@@ -5,8 +5,6 @@ inside libgdal, a file among GDAL's data and a name in proj.db. What is compiled
 equal length, so that it stays a libgdal that does everything.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import sqlite3

@@ -4,8 +4,6 @@ A row is a function of one case and an empty folder. It raises a GeowheelError f
 every other exception is a fault, and so is a write outside of the folder, or too much memory.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

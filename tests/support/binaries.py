@@ -1,7 +1,5 @@
 """What the readers give of compiled files, made without any file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from geowheel.binary.elf import Elf, Relro

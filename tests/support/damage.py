@@ -1,7 +1,5 @@
 """Damage to files: a reader gives a value or refuses, whatever is hit."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ no git, no venv, no compiler, nothing of this checkout. What a page asks for is 
 the test, with apt, as the page says.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """Small conda channels and a Python package index, and a loopback server that can misbehave."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import io
@@ -22,12 +20,7 @@ from typing import Any
 
 import rattler
 
-from geowheel.distro.conda_package import (
-    PREFIX_PLACEHOLDER,
-    PackageMetadata,
-    read_payload,
-    write_package,
-)
+from geowheel.distro import conda_package
 from geowheel.targets import Platform
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
@@ -53,7 +46,7 @@ class Sample:
 
 def stack(*, gdal: str = GDAL) -> list[Sample]:
     """A native stack in small: data, a plugin, both kinds of placeholder, links, the CA bundle."""
-    holder = PREFIX_PLACEHOLDER.encode()
+    holder = conda_package.PREFIX_PLACEHOLDER.encode()
     return [
         Sample(
             name="libgdal-core",
@@ -109,13 +102,13 @@ def write_sample(channel: Path, sample: Sample, platform: Platform | None) -> Pa
         (tree / name).unlink(missing_ok=True)
         (tree / name).symlink_to(target)
     on_linux = platform is None or platform.startswith("linux")
-    metadata = PackageMetadata(
+    metadata = conda_package.PackageMetadata(
         name=sample.name, version=sample.version, build=sample.build, subdir=platform,
         depends=tuple(d for d in sample.depends if on_linux or d.split()[0] != "__glibc"),
         license="MIT",
     )  # fmt: skip
-    payload = read_payload(tree, with_placeholder=sample.with_placeholder)
-    return write_package(payload, metadata, subdir)
+    payload = conda_package.read_payload(tree, with_placeholder=sample.with_placeholder)
+    return conda_package.write_package(payload, metadata, subdir)
 
 
 def index(channel: Path) -> None:

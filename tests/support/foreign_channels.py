@@ -4,8 +4,6 @@
 `nox -s wheel-3.12 -- --platform win-64 --bindings prebuilt --channel DIR` by hand.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A small host on disk, and the values that stages, runs and commands are given."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import sys

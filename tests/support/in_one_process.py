@@ -4,8 +4,6 @@ Run by test_three_hosts.py in an environment with their wheels. Imports all in t
 works in all in every order, the second first. Prints what was found as JSON.
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import importlib

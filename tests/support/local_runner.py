@@ -4,8 +4,6 @@ What a step `run`s is run, in bash; artefacts are copied, a staging index is a s
 Everything else is noted, with the reason why it was not run.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

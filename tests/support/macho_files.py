@@ -1,7 +1,5 @@
 """Mach-O files crafted byte by byte: a header, load commands, a page of code, a signature."""
 
-from __future__ import annotations
-
 import hashlib
 import struct
 

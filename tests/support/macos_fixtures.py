@@ -7,8 +7,6 @@ prefix placeholder in strings and search paths, plugins in lib/gdalplugins, the 
 lib/python3.12/site-packages. Each file does a little arithmetic, so that a Mac could run it.
 """
 
-from __future__ import annotations
-
 import shutil
 import struct
 from collections.abc import Mapping

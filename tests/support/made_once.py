@@ -1,7 +1,5 @@
 """What takes a minute to make is made by one worker of pytest, and used by all."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Faults to plant into an installed wheel, and the cases of the lab that have to see each."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

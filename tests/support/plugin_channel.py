@@ -5,8 +5,6 @@ plugin is compiled against the headers of the prefix and needs a library of its 
 conda-forge do; the broken ones are the planted faults.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

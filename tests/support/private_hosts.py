@@ -3,8 +3,6 @@
 atlas has a GDAL of another build than the other two (see another_build).
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """A copy of this repository to build in, and a way to run geowheel there as a user does."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

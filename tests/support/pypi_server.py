@@ -5,8 +5,6 @@
 body when there is a file `die-N`, and the server's answer is lost when there is a file `lose-N`.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import socket

@@ -1,7 +1,5 @@
 """Projects that can be released in a test: a pure one, and a host whose wheels are planted."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A dist/ with wheels and a ledger with records about them, as real runs leave them."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import zipfile

@@ -1,12 +1,11 @@
 """A raw wheel over a native stack, and the repair to try on them: the same for every system."""
 
-from __future__ import annotations
-
 import functools
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -54,7 +53,7 @@ class Bench:
             self.repair("refused", **environ)
         return str(caught.value)
 
-    def makes_the_same_bytes(self, there: Bench, monkeypatch: pytest.MonkeyPatch) -> RepairedTree:
+    def makes_the_same_bytes(self, there: Self, monkeypatch: pytest.MonkeyPatch) -> RepairedTree:
         """Repair elsewhere, as somebody with another umask and another epoch."""
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "999999999")
         before = os.umask(0o077)

@@ -1,7 +1,5 @@
 """What three hosts in one process must have found: values in, problems in words out."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Iterator, Mapping

@@ -5,8 +5,6 @@ C runtime, which makes a link short; what they take from others stands for what 
 KERNEL32.dll and VCRUNTIME140.dll are there on every machine with CPython, MSVCP140.dll is not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

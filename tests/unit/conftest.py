@@ -1,7 +1,5 @@
 """Unit tests touch no tool and no network: trying raises."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

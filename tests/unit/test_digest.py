@@ -1,7 +1,5 @@
 """Digests are of content: values, files and trees; never of places or times."""
 
-from __future__ import annotations
-
 import enum
 import os
 from dataclasses import dataclass, field, replace

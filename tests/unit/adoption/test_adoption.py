@@ -1,7 +1,5 @@
 """`geowheel init` on folders: what it finds, shows, asks and writes."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys

@@ -1,7 +1,5 @@
 """What `geowheel init` decides from a project's files; nothing is read or written here."""
 
-from __future__ import annotations
-
 import textwrap
 import tomllib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Which libraries a wheel may leave to the system, and where the others must be."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pytest

@@ -1,7 +1,5 @@
 """ELF files crafted byte by byte, and one of the running interpreter's."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping
 from dataclasses import replace

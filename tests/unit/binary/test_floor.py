@@ -1,7 +1,5 @@
 """The newest runtime versions that a bundle needs, and what forces them."""
 
-from __future__ import annotations
-
 import pytest
 from tests.support.binaries import elf
 

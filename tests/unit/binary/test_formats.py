@@ -1,7 +1,5 @@
 """For which system a file is compiled."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Mach-O files crafted byte by byte: what is read of them, and what damage does."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

@@ -1,18 +1,7 @@
 """dyld's search, on Mach-O files crafted by hand."""
 
-from __future__ import annotations
-
 import pytest
-from tests.support.macho_files import (
-    ARM64,
-    LOAD,
-    RPATH,
-    WEAK,
-    X86_64,
-    make_fat,
-    make_macho,
-    path_command,
-)
+from tests.support import macho_files
 
 from geowheel.binary.closure import closure_faults
 from geowheel.binary.macho import MachO, read_macho
@@ -23,19 +12,19 @@ DYLD = DyldLoader()
 
 def macho(
     *needed: str, rpaths: tuple[str, ...] = (), weak: tuple[str, ...] = (),
-    machine: tuple[int, int] = ARM64,
+    machine: tuple[int, int] = macho_files.ARM64,
 ) -> MachO:  # fmt: skip
     return read_macho(_bytes(*needed, rpaths=rpaths, weak=weak, machine=machine))
 
 
 def _bytes(
     *needed: str, rpaths: tuple[str, ...] = (), weak: tuple[str, ...] = (),
-    machine: tuple[int, int] = ARM64,
+    machine: tuple[int, int] = macho_files.ARM64,
 ) -> bytes:  # fmt: skip
-    return make_macho(
-        *(path_command(LOAD, name) for name in needed),
-        *(path_command(WEAK, name) for name in weak),
-        *(path_command(RPATH, path) for path in rpaths),
+    return macho_files.make_macho(
+        *(macho_files.path_command(macho_files.LOAD, name) for name in needed),
+        *(macho_files.path_command(macho_files.WEAK, name) for name in weak),
+        *(macho_files.path_command(macho_files.RPATH, path) for path in rpaths),
         machine=machine,
     )
 
@@ -54,7 +43,12 @@ CLOSED = {
 def test_a_closed_wheel_passes() -> None:
     assert closure_faults(CLOSED, DYLD) == []
     need = "@loader_path/../GDAL.dylibs/libproj.25.dylib"
-    fat = read_macho(make_fat((X86_64, _bytes(need, machine=X86_64)), (ARM64, _bytes(need))))
+    fat = read_macho(
+        macho_files.make_fat(
+            (macho_files.X86_64, _bytes(need, machine=macho_files.X86_64)),
+            (macho_files.ARM64, _bytes(need)),
+        )
+    )
     (fault,) = closure_faults(CLOSED | {"osgeo/_fat.so": fat}, DYLD)
     assert "another machine (arm64, not x86_64)" in fault.what
     loader = DyldLoader(shipped=("libproj.25.dylib", "libz.1.dylib"))

@@ -1,7 +1,5 @@
 """PE files crafted byte by byte."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the Windows loader finds in a wheel, and in which order libraries are loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pytest

@@ -1,7 +1,5 @@
 """The command line: which targets, which exit code, what is printed where."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Help and completions: every command is in them, and the examples are commands that exist."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex

@@ -1,7 +1,5 @@
 """`doctor`: what is missing, what is only said, and when the machine is ready."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import re

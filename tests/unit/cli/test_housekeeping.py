@@ -1,7 +1,5 @@
 """`status` and `clean`: what is shown, what goes, and what stays."""
 
-from __future__ import annotations
-
 import datetime
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What can be made for which target on this machine, and why not."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """The sessions that a noxfile gets, and what each one calls."""
 
-from __future__ import annotations
-
 import os
 import runpy
 import sys

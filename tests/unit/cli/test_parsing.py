@@ -1,7 +1,5 @@
 """What is wrong with a command line: one message, the nearest right word, exit code 2."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

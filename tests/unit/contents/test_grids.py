@@ -1,7 +1,5 @@
 """Which well-known operations have no grid."""
 
-from __future__ import annotations
-
 import sqlite3
 from pathlib import Path
 

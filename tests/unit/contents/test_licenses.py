@@ -1,7 +1,5 @@
 """Packages under the GPL: named with what brings them in, refused, or accepted with a reason."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which packages are inside the files of others, by what they bring themselves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from geowheel.contents.linked_in import linked_in

@@ -1,7 +1,5 @@
 """Which commands a wheel gets, and how the module behind them starts a program."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """The .conda writer: the same bytes from the same content, whoever writes them and where."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Names, versions, closure and layout of the distro channel, from texts alone."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -10,16 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rattler import PackageName, Version
 
+from geowheel.distro import conversion
 from geowheel.distro.apt import of_suite
 from geowheel.distro.channel import entry_name, library_of
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
-from geowheel.distro.conversion import (
-    CondaLayout,
-    built_in_formats,
-    certificate_bundle,
-    rewrite_prefix,
-    rpath_for,
-)
 from geowheel.distro.debian import (
     Deb,
     Distribution,
@@ -336,7 +328,7 @@ def test_documents_join_each_package_that_depends_on_them() -> None:
 )
 def test_places(path: str, place: str | None) -> None:
     name = "arm64" if "aarch64" in path else "amd64"
-    layout = CondaLayout(table=TABLE, architecture=TABLE.architectures[name])
+    layout = conversion.CondaLayout(table=TABLE, architecture=TABLE.architectures[name])
     assert layout.place(path) == place
 
 
@@ -348,7 +340,7 @@ def test_places(path: str, place: str | None) -> None:
     ],
 )  # fmt: skip
 def test_rpaths_lead_to_lib(path: str, rpath: str) -> None:
-    assert rpath_for(path) == rpath
+    assert conversion.rpath_for(path) == rpath
 
 
 def test_gdal_config_names_the_placeholder_alone() -> None:
@@ -362,7 +354,7 @@ def test_gdal_config_names_the_placeholder_alone() -> None:
         "prefix=/usr\nLibs.private: -lssl\nCflags: ${X}/usrland\n"
     )
     p = PREFIX_PLACEHOLDER
-    assert rewrite_prefix(text, "x86_64-linux-gnu", TABLE) == (
+    assert conversion.rewrite_prefix(text, "x86_64-linux-gnu", TABLE) == (
         f'CONFIG_LIBS="-L{p}/lib -L{p}/lib -lgdal"\n'
         'CONFIG_DEP_LIBS=""\n'
         f'CONFIG_PREFIX="{p}"\n'
@@ -371,8 +363,8 @@ def test_gdal_config_names_the_placeholder_alone() -> None:
         'CONFIG_FORMATS="GTIFF netCDF"\n'
         f"prefix={p}\nCflags: ${{X}}/usrland\n"
     )
-    assert built_in_formats(text) == {"gtiff", "netcdf"}
-    assert built_in_formats("no such line") == frozenset()
+    assert conversion.built_in_formats(text) == {"gtiff", "netcdf"}
+    assert conversion.built_in_formats("no such line") == frozenset()
 
 
 def test_only_drivers_that_are_there_are_offered() -> None:
@@ -382,7 +374,7 @@ def test_only_drivers_that_are_there_are_offered() -> None:
     there = {name for name, p in plugins.items() if p.is_built_in(formats, needs)}
     assert there == {"libgdal-netcdf", "libgdal-jp2openjpeg", "libgdal-pg"}
     found = {"mozilla/b.crt": b"B\n", "mozilla/Z.crt": b"Z", "mozilla/a.crt": b"A\n"}
-    assert certificate_bundle(found) == b"Z\nA\nB\n"
+    assert conversion.certificate_bundle(found) == b"Z\nA\nB\n"
 
 
 def test_machine_readable_copyright_becomes_spdx() -> None:

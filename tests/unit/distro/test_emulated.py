@@ -1,7 +1,5 @@
 """An interpreter of another architecture, from files alone: its launcher, links and headers."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from dataclasses import replace

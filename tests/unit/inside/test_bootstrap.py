@@ -1,7 +1,5 @@
 """The bootstrap, with stand-ins for the bundled libraries: what it tells them and what not."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os
@@ -21,7 +19,7 @@ USER_FOLDER = b"/home/me/.local/share/proj"
 class Function:
     """A function of a library: notes its calls."""
 
-    def __init__(self, library: Library, name: str) -> None:
+    def __init__(self, library: "Library", name: str) -> None:
         self.argtypes: list[object] | None = None
         self.restype: object = ctypes.c_int
         self._note: Callable[[tuple[object, ...]], None] = lambda arguments: library.calls.append(

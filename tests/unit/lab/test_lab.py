@@ -1,7 +1,5 @@
 """The lab around its processes: which cases there are, and what their ends mean."""
 
-from __future__ import annotations
-
 import ast
 import json
 from collections.abc import Mapping, Sequence
@@ -18,18 +16,8 @@ from tests.support.hosts import make_interpreter, make_step
 
 from geowheel.digest import Artefact
 from geowheel.errors import UsageError
-from geowheel.lab import running
+from geowheel.lab import groups, running
 from geowheel.lab.cases import PEERS, Case, Choice, Equipment, Judge, select
-from geowheel.lab.groups import (
-    EMULATED,
-    NO_BUBBLEWRAP,
-    NO_OSGEO,
-    NO_SERVER,
-    RANDOM_ORDERS,
-    SHORTEST,
-    every_case,
-    orders,
-)
 from geowheel.lab.judging import CaseResult, CaseVerdict, Crash, End, judge
 from geowheel.lab.running import Workbench, run_cases
 from geowheel.locks.channels import Mirrors
@@ -48,7 +36,7 @@ SCRIPTS = files("geowheel.probes")
 
 
 def test_names_are_unique_and_what_a_case_needs_and_calls_is_there() -> None:
-    cases = every_case(EVERYTHING)
+    cases = groups.every_case(EVERYTHING)
     names = [case.full_name for case in cases]
     assert len(names) == len(set(names))
     assert set(libraries.WORK) == {"ours", *PEERS}
@@ -63,7 +51,7 @@ def test_names_are_unique_and_what_a_case_needs_and_calls_is_there() -> None:
 
 
 def test_ours_is_first_and_last_with_each_peer_and_two_hundred_files_are_damaged() -> None:
-    cases = every_case(EVERYTHING)
+    cases = groups.every_case(EVERYTHING)
     asked = [case.asked.get("order") for case in cases]
     for peer in PEERS:
         assert ["ours", peer] in asked and [peer, "ours"] in asked and [peer] in asked
@@ -73,21 +61,23 @@ def test_ours_is_first_and_last_with_each_peer_and_two_hundred_files_are_damaged
 @pytest.mark.parametrize(
     ("offer", "group", "words"),
     [
-        (replace(EVERYTHING, server=False), "https", NO_SERVER),
-        (replace(EVERYTHING, bubblewrap=False), "slim root", NO_BUBBLEWRAP),
-        (replace(EVERYTHING, emulated=True), "slim root", EMULATED),
-        (replace(EVERYTHING, bindings=False), "coexistence", NO_OSGEO),
+        (replace(EVERYTHING, server=False), "https", groups.NO_SERVER),
+        (replace(EVERYTHING, bubblewrap=False), "slim root", groups.NO_BUBBLEWRAP),
+        (replace(EVERYTHING, emulated=True), "slim root", groups.EMULATED),
+        (replace(EVERYTHING, bindings=False), "coexistence", groups.NO_OSGEO),
     ],
 )
 def test_what_cannot_run_says_why(offer: Equipment, group: str, words: str) -> None:
-    skipped = {case.group for case in every_case(offer) if case.skip == words}
+    skipped = {case.group for case in groups.every_case(offer) if case.skip == words}
     assert group in skipped
-    assert {case.skip for case in every_case(offer) if case.group == group} == {words}
+    assert {case.skip for case in groups.every_case(offer) if case.group == group} == {words}
 
 
 def test_a_peer_without_a_wheel_is_a_case_that_says_so() -> None:
     offer = replace(EVERYTHING, peers=("pyproj",), lacking={"fiona": "no wheel for this target"})
-    found = {case.name: case.skip for case in every_case(offer) if case.group == "coexistence"}
+    found = {
+        case.name: case.skip for case in groups.every_case(offer) if case.group == "coexistence"
+    }
     assert found["ours and fiona"] == "no wheel for this target"
     assert [name for name in found if "order" in name] == []
 
@@ -95,21 +85,21 @@ def test_a_peer_without_a_wheel_is_a_case_that_says_so() -> None:
 @given(st.integers(), st.sets(st.sampled_from(PEERS), min_size=2))
 def test_orders_are_long_different_with_ours_and_of_their_seed(seed: int, chosen: set[str]) -> None:
     peers = tuple(sorted(chosen))
-    found = orders(peers, seed)
-    assert found == orders(peers, seed)
-    assert 0 < len(found) == len(set(found)) <= RANDOM_ORDERS
+    found = groups.orders(peers, seed)
+    assert found == groups.orders(peers, seed)
+    assert 0 < len(found) == len(set(found)) <= groups.RANDOM_ORDERS
     for order in found:
-        assert len(order) >= SHORTEST and "ours" in order
+        assert len(order) >= groups.SHORTEST and "ours" in order
         assert len(set(order)) == len(order) and set(order) <= {"ours", *peers}
 
 
 def test_which_cases_are_chosen() -> None:
-    assert orders(PEERS, 1) != orders(PEERS, 2)
-    assert len(orders(PEERS, 1)) == RANDOM_ORDERS
-    assert select(every_case(EVERYTHING), ()) == every_case(EVERYTHING)
+    assert groups.orders(PEERS, 1) != groups.orders(PEERS, 2)
+    assert len(groups.orders(PEERS, 1)) == groups.RANDOM_ORDERS
+    assert select(groups.every_case(EVERYTHING), ()) == groups.every_case(EVERYTHING)
     assert Choice().whole and not Choice(cases=("fork*",)).whole
     with pytest.raises(UsageError, match="no case of the lab matches 'fokr'") as caught:
-        select(every_case(EVERYTHING), ["threads", "fokr"])
+        select(groups.every_case(EVERYTHING), ["threads", "fokr"])
     assert "coexistence, poisoned environment, https" in str(caught.value)
 
 
@@ -124,7 +114,7 @@ def test_which_cases_are_chosen() -> None:
     ],
 )  # fmt: skip
 def test_a_pattern_takes_what_matches_and_what_that_needs(pattern: str, names: list[str]) -> None:
-    found = select(every_case(EVERYTHING), [pattern])
+    found = select(groups.every_case(EVERYTHING), [pattern])
     assert [case.full_name for case in found] == names
 
 
@@ -352,7 +342,7 @@ def test_some_cases_only_are_never_the_whole(tmp_path: Path, installed: list[Pat
 def test_layout_none_is_asked_what_needs_no_osgeo(tmp_path: Path, installed: list[Path]) -> None:
     outcome = run_stage(tmp_path, Processes(), layout=Layout.NONE)
     assert outcome.passed and installed
-    ran = [case for case in outcome.facts.cases if case.detail != NO_OSGEO]
+    ran = [case for case in outcome.facts.cases if case.detail != groups.NO_OSGEO]
     assert [case.name for case in ran] == ["the bundled libgdal answers"]
 
 
@@ -368,7 +358,7 @@ def test_bubblewrap_without_namespaces_is_none(tmp_path: Path, installed: list[P
     outcome = run_stage(tmp_path, processes, bubblewrap=True,
                         bubblewrap_path=Path("/usr/bin/bwrap"))  # fmt: skip
     (slim_root,) = (c for c in outcome.facts.cases if c.group == "slim root")
-    assert slim_root.detail == NO_BUBBLEWRAP and installed
+    assert slim_root.detail == groups.NO_BUBBLEWRAP and installed
 
 
 @pytest.mark.parametrize(

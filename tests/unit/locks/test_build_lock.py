@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,14 +10,7 @@ from packaging.tags import Tag, parse_tag
 
 from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
-from geowheel.locks import build_solving
-from geowheel.locks.build_lock import (
-    BuildLock,
-    Requirements,
-    marker_environment,
-    read_build_lock,
-    target_tags,
-)
+from geowheel.locks import build_lock, build_solving
 from geowheel.locks.build_solving import solve_build_lock
 from geowheel.machine.console import Console
 from geowheel.machine.environments import tool_environment
@@ -42,7 +33,7 @@ TARGETS = [Target(python=p, platform=s) for p in ("3.11", "3.12", "3.13") for s 
     ],
 )
 def test_markers_are_of_the_target(platform: Platform, expected: tuple[str, ...]) -> None:
-    found = marker_environment(Target(python="3.12", platform=platform))
+    found = build_lock.marker_environment(Target(python="3.12", platform=platform))
     assert (
         found["sys_platform"], found["os_name"], found["platform_system"], found["platform_machine"]
     ) == expected  # fmt: skip
@@ -85,14 +76,14 @@ def test_a_wheel_fits_where_an_installer_would_take_it(tag: str, platforms: set[
     fitting = {
         platform
         for platform in Platform
-        if parse_tag(tag) & set(target_tags(Target(python="3.12", platform=platform)))
+        if parse_tag(tag) & set(build_lock.target_tags(Target(python="3.12", platform=platform)))
     }
     assert fitting == platforms
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_tags_are_in_order_of_preference_and_unlike(target: Target) -> None:
-    tags = target_tags(target)
+    tags = build_lock.target_tags(target)
     assert len(tags) == len(set(tags))
     own = next(i for i, tag in enumerate(tags) if tag.abi == target.interpreter_tag)
     stable = next(i for i, tag in enumerate(tags) if tag.abi == "abi3")
@@ -107,7 +98,7 @@ INTEL_MAC = Target(python="3.12", platform=Platform.OSX_64)
 @pytest.mark.parametrize("target", [ARM_MAC, INTEL_MAC], ids=str)
 def test_an_older_macos_goes_before_a_newer_one_that_is_only_allowed(target: Target) -> None:
     machine = target.platform.architecture
-    tags = target_tags(target, macos=("11.0", "14.0"))
+    tags = build_lock.target_tags(target, macos=("11.0", "14.0"))
     wanted, allowed = (
         Tag("cp312", "cp312", f"macosx_{version}_0_{machine}") for version in (11, 14)
     )
@@ -131,7 +122,7 @@ def package(
     return described | ({"wheels": list(wheels)} if wheels else {})
 
 
-def write(folder: Path, *packages: Mapping[str, Any]) -> BuildLock:
+def write(folder: Path, *packages: Mapping[str, Any]) -> build_lock.BuildLock:
     path = folder / "pylock.geowheel.toml"
     data = {
         "lock-version": "1.0",
@@ -141,7 +132,7 @@ def write(folder: Path, *packages: Mapping[str, Any]) -> BuildLock:
         "tool": {"geowheel": {"solved-from": "x"}},
     }
     path.write_text(tomli_w.dumps(data))
-    return read_build_lock(path)
+    return build_lock.read_build_lock(path)
 
 
 def group(*names: str) -> str:
@@ -278,13 +269,13 @@ def test_a_build_lock_that_cannot_be_used(tmp_path: Path, text: str | None, expe
     if text is not None:
         path.write_text(text, encoding="latin-1")  # which is not always UTF-8
     with pytest.raises(LockError, match=expected) as caught:
-        read_build_lock(path)
+        build_lock.read_build_lock(path)
     assert str(path) in str(caught.value) and caught.value.faults[0].fix.endswith(
         "run `geowheel lock`"
     )
 
 
-WANTED = Requirements(
+WANTED = build_lock.Requirements(
     gdal_version="3.10.3",
     pythons=("3.11", "3.12"),
     platforms=(Platform.LINUX_64, Platform.OSX_ARM64),
@@ -346,9 +337,9 @@ def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
     )
 
 
-def solve(uv: FakeUv, path: Path, wanted: Requirements = WANTED) -> BuildLock:
+def solve(uv: FakeUv, path: Path, wanted: build_lock.Requirements = WANTED) -> build_lock.BuildLock:
     solve_build_lock(wanted, path, environ={"SECRET": "x"}, step=uv)  # type: ignore[arg-type]
-    return read_build_lock(path)
+    return build_lock.read_build_lock(path)
 
 
 def test_groups_are_merged_and_what_no_target_can_use_left_out(uv: FakeUv, tmp_path: Path) -> None:

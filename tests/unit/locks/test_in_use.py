@@ -1,7 +1,5 @@
 """Which locks a run uses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

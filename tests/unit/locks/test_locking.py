@@ -1,7 +1,5 @@
 """`lock`: what it makes of the locks that are there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

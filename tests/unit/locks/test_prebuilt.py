@@ -1,7 +1,5 @@
 """Prebuilt bindings: of which record they are, and when they cannot be had."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,21 +52,15 @@ def test_the_bindings_are_those_beside_the_same_libgdal(tmp_path: Path) -> None:
     assert (found.name, found.build) == ("gdal", "py312_0")
 
 
-def test_a_lock_without_such_an_environment_says_what_to_add(tmp_path: Path) -> None:
+def test_what_is_refused_says_why(tmp_path: Path) -> None:
     with pytest.raises(LockError, match="no environment 'gdal-py312'") as caught:
         prebuilt_at_hand(make_project(tmp_path), TARGET, locks(tmp_path))
     assert "[feature.gdal-py312.dependencies]" in str(caught.value)
     assert 'python = "3.12.*"' in str(caught.value)
-
-
-def test_bindings_of_another_libgdal_are_refused(tmp_path: Path) -> None:
     other = [record("libgdal-core", build="1"), record("gdal")]
     with pytest.raises(LockError, match=r"libgdal-core 3\.12\.3 1, the native stack has") as caught:
         prebuilt_at_hand(make_project(tmp_path), TARGET, locks(tmp_path, gdal_py312=other))
     assert "solve-group" in str(caught.value)
-
-
-def test_an_environment_without_bindings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LockError, match="has no package gdal"):
         prebuilt_at_hand(
             make_project(tmp_path), TARGET, locks(tmp_path, gdal_py312=[record("libgdal-core")])

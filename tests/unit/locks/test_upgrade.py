@@ -1,22 +1,11 @@
 """What `--upgrade` lets go of, and the format of a lock."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 
 from geowheel.errors import UsageError
-from geowheel.locks.pixi_lock import (
-    FORMAT,
-    Solved,
-    differing,
-    lock_format,
-    locked_names,
-    read_lock,
-    records,
-    write_lock,
-)
+from geowheel.locks import pixi_lock
 from geowheel.locks.upgrades import EVERYTHING, Upgrade, choose
 from geowheel.targets import Platform
 
@@ -49,28 +38,28 @@ def test_unknown_names_are_all_told_with_near_ones() -> None:
 
 
 def test_the_format_of_a_real_lock_is_read(conda_forge_lock: Path, tmp_path: Path) -> None:
-    assert lock_format(conda_forge_lock) == 6
-    assert lock_format(tmp_path / "none") is None
+    assert pixi_lock.lock_format(conda_forge_lock) == 6
+    assert pixi_lock.lock_format(tmp_path / "none") is None
     (tmp_path / "odd").write_bytes(b"\xff")
-    assert lock_format(tmp_path / "odd") is None
+    assert pixi_lock.lock_format(tmp_path / "odd") is None
 
 
 def test_locks_are_compared_by_packages(conda_forge_lock: Path, tmp_path: Path) -> None:
-    lock = read_lock(conda_forge_lock)
+    lock = pixi_lock.read_lock(conda_forge_lock)
     solved = [
-        Solved(
+        pixi_lock.Solved(
             environment=name,
             platform=Platform(str(platform.subdir)),
             virtual_packages=(),
             channels=("https://conda.anaconda.org/conda-forge/",),
-            records=records(lock, name, Platform(str(platform.subdir)), conda_forge_lock),
+            records=pixi_lock.records(lock, name, Platform(str(platform.subdir)), conda_forge_lock),
         )
         for name, environment in lock.environments()
         for platform in environment.platforms()
     ]
-    write_lock(tmp_path / "pixi.lock", solved)
-    assert lock_format(tmp_path / "pixi.lock") == FORMAT
-    assert differing(lock, read_lock(tmp_path / "pixi.lock")) == []
-    write_lock(tmp_path / "pixi.lock", solved[1:])
-    assert "libgdal-core" in differing(lock, read_lock(tmp_path / "pixi.lock"))
-    assert {v.split()[0] for v in locked_names(lock)["libgdal-core"]} == {"3.12.3"}
+    pixi_lock.write_lock(tmp_path / "pixi.lock", solved)
+    assert pixi_lock.lock_format(tmp_path / "pixi.lock") == pixi_lock.FORMAT
+    assert pixi_lock.differing(lock, pixi_lock.read_lock(tmp_path / "pixi.lock")) == []
+    pixi_lock.write_lock(tmp_path / "pixi.lock", solved[1:])
+    assert "libgdal-core" in pixi_lock.differing(lock, pixi_lock.read_lock(tmp_path / "pixi.lock"))
+    assert {v.split()[0] for v in pixi_lock.locked_names(lock)["libgdal-core"]} == {"3.12.3"}

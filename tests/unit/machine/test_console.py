@@ -1,7 +1,5 @@
 """What a person sees: plain text as it is, steps with reason and time, and which stream has it."""
 
-from __future__ import annotations
-
 import re
 import threading
 from pathlib import Path

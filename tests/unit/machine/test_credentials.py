@@ -1,7 +1,5 @@
 """Messages name the way to log in, and no secret."""
 
-from __future__ import annotations
-
 import pytest
 
 from geowheel.locks.pixi import unwrapped

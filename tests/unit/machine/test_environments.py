@@ -1,7 +1,5 @@
 """The environments of commands: what is let through, and what never is."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

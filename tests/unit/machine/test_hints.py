@@ -1,7 +1,5 @@
 """The command that installs what a machine lacks, for each distribution's os-release."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -62,32 +60,20 @@ def test_where_no_command_was_tried_there_are_words(machine: OperatingSystem) ->
     )
 
 
-def test_an_interpreter_that_the_release_has_comes_from_it() -> None:
+def test_an_interpreter_comes_from_the_release_that_has_it() -> None:
     said = hints.interpreters(on=linux(DEBIAN), python="3.11")
     assert said.startswith("`apt-get install -y python3.11 python3.11-dev python3.11-venv`, ")
     assert "uv python install 3.11" in said
-
-
-def test_an_interpreter_that_the_release_lacks_is_not_promised() -> None:
     assert "apt-get" not in hints.interpreters(on=linux(DEBIAN, offers=only_3_11), python="3.12")
     told = hints.install(Need.INTERPRETER, on=linux(DEBIAN, offers=only_3_11), python="3.12")
     assert told.startswith("install Python 3.12 with its headers: apt has no python3.12 and no ")
-
-
-def test_deadsnakes_is_for_ubuntu() -> None:
     ubuntu, debian = linux(UBUNTU, offers=only_3_11), linux(DEBIAN, offers=only_3_11)
     assert "deadsnakes" in hints.interpreters(on=ubuntu, python="3.13")
     assert "deadsnakes" not in hints.interpreters(on=ubuntu, python="3.11")
     assert "deadsnakes" not in hints.interpreters(on=debian, python="3.13")
-
-
-def test_without_lists_apt_is_to_get_them_first() -> None:
-    """As in a container's image: apt-cache knows nothing, and apt-get would find nothing."""
+    # As in a container's image: apt-cache knows nothing, and apt-get would find nothing.
     told = hints.install(Need.COMPILER, on=linux(DEBIAN, root=False, offers=lambda _: None))
     assert told == "sudo apt-get update && sudo apt-get install -y gcc g++"
-
-
-def test_no_package_is_advised_that_apt_does_not_have() -> None:
     told = hints.install(Need.HEADERS, on=linux(DEBIAN, offers=only_3_11), python="3.12")
     assert told == "install the headers (Python.h) of Python 3.12: apt has no python3.12-dev here"
 

@@ -1,7 +1,5 @@
 """What pip is told, as uv's variables."""
 
-from __future__ import annotations
-
 from geowheel.machine.indexes import uv_settings
 
 

@@ -1,7 +1,5 @@
 """Which interpreter is taken, in which order, and why one is refused. Nothing is run here."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import json

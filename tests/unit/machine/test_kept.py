@@ -1,7 +1,5 @@
 """`--keep-work`: what is left behind, when, and how it goes away again."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

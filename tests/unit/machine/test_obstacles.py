@@ -1,7 +1,5 @@
 """What stands against a wheel here is known before anything is downloaded."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import re

@@ -1,7 +1,5 @@
 """What is shown while something takes its time; the clock is the test's, and nothing waits."""
 
-from __future__ import annotations
-
 import io
 import threading
 from collections.abc import Callable
@@ -100,17 +98,11 @@ def test_on_a_pipe_a_line_says_what_is_still_running(pipe: Watched) -> None:
         assert pipe.after(0.2) == "  repair     still running after 8 s: auditwheel repair\n"
         assert pipe.after(120) == "  repair     still running after 2 min 08 s: auditwheel repair\n"
     assert pipe.out.taken() == ""
-
-
-def test_on_a_pipe_any_line_breaks_the_silence(pipe: Watched) -> None:
     with pipe.screen.during("build"):
         pipe.clock.now += 3
         pipe.screen.line("    something")
         assert pipe.after(3) == "    something\n"
         assert pipe.after(1) == "  build      still running after 7 s\n"
-
-
-def test_short_activities_that_say_nothing_do_not_put_the_line_off(pipe: Watched) -> None:
     with pipe.screen.during("doctor"):
         for _ in range(3):
             with pipe.screen.during("question"):
@@ -123,17 +115,11 @@ def test_on_a_terminal_the_line_is_rewritten_and_leaves_no_trace(terminal: Watch
         assert terminal.after(1) == f"{ERASE}  repair      1 s  auditwheel"
         assert terminal.after(11) == f"{ERASE}  repair     12 s  auditwheel"
     assert terminal.out.taken() == ERASE
-
-
-def test_a_line_is_printed_in_the_place_of_what_goes_on(terminal: Watched) -> None:
     with terminal.screen.during("repair"):
         terminal.after(1)
         terminal.screen.line("    107 libraries")
         assert terminal.out.taken() == f"{ERASE}    107 libraries\n"
         assert terminal.after(1).startswith(f"{ERASE}  repair      2 s")
-
-
-def test_what_is_inside_is_said_and_then_again_what_is_outside(terminal: Watched) -> None:
     with terminal.screen.during("wheel"):
         with terminal.screen.during("fetch"):
             assert "fetch       2 s" in terminal.after(2)

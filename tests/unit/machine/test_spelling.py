@@ -1,7 +1,5 @@
 """Commands are named in one form, and read as whoever reads them has to type them."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator
@@ -106,9 +104,6 @@ def test_a_launcher_stands_in_the_place_of_nox(monkeypatch: pytest.MonkeyPatch) 
     assert read_spelling([], said).of("`geowheel wheel --python 3.13 --all`") == (
         "`python3.13 ../ci/nox.py -s wheel-3.13 -- --all`"
     )
-
-
-def test_an_option_is_chosen_with_its_value_each_time() -> None:
     told = ["a", "--host", "x", "--root=y", "--host=z", "--hosted", "q"]
     assert chosen(told, "--host") == ["--host", "x", "--host=z"]
     assert chosen(told, "--host", "--root") == ["--host", "x", "--root=y", "--host=z"]
@@ -152,14 +147,8 @@ def test_the_sources_spell_commands_in_one_way() -> None:
     found = all_literals(*SPELLS)
     assert len(found) > 2000
     assert [(where, text) for where, text in found if OTHERWISE.search(text)] == []
-
-
-def test_every_command_that_is_named_stands_in_backticks() -> None:
     found = all_literals(*SPELLS, HELP)
     assert [(where, text) for where, text in found if BARE.search(text)] == []
-
-
-def test_every_command_that_is_named_is_one() -> None:
     named = [(where, name) for where, text in all_literals() for name in NAMED.findall(text)]
     assert len(named) > 50
     assert [(where, name) for where, name in named if name not in NAMES] == []

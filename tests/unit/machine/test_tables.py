@@ -1,7 +1,5 @@
 """Tables: nothing is lost and no word is split, at any width of a terminal."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pytest
@@ -56,9 +54,6 @@ def test_columns() -> None:
         "  one        first line  do this", "             second", "  two-three              a",
         "                         b", "                         c",
     ]  # fmt: skip
-
-
-def test_a_list_names_what_a_cell_is_and_leaves_out_empty_ones() -> None:
     assert table_lines("title", COLUMNS, ROWS, 99) == [
         "", "title", "  one", "    found  first line", "           second", "    next   do this",
         "  two-three", "    next   a", "           b", "           c",

@@ -1,7 +1,5 @@
 """A later session judges each target as it was made, unless it is told something else."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Repaired wheels that were made elsewhere take the place of what the pipeline would make."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from pathlib import Path
@@ -49,6 +47,8 @@ def test_a_file_is_for_the_target_of_its_name(project: Project) -> None:
     wheel = write_wheel(project.dist)
     (given,) = find_given(project, wheel, [], []).items()
     assert given == (project.target(RUNNING), Artefact(path=wheel, sha256=sha256_file(wheel)))
+    wheel = write_wheel(project.dist, "host-1.0-cp398-abi3-manylinux_2_35_x86_64.whl")
+    assert list(found(project, wheel)) == ["cp398-linux-64", "cp399-linux-64"]
 
 
 def test_a_folder_has_the_wheels_of_every_target_of_the_platform(project: Project) -> None:
@@ -75,11 +75,6 @@ def test_a_wheel_of_no_target_is_refused(project: Project, tag: str) -> None:
     wheel = write_wheel(project.dist, f"host-1.0-{tag}.whl")
     with pytest.raises(UsageError, match="no repaired wheel of host for Python"):
         find_given(project, wheel, [], [])
-
-
-def test_a_wheel_for_the_stable_abi_is_for_every_later_python(project: Project) -> None:
-    wheel = write_wheel(project.dist, "host-1.0-cp398-abi3-manylinux_2_35_x86_64.whl")
-    assert list(found(project, wheel)) == ["cp398-linux-64", "cp399-linux-64"]
 
 
 def test_what_cannot_be_given_is_refused(project: Project) -> None:
@@ -111,9 +106,6 @@ def test_the_record_says_what_the_wheel_says_of_itself(project: Project) -> None
     assert made.facts.owners == (Owner(name="libz", version="1.3", files=("host.libs/libz.so",)),)
     assert made.facts.floor == ()
     assert not project.work.exists()  # nothing was written
-
-
-def test_the_record_of_its_own_repair_is_taken_where_it_is_known(project: Project) -> None:
     wheel = write_wheel(project.dist)
     ledger = Ledger(folder=project.work, host="host")
     facts = RepairFacts(
@@ -124,9 +116,6 @@ def test_the_record_of_its_own_repair_is_taken_where_it_is_known(project: Projec
     made = record(project, wheel)
     assert made.facts == facts
     assert made.wheel.path == wheel
-
-
-def test_what_is_no_archive_is_an_error(project: Project) -> None:
     wheel = write_wheel(project.dist)
     wheel.write_bytes(b"no archive")
     with pytest.raises(IntegrityError, match="cannot be read"):

@@ -1,7 +1,5 @@
 """Two hosts of one distribution name in one project."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

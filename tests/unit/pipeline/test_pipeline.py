@@ -1,7 +1,5 @@
 """The one loop, on toy stages: order, reuse, errors, interruptions, and the plan."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

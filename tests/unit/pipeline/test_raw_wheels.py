@@ -1,7 +1,5 @@
 """What `geowheel repair-wheel` makes of the names of raw wheels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Runs: several targets, what enters dist/, the end table, and which error is the last word."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,18 +9,9 @@ import msgspec
 import pytest
 from tests.support.hosts import make_console, make_locks, make_record
 
+from geowheel import errors
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.digest import sha256_bytes
-from geowheel.errors import (
-    BuildError,
-    ChannelError,
-    GeowheelError,
-    IntegrityError,
-    LockError,
-    MachineError,
-    SizeError,
-    WheelTestError,
-)
 from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.locks.in_use import Locks
 from geowheel.machine.console import Console
@@ -30,16 +19,7 @@ from geowheel.pipeline.loop import Finished, Planned
 from geowheel.pipeline.runs import Request, run, show_plan
 from geowheel.probes import NAMED_BUT_GONE
 from geowheel.project.project import Project
-from geowheel.records.facts import (
-    HostTests,
-    KindCost,
-    LabFacts,
-    LargeMember,
-    PackageCost,
-    RepairFacts,
-    SizeFacts,
-    TestFacts,
-)
+from geowheel.records import facts
 from geowheel.records.ledger import Ledger, Record, Records
 from geowheel.stages import WHEEL, find, needed
 from geowheel.stages.context import Context, Tools
@@ -51,9 +31,9 @@ PASSED = Probe(name="drivers", passed=True)
 SKIPPED = Probe(name="numpy arrays", passed=None, detail="not run: NumPy is not installed")
 FAILED = Probe(name="vector round trip", passed=False, detail="AssertionError: 12 != 13\n")
 LARGEST = (
-    LargeMember(path="host.libs/libgdal.so.36", packed=9_000_000, size=30_000_000,
+    facts.LargeMember(path="host.libs/libgdal.so.36", packed=9_000_000, size=30_000_000,
                 package="libgdal-core 3.10.2"),
-    LargeMember(path="osgeo/_data/proj/proj.db", packed=2_000_000, size=9_000_000,
+    facts.LargeMember(path="osgeo/_data/proj/proj.db", packed=2_000_000, size=9_000_000,
                 package="proj 9.5"),
 )  # fmt: skip
 
@@ -67,7 +47,7 @@ class World:
     console: Console
     patch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
-    endings: dict[str, tuple[Records, GeowheelError | None]] = field(default_factory=dict)
+    endings: dict[str, tuple[Records, errors.GeowheelError | None]] = field(default_factory=dict)
     seen: list[Target] = field(default_factory=list)
     resolved: list[Platform] = field(default_factory=list)
 
@@ -82,14 +62,16 @@ class World:
     def run(self, *pythons: str, goals: tuple[str, ...] = WHEEL) -> dict[str, Any]:
         return run(self.request(*pythons, goals=goals), self.console)
 
-    def ends(self, python: str, *records: Record[Any], error: GeowheelError | None = None) -> None:
+    def ends(
+        self, python: str, *records: Record[Any], error: errors.GeowheelError | None = None
+    ) -> None:
         self.endings[python] = (Records({r.stage: r for r in records}), error)
 
-    def repaired(self, python: str = "3.98", data: bytes = b"wheel") -> Record[RepairFacts]:
+    def repaired(self, python: str = "3.98", data: bytes = b"wheel") -> Record[facts.RepairFacts]:
         name = WHEEL_NAME.replace("398", python.replace(".", ""))
         return make_record(
             self.ledger,
-            RepairFacts(
+            facts.RepairFacts(
                 tag="manylinux_2_35_x86_64",
                 floor=(Forcing(needs="GLIBC_2.35", packages=("a 1", "b 2", "c 3"), files=()),),
             ),
@@ -97,25 +79,29 @@ class World:
             text=sha256_bytes(data), files={name: data},
         )  # fmt: skip
 
-    def sized(self, python: str = "3.98", *problems: str) -> Record[SizeFacts]:
+    def sized(self, python: str = "3.98", *problems: str) -> Record[facts.SizeFacts]:
         return make_record(
             self.ledger,
-            SizeFacts(
+            facts.SizeFacts(
                 sha256="ab" * 32, wheel=WHEEL_NAME, compressed=61_700_000, installed=180_000_000,
                 wheel_mb=64.0, installed_mb=220.0, largest=LARGEST,
-                kinds=(KindCost(name="programs", packed=250_000, size=1_100_000),),
-                packages=(PackageCost(name="icu 72.1", packed=1, size=2),),
+                kinds=(facts.KindCost(name="programs", packed=250_000, size=1_100_000),),
+                packages=(facts.PackageCost(name="icu 72.1", packed=1, size=2),),
                 problems=problems,
             ),
             f"cp{python.replace('.', '')}-linux-64", passed=not problems,
         )  # fmt: skip
 
     def tested(
-        self, *probes: Probe, host: HostTests | None = None, passed: bool = True, emulator: str = ""
-    ) -> Record[TestFacts]:
+        self,
+        *probes: Probe,
+        host: facts.HostTests | None = None,
+        passed: bool = True,
+        emulator: str = "",
+    ) -> Record[facts.TestFacts]:
         return make_record(
             self.ledger,
-            TestFacts(
+            facts.TestFacts(
                 sha256="ab" * 32, probes=probes, host=host, emulator=emulator,
                 drivers=(Driver(name="GTiff", kinds=("raster",)),),
                 not_in_wheel=(
@@ -125,9 +111,9 @@ class World:
             "cp398-linux-64", passed=passed,
         )  # fmt: skip
 
-    def in_the_lab(self, *cases: CaseVerdict, whole: bool = True) -> Record[LabFacts]:
+    def in_the_lab(self, *cases: CaseVerdict, whole: bool = True) -> Record[facts.LabFacts]:
         return make_record(
-            self.ledger, LabFacts(sha256="ab" * 32, seed=7, whole=whole, cases=cases),
+            self.ledger, facts.LabFacts(sha256="ab" * 32, seed=7, whole=whole, cases=cases),
             "cp398-linux-64", passed=all(case.result is not CaseResult.FAILED for case in cases),
         )  # fmt: skip
 
@@ -194,7 +180,7 @@ def test_a_wheel_that_changed_in_the_ledger_does_not_enter_dist(world: World) ->
     record = world.repaired(data=b"wheel")
     (record.folder / WHEEL_NAME).write_bytes(b"WHEEL")
     world.ends("3.98", record)
-    with pytest.raises(IntegrityError, match="its record says"):
+    with pytest.raises(errors.IntegrityError, match="its record says"):
         world.run("3.98")
     assert in_dist(world) == {}
 
@@ -202,7 +188,7 @@ def test_a_wheel_that_changed_in_the_ledger_does_not_enter_dist(world: World) ->
 def renamed(world: World, name: str, data: bytes) -> Record[Any]:
     """The record of a repair that gave the same target's wheel another name."""
     return make_record(
-        world.ledger, RepairFacts(), "cp398-linux-64", text=name, files={name: data},
+        world.ledger, facts.RepairFacts(), "cp398-linux-64", text=name, files={name: data},
     )  # fmt: skip
 
 
@@ -242,7 +228,7 @@ def test_the_summary_is_plain_and_says_what_was_made(world: World) -> None:
 
 
 def test_the_end_table_shows_wheel_size_tests_and_floor(world: World) -> None:
-    host = HostTests(command=("x",), passed=True, detail="", log="a.log")
+    host = facts.HostTests(command=("x",), passed=True, detail="", log="a.log")
     tested = world.tested(PASSED, SKIPPED, host=host, emulator="qemu-aarch64 7.2.22")
     world.ends("3.98", world.repaired(), world.sized(), tested)
     (summary,) = world.run("3.98")["targets"]
@@ -292,9 +278,9 @@ def test_a_source_that_is_not_locked_is_said_at_the_start_and_in_the_end(world: 
 
 
 def test_several_targets_go_on_after_one_failed(world: World) -> None:
-    world.ends("3.98", error=BuildError("the compiler failed", fix="see the log"))
+    world.ends("3.98", error=errors.BuildError("the compiler failed", fix="see the log"))
     world.ends("3.99", world.repaired("3.99"))
-    with pytest.raises(BuildError, match="the compiler failed"):
+    with pytest.raises(errors.BuildError, match="the compiler failed"):
         world.run("3.98", "3.99")
     assert [target.python for target in world.seen] == ["3.98", "3.99"]
     assert len(world.resolved) == 1, "the targets have one platform"
@@ -306,13 +292,13 @@ def test_several_targets_go_on_after_one_failed(world: World) -> None:
 def test_several_targets_go_on_after_one_could_not_be_planned(world: World) -> None:
     def plan(_: object, context: Context, __: object) -> list[Planned]:
         if context.target.python == "3.98":
-            raise LockError("no wheel of numpy for it")
+            raise errors.LockError("no wheel of numpy for it")
         return []
 
     world.patch.setattr("geowheel.pipeline.runs.plan", plan)
-    world.ends("3.98", error=LockError("no wheel of numpy for it"))
+    world.ends("3.98", error=errors.LockError("no wheel of numpy for it"))
     world.ends("3.99", world.repaired("3.99"))
-    with pytest.raises(LockError):
+    with pytest.raises(errors.LockError):
         world.run("3.98", "3.99")
     assert [target.python for target in world.seen] == ["3.98", "3.99"]
 
@@ -334,9 +320,9 @@ def test_the_plan_is_said_before_the_work(world: World) -> None:
 
 
 def test_an_error_carries_the_summary_of_what_was_done(world: World) -> None:
-    world.ends("3.98", error=BuildError("no"))
+    world.ends("3.98", error=errors.BuildError("no"))
     world.ends("3.99", world.repaired("3.99"))
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(errors.BuildError) as caught:
         world.run("3.98", "3.99")
     (note,) = caught.value.__notes__
     first, second = json.loads(note)["targets"]
@@ -344,9 +330,12 @@ def test_an_error_carries_the_summary_of_what_was_done(world: World) -> None:
     assert "wheel" in second
 
 
-@pytest.mark.parametrize(("first", "second"), [(BuildError, ChannelError), (LockError, BuildError)])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(errors.BuildError, errors.ChannelError), (errors.LockError, errors.BuildError)],
+)
 def test_the_first_kind_of_error_wins(
-    world: World, first: type[GeowheelError], second: type[GeowheelError]
+    world: World, first: type[errors.GeowheelError], second: type[errors.GeowheelError]
 ) -> None:
     world.ends("3.98", error=first("first"))
     world.ends("3.99", error=second("second"))
@@ -356,14 +345,14 @@ def test_the_first_kind_of_error_wins(
 
 def test_an_error_weighs_more_than_a_verdict(world: World) -> None:
     world.ends("3.98", world.repaired(), world.sized("3.98", "too large"))
-    world.ends("3.99", error=BuildError("no"))
-    with pytest.raises(BuildError):
+    world.ends("3.99", error=errors.BuildError("no"))
+    with pytest.raises(errors.BuildError):
         world.run("3.98", "3.99")
 
 
 def test_a_wheel_over_its_budget_is_a_size_error_with_the_largest_members(world: World) -> None:
     world.ends("3.98", world.repaired(), world.sized("3.98", "wheel file 61.7 MB is over"))
-    with pytest.raises(SizeError, match=r"wheel file 61\.7 MB is over") as caught:
+    with pytest.raises(errors.SizeError, match=r"wheel file 61\.7 MB is over") as caught:
         world.run("3.98")
     assert "WHEEL_SIZE_BUDGET_MB" in str(caught.value)
     text = world.said()[0]
@@ -382,7 +371,7 @@ def test_size_shows_what_fills_a_wheel(world: World, goals: tuple[str, ...], sho
 
 def test_a_failed_probe_is_a_test_error(world: World) -> None:
     world.ends("3.98", world.repaired(), world.tested(PASSED, FAILED, passed=False))
-    with pytest.raises(WheelTestError, match="probe failed: vector round trip") as caught:
+    with pytest.raises(errors.WheelTestError, match="probe failed: vector round trip") as caught:
         world.run("3.98")
     assert "AssertionError: 12 != 13" in str(caught.value)
     assert len(caught.value.faults) == 1
@@ -397,7 +386,7 @@ def test_a_failed_probe_is_a_test_error(world: World) -> None:
 def test_a_missing_drivers_package_is_named(world: World, driver: str, remedy: str) -> None:
     gone = Probe(name=f"driver {driver}", passed=False, detail=NAMED_BUT_GONE)
     world.ends("3.98", world.repaired(), world.tested(PASSED, gone, passed=False))
-    with pytest.raises(WheelTestError) as caught:
+    with pytest.raises(errors.WheelTestError) as caught:
         world.run("3.98")
     (fault,) = caught.value.faults
     assert fault.fix.startswith(remedy) and bool(fault.fix) == bool(remedy)
@@ -425,7 +414,7 @@ def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(wo
         lab_case("processes", "threads", "failed", "signal 11"), lab_case("processes", "fork"),
     )  # fmt: skip
     world.ends("3.98", world.repaired(), lab)
-    with pytest.raises(WheelTestError, match="lab: https: GDAL refuses") as caught:
+    with pytest.raises(errors.WheelTestError, match="lab: https: GDAL refuses") as caught:
         world.run("3.98")
     assert len(caught.value.faults) == 2
     assert "AssertionError: it was read" in str(caught.value)
@@ -433,19 +422,19 @@ def test_every_failed_case_of_the_lab_is_a_fault_with_the_way_to_run_it_again(wo
 
 
 def test_failed_tests_of_the_host_name_their_log(world: World) -> None:
-    host = HostTests(command=("x",), passed=False, detail="1 failed", log="/w/logs/07-x.log")
+    host = facts.HostTests(command=("x",), passed=False, detail="1 failed", log="/w/logs/07-x.log")
     world.ends("3.98", world.repaired(), world.tested(PASSED, host=host, passed=False))
-    with pytest.raises(WheelTestError, match="1 failed") as caught:
+    with pytest.raises(errors.WheelTestError, match="1 failed") as caught:
         world.run("3.98")
     assert "/w/logs/07-x.log" in str(caught.value)
 
 
 def test_what_the_machine_lacks_is_said_before_anything_runs(world: World) -> None:
     def lacking(*_: object, **__: object) -> dict[Target, Tools]:
-        raise MachineError("no compiler")
+        raise errors.MachineError("no compiler")
 
     world.patch.setattr("geowheel.pipeline.runs.find_tools", lacking)
-    with pytest.raises(MachineError, match="no compiler"):
+    with pytest.raises(errors.MachineError, match="no compiler"):
         world.run("3.98")
     assert world.seen == []
 

@@ -1,7 +1,5 @@
 """Paths of a build that no package registers: overwritten where they stand, and nothing else."""
 
-from __future__ import annotations
-
 import pytest
 
 from geowheel.prefix.overwriting import build_paths

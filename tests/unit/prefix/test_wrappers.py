@@ -1,7 +1,5 @@
 """What a build that links libgdal is told."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

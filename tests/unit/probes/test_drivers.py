@@ -1,7 +1,5 @@
 """The drivers of a wheel beside those of its stack, and the table of the driver probes."""
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib
@@ -46,17 +44,11 @@ def test_what_the_stack_has_beyond_the_wheel_is_told_with_its_package() -> None:
     (offer,) = not_in_wheel([GTIFF], [GTIFF, TOY], manifest(), [])
     assert offer == PackageOffer(package="libgdal-toy", drivers=("TOY",), in_stack=True)
     assert str(offer) == "TOY (package libgdal-toy, add it to plugins)"
-
-
-def test_a_locked_package_that_is_left_out_is_told_by_what_it_brings() -> None:
     offers = not_in_wheel([GTIFF], [GTIFF], manifest(), ["libgdal-hdf5", "libgdal-new"])
     assert list(map(str, offers)) == [
         "HDF5, HDF5Image (package libgdal-hdf5, add it to plugins)",
         "package libgdal-new, add it to plugins",
     ]
-
-
-def test_plugin_packages_are_known_by_their_names() -> None:
     names = ["proj", "libgdal-core", "libgdal-pdf", "libgdal", "libgdal-hdf4"]
     assert plugin_packages(names) == ("libgdal-hdf4", "libgdal-pdf")
 

@@ -1,7 +1,5 @@
 """The probes: their reference for the transform, and the report that they write."""
 
-from __future__ import annotations
-
 import ast
 import unittest
 from importlib.resources import files

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -26,13 +24,6 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read_host(host(tmp_path, text))
     return [str(fault) for fault in caught.value.faults]
-
-
-def test_the_smallest_configuration_has_defaults(tmp_path: Path) -> None:
-    read = read_host(host(tmp_path, MINIMAL))
-    assert read.config == Config(pythons=("3.12",))
-    assert read.config.fallbacks == ()
-    assert read.build_system.backend == "setuptools.build_meta:__legacy__"
 
 
 def test_grids_are_one_more_package_of_the_native_stack(tmp_path: Path) -> None:
@@ -143,6 +134,10 @@ def test_a_file_that_cannot_be_followed(tmp_path: Path, text: str, expected: str
     assert expected in fault and str(tmp_path / "pyproject.toml") in fault
 
 
-def test_a_missing_host_names_the_file(tmp_path: Path) -> None:
+def test_the_smallest_configuration_has_defaults(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
         read_host(tmp_path / "nowhere")
+    read = read_host(host(tmp_path, MINIMAL))
+    assert read.config == Config(pythons=("3.12",))
+    assert read.config.fallbacks == ()
+    assert read.build_system.backend == "setuptools.build_meta:__legacy__"

@@ -1,7 +1,5 @@
 """entry_points.txt: the host's own and GDAL's commands in one file."""
 
-from __future__ import annotations
-
 import configparser
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The host's files where there is no git, and staging them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A distribution's name, wherever its backend reads it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pytest

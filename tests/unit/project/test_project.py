@@ -1,7 +1,5 @@
 """The project at hand: machine, folders, targets, budget."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

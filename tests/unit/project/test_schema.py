@@ -1,7 +1,5 @@
 """The schema: complete, and of one mind with the reader."""
 
-from __future__ import annotations
-
 import enum
 import json
 import tomllib

@@ -1,7 +1,5 @@
 """The ledger, on real files: what is reused, what is not, and what a killed run leaves."""
 
-from __future__ import annotations
-
 import datetime
 import itertools
 import json

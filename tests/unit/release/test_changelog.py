@@ -1,7 +1,5 @@
 """The reader of changelogs: whether a version has a section that says something."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What a release rests on: the journal, the index by name and by answer, subjects and tags."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import replace

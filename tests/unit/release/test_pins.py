@@ -1,7 +1,5 @@
 """Pins are facts in one file: read with all their faults, shown, written the same way each time."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

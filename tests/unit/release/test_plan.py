@@ -1,7 +1,5 @@
 """The plan of a release: a good world has no blockers, and each fault that is planted is one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

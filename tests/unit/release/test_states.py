@@ -1,7 +1,5 @@
 """Where a target stands on the way to a release, as `status` says it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The workflow: the same text for the same configuration, and what each job of it is."""
 
-from __future__ import annotations
-
 import importlib.resources
 import io
 import json

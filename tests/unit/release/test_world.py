@@ -1,7 +1,5 @@
 """The world of a release, from a ledger on disk: which wheel is of what lies here now."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -184,17 +182,6 @@ def test_channels_that_are_not_allowed_are_named(subject: ReleaseSubject) -> Non
     assert lock.strange_channels == ()
 
 
-def test_a_wheel_of_another_host_is_no_stranger(subject: ReleaseSubject) -> None:
-    other = Ledger(folder=subject.ledger.folder, host="other")
-    make_record(other, RepairFacts(), "cp311-linux-64", files={"other.whl": b"its wheel"})
-    subject.dist.mkdir()
-    (subject.dist / "other-1.0-py3-none-any.whl").write_bytes(b"its wheel")
-    (subject.dist / "stranger-1.0.tar.gz").write_bytes(b"?")
-    (subject.dist / "report.html").write_bytes(b"no artefact")
-    found = {item.file.filename: item.recorded for item in read_world(subject, None).dist}
-    assert found == {"other-1.0-py3-none-any.whl": True, "stranger-1.0.tar.gz": False}
-
-
 def test_a_silent_index(subject: ReleaseSubject, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise ChannelError("out of reach")
@@ -203,3 +190,11 @@ def test_a_silent_index(subject: ReleaseSubject, monkeypatch: pytest.MonkeyPatch
     on_index = read_world(subject, "pypi").on_index
     assert on_index is not None
     assert [fault.what for fault in on_index.faults] == ["out of reach"]
+    other = Ledger(folder=subject.ledger.folder, host="other")
+    make_record(other, RepairFacts(), "cp311-linux-64", files={"other.whl": b"its wheel"})
+    subject.dist.mkdir()
+    (subject.dist / "other-1.0-py3-none-any.whl").write_bytes(b"its wheel")
+    (subject.dist / "stranger-1.0.tar.gz").write_bytes(b"?")
+    (subject.dist / "report.html").write_bytes(b"no artefact")
+    found = {item.file.filename: item.recorded for item in read_world(subject, None).dist}
+    assert found == {"other-1.0-py3-none-any.whl": True, "stranger-1.0.tar.gz": False}

@@ -1,7 +1,5 @@
 """The documentation says what the source says: generated parts, links, messages, variables."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import re

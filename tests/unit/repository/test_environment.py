@@ -1,7 +1,5 @@
 """ci/environment.py: where the tool environment lies, what pip sees, and what its failures mean."""
 
-from __future__ import annotations
-
 import errno
 import importlib.util
 import os

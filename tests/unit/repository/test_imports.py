@@ -4,8 +4,6 @@ What is imported at the top of a module counts, here by reading the sources; wha
 is in tests/integration/test_wheel.py.
 """
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator

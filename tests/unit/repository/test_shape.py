@@ -1,7 +1,5 @@
 """The shape of the tree: a name for each class, modules of a size, tests at the front door."""
 
-from __future__ import annotations
-
 import ast
 from collections import Counter
 from collections.abc import Iterator

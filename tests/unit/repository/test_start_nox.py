@@ -1,7 +1,5 @@
 """ci/start_nox.py: options of geowheel that stand where nox looks for its own."""
 
-from __future__ import annotations
-
 import argparse
 import runpy
 import sys

@@ -1,7 +1,5 @@
 """Every command is an invoke task, and becomes `python -m geowheel`."""
 
-from __future__ import annotations
-
 import os
 import runpy
 import sys

@@ -1,7 +1,5 @@
 """The checks of test_three_hosts.py: what they accept, and that each sees a planted fault."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The bindings: the name of SWIG's type table."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

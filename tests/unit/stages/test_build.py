@@ -1,7 +1,5 @@
 """The build stage around a backend: what it is given, and what is made of its wheel."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping, Sequence

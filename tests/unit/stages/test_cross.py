@@ -1,7 +1,5 @@
 """Targets of another architecture: which interpreter, which compilers, what can be run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Repair, apart from the tools: the floor, the file for the bootstrap."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The size verdict: budgets in decimal megabytes, and the members that fill a wheel."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

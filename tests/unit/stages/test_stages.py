@@ -1,7 +1,5 @@
 """The stage table and its modules: order, signatures, and what importing the table brings."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.metadata
 import inspect

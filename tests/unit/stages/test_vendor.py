@@ -1,7 +1,5 @@
 """The payload: the bootstrap's place in osgeo/__init__.py, and what is laid out or left out."""
 
-from __future__ import annotations
-
 import ast
 import io
 import json

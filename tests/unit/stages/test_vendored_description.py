@@ -1,7 +1,5 @@
 """What a wheel says of itself: the origin of every file, licence texts and gate, SBOM."""
 
-from __future__ import annotations
-
 import email.parser
 import json
 from collections.abc import Mapping, Sequence

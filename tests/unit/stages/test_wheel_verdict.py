@@ -1,7 +1,5 @@
 """The test stage around its commands: what runs where, and what makes a verdict."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The bootstrap that a wheel of each system carries."""
 
-from __future__ import annotations
-
 import ast
 import ctypes
 import json

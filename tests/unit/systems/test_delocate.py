@@ -1,7 +1,5 @@
 """What surrounds delocate: the pinned releases, the room in headers; and tags."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Repairing for Windows, apart from delvewheel: circles, and what the bootstrap is told."""
 
-from __future__ import annotations
-
 from graphlib import TopologicalSorter
 
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Paths of code in a library's data, and what is written over them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

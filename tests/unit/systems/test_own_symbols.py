@@ -1,7 +1,5 @@
 """DT_GNU_HASH as it is made, read back as ld.so does it."""
 
-from __future__ import annotations
-
 import struct
 
 from hypothesis import given

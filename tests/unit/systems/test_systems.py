@@ -1,7 +1,5 @@
 """The three systems: one set of answers, and nobody else who asks which system it is."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

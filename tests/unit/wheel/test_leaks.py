@@ -1,7 +1,5 @@
 """Paths of the machine in a wheel are found by file and string; those of the prefix are listed."""
 
-from __future__ import annotations
-
 import re
 import tempfile
 from pathlib import Path, PureWindowsPath

@@ -1,7 +1,5 @@
 """The gate against what no user of a wheel needs: planted files and sections are named."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

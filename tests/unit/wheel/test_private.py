@@ -1,7 +1,5 @@
 """Imports made relative: what they bind, what stays as it was, what is refused."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import sys

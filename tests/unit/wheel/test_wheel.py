@@ -1,7 +1,5 @@
 """Wheels: one canonical form, and every contradiction named."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import hashlib

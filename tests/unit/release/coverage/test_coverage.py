@@ -1,7 +1,5 @@
 """Which wheel pip picks where, and why none: from names and a table, on no real system."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import re

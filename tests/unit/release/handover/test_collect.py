@@ -1,14 +1,12 @@
 """`geowheel export` and `collect`: what is taken over whole, and every reason to take nothing."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from tests.support.hosts import NO_TOOLS, RUNNING, make_console, make_locks, make_project, rewrite
@@ -97,7 +95,7 @@ class Machine:
         facts = kind(sha256=sha256_bytes(data))
         return self.record(facts, files=files, passed=passed, text=text)
 
-    def built(self, data: bytes = b"wheel") -> Machine:
+    def built(self, data: bytes = b"wheel") -> Self:
         self.wheel(data)
         self.verdict(SizeFacts, data)
         self.verdict(TestFacts, data)

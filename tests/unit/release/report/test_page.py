@@ -1,7 +1,5 @@
 """The page: what it holds, and that no data can become a part of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import html.parser

@@ -1,7 +1,5 @@
 """The facts of a report, from planted records."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
