@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from geowheel.errors import GeowheelError, MachineError, UsageError
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import redact
+from geowheel.machine.files import temporary_folder
 from geowheel.machine.spelling import read_spelling
 
 from .arguments import parser
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     call = Call(options=options, environ=dict(os.environ), console=console, root=root, parser=asked)
     command: Callable[[Call], dict[str, Any]] = options.run
     try:
-        with console.screen.during(options.command):
+        with console.screen.during(options.command), temporary_folder():
             summary = command(call)
     except BrokenPipeError:  # nobody is there to be told
         raise

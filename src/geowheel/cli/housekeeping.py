@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geowheel.digest import sha256_file
 from geowheel.machine.console import Console, megabytes
-from geowheel.machine.files import held_if_free
+from geowheel.machine.files import held_if_free, sweep
 from geowheel.machine.kept import remove_kept
 from geowheel.project.project import Project
 from geowheel.records.facts import FACTS, RepairFacts
-from geowheel.records.ledger import Ledger, Record, read_any_record
+from geowheel.records.ledger import Ledger, Record, left_over, read_any_record
 from geowheel.records.stage import Scope
 from geowheel.stages import STAGES
 from geowheel.targets import Target
@@ -74,17 +74,31 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
     With `everything`, .geowheel/ and dist/ go whole. The user's store and channels stay.
     """
     if everything:
-        gone = [path for path in (project.work, project.dist) if path.exists()]
+        # What is a mount of its own can be emptied, and not removed.
+        gone = [
+            path
+            for top in (project.work, project.dist)
+            for path in (top.glob("*") if top.is_mount() else [top])
+            if path.exists()
+        ]
         for kept in project.work.glob("*/*/.*-kept"):  # partly outside the work folder
             remove_kept(kept)
     else:
-        gone = [*_superseded(project), *_left_over(project)]
+        gone = _superseded(project)
+        gone += [path for place in project.work.glob("*/*") for path in left_over(place)]
+    for place in (project.work, project.dist, project.root, project.folder):
+        if place.is_dir():
+            sweep(place)
     freed = 0
     for path in gone:
         freed += _size(path)
         # Renamed first: a kill in between must not leave a record without its files.
         remove_kept(path.rename(path.with_name(f".{path.name}-old")))
         console.result(f"removed {path.relative_to(project.root)}")
+    for lock in project.work.glob("*/*/*.lock"):
+        with held_if_free(lock) as free:
+            if free and not lock.with_suffix("").exists():
+                lock.unlink()
     console.result(f"{len(gone)} folders, {megabytes(freed)} freed")
     return {"removed": [str(path) for path in gone], "bytes": freed}
 
@@ -123,23 +137,12 @@ def _superseded(project: Project) -> list[Path]:
     for record in records:
         # Of the lab: no part of it supersedes the whole.
         kind = (record.subject, record.stage, record.host, record.whole)
-        if kind not in newest or record.created > newest[kind].created:
+        if kind not in newest or record.order > newest[kind].order:
             newest[kind] = record
     kept = {record.folder for record in newest.values()}
     named = {source for record in newest.values() for source in record.upstream.items()}
     kept |= {record.folder for record in records if (record.stage, record.key) in named}
     return [folder for folder in folders if folder not in kept]
-
-
-def _left_over(project: Project) -> list[Path]:
-    """Scratch folders that no run holds the lock of."""
-    found = []
-    for path in project.work.glob("*/*/.*-*"):
-        lock = path.with_name(path.name.split("-")[0].removeprefix(".") + ".lock")
-        with held_if_free(lock) as free:
-            if free:  # else it is at work
-                found.append(path)
-    return found
 
 
 def _size(folder: Path) -> int:

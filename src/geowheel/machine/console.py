@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from geowheel.errors import GeowheelError
-
 from .credentials import redact
+from .files import scratch, temporary_root
 from .kept import PREFIX, Kept
 from .process import Result, Runner
 from .screen import Screen
@@ -45,19 +44,13 @@ class Step:
     @contextmanager
     def elsewhere(self, name: str) -> Iterator[Path]:
         """A folder outside the checkout, gone afterwards unless it is kept for a failed stage."""
-        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX if self.kept else 'geowheel-'}{name}-"))
-        keep = False
-        try:
+        if self.kept is None:
+            with scratch(Path(tempfile.gettempdir())) as folder:
+                yield folder.resolve()
+        else:
+            folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=temporary_root()))
+            self.kept.keep(folder)
             yield folder.resolve()
-            keep = True  # a verdict may have failed
-        except GeowheelError:
-            keep = True
-            raise
-        finally:
-            if keep and self.kept is not None:
-                self.kept.keep(folder)
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def run(
         self,

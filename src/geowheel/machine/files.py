@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and files that several runs share.
+"""Files that appear whole or not at all, files that several runs share, and scratch folders.
 
 filelock is imported when a lock is taken: it brings asyncio, and a run with nothing to do has none.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,21 +20,90 @@ import msgspec
 from geowheel.errors import MachineError
 
 T = TypeVar("T")
+SCRATCH: Final = ".geowheel-"
+"""How the name of every scratch folder begins, wherever it is."""
 DAY: Final = 86400.0  # seconds
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO)
 
 
 @contextmanager
+def scratch(place: Path) -> Iterator[Path]:
+    """An empty folder in `place`, gone afterwards; those of killed runs there go as well."""
+    sweep(place)
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=place))
+    lock = _locked(made)
+    path = made.rename(place / made.name.replace(".making-", SCRATCH))  # locked when it is seen
+    try:
+        yield path
+    finally:
+        _remove(path, lock)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[None]:
+    """Have all that this process and its commands write for a while lie in one scratch folder."""
+    outside = tempfile.tempdir
+    with scratch(temporary_root()) as folder:
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = outside
+
+
+def temporary_root() -> Path:
+    """The system's temporary folder, of which `temporary_folder` makes one."""
+    found = Path(tempfile.gettempdir())
+    return found.parent if found.name.startswith(SCRATCH) else found
+
+
+def sweep(place: Path) -> None:
+    """Remove the scratch folders in `place` that nobody holds the lock of: of killed runs."""
+    for path in place.glob(f"{SCRATCH}*"):
+        if (lock := _locked(path)) is not None:
+            _remove(path, lock)
+
+
+def _locked(path: Path) -> int | None:
+    """Lock a folder, for as long as this process lives; None where somebody else has the lock.
+
+    Or where it is gone, a link or another user's, or where folders cannot be locked.
+    """
+    try:
+        import fcntl  # Windows has none
+
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _remove(path: Path, lock: int | None) -> None:
+    """Remove a scratch folder, whatever is in it, and let go of its lock."""
+    for folder, _, _ in os.walk(path):
+        with suppress(OSError):
+            Path(folder).chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)
+    if lock is not None:
+        os.close(lock)
+
+
+@contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield a path to make a file or a folder at; it is moved to `path` with one rename.
 
-    It lies beside `path`, under its name, in a hidden folder that is gone afterwards: whatever ends
-    the work, `path` is as it was before, or whole.
+    It lies beside `path`, on the same disk, under its name in a scratch folder: whatever ends the
+    work, `path` is as it was before, or whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as scratch:
-        part = Path(scratch, path.name)
+    with scratch(path.parent) as folder:
+        part = folder / path.name
         yield part
         part.replace(path)
 

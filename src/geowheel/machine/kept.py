@@ -37,7 +37,6 @@ class Kept:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._elsewhere: list[Path] = []
         self._failed: list[FailedCommand] = []
         self._guard = threading.Lock()
 
@@ -59,24 +58,18 @@ class Kept:
             self._failed.append(replace(command, argv=tuple(argv)))
 
     def keep(self, folder: Path) -> None:
-        """Keep a folder outside the checkout, whether the stage fails or not, until `forget`."""
-        self._elsewhere.append(folder)
+        """Keep a folder outside the checkout, until `remove_kept`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / ELSEWHERE).symlink_to(folder)
 
     @property
     def empty(self) -> bool:
         """Nothing ran that could be looked into."""
-        return not self._failed and not self._elsewhere
-
-    def forget(self) -> None:
-        """The stage did not fail: nothing is kept."""
-        for folder in self._elsewhere:
-            shutil.rmtree(folder, ignore_errors=True)
+        return not self._failed and not (self.folder / ELSEWHERE).is_symlink()
 
     def leave(self) -> list[str]:
         """Write the script; what to tell a person, line by line."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for folder in self._elsewhere[-1:]:
-            (self.folder / ELSEWHERE).symlink_to(folder)
         script = self.folder / ENTER
         command = _the_one(self._failed)
         script.write_text(_script(self.folder, command), encoding="utf-8")

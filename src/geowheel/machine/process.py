@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -70,7 +71,7 @@ class Runner:
         `timeout` seconds; OSError when the program cannot be started at all.
         """
         command = tuple(str(part) for part in argv)
-        process = self._start(command, env, cwd)
+        process = self._start(command, _with_temporary_folder(env), cwd)
         log = Log(self._log_of(command), cwd, command)
         assert process.stdout is not None and process.stderr is not None  # as _start asks for
         streams = Stream(process.stdout, log), Stream(process.stderr, log)
@@ -145,6 +146,13 @@ class Runner:
             number = next(self._numbers)
         self._logs.mkdir(parents=True, exist_ok=True)
         return self._logs / f"{number:02}-{Path(command[0]).stem}.log"
+
+
+def _with_temporary_folder(env: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with this run's temporary folder in it, unless it names one of its own."""
+    chosen = env.get("TMPDIR", "")
+    ours = tempfile.tempdir is not None and chosen == os.environ.get("TMPDIR", "")
+    return {**env, "TMPDIR": str(tempfile.tempdir)} if ours else env
 
 
 def tail(text: str, lines: int = TAIL) -> str:

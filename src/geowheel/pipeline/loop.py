@@ -160,9 +160,7 @@ def _ensure(
             _leave(kept, step)
             raise
         made = entry.commit(folder, outcome, started)
-        if made.passed and kept is not None:
-            kept.forget()
-        elif kept is not None and not kept.empty:  # its files are in the ledger as well
+        if not (made.passed or kept is None or kept.empty):
             _leave(kept, step)
         return made
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Package
 from geowheel.locks.in_use import locks_at_hand, resolve
 from geowheel.machine.console import Console
+from geowheel.machine.files import whole
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
 from geowheel.records.ledger import Ledger, Record
@@ -315,12 +315,7 @@ def _hand_over(request: Request, record: Record[RepairFacts]) -> None:
         with suppress(OSError):  # it may be somebody else's
             shutil.copystat(wheel.path, goal)  # the next run need not read them
         return
-    request.wheels.mkdir(parents=True, exist_ok=True)
-    # A folder of its own: another run may be putting the same wheel there at this moment. A
-    # destination may be on another disk, so there it is made where it goes.
-    near = request.destination or request.project.work
-    with tempfile.TemporaryDirectory(dir=near, prefix=".dist-") as scratch:
-        part = Path(scratch, wheel.path.name)
+    with whole(goal) as part:
         shutil.copy2(wheel.path, part)  # its time as well, by which the next run knows it
         if (actual := sha256_file(part)) != wheel.sha256:
             raise IntegrityError(
@@ -329,7 +324,6 @@ def _hand_over(request: Request, record: Record[RepairFacts]) -> None:
                 cause="the work folder was changed, or the disk is failing",
                 fix="run `geowheel wheel --verify`, which makes it anew",
             )
-        part.replace(goal)
 
 
 def retire(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from geowheel.errors import UsageError
+from geowheel.machine.files import scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +30,15 @@ def write(changes: Sequence[Change], folder: Path, *, command: str) -> None:
     """
     for change in changes:
         _check_unchanged(folder / change.path, change, command)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".geowheel-edit-") as name:
-        scratch = Path(name)
+    with scratch(folder) as place:
         # All content is on this disk before the first file changes: a full one is met here.
         for number, change in enumerate(changes):
-            (scratch / f"{number}.new").write_bytes(_bytes(change.after))
+            (place / f"{number}.new").write_bytes(_bytes(change.after))
             if change.before is not None:
-                shutil.copy2(folder / change.path, scratch / f"{number}.old")
+                shutil.copy2(folder / change.path, place / f"{number}.old")
         with ExitStack() as undo:  # closes, and with it undoes, when something is raised below
             for number, change in enumerate(changes):
-                _place(scratch / str(number), folder / change.path, undo)
+                _place(place / str(number), folder / change.path, undo)
             undo.pop_all()
 
 

@@ -24,7 +24,7 @@ from msgspec import Struct, structs
 from geowheel.digest import Artefact, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console
-from geowheel.machine.files import from_json, held
+from geowheel.machine.files import from_json, held, held_if_free
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 
 from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
@@ -113,6 +113,8 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     passed: bool
     seconds: float
     created: str
+    number: int = 0
+    """By which records follow each other in a ledger, whatever the clock says."""
     home: str
     """The host's folder, relative to the root."""
     collected: Collected | None = None
@@ -133,6 +135,11 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
                 f"{self.stage} made {len(wheels)} wheels instead of one", where=str(self.folder)
             )
         return Artefact(path=self.folder / wheels[0].path, sha256=wheels[0].sha256)
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """The newest record has the highest; those of an older geowheel have no number."""
+        return self.number, self.created
 
     @property
     def about(self) -> str:
@@ -187,15 +194,25 @@ def read_any_record(folder: Path) -> Record[Any] | None:
     return None if facts is None else read_record(folder, facts)
 
 
-class _Format(Struct):
+class _Header(Struct):
     format: int = 1
+    number: int = 0
+
+
+def _header(path: Path) -> _Header:
+    try:
+        return from_json(path.read_bytes(), _Header)
+    except (OSError, msgspec.DecodeError):
+        return _Header(format=FORMAT)
 
 
 def _is_older(path: Path) -> bool:
-    try:
-        return from_json(path.read_bytes(), _Format).format < FORMAT
-    except (OSError, msgspec.DecodeError):
-        return False
+    return _header(path).format < FORMAT
+
+
+def now() -> str:
+    """Return the time, as a record says when it was made."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 class StaleReason(enum.StrEnum):
@@ -284,7 +301,7 @@ class Entry:
         Under `Ledger.keep` it stays when the way into it was written: see `geowheel.machine.kept`.
         """
         place = self.folder.parent
-        for left in place.glob(f".{self.folder.name}-*"):  # of a run that was killed, or kept
+        for left in [*place.glob(f".{self.folder.name}-*"), *left_over(place)]:
             remove_kept(left)
         if self.ledger.keep:
             path = self.kept / WORK
@@ -296,7 +313,7 @@ class Entry:
             yield path
         finally:
             if not (self.ledger.keep and (self.kept / ENTER).exists()):
-                shutil.rmtree(self.kept if self.ledger.keep else path, ignore_errors=True)
+                remove_kept(self.kept if self.ledger.keep else path)
 
     def commit(self, folder: Path, outcome: Outcome[F], started: float) -> Record[F]:
         """Write the record into `folder` and put it in its place with one rename."""
@@ -319,7 +336,8 @@ class Entry:
             facts=outcome.facts,
             passed=outcome.passed,
             seconds=round(time.monotonic() - started, 3),
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+            created=now(),
+            number=self.ledger.next_number(),
             home=self.ledger.home,
             folder=self.folder,
         )
@@ -368,7 +386,12 @@ class Ledger:
     def records(self, facts: type[F], subject: str = "*") -> list[Record[F]]:
         """All records of the stage with these facts that were made for this host, newest first."""
         found = [r for r in self.of_every_host(facts, subject) if r.host == self.host]
-        return sorted(found, key=lambda record: record.created, reverse=True)
+        return sorted(found, key=lambda record: record.order, reverse=True)
+
+    def next_number(self) -> int:
+        """One more than any record here has."""
+        every = [_header(path).number for path in self.folder.glob(f"*/*/[!.]*/{RECORD}")]
+        return 1 + max(every, default=0)
 
     def of_every_host(self, facts: type[F], subject: str = "*") -> list[Record[F]]:
         """Return all records of a stage, whichever host they were made for."""
@@ -388,6 +411,15 @@ class Ledger:
         every = self.of_every_host(facts)
         named = [r for r in every if r.key == record.upstream.get(facts.stage)]
         return named + [r for r in every for n in named if r.content == n.content and r != n]
+
+
+def left_over(place: Path) -> Iterator[Path]:
+    """Yield the scratch folders of a stage, killed or kept, that no run holds the lock of."""
+    for path in place.glob(".*-*"):
+        lock = path.with_name(path.name.split("-")[0].removeprefix(".") + ".lock")
+        with held_if_free(lock) as free:
+            if free:
+                yield path
 
 
 def _altered(record: Record[Any]) -> Stale | None:

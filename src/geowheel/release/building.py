@@ -6,13 +6,14 @@ no wheel again is never published.
 
 from __future__ import annotations
 
+import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import EPOCH, tool_environment, tool_path
+from geowheel.machine.files import scratch, whole
 from geowheel.machine.git import Git, git_environment, git_program
 
 from .files import ReleaseFile, file_at
@@ -25,35 +26,34 @@ def build(subject: ReleaseSubject, git: Git, step: Step) -> tuple[ReleaseFile, .
     Raises BuildError when the backend fails or makes other than one sdist and one wheel.
     """
     subject.work.mkdir(parents=True, exist_ok=True)
-    # Beside dist/, on one disk: what is done is put there with one rename.
-    with tempfile.TemporaryDirectory(dir=subject.work, prefix=".build-") as scratch:
-        made = _by_backend(subject, git, Path(scratch).resolve(), step)
+    with scratch(subject.work) as folder:
+        made = _by_backend(subject, git, folder.resolve(), step)
         wanted = made if subject.project is None else made[:1]
-        subject.dist.mkdir(parents=True, exist_ok=True)
         built = tuple(map(file_at, wanted))
         for path in wanted:
-            path.replace(subject.dist / path.name)
+            with whole(subject.dist / path.name) as part:
+                shutil.copyfile(path, part)
     step.say(", ".join(item.filename for item in built))
     return built
 
 
-def _by_backend(subject: ReleaseSubject, git: Git, scratch: Path, step: Step) -> list[Path]:
+def _by_backend(subject: ReleaseSubject, git: Git, place: Path, step: Step) -> list[Path]:
     """Return the sdist and the wheel that was built from it, in a clone of HEAD.
 
     A clone has the history that a backend may take the version from, and nothing that git ignores.
     """
     environ = subject.machine.environ
-    clone, goal = scratch / "clone", scratch / "made"
+    clone, goal = place / "clone", place / "made"
     step.run(
         [git_program(environ), "clone", "--quiet", "--shared", git.root, clone],
-        env=git_environment(environ), cwd=scratch,
+        env=git_environment(environ), cwd=place,
     )  # fmt: skip
     source = clone / subject.folder.relative_to(git.root)
     step.run(
         [tool_path("uv"), "build", "--no-config", "--python", sys.executable, "--out-dir", goal,
          source],
         env=tool_environment(environ, SOURCE_DATE_EPOCH=str(EPOCH)),
-        cwd=scratch,
+        cwd=place,
     )  # fmt: skip
     sdists, wheels = sorted(goal.glob("*.tar.gz")), sorted(goal.glob("*.whl"))
     if len(sdists) != 1 or len(wheels) != 1:

@@ -95,11 +95,15 @@ def test_clean_keeps_the_newest_of_each_stage_and_subject(project: Project, ledg
 
 def test_clean_removes_what_killed_runs_left(project: Project, ledger: Ledger) -> None:
     # Killed between its record and its name: the newest, and yet no entry.
+    record = make_record(ledger, BuildFacts(), SUBJECT, text="whole", created=day(1))
     killed = make_record(ledger, BuildFacts(), SUBJECT, text="killed", created=day(2))
     left = killed.folder.rename(killed.folder.with_name(f".{killed.folder.name}-killed"))
-    record = make_record(ledger, BuildFacts(), SUBJECT, text="whole", created=day(1))
+    places = [place / ".geowheel-left" for place in (project.work, project.dist, project.root)]
+    for place in places:
+        place.mkdir(parents=True)
     assert clean_up(project)["removed"] == [str(left)]
-    assert record.folder.is_dir()
+    assert record.folder.is_dir() and not any(place.exists() for place in places)
+    assert not list(killed.folder.parent.glob(f"{killed.folder.name}*"))
     record = make_record(ledger, BuildFacts(), SUBJECT)
     (record.folder / "record.json").write_text("{")
     clean_up(project)

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -39,3 +40,25 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
         (part / "a").touch()
         assert not (tmp_path / "made").exists()
     assert (tmp_path / "made" / "a").is_file()
+
+
+def test_what_killed_runs_left_is_removed_and_what_is_at_work_stays(tmp_path: Path) -> None:
+    left = tmp_path / f"{files.SCRATCH}left"
+    (left / "closed" / "in").mkdir(parents=True)
+    (left / "closed").chmod(0o500)
+    (tmp_path / f"{files.SCRATCH}link").symlink_to(tmp_path / "theirs")
+    (tmp_path / "theirs").mkdir()
+    with files.scratch(tmp_path) as one, files.scratch(tmp_path) as other:
+        assert one.is_dir() and other.is_dir() and not left.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{files.SCRATCH}link", "theirs"]
+
+
+def test_all_that_a_command_writes_elsewhere_is_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with files.temporary_folder():
+        tempfile.mkdtemp()
+        (folder,) = tmp_path.iterdir()
+        assert folder.name.startswith(files.SCRATCH) and files.temporary_root() == tmp_path
+    assert list(tmp_path.iterdir()) == [] and tempfile.tempdir == str(tmp_path)

@@ -7,9 +7,7 @@ for `collected`, which says where from. A mixture is refused, with every reason 
 
 from __future__ import annotations
 
-import datetime
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from geowheel.digest import digest, sha256_file, toolkit_digest
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.machine.console import Console
-from geowheel.machine.files import held
+from geowheel.machine.files import held, scratch
 from geowheel.pipeline.runs import retire
 from geowheel.project.project import Project
 from geowheel.records.facts import FACTS, RepairFacts
@@ -34,6 +32,7 @@ from geowheel.records.ledger import (
     Ledger,
     Output,
     Record,
+    now,
     read_any_record,
     write_record,
 )
@@ -333,31 +332,29 @@ def _has(ledger: Ledger, item: Incoming) -> bool:
 
 
 def _made_here(record: Record[Any]) -> Record[Any]:
-    return structs.replace(record, created="", collected=None, folder=Path())
+    return structs.replace(record, created="", number=0, collected=None, folder=Path())
 
 
 def _place(project: Project, ledger: Ledger, items: Sequence[Incoming], console: Console) -> None:
     """Copy everything beside its place first, then one rename each; undone when one fails."""
-    now = datetime.datetime.now(datetime.UTC)
     project.work.mkdir(exist_ok=True)
     project.dist.mkdir(exist_ok=True)
     with held(project.work / "collect.lock", console.wait), ExitStack() as holding:
-        for left in project.work.glob(".collect-*"):  # of one that was killed
-            shutil.rmtree(left)
-        scratch = holding.enter_context(
-            tempfile.TemporaryDirectory(dir=project.work, prefix=".collect-")
+        # Each on the disk of what it becomes.
+        records, wheels = (
+            holding.enter_context(scratch(place)) for place in (project.work, project.dist)
         )
+        first = ledger.next_number()
         moves: list[tuple[Path, Path]] = []
         for number, item in enumerate(items):
             entry = item.entry(ledger)
             holding.enter_context(entry.lock(console))  # no run is at it
+            new = records / f"{number}.new"
             # One after the other: the newest of a stage is the one that counts.
-            created = now + datetime.timedelta(microseconds=number)
-            new = Path(scratch, f"{number}.new")
-            _copy_entry(item, new, created)
+            _copy_entry(item, new, first + number)
             moves.append((new, entry.folder))
             if item.makes:
-                wheel, name = Path(scratch, f"{number}.whl"), item.record.wheel.path.name
+                wheel, name = wheels / f"{number}.whl", item.record.wheel.path.name
                 shutil.copyfile(new / name, wheel)
                 moves.append((wheel, project.dist / name))
         move(moves)
@@ -366,7 +363,7 @@ def _place(project: Project, ledger: Ledger, items: Sequence[Incoming], console:
             retire(project, ledger, item.record, console)
 
 
-def _copy_entry(item: Incoming, folder: Path, created: datetime.datetime) -> None:
+def _copy_entry(item: Incoming, folder: Path, number: int) -> None:
     """Write the entry as it will be into a scratch folder."""
     folder.mkdir()
     for output in item.record.outputs:
@@ -383,8 +380,8 @@ def _copy_entry(item: Incoming, folder: Path, created: datetime.datetime) -> Non
         files=digest(dict(state.files)),
         locks=state.locks,
     )
-    taken = created.isoformat(timespec="microseconds")
-    write_record(structs.replace(item.record, created=taken, collected=origin), folder)
+    record = structs.replace(item.record, created=now(), number=number, collected=origin)
+    write_record(record, folder)
 
 
 def move(moves: Sequence[tuple[Path, Path]]) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import platform as python_platform
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageE
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
-from geowheel.machine.files import from_json
+from geowheel.machine.files import from_json, scratch
 from geowheel.pipeline.loop import Planned, plan
 from geowheel.pipeline.runs import Request
 from geowheel.project.files import git_description
@@ -275,8 +274,8 @@ def _check_free(folder: Path) -> None:
 def _write(described: Export, items: Sequence[_Outgoing], folder: Path) -> None:
     """Write all of it beside its place first, then rename it once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".geowheel-export-") as scratch:
-        new = Path(scratch, "new")
+    with scratch(folder.parent) as place:
+        new = place / "new"
         (new / WHEELS).mkdir(parents=True)
         for item in items:
             wheel = item.wheel.wheel
@@ -287,7 +286,7 @@ def _write(described: Export, items: Sequence[_Outgoing], folder: Path) -> None:
         (new / DESCRIPTION).write_bytes(text + b"\n")
         new.chmod(0o755)
         if folder.exists():
-            folder.rename(Path(scratch, "old"))
+            folder.rename(place / "old")
         new.rename(folder)
 
 

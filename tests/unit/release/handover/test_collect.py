@@ -254,7 +254,7 @@ def test_what_was_made_elsewhere_lies_here_as_if_made_here(machine: Make) -> Non
     shown = status(here.project, make_console(here.root))
     assert [wheel["recorded"] for wheel in shown["dist"]] == [True]
     assert clean(here.project, everything=False, console=make_console(here.root))["removed"] == []
-    assert list(here.project.work.glob(".collect-*")) == []
+    assert [*here.project.work.glob(".geowheel-*"), *here.project.dist.glob(".*")] == []
 
 
 def test_again_changes_nothing(machine: Make) -> None:
@@ -496,7 +496,8 @@ def test_a_killed_one_is_finished(machine: Make, monkeypatch: pytest.MonkeyPatch
     def killed(moves: Sequence[tuple[Path, Path]]) -> None:
         for new, goal in moves[:2]:
             new.replace(goal)
-        (here.project.work / ".collect-left").mkdir()  # as kill -9 leaves it
+        for place in (here.project.work, here.project.dist):
+            (place / ".geowheel-left").mkdir()  # as kill -9 leaves it
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
