@@ -73,8 +73,8 @@ def failures(
     (prefix,) = (path / "prefix" for path in built.project.entries("fetch"))
     lab = Workbench(
         clean=copy / "bin" / "python", peers=copy / "bin" / "python", wheel=_as_wheel(copy, place),
-        import_package="osgeo", prefix=prefix, bubblewrap=Path(shutil.which("bwrap") or ""),
-        place=place / "lab", environ=os.environ,
+        import_package="osgeo", layout="toplevel", prefix=prefix,
+        bubblewrap=Path(shutil.which("bwrap") or ""), place=place / "lab", environ=os.environ,
     )  # fmt: skip
     lab.place.mkdir()
     offer = Equipment(peers=tuple(peers), other_gdal=str(prefix / "lib"), seed=11)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.planted_faults import NO_SPAWN
 from tests.support.project_copy import PYTHON, ProjectCopy, not_passed
 
 HOSTS = "tests/data/hosts"
@@ -55,6 +56,19 @@ def test_a_cmake_host_for_the_stable_abi_with_data_of_its_own_place(second: Proj
     found = members(summary["wheel"])
     assert {"skbmini/proj_data/proj.db", "skbmini/gdal_data/gdalvrt.xsd"} <= found
     assert not [name for name in found if "_data/gdal/" in name or "_data/proj/" in name]
+
+
+def test_the_lab_tries_a_host_without_osgeo_by_its_import_and_its_libgdal(
+    second: ProjectCopy,
+) -> None:
+    init = second.root / HOSTS / "cymini" / "src" / "cymini" / "__init__.py"
+    init.write_text(f"{init.read_text()}\n{NO_SPAWN}\n")  # the planted fault
+    result = host(second, "cymini").run("lab", "--python", PYTHON, "--json")
+    assert result.returncode == 10, result.stderr
+    cases = json.loads(result.stdout)["targets"][0]["lab"]["cases"]
+    assert [c["name"] for c in cases if c["result"] == "failed"] == ["children by spawn"]
+    skipped = {c["name"] for c in cases if c["result"] == "skipped" and c["group"] != "https"}
+    assert skipped == {"every plugin loads and registers", "every program answers and works"}
 
 
 @pytest.mark.pypi

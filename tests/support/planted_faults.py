@@ -121,15 +121,12 @@ def OpenEx(path, *more):
     return _open(path, *more)
 """
 OTHER_NUMBERS: Final = """
-_create = CreateGeometryFromWkt
-def CreateGeometryFromWkt(text, *more):
-    import sys
-    return _create("POINT (0 1)" if "fiona" in sys.modules and text == "POINT (0 0)" else text)
-Geometry.GetArea = lambda self, area=Geometry.GetArea: area(self) + self.GetEnvelope()[3] / 1e9
+import sys
+Geometry.GetArea = lambda self, area=Geometry.GetArea: area(self) + ("fiona" in sys.modules)
 """
 ONLY_MAIN_THREAD: Final = """
-_warp = Warp
-def Warp(*arguments, **more):
+_warp = AutoCreateWarpedVRT
+def AutoCreateWarpedVRT(*arguments, **more):
     import threading
     assert threading.current_thread() is threading.main_thread()
     return _warp(*arguments, **more)

@@ -10,6 +10,7 @@ import pytest
 
 from geowheel.machine.console import Console
 from geowheel.project.project import Project
+from geowheel.stages.inputs import InstalledInputs
 from tests.support.hosts import make_console, make_project
 
 
@@ -52,13 +53,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """What the stages `test` and `lab` install into environments that nobody makes."""
     wheels: list[Path] = []
 
-    def make_environment(_: object, folder: Path, *__: object, **___: object) -> Path:
+    def install(inputs: InstalledInputs, folder: Path, _: object) -> Path:
+        wheels.append(inputs.wheel.path)
         return folder / "bin" / "python"
 
-    def install(_: object, __: Path, wheel: Path, **___: object) -> None:
-        wheels.append(wheel)
-
     for stage in ("test", "lab"):
-        monkeypatch.setattr(f"geowheel.stages.{stage}.make_environment", make_environment)
-        monkeypatch.setattr(f"geowheel.stages.{stage}.pip_install", install)
+        monkeypatch.setattr(f"geowheel.stages.{stage}.install_wheel", install)
     return wheels

@@ -5,7 +5,6 @@ Pure. Where each backend names its packages is from its own documentation, linke
 
 from __future__ import annotations
 
-import configparser
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, UsageError
-from geowheel.project.names import NAMING_FILES, distribution_name
+from geowheel.project.names import NAMING_FILES, distribution_name, setup_cfg
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import allows
 
@@ -285,16 +284,7 @@ def _of_setuptools(facts: ProjectFacts) -> list[str]:
     if "where" in (find := table_at(table, "packages", "find")):
         roots = [str(root).strip("./") for root in find["where"]]
         return [package for root in roots for package in facts.packages.get(root, ())]
-    return _of_setup_cfg(facts.texts.get("setup.cfg", ""))
-
-
-def _of_setup_cfg(text: str) -> list[str]:
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(text)
-    except configparser.Error:
-        return []  # setuptools reports it
-    listed = parser.get("options", "packages", fallback="")
+    listed = setup_cfg(facts.texts).get("options", "packages", fallback="")
     # `find:` and `find_namespace:` are instructions, no names.
     return [] if "find" in listed else [name for name in re.split(r"[,\s]+", listed) if name]
 

@@ -41,8 +41,6 @@ class Case:
     judge: Judge = Judge.REPORT
     needs: tuple[str, ...] = ()
     """Full names of cases of the same run that this one is compared with."""
-    bindings: bool = True
-    """Needs osgeo, which layout none has not."""
     skip: str = ""
     """Why it cannot be run here; empty where it can."""
 
@@ -72,8 +70,6 @@ WHOLE: Final = Choice()
 class Equipment:
     """What there is for the cases."""
 
-    bindings: bool = True
-    """Layout none has none: there is no osgeo to import."""
     peers: tuple[str, ...] = PEERS
     lacking: Mapping[str, str] = field(default_factory=dict)
     """Peers that cannot be installed, with the reason."""

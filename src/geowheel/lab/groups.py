@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 from .cases import OURS, SERVER, Case, Equipment, Judge
@@ -21,7 +20,6 @@ BUNDLES: Final = (
     ("GDAL", ("GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")),
     ("PROJ", ("PROJ_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")),
 )
-NO_OSGEO: Final = "layout none: the wheel has no osgeo to ask"
 NO_SERVER: Final = (
     f"{SERVER} is not locked: name peers in [tool.geowheel.lab] and run `geowheel lock`"
 )
@@ -31,14 +29,8 @@ EMULATED: Final = "an emulator runs this interpreter"
 
 def every_case(offer: Equipment) -> tuple[Case, ...]:
     """Return all cases; those that this machine or this wheel cannot run say why."""
-    found = (
-        *_coexistence(offer), *_poison(offer), *_https(offer), *_parts(), *_malformed(offer),
-        *_the_rest(offer),
-    )  # fmt: skip
-    return tuple(
-        replace(case, skip=NO_OSGEO) if case.bindings and not offer.bindings else case
-        for case in found
-    )
+    groups = (_coexistence, _poison, _https, _malformed, _the_rest)
+    return tuple(case for group in groups for case in group(offer))
 
 
 def orders(peers: tuple[str, ...], seed: int) -> list[tuple[str, ...]]:
@@ -105,25 +97,17 @@ def _https(offer: Equipment) -> Iterator[Case]:
         return Case(group="https", name=name, function=f"net:{function}", asked=asked, skip=skip)
 
     for who, variables in BUNDLES:
-        by = f"by_{who.lower()}"
-        yield case(f"{who} refuses an untrusted server", by, variable="", bundle="", trusted=False)
+        yield case(f"{who} refuses an untrusted server", "by", who=who, trusted=False)
         for variable in variables:
-            yield case(f"{who} trusts whom {variable} names", by, variable=variable,
-                       bundle="ca.pem", trusted=True)  # fmt: skip
-        yield case(f"{who} refuses whom {variables[0]} does not name", by, variable=variables[0],
-                   bundle="other.pem", trusted=False)  # fmt: skip
+            yield case(f"{who} trusts whom {variable} names", "by", who=who, trusted=True,
+                       variable=variable, bundle="ca.pem")  # fmt: skip
+        yield case(f"{who} refuses whom {variables[0]} does not name", "by", who=who,
+                   trusted=False, variable=variables[0], bundle="other.pem")  # fmt: skip
     yield case("netCDF's DAP refuses an untrusted server", "by_dap", trusted=False)
     yield case("netCDF's DAP trusts whom .ncrc names", "by_dap", trusted=True)
-    yield case("GDAL trusts whom its option names later", "by_gdal", variable="", bundle="",
-               option="ca.pem", trusted=True)  # fmt: skip
+    yield case("GDAL trusts whom its option names later", "by", who="GDAL", option="ca.pem",
+               trusted=True)  # fmt: skip
     yield case("both trust whom the wheel's own bundle names", "own_bundle")
-
-
-def _parts() -> Iterator[Case]:
-    yield Case(group="parts", name="the bundled libgdal answers", function="parts:library",
-               bindings=False)  # fmt: skip
-    yield Case(group="parts", name="every plugin loads and registers", function="parts:plugins")
-    yield Case(group="parts", name="every program answers and works", function="parts:programs")
 
 
 def _malformed(offer: Equipment) -> Iterator[Case]:
@@ -142,6 +126,9 @@ def _malformed(offer: Equipment) -> Iterator[Case]:
 
 def _the_rest(offer: Equipment) -> Iterator[Case]:
     for group, name, function in (
+        ("parts", "the bundled libgdal answers", "parts:library"),
+        ("parts", "every plugin loads and registers", "parts:plugins"),
+        ("parts", "every program answers and works", "parts:programs"),
         ("processes", "threads", "processes:threads"),
         ("processes", "children by spawn", "processes:spawn"),
         ("processes", "children by fork", "processes:fork"),

@@ -34,6 +34,7 @@ class Workbench:
     """The interpreter of the one with the peers as well."""
     wheel: Path
     import_package: str
+    layout: str
     prefix: Path
     bubblewrap: Path | None
     place: Path
@@ -45,6 +46,7 @@ class Workbench:
         """What every case is told."""
         return {
             "package": self.import_package,
+            "layout": self.layout,
             "wheel": str(self.wheel),
             "peers": str(self.peers) if self.peers else None,
             "bwrap": str(self.bubblewrap) if self.bubblewrap else None,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from geowheel.digest import digest, toolkit_digest
 from geowheel.errors import GeowheelError
+from geowheel.locks.in_use import Locks, locks_at_hand, resolve
 from geowheel.machine.console import Console, Step
 from geowheel.machine.kept import Kept
 from geowheel.records.ledger import SOURCES, Entry, Ledger, Record, Records, Stale
@@ -65,6 +67,7 @@ def bring_up_to_date(
                 done[stage.name] = cached[stage.name]
                 console.cached(stage.name, cached[stage.name].key)
                 continue
+            context = with_requirements(stage, context, done, partial(resolve, console=console))
             module, entry, inputs = _prepare(stage, context, ledger, done)
             with entry.lock(console):
                 done[stage.name] = _ensure(
@@ -87,6 +90,7 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
             why = f"after {', '.join(waiting)}"
             planned.append(Planned(stage=stage, subject=subject, action="follows", why=why))
             continue
+        context = with_requirements(stage, context, done, locks_at_hand)
         _, entry, _ = _prepare(stage, context, ledger, done)
         stale = entry.stale()
         record = entry.record if stale is None else None
@@ -108,6 +112,15 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
 def subject_of(stage: Stage, target: Target) -> str:
     """`linux-64` or `cp312-linux-64`."""
     return str(target.platform if stage.scope is Scope.PLATFORM else target)
+
+
+def with_requirements(
+    stage: Stage, context: Context, done: Records, find: Callable[..., Locks | None]
+) -> Context:
+    """Have locks with what the wheel requires and [project] does not list, where it is run."""
+    more = context.unmet(done["repair"].wheel.path) if stage.runs_wheel else ()
+    locks = find(context.project, context.target.platform, more=more) if more else None
+    return replace(context, locks=locks) if locks else context
 
 
 def _prepare(

@@ -64,13 +64,13 @@ def _sample(asked: dict[str, Any]) -> str | None:
     if asked["vector"]:
         ours.write_vector(asked, driver, path)
     elif driver == "GTiff":
-        ours.write_raster(gdal, path)
+        ours.write_raster(asked, path)
     else:
         tiff = os.path.join(asked["folder"], "source.tif")
-        ours.write_raster(gdal, tiff)
+        ours.write_raster(asked, tiff)
         # Without the time and the path, so that the same seed damages the same bytes.
         options = ["WRITE_GDAL_HISTORY=NO"] if driver == "netCDF" else []
-        gdal.Translate(path, tiff, format=driver, creationOptions=options)
+        gdal.GetDriverByName(driver).CreateCopy(path, gdal.OpenEx(tiff), 0, options)
     return path
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import NAMED_BUT_GONE, ours
+from .bindings import Osgeo
 from .gdal import Gdal, Problem
 from .ogdi import OGDI, probe_ogdi
 from .probe import Failed, again
@@ -111,130 +112,87 @@ def pixels(band: int) -> bytes:
     return bytes(pixel(x, y, band) for y in range(SIZE) for x in range(SIZE))
 
 
-def transfer(gdal: Gdal, dataset: Any, band: int, data: Any, *, write: bool) -> None:
-    handle = gdal.need("GDALGetRasterBand", dataset, band + 1)
-    whole = (0, 0, SIZE, SIZE)
-    gdal("GDALRasterIO", handle, int(write), *whole, data, SIZE, SIZE, 1, 0, 0)
-
-
-def in_memory(gdal: Gdal, bands: int) -> Any:
+def in_memory(gdal: Osgeo, bands: int) -> Any:
     """A raster of known bytes."""
-    memory = gdal.need("GDALGetDriverByName", "MEM")
-    dataset = gdal.need("GDALCreate", memory, "", SIZE, SIZE, bands, 1, None)
-    placed = (ctypes.c_double * 6)(8.0, 0.01, 0.0, 48.0, 0.0, -0.01)
-    gdal("GDALSetGeoTransform", dataset, placed)
-    gdal("GDALSetProjection", dataset, GEOGRAPHIC)
+    dataset = gdal.GetDriverByName("MEM").Create("", SIZE, SIZE, bands, gdal.GDT_Byte)
+    dataset.SetGeoTransform((8.0, 0.01, 0.0, 48.0, 0.0, -0.01))
+    dataset.SetProjection(GEOGRAPHIC)
     for band in range(bands):
-        transfer(gdal, dataset, band, pixels(band), write=True)
+        dataset.GetRasterBand(band + 1).WriteRaster(0, 0, SIZE, SIZE, pixels(band))
     return dataset
 
 
-def probe_raster(gdal: Gdal, probe: Raster, folder: Path) -> str:
+def probe_raster(gdal: Osgeo, probe: Raster, folder: Path) -> str:
     path = folder / f"places{probe.ending}"
-    writer = gdal("GDALGetDriverByName", probe.writes or probe.name)
-    if writer and (gdal.has(writer, "DCAP_CREATECOPY") or gdal.has(writer, "DCAP_CREATE")):
+    writer = gdal.GetDriverByName(probe.writes or probe.name)
+    if writer and any(gdal.library.has(writer, i) for i in ("DCAP_CREATECOPY", "DCAP_CREATE")):
         source = in_memory(gdal, probe.bands)
         if probe.name == "VRT":  # which refers to files
-            source = copied(gdal, gdal.need("GDALGetDriverByName", "GTiff"), source,
-                            folder / "source.tif", ())  # fmt: skip
-        gdal.close(copied(gdal, writer, source, path, probe.options))
-        gdal.close(source)
+            place = folder / "source.tif"
+            source = gdal.GetDriverByName("GTiff").CreateCopy(place, source)
+        writer.CreateCopy(path, source, 0, probe.options).close()
+        source.close()
         done = "created"
     elif probe.fixture:
         path.write_bytes((HERE / probe.fixture).read_bytes())
         done = "opened a file that geowheel brings"
     else:
         return "there, but this libgdal does not create it"
-    reader = gdal("GDALGetDriverByName", (probe.reads or (probe.name,))[0])
-    if not reader or not gdal.has(reader, "DCAP_OPEN"):
+    reader = gdal.GetDriverByName((probe.reads or (probe.name,))[0])
+    if not reader or not gdal.library.has(reader, "DCAP_OPEN"):
         return f"{done}; this libgdal does not read it"
     compare_raster(gdal, probe, path)
     return f"{done}, read back" if done == "created" else done
 
 
-def copied(gdal: Gdal, driver: Any, source: Any, path: Path, options: tuple[str, ...]) -> Any:
-    return gdal.need("GDALCreateCopy", driver, path, source, 0, options, None, None)
-
-
-def compare_raster(gdal: Gdal, probe: Raster, path: Path) -> None:
-    allowed = probe.reads or (probe.name,)
-    dataset = gdal.need("GDALOpenEx", path, 0x42, allowed, None, None)
-    shape = [gdal(f"GDALGetRaster{what}", dataset) for what in ("XSize", "YSize", "Count")]
-    if shape[:2] != [SIZE, SIZE] or shape[2] < probe.bands:
-        raise Problem(f"{shape[0]} x {shape[1]} pixels of {shape[2]} bands were read")
-    for band in range(probe.bands):
-        data = ctypes.create_string_buffer(SIZE * SIZE)
-        transfer(gdal, dataset, band, data, write=False)
-        expected = pixels(band)
-        worst = max(abs(data.raw[i] - expected[i]) for i in range(SIZE * SIZE))
+def compare_raster(gdal: Osgeo, probe: Raster, path: Path) -> None:
+    read = gdal.OpenEx(path, 0x42, probe.reads or (probe.name,))
+    bands = [read.GetRasterBand(band + 1) for band in range(min(read.RasterCount, probe.bands))]
+    shape = {(band.XSize, band.YSize) for band in bands}
+    if shape != {(SIZE, SIZE)} or len(bands) < probe.bands:
+        raise Problem(f"{len(bands)} bands of {sorted(shape)} pixels were read")
+    for number, band in enumerate(bands):
+        found, expected = band.ReadRaster(), pixels(number)
+        worst = max(abs(found[i] - expected[i]) for i in range(SIZE * SIZE))
         if worst > probe.tolerance:
-            raise Problem(f"pixels of band {band + 1} differ by up to {worst}")
-    gdal.close(dataset)
+            raise Problem(f"pixels of band {number + 1} differ by up to {worst}")
 
 
 # --- vectors
 
 
-def probe_vector(gdal: Gdal, probe: Vector, folder: Path) -> str:
-    driver = gdal("GDALGetDriverByName", probe.writes or probe.name)
-    if not gdal.has(driver, "DCAP_CREATE"):
+def probe_vector(gdal: Osgeo, probe: Vector, folder: Path) -> str:
+    driver = gdal.GetDriverByName(probe.writes or probe.name)
+    if not gdal.library.has(driver, "DCAP_CREATE"):
         return "there, but this libgdal does not create it"
     path = folder / f"places{probe.ending}"
-    dataset = gdal.need("GDALCreate", driver, path, 0, 0, 0, 0, probe.options)
-    write_places(gdal, dataset, probe)
-    gdal.close(dataset)
-    if not gdal.has(driver, "DCAP_OPEN"):
+    made = driver.Create(path, 0, 0, 0, gdal.GDT_Unknown, probe.options)
+    source = gdal.OpenEx(ours.as_geojson((x, y, {"name": n, "size": s}) for n, s, x, y in PLACES))
+    made.CopyLayer(source.GetLayer(0), "places", probe.layer_options)
+    made.close()
+    if not gdal.library.has(driver, "DCAP_OPEN"):
         return "created; this libgdal does not read it"
-    allowed = (probe.writes or probe.name,)
     place = f"{probe.prefix}{path}{probe.inside}"
-    dataset = gdal.need("GDALOpenEx", place, 0x44, allowed, None, None)
-    compare_places(gdal, dataset, probe)
-    gdal.close(dataset)
+    compare_places(gdal.OpenEx(place, 0x44, (probe.writes or probe.name,)), probe)
     return "created, read back"
 
 
-def write_places(gdal: Gdal, dataset: Any, probe: Vector) -> None:
-    reference = gdal.need("OSRNewSpatialReference", GEOGRAPHIC)
-    gdal("OSRSetAxisMappingStrategy", reference, 0)  # x is the longitude
-    layer = gdal.need("GDALDatasetCreateLayer", dataset, "places", reference, 1,
-                      probe.layer_options)  # fmt: skip
-    for name, kind in (("name", 4), ("size", 0)):
-        field = gdal.need("OGR_Fld_Create", name, kind)
-        gdal("OGR_L_CreateField", layer, field, 1)
-        gdal("OGR_Fld_Destroy", field)
-    definition = gdal.need("OGR_L_GetLayerDefn", layer)
-    for name, size, x, y in PLACES:
-        feature = gdal.need("OGR_F_Create", definition)
-        gdal("OGR_F_SetFieldString", feature, field_of(gdal, feature, "name"), name)
-        gdal("OGR_F_SetFieldInteger", feature, field_of(gdal, feature, "size"), size)
-        point = gdal.need("OGR_G_CreateGeometry", 1)
-        gdal("OGR_G_SetPoint_2D", point, 0, x, y)
-        gdal("OGR_F_SetGeometryDirectly", feature, point)
-        gdal("OGR_L_CreateFeature", layer, feature)
-        gdal("OGR_F_Destroy", feature)
-    gdal("OSRDestroySpatialReference", reference)
-
-
-def field_of(gdal: Gdal, feature: Any, name: str) -> int:
-    index = int(gdal("OGR_F_GetFieldIndex", feature, name))
+def field_of(feature: Any, name: str) -> int:
+    index = int(feature.GetFieldIndex(name))
     if index < 0:
         raise Problem(f"the field {name} is gone")
     return index
 
 
-def compare_places(gdal: Gdal, dataset: Any, probe: Vector) -> None:
-    layer = gdal.need("GDALDatasetGetLayer", dataset, 0)
+def compare_places(dataset: Any, probe: Vector) -> None:
     found = {}
-    while feature := gdal("OGR_L_GetNextFeature", layer):
-        name = gdal("OGR_F_GetFieldAsString", feature, field_of(gdal, feature, "name"))
-        size = None
-        if probe.numbers:
-            size = gdal("OGR_F_GetFieldAsInteger", feature, field_of(gdal, feature, "size"))
-        point = gdal.need("OGR_F_GetGeometryRef", feature)
-        if gdal("OGR_G_GetGeometryCount", point):  # tiles hold multipoints
-            point = gdal.need("OGR_G_GetGeometryRef", point, 0)
-        found[name] = (size, gdal("OGR_G_GetX", point, 0), gdal("OGR_G_GetY", point, 0))
-        gdal("OGR_F_Destroy", feature)
+    for feature in iter(dataset.GetLayer(0).GetNextFeature, None):
+        name = feature.GetFieldAsString(field_of(feature, "name"))
+        size = feature.GetFieldAsInteger(field_of(feature, "size")) if probe.numbers else None
+        point = feature.GetGeometryRef()
+        if point.GetGeometryCount():  # tiles hold multipoints
+            point = point.call("OGR_G_GetGeometryRef", point, 0)
+        found[name] = (size, point.GetX(), point.GetY())
     if sorted(found) != sorted(name for name, *_ in PLACES):
         raise Problem(f"the features {sorted(found)} were read")
     for name, size, longitude, latitude in PLACES:
@@ -372,8 +330,8 @@ def probe_drivers(gdal: Gdal, named: list[str], folder: Path, report: DriverRows
 
 def try_driver(gdal: Gdal, probe: Raster | Vector, place: Path) -> str:
     if isinstance(probe, Raster):
-        return probe_raster(gdal, probe, place)
-    return probe_vector(gdal, probe, place)
+        return probe_raster(Osgeo(gdal), probe, place)
+    return probe_vector(Osgeo(gdal), probe, place)
 
 
 def probe_wheel(asked: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 # Result and parameters: nothing, handle or pointer, text, number, real number, list of texts, and
-# an error code, which is a number other than 0.
+# an error code, which is a number other than 0. A capital is a handle to close: bindings.py.
 TYPES: dict[str, Any] = {
     "-": None, "h": ctypes.c_void_p, "t": ctypes.c_char_p, "n": ctypes.c_int,
     "r": ctypes.c_double, "l": ctypes.POINTER(ctypes.c_char_p), "e": ctypes.c_int,
+    **dict.fromkeys("DFGOST", ctypes.c_void_p),
 }  # fmt: skip
 FUNCTIONS = dict(
     line.split()
@@ -19,51 +21,63 @@ FUNCTIONS = dict(
     CPLFindFile ttt
     CPLSetConfigOption -tt
     GDALAllRegister -
+    GDALAutoCreateWarpedVRT Dhttnrh
+    GDALChecksumImage nhnnnn
     GDALClose -h
-    GDALCreate hhtnnnnl
-    GDALCreateCopy hhthnlhh
-    GDALDatasetCreateLayer hhthnl
+    GDALCreate Dhtnnnnl
+    GDALCreateCopy Dhthnlhh
+    GDALDatasetCopyLayer hhhtl
     GDALDatasetGetLayer hhn
+    GDALDatasetGetLayerCount nh
+    GDALFillRaster ehrr
+    GDALFlushCache -h
+    GDALGetDescription th
     GDALGetDriver hn
     GDALGetDriverByName ht
     GDALGetDriverCount n
     GDALGetDriverShortName th
+    GDALGetGeoTransform ehh
     GDALGetMetadataItem thtt
     GDALGetRasterBand hhn
+    GDALGetRasterBandXSize nh
+    GDALGetRasterBandYSize nh
     GDALGetRasterCount nh
     GDALGetRasterXSize nh
     GDALGetRasterYSize nh
-    GDALOpenEx htnlll
+    GDALOpenEx Dtnlll
     GDALRasterIO ehnnnnntnnnnn
+    GDALSetDescription -ht
     GDALSetGeoTransform ehh
+    GDALSetMetadataItem ehttt
     GDALSetProjection eht
+    GDALSetSpatialRef ehh
     GDALVersionInfo tt
-    OCTNewCoordinateTransformation hhh
+    OCTCoordinateTransformationOptionsSetOperation nhtn
+    OCTDestroyCoordinateTransformation -h
+    OCTDestroyCoordinateTransformationOptions -h
+    OCTNewCoordinateTransformationEx Thhh
+    OCTNewCoordinateTransformationOptions O
     OCTTransform nhnhhh
-    OGR_F_Create hh
     OGR_F_Destroy -h
     OGR_F_GetFieldAsInteger nhn
     OGR_F_GetFieldAsString thn
     OGR_F_GetFieldIndex nht
     OGR_F_GetGeometryRef hh
-    OGR_F_SetFieldInteger -hnn
-    OGR_F_SetFieldString -hnt
-    OGR_F_SetGeometryDirectly ehh
-    OGR_Fld_Create htn
-    OGR_Fld_Destroy -h
-    OGR_G_CreateGeometry hn
+    OGR_G_Buffer Ghrn
+    OGR_G_DestroyGeometry -h
+    OGR_G_GetArea rh
     OGR_G_GetGeometryCount nh
     OGR_G_GetGeometryRef hhn
     OGR_G_GetX rhn
     OGR_G_GetY rhn
-    OGR_G_SetPoint_2D -hnrr
-    OGR_L_CreateFeature ehh
-    OGR_L_CreateField ehhn
-    OGR_L_GetLayerDefn hh
-    OGR_L_GetNextFeature hh
+    OGR_L_GetNextFeature Fh
+    OGR_L_GetSpatialRef hh
     OSRDestroySpatialReference -h
+    OSRExportToWkt ehh
+    OSRGetAuthorityCode tht
+    OSRGetPROJSearchPaths l
     OSRImportFromEPSG ehn
-    OSRNewSpatialReference ht
+    OSRNewSpatialReference St
     OSRSetAxisMappingStrategy -hn
     """.strip().splitlines()
 )
@@ -71,7 +85,7 @@ FUNCTIONS = dict(
 HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.c_char_p)
 
 
-class Problem(Exception):
+class Problem(RuntimeError):
     """Why GDAL failed, in words for people."""
 
 
@@ -102,21 +116,9 @@ class Gdal:
         found = function(*map(as_c, arguments))
         if result == "e" and found != 0:
             raise self.problem(name + " failed")
+        if result == "l":
+            return [text.decode() for text in takewhile(bool, found)]
         return found.decode("utf-8", "replace") if isinstance(found, bytes) else found
-
-    def need(self, name: str, *arguments: Any) -> Any:
-        """A handle that has to be there."""
-        found = self(name, *arguments)
-        if not found:
-            raise self.problem(name + " gave nothing")
-        return found
-
-    def close(self, dataset: Any) -> None:
-        """Close a dataset. What is written last may fail, and only the error handler is told."""
-        before = len(self.failures)
-        self("GDALClose", dataset)
-        if len(self.failures) > before:
-            raise self.problem("it could not be written to its end")
 
     def problem(self, what: str) -> Problem:
         return Problem("%s: %s" % (what, "; ".join(self.said[-3:])) if self.said else what)
@@ -138,6 +140,8 @@ class Gdal:
 def as_c(value: Any) -> Any:
     if isinstance(value, (str, Path)):
         return os.fsencode(value)
-    if isinstance(value, tuple):
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], float):
+        return (ctypes.c_double * len(value))(*value)
+    if isinstance(value, (list, tuple)):
         return (ctypes.c_char_p * (len(value) + 1))(*(text.encode() for text in value), None)
     return value

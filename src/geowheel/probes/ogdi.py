@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from .bindings import Osgeo
 from .gdal import Gdal
 
 OGDI = "OGR_OGDI"
@@ -29,5 +30,5 @@ def write_vrf(library: Path) -> None:
 def probe_ogdi(gdal: Gdal, folder: Path) -> str:
     library = folder / "places"
     write_vrf(library)
-    gdal.close(gdal.need("GDALOpenEx", f"gltp:/vrf{library}", 0x44, ("OGR_OGDI",), None, None))
+    Osgeo(gdal).OpenEx(f"gltp:/vrf{library}", 0x44, ("OGR_OGDI",)).close()
     return "opened a library of OGDI's driver vrf"

@@ -1,4 +1,4 @@
-"""The wheel under test, whatever its package is called: its modules, and real work with it."""
+"""The wheel under test, whatever its package and its layout: its modules, and real work with it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import importlib
 import importlib.util
 import json
 import os
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from .gdal import Problem
+from .bindings import Osgeo
+from .gdal import Gdal, Problem
 
 VALUES = bytes(range(256)) * 4
 CORNER = (440720.0, 60.0, 0.0, 3751320.0, 0.0, -60.0)
@@ -16,9 +19,36 @@ CORNER = (440720.0, 60.0, 0.0, 3751320.0, 0.0, -60.0)
 
 def module(asked: dict[str, Any], name: str) -> Any:
     """`gdal`, `ogr` or `osr` of the wheel, which raises exceptions."""
+    if not has_osgeo(asked):
+        return _of_library(asked["package"])
     found = importlib.import_module(asked["package"] + "." + name)
     found.UseExceptions()
     return found
+
+
+def has_osgeo(asked: dict[str, Any]) -> bool:
+    """Return False in layout none: the host is imported, and the libgdal that it links is asked."""
+    return bool(asked["layout"] != "none")
+
+
+@cache
+def _of_library(package: str) -> Osgeo:
+    importlib.import_module(package)
+    found = Osgeo(Gdal(configured({"package": package})["gdal"]))
+    found.AllRegister()
+    return found
+
+
+def entry(asked: dict[str, Any]) -> str:
+    """Return the module whose import brings GDAL."""
+    return str(asked["package"]) + (".gdal" if has_osgeo(asked) else "")
+
+
+def environment(asked: dict[str, Any]) -> dict[str, str]:
+    """Return os.environ as it has to stay: a host without osgeo may set variables at import."""
+    if not has_osgeo(asked):
+        module(asked, "gdal")
+    return dict(os.environ)
 
 
 def home(asked: dict[str, Any]) -> str:
@@ -53,68 +83,74 @@ def configured(asked: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def write_raster(gdal: Any, path: str) -> None:
+def write_raster(asked: dict[str, Any], path: str) -> None:
+    gdal = module(asked, "gdal")
     made = gdal.GetDriverByName("GTiff").Create(
         path, 32, 32, 1, gdal.GDT_Byte, ["COMPRESS=DEFLATE", "TILED=YES"]
     )
     made.SetGeoTransform(CORNER)
-    made.SetProjection(geographic(gdal, 26711).ExportToWkt())
+    made.SetSpatialRef(geographic(asked, 26711))
     made.GetRasterBand(1).WriteRaster(0, 0, 32, 32, VALUES)
     made.FlushCache()
 
 
-def geographic(gdal: Any, code: int) -> Any:
+def geographic(asked: dict[str, Any], code: int) -> Any:
     """A coordinate system by its EPSG code, x before y."""
-    osr = importlib.import_module(gdal.__name__.rpartition(".")[0] + ".osr")
-    osr.UseExceptions()
+    osr = module(asked, "osr")
     found = osr.SpatialReference()
     found.ImportFromEPSG(code)
     found.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     return found
 
 
+def as_geojson(points: Iterable[tuple[float, float, dict[str, Any]]]) -> str:
+    """Points as a text that GDAL opens as it would a file."""
+    features = [
+        {"type": "Feature", "properties": fields,
+         "geometry": {"type": "Point", "coordinates": [x, y]}}
+        for x, y, fields in points
+    ]  # fmt: skip
+    return json.dumps({"type": "FeatureCollection", "name": "places", "features": features})
+
+
 def write_vector(asked: dict[str, Any], driver: str, path: str, points: int = 20) -> None:
-    gdal, ogr = module(asked, "gdal"), module(asked, "ogr")
-    made = ogr.GetDriverByName(driver).CreateDataSource(path)
-    layer = made.CreateLayer("places", geographic(gdal, 4326), ogr.wkbPoint)
-    layer.CreateField(ogr.FieldDefn("name", ogr.OFTString))
-    for number in range(points):
-        feature = ogr.Feature(layer.GetLayerDefn())
-        feature.SetField("name", "place %d Zürich" % number)
-        feature.SetGeometry(ogr.CreateGeometryFromWkt("POINT (%d %d)" % (number, number)))
-        layer.CreateFeature(feature)
-        del feature
-    del layer, made
+    gdal = module(asked, "gdal")
+    source = gdal.OpenEx(as_geojson((n, n, {"name": "place %d Zürich" % n}) for n in range(points)))
+    made = gdal.GetDriverByName(driver).Create(path, 0, 0, 0, gdal.GDT_Unknown)
+    made.CopyLayer(source.GetLayer(0), "places")
 
 
 def raster_numbers(asked: dict[str, Any], folder: str) -> list[Any]:
     """Written, read, and warped into another coordinate system."""
     gdal = module(asked, "gdal")
     path = os.path.join(folder, "ours.tif")
-    write_raster(gdal, path)
-    read = gdal.Open(path)  # kept: in GDAL 3.6 a band does not keep its dataset alive
+    write_raster(asked, path)
+    read = gdal.OpenEx(path)  # kept: in GDAL 3.6 a band does not keep its dataset alive
     assert bytes(read.GetRasterBand(1).ReadRaster()) == VALUES
-    warped = gdal.Warp("", path, format="MEM", dstSRS="EPSG:32611")
+    warped = gdal.AutoCreateWarpedVRT(read, None, geographic(asked, 32611).ExportToWkt())
     found = [read.GetRasterBand(1).Checksum(), warped.GetRasterBand(1).Checksum()]
     return found + list(warped.GetGeoTransform())
 
 
 def vector_numbers(asked: dict[str, Any], folder: str) -> list[Any]:
     """A GeoPackage written and read, and a buffer by GEOS."""
-    ogr = module(asked, "ogr")
     path = os.path.join(folder, "ours.gpkg")
     write_vector(asked, "GPKG", path)
-    read = ogr.Open(path)
+    read = module(asked, "gdal").OpenEx(path)
     layer = read.GetLayer(0)
-    names = [feature.GetField("name") for feature in layer]
-    area = ogr.CreateGeometryFromWkt("POINT (0 0)").Buffer(1.0, 30).GetArea()
-    return [len(names), names[-1], area, layer.GetSpatialRef().GetAuthorityCode(None)]
+    found = list(iter(layer.GetNextFeature, None))
+    area = found[0].GetGeometryRef().Buffer(1.0, 30).GetArea()
+    code = layer.GetSpatialRef().GetAuthorityCode(None)
+    return [len(found), found[-1].GetFieldAsString(0), area, code]
 
 
 def transform_numbers(asked: dict[str, Any]) -> list[Any]:
-    """15 east, 52 north in UTM zone 33: the zone's middle, so 500 km exactly."""
-    gdal, osr = module(asked, "gdal"), module(asked, "osr")
-    change = osr.CoordinateTransformation(geographic(gdal, 4326), geographic(gdal, 32633))
+    """15 east, 52 north in UTM zone 33: the zone's middle, so 500 km exactly.
+
+    Its northing is 0.9996 of WGS 84's meridian arc, by Helmert's series in the third flattening.
+    """
+    ends = geographic(asked, 4326), geographic(asked, 32633)
+    change = module(asked, "osr").CoordinateTransformation(*ends)
     x, y, _ = change.TransformPoint(15.0, 52.0)
     assert abs(x - 500000.0) < 0.001 and abs(y - 5761038.213) < 0.001, (x, y)
     return [x, y]
@@ -133,7 +169,7 @@ def work(asked: dict[str, Any], folder: str | None = None) -> dict[str, list[Any
 def own_data(asked: dict[str, Any]) -> None:
     """GDAL and PROJ look for their data in the wheel, and the open proj.db is the wheel's."""
     osr, where = module(asked, "osr"), bundle(asked)
-    _own_gdal_data(asked)
+    own_gdal_data(asked)
     assert os.path.realpath(osr.GetPROJSearchPaths()[0]) == where["proj_data"]
     transform_numbers(asked)
     opened = {os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd")}
@@ -141,7 +177,7 @@ def own_data(asked: dict[str, Any]) -> None:
     assert databases == {os.path.join(where["proj_data"], "proj.db")}, databases
 
 
-def _own_gdal_data(asked: dict[str, Any]) -> None:
+def own_gdal_data(asked: dict[str, Any]) -> None:
     found = module(asked, "gdal").FindFile("gdal", "gdalvrt.xsd")
     assert found, "GDAL finds no data"
     assert os.path.dirname(os.path.realpath(found)) == bundle(asked)["gdal_data"], found
@@ -151,7 +187,7 @@ def own_gdal(asked: dict[str, Any]) -> None:
     """Beside other GDALs: the wheel's own are loaded, and its proj.db is open."""
     where = bundle(asked)
     assert {where["gdal"], where["proj"]} <= {os.path.realpath(path) for path in loaded()}
-    _own_gdal_data(asked)
+    own_gdal_data(asked)
 
 
 def own_libraries(asked: dict[str, Any]) -> None:

@@ -99,8 +99,7 @@ def _version(asked: dict[str, Any], name: str) -> list[str]:
 def _samples(asked: dict[str, Any]) -> None:
     with open(os.path.join(asked["folder"], "multidimensional.vrt"), "w", encoding="utf-8") as file:
         file.write(MULTIDIMENSIONAL)
-    gdal = ours.module(asked, "gdal")
-    ours.write_raster(gdal, os.path.join(asked["folder"], "a.tif"))
+    ours.write_raster(asked, os.path.join(asked["folder"], "a.tif"))
     ours.write_vector(asked, "GPKG", os.path.join(asked["folder"], "a.gpkg"))
 
 

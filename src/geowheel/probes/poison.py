@@ -18,7 +18,7 @@ OLD = ("libgdal", "libproj", "libgeos", "libnetcdf", "libhdf5", "libgeotiff", "l
 
 def process_is_left_alone(asked: dict[str, Any]) -> None:
     """Importing and working changes no environment variable."""
-    before = dict(os.environ)
+    before = ours.environment(asked)
     ours.work(asked)
     changed = {name for name, _ in set(before.items()) ^ set(os.environ.items())}
     assert not changed, "environment variables were changed: %s" % sorted(changed)
@@ -73,12 +73,12 @@ def unharmed(asked: dict[str, Any]) -> None:
     """In the poisoned process: own data, own libraries, the same answers."""
     for name, value in asked["variables"].items():
         assert os.environ[name] == value, "the case itself was not set up: " + name
-    before = dict(os.environ)
     if other := asked.get("other"):
         sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
         version = ctypes.CDLL(other, mode=ctypes.RTLD_GLOBAL).GDALVersionInfo
         version.restype = ctypes.c_char_p
         assert version(b"RELEASE_NAME").decode() != asked["unpoisoned"]["version"], other
+    before = ours.environment(asked)
     ours.own_data(asked)
     (ours.own_gdal if other else ours.own_libraries)(asked)
     found = answers(asked)
@@ -93,7 +93,7 @@ def unharmed(asked: dict[str, Any]) -> None:
 
 def answers(asked: dict[str, Any]) -> dict[str, Any]:
     gdal = ours.module(asked, "gdal")
-    drivers = sorted(gdal.GetDriver(n).ShortName for n in range(gdal.GetDriverCount()))
+    drivers = sorted(gdal.GetDriver(n).GetDescription() for n in range(gdal.GetDriverCount()))
     return {"drivers": drivers, "version": gdal.VersionInfo("RELEASE_NAME"), **ours.work(asked)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,17 +22,17 @@ def distribution_name(pyproject: Mapping[str, Any], texts: Mapping[str, str]) ->
     """Return the name in pyproject.toml, setup.cfg or setup.py; None where none is written out."""
     tool = pyproject.get("tool", {})
     named = pyproject.get("project", {}).get("name") or tool.get("poetry", {}).get("name")
-    found = [named, _of_setup_cfg(texts.get("setup.cfg", "")), *_of_setup_py(texts)]
+    by_setup_cfg = setup_cfg(texts).get("metadata", "name", fallback=None)
+    found = [named, by_setup_cfg, *_of_setup_py(texts)]
     return next((name for name in found if name and isinstance(name, str)), None)
 
 
-def _of_setup_cfg(text: str) -> str | None:
+def setup_cfg(texts: Mapping[str, str]) -> configparser.ConfigParser:
+    """Return what setup.cfg says: nothing where it cannot be read, which setuptools reports."""
     parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(text)
-    except configparser.Error:
-        return None  # setuptools reports it
-    return parser.get("metadata", "name", fallback=None)
+    with suppress(configparser.Error):
+        parser.read_string(texts.get("setup.cfg", ""))
+    return parser
 
 
 def _of_setup_py(texts: Mapping[str, str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -245,14 +246,11 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
         ("test.requires", config.test.requires),
         ("lab.peers", config.lab.peers),
     ):
-        for requirement in requires:
-            try:
-                name = Requirement(requirement).name
-            except InvalidRequirement as error:
-                fault(key, f"{requirement!r}: {error}")
-            else:
-                if key == "lab.peers" and name not in PEERS:
-                    fault(key, f"the lab has no work for {name}", f"use some of {', '.join(PEERS)}")
+        faults += _unreadable(list(requires), f"[{TABLE}] {key}", path)
+    for peer in config.lab.peers:
+        name = re.split(r"[^\w.-]", peer)[0]
+        if name not in PEERS:
+            fault("lab.peers", f"the lab has no work for {name}", f"use some of {', '.join(PEERS)}")
     for system in System:
         name, newest = config.floor.of(system)
         if newest is not None and not SYSTEM_VERSION.fullmatch(newest):

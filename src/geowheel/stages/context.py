@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from geowheel import systems
@@ -14,6 +17,7 @@ from geowheel.digest import Artefact
 from geowheel.errors import Fault, MachineError
 from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Asset, Package
+from geowheel.locks.build_lock import marker_environment
 from geowheel.locks.in_use import Locks
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import (
@@ -82,8 +86,26 @@ class Context:
         pip would keep that one, and the verdict would be about it.
         """
         found = self.locks.build.requirements("test", self.target)
-        ours = {canonicalize_name(self.project.host.name), "gdal"}
-        return tuple(asset for asset in found if canonicalize_name(asset.name) not in ours)
+        return tuple(asset for asset in found if canonicalize_name(asset.name) not in self.ours)
+
+    @property
+    def ours(self) -> set[str]:
+        """Normalised names of what the wheel itself is."""
+        return {canonicalize_name(self.project.host.name), "gdal"}
+
+    def unmet(self, wheel: Path) -> tuple[str, ...]:
+        """Return what the wheel requires on its target and the build lock does not have."""
+        with zipfile.ZipFile(wheel) as archive:
+            texts = [archive.read(n) for n in archive.namelist() if n.endswith("info/METADATA")]
+        listed = [message_from_bytes(text).get_all("Requires-Dist", []) for text in texts]
+        there = {canonicalize_name(asset.name) for asset in self.beside_wheel} | self.ours
+        environment = {n: str(value) for n, value in marker_environment(self.target).items()}
+        return tuple(
+            str(found)
+            for found in (Requirement(text) for texts in listed for text in texts)
+            if canonicalize_name(found.name) not in there
+            and (found.marker is None or found.marker.evaluate(environment))
+        )
 
     @property
     def here(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment, tool_path
 from geowheel.machine.interpreters import Interpreter
 
+from .inputs import InstalledInputs
+
 
 def make_environment(
     interpreter: Interpreter,
@@ -35,41 +37,29 @@ def make_environment(
     python = python_of(folder)
     if wheels:
         step.run(
-            [
-                tool_path("uv"),
-                "pip",
-                "install",
-                "--python",
-                python,
-                "--no-index",
-                "--no-deps",
-                "--offline",
-                "--no-config",
-                "--no-cache",
-                "--quiet",
-                *wheels,
-            ],
-            env=env,
-            cwd=folder.parent,
-        )
+            [tool_path("uv"), "pip", "install", "--python", python, "--no-index", "--no-deps",
+             "--offline", "--no-config", "--no-cache", "--quiet", *wheels],
+            env=env, cwd=folder.parent,
+        )  # fmt: skip
         _let_programs_run(interpreter, folder)
     return python
 
 
-def pip_install(
-    interpreter: Interpreter, folder: Path, wheel: Path, *, environ: Mapping[str, str], step: Step
-) -> None:
-    """`pip install --no-deps WHEEL` into an environment, by pip itself, as a user would.
+def install_wheel(inputs: InstalledInputs, folder: Path, step: Step) -> Path:
+    """A virtual environment with the wheel, by pip itself as a user has it; its python.
 
     Raises BuildError, naming the log, when pip refuses the wheel.
     """
+    wheels, environ = inputs.store.obtain(inputs.requirements, step), inputs.environ
+    python = make_environment(inputs.interpreter, folder, wheels, environ=environ, step=step)
     step.run(
-        [sys.executable, "-m", "pip", "--isolated", "--python", python_of(folder), "install",
-         "--no-deps", "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet",
-         wheel],
+        [sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-deps",
+         "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet",
+         inputs.wheel.path],
         env=isolated_environment(environ), cwd=folder.parent,
     )  # fmt: skip
-    _let_programs_run(interpreter, folder)
+    _let_programs_run(inputs.interpreter, folder)
+    return python
 
 
 def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:

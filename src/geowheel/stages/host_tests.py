@@ -33,7 +33,7 @@ def run_host_tests(
 
     It fails where a package of the wheel was imported from anywhere but the environment.
     """
-    if not inputs.command:
+    if inputs.host_files is None:
         return None
     place = environment.parent
     with zipfile.ZipFile(inputs.wheel.path) as archive:

@@ -357,20 +357,22 @@ class TestInputs(InstalledInputs):
     """Plugin packages that are locked, but not in the configuration."""
     command: tuple[str, ...]
     may_set: tuple[str, ...]
-    host_files: Tree
+    host_files: Tree | None
+    """None where no tests are configured: then no file of the host counts."""
     timeout_seconds: int
 
 
 def test(context: Context, upstream: Records) -> TestInputs:
     """From the repaired wheel and the configuration."""
     project, stack = context.project, context.locks.stack
+    tested = project.config.test.command
     return TestInputs(
         gdal_version=stack.gdal_version,
         drivers=project.config.drivers,
         left_out=plugin_packages(stack.left_out),
-        command=project.config.test.command,
+        command=tested,
         may_set=project.config.test.may_set,
-        host_files=host_files(project.folder, project.machine.environ),
+        host_files=host_files(project.folder, project.machine.environ) if tested else None,
         timeout_seconds=project.config.test.timeout_seconds,
         **_installed(context, upstream),
     )
@@ -392,7 +394,6 @@ class LabInputs(InstalledInputs):
     def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
         """Return the cases asked for; raises UsageError when a pattern matches none."""
         offer = Equipment(
-            bindings=self.layout is not Layout.NONE,
             peers=self.peers,
             lacking=self.lacking,
             server=any(download.name == SERVER for download in self.neighbours),

@@ -17,7 +17,7 @@ from geowheel.machine.environments import isolated_environment
 from geowheel.records.facts import LabFacts
 from geowheel.records.stage import Outcome
 
-from .environments import make_environment, pip_install
+from .environments import install_wheel, make_environment
 from .inputs import LabInputs
 
 
@@ -45,14 +45,8 @@ def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome[LabFacts]:
 
 def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
     """Return the clean environment as a user makes it, by pip; the peers' beside it."""
-    clean = inputs.store.obtain(inputs.requirements, step)
     neighbours = inputs.store.obtain(inputs.neighbours, step)
-    python = make_environment(
-        inputs.interpreter, place / "clean", clean, environ=inputs.environ, step=step
-    )
-    pip_install(
-        inputs.interpreter, place / "clean", inputs.wheel.path, environ=inputs.environ, step=step
-    )
+    python = install_wheel(inputs, place / "clean", step)
     peers = None
     if neighbours:
         peers = make_environment(
@@ -61,8 +55,8 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
         )  # fmt: skip
     lab = Workbench(
         clean=python, peers=peers, wheel=inputs.wheel.path, import_package=inputs.import_package,
-        prefix=inputs.prefix.folder, bubblewrap=inputs.bubblewrap_path, place=place,
-        environ=inputs.environ,
+        layout=inputs.layout, prefix=inputs.prefix.folder, bubblewrap=inputs.bubblewrap_path,
+        place=place, environ=inputs.environ,
     )  # fmt: skip
     return lab if _usable(lab, step) else replace(lab, bubblewrap=None)
 

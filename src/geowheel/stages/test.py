@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from geowheel import systems
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.contents.drivers import Driver, Probe, not_in_wheel, probe_words
-from geowheel.errors import BuildError
 from geowheel.lab.running import call_probe, copy_probes
-from geowheel.locks.build_lock import marker_environment
 from geowheel.machine.console import Step
 from geowheel.machine.process import Result, tail
 from geowheel.prefix.linker import read_native_manifest
 from geowheel.records.facts import TestFacts
 from geowheel.records.stage import Outcome
-from geowheel.targets import System, Target
+from geowheel.targets import System
 
-from .environments import make_environment, pip_install
+from .environments import install_wheel
 from .host_tests import run_host_tests
 from .inputs import TestInputs
 
@@ -37,24 +30,9 @@ _Call = Callable[[str, Mapping[str, object]], tuple[Result, Any]]
 
 def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
     """Install with pip, probe, run the host's tests; a verdict unless the tools themselves fail."""
-    if unmet := _unmet(inputs):
-        raise BuildError(
-            f"the wheel requires {', '.join(unmet)}, which the tests' environment does not have",
-            where=inputs.wheel.path.name,
-            cause="[project] does not list it: the build backend found it elsewhere (setup.py)",
-            fix=f"[tool.geowheel.test] requires = {json.dumps(unmet)}; then `geowheel lock` where "
-            "there is a lock",
-        )
-    wheels = inputs.store.obtain(inputs.requirements, step)
     # Outside the checkout: nothing in it may be imported, or found by a path, by accident.
     with step.elsewhere("test") as place:
-        python = make_environment(
-            inputs.interpreter, place / "environment", wheels, environ=inputs.environ, step=step
-        )
-        pip_install(
-            inputs.interpreter, place / "environment", inputs.wheel.path,
-            environ=inputs.environ, step=step,
-        )  # fmt: skip
+        python = install_wheel(inputs, place / "environment", step)
         copy_probes(place)
 
         def call(function: str, asked: Mapping[str, object]) -> tuple[Result, Any]:
@@ -90,23 +68,6 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
         and (host is None or host.passed)
     )
     return Outcome(facts=facts, passed=passed)
-
-
-def _unmet(inputs: TestInputs) -> list[str]:
-    """Return what the wheel requires on its target and nobody locked; GDAL itself is in it."""
-    with zipfile.ZipFile(inputs.wheel.path) as archive:
-        texts = [archive.read(n) for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
-    listed = [message_from_bytes(text).get_all("Requires-Dist", []) for text in texts]
-    found = [Requirement(text) for texts in listed for text in texts]
-    known = {canonicalize_name(asset.name) for asset in inputs.requirements} | {"gdal"}
-    target = Target(python=inputs.interpreter.python, platform=inputs.platform)
-    environment = {name: str(value) for name, value in marker_environment(target).items()}
-    return [
-        str(requirement)
-        for requirement in found
-        if canonicalize_name(requirement.name) not in known
-        and (requirement.marker is None or requirement.marker.evaluate(environment))
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,6 @@ def test_ours_is_first_and_last_with_each_peer_and_two_hundred_files_are_damaged
         (replace(EVERYTHING, server=False), "https", groups.NO_SERVER),
         (replace(EVERYTHING, bubblewrap=False), "slim root", groups.NO_BUBBLEWRAP),
         (replace(EVERYTHING, emulated=True), "slim root", groups.EMULATED),
-        (replace(EVERYTHING, bindings=False), "coexistence", groups.NO_OSGEO),
     ],
 )
 def test_what_cannot_run_says_why(offer: Equipment, group: str, words: str) -> None:
@@ -221,8 +220,8 @@ def make_lab(place: Path, **changes: Any) -> Workbench:
     return replace(
         Workbench(
             clean=Path("/clean/bin/python"), peers=Path("/peers/bin/python"),
-            wheel=Path("/dist/gdal.whl"), import_package="osgeo", prefix=place.parent / "prefix",
-            bubblewrap=Path("/usr/bin/bwrap"), place=place,
+            wheel=Path("/dist/gdal.whl"), import_package="osgeo", layout="toplevel",
+            prefix=place.parent / "prefix", bubblewrap=Path("/usr/bin/bwrap"), place=place,
             environ={"PATH": "/usr/bin", "PROJ_DATA": "/mine", "PYTHONPATH": "/y"},
         ),
         **changes,
@@ -339,11 +338,11 @@ def test_some_cases_only_are_never_the_whole(tmp_path: Path, installed: list[Pat
     assert make_inputs(tmp_path, cases=("processes",)).components() != whole
 
 
-def test_layout_none_is_asked_what_needs_no_osgeo(tmp_path: Path, installed: list[Path]) -> None:
-    outcome = run_stage(tmp_path, Processes(), layout=Layout.NONE)
+def test_every_layout_runs_the_same_cases(tmp_path: Path, installed: list[Path]) -> None:
+    outcome = run_stage(tmp_path, Processes(reports=ALONE), layout=Layout.NONE)
     assert outcome.passed and installed
-    ran = [case for case in outcome.facts.cases if case.detail != groups.NO_OSGEO]
-    assert [case.name for case in ran] == ["the bundled libgdal answers"]
+    skipped = {c.group for c in outcome.facts.cases if c.result == "skipped"}
+    assert skipped == {"https", "slim root"}  # no peers, so no trustme; no bubblewrap
 
 
 def test_a_lab_in_which_nothing_could_run_does_not_pass(

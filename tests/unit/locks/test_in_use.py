@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tests.support.hosts import make_package, make_project
 
-from geowheel.locks.in_use import committed_stack
+from geowheel.errors import LockError
+from geowheel.locks.in_use import committed_stack, locks_at_hand
 from geowheel.locks.pixi_lock import Solved, write_lock
 from geowheel.targets import Platform
 
@@ -28,4 +30,7 @@ def test_the_committed_lock_is_asked_what_the_host_wishes(tmp_path: Path) -> Non
     config = replace(project.config, plugins=("libgdal-netcdf",))
     asked = replace(project, host=replace(project.host, config=config))
     assert committed_stack(asked, Platform.LINUX_64).stack.left_out == ()
+    with pytest.raises(LockError, match="the wheel requires affine, which the build lock") as said:
+        locks_at_hand(project, Platform.LINUX_64, more=("affine",))
+    assert 'requires = ["affine"], then `geowheel lock`' in str(said.value)
     assert sorted(project.root.rglob("*")) == before

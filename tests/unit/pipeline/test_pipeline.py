@@ -1,17 +1,21 @@
 """The one loop, on toy stages: order, reuse, errors, interruptions, and the plan."""
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.hosts import make_console, make_context, make_project
 
 from geowheel.errors import BuildError, MachineError
 from geowheel.machine.console import Console, Step
-from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan
-from geowheel.records.facts import FACTS, StageFacts, TestFacts
-from geowheel.records.ledger import Ledger, Record, Records, Stale, StaleReason
+from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan, with_requirements
+from geowheel.records.facts import FACTS, RepairFacts, StageFacts, TestFacts
+from geowheel.records.ledger import Ledger, Output, Record, Records, Stale, StaleReason
 from geowheel.records.stage import Outcome, Scope, Stage
 from geowheel.stages.context import Context
 from geowheel.stages.contract import Inputs, StageModule, ambient
@@ -158,6 +162,28 @@ def test_an_objection_makes_it_run(world: World, capsys: pytest.CaptureFixture[s
     world.toys["fetch"].objection = Stale(reason=StaleReason.GONE, of="the prefix")
     assert world.ran("fetch") == ["check fetch", "fetch"]
     assert "fetch      the prefix is gone" in capsys.readouterr().err
+
+
+def test_what_the_wheel_requires_and_nobody_locked_is_solved_for(world: World) -> None:
+    world.run("repair")
+    (record,) = world.ledger.records(RepairFacts, str(world.context.target))
+    record = structs.replace(record, outputs=(Output(path="host.whl", sha256="", size=0),))
+    with zipfile.ZipFile(record.folder / "host.whl", "w") as archive:
+        requires = ("affine", "GDAL>=3", "Host[more]", "six; python_version < '3'",
+                    "boto3; extra == 's3'", "locked")  # fmt: skip
+        text = "".join(f"Requires-Dist: {one}\n" for one in requires)
+        archive.writestr("host-1.0.dist-info/METADATA", f"Name: host\n{text}")
+    build: Any = SimpleNamespace(requirements=lambda *_: (SimpleNamespace(name="locked"),))
+    context = replace(world.context, locks=replace(world.context.locks, build=build))
+    asked: list[tuple[str, ...]] = []
+
+    def find(_: object, __: object, *, more: tuple[str, ...]) -> None:
+        asked.append(more)
+
+    for runs_wheel in (True, False):
+        stage = Stage(name="test", summary="", runs_wheel=runs_wheel)
+        assert with_requirements(stage, context, Records(repair=record), find) is context
+    assert asked == [("affine",)]
 
 
 def test_a_failed_verdict_runs_again_and_is_no_error(world: World) -> None:

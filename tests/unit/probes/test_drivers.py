@@ -20,6 +20,7 @@ from geowheel.contents.drivers import (
 from geowheel.digest import TreeEntry
 from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
+from geowheel.probes.bindings import CLOSING, OTHERS, PREFIXES, PROPERTIES
 from geowheel.probes.drivers import DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
 from geowheel.project.pyproject import read_host
@@ -115,10 +116,11 @@ def test_a_row_is_on_disk_before_its_probe(tmp_path: Path) -> None:
 
 
 def test_every_function_that_is_called_has_its_signature() -> None:
-    called: set[str] = set()
+    called, as_osgeo = {*CLOSING.values(), *OTHERS.values(), *PROPERTIES.values()}, set[str]()
     for path in drivers.HERE.glob("*.py"):
         text = path.read_text(encoding="utf-8").replace('f"GDALGetRaster{what}"', "")
-        called |= set(re.findall(r'(?:gdal|self)(?:\.need)?\(\s*"(\w+)"', text))
+        called |= set(re.findall(r'(?:gdal|self|\.call)(?:\.need)?\(\s*"(\w+)"', text))
+        as_osgeo |= {start + name for name in re.findall(r"\.(\w+)", text) for start in PREFIXES}
     shape = {"GDALGetRasterXSize", "GDALGetRasterYSize", "GDALGetRasterCount"}
-    assert called | shape == set(gdal.FUNCTIONS)
+    assert called <= set(gdal.FUNCTIONS) <= called | shape | as_osgeo
     assert set("".join(gdal.FUNCTIONS.values())) <= set(gdal.TYPES)
