@@ -98,17 +98,15 @@ def commands_of(
     return dict(found())
 
 
-def shell_scripts(
-    commands: Mapping[str, str], places: Places, interpreter_tag: str
-) -> dict[str, str]:
+def shell_scripts(commands: Mapping[str, str], places: Places, python: str) -> dict[str, str]:
     """Return the commands that are GDAL's programs, each with a script that starts it on Linux.
 
-    `interpreter_tag` is the wheel's, `cp312`: where an installer puts packages depends on it. The
+    `python` is the wheel's, `3.12` or `3.*`: where an installer puts packages depends on it. The
     start of Python would cost more than half of what the program itself costs.
     """
     template = files("geowheel.inside").joinpath("program.sh").read_text(encoding="utf-8")
     for name, value in {
-        "PYTHON": f"3.{interpreter_tag[3:]}", "PACKAGE": places.package, "BUNDLE": places.bundle,
+        "PYTHON": python, "PACKAGE": places.package, "BUNDLE": places.bundle,
         "LAUNCHER": places.launcher, "MODULE": _module(places.launcher),
         "CA_BUNDLE": places.ca_bundle, "PLUGINS": places.plugins,
         "GDAL_DATA": places.gdal_data, "PROJ_DATA": places.proj_data,

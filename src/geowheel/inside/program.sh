@@ -7,9 +7,8 @@ self=$0
 case $self in /*) ;; *) self=$PWD/$self ;; esac
 bin=${self%/*}
 case $bin in */. | */..) prefix=$bin/.. ;; *) prefix=${bin%/*} ;; esac
-for site in lib/python@PYTHON@/site-packages lib/python@PYTHON@/dist-packages \
-    lib64/python@PYTHON@/site-packages lib/python3/dist-packages ''; do
-    site=$prefix${site:+/$site}
+for site in "$prefix"/lib/python@PYTHON@/site-packages "$prefix"/lib/python@PYTHON@/dist-packages \
+    "$prefix"/lib64/python@PYTHON@/site-packages "$prefix"/lib/python3/dist-packages "$prefix"; do
     [ ! -f "$site/@PACKAGE@/_programs/$name" ] || break
 done
 program=$site/@PACKAGE@/_programs/$name

@@ -161,6 +161,9 @@ def _ensure(
     if stale is None and record is not None:
         console.cached(title, entry.key)
         return record
+    if record is None and (twin := entry.twin()) is not None:
+        console.line(f"  {title:<10} as for {twin.subject}", style="dim")
+        return entry.share(twin)
     started = time.monotonic()
     kept = Kept(entry.kept) if entry.ledger.keep else None
     with (

@@ -39,6 +39,17 @@ class Bindings(enum.StrEnum):
     """From the channel's package `gdal`: for platforms that nothing here compiles for."""
 
 
+class Abi(enum.StrEnum):
+    """Which ABI of CPython the compiled modules of osgeo use."""
+
+    AUTO = "auto"
+    """The stable ABI where GDAL's wrappers allow it: from GDAL 3.11 on, from Python 3.11 on."""
+    ABI3 = "abi3"
+    """The stable ABI, or the run ends: one wheel of a platform for all of its Pythons."""
+    VERSION = "version"
+    """That of each interpreter: a wheel for each."""
+
+
 class Follows(enum.StrEnum):
     """Whose version the host's wheels have."""
 
@@ -236,6 +247,8 @@ class Config:
     bindings: Bindings = Bindings.COMPILED
     """Where osgeo's compiled modules come from: GDAL's sdist, or the channel's package gdal (not in
     layout private); --bindings overrides it."""
+    abi: Abi = Abi.AUTO
+    """Which ABI of CPython the bindings use."""
     environment: str = "default"
     """Pixi environment that holds the native stack."""
     plugins: tuple[str, ...] = ()

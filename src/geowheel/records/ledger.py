@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime
 import enum
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -279,6 +280,27 @@ class Entry:
             except OSError:
                 return Stale(reason=StaleReason.GONE, of=output.path)
         return _altered(record) if self.ledger.verify else None
+
+    def twin(self) -> Record[Any] | None:
+        """Return the record of another subject that was made from the very same inputs.
+
+        Targets of one stable ABI have their wheel in common.
+        """
+        others = self.ledger.folder.glob(f"*/{self.stage}/{self.folder.name}")
+        found = (replace(self, subject=path.parents[1].name) for path in sorted(others))
+        fit = (entry for entry in found if entry.stale() is None)
+        return next((r for e in fit if (r := e.record) and r.host == self.ledger.host), None)
+
+    def share(self, twin: Record[Any]) -> Record[Any]:
+        """Take another subject's record over, its files by links; with one rename."""
+        with self.scratch() as folder:
+            shutil.copytree(
+                twin.folder, folder, copy_function=os.link, symlinks=True, dirs_exist_ok=True
+            )
+            (folder / RECORD).unlink()
+            write_record(structs.replace(twin, subject=self.subject), folder)
+            folder.replace(self.folder)
+        return structs.replace(twin, subject=self.subject, folder=self.folder)
 
     def lock(self, console: Console) -> AbstractContextManager[None]:
         """Held while deciding and running: a second run waits, then finds the work done."""

@@ -30,6 +30,8 @@ from .inputs import MODULES, BindingsInputs, PrebuiltInputs
 # A text in C that is the name of a module and nothing else.
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
 ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
+STABLE_ABI: Final = Path(compilers.__file__).with_name("stable_abi")
+"""Headers in the place of those that the stable ABI has not."""
 
 
 def run(
@@ -106,6 +108,8 @@ def _compile(
     # SWIG keeps one type table a process under this name: one of our own, or classes of another
     # package's osgeo would be handed out (studied with two GDALs in one process).
     defines = [f"SWIG_TYPE_TABLE={type_table(import_package)}"]
+    if inputs.stable:
+        defines.append(f"Py_LIMITED_API=0x03{int(inputs.stable.partition('.')[2]):02x}0000")
     step.say(f"{len(wrappers)} modules with {toolchain.describe()}")
     largest_first = sorted(wrappers, key=lambda path: -path.stat().st_size)
     with step.progress("compile", len(wrappers)) as advance:
@@ -191,7 +195,9 @@ def _module(
     layout = systems.of(inputs.platform).layout
     includes = [inputs.prefix.folder / layout.headers, inputs.interpreter.include]
     if name == ARRAY:
-        includes.append(numpy)
+        includes += [numpy]
+    if inputs.stable:  # its datetime.h comes before CPython's
+        includes.insert(0, STABLE_ABI)
     object_file = work / f"{name}.o"
     env = isolated_environment(inputs.environ)
     step.run(
@@ -205,7 +211,8 @@ def _module(
         ),
         env=env, cwd=work,
     )  # fmt: skip
-    output = modules / f"_{name}{inputs.interpreter.extension_suffix}"
+    suffix = ".abi3.so" if inputs.stable else inputs.interpreter.extension_suffix
+    output = modules / f"_{name}{suffix}"
     step.run(
         compilers.link_command(
             toolchain, [object_file], output,

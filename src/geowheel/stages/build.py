@@ -59,7 +59,8 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
         bootstrap = f"{inputs.places.import_package}._geowheel"
         scripts = {}
         if inputs.platform.system is System.LINUX:
-            scripts = shell_scripts(inputs.commands, inputs.places, inputs.interpreter_tag)
+            version = "3.*" if inputs.abi_tag == "abi3" else f"3.{inputs.interpreter_tag[3:]}"
+            scripts = shell_scripts(inputs.commands, inputs.places, version)
         add_entry_points(dist_info, inputs.commands, f"{bootstrap}:hook_dirs", scripts)
     _mark_as_compiled(tree)
     _without_paths(tree, work)
@@ -79,7 +80,16 @@ def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
     # As the backend spells it, with its build number: `my_host-1.0-7`.
     stem, python, abi, _ = made.removesuffix(".whl").rsplit("-", 3)
     if inputs.places.has_bindings:
-        python = abi = inputs.interpreter_tag
+        if inputs.abi_tag == "abi3" and abi not in ("none", "abi3"):
+            raise BuildError(
+                f"the host's own modules are for {python}-{abi} alone",
+                where=made,
+                cause="the bindings use the stable ABI, and one wheel would be for every Python",
+                fix='set [tool.geowheel] abi = "version" for a wheel of each, or have the host use '
+                "the stable ABI as well",
+            )
+        newer = abi == "abi3" and int(python[3:]) > int(inputs.interpreter_tag[3:])
+        python, abi = python if newer else inputs.interpreter_tag, inputs.abi_tag
     return f"{stem}-{python}-{abi}-{inputs.platform_tag}.whl"
 
 

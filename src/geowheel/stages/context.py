@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from geowheel import systems
 from geowheel.digest import Artefact
-from geowheel.errors import Fault, MachineError
+from geowheel.errors import ConfigError, Fault, MachineError
 from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Asset, Package
 from geowheel.locks.build_lock import marker_environment
@@ -27,7 +29,7 @@ from geowheel.machine.interpreters import (
     running_interpreter,
 )
 from geowheel.prefix.store import Store
-from geowheel.project.config import Bindings
+from geowheel.project.config import Abi, Bindings
 from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
@@ -35,6 +37,11 @@ from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform, Target, is_emulated
 
 from . import needed
+
+FIRST_STABLE_GDAL: Final = Version("3.11")
+"""The first whose sdist on PyPI has wrappers of SWIG 4.2 or newer; those of 3.10.3 are of 4.0.1."""
+OLDEST_STABLE: Final = "3.11"
+"""The limited API that SWIG's wrappers need: buffers are in it since 3.11."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,39 @@ class Context:
     """Which cases of the lab, with which seed."""
     repaired: Record[RepairFacts] | None = None
     """Of a repaired wheel that was made elsewhere, in the place of what `repair` would make."""
+
+    @property
+    def stable(self) -> str:
+        """The oldest Python whose stable ABI the wheel uses, `3.11`; empty: it is of one Python."""
+        return stable_python(self.project, self.locks.stack.gdal_version, self.target.python)
+
+    @property
+    def made_for(self) -> Target:
+        """What the wheel is tagged for: this target, or the oldest with the same stable ABI."""
+        return replace(self.target, python=self.stable or self.target.python)
+
+    @cached_property
+    def builder(self) -> Interpreter:
+        """The interpreter that the wheel is made with: for the stable ABI the same for all targets.
+
+        That is the oldest configured one that this machine has.
+        """
+        if not self.stable or self.interpreter.emulator:
+            return self.interpreter
+        for python in _ascending(self.project.config.pythons, self.stable):
+            if python == self.target.python:
+                break
+            try:
+                environ, running = self.project.machine.environ, running_interpreter()
+                return find_interpreter(python, environ=environ, running=running)
+            except MachineError:
+                continue
+        return self.interpreter
+
+    @property
+    def built_by(self) -> Target:
+        """The target whose requirements the builder can install."""
+        return replace(self.target, python=self.builder.python)
 
     @property
     def done(self) -> Records:
@@ -118,6 +158,34 @@ class Context:
         if self.tools.interpreter is None:
             raise MachineError(f"nobody looked for an interpreter of {self.target}")
         return self.tools.interpreter
+
+
+def stable_python(project: Project, gdal: str, python: str) -> str:
+    """Return the Python whose stable ABI a target's wheel uses; empty where it uses none.
+
+    SWIG 4.2, by which GDAL's wrappers are made since 3.11, knows the limited API (PEP 384). Raises
+    ConfigError where the configuration asks for it in vain.
+    """
+    config = project.config
+    compiled = config.places.has_bindings and project.bindings is Bindings.COMPILED
+    if not compiled or config.abi is Abi.VERSION:
+        return ""
+    if Version(gdal) < FIRST_STABLE_GDAL:
+        if config.abi is Abi.ABI3:
+            raise ConfigError(
+                f'abi = "abi3", and the wrappers of GDAL {gdal} cannot use the stable ABI',
+                where=str(project.host.path),
+                cause=f"they are made by an older SWIG; those of {FIRST_STABLE_GDAL} can",
+                fix='lock a newer GDAL, or set abi = "auto"',
+            )
+        return ""
+    found = _ascending(config.pythons, OLDEST_STABLE)
+    return found[0] if python in found else ""
+
+
+def _ascending(pythons: Iterable[str], oldest: str) -> list[str]:
+    """Those from `oldest` on, the oldest first."""
+    return sorted((p for p in pythons if Version(p) >= Version(oldest)), key=Version)
 
 
 def here(project: Project, locks: Locks) -> dict[str, Any]:

@@ -109,6 +109,8 @@ class BindingsInputs(Inputs):
     """None where nothing is compiled."""
     import_package: str | None
     """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
+    stable: str
+    """The Python whose stable ABI the modules use; empty: they are of the interpreter's version."""
 
 
 def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltInputs:
@@ -121,10 +123,11 @@ def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltIn
         platform=context.target.platform,
         prefix=fetch.made(PREFIX),
         gdal_sdist=context.locks.build.gdal_sdist,
-        requirements=context.locks.build.requirements("bindings", context.target),
-        interpreter=context.interpreter,
+        requirements=context.locks.build.requirements("bindings", context.built_by),
+        interpreter=context.builder,
         toolchain=context.tools.toolchain,
         import_package=places.import_package if places.has_bindings else None,
+        stable=context.stable,
         **context.here,
     )
 
@@ -173,6 +176,9 @@ class PayloadInputs(Inputs):
     """Console commands that the payload brings, name to `module:function`."""
     places: Places
     interpreter_tag: str
+    """`cp312`"""
+    abi_tag: str
+    """The same, or `abi3`."""
     platform: Platform
     platform_tag: str
 
@@ -212,7 +218,8 @@ def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
         "payload": upstream["vendor"].made(PAYLOAD),
         "commands": upstream.of(VendorFacts).facts.commands,
         "places": project.config.places,
-        "interpreter_tag": target.interpreter_tag,
+        "interpreter_tag": context.made_for.interpreter_tag,
+        "abi_tag": "abi3" if context.stable else target.interpreter_tag,
         "platform": target.platform,
         "platform_tag": str(raw_platform_tag(target.platform)),
     } | context.here
@@ -222,8 +229,8 @@ def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
     return BuildInputs(
         host_files=project.host_files(),
         build_system=host.build_system,
-        requirements=locks.build.requirements("build", target),
-        interpreter=context.interpreter,
+        requirements=locks.build.requirements("build", context.built_by),
+        interpreter=context.builder,
         prefix=upstream["fetch"].made(PREFIX),
         toolchain=context.tools.toolchain,
         gdal_version=locks.stack.gdal_version,

@@ -21,6 +21,7 @@ COMPILE_FLAGS: Final = (
 HOST_FLAGS: Final = (
     "-O2", "-fwrapv", "-DNDEBUG", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
 )  # fmt: skip
+C_FLAGS: Final = ("-include", "stdlib.h")  # the limited API of Python.h does not bring malloc
 CXX_FLAGS: Final = ("-std=c++17",)
 
 
@@ -62,7 +63,7 @@ def compile_command(
     return [
         toolchain.cxx if is_cxx else toolchain.cc,
         *toolchain.compile_flags,
-        *(CXX_FLAGS if is_cxx else ()),
+        *(CXX_FLAGS if is_cxx else C_FLAGS),
         *map_flags(mapped),
         *(f"-D{define}" for define in defines),
         *(part for path in includes for part in ("-isystem", path)),

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,24 @@ def make(
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_what_another_subject_was_made_from_is_taken_over(ledger: Ledger, console: Console) -> None:
+    record = make(entry_of(ledger, a="1"), console)
+    other = replace(entry_of(ledger, a="1"), subject="cp313-linux-64")
+    assert other.twin() == record
+    with other.lock(console):
+        shared = other.share(record)
+    assert (shared.subject, shared.outputs) == (
+        "cp313-linux-64", record.outputs,
+    )  # fmt: skip
+    assert other.stale() is None and other.record == shared
+    assert (other.folder / "out.txt").samefile(record.folder / "out.txt")
+    assert read_record(record.folder, BuildFacts) == record
+    assert replace(entry_of(ledger, a="2"), subject="cp314-linux-64").twin() is None
+    (record.folder / "out.txt").write_text("longer than before")
+    (other.folder / RECORD).unlink()
+    assert other.twin() is None, "it was changed"
 
 
 def test_what_was_made_is_reused(ledger: Ledger, console: Console) -> None:

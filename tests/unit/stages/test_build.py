@@ -106,6 +106,7 @@ class World:
         locked: Sequence[str] = (),
         python: str = "3.12",
         host_version: str = "",
+        abi: str = "cp312",
     ) -> Outcome[BuildFacts]:
         downloads = tuple(
             Asset(name=name, version="1", url=f"x/{name}.whl", sha256=name) for name in locked
@@ -117,7 +118,7 @@ class World:
         inputs = BuildInputs(
             payload=self.payload_made(), commands=self.commands,
             places=make_places(self.import_package),
-            interpreter_tag="cp312", platform_tag="linux_x86_64",
+            interpreter_tag="cp312", abi_tag=abi, platform_tag="linux_x86_64",
             host_files=read_tree(checkout), build_system=BuildSystem(requires=(), backend=backend),
             requirements=downloads, interpreter=make_interpreter(python),
             prefix=MadeFolder(folder=self.root / "fetch" / "prefix", content=""),
@@ -138,7 +139,8 @@ class World:
         inputs = RawWheelInputs(
             payload=self.payload_made(), commands=self.commands,
             places=make_places(self.import_package),
-            interpreter_tag="cp312", platform=Platform.LINUX_64, platform_tag="linux_x86_64",
+            interpreter_tag="cp312", abi_tag="cp312", platform=Platform.LINUX_64,
+            platform_tag="linux_x86_64",
             raw=Artefact(path=raw, sha256=""),
         )  # fmt: skip
         self.made.mkdir()
@@ -188,6 +190,28 @@ def test_the_backend_gets_an_isolated_environment_and_the_version_of_gdal(world:
         assert env["CFLAGS"].startswith("-O2 "), "setuptools takes it in place of all flags"
         assert "-DNDEBUG" in env["CFLAGS"]
         assert "SETUPTOOLS_SCM_PRETEND_VERSION" not in env
+
+
+@pytest.mark.parametrize(
+    ("made", "tags"),
+    [
+        ("py3-none-any", "cp312-abi3"),
+        ("cp311-abi3-linux_x86_64", "cp312-abi3"),
+        ("cp313-abi3-linux_x86_64", "cp313-abi3"),
+    ],
+)
+def test_one_wheel_is_for_every_python_of_the_stable_abi(
+    world: World, made: str, tags: str
+) -> None:
+    world.backend.tag = made
+    world.build(abi="abi3")
+    assert [path.name for path in world.made.iterdir()] == [f"host-1.0-{tags}-linux_x86_64.whl"]
+
+
+def test_a_host_with_modules_of_one_python_gets_no_wheel_for_all(world: World) -> None:
+    world.backend.tag = "cp312-cp312-linux_x86_64"
+    with pytest.raises(BuildError, match=r"cp312-cp312 alone[\s\S]*abi = \"version\""):
+        world.build(abi="abi3")
 
 
 def test_a_host_that_follows_gdal_is_told_its_version(world: World) -> None:
