@@ -294,14 +294,9 @@ def repair(context: Context, upstream: Records) -> RepairInputs:
 
 
 def _machine(context: Context) -> tuple[str, ...]:
-    project = context.project
-    folders = [project.root, project.folder, project.machine.cache, *_home(project.machine.environ)]
-    return machine_paths(folders)
-
-
-def _home(environ: Mapping[str, str]) -> list[Path]:
-    home = environ.get("HOME") or environ.get("USERPROFILE")
-    return [Path(home)] if home and Path(home) != Path("/") else []
+    project, machine = context.project, context.project.machine
+    home = Path(machine.environ.get("HOME") or machine.environ.get("USERPROFILE") or "/")
+    return machine_paths({project.root, project.folder, machine.cache, home} - {Path("/")})
 
 
 @dataclass(frozen=True, kw_only=True)
