@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.adopters import COMPILING, write_files
+from tests.support.adopters import COMPILING
 from tests.support.debian_root import PERSON, DebianRoot
+from tests.support.files import write_files
 from tests.support.project_copy import REPOSITORY, copy_repository
 
 PAGE = (REPOSITORY / "docs" / "adopt.md").read_text(encoding="utf-8")
@@ -196,9 +197,6 @@ def test_a_new_package_ends_as_a_tested_wheel(reader: Reader) -> None:
     (wheel,) = reader.file(HOME / "new" / "dist").glob("my_package-0.1.0-*.whl")
     assert f"dist/{wheel.name}" in done.stdout
     assert "host's tests passed" in done.stdout + done.stderr
-
-
-def test_what_init_says_next_is_what_the_page_says(reader: Reader) -> None:
     (said,) = (done for text, done in reader.done.items() if text.startswith("geowheel init --n"))
     _, _, following = said.stdout.partition("next:")
     told = [

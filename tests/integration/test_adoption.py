@@ -11,6 +11,7 @@ import pytest
 
 from geowheel.project.pyproject import read_host
 from tests.support import adopters
+from tests.support.files import git, write_files
 from tests.support.fixture_channel import Sandbox
 from tests.support.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy, not_passed
 
@@ -60,9 +61,7 @@ sessions({prefix})
 def test_a_noxfile_of_ones_own_keeps_its_sessions(
     adopter: adopters.Adopter, tmp_path: Path
 ) -> None:
-    adopters.write_files(
-        tmp_path, adopters.PURE["hatchling"] | {"noxfile.py": OWN.format(prefix="")}
-    )
+    write_files(tmp_path, adopters.PURE["hatchling"] | {"noxfile.py": OWN.format(prefix="")})
     told = succeeded(adopter.geowheel(tmp_path, "init", "--yes"))
     assert 'sessions(prefix="geowheel-")' not in told.stdout, "it calls geowheel already"
     taken = adopter.run(tmp_path, "nox", "-l")
@@ -71,7 +70,7 @@ def test_a_noxfile_of_ones_own_keeps_its_sessions(
     assert 'next: give sessions(prefix="geowheel-")' in taken.stderr
     assert "Traceback" not in taken.stderr
 
-    adopters.write_files(tmp_path, {"noxfile.py": OWN.format(prefix='prefix="geowheel-"')})
+    write_files(tmp_path, {"noxfile.py": OWN.format(prefix='prefix="geowheel-"')})
     listed = succeeded(adopter.run(tmp_path, "nox", "-l")).stdout
     assert f"- geowheel-wheel-{PYTHON} ->" in listed and "- build" in listed
     assert [line for line in listed.splitlines() if line.startswith("* ")] == ["* tests"]
@@ -80,7 +79,7 @@ def test_a_noxfile_of_ones_own_keeps_its_sessions(
 
 def project_of(built: Built, folder: Path, files: Mapping[str, str]) -> ProjectCopy:
     """A project outside the repository, with what is downloaded already."""
-    adopters.write_files(folder, files)
+    write_files(folder, files)
     if "scm" in files["pyproject.toml"]:
         git(folder, "init", "-q")
         commit(folder, "v1.0")
@@ -90,11 +89,6 @@ def project_of(built: Built, folder: Path, files: Mapping[str, str]) -> ProjectC
         extra={**built.project.extra, "PYTHONPATH": str(REPOSITORY / "src")},
         host=".",
     )
-
-
-def git(folder: Path, *arguments: str) -> None:
-    author = ["-c", "user.name=A", "-c", "user.email=a@example.invalid"]
-    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 def commit(folder: Path, tag: str) -> None:
@@ -200,7 +194,7 @@ def pixi_user(sandbox: Sandbox) -> Sandbox:
     (sandbox.root / "pixi.toml").unlink()
     text = MANIFEST.format(channel=sandbox.channel, index=f"{sandbox.server.url}/simple")
     files = {"pyproject.toml": HOST, "pixi.toml": text, "src/host/__init__.py": ""}
-    adopters.write_files(sandbox.root, files)
+    write_files(sandbox.root, files)
     return sandbox
 
 

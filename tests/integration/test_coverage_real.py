@@ -1,7 +1,6 @@
 """What `coverage` says, against real pips: of today for every system, old ones on this machine."""
 
 import os
-import platform as python_platform
 import subprocess
 import sys
 import zipfile
@@ -12,25 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.errors import GeowheelError
-from geowheel.machine.interpreters import find_interpreter, running_interpreter
 from geowheel.release.coverage.table import Coverage, coverage
-from geowheel.release.coverage.user_systems import (
-    Base,
-    Family,
-    UserPlace,
-    UserPython,
-    UserSystem,
-    load_user_systems,
-    platforms,
-)
+from geowheel.release.coverage.user_systems import Base, UserPlace, load_user_systems, platforms
 from geowheel.release.coverage.wheel_names import parse_names
 
 pytestmark = pytest.mark.integration
 
 TABLE = load_user_systems()
-MACHINE = python_platform.machine()
-LINUX = sys.platform == "linux"
 
 # Names of every kind, none for every system.
 NAMES = (
@@ -167,54 +154,3 @@ def test_pip_picks_what_the_table_says_on_every_system(wheels: Path, tmp_path: P
     assert wrong == []
     assert len(set(answers)) >= 10, "the names are too alike to tell systems apart"
     assert None in answers
-
-
-def this_place(python: str, pip: str) -> UserPlace:
-    """This machine, as the table would describe it."""
-    family, version = python_platform.libc_ver()
-    assert family == "glibc"
-    major, minor = map(int, version.split(".")[:2])
-    interpreter = UserPython(python=python, pip=pip)
-    system = UserSystem(
-        name="this machine", group="ours", base=Base(family=Family.GLIBC, version=(major, minor)),
-        architectures=(MACHINE,), interpreters=(interpreter,), end_of_life=None, source="itself",
-    )  # fmt: skip
-    return UserPlace(system=system, architecture=MACHINE, interpreter=interpreter)
-
-
-def old_interpreter() -> str:
-    """A CPython 3.8 or 3.9: pip 20 runs on none that is newer."""
-    for python in ("3.9", "3.8"):
-        try:
-            found = find_interpreter(python, environ=os.environ, running=running_interpreter())
-        except GeowheelError:
-            continue
-        return str(found.executable)
-    pytest.skip("NOT RUN: no CPython 3.8 or 3.9 here, which an old pip runs on")
-
-
-@pytest.fixture(scope="session")
-def old_pips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with old pips, unpacked, from the configured index."""
-    folder = tmp_path_factory.mktemp("pips")
-    for version in ("20.0.2", "20.2.4", "20.3", "21.2"):
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder),
-             f"pip=={version}"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-    for wheel in folder.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder / wheel.name.split("-")[1])
-    return folder
-
-
-@pytest.mark.pypi
-@pytest.mark.skipif(not LINUX, reason="asks for this machine's glibc")
-@pytest.mark.parametrize("version", ["20.0.2", "20.2.4", "20.3", "21.2"])
-def test_an_old_pip_knows_the_tags_that_we_say(old_pips: Path, version: str) -> None:
-    interpreter = old_interpreter()
-    pip = Pip(interpreter=interpreter, path=str(old_pips / version))
-    python = pip.run("--version").stdout.rpartition("python ")[2].rstrip(")\n")
-    expected = {str(tag) for tag in TABLE.accepted(this_place(python, version))}
-    assert set(pip.tags()) == expected

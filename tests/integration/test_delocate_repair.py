@@ -21,6 +21,7 @@ from geowheel.systems.repair_tools import tool_versions
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel
 from geowheel.wheel.writing import write_wheel
+from tests.support.files import write_program
 from tests.support.macos_fixtures import (
     EXTENSION,
     EXTENSION_SOURCE,
@@ -338,11 +339,8 @@ match name, arguments:
 
 
 def write_apple_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder.mkdir()
     for name in ("otool", "install_name_tool", "codesign"):
-        path = folder / name
-        path.write_text(APPLE_TOOL.format(python=sys.executable))
-        path.chmod(0o755)
+        write_program(folder / name, APPLE_TOOL.format(python=sys.executable))
     monkeypatch.setattr(repair_tools, "on_mac", lambda: True)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder / "calls"

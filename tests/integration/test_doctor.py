@@ -1,7 +1,6 @@
 """`doctor` with real programs, a real channel and a real index: answering, gone, and not needed."""
 
 import json
-import shutil
 from typing import Any
 
 from tests.support.fixture_channel import RUNNING, Fault, Result, Sandbox
@@ -71,13 +70,3 @@ def test_compilers_that_are_not_there_and_a_stale_lock(locked: Sandbox) -> None:
     assert "no-such-cc is not on PATH" in found["compilers"]["found"]
     assert "install" in found["compilers"]["fix"]
     assert found["locks"]["state"] == "missing", "the pythons were edited since"
-
-
-def test_without_a_project(sandbox: Sandbox) -> None:
-    shutil.rmtree(sandbox.root)
-    sandbox.root.mkdir()
-    found = states(sandbox)
-    assert found["compilers"] == "ok" and CHANNEL not in found
-    assert not list(sandbox.root.iterdir())
-    (sandbox.root / "pyproject.toml").write_text("[tool.geowheel]\npythons = 3")
-    assert states(sandbox)["configuration"] == "missing"

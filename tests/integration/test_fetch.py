@@ -22,6 +22,7 @@ from geowheel.prefix.linker import read_native_manifest
 from geowheel.prefix.store import Store
 from geowheel.systems import linux
 from geowheel.targets import Platform
+from tests.support.files import write_program
 from tests.support.fixture_channel import (
     GDAL,
     Fault,
@@ -476,10 +477,8 @@ def test_a_disk_that_is_really_full(locked: Sandbox) -> None:
 
 
 def test_where_pixi_gives_up_the_own_store_goes_on(locked: Sandbox, tmp_path: Path) -> None:
-    fake = tmp_path / "pixi"
-    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo pixi 0.77.0 && exit\n'
-                    "echo failed to link >&2\nexit 1\n")  # fmt: skip
-    fake.chmod(0o755)
+    fake = write_program(tmp_path / "pixi", '#!/bin/sh\n[ "$1" = --version ] && echo pixi 0.77.0'
+                         " && exit\necho failed to link >&2\nexit 1\n")  # fmt: skip
     result = replace(locked, extra={"GEOWHEEL_PIXI": str(fake)}).run("fetch")
     assert result.code == 0, result.err
     said = [line for line in result.err.splitlines() if "geowheel's own store goes on" in line]

@@ -12,7 +12,7 @@ import pytest
 
 from geowheel.errors import BuildError, ConfigError
 from geowheel.project.files import git_description, host_files, stage_checkout
-from tests.support.adopters import write_files
+from tests.support.files import git, write_files
 from tests.support.made_once import made_once
 
 pytestmark = pytest.mark.integration
@@ -90,12 +90,6 @@ HOSTS: Mapping[str, Mapping[str, str]] = {
     },
     "meson-python": {"pyproject.toml": project("host", "mesonpy", ""), "meson.build": MESON},
 }  # fmt: skip
-
-
-def git(folder: Path, *arguments: str) -> None:
-    author = ("-c", "user.name=A", "-c", "user.email=a@example.invalid")
-    allowed = ("-c", "protocol.file.allow=always")  # submodules of a folder
-    subprocess.run(["git", *author, *allowed, *arguments], cwd=folder, check=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from geowheel.machine.interpreters import (
     find_interpreter,
     running_interpreter,
 )
+from tests.support.files import write_program
 
 pytestmark = pytest.mark.integration
 
@@ -27,13 +28,6 @@ def asked(path: Path, **environ: str) -> Interpreter:
     answer = ask_interpreter(path, environ={**os.environ, **environ})
     assert isinstance(answer, Interpreter), answer
     return answer
-
-
-def script(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return path
 
 
 def test_the_running_interpreter_describes_itself() -> None:
@@ -78,7 +72,10 @@ def test_a_virtual_environment_resolves_to_its_base(tmp_path: Path) -> None:
 
 def test_a_shim_that_fails_is_passed_over(tmp_path: Path) -> None:
     shims = tmp_path / "shims"
-    script(shims / f"python{HERE}", f"echo 'pyenv: python{HERE}: command not found' >&2; exit 127")
+    write_program(
+        shims / f"python{HERE}",
+        "#!/bin/sh\n" + f"echo 'pyenv: python{HERE}: command not found' >&2; exit 127",
+    )
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / f"python{HERE}").symlink_to(asked(running_interpreter()).executable)
     environ = {"PATH": f"{shims}:{tmp_path / 'bin'}:/bin:/usr/bin"}
@@ -99,7 +96,7 @@ def test_a_program_that_is_no_python_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
 ) -> None:
     monkeypatch.setattr(interpreters, "TIMEOUT", 0.5)
-    path = script(tmp_path / "python3.12", text)
+    path = write_program(tmp_path / "python3.12", "#!/bin/sh\n" + text)
     answer = ask_interpreter(path, environ={"PATH": "/bin:/usr/bin"})
     assert isinstance(answer, str)
     assert words in answer

@@ -172,19 +172,6 @@ def test_the_store_says_how_to_log_in_and_keeps_a_secret(locked: Sandbox, guarde
     assert SECRET not in result.err + _logs(locked)
 
 
-def test_doctor_names_the_login_too(sandbox: Sandbox, guarded: Guarded) -> None:
-    private = replace(sandbox, channel=f"{guarded.url}/channel")
-    private.write()
-    result = private.run("doctor", "--json")
-    assert result.code == 7
-    found = [c for c in json.loads(result.out)["checks"] if c["name"].startswith("channel ")]
-    assert "401" in found[0]["found"] and "pixi auth login 127.0.0.1" in found[0]["fix"]
-    assert netrc(sandbox.home, "127.0.0.1") == {}
-    result = private.run("doctor", "--json")
-    found = [c for c in json.loads(result.out)["checks"] if c["name"].startswith("channel ")]
-    assert found[0]["state"] == "ok"
-
-
 def test_uv_reads_netrc_for_the_python_index(sandbox: Sandbox, guarded: Guarded) -> None:
     index = {"UV_DEFAULT_INDEX": f"{guarded.url}/simple", "UV_HTTP_RETRIES": "0"}
     refused = sandbox.run("lock", **index)

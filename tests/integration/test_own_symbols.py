@@ -179,13 +179,10 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
 
 
-def test_one_counter_in_a_wheel_and_none_in_common(counting: tuple[Path, Path]) -> None:
+def test_each_wheel_has_its_own_counter_and_exceptions(counting: tuple[Path, Path]) -> None:
     modules = [tree / f"pkg/{module}.so" for module in ("one", "two") for tree in counting[::-1]]
     assert run(COUNT, *modules) == "1 1 2 2 "
     assert run(COUNT.replace("(path)", "(path, mode=ctypes.RTLD_GLOBAL)"), *modules) == "1 1 2 2 "
-
-
-def test_exceptions_are_caught_by_their_own_wheel(counting: tuple[Path, Path]) -> None:
     modules = [tree / "pkg/two.so" for tree in counting]
     assert run(ASK, *modules) == "1\n2\n"
     assert run(ASK.replace("DEFAULT_MODE", "RTLD_GLOBAL"), *modules) == "1\n2\n"

@@ -177,15 +177,12 @@ def test_a_truncated_plugin_fails_by_name(plugged: Plugged, tmp_path: Path, kept
     assert "gdal_TOY.so" in row["detail"]
 
 
-def test_a_plugin_whose_library_is_gone_fails_by_name(plugged: Plugged, tmp_path: Path) -> None:
+def test_a_plugin_that_is_lost_fails_by_name(plugged: Plugged, tmp_path: Path) -> None:
     (library,) = plugged.site.glob("gdal.libs/libtoy-*")
     with set_aside(library):
         row = plugged.probed(tmp_path)["plugin gdal_TOY.so"]
     assert row["passed"] is False and library.name in row["detail"]
-
-
-def test_a_plugin_that_gdal_does_not_find_fails_by_name(plugged: Plugged, tmp_path: Path) -> None:
-    """Of a bootstrap that points GDAL to another folder: the file alone loads well."""
+    # Of a bootstrap that points GDAL to another folder: the file alone loads well.
     bootstrap = plugged.site / "osgeo" / "_geowheel.py"
     with set_aside(bootstrap) as sound:
         text = sound.read_text(encoding="utf-8")

@@ -139,9 +139,6 @@ def test_a_limit_ends_a_command_with_its_children(runner: Runner, tmp_path: Path
     assert "[geowheel] stopped after 1 s" in done.stderr
     assert "stopped after" in done.log.read_text()
     until(lambda: is_gone(child(tmp_path)))
-
-
-def test_a_limit_that_is_exceeded_is_an_error(runner: Runner, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="stopped after 0 s"):
         runner(["sleep", str(FOREVER)], env=ENV, cwd=tmp_path, timeout=0.1)
 

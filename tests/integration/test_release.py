@@ -166,7 +166,7 @@ def test_credentials_in_a_url_or_in_pypirc(pure: Releasable, index: PypiServer) 
     assert PASSWORD not in ended.err + pure.said()
 
 
-def test_the_same_file_is_there_already(pure: Releasable, index: PypiServer) -> None:
+def test_a_file_that_is_there_already(pure: Releasable, index: PypiServer) -> None:
     pure.released("--index", index.url, "--dry-run")
     shutil.copy(pure.root / "dist" / TIDY[0], index.folder)
     ended = pure.released("--index", index.url)

@@ -12,6 +12,7 @@ import pytest
 from geowheel.machine.console import Console
 from geowheel.release.checks import Expected, findings
 from geowheel.wheel.writing import write_wheel
+from tests.support.files import write_files
 from tests.support.fixture_channel import TAG
 
 LINUX = f"{TAG}-{TAG}-manylinux_2_36_x86_64"
@@ -46,9 +47,7 @@ def wheel(
         f"{info}/RECORD": b"",
         **(more or {}),
     }
-    for path, data in files.items():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_bytes(data)
+    write_files(tree, files)
     return write_wheel(tree, folder, filename=f"{name}-{tag}.whl").path
 
 
@@ -136,9 +135,6 @@ def test_another_name_version_or_limit(tmp_path: Path, look: Callable[..., list[
     assert "is of my-host, the release is of other" in found
     assert "is of version 1.0, the release is 1.1" in found
     assert "distro-too-large-compressed" in found
-
-
-def test_a_byte_that_record_does_not_know(tmp_path: Path, look: Callable[..., list[str]]) -> None:
     made = wheel(tmp_path)
     with zipfile.ZipFile(made, "a") as archive:
         archive.writestr("my_host/late.py", "")

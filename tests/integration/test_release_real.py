@@ -11,7 +11,7 @@ import pytest
 
 from geowheel.lab.running import PROBES, copy_probes
 from geowheel.stages.environments import python_of
-from tests.support.project_copy import PYTHON, ProjectCopy, copy_repository
+from tests.support.project_copy import PYTHON, ProjectCopy
 from tests.support.pypi_server import PASSWORD, USER, PypiServer
 
 IDENTITY = {
@@ -118,23 +118,3 @@ def test_released_for_real(releasable: ProjectCopy, index: PypiServer, tmp_path:
     probes = json.loads(report.read_text())
     assert len(probes) > 5
     assert [probe for probe in probes if probe["passed"] is False] == []
-
-
-@pytest.mark.pypi
-def test_geowheel_itself_is_a_pure_wheel(index: PypiServer, tmp_path: Path) -> None:
-    root = tmp_path / "geowheel"
-    copy_repository(root)
-    project = ProjectCopy(root=root, cache=tmp_path / "cache", host=".")
-    edit(root / "src" / "geowheel" / "__init__.py", r'__version__ = ".*"', '__version__ = "9.0.0"')
-    edit(root / "CHANGELOG.md", re.escape("## [Unreleased]\n"), "## [9.0.0] - 2026-11-21\n")
-    commit(project)
-    assert done(project.run("release", "--index", index.url, **CREDENTIALS, **IDENTITY))
-    assert list(index.files()) == ["geowheel-9.0.0-py3-none-any.whl", "geowheel-9.0.0.tar.gz"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--isolated", "install", "--quiet", "--no-cache-dir",
-         "--no-deps", "--disable-pip-version-check", "--index-url", f"{index.url}/simple",
-         "--target", tmp_path / "site", "geowheel==9.0.0"],
-        check=True,
-    )  # fmt: skip
-    text = (tmp_path / "site" / "geowheel" / "__init__.py").read_text()
-    assert '__version__ = "9.0.0"' in text

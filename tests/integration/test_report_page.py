@@ -125,7 +125,9 @@ def test_verdicts_and_coverage_are_said_plainly(chromium: Browser, written: Path
     assert "1 of 2 systems in support get one" in seen.text("#coverage .lead")
 
 
-def test_passed_verdicts_are_folded(chromium: Browser, written: Path) -> None:
+def test_passed_verdicts_are_folded_and_the_treemap_is_whole(
+    chromium: Browser, written: Path
+) -> None:
     seen = look(chromium, written)
     _, good, bad = seen.page.locator("#verdicts > details").all()
     opened = bad.locator("details").evaluate_all("(all) => all.map((one) => one.open)")
@@ -135,9 +137,6 @@ def test_passed_verdicts_are_folded(chromium: Browser, written: Path) -> None:
     good.locator("summary").first.click()
     opened = good.locator("details").evaluate_all("(all) => all.map((one) => one.open)")
     assert opened == [False, False, False]
-
-
-def test_the_treemap_covers_its_area_and_overlaps_nowhere(chromium: Browser, written: Path) -> None:
     seen = look(chromium, written)
     whole = seen.page.locator("#treemap").bounding_box()
     boxes = [tile.bounding_box() for tile in seen.page.locator(".tile").all()]

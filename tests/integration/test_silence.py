@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.machine.screen import SILENCE
+from tests.support.files import write_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")
 
@@ -118,27 +119,10 @@ def test_ctrl_c_leaves_a_clean_line(terminal: tuple[Output, int], tmp_path: Path
     assert left[2:] == ["interrupted", ""]
 
 
-def test_on_a_pipe_lines_come_before_five_seconds_are_over(tmp_path: Path) -> None:
-    ours, theirs = os.pipe()
-    child = start(tmp_path, theirs)
-    os.close(theirs)
-    output = Output(ours)
-    output.until("(?s)still running.*still running.*\n")
-    (tmp_path / "go").touch()
-    lines = output.rest().splitlines()
-    os.close(ours)
-    assert child.wait() == 0
-    first, second = (line for line in lines if "still running" in line)
-    assert re.fullmatch(r"  repair     still running after \d+ s: sh", first)
-    assert first != second
-    assert not [line for line in lines if "\r" in line or "\x1b" in line]
-
-
 def test_what_is_in_no_step_is_not_silent_either(tmp_path: Path) -> None:
     """A compiler that does not answer, asked by a command before any of its steps."""
-    compiler = tmp_path / "slow-cc"
-    compiler.write_text("#!/bin/sh\nuntil [ -e go ]; do sleep 0.05; done\n")
-    compiler.chmod(0o755)
+    waits = "#!/bin/sh\nuntil [ -e go ]; do sleep 0.05; done\n"
+    compiler = write_program(tmp_path / "slow-cc", waits)
     ours, theirs = os.pipe()
     started = time.monotonic()
     child = subprocess.Popen(

@@ -89,7 +89,7 @@ def test_a_libgdal_that_the_loader_takes_for_another_is_refused(three_hosts: Ins
     assert "ImportError" in result.stderr and "undefined symbol: " in result.stderr
 
 
-def test_data_of_another_build_is_seen(three_hosts: Installed) -> None:
+def test_data_of_another_host_is_seen(three_hosts: Installed) -> None:
     usual, other = (
         Path(home(host, three_hosts.site), "_data", "proj", "proj.db")
         for host in ("osgeo", "atlas")
@@ -98,13 +98,10 @@ def test_data_of_another_build_is_seen(three_hosts: Installed) -> None:
         shutil.copy2(usual, other)
         seen = seen_by_the_checks(three_hosts)
     assert seen and all(re.match(r"atlas, time \d: the proj.db that says", what) for what in seen)
-
-
-def test_a_database_that_two_hosts_open_is_seen(three_hosts: Installed) -> None:
     usual, other = (
         Path(home(host, three_hosts.site), "_data", "proj") for host in ("osgeo", "terrain")
     )
     with set_aside(other):
         other.symlink_to(usual)
-        (seen,) = seen_by_the_checks(three_hosts)
-    assert seen.startswith("open databases")
+        (fault,) = seen_by_the_checks(three_hosts)
+    assert fault.startswith("open databases")

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.support.files import git
 from tests.support.local_runner import LocalRunner, package_index, write_interpreters
 from tests.support.project_copy import PYTHON, Built, ProjectCopy
 
@@ -39,11 +39,6 @@ class Played:
         (step,) = (r for r in self.runner.ran if r.job == job and f" -s {session}" in r.step)
         assert step.code == 0, step.said
         return step.said
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.invalid"]
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
 
 
 def adopt(project: ProjectCopy, index: str) -> None:

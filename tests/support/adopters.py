@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import venv
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -96,14 +95,6 @@ def make_nox(folder: Path) -> Path:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "nox"]
     subprocess.run(pip, check=True)
     return folder
-
-
-def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Text files below a folder."""
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
 
 
 _BUILD = """\

@@ -4,10 +4,12 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from geowheel.digest import TreeEntry
 from geowheel.locks.assets import Package
 from geowheel.locks.build_lock import BuildLock
 from geowheel.locks.channels import Mirrors
@@ -16,6 +18,7 @@ from geowheel.locks.native_stack import NativeStack
 from geowheel.machine.console import Console, Step
 from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import Result, Runner
+from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.project.places import Layout, Places
 from geowheel.project.project import Machine, Project, open_project
 from geowheel.records.facts import StageFacts
@@ -72,10 +75,9 @@ def make_project(
 
 def make_locks(*, committed: bool = True) -> Locks:
     """Locks with nothing but a libgdal."""
-    gdal = Package(
-        name="libgdal-core", version="3.10.2", build="h0_0", subdir="linux-64",
-        url="https://conda.invalid/linux-64/libgdal-core-3.10.2-h0_0.conda", sha256="00" * 32,
-        size=1, license="MIT", depends=(),
+    gdal = make_package(
+        "libgdal-core", version="3.10.2", build="h0_0", sha256="00" * 32, size=1, license="MIT",
+        url="https://conda.invalid/linux-64/libgdal-core-3.10.2-h0_0.conda",
     )  # fmt: skip
     return Locks(
         stack=NativeStack(platform=Platform.LINUX_64, packages=(gdal,), left_out=()),
@@ -87,12 +89,28 @@ def make_locks(*, committed: bool = True) -> Locks:
     )
 
 
-def make_package(name: str) -> Package:
-    """A conda package of nothing but a name."""
-    return Package(
+def make_package(name: str, **fields: Any) -> Package:
+    """A conda package of nothing but a name, or with these fields."""
+    plain = Package(
         name=name, version="1", build="0", subdir="linux-64", url="", sha256="", size=None,
         license=None, depends=(),
     )  # fmt: skip
+    return replace(plain, **fields)
+
+
+def make_native(
+    packages: Mapping[str, Iterable[str]],
+    make: Callable[[str], Package] = make_package,
+    platform: Platform = Platform.LINUX_64,
+) -> NativeManifest:
+    """A native stack of packages with these paths."""
+    placed = tuple(
+        PlacedPackage(
+            package=make(name), files=tuple(TreeEntry(path=p, sha256="", size=1) for p in paths)
+        )
+        for name, paths in packages.items()
+    )
+    return NativeManifest(platform=platform, prefix_string="/p", packages=placed)
 
 
 def make_context(project: Project, python: str = RUNNING) -> Context:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.files import write_program
+
 _EXPRESSION: Final = re.compile(r"\$\{\{ matrix\.(\w+) \}\}")
 _SESSION: Final = re.compile(r" -s ([a-z]+)")
 _HERE: Final = {
@@ -127,10 +129,8 @@ class LocalRunner:
 
 def write_interpreters(folder: Path, *names: str) -> Path:
     """Programs of these names that are the Python which runs the tests, and its packages."""
-    folder.mkdir()
     for name in names:
-        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-        (folder / name).chmod(0o755)
+        write_program(folder / name, f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     return folder
 
 

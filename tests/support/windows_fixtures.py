@@ -13,6 +13,7 @@ from typing import Final
 
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.targets import Platform
+from tests.support.files import write_files
 from tests.support.fixture_channel import GDAL, Sample
 from tests.support.repair_bench import pack
 from tests.support.zig import zig
@@ -203,10 +204,7 @@ def write_raw(
     pure: bool = False,
 ) -> Path:
     """A wheel as a build backend leaves it."""
-    tree = folder / f"tree-{name}"
-    for path, data in files.items():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_bytes(data)
+    tree = write_files(folder / f"tree-{name}", files)
     return pack(tree, folder, tag, name=name, pure=pure)
 
 

@@ -122,14 +122,6 @@ def test_show_only_looks(host: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert summary["written"] == []
 
 
-def test_options_reach_the_table(host: Path) -> None:
-    options = ["--layout", "none", "--import-package", "other", "--python", "3.12", "--yes"]
-    assert init(host, *options) == 0
-    config = read_host(host).config
-    assert (config.layout, config.import_package) == (Layout.NONE, "other")
-    assert config.pythons == ("3.12",)
-
-
 @pytest.mark.parametrize(
     ("content", "expected"),
     [(b"[project", "not valid TOML"), (b"\xff\xfe", "not UTF-8"), (b"tool = 3", "must be a table"),
@@ -159,7 +151,7 @@ def facts(folder: Path) -> facts_module.ProjectFacts:
     return read_facts(folder, version="0.1.0", running="3.12")
 
 
-def test_packages_are_found_below_the_usual_roots(host: Path) -> None:
+def test_packages_are_found_and_what_git_ignores(host: Path) -> None:
     for place in ("src/company/maps", "python/rusty", "beside", "src/no-name", "src/my_host/inner",
                   "lib/low"):  # fmt: skip
         (host / place).mkdir(parents=True)
@@ -168,15 +160,12 @@ def test_packages_are_found_below_the_usual_roots(host: Path) -> None:
     assert found == {
         "src": ("company.maps", "my_host"), "": ("beside",), "python": ("rusty",), "lib": ("low",),
     }  # fmt: skip
-
-
-def test_gitignore_of_the_folder_and_above(host: Path) -> None:
     (host.parent / ".git").mkdir()
     (host.parent / ".gitignore").write_text("/dist/\n.nox/\n")
     (host / ".gitignore").write_text("/.geowheel/\n")
-    found = facts(host)
-    assert found.in_git
-    assert found.ignored == {".nox", ".geowheel"}
+    in_git = facts(host)
+    assert in_git.in_git
+    assert in_git.ignored == {".nox", ".geowheel"}
 
 
 PIXI = """\

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from geowheel.adoption import templates
 from geowheel.adoption.detection import find_pythons
 from geowheel.adoption.facts import PixiEnvironment, PixiProject, ProjectFacts, Wishes
-from geowheel.adoption.planning import AdoptionPlan, appended, plan
+from geowheel.adoption.planning import AdoptionPlan, plan
 from geowheel.errors import ConfigError, UsageError
 from geowheel.locks.pixi import OLDEST
 from geowheel.project.config import Config
@@ -289,13 +289,6 @@ def test_whatever_stands_in_pyproject_stays_and_the_result_parses(
     assert data == {**before, "tool": before.get("tool", {})}
 
 
-@given(text=st.text(), addition=st.text(), blank=st.booleans())
-def test_appending_never_changes_what_is_there(text: str, addition: str, blank: bool) -> None:
-    after = appended(text, addition, blank_line=blank)
-    assert after.startswith(text)
-    assert after.replace("\r\n", "\n").endswith(addition.replace("\r\n", "\n"))
-
-
 def test_a_table_that_is_there_is_checked_and_stays() -> None:
     text = PLAIN + '[tool.geowheel]\npythons = ["3.13"]\n'
     made = plan(facts(text), Wishes())
@@ -391,9 +384,6 @@ def test_what_an_environment_lacks_is_one_command() -> None:
     made = plan(facts(pixi=pixi(EMPTY, lacking)), Wishes())
     assert "pixi add --feature maps ca-certificates" in made.notes[0]
     assert table_of(made).environment == "gis"
-
-
-def test_plugins_that_the_environment_asks_for_go_into_the_wheel() -> None:
     plugged = PixiEnvironment(
         name="gis", feature="gis", missing=(), plugins=("libgdal-hdf5", "libgdal-netcdf")
     )
@@ -516,9 +506,6 @@ def test_what_a_build_that_compiles_does_not_read_is_named() -> None:
     after = changes(made)["pyproject.toml"].after
     build = tomllib.loads(after)["tool"]["geowheel"]["build"]
     assert build == {"sources": ["!docs/*", "!tests/*", "!CHANGES.txt"]}
-
-
-def test_data_folders_that_setup_py_fills_are_named() -> None:
     setup = "setup(ext_modules=[Extension('a', [])])\ncopytree(source, 'my_host/gdal_data')\n"
     text = PLAIN.replace("hatchling.build", "setuptools.build_meta")
     after = changes(plan(facts(text, more={"setup.py": setup}), Wishes()))["pyproject.toml"].after

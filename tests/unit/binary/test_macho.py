@@ -56,20 +56,6 @@ def test_everything_is_read() -> None:
     assert signature_faults(FULL) == ()
 
 
-def test_what_else_headers_say() -> None:
-    data = make_macho().replace(b"__TEXT".ljust(16, b"\0"), b"__DWARF".ljust(16, b"\0"))
-    assert read_macho(data).leftovers == ("__DWARF",)
-    macho = read_macho(make_macho(version_min((10, 13, 0)), machine=X86_64))
-    assert macho.minimum("x86_64") == (10, 13, 0)
-    assert macho.slices[0].platform == "macOS"
-    (name,) = read_macho(make_macho(machine=(18, 10))).architectures
-    assert name == "CPU type 18, subtype 10"
-    assert read_macho(make_macho(machine=(0x0100000C, 0x80000002))).architectures == ("arm64e",)
-    for at in (16, 20):  # ncmds, sizeofcmds
-        with pytest.raises(IntegrityError):
-            read_macho(FULL[:at] + b"\xff\xff\xff\x7f" + FULL[at + 4 :])
-
-
 def test_a_fat_file_has_a_value_for_each_architecture() -> None:
     intel = make_macho(path_command(LOAD, "@rpath/liba.dylib"), version_min((10, 15, 0)),
                        machine=X86_64)  # fmt: skip
@@ -81,6 +67,17 @@ def test_a_fat_file_has_a_value_for_each_architecture() -> None:
     # What one slice insists on has to be there.
     assert (macho.needed, macho.weak) == (("@rpath/liba.dylib",), ())
     assert signature_faults(data) == ()
+    data = make_macho().replace(b"__TEXT".ljust(16, b"\0"), b"__DWARF".ljust(16, b"\0"))
+    assert read_macho(data).leftovers == ("__DWARF",)
+    macho = read_macho(make_macho(version_min((10, 13, 0)), machine=X86_64))
+    assert macho.minimum("x86_64") == (10, 13, 0)
+    assert macho.slices[0].platform == "macOS"
+    (name,) = read_macho(make_macho(machine=(18, 10))).architectures
+    assert name == "CPU type 18, subtype 10"
+    assert read_macho(make_macho(machine=(0x0100000C, 0x80000002))).architectures == ("arm64e",)
+    for at in (16, 20):  # ncmds, sizeofcmds
+        with pytest.raises(IntegrityError):
+            read_macho(FULL[:at] + b"\xff\xff\xff\x7f" + FULL[at + 4 :])
 
 
 def test_what_is_a_macho_file(tmp_path: Path) -> None:

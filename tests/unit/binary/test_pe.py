@@ -88,9 +88,6 @@ def test_everything_is_read() -> None:
     assert (pe.nx, pe.dynamic_base, pe.high_entropy, pe.control_flow_guard) == (True,) * 4
     assert (pe.symbols, pe.debug) == (True, True)
     assert pe.leftovers == (".debug_*", "COFF symbols")
-
-
-def test_a_plain_library_has_nothing_special() -> None:
     pe = read_pe(make_pe(flags=0))
     assert (pe.needed, pe.delayed, pe.leftovers) == ((), (), ())
     assert not (pe.nx or pe.dynamic_base or pe.high_entropy or pe.control_flow_guard)

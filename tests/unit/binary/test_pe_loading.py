@@ -52,7 +52,7 @@ def test_what_every_machine_has_is_known(name: str) -> None:
     assert PeLoader().is_system(name)
 
 
-def test_a_plugins_library_has_to_be_loaded_beforehand() -> None:
+def test_what_plugins_and_extensions_find() -> None:
     """LoadLibrary searches neither the plugin's own folder nor those that Python added."""
     (text,) = faults(CLOSED, tuple(p for p in PRELOADED if "x-3" not in p))
     assert "gdal_X.dll: needs x-3.dll, which the Windows loader would not find" in text
@@ -60,9 +60,6 @@ def test_a_plugins_library_has_to_be_loaded_beforehand() -> None:
     beside = {**CLOSED, "osgeo/_plugins/x-5.dll": pe()}
     beside["osgeo/_plugins/gdal_X.dll"] = pe("x-5.dll")
     assert "x-5.dll, which the Windows loader would not find" in "".join(faults(beside))
-
-
-def test_an_extension_finds_what_lies_beside_it_and_what_is_bundled() -> None:
     binaries = {**CLOSED, "osgeo/own.dll": pe()}
     binaries["osgeo/_gdal.cp312-win_amd64.pyd"] = pe("own.dll", "gdal-1.dll")
     assert faults(binaries) == []

@@ -116,17 +116,12 @@ def test_what_is_our_own_fault_is_not_caught(root: Path, monkeypatch: pytest.Mon
         main(["wheel", "--root", str(root)])
 
 
-def test_an_error_of_the_system_is_shown_as_one(
+def test_what_ends_a_run_has_its_words(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing(monkeypatch, OSError(28, "No space left on device", "/srv/a"))
     assert main(["wheel", "--root", str(root)]) == errors.MachineError.exit_code
     assert "/srv/a: No space left on device" in capsys.readouterr().err
-
-
-def test_ctrl_c_ends_with_130(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
     failing(monkeypatch, KeyboardInterrupt())
     assert main(["wheel", "--root", str(root), "--json"]) == 130
     captured = capsys.readouterr()
@@ -206,7 +201,7 @@ def test_with_json_people_are_shown_nothing(root: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr() == ("0 folders, 0.0 MB freed\n", "")
 
 
-def test_json_of_an_error_holds_the_error_and_what_was_done(
+def test_json_and_quiet_say_what_they_should(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = BuildError("no", where="a")
@@ -216,11 +211,6 @@ def test_json_of_an_error_holds_the_error_and_what_was_done(
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"error": "a: no", "targets": ["half"]}
     assert "error: a: no" in captured.err
-
-
-def test_quiet_shows_errors_only(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
     failing(monkeypatch, BuildError("no"))
     assert main(["wheel", "--root", str(root), "--quiet"]) == 8
     assert capsys.readouterr() == ("", "\nerror: no\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.hosts import PYTHONS, make_console, make_project, make_record
+from tests.support.hosts import make_console, make_project, make_record
 
 from geowheel.cli.housekeeping import clean, status
 from geowheel.project.project import Project
@@ -33,16 +33,6 @@ def clean_up(project: Project, *, everything: bool = False) -> dict[str, Any]:
 @pytest.fixture
 def ledger(project: Project) -> Ledger:
     return Ledger(folder=project.work, host="host")
-
-
-def test_status_of_a_fresh_checkout_is_empty(project: Project) -> None:
-    found = status(project, make_console(project.root))
-    assert [row[0] for row in found["targets"]] == [
-        str(project.target(python)) for python in PYTHONS
-    ]
-    assert {cell for row in found["targets"] for cell in row[1:]} == {"-"}
-    assert found["dist"] == []
-    assert not project.work.exists()
 
 
 def test_status_shows_the_newest_record_of_each_stage(project: Project, ledger: Ledger) -> None:

@@ -195,14 +195,6 @@ def own(name: str) -> None:
     nox.session(name=name, python=False)(run)
 
 
-def test_a_prefix_comes_before_every_name(registry: Registry, tmp_path: Path) -> None:
-    sessions(prefix="geowheel-", root=write_host(tmp_path, pythons=["3.12"]))
-    names = BARE | {f"{name}-3.12" for name in VERSIONED}
-    assert set(registry) == {f"geowheel-{name}" for name in names}
-    assert not any(function.default for function in registry.values())
-    assert call(registry, "geowheel-build-3.12").argv[-2:] == ("--python", "3.12")
-
-
 def test_names_that_are_taken_are_refused(registry: Registry, tmp_path: Path) -> None:
     own("test")
     own("build")

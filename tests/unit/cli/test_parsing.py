@@ -89,16 +89,6 @@ def test_an_unknown_platform_has_the_nearest_one_and_all(
         assert f"next: did you mean {near}? The platforms are linux-64, " in text
 
 
-def test_the_message_is_spelled_as_geowheel_was_called(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("GEOWHEEL_CALLED_AS", "nox -s my.")
-    assert said(capsys, "status", "--root", "/x", "3.12") == (
-        "`nox -s my.status` does not take '3.12'\n"
-        "  next: `nox -s my.status -- --help` shows what it takes\n"
-    )
-
-
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])
 def test_every_command_refuses_the_unknown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = {"repair-wheel": ["a", "b"], "export": ["a"], "collect": ["a"], "cache": ["list"],

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from tests.support.files import write_files
+from tests.support.hosts import make_native, make_package
+
 from geowheel.contents.linked_in import linked_in
-from geowheel.digest import TreeEntry
 from geowheel.locks.assets import Package
-from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.targets import Platform
 
 IMPORT = b"!<arch>\n" + b" " * 58 + b"`\n\0\0\xff\xff"
@@ -27,25 +28,16 @@ BRINGS = {
 }
 
 
-def package(name: str, depends: list[str]) -> Package:
-    return Package(
-        name=name, version="1", build="0", subdir="win-64", sha256="ab" * 32, size=1,
-        url=f"https://c.invalid/win-64/{name}-1-0.conda", license="GPL-2.0-only",
-        depends=tuple(depends),
-    )  # fmt: skip
+def package(name: str) -> Package:
+    return make_package(name, depends=tuple(BRINGS[name][1]))
 
 
 def test_a_static_dependency_is_inside_what_needs_it(tmp_path: Path) -> None:
-    placed = []
-    for name, (paths, depends) in BRINGS.items():
-        for path in paths:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_bytes(IMPORT if name == "devel" else b"!<arch>\nobjects")
-        files = tuple(TreeEntry(path=path, sha256="", size=1) for path in paths)
-        placed.append(PlacedPackage(package=package(name, depends), files=files))
-    manifest = NativeManifest(
-        platform=Platform.WIN_64, prefix_string="C:/p", packages=tuple(placed)
-    )
-    bundled = {p.package: [f"host.libs/{p.package.name}.dll"] for p in placed[:2]}
+    for name, (paths, _) in BRINGS.items():
+        content = IMPORT if name == "devel" else b"!<arch>\nobjects"
+        write_files(tmp_path, dict.fromkeys(paths, content))
+    brought = {name: paths for name, (paths, _) in BRINGS.items()}
+    manifest = make_native(brought, package, Platform.WIN_64)
+    bundled = {package(name): [f"host.libs/{name}.dll"] for name in ("gdal", "spatialite")}
     found = {p.name: files for p, files in linked_in(bundled, manifest, tmp_path).items()}
     assert found == dict.fromkeys(("rttopo", "empty", "deeper"), ("host.libs/spatialite.dll",))

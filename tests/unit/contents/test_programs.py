@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.files import write_files
 
 from geowheel.contents.programs import scripts_of
 
@@ -22,15 +23,8 @@ OF_OTHERS = {
 }  # fmt: skip
 
 
-def write(root: Path, files: dict[str, str]) -> Path:
-    for path, text in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text, encoding="utf-8")
-    return root
-
-
 def test_scripts_are_those_of_the_sdist(tmp_path: Path) -> None:
-    sdist = write(tmp_path, {
+    sdist = write_files(tmp_path, {
         "gdal-utils/scripts/gdal_calc.py": "",
         "gdal-utils/scripts/gone.py": "",
         "gdal-utils/osgeo_utils/gdal_calc.py": "",
@@ -51,7 +45,7 @@ class World:
 
     def __init__(self, folder: Path, launcher: str) -> None:
         self.package = folder / "osgeo" if launcher == "osgeo_utils" else folder / "host"
-        write(self.package, {
+        write_files(self.package, {
             "_geowheel.py": BOOTSTRAP,
             "_geowheel.json": json.dumps({
                 "gdal": "g", "proj": "p", "gdal_data": "_data/gdal", "proj_data": "_data/proj",
@@ -61,7 +55,7 @@ class World:
             "_programs/gdalinfo": "",
         })  # fmt: skip
         self.path = folder / launcher / "_geowheel_programs.py"
-        write(folder, {f"{launcher}/_geowheel_programs.py": SOURCE})
+        write_files(folder, {f"{launcher}/_geowheel_programs.py": SOURCE})
         self.calls: list[tuple[str, Sequence[str], dict[str, str]]] = []
         self.restored: list[signal.Signals] = []
         self.failing: OSError | None = None

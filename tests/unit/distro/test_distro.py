@@ -410,9 +410,6 @@ def test_the_state_tells_platforms_apart() -> None:
     with pytest.raises(MachineError, match="no distro channel for osx-arm64") as caught:
         architecture_of(Platform.OSX_ARM64, TABLE)
     assert "linux-64, linux-aarch64" in str(caught.value)
-
-
-def test_recipes_of_two_platforms_have_two_names_and_of_all_platforms_one() -> None:
     kept = index(deb("libgdal32", "3.6.2-1"), deb("ca-certificates", "20240203"))
     names = {
         platform: {entry_name(r) for r in plan_recipes(kept, TABLE, BOOKWORM, platform)}

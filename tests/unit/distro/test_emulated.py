@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.files import write_program
 from tests.support.hosts import make_interpreter
 from tests.unit.binary.test_elf import make_elf
 
@@ -43,13 +44,6 @@ def emulated(cache: Path, emulator: str = "/usr/bin/qemu-aarch64") -> Emulated:
     )  # fmt: skip
 
 
-def program(path: Path, text: str = "#!/bin/sh\n") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
-
-
 @pytest.mark.parametrize(
     ("platform", "machine", "answer"),
     [
@@ -80,7 +74,7 @@ def test_a_launcher_hands_over_its_own_name_and_every_argument(tmp_path: Path) -
 
 def test_unpacked_packages_become_an_installation(tmp_path: Path) -> None:
     made, root = emulated(tmp_path / "cache"), tmp_path / "partial"
-    program(root / "usr/bin/python3.11", "the real one")
+    write_program(root / "usr/bin/python3.11", "the real one")
     headers = root / "usr/include/python3.11"
     headers.mkdir(parents=True)
     (headers / "pyconfig.h").write_text("#include <aarch64-linux-gnu/python3.11/pyconfig.h>")
@@ -129,7 +123,7 @@ def test_programs_in_an_environment_get_launchers_and_nothing_else_does(tmp_path
     for name in ("bin/ninja", "lib/cmake"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(elf)
-    library, script = tmp_path / "lib/gdal.so", program(tmp_path / "bin/pytest", "#!python\n")
+    library, script = tmp_path / "lib/gdal.so", write_program(tmp_path / "bin/pytest", "#!python\n")
     library.write_bytes(make_elf(machine=183))
     (tmp_path / "bin/link").symlink_to("ninja")
     for _ in range(2):
@@ -153,9 +147,9 @@ def test_the_emulator_is_on_path_or_the_error_says_how_to_get_it(tmp_path: Path)
     with pytest.raises(MachineError, match="no qemu-aarch64 and no qemu-aarch64-static") as caught:
         find_emulator(Platform.LINUX_AARCH64, environ)
     assert "qemu" in caught.value.faults[0].fix
-    static = program(tmp_path / "qemu-aarch64-static")
+    static = write_program(tmp_path / "qemu-aarch64-static")
     assert find_emulator(Platform.LINUX_AARCH64, environ) == static
-    plain = program(tmp_path / "qemu-aarch64")
+    plain = write_program(tmp_path / "qemu-aarch64")
     assert find_emulator(Platform.LINUX_AARCH64, environ) == plain
 
 

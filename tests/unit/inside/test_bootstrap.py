@@ -131,15 +131,12 @@ def test_an_installation_is_told_of_what_it_brings(world: World) -> None:
     assert names.index("proj_context_set_search_paths") < names.index("CPLSetConfigOption")
 
 
-def test_a_proj_without_a_users_folder_has_ours(world: World) -> None:
+def test_without_plugins_or_a_users_folder(world: World) -> None:
     world.answers["proj_context_get_user_writable_directory"] = None
     world.run()
     ours = os.fsencode(world.package / "_data" / "proj")
     assert world.told("proj_context_set_search_paths") == [(None, 1, [ours])]
     assert world.told("OSRSetPROJSearchPaths") == [([ours, None],)]
-
-
-def test_without_plugins_of_ours_none_are_looked_for(world: World) -> None:
     (world.package / "_plugins").rmdir()
     world.run()
     assert world.options()[b"GDAL_DRIVER_PATH"] == b"disable"

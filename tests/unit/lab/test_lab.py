@@ -48,9 +48,6 @@ def test_names_are_unique_and_what_a_case_needs_and_calls_is_there() -> None:
         tree = ast.parse(SCRIPTS.joinpath(f"{module}.py").read_text(encoding="utf-8"))
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         assert json.loads(json.dumps(case.asked)) == case.asked
-
-
-def test_ours_is_first_and_last_with_each_peer_and_two_hundred_files_are_damaged() -> None:
     cases = groups.every_case(EVERYTHING)
     asked = [case.asked.get("order") for case in cases]
     for peer in PEERS:
@@ -249,15 +246,6 @@ def test_each_case_has_a_process_a_folder_and_a_scrubbed_environment(tmp_path: P
         assert not {"PROJ_DATA", "PYTHONPATH"} & set(env)
         asked = json.loads(Path(words[3]).read_text())
         assert asked["package"] == "osgeo" and asked["folder"] == str(folder)
-
-
-def test_without_peers_even_their_cases_run_in_the_clean_environment(tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    place.mkdir()
-    processes = Processes()
-    run_cases(make_lab(place, peers=None), [replace(PLAIN, peers=True)],
-              make_step(tmp_path, processes))  # fmt: skip
-    assert processes.calls[0][0][0] == "/clean/bin/python"
 
 
 @pytest.mark.parametrize(

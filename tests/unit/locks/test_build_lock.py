@@ -224,15 +224,12 @@ def test_a_wheel_for_a_newer_macos_only_is_named(tmp_path: Path, target: Target)
         lock.requirements("build", target)
 
 
-def test_a_name_in_a_url_is_unescaped(tmp_path: Path) -> None:
+def test_a_name_in_a_url_is_unescaped_and_an_sdist_no_wheel(tmp_path: Path) -> None:
     made = wheel("torch")
     made["url"] = "https://i.invalid/torch-2.0%2Bcpu-py3-none-any.whl?sig=x#frag"
     lock = write(tmp_path, package("torch", made, version="2.0+cpu", marker=group("test")))
     (torch,) = lock.requirements("test", LINUX)
     assert torch.file_name == "torch-2.0+cpu-py3-none-any.whl"
-
-
-def test_an_sdist_is_no_wheel(tmp_path: Path) -> None:
     sdist = {"url": "https://i.invalid/x-1.0.tar.gz", "hashes": {"sha256": "0" * 64}}
     lock = write(tmp_path, package("x", sdist=sdist, marker=group("test")))
     with pytest.raises(LockError, match=r"x 1\.0 has no wheel for cp312-linux-64"):
@@ -426,7 +423,7 @@ def test_a_peer_left_out(uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "the lab goes without fiona: no solution for fiona" in capsys.readouterr().err
 
 
-def test_a_marker_of_uvs_holds_together_with_the_group(uv: FakeUv, tmp_path: Path) -> None:
+def test_markers_and_versions_hold_together_with_their_groups(uv: FakeUv, tmp_path: Path) -> None:
     marker = "sys_platform == 'darwin' or python_version < '3.12'"
     uv.answers = {**uv.answers, "tests": [package("tests", wheel("tests"), marker=marker)]}
     lock = solve(uv, tmp_path / "lock.toml")
@@ -437,18 +434,12 @@ def test_a_marker_of_uvs_holds_together_with_the_group(uv: FakeUv, tmp_path: Pat
     assert has("3.11", Platform.LINUX_64) and has("3.12", Platform.OSX_ARM64)
     assert not has("3.12", Platform.LINUX_64)
     assert "tests" not in [d.name for d in lock.requirements("build", LINUX)]
-
-
-def test_two_versions_of_one_package_keep_to_their_groups(uv: FakeUv, tmp_path: Path) -> None:
     old = package("shared", wheel("shared", "1.0"), version="1.0")
     new = package("shared", wheel("shared", "2.0"), version="2.0")
     uv.answers = {**uv.answers, "backend": [old], "tests": [new]}
     lock = solve(uv, tmp_path / "lock.toml")
     assert [d.version for d in lock.requirements("build", LINUX)] == ["1.0"]
     assert [d.version for d in lock.requirements("test", LINUX)] == ["2.0"]
-
-
-def test_a_package_that_no_target_asks_for_is_left_out(uv: FakeUv, tmp_path: Path) -> None:
     windows = package("pywin32", wheel("pywin32", tag="cp312-cp312-win_amd64"),
                       marker="sys_platform == 'win32'")  # fmt: skip
     uv.answers = {**uv.answers, "tests": [windows]}

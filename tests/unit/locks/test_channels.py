@@ -146,13 +146,6 @@ def test_a_folders_name_never_resolves(tmp_path: Path, folder: str, url: str) ->
     assert folder_channel(path, "distro-x").url == "https://distro-x.invalid/"
 
 
-def test_a_local_folder_goes_before_a_users_mirrors_of_others(tmp_path: Path) -> None:
-    found = folder_channel(channel_folder(tmp_path / "c"))
-    mirrors = Mirrors(pairs=((FORGE, "/srv/m"),)).plus((found, named_channel("conda-forge")))
-    assert mirrors.of(f"{FORGE}x") == ("/srv/m/x",)
-    assert mirrors.of(f"{found.url}x") == (str(tmp_path / "c" / "x"),)
-
-
 def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ChannelError, match=r"repodata\.json"):
         folder_channel(tmp_path)
@@ -161,6 +154,10 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(ConfigError, match="two folder channels have the name channel"):
         configured_channels([str(path) for path in folders.values()], tmp_path)
+    found = folder_channel(channel_folder(tmp_path / "c"))
+    mirrors = Mirrors(pairs=((FORGE, "/srv/m"),)).plus((found, named_channel("conda-forge")))
+    assert mirrors.of(f"{FORGE}x") == ("/srv/m/x",)
+    assert mirrors.of(f"{found.url}x") == (str(tmp_path / "c" / "x"),)
 
 
 def test_the_state_follows_the_index(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
+from tests.support.hosts import make_package
 
 from geowheel.errors import LockError
-from geowheel.locks.assets import Package
 from geowheel.locks.locking import difference
 from geowheel.locks.native_stack import NativeStack, closure_of, native_stack, oldest_macos
 from geowheel.locks.pixi_lock import (
@@ -51,9 +51,8 @@ def test_a_misspelt_plugin_is_told_what_is_nearly_the_same(conda_forge_lock: Pat
 
 def test_grids_join_the_native_stack_when_asked_for(tmp_path: Path) -> None:
     packages = [
-        Package(name=name, version="9.5.0", build="h0_0", subdir="linux-64",
-                url=f"https://c.invalid/linux-64/{name}-9.5.0-h0_0.conda", sha256="ab" * 32,
-                size=1, license="MIT", depends=depends)
+        make_package(name, version="9.5.0", build="h0_0", sha256="ab" * 32, depends=depends,
+                     url=f"https://c.invalid/linux-64/{name}-9.5.0-h0_0.conda")
         for name, depends in (("libgdal-core", ("proj",)), ("proj", ()), ("ca-certificates", ()),
                               ("proj-data", ()))
     ]  # fmt: skip
@@ -229,9 +228,6 @@ def test_only_what_names_need_is_their_closure(conda_forge_lock: Path) -> None:
 def test_the_oldest_macos_is_what_the_packages_ask_for(
     platform: Platform, depends: tuple[str, ...], expected: str | None
 ) -> None:
-    package = Package(
-        name="libgdal-core", version="3", build="h0", subdir=platform, sha256="0" * 64, size=1,
-        url="https://c.invalid/x/libgdal-core-3-h0.conda", license=None, depends=depends,
-    )  # fmt: skip
+    package = make_package("libgdal-core", depends=depends)
     found = NativeStack(platform=platform, packages=(package,), left_out=())
     assert oldest_macos(found) == expected

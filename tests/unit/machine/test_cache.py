@@ -132,9 +132,6 @@ def test_an_abandoned_download_goes_after_a_day(cache: Path, console: Console) -
     run(cache, console)
     assert not old.exists() and new.exists()
     assert (entry / "bb.conda").exists()
-
-
-def test_what_is_none_of_ours_stays(cache: Path, console: Console) -> None:
     put(cache / "notes.txt", days=1000)
     put(cache / "pixi" / "geowheel.lock", days=1000)
     run(cache, console, days=0)

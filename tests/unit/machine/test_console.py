@@ -38,15 +38,6 @@ def test_text_is_printed_as_it_is(console: Console, capsys: Capsys, text: str) -
     assert shown(capsys) == text + "\n"
 
 
-def test_a_table_holds_plain_text(console: Console, capsys: Capsys) -> None:
-    console.table("[b]title[/b]", ["[i]column[/i]"], [["[red]cell[/red]"]])
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    assert captured.out == (
-        "\n[b]title[/b]\n  [i]column[/i]\n  ---------------\n  [red]cell[/red]\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("width", "expected"),
     [("99", "\nt\n  x\n    b  y\n"), ("100", "\nt\n  a  b\n  -  -\n  x  y\n")],

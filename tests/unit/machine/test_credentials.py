@@ -22,9 +22,6 @@ def test_secrets_in_urls_are_not_shown(text: str, shown: str | None) -> None:
 def test_a_refusal_is_told_from_a_number() -> None:
     assert refused("answered 401 Unauthorized") and refused("(403 Forbidden)")
     assert not refused("package-4.401-h0, 404 Not Found")
-
-
-def test_the_host_of_the_login_is_that_of_the_url() -> None:
     assert "pixi auth login h.org`" in login("error (401) for url (https://ada:pw@h.org:8443/c)")
     assert "pixi auth login HOST`" in login("401 Unauthorized")
     wrapped = "HTTP status client error (401 Unauthorized) for\n     │ url (http://h.org/x)"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.support.files import write_program
 from tests.support.hosts import make_interpreter
 
 from geowheel.errors import MachineError, UsageError
@@ -16,13 +17,6 @@ from geowheel.machine.interpreters import Interpreter, find_interpreter, parse_a
 FINE = dataclasses.replace(
     make_interpreter(), library_folder="/opt/python3.12/lib", compilers=("gcc", "g++")
 )
-
-
-def program(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    path.chmod(0o755)
-    return path
 
 
 def answer(path: Path, **changes: object) -> Interpreter:
@@ -60,38 +54,35 @@ pytestmark = pytest.mark.usefixtures("alone")
 
 
 def test_the_running_interpreter_comes_first(tmp_path: Path) -> None:
-    running = program(tmp_path / "base/bin/python3.12")
-    other = program(tmp_path / "bin/python3.12")
+    running = write_program(tmp_path / "base/bin/python3.12")
+    other = write_program(tmp_path / "bin/python3.12")
     ask = Asked({running: answer(running), other: answer(other)})
     assert taken(ask, running=running, PATH=str(other.parent)) == running
     assert ask.paths == [running]
-    running = program(tmp_path / "base/bin/python3.11")
-    other = program(tmp_path / "bin/python3.12")
+    running = write_program(tmp_path / "base/bin/python3.11")
+    other = write_program(tmp_path / "bin/python3.12")
     ask = Asked({other: answer(other)})
     assert taken(ask, running=running, PATH=str(other.parent)) == other
     assert ask.paths == [other]
 
 
 def test_on_path_the_exact_name_comes_first_and_generic_names_count(tmp_path: Path) -> None:
-    generic = program(tmp_path / "a/python3")
-    exact = program(tmp_path / "b/python3.12")
+    generic = write_program(tmp_path / "a/python3")
+    exact = write_program(tmp_path / "b/python3.12")
     path = f"{generic.parent}:relative:{exact.parent}"
     assert taken(Asked({generic: answer(generic), exact: answer(exact)}), PATH=path) == exact
     assert taken(Asked({generic: answer(generic)}), PATH=path) == generic
 
 
-def test_the_newest_patch_of_pyenv_is_taken_by_number(tmp_path: Path) -> None:
+def test_the_newest_patch_is_taken_by_number(tmp_path: Path) -> None:
     root = tmp_path / "pyenv"
     versions = ["3.12.9", "3.12.10", "3.12.10rc1", "miniconda3-3.12", "3.11.20"]
-    paths = {name: program(root / "versions" / name / "bin/python3.12") for name in versions}
+    paths = {name: write_program(root / "versions" / name / "bin/python3.12") for name in versions}
     ask = Asked({path: answer(path) for path in paths.values()})
     assert taken(ask, PYENV_ROOT=str(root)) == paths["3.12.10"]
-
-
-def test_uvs_own_folder_is_looked_at(tmp_path: Path) -> None:
     folder = tmp_path / "data/uv/python"
-    old = program(folder / "cpython-3.12.3-linux-x86_64-gnu/bin/python3.12")
-    new = program(folder / "cpython-3.12.11-linux-x86_64-gnu/bin/python3.12")
+    old = write_program(folder / "cpython-3.12.3-linux-x86_64-gnu/bin/python3.12")
+    new = write_program(folder / "cpython-3.12.11-linux-x86_64-gnu/bin/python3.12")
     ask = Asked({old: answer(old), new: answer(new)})
     assert taken(ask, XDG_DATA_HOME=str(tmp_path / "data")) == new
 
@@ -113,18 +104,15 @@ def test_the_places_in_their_order(tmp_path: Path) -> None:
 
 
 def test_one_program_under_two_names_is_asked_once(tmp_path: Path) -> None:
-    real = program(tmp_path / "bin/python3.12")
+    real = write_program(tmp_path / "bin/python3.12")
     (tmp_path / "bin/python3").symlink_to("python3.12")
     ask = Asked({real: answer(real, version="3.12.1", debug=True)})
     with pytest.raises(MachineError) as caught:
         taken(ask, running=real, PATH=str(real.parent))
     assert ask.paths == [real]
     assert len(caught.value.faults) == 1
-
-
-def test_a_refused_one_does_not_hide_a_good_one(tmp_path: Path) -> None:
-    pypy = program(tmp_path / "a/python3.12")
-    good = program(tmp_path / "b/python3.12")
+    pypy = write_program(tmp_path / "a/python3.12")
+    good = write_program(tmp_path / "b/python3.12")
     ask = Asked({pypy: answer(pypy, implementation="pypy"), good: answer(good)})
     assert taken(ask, PATH=f"{pypy.parent}:{good.parent}") == good
 
@@ -146,7 +134,7 @@ def test_a_refused_one_does_not_hide_a_good_one(tmp_path: Path) -> None:
 def test_what_is_refused_says_why(
     tmp_path: Path, changes: dict[str, object], words: str, explicit: bool
 ) -> None:
-    path = program(tmp_path / "python3.12")
+    path = write_program(tmp_path / "python3.12")
     ask = Asked({path: answer(path, **changes)})
     with pytest.raises(MachineError) as caught:
         taken(ask, explicit=path if explicit else None, PATH=str(tmp_path))
@@ -172,7 +160,7 @@ def test_the_distributions_interpreter_names_the_distributions_package() -> None
 
 
 def test_a_missing_one_says_where_was_looked_and_how_to_get_it(tmp_path: Path) -> None:
-    shim = program(tmp_path / "bin/python3.12")
+    shim = write_program(tmp_path / "bin/python3.12")
     with pytest.raises(MachineError) as caught:
         taken(Asked({}), PATH=str(shim.parent), HOME=str(tmp_path))
     text = str(caught.value)
@@ -190,8 +178,8 @@ def test_a_version_that_is_not_supported_lists_those_that_are(python: str) -> No
 
 
 def test_an_explicit_one_is_the_only_one(tmp_path: Path) -> None:
-    named = program(tmp_path / "named/python")
-    other = program(tmp_path / "bin/python3.12")
+    named = write_program(tmp_path / "named/python")
+    other = write_program(tmp_path / "bin/python3.12")
     ask = Asked({named: answer(named, version="3.11.2"), other: answer(other)})
     with pytest.raises(MachineError, match=r"CPython 3\.11\.2, and Python 3\.12 is wanted"):
         taken(ask, explicit=named, running=other, PATH=str(other.parent))
@@ -200,8 +188,8 @@ def test_an_explicit_one_is_the_only_one(tmp_path: Path) -> None:
 
 
 def test_an_explicit_one_may_be_a_venv_or_a_name(tmp_path: Path) -> None:
-    inside = program(tmp_path / "venv/bin/python")
-    named = program(tmp_path / "bin/my-python")
+    inside = write_program(tmp_path / "venv/bin/python")
+    named = write_program(tmp_path / "bin/my-python")
     ask = Asked({inside: answer(inside), named: answer(named)})
     for explicit, found in ((tmp_path / "venv", inside), (Path("my-python"), named)):
         assert taken(ask, explicit=explicit, PATH=str(named.parent)) == found

@@ -12,7 +12,7 @@ from geowheel.errors import BuildError
 from geowheel.machine import screen as module
 from geowheel.machine.console import Console
 from geowheel.machine.process import spoken
-from geowheel.machine.screen import SILENCE, TICK, Screen, fitted
+from geowheel.machine.screen import Screen, fitted
 
 ERASE = "\r\x1b[K"
 
@@ -84,10 +84,6 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Watched:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Watched:
     return watched(monkeypatch, terminal=True)
-
-
-def test_silence_on_a_pipe_is_less_than_five_seconds_with_a_late_look() -> None:
-    assert SILENCE + TICK < 5
 
 
 def test_on_a_pipe_a_line_says_what_is_still_running(pipe: Watched) -> None:

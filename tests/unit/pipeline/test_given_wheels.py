@@ -44,14 +44,6 @@ def found(project: Project, place: Path, *pythons: str, on: str = "linux-64") ->
 
 
 def test_a_file_is_for_the_target_of_its_name(project: Project) -> None:
-    wheel = write_wheel(project.dist)
-    (given,) = find_given(project, wheel, [], []).items()
-    assert given == (project.target(RUNNING), Artefact(path=wheel, sha256=sha256_file(wheel)))
-    wheel = write_wheel(project.dist, "host-1.0-cp398-abi3-manylinux_2_35_x86_64.whl")
-    assert list(found(project, wheel)) == ["cp398-linux-64", "cp399-linux-64"]
-
-
-def test_a_folder_has_the_wheels_of_every_target_of_the_platform(project: Project) -> None:
     write_wheel(project.dist)
     other = write_wheel(project.dist / "below", NAME.replace(TAG, "cp398"))
     write_wheel(project.dist, NAME.replace("manylinux_2_35_x86_64", "macosx_11_0_arm64"))
@@ -60,6 +52,11 @@ def test_a_folder_has_the_wheels_of_every_target_of_the_platform(project: Projec
     assert found(project, project.dist) == {f"{TAG}-linux-64": NAME, "cp398-linux-64": other.name}
     assert found(project, project.dist, "3.98") == {"cp398-linux-64": other.name}
     assert list(found(project, project.dist, on="osx-arm64")) == [f"{TAG}-osx-arm64"]
+    wheel = write_wheel(project.dist)
+    (given,) = find_given(project, wheel, [], []).items()
+    assert given == (project.target(RUNNING), Artefact(path=wheel, sha256=sha256_file(wheel)))
+    wheel = write_wheel(project.dist, "host-1.0-cp398-abi3-manylinux_2_35_x86_64.whl")
+    assert list(found(project, wheel)) == ["cp398-linux-64", "cp399-linux-64"]
 
 
 @pytest.mark.parametrize(

@@ -127,14 +127,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     )  # fmt: skip
 
 
-def test_upstream_stages_run_first_in_the_order_of_the_table(world: World) -> None:
+def test_stages_run_in_order_and_once(world: World) -> None:
     assert world.ran("test") == ["fetch", "bindings", "repair", "test"]
     assert world.toys["fetch"].given == [()]
     assert world.toys["repair"].given == [("fetch", "bindings")]
     assert world.toys["test"].given == [("repair",)]
-
-
-def test_a_second_run_has_nothing_to_do(world: World) -> None:
     world.ran("test")
     assert world.ran("repair") == ["check repair"]
     world.ran("test")
@@ -223,14 +220,13 @@ def test_whatever_ends_a_run_leaves_nothing_half_made(world: World, fault: BaseE
     assert world.files() == before
 
 
-def test_another_toolkit_runs_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_toolkit_or_tool_runs_everything(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.run("bindings")
     monkeypatch.setattr("geowheel.pipeline.loop.toolkit_digest", lambda: "changed")
     assert world.plan("bindings")[0].why == "changed: geowheel's own sources"
     assert world.ran("bindings") == ["fetch", "bindings"]
-
-
-def test_tools_versions_are_in_the_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     table = (Stage(name="fetch", summary="", scope=Scope.PLATFORM, tools=("pytest",)),)
     monkeypatch.setattr("geowheel.stages.STAGES", table)
     monkeypatch.setattr("geowheel.pipeline.loop.version", lambda _: "1")

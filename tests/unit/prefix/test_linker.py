@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.hosts import make_package
 
 from geowheel.digest import read_tree, sha256_bytes
 from geowheel.errors import IntegrityError
@@ -67,10 +68,7 @@ def test_a_prefix_that_does_not_fit_into_a_binary_is_refused() -> None:
 
 
 def package(name: str) -> Package:
-    return Package(
-        name=name, version="1.0", build="h0", subdir="linux-64", sha256="0" * 64, size=1,
-        url=f"https://example.invalid/c/linux-64/{name}-1.0-h0.conda", license=None, depends=(),
-    )  # fmt: skip
+    return make_package(name, version="1.0", build="h0")
 
 
 @dataclass(frozen=True)

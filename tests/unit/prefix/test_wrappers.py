@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.files import write_files
 
 from geowheel.errors import MachineError
 from geowheel.prefix.wrappers import build_variables, reachable, with_programs, write_wrappers
@@ -17,13 +18,9 @@ PC = f"prefix={PREFIX}\nName: libgdal\nLibs: -L{PREFIX}/lib -lgdal\n"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     prefix = tmp_path / "prefix"
-    for path, text in {
-        "bin/gdal-config": f"#!/bin/sh\necho -L{PREFIX}/lib\n",
-        "lib/pkgconfig/gdal.pc": PC,
-        "share/pkgconfig/proj.pc": PC,
-    }.items():
-        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
-        (prefix / path).write_text(text)
+    script = f"#!/bin/sh\necho -L{PREFIX}/lib\n"
+    pkg_config = {"lib/pkgconfig/gdal.pc": PC, "share/pkgconfig/proj.pc": PC}
+    write_files(prefix, {"bin/gdal-config": script, **pkg_config})
     write_wrappers(prefix, PREFIX)
     return tmp_path
 
@@ -44,15 +41,12 @@ def test_no_wrapper_names_a_place(folder: Path) -> None:
     assert with_programs(variables, "/bin") == f"{folder}/wrappers/bin:/bin"
 
 
-def test_a_stack_without_gdal_config(tmp_path: Path) -> None:
+def test_a_cache_with_spaces_as_well_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prefix").mkdir()
     write_wrappers(tmp_path / "prefix", PREFIX)
     found = build_variables(tmp_path, "3.10.2", linux.FACTS)
     assert "GDAL_CONFIG" not in found
     assert with_programs(found, "/bin") == "/bin"
-
-
-def test_a_cache_with_spaces_as_well_is_refused(tmp_path: Path) -> None:
     assert reachable(tmp_path / "ü", tmp_path / "cache") == tmp_path / "ü"
     assert not (tmp_path / "cache").exists()
     with pytest.raises(MachineError, match="GEOWHEEL_CACHE"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.hosts import make_package
+from tests.support.hosts import make_native
 
 from geowheel.contents.drivers import (
     Driver,
@@ -17,14 +17,12 @@ from geowheel.contents.drivers import (
     package_of,
     plugin_packages,
 )
-from geowheel.digest import TreeEntry
-from geowheel.prefix.linker import NativeManifest, PlacedPackage
+from geowheel.prefix.linker import NativeManifest
 from geowheel.probes import NAMED_BUT_GONE, drivers, gdal
 from geowheel.probes.bindings import CLOSING, OTHERS, PREFIXES, PROPERTIES
 from geowheel.probes.drivers import DriverRows, Raster, Vector
 from geowheel.probes.gdal import Problem
 from geowheel.project.pyproject import read_host
-from geowheel.targets import Platform
 
 ROOT = Path(__file__).resolve().parents[3]
 GTIFF = Driver(name="GTiff", kinds=("raster",))
@@ -32,9 +30,7 @@ TOY = Driver(name="TOY", kinds=("raster",), plugin="gdal_TOY.so")
 
 
 def manifest() -> NativeManifest:
-    file = TreeEntry(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0)
-    placed = PlacedPackage(package=make_package("libgdal-toy"), files=(file,))
-    return NativeManifest(platform=Platform.LINUX_64, prefix_string="/x", packages=(placed,))
+    return make_native({"libgdal-toy": ["lib/gdalplugins/gdal_TOY.so"]})
 
 
 def test_what_the_stack_has_beyond_the_wheel_is_told_with_its_package() -> None:

@@ -128,9 +128,6 @@ def test_both_forms_of_the_simple_api_are_read(monkeypatch: pytest.MonkeyPatch) 
     }  # fmt: skip
     answering(monkeypatch, json.dumps(data), JSON)
     assert published(INDEX, "Host", {}) == {FILE.filename: want}
-
-
-def test_a_file_without_a_digest_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, '<a href="x.whl#md5=1">x</a>', "text/html")
     (file,) = published(INDEX, "host", {}).values()
     assert file.sha256 is None

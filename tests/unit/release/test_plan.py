@@ -194,15 +194,9 @@ def test_all_blockers_come_at_once() -> None:
     found = "\n".join(faults(world(**changes)))
     for name in ("tag", "changelog", "lock", "other files", "stranger", "no index", "branch"):
         assert PLANTED[name][1] in found, name
-
-
-def test_what_several_wheels_bundle_is_said_once() -> None:
     wheels = tuple(replace(wheel, unaccepted=(GPL,)) for wheel in world().wheels)
     (fault,) = faults(world(wheels=wheels))
     assert all(wheel.filename in fault for wheel in wheels)
-
-
-def test_two_targets_of_one_file_name_have_the_same_bytes() -> None:
     first, second = world().wheels
     shared = replace(second, filename=first.filename)
     assert "two targets made wheels of this name" in "\n".join(

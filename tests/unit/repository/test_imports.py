@@ -64,8 +64,5 @@ def test_a_run_with_nothing_to_do_imports_nothing_that_only_acts() -> None:
     assert heavy == {}
     acting = {f"geowheel.stages.{stage.name}" for stage in STAGES}
     assert acting.isdisjoint(found)
-
-
-def test_the_table_of_stages_and_the_sessions_import_the_standard_library_and_nox() -> None:
     tops = {n.partition(".")[0] for n in closure(iter(["geowheel.stages", "geowheel.nox"]))}
     assert tops - sys.stdlib_module_names == {"geowheel", "nox"}

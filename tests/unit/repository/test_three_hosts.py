@@ -78,53 +78,23 @@ def test_a_fault_of_one_turn_is_seen(host: str, key: str, value: Any, words: str
     assert seen.startswith(f"{host}, time 6: {words}")
 
 
-def drop_a_turn(findings: dict[str, Any]) -> None:
-    findings["found"]["atlas"].pop()
+SECOND = library("libgdal", "terrain")
+IN_THE_PROCESS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda f: f["found"]["atlas"].pop(), "atlas worked 5 times"),
+    (lambda f: f["found"].pop("atlas"), "atlas is missing"),
+    (lambda f: f["settings"].update({SECOND: "osgeo"}), "settings in the libgdal files"),
+    (lambda f: f["settings"].pop(SECOND), "settings in the libgdal files"),
+    # As the loader does for two libraries of one name.
+    (lambda f: f["libraries"].remove(SECOND), "terrain has loaded 0 libgdal.so from its own"),
+    (lambda f: f["libraries"].remove(SECOND), "only one of osgeo and terrain has loaded its own"),
+    (lambda f: f["libraries"].append(SECOND.replace(HASHES["terrain"], HASHES["osgeo"])),
+     "osgeo and terrain have libraries of one name: ['libgdal-0a1b2c3d"),
+    (lambda f: f["databases"].pop(), "open databases"),
+]  # fmt: skip
 
 
-def drop_a_host(findings: dict[str, Any]) -> None:
-    del findings["found"]["atlas"]
-
-
-def share_a_setting(findings: dict[str, Any]) -> None:
-    findings["settings"][library("libgdal", "terrain")] = "osgeo"
-
-
-def lose_a_setting(findings: dict[str, Any]) -> None:
-    del findings["settings"][library("libgdal", "terrain")]
-
-
-def load_one_for_two(findings: dict[str, Any]) -> None:
-    """As the loader does for two libraries of one name."""
-    findings["libraries"] = [
-        path for path in findings["libraries"] if "terrain_gdal.libs/libgdal" not in path
-    ]
-
-
-def leave_out_the_salt(findings: dict[str, Any]) -> None:
-    findings["libraries"] = [
-        path.replace(HASHES["terrain"], HASHES["osgeo"]) for path in findings["libraries"]
-    ]
-
-
-def use_one_database_for_two(findings: dict[str, Any]) -> None:
-    findings["databases"].pop()
-
-
-@pytest.mark.parametrize(
-    ("plant", "words"),
-    [
-        (drop_a_turn, "atlas worked 5 times"),
-        (drop_a_host, "atlas is missing"),
-        (share_a_setting, "settings in the libgdal files"),
-        (lose_a_setting, "settings in the libgdal files"),
-        (load_one_for_two, "terrain has loaded 0 libgdal.so from its own folder"),
-        (load_one_for_two, "only one of osgeo and terrain has loaded its own ['libgdal.so"),
-        (leave_out_the_salt, "osgeo and terrain have libraries of one name: ['libgdal-0a1b2c3d"),
-        (use_one_database_for_two, "open databases"),
-    ],
-)
-def test_a_process_fault_is_seen(plant: Callable[[dict[str, Any]], None], words: str) -> None:
+@pytest.mark.parametrize(("plant", "words"), IN_THE_PROCESS)
+def test_a_process_fault_is_seen(plant: Callable[[dict[str, Any]], object], words: str) -> None:
     findings = copy.deepcopy(sound())
     plant(findings)
     assert [what for what in problems(findings, SITE) if what.startswith(words)]

@@ -54,19 +54,18 @@ def arm64(monkeypatch: pytest.MonkeyPatch, project: Project) -> list[str]:
     return done
 
 
-def test_an_interpreter_is_made_once(project: Project, console: Console, arm64: list[str]) -> None:
-    for _ in range(2):
-        tools = find_tools(project, [ARM], ["size"], None, console)
-        assert tools[ARM].interpreter == FOREIGN
-    assert arm64 == ["made", "asked", "asked"]
-
-
-def test_a_plan_makes_none(project: Project, console: Console, arm64: list[str]) -> None:
+def test_an_interpreter_is_made_once_and_by_no_plan(
+    project: Project, console: Console, arm64: list[str]
+) -> None:
     tools = find_tools(project, [ARM], ["test"], None, console, make=False)
     assert tools[ARM].interpreter is None
     tools = find_tools(project, [ARM], ["fetch"], None, console)
     assert tools[ARM] == Tools(interpreter=None, toolchain=None)
     assert arm64 == []
+    for _ in range(2):
+        tools = find_tools(project, [ARM], ["size"], None, console)
+        assert tools[ARM].interpreter == FOREIGN
+    assert arm64 == ["made", "asked", "asked"]
 
 
 @pytest.fixture(autouse=True)

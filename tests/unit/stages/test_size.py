@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.files import write_files
 from tests.support.hosts import make_context, make_places, make_project, make_record, make_step
 
 from geowheel.records.facts import Owner, RepairFacts, SizeFacts
@@ -35,9 +36,7 @@ def make_inputs(
         "host-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n",
     }
     members |= {f"osgeo/{number}.py": "" for number in range(files)}
-    for path, text in members.items():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(text)
+    write_files(tree, members)
     return SizeInputs(
         wheel=write_wheel(tree, root, filename=NAME), owners=OWNERS, places=make_places(),
         wheel_mb=wheel_mb, installed_mb=installed_mb,

@@ -9,14 +9,11 @@ from typing import cast
 
 import pytest
 
-import geowheel
 from geowheel.digest import Tree, TreeEntry, digest
-from geowheel.records.facts import FACTS
 from geowheel.records.stage import Scope, Stage
 from geowheel.stages import STAGES, WHEEL, find, inputs, needed
 from geowheel.stages.contract import Inputs, StageModule, ambient
 
-ROOT = Path(geowheel.__file__).parent
 BY_NAME = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
 
@@ -73,23 +70,6 @@ def kinds(stage: Stage) -> list[type[Inputs]]:
     """The classes of a stage's inputs."""
     names = inspect.signature(function(stage, "inputs")).return_annotation.split(" | ")
     return [getattr(inputs, name) for name in names]
-
-
-@BY_NAME
-def test_a_stage_annotates_its_functions(stage: Stage) -> None:
-    module = importlib.import_module(f"geowheel.stages.{stage.name}")
-    assert hasattr(module, "check") == stage.rechecks
-    for kind in kinds(stage):
-        assert issubclass(kind, Inputs)
-        assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    named = inspect.signature(function(stage, "inputs")).return_annotation
-    for name in ("run", *(["check"] if stage.rechecks else [])):
-        first, *_ = inspect.signature(function(stage, name)).parameters.values()
-        assert first.annotation == named
-    outcome = inspect.signature(function(stage, "run")).return_annotation
-    assert outcome == f"Outcome[{FACTS[stage.name].__name__}]"
-    if stage.rechecks:
-        assert inspect.signature(function(stage, "check")).return_annotation == "Stale | None"
 
 
 @BY_NAME

@@ -7,13 +7,13 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.support.hosts import make_places, make_step
+from tests.support.files import write_files
+from tests.support.hosts import make_native, make_places, make_step
 
-from geowheel.digest import TreeEntry, sha256_bytes
+from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
-from geowheel.locks.assets import Asset, Package
+from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
-from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import patterns_of
 from geowheel.records.ledger import MadeFolder
@@ -94,19 +94,6 @@ def packed(files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def package(name: str) -> Package:
-    return Package(
-        name=name, version="1", build="0", subdir="linux-64", url="", sha256="", size=None,
-        license=None, depends=(),
-    )  # fmt: skip
-
-
-def write(root: Path, files: dict[str, str]) -> None:
-    for path, text in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text, encoding="utf-8")
-
-
 def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | None = None,
                 import_package: str = "osgeo", programs: tuple[str, ...] | None = None,
                 grids: tuple[str, ...] | None = None, **places: str) -> VendorInputs:  # fmt: skip
@@ -115,22 +102,12 @@ def make_inputs(root: Path, *, exclude: tuple[str, ...] = (), stack: set[str] | 
     files |= {} if grids is None else {GRID: "proj-data"}
     # gdal-config is a script, the others are compiled.
     text = {path: "\x7fELF" if path.startswith("bin/") else "content" for path in files}
-    write(root / "fetch" / "prefix", text | {"bin/gdal-config": "#!/bin/sh"})
+    write_files(root / "fetch" / "prefix", text | {"bin/gdal-config": "#!/bin/sh"})
     owned: dict[str, list[str]] = {"libgdal-core": []}
     for path, name in files.items():
         owned.setdefault(name, []).append(path)
-    NativeManifest(
-        platform=Platform.LINUX_64,
-        prefix_string="/p",
-        packages=tuple(
-            PlacedPackage(
-                package=package(name),
-                files=tuple(TreeEntry(path=path, sha256="", size=7) for path in paths),
-            )
-            for name, paths in owned.items()
-        ),
-    ).write(root / "fetch")
-    write(root / "modules", {"_gdal.cpython-312.so": "elf"})
+    make_native(owned).write(root / "fetch")
+    write_files(root / "modules", {"_gdal.cpython-312.so": "elf"})
     data = packed(SDIST)
     url = "https://x.invalid/gdal-3.10.2.tar.gz"
     sdist = Asset(name="gdal", version="3.10.2", url=url, sha256=sha256_bytes(data))

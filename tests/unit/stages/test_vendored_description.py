@@ -2,22 +2,21 @@
 
 import email.parser
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.hosts import make_places, make_step
+from tests.support.files import write_files
+from tests.support.hosts import make_native, make_package, make_places, make_step
 
 from geowheel.contents.description import describe
 from geowheel.contents.licenses import COPYLEFT, LicenseGate, refused_in, with_license_files
 from geowheel.contents.origins import Origin, Origins
-from geowheel.digest import TreeEntry, sha256_bytes
+from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError
 from geowheel.locks.assets import Asset, Package
 from geowheel.locks.native_stack import native_stack
 from geowheel.locks.pixi_lock import read_lock, records
-from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.project.places import Places
 from geowheel.systems.contract import Bundled, RepairedTree
 from geowheel.targets import Platform
@@ -35,29 +34,15 @@ PRIVATE = make_places("terrain._vendor.osgeo")
 METADATA = "Metadata-Version: 2.1\nName: host\nVersion: 1.0\nLicense-Expression: MIT\n\nAbout it.\n"
 
 
-def package(name: str, license: str | None = "MIT") -> Package:
-    return Package(
-        name=name, version="1.2", build="h0_0", subdir="linux-64", sha256="ab" * 32, size=1,
-        url=f"https://c.invalid/linux-64/{name}-1.2-h0_0.conda", license=license,
+def package(name: str) -> Package:
+    return make_package(
+        name, version="1.2", build="h0_0", sha256="ab" * 32, size=1, license="MIT",
+        url=f"https://c.invalid/linux-64/{name}-1.2-h0_0.conda",
         depends=("libkml >=1.3", "unused") if name == "libgdal-core" else (),
     )  # fmt: skip
 
 
-def manifest(packages: Mapping[str, Sequence[str]]) -> NativeManifest:
-    return NativeManifest(
-        platform=Platform.LINUX_64,
-        prefix_string="/p",
-        packages=tuple(
-            PlacedPackage(
-                package=package(name),
-                files=tuple(TreeEntry(path=path, sha256="", size=1) for path in paths),
-            )
-            for name, paths in packages.items()
-        ),
-    )
-
-
-STACK = manifest(
+STACK = make_native(
     {
         "libgdal-core": [
             "lib/libgdal.so.36.3.10.2", "share/gdal/gdalvrt.xsd", "lib/gdalplugins/ogr_A.so",
@@ -69,7 +54,8 @@ STACK = manifest(
         "ca-certificates": ["ssl/cacert.pem"],
         "unused": ["lib/libunused.so.1"],
         "libkml": [],
-    }
+    },
+    package,
 )  # fmt: skip
 
 
@@ -173,10 +159,7 @@ def test_license_files_need_metadata_that_knows_them(before: str, after: str) ->
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> RepairedTree:
-    tree = tmp_path / "tree"
-    for path in PARTS:
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(f"content of {path}")
+    tree = write_files(tmp_path / "tree", {path: f"content of {path}" for path in PARTS})
     (tree / "host-1.0.dist-info" / "METADATA").write_text(METADATA)
     fetched = tmp_path / "fetched"
     for name in ("libgdal-core", "proj", "unused"):

@@ -9,13 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.hosts import make_interpreter, make_package, make_step, result
+from tests.support.hosts import make_interpreter, make_native, make_step, result
 
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
-from geowheel.digest import Artefact, TreeEntry, read_tree
+from geowheel.digest import Artefact, read_tree
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
-from geowheel.prefix.linker import NativeManifest, PlacedPackage
 from geowheel.prefix.store import Store
 from geowheel.project.places import Layout
 from geowheel.records.facts import TestFacts
@@ -96,21 +95,15 @@ class World:
     installed: list[Path] = field(default_factory=list)
 
     def verdict(self, *command: str) -> Outcome[TestFacts]:
-        (self.root / "checkout" / "tests").mkdir(parents=True)
+        (self.root / "checkout" / "tests").mkdir(parents=True, exist_ok=True)
         (self.root / "checkout" / "tests" / "test_a.py").write_text("")
-        (self.root / "checkout" / "src" / "pkg").mkdir(parents=True)
+        (self.root / "checkout" / "src" / "pkg").mkdir(parents=True, exist_ok=True)
         (self.root / "checkout" / "src" / "pkg" / "__init__.py").write_text("")
         with zipfile.ZipFile(self.root / "host.whl", "w") as archive:
             archive.writestr("pkg/__init__.py", "")
         prefix = self.root / "fetch" / "prefix"
-        prefix.mkdir(parents=True)
-        toy = PlacedPackage(
-            package=make_package("libgdal-toy"),
-            files=(TreeEntry(path="lib/gdalplugins/gdal_TOY.so", sha256="", size=0),),
-        )
-        NativeManifest(platform=Platform.LINUX_64, prefix_string="/x", packages=(toy,)).write(
-            prefix.parent
-        )
+        prefix.mkdir(parents=True, exist_ok=True)
+        make_native({"libgdal-toy": ["lib/gdalplugins/gdal_TOY.so"]}).write(prefix.parent)
         given = inputs.TestInputs(
             platform=Platform.LINUX_64,
             wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
@@ -122,7 +115,7 @@ class World:
             store=Store(folder=self.root / "store", mirrors=Mirrors()),
             environ={"PATH": "/usr/bin", "GDAL_DATA": "/x", "PYTHONPATH": "/y"},
         )  # fmt: skip
-        folder = self.root / "made"
+        folder = self.root / f"made-{len(self.commands.calls)}"
         folder.mkdir()
         outcome = stage.run(given, folder, make_step(self.root, self.commands))
         assert (
@@ -144,10 +137,6 @@ def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
     assert outcome.facts.probes == (PASSED, SKIPPED, GTIFF)
     assert outcome.facts.host is None
     assert world.installed == [world.root / "host.whl"]
-
-
-def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> None:
-    world.verdict()
     assert {timeout for *_, timeout in world.commands.calls} == {7}
     of_wheel, of_drivers, of_stack = world.commands.asked
     assert (of_wheel["layout"], of_wheel["version"]) == ("toplevel", "3.10.2")
@@ -156,12 +145,8 @@ def test_the_probes_are_asked_for_what_is_locked_and_promised(world: World) -> N
     prefix = world.root / "fetch" / "prefix"
     assert of_stack["library"] == f"{prefix}/lib/libgdal.so"
     assert of_stack["plugins"] == f"{prefix}/lib/gdalplugins"
-
-
-def test_what_the_stack_offers_beyond_the_wheel_is_recorded(world: World) -> None:
-    facts = world.verdict().facts
-    assert facts.drivers == (BUILT_IN,)
-    assert facts.not_in_wheel == (
+    assert outcome.facts.drivers == (BUILT_IN,)
+    assert outcome.facts.not_in_wheel == (
         PackageOffer(package="libgdal-kea", drivers=("KEA",), in_stack=False),
         PackageOffer(package="libgdal-toy", drivers=("TOY",), in_stack=True),
     )
@@ -176,9 +161,6 @@ def test_a_driver_that_ends_the_process_fails_by_name(world: World) -> None:
     *_, last_driver, end = outcome.facts.probes
     assert last_driver == begun
     assert "exit code -11" in end.detail
-
-
-def test_drivers_without_a_report_fail(world: World) -> None:
     world.commands.of_wheel, world.commands.drivers_end = None, 1
     outcome = world.verdict()
     assert not outcome.passed
@@ -218,23 +200,17 @@ def test_the_hosts_tests_run_from_a_copy_with_the_environments_python(world: Wor
     assert world.commands.copied == ["test_a.py"], "nothing that the wheel installs"
 
 
-def test_a_host_that_was_imported_from_elsewhere_fails_by_name(world: World) -> None:
+def test_failed_tests_or_imports_of_the_host_fail_the_verdict(world: World) -> None:
     world.commands.stray = "pkg from /srv/checkout/pkg/__init__.py\n"
     outcome = world.verdict("python", "-m", "pytest")
     assert not outcome.passed
     assert outcome.facts.host
     assert "imported: pkg from /srv/checkout/pkg/__init__.py" in outcome.facts.host.detail
-
-
-def test_failed_tests_of_the_host_fail_the_verdict(world: World) -> None:
-    world.commands.host_end = 1
+    world.commands.stray, world.commands.host_end = "", 1
     outcome = world.verdict("python", "-m", "pytest")
     assert not outcome.passed
     assert outcome.facts.host and "1 failed" in outcome.facts.host.detail
     assert outcome.facts.host.log.endswith(".log")
-
-
-def test_a_failed_probe_fails_the_verdict(world: World) -> None:
     world.commands.report = written([PASSED, FAILED])
     assert not world.verdict().passed
 

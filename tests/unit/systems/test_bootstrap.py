@@ -94,15 +94,12 @@ def test_windows_knows_the_folder_first(package: Path, monkeypatch: pytest.Monke
 
 
 def test_without_the_file_nothing_is_asked(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (package / "_geowheel.json").unlink()
-    windows = Windows(package)
-    assert not windows.run(monkeypatch)
-    assert windows.asked == []
-
-
-def test_a_missing_library_is_named(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"hdf5-1\.dll cannot be loaded: .*Reinstall"):
         Windows(package, lacking="hdf5").run(monkeypatch)
     (package.parent / "GDAL.libs").rmdir()
     with pytest.raises(ImportError, match=r"zlib-1\.dll cannot be loaded"):
         Windows(package, lacking="GDAL.libs").run(monkeypatch)
+    (package / "_geowheel.json").unlink()
+    windows = Windows(package)
+    assert not windows.run(monkeypatch)
+    assert windows.asked == []

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.files import write_program
 
 import geowheel
 from geowheel import systems
@@ -90,8 +91,7 @@ def test_nobody_else_asks_which_system_it_is() -> None:
 def test_the_tools_are_known(platform: Platform, known: dict[str, str], tmp_path: Path) -> None:
     programs = ("strip", "aarch64-linux-gnu-strip", "x86_64-linux-gnu-strip", *APPLE_TOOLS)
     for name in programs:
-        (tmp_path / name).write_text("")
-        (tmp_path / name).chmod(0o755)
+        write_program(tmp_path / name)
     versions = tool_versions(platform, {"PATH": str(tmp_path)})
     assert known.keys() | {"zlib"} <= versions.keys()
     assert all(versions.values())

@@ -68,9 +68,13 @@ def test_many_strings_of_a_file_are_named_in_part(tmp_path: Path) -> None:
         check_leaks(write(tmp_path, "a", data), CHECKOUT)
 
 
-def test_other_paths_and_empty_files_are_no_leak(tmp_path: Path) -> None:
+def test_other_paths_are_no_leak(tmp_path: Path) -> None:
     write(tmp_path, "a", b"/home/me/work/checkout-2/x /home/me/work /tmp/tkt /usr/lib")
     check_leaks(write(tmp_path, "empty", b""), CHECKOUT)
+    texts = [f"-O2 -isystem {PREFIX}/include", f"-I{PREFIX}/include", f"{PREFIX}/include/x.inl",
+             f'DIR: "{PREFIX}/ssl"', f"{PREFIX}/a:{PREFIX}/b", f"FILE:{PREFIX}/x.conf"]  # fmt: skip
+    write(tmp_path, "a.so", "\0".join(texts).encode())
+    assert [found.text for found in prefix_strings(tmp_path, PREFIX)] == texts[4:]
 
 
 def test_of_a_home_at_the_top_only_hidden_names_count(tmp_path: Path) -> None:
@@ -90,13 +94,6 @@ def test_strings_of_the_prefix_are_listed_by_file(tmp_path: Path) -> None:
         Found(path="b.so", text=f"{PREFIX}/share/proj"),
         Found(path="b.so", text=f"{PREFIX}/lib/engines-3"),
     ]
-
-
-def test_what_is_no_path_is_no_look_up(tmp_path: Path) -> None:
-    texts = [f"-O2 -isystem {PREFIX}/include", f"-I{PREFIX}/include", f"{PREFIX}/include/x.inl",
-             f'DIR: "{PREFIX}/ssl"', f"{PREFIX}/a:{PREFIX}/b", f"FILE:{PREFIX}/x.conf"]  # fmt: skip
-    write(tmp_path, "a.so", "\0".join(texts).encode())
-    assert [found.text for found in prefix_strings(tmp_path, PREFIX)] == texts[4:]
 
 
 def test_all_of_them_are_one_line() -> None:

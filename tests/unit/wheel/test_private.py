@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.files import write_files
 
 from geowheel.errors import BuildError
 from geowheel.wheel.private import make_private, rewritten, verify
@@ -152,17 +153,12 @@ def test_the_verifier_finds_what_is_left(source: str) -> None:
         verify(f"\n{source}\n", MODULE)
 
 
-def write(root: Path, files: dict[str, bytes]) -> Path:
-    for path, content in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
-    return root
-
-
 def test_a_folder_is_rewritten_byte_by_byte(tmp_path: Path) -> None:
     latin = "# -*- coding: latin-1 -*-\n# é\nfrom osgeo import gdal\n".encode("latin-1")
     marked = b"\xef\xbb\xbffrom osgeo import gdal\r\n"
-    root = write(tmp_path, {"osgeo/latin.py": latin, "osgeo/gdal.pyi": marked, "osgeo/a.py": b"\f"})
+    root = write_files(
+        tmp_path, {"osgeo/latin.py": latin, "osgeo/gdal.pyi": marked, "osgeo/a.py": b"\f"}
+    )
     assert make_private(root) == 2
     expected = latin.replace(b"from osgeo", b"from ..osgeo")
     assert (root / "osgeo/latin.py").read_bytes() == expected
@@ -177,7 +173,7 @@ def test_every_fault_is_reported_and_nothing_changed(tmp_path: Path) -> None:
         "osgeo_utils/c.py": b"\nprint 'old'\n",
         "osgeo_utils/d.py": b"# \xff\n",
     }
-    root = write(tmp_path, files)
+    root = write_files(tmp_path, files)
     with pytest.raises(BuildError) as caught:
         make_private(root)
     assert [fault.where for fault in caught.value.faults] == [
@@ -242,7 +238,7 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = f"{place}/__init__.py" if package else f"{place}.py"
         text = f"here = 'here of {name}'\nthere = 'there of {name}'\n".encode()
         files |= {path: text, f"host/_vendor/{path}": text}
-    return write(root, files)
+    return write_files(root, files)
 
 
 def bound(root: Path, source: str, package: str) -> dict[str, object]:

@@ -52,14 +52,6 @@ def gdal(python: str, platform: str, version: str = "3.12.1") -> str:
     return f"gdal-{version}-cp{python}-cp{python}-{platform}.whl"
 
 
-def test_the_table_has_enough_systems_of_every_kind() -> None:
-    assert len(TABLE.systems) >= 25
-    assert {s.base.family for s in TABLE.systems} == set(Family)
-    assert len({s.name for s in TABLE.systems}) == len(TABLE.systems)
-    groups = [s.group for s in TABLE.systems]
-    assert len(set(groups)) >= 5
-
-
 @pytest.mark.parametrize("row", TABLE.systems, ids=lambda row: row.name)
 def test_each_row_says_where_it_was_read_and_has_what_it_needs(row: UserSystem) -> None:
     assert len(row.source) > 20
@@ -218,47 +210,6 @@ PLATFORMS = st.one_of(
         ["manylinux2014_x86_64", "win_amd64", "win_arm64", "win32", "any", "linux_x86_64"]
     ),
 )
-NAMES = st.lists(
-    st.builds(
-        "gdal-{}-{}-{}.whl".format,
-        st.sampled_from(["3.11.0", "3.12.1", "3.12.1-1", "3.12.1-1a", "3.13.0rc1"]),
-        st.sampled_from(
-            ["cp311-cp311", "cp312-cp312", "cp39-abi3", "py3-none", "cp311.cp312-none",
-             "cp313-cp313t"]
-        ),
-        st.lists(PLATFORMS, min_size=1, max_size=3, unique=True).map(".".join),
-    ),
-    min_size=1, max_size=6, unique=True,
-)  # fmt: skip
-SMALL = replace(
-    TABLE,
-    systems=tuple(
-        system(base, arch=arch, pip=pip)
-        for base, arch, pip in [
-            ("glibc 2.28", "x86_64", "20.2.4"), ("glibc 2.36", "x86_64", ""),
-            ("glibc 2.41", "aarch64", "25.1"), ("musl 1.2", "x86_64", "24.3"),
-            ("macOS 13.0", "arm64", "21.2"), ("macOS 26.0", "x86_64", "26.1"),
-            ("Windows", "amd64", "24.2"),
-        ]
-    ),
-)  # fmt: skip
-
-
-@given(names=NAMES)
-def test_there_is_a_wheel_or_a_reason_and_never_both(names: list[str]) -> None:
-    for row in coverage(names, SMALL):
-        assert bool(row.wheel) != bool(row.reasons), row
-        assert bool(row.wheel) == bool(row.platform)
-        assert row.wheel is None or row.wheel in names
-
-
-@given(
-    names=NAMES, pips=st.tuples(*[st.sampled_from(["9.0.1", "19.3", "20.2", "20.3", "26.1"])] * 2)
-)
-def test_a_newer_pip_never_gets_fewer_wheels(names: list[str], pips: tuple[str, str]) -> None:
-    old, new = sorted(pips, key=Version)
-    if outcome(names, system("glibc 2.36", pip=old)).wheel:
-        assert outcome(names, system("glibc 2.36", pip=new)).wheel
 
 
 @given(platform=PLATFORMS)

@@ -354,21 +354,6 @@ def test_another_lock_and_none(machine: Make) -> None:
     assert "no lock for linux-64 here to compare with" in machine("d", lock=None).refuses(folder)
 
 
-def test_other_files_are_named(machine: Make) -> None:
-    folder = machine("a").built().export()
-    here = machine("c")
-    for name in "abcd":
-        (here.root / f"{name}.py").write_text("pass")
-    assert "made from other files: a.py, b.py, c.py and 1 more" in here.refuses(folder)
-
-
-def test_what_is_collected_is_no_file_of_the_host(machine: Make) -> None:
-    folder = machine("a").built().export()
-    here = machine("c")
-    shutil.copytree(folder, here.root / "artifacts" / "linux")
-    assert here.collect(here.root / "artifacts")["changed"]
-
-
 @pytest.mark.parametrize(
     ("key", "words"),
     [("toolkit", "made with geowheel 0.0.1, this is"), ("sources", "made with other sources")],
@@ -393,15 +378,6 @@ def test_two_wheels_of_one_target(machine: Make) -> None:
     words = machine("c").refuses(one, other)
     assert f"{SUBJECT}: 2 different wheels of one target: sha256 " in words
     assert str(one) in words and str(other) in words
-
-
-def test_a_verdict_about_other_bytes(machine: Make) -> None:
-    one, other = machine("a").built().export(), machine("b").built(b"other").export()
-    shutil.rmtree(one / "ledger" / SUBJECT / "test")
-    shutil.copytree(other / "ledger" / SUBJECT / "test", one / "ledger" / SUBJECT / "test")
-    words = machine("c").refuses(one)
-    assert f"test is about other bytes: sha256 {sha256_bytes(b'other')[:12]}" in words
-    assert "no verdict of test about its wheel" in words
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,10 @@ from geowheel.release.report.reading import read_report
 from geowheel.release.report.values import (
     Before,
     OpenPoint,
-    Report,
     VerdictState,
     WheelReport,
     WheelVerdict,
     open_points,
-    to_json,
 )
 from geowheel.release.report.writing import report
 from geowheel.stages import STAGES
@@ -86,7 +84,7 @@ def test_a_wheel_with_every_verdict_passed(planted: Planted) -> None:
     ]
 
 
-def test_a_verdict_that_nobody_ran_is_not_a_pass(planted: Planted) -> None:
+def test_what_is_no_verdict_is_none(planted: Planted) -> None:
     planted.size()
     wheel = only(planted)
     assert verdict(wheel, "test").state is VerdictState.NOT_RUN
@@ -97,9 +95,6 @@ def test_a_verdict_that_nobody_ran_is_not_a_pass(planted: Planted) -> None:
     make_wheel(planted.project.dist / "other-1.0-cp398-cp398-manylinux_2_35_x86_64.whl")
     (planted.project.dist / "no wheel's name.whl").write_bytes(b"")
     assert only(planted).file == planted.wheel.name
-
-
-def test_a_verdict_about_other_bytes_is_none(planted: Planted) -> None:
     whole(planted)
     make_wheel(planted.wheel, salt="rebuilt")
     wheel = only(planted)
@@ -239,14 +234,6 @@ def write(planted: Planted, against: Path | None = None) -> None:
     report(planted.project, make_console(planted.project.root), against=against)
 
 
-def released(planted: Planted) -> Report:
-    """What a report that is written now says."""
-    write(planted)
-    data = json.loads((planted.project.dist / "report.json").read_text())
-    assert data["host"] == "host"
-    return read_report(planted.project)
-
-
 def test_the_last_release_is_compared_with_and_stays_so(tmp_path: Path) -> None:
     old = plant(tmp_path, version="1.0", contents=CONTENTS[:3])
     write(old)
@@ -319,15 +306,6 @@ def test_the_summary_names_what_is_open(planted: Planted, tmp_path: Path) -> Non
     )
     assert written == point | {"where": ["cp398-linux-64"]}
     assert not list(planted.project.dist.glob(".*"))
-
-
-def test_coverage_is_kept_as_it_is_given(planted: Planted) -> None:
-    row = picked("Alpine 3.20", why="musl", until="2026-01-01")
-    made = read_report(planted.project, coverage=[row])
-    assert made.coverage == (row,)
-    (written,) = json.loads(to_json(made))["coverage"]
-    assert (written["system"], written["wheel"]) == ("Alpine 3.20", None)
-    assert (written["reasons"][0]["what"], written["end_of_life"]) == ("musl", "2026-01-01")
 
 
 def test_systems_out_of_support_come_last_and_folded(planted: Planted) -> None:
