@@ -22,7 +22,7 @@ from geowheel.prefix.linker import read_native_manifest
 from geowheel.prefix.store import Store
 from geowheel.systems import linux
 from geowheel.targets import Platform
-from tests.support.files import write_program
+from tests.support.files import write_files, write_program
 from tests.support.fixture_channel import (
     GDAL,
     Fault,
@@ -146,29 +146,22 @@ def mirrored(sandbox: Sandbox, *places: str) -> Sandbox:
     )
 
 
-def test_an_http_mirror_serves_while_the_lock_names_the_channel(elsewhere: Sandbox) -> None:
-    project = mirrored(elsewhere, f"{elsewhere.server.url}/channel")
+@pytest.mark.parametrize("way", ["http", "folder", "pixi"])
+def test_a_mirror_serves_while_the_lock_names_the_channel(elsewhere: Sandbox, way: str) -> None:
+    url, folder = f"{elsewhere.server.url}/channel", elsewhere.server.root / "channel"
+    project = mirrored(elsewhere, {"http": url, "folder": str(folder)}.get(way, ""))
+    if way == "pixi":  # where pixi looks last
+        project = elsewhere
+        write_files(project.root, {".pixi/config.toml": f'[mirrors]\n"{CHANNEL}" = ["{url}"]\n'})
     project.good("lock")
-    assert elsewhere.server.url not in project.pixi_lock.read_text()
-    assert f"{CHANNEL}/linux-64/libz-1.3-h0.conda" in project.pixi_lock.read_text()
+    text = project.pixi_lock.read_text()
+    assert f"{CHANNEL}/linux-64/libz-1.3-h0.conda" in text
+    assert elsewhere.server.url not in text and str(folder) not in text
     project.good("fetch")
-    assert len(elsewhere.server.asked(".conda")) == len(STACK)
+    assert len(elsewhere.server.asked(".conda")) == (0 if way == "folder" else len(STACK))
+    assert project.stored() == STACK
     urls = {placed["package"]["url"] for placed in project.native()["packages"]}
     assert all(url.startswith(CHANNEL + "/") for url in urls)
-
-
-def in_the_project(project: Sandbox, place: str) -> None:
-    """Name a mirror where pixi looks last."""
-    file = project.root / ".pixi" / "config.toml"
-    file.parent.mkdir()
-    file.write_text(f'[mirrors]\n"{CHANNEL}" = ["{place}"]\n')
-
-
-def test_a_mirror_in_the_projects_own_pixi_configuration_serves(elsewhere: Sandbox) -> None:
-    in_the_project(elsewhere, f"{elsewhere.server.url}/channel")
-    elsewhere.good("lock")
-    elsewhere.good("fetch")
-    assert elsewhere.stored() == STACK
 
 
 def test_a_server_that_says_not_modified_is_asked_again(elsewhere: Sandbox) -> None:
@@ -177,15 +170,6 @@ def test_a_server_that_says_not_modified_is_asked_again(elsewhere: Sandbox) -> N
     project.run("lock").refused(5, "304 Not Modified", "as `python3 -m http.server` does")
     project.server.fault("/repodata_shards.msgpack.zst", Fault(status=304, times=1))
     project.good("lock")
-
-
-def test_a_folder_serves_as_a_mirror(elsewhere: Sandbox) -> None:
-    project = mirrored(elsewhere, str(elsewhere.server.root / "channel"))
-    project.good("lock")
-    assert str(elsewhere.server.root) not in project.pixi_lock.read_text()
-    project.good("fetch")
-    assert not elsewhere.server.asked(".conda")
-    assert project.stored() == STACK
 
 
 def test_wrong_bytes_of_one_mirror_are_said(elsewhere: Sandbox) -> None:
@@ -213,12 +197,22 @@ def test_wrong_bytes_are_refused_with_both_digests_and_the_url(locked: Sandbox) 
     assert locked.stored() == STACK - {"libz-1.3-h0.conda"}
 
 
-def test_a_package_that_is_not_there_is_named_and_the_rest_kept(locked: Sandbox) -> None:
-    locked.server.fault("libz-1.3-h0.conda", Fault(status=404))
-    result = locked.run("fetch")
-    result.refused(5, "libz 1.3 h0 cannot be fetched", "answered 404",
-            f"{locked.channel}/linux-64/libz-1.3-h0.conda", "GEOWHEEL_MIRRORS")  # fmt: skip
-    assert locked.server.asked("libz-1.3-h0.conda").total() == 1  # a 404 does not pass
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault(status=404), "answered 404"),
+        (Fault(status=500), "answered 500"),
+        (Fault(cut_after=200), "the transfer broke off"),
+    ],
+)
+def test_what_cannot_be_had_is_named_and_the_rest_kept(
+    locked: Sandbox, fault: Fault, text: str
+) -> None:
+    locked.server.fault("libz-1.3-h0.conda", replace(fault))
+    locked.run("fetch").refused(5, "libz 1.3 h0 cannot be fetched", text, "GEOWHEEL_MIRRORS",
+        f"{locked.channel}/linux-64/libz-1.3-h0.conda",
+    )  # fmt: skip
+    assert fault.status != 404 or locked.server.asked("libz-1.3-h0.conda").total() == 1
     assert locked.left_behind() == []
     locked.server.reset()
     locked.good("fetch")
@@ -230,16 +224,6 @@ def test_what_passes_is_tried_again(locked: Sandbox, fault: Fault) -> None:
     locked.server.fault("libz-1.3-h0.conda", replace(fault, times=1))
     locked.good("fetch")
     assert locked.server.asked("libz-1.3-h0.conda").total() == 2
-
-
-@pytest.mark.parametrize(
-    ("fault", "text"),
-    [(Fault(status=500), "answered 500"), (Fault(cut_after=200), "the transfer broke off")],
-)
-def test_a_server_that_keeps_failing_is_named(locked: Sandbox, fault: Fault, text: str) -> None:
-    locked.server.fault("libz-1.3-h0.conda", replace(fault))
-    locked.run("fetch").refused(5, "libz 1.3 h0 cannot be fetched", text)
-    assert locked.left_behind() == []
 
 
 def test_a_server_that_is_gone_is_one_fault_and_not_one_for_each_file(locked: Sandbox) -> None:

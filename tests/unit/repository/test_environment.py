@@ -43,6 +43,11 @@ def make_plan(environment: ModuleType, tmp_path: Path) -> Make:
     return make
 
 
+def ensure(environment: ModuleType, plan: Any) -> Any:
+    environ = {"GEOWHEEL_CACHE": str(plan.folder.parents[1])}
+    return environment.ensure("tools", requirements=plan.requirements.parent, environ=environ)
+
+
 @pytest.mark.parametrize(
     ("system", "environ", "folder"),
     [
@@ -81,15 +86,13 @@ def test_only_the_marker_makes_it_whole(make_plan: Make) -> None:
     assert not plan.complete()
 
 
-def test_a_whole_one_is_taken(environment: ModuleType, make_plan: Make, tmp_path: Path) -> None:
+def test_a_whole_one_is_taken(environment: ModuleType, make_plan: Make) -> None:
     plan = make_plan()
     plan.python.parent.mkdir(parents=True)
     plan.python.touch()
     plan.marker.touch()
     os.utime(plan.marker, (0, 0))
-    environ = {"GEOWHEEL_CACHE": str(tmp_path / "cache")}
-    found = environment.ensure("tools", requirements=plan.requirements.parent, environ=environ)
-    assert found == plan.python
+    assert ensure(environment, plan) == plan.python
     assert not plan.lock.exists()
     assert plan.marker.stat().st_mtime > 0, "its use is what `cache prune` goes by"
 
@@ -179,11 +182,7 @@ def test_a_folder_that_cannot_be_written_is_explained(
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(environment.ToolEnvironmentError) as caught:
-        environment.ensure(
-            "tools",
-            requirements=plan.requirements.parent,
-            environ={"GEOWHEEL_CACHE": str(plan.folder.parents[1])},
-        )
+        ensure(environment, plan)
     assert cause in str(caught.value)
     assert "GEOWHEEL_CACHE" in str(caught.value)
     assert str(plan.folder.parent) in str(caught.value)
@@ -198,11 +197,7 @@ def test_a_python_without_ensurepip_names_the_package(
     )
     plan = make_plan()
     with pytest.raises(environment.ToolEnvironmentError) as caught:
-        environment.ensure(
-            "tools",
-            requirements=plan.requirements.parent,
-            environ={"GEOWHEEL_CACHE": str(tmp_path / "cache")},
-        )
+        ensure(environment, plan)
     assert "lacks the module ensurepip" in str(caught.value)
     assert re.search(r"next: .*(python|install)", str(caught.value))
     assert not (tmp_path / "cache").exists()
