@@ -30,9 +30,6 @@ def test_channel_and_index_answer_and_almost_nothing_is_read(locked: Sandbox) ->
     assert found[f"Python {RUNNING}"] == "ok"
     assert not locked.server.asked(".conda")
     assert not locked.cache.exists() and not (locked.root / ".geowheel").exists()
-
-
-def test_out_of_reach_is_missing_until_everything_is_here(locked: Sandbox) -> None:
     with locked.server.stopped():
         found = states(locked)
         assert found[CHANNEL] == found[INDEX] == "missing"

@@ -198,6 +198,13 @@ def test_a_host_with_a_committed_lock(host: Planted, index: PypiServer, tmp_path
 
 
 def test_what_is_wrong_with_a_host_is_said_together(host: Planted, index: PypiServer) -> None:
+    pyproject = host.project.root / "pyproject.toml"
+    with pyproject.open("a") as file:
+        file.write('[tool.geowheel.release]\nchannels = ["conda-forge"]\n')
+    host.project.commit()
+    ended = host.project.blocked("--index", index.url, "--dry-run")
+    assert "which releases do not allow" in ended.flat
+    assert "stack is not" not in ended.flat
     project = host.project
     for name in ("pixi.lock", "conda-lock.yml"):
         (project.root / name).unlink()
@@ -206,16 +213,6 @@ def test_what_is_wrong_with_a_host_is_said_together(host: Planted, index: PypiSe
     assert "there is no lock" in ended.flat
     assert "not built from the host's files as they are now" in ended.flat
     assert "its native stack is not the one that is locked now" in ended.flat
-
-
-def test_a_channel_that_releases_do_not_allow(host: Planted, index: PypiServer) -> None:
-    pyproject = host.project.root / "pyproject.toml"
-    with pyproject.open("a") as file:
-        file.write('[tool.geowheel.release]\nchannels = ["conda-forge"]\n')
-    host.project.commit()
-    ended = host.project.blocked("--index", index.url, "--dry-run")
-    assert "which releases do not allow" in ended.flat
-    assert "stack is not" not in ended.flat
 
 
 def test_missing_tools_are_named_with_their_extra(pure: Releasable, index: PypiServer) -> None:

@@ -44,6 +44,14 @@ def test_status_shows_the_newest_record_of_each_stage(project: Project, ledger: 
     assert rows[SUBJECT]["test"].startswith("FAILED")
     assert {row["fetch"].split()[0] for row in rows.values()} == {"ok"}
     assert rows["cp399-linux-64"]["test"] == "-"
+    make_record(ledger, RepairFacts(), SUBJECT, files={"a.whl": b"ours"})
+    project.dist.mkdir()
+    (project.dist / "a.whl").write_bytes(b"ours")
+    (project.dist / "b.whl").write_bytes(b"from elsewhere")
+    assert status(project, make_console(project.root))["dist"] == [
+        {"name": "a.whl", "size": 4, "recorded": True},
+        {"name": "b.whl", "size": 14, "recorded": False},
+    ]
 
 
 def test_a_lab_of_some_cases_does_not_count(project: Project, ledger: Ledger) -> None:
@@ -56,17 +64,6 @@ def test_a_lab_of_some_cases_does_not_count(project: Project, ledger: Ledger) ->
     assert rows[SUBJECT]["lab"].startswith("some cases")
     assert clean_up(project)["removed"] == []
     assert whole.folder.exists() and part.folder.exists()
-
-
-def test_status_tells_wheels_made_here_from_others(project: Project, ledger: Ledger) -> None:
-    make_record(ledger, RepairFacts(), SUBJECT, files={"a.whl": b"ours"})
-    project.dist.mkdir()
-    (project.dist / "a.whl").write_bytes(b"ours")
-    (project.dist / "b.whl").write_bytes(b"from elsewhere")
-    assert status(project, make_console(project.root))["dist"] == [
-        {"name": "a.whl", "size": 4, "recorded": True},
-        {"name": "b.whl", "size": 14, "recorded": False},
-    ]
 
 
 def test_clean_keeps_the_newest_of_each_stage_and_subject(project: Project, ledger: Ledger) -> None:

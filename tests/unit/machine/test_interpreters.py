@@ -178,6 +178,11 @@ def test_a_version_that_is_not_supported_lists_those_that_are(python: str) -> No
 
 
 def test_an_explicit_one_is_the_only_one(tmp_path: Path) -> None:
+    inside = write_program(tmp_path / "venv/bin/python")
+    named = write_program(tmp_path / "bin/my-python")
+    ask = Asked({inside: answer(inside), named: answer(named)})
+    for explicit, found in ((tmp_path / "venv", inside), (Path("my-python"), named)):
+        assert taken(ask, explicit=explicit, PATH=str(named.parent)) == found
     named = write_program(tmp_path / "named/python")
     other = write_program(tmp_path / "bin/python3.12")
     ask = Asked({named: answer(named, version="3.11.2"), other: answer(other)})
@@ -185,14 +190,6 @@ def test_an_explicit_one_is_the_only_one(tmp_path: Path) -> None:
         taken(ask, explicit=named, running=other, PATH=str(other.parent))
     with pytest.raises(MachineError, match="no Python interpreter that runs here"):
         taken(ask, explicit=tmp_path / "nothing", running=other)
-
-
-def test_an_explicit_one_may_be_a_venv_or_a_name(tmp_path: Path) -> None:
-    inside = write_program(tmp_path / "venv/bin/python")
-    named = write_program(tmp_path / "bin/my-python")
-    ask = Asked({inside: answer(inside), named: answer(named)})
-    for explicit, found in ((tmp_path / "venv", inside), (Path("my-python"), named)):
-        assert taken(ask, explicit=explicit, PATH=str(named.parent)) == found
 
 
 def test_a_closed_folder_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

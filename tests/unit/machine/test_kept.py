@@ -65,14 +65,13 @@ def test_a_failed_stage_leaves_its_folder(tmp_path: Path, console: Console) -> N
     assert """'NAME=it'"'"'s' \\""" in text
 
 
-def test_an_interrupt_keeps_nothing(tmp_path: Path, temporary: Path, console: Console) -> None:
+def test_an_interrupt_keeps_nothing_and_the_next_run_removes_what_was_kept(
+    tmp_path: Path, temporary: Path, console: Console
+) -> None:
     entry = entry_in(tmp_path / "work")
     fail(entry, console, KeyboardInterrupt(), command(tmp_path, "cc"))
     assert not entry.kept.exists()
     assert list(temporary.iterdir()) == []
-
-
-def test_the_next_run_removes_it(tmp_path: Path, temporary: Path, console: Console) -> None:
     entry = entry_in(tmp_path / "work")
     fail(entry, console, BuildError("no"))
     with entry.lock(console), entry.scratch() as folder:

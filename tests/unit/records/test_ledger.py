@@ -94,6 +94,12 @@ def test_what_was_made_is_reused(ledger: Ledger, console: Console) -> None:
     record = make(entry_of(ledger, a="1"), console)
     assert record.folder.parent == ledger.folder / SUBJECT / "build"
     assert record.key.startswith(record.folder.name)
+    first, second = entry_of(ledger, a="1"), entry_of(ledger, a="2")
+    make(first, console, text="one")
+    make(second, console, text="two")
+    assert first.stale() is None
+    assert second.stale() is None
+    assert (first.folder / "out.txt").read_text() == "one"
 
 
 def test_a_miss_names_the_components_that_changed(ledger: Ledger, console: Console) -> None:
@@ -121,15 +127,6 @@ def test_a_miss_names_the_files_of_a_tree(ledger: Ledger, console: Console, tmp_
     assert str(current().stale()) == "changed: host files (a.py, b.py, g.py)"
     (source / "f.py").write_text("F")
     assert str(current().stale()) == "changed: host files (a.py, b.py, f.py, ...)"
-
-
-def test_switching_back_and_forth_hits_both(ledger: Ledger, console: Console) -> None:
-    first, second = entry_of(ledger, a="1"), entry_of(ledger, a="2")
-    make(first, console, text="one")
-    make(second, console, text="two")
-    assert first.stale() is None
-    assert second.stale() is None
-    assert (first.folder / "out.txt").read_text() == "one"
 
 
 def test_what_failed_or_changed_is_stale(ledger: Ledger, console: Console) -> None:
