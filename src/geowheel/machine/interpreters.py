@@ -25,7 +25,7 @@ from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from . import hints
 
-SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 """The CPython versions that wheels can be made for."""
 
 PROBE: Final = Path(__file__).with_name("interpreter_probe.py")

@@ -25,6 +25,7 @@ from geowheel.machine.files import write
 from geowheel.project.config import Bindings, Workflow
 from geowheel.project.places import Layout
 from geowheel.project.project import Project
+from geowheel.stages.context import stable_pythons
 from geowheel.targets import Platform, parse_platform
 
 from .pins import Pins, pins_of
@@ -44,6 +45,8 @@ class WorkflowFacts:
     home: str
     """The host's folder, relative to the root."""
     pythons: tuple[str, ...]
+    builder: str
+    """The Python that makes wheels of the stable ABI; empty where there are none."""
     platforms: tuple[Platform, ...]
     bindings: Mapping[Platform, str]
     """How bindings are made, on platforms whose runner says it."""
@@ -86,6 +89,7 @@ def facts_of(project: Project, pins: Pins, console: Console) -> WorkflowFacts:
         name=project.host.name,
         home=project.home,
         pythons=config.pythons,
+        builder=next(iter(stable_pythons(config)), ""),
         platforms=tuple(platforms),
         bindings=bindings,
         locks=_locks(project),
@@ -176,10 +180,14 @@ def _row(facts: WorkflowFacts, pins: Pins, platform: Platform) -> dict[str, str]
 
 
 def _target_python(facts: WorkflowFacts, pins: Pins) -> str:
-    """Return the version of the target's interpreter, which runs geowheel as well where it can."""
-    target = "${{ matrix.python }}"
+    """Return the version of the target's interpreter, which runs geowheel as well where it can.
+
+    Beside it the one that makes the wheels, which are to have the same bytes in all jobs.
+    """
     old = any(_number(python) < OLDEST_PYTHON for python in facts.pythons)
-    return f"{target}\n{pins.tool('python')}\n" if old else target  # the last one is `python`
+    own = pins.tool("python") if old else ""
+    wanted = [*filter(None, [facts.builder, "${{ matrix.python }}", own])]
+    return "\n".join([*wanted, ""]) if wanted[1:] else wanted[0]  # the last one is `python`
 
 
 def _command(facts: WorkflowFacts, pins: Pins, session: str, options: str, python: str) -> str:

@@ -29,7 +29,7 @@ from geowheel.machine.interpreters import (
     running_interpreter,
 )
 from geowheel.prefix.store import Store
-from geowheel.project.config import Abi, Bindings
+from geowheel.project.config import Abi, Bindings, Config
 from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
@@ -40,7 +40,7 @@ from . import needed
 
 FIRST_STABLE_GDAL: Final = Version("3.11")
 """The first whose sdist on PyPI has wrappers of SWIG 4.2 or newer; those of 3.10.3 are of 4.0.1."""
-OLDEST_STABLE: Final = "3.11"
+OLDEST_STABLE: Final = Version("3.11")
 """The limited API that SWIG's wrappers need: buffers are in it since 3.11."""
 
 
@@ -87,7 +87,7 @@ class Context:
         """
         if not self.stable or self.interpreter.emulator:
             return self.interpreter
-        for python in _ascending(self.project.config.pythons, self.stable):
+        for python in stable_pythons(self.project.config):
             if python == self.target.python:
                 break
             try:
@@ -167,8 +167,8 @@ def stable_python(project: Project, gdal: str, python: str) -> str:
     ConfigError where the configuration asks for it in vain.
     """
     config = project.config
-    compiled = config.places.has_bindings and project.bindings is Bindings.COMPILED
-    if not compiled or config.abi is Abi.VERSION:
+    found = stable_pythons(config)
+    if project.bindings is not Bindings.COMPILED or python not in found:
         return ""
     if Version(gdal) < FIRST_STABLE_GDAL:
         if config.abi is Abi.ABI3:
@@ -179,13 +179,14 @@ def stable_python(project: Project, gdal: str, python: str) -> str:
                 fix='lock a newer GDAL, or set abi = "auto"',
             )
         return ""
-    found = _ascending(config.pythons, OLDEST_STABLE)
-    return found[0] if python in found else ""
+    return found[0]
 
 
-def _ascending(pythons: Iterable[str], oldest: str) -> list[str]:
-    """Those from `oldest` on, the oldest first."""
-    return sorted((p for p in pythons if Version(p) >= Version(oldest)), key=Version)
+def stable_pythons(config: Config) -> list[str]:
+    """Return the configured Pythons that one wheel may be for, the oldest first."""
+    if not config.places.has_bindings or config.abi is Abi.VERSION:
+        return []
+    return sorted((p for p in config.pythons if Version(p) >= OLDEST_STABLE), key=Version)
 
 
 def here(project: Project, locks: Locks) -> dict[str, Any]:
