@@ -370,6 +370,17 @@ def test_a_channel_indexed_again_is_solved_again(sandbox: Sandbox, tmp_path: Pat
     assert "libz-1.4-h0.conda" in sandbox.stored()
 
 
+def test_another_channel_is_asked_for_the_native_stack_alone(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    folder = tmp_path / "channel"
+    write_samples(folder, stack(), [Platform.LINUX_64])
+    sandbox.edit("pixi.toml", "libgdal-core", "gdal")  # which brings it on conda-forge
+    result = sandbox.good("fetch", "--channel", str(folder))
+    assert "left out, as no channel here has it: gdal" in result.flat
+    assert sandbox.native()["packages"]
+
+
 def test_a_broken_package_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -> None:
     folder = tmp_path / "channel"
     write_samples(folder, stack(), [Platform.LINUX_64])

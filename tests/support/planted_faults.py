@@ -117,7 +117,8 @@ def OpenEx(path, *more):
 LEAK: Final = """
 _open, _kept = OpenEx, []
 def OpenEx(path, *more):
-    _kept.append(open(path))
+    if path[:1] == "/":  # and no GeoJSON
+        _kept.append(open(path))
     return _open(path, *more)
 """
 OTHER_NUMBERS: Final = """

@@ -62,9 +62,9 @@ def adopt(
         console.result(f"written: {', '.join(change.path for change in made.changes)}")
     console.result()
     console.result("next:")
-    width = max(len(command.text) for command in made.commands)
-    for command in made.commands:
-        console.result(f"  {command.text:<{width}}  {command.purpose}")
+    width = max(map(len, made.commands))
+    for command, purpose in made.commands.items():
+        console.result(f"  {command:<{width}}  {purpose}")
     return _summary(made, written=bool(made.changes) and not only_show)
 
 
@@ -73,7 +73,7 @@ def _summary(made: AdoptionPlan, *, written: bool) -> dict[str, Any]:
         "planned": [change.path for change in made.changes],
         "written": [change.path for change in made.changes] if written else [],
         "notes": list(made.notes),
-        "next": [command.text for command in made.commands],
+        "next": list(made.commands),
     }
 
 

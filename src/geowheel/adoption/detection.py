@@ -32,6 +32,8 @@ _BESIDE: Final = frozenset(
 )
 _UNREAD: Final = _BESIDE - {"script", "scripts", "tool", "tools", "build", "dist"} | {".github"}
 _LOGS: Final = re.compile(r"(?:CHANGES|CHANGELOG|HISTORY|NEWS)\b", re.IGNORECASE)
+_STABLE: Final = re.compile(r"py[-_]limited[-_]api|py-api|\babi3\b")
+_OLDEST_STABLE: Final = re.compile(r"\b(?:py-api\W+|abi3-)(?:cp|py)3(\d+)")
 _COMPILING_BACKENDS: Final = {
     "scikit_build_core": "scikit-build-core",
     "mesonpy": "meson-python",
@@ -74,9 +76,9 @@ class Host:
     package: str
     """The host's own import package; for layout toplevel, which needs none, `osgeo`."""
     layout: Layout
-    compiles: str
-    """Why it is taken to compile extension modules itself; empty where it does not."""
     pythons: tuple[str, ...]
+    compiles: str = ""
+    """Why it is taken to compile extension modules itself; empty where it does not."""
     build_requires: tuple[str, ...] = ()
     """What its backend asks for when it is called, and [build-system] does not name."""
     sources: tuple[str, ...] = ()
@@ -202,7 +204,12 @@ def find_pythons(facts: ProjectFacts) -> tuple[str, ...]:
         )
     classifiers = project.get("classifiers", [])
     named = {m[1] for text in classifiers if (m := _CLASSIFIER.fullmatch(str(text)))}
-    return tuple(python for python in allowed if python in named) or tuple(allowed)
+    found = tuple(python for python in allowed if python in named) or tuple(allowed)
+    # One wheel of the stable ABI is for all that are newer than what it was made with.
+    said = "\n".join(facts.texts.values())
+    oldest = {f"3.{number}" for number in _OLDEST_STABLE.findall(said)}
+    one = tuple(python for python in found if python in oldest) or found
+    return one[:1] if _STABLE.search(said) else found
 
 
 def find_package(facts: ProjectFacts, name: str) -> str:

@@ -5,7 +5,8 @@ All reading happens here; what follows from it is decided in `planning`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,8 @@ PYPROJECT: Final = "pyproject.toml"
 NOXFILE: Final = "noxfile.py"
 PIXI: Final = "pixi.toml"
 GITIGNORE: Final = ".gitignore"
-_READ: Final = (PYPROJECT, NOXFILE, GITIGNORE, "setup.py", "setup.cfg")
+_READ: Final = (PYPROJECT, NOXFILE, GITIGNORE, "setup.py", "setup.cfg", "Cargo.toml")
+_OSGEO: Final = re.compile(rb"^\s*(?:from|import)\s+osgeo\b", re.MULTILINE)
 # Where packages lie by custom: setuptools' two layouts, maturin's, and a common one with Meson.
 ROOTS: Final = ("src", "", "python", "lib")
 _DEEPEST: Final = 3
@@ -77,6 +79,8 @@ class ProjectFacts:
     packages: Mapping[str, tuple[str, ...]]
     """Dotted names of the packages below each root (`src`, or the folder itself: empty)."""
     pixi: PixiProject | None = None
+    imports_osgeo: str = ""
+    """A file of the packages that imports osgeo; empty where none does."""
     in_git: bool = False
     ignored: frozenset[str] = frozenset()
     """What .gitignore files at and above the folder name, without slashes."""
@@ -91,6 +95,7 @@ def read_facts(folder: Path, *, version: str, running: str) -> ProjectFacts:
     path = folder / PYPROJECT
     pyproject = parse_toml(texts[PYPROJECT], path) if PYPROJECT in texts else {}
     manifest = nearest_manifest(folder)
+    packages = {root: tuple(_packages(folder / root)) for root in ROOTS}
     return ProjectFacts(
         folder=folder,
         version=version,
@@ -98,7 +103,8 @@ def read_facts(folder: Path, *, version: str, running: str) -> ProjectFacts:
         entries=tuple(sorted(entry.name for entry in folder.iterdir())) if folder.exists() else (),
         texts=texts,
         pyproject=pyproject,
-        packages={root: tuple(_packages(folder / root)) for root in ROOTS},
+        packages=packages,
+        imports_osgeo=next(_importing_osgeo(folder, packages), ""),
         pixi=None if manifest is None else _pixi(manifest),
         in_git=any((place / ".git").exists() for place in (folder, *folder.parents)),
         ignored=frozenset(_ignored(folder)),
@@ -122,6 +128,13 @@ def _packages(root: Path, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield ".".join(name)
         elif root.name == "src" or above:
             yield from _packages(folder, name)
+
+
+def _importing_osgeo(folder: Path, packages: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    tops = {folder / root / n.partition(".")[0] for root, names in packages.items() for n in names}
+    for path in sorted(path for top in tops for path in top.rglob("*.py*")):
+        if path.suffix in (".py", ".pyx") and _OSGEO.search(path.read_bytes()):
+            yield path.relative_to(folder).as_posix()
 
 
 def _pixi(manifest: Manifest) -> PixiProject:

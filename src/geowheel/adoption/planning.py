@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Final
+from typing import Final, TypeAlias
 
 from geowheel.errors import ConfigError, UsageError
 from geowheel.project.edits import Change
@@ -40,29 +40,18 @@ _TEST_GROUPS: Final = ("test", "tests", "testing")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NextCommand:
-    """A command to go on with, and what it is for."""
-
-    text: str
-    purpose: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class AdoptionPlan:
     """Everything that `init` would do and say."""
 
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
     """What stays as it is, and what is left to the reader; each may have several lines."""
-    commands: tuple[NextCommand, ...]
+    commands: Mapping[str, str]
+    """What to go on with, and what each is for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    """What one concern adds to the plan."""
-
-    changes: tuple[Change, ...] = ()
-    notes: tuple[str, ...] = ()
+_Part: TypeAlias = list[Change | str]
+"""What one concern adds to the plan: changes, and notes."""
 
 
 def plan(facts: ProjectFacts, wishes: Wishes) -> AdoptionPlan:
@@ -79,16 +68,11 @@ def plan(facts: ProjectFacts, wishes: Wishes) -> AdoptionPlan:
     else:
         host, own = _adopted(facts, wishes, environment)
     nox, prefix = _nox(facts)
-    parts = (
-        own,
-        _pixi(facts, host, environment),
-        nox,
-        _gitignore(facts),
-        _part_of_layout(facts, host),
-    )
+    pixi, layout = _pixi(facts, host, environment), _part_of_layout(facts, host)
+    parts = [*own, *pixi, *nox, *_gitignore(facts), *layout]
     return AdoptionPlan(
-        changes=tuple(change for part in parts for change in part.changes),
-        notes=tuple(note for part in parts for note in part.notes),
+        changes=tuple(part for part in parts if isinstance(part, Change)),
+        notes=tuple(part for part in parts if isinstance(part, str)),
         commands=_commands(facts, host, prefix),
     )
 
@@ -120,19 +104,26 @@ def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Hos
     table = _table(facts, host, environment) + build
     after = appended(before, table + _suggestion(facts))
     _check_appended(facts, before, after)
-    notes: tuple[str, ...] = ()
+    part: _Part = [Change(path=PYPROJECT, before=before, after=after)]
     if any(map(names_gdal, _texts(depends))) and host.layout is not Layout.NONE:
-        notes += (
+        part.append(
             "The project depends on GDAL, which pip compiles against the system's. The wheel has a "
-            "GDAL of its own: take it out of [project] dependencies once your code uses that one.",
+            "GDAL of its own: take it out of [project] dependencies once your code uses that one."
         )
     if host.compiles and wishes.layout is None:
-        notes += (
+        part.append(
             f"The project compiles extension modules ({host.compiles}); they are taken to link "
             'libgdal, hence layout = "none". If they do not, and GDAL\'s own bindings are wanted: '
-            "--layout private.",
+            "--layout private."
         )
-    return host, _Part(changes=(Change(path=PYPROJECT, before=before, after=after),), notes=notes)
+    if facts.imports_osgeo and host.layout is Layout.NONE:
+        part.append(
+            f'{facts.imports_osgeo} imports osgeo, which a wheel of layout "none" has not. Either '
+            "--layout private, which brings a copy of osgeo on the very libgdal that the extension "
+            f"modules link: import it from {host.package}._vendor.osgeo. Or leave osgeo to what "
+            "users install: it has another libgdal, and objects of the two must not be mixed."
+        )
+    return host, part
 
 
 def _check_appended(facts: ProjectFacts, before: str, after: str) -> None:
@@ -167,10 +158,9 @@ def _configured(facts: ProjectFacts, wishes: Wishes) -> tuple[Host, _Part]:
         name=config.name,
         package=config.config.import_package.removesuffix("._vendor.osgeo"),
         layout=config.config.layout,
-        compiles="",
         pythons=config.config.pythons,
     )
-    return host, _Part(notes=("pyproject.toml: [tool.geowheel] is there and sound; it stays.",))
+    return host, ["pyproject.toml: [tool.geowheel] is there and sound; it stays."]
 
 
 def _new_project(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
@@ -196,7 +186,7 @@ def _new_project(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple
             f"tests/test_{host.package}.py": templates.new_test(host.package),
         }
     host_from(tomllib.loads(files[PYPROJECT]), facts.folder / PYPROJECT)
-    return host, _Part(changes=tuple(_new(path, text) for path, text in files.items()))
+    return host, [_new(path, text) for path, text in files.items()]
 
 
 def _new_host(facts: ProjectFacts, wishes: Wishes) -> Host:
@@ -221,7 +211,6 @@ def _new_host(facts: ProjectFacts, wishes: Wishes) -> Host:
         name=name,
         package="osgeo" if layout is Layout.TOPLEVEL else package,
         layout=layout,
-        compiles="",
         pythons=wishes.pythons or BUILDABLE,
     )
 
@@ -285,7 +274,7 @@ def _environment(facts: ProjectFacts, wishes: Wishes) -> str:
 def _pixi(facts: ProjectFacts, host: Host, environment: str) -> _Part:
     """Return the manifest; raises UsageError when it has no such environment."""
     if facts.pixi is None and environment == "default":
-        return _Part(changes=(_new(PIXI, templates.pixi(host.name)),))
+        return [_new(PIXI, templates.pixi(host.name))]
     where = str(facts.pixi.path if facts.pixi else facts.folder)
     known = {item.name: item for item in facts.pixi.environments} if facts.pixi else {}
     if environment not in known:
@@ -298,10 +287,10 @@ def _pixi(facts: ProjectFacts, host: Host, environment: str) -> _Part:
     used = f"{where}: environment {environment!r} is used as it is."
     found = known[environment]
     if not found.missing:
-        return _Part(notes=(used,))
+        return [used]
     feature = f"--feature {found.feature} " if found.feature else ""
     command = f"pixi add {feature}{' '.join(found.missing)}"
-    return _Part(notes=(f"{used} It lacks something; run:\n    {command}",))
+    return [f"{used} It lacks something; run:\n    {command}"]
 
 
 # ---------------------------------------------------------------------------- the rest
@@ -310,13 +299,11 @@ def _pixi(facts: ProjectFacts, host: Host, environment: str) -> _Part:
 def _nox(facts: ProjectFacts) -> tuple[_Part, str]:
     """Return the noxfile, and the prefix that sessions have."""
     if NOXFILE not in facts.texts:
-        return _Part(changes=(_new(NOXFILE, templates.noxfile(facts.version)),)), ""
+        return [_new(NOXFILE, templates.noxfile(facts.version))], ""
     text = facts.texts[NOXFILE]
     if "geowheel.nox" in text:
         match = re.search(r"""prefix\s*=\s*["']([^"']*)""", text)
-        return _Part(notes=("noxfile.py calls geowheel already; it stays.",)), (
-            match[1] if match else ""
-        )
+        return ["noxfile.py calls geowheel already; it stays."], match[1] if match else ""
     if "# /// script" in text:
         requirement = templates.toml_string(templates.geowheel_requirement(facts.version))
         dependencies = f"To the dependencies at its top: {requirement}"
@@ -331,21 +318,21 @@ def _nox(facts: ProjectFacts) -> tuple[_Part, str]:
         "noxfile.py is yours and stays as it is. To have the sessions in it, add this.\n"
         f"{dependencies.rstrip()}\nAt its end:\n{_indented(call)}"
     )
-    return _Part(notes=(note.rstrip(),)), templates.PREFIX
+    return [note.rstrip()], templates.PREFIX
 
 
 def _gitignore(facts: ProjectFacts) -> _Part:
     is_new = PYPROJECT not in facts.texts
     if not (is_new or facts.in_git or GITIGNORE in facts.texts):
-        return _Part()
+        return []
     wanted = (*templates.IGNORED, "__pycache__") if is_new else templates.IGNORED
     # A pattern that covers one of them in other words is not seen: twice ignored does no harm.
     lines = [_ignore_line(name) for name in wanted if name not in facts.ignored]
     if not lines:
-        return _Part()
+        return []
     before = facts.texts.get(GITIGNORE)
     after = appended(before or "", "".join(lines), blank_line=False)
-    return _Part(changes=(Change(path=GITIGNORE, before=before, after=after),))
+    return [Change(path=GITIGNORE, before=before, after=after)]
 
 
 def _ignore_line(name: str) -> str:
@@ -356,31 +343,27 @@ def _ignore_line(name: str) -> str:
 def _part_of_layout(facts: ProjectFacts, host: Host) -> _Part:
     """Return how the host gets at its GDAL."""
     if PYPROJECT not in facts.texts or host.layout is Layout.TOPLEVEL:
-        return _Part()
+        return []
     if host.layout is Layout.PRIVATE:
         use = f"    from {host.package}._vendor.osgeo import gdal"
-        return _Part(
-            notes=(f"In {host.package}, the wheel's GDAL is used as (a checkout does not have "
-                   f"it: docs/layouts.md):\n{use}",)
-        )  # fmt: skip
-    return _Part(notes=(_CONFIGURE.format(package=host.package),))
+        return [
+            f"In {host.package}, the wheel's GDAL is used as (a checkout does not have it: "
+            f"docs/layouts.md):\n{use}"
+        ]
+    return [_CONFIGURE.format(package=host.package)]
 
 
-def _commands(facts: ProjectFacts, host: Host, prefix: str) -> tuple[NextCommand, ...]:
+def _commands(facts: ProjectFacts, host: Host, prefix: str) -> dict[str, str]:
     wheel = f"nox -s {prefix}wheel"
     if facts.running not in host.pythons:
         wheel += f"-{host.pythons[-1]}"
-    return (
-        NextCommand(text=f"nox -s {prefix}plan", purpose="what would run and why"),
-        NextCommand(
-            text=f"nox -s {prefix}lock", purpose="solve; commit pixi.lock and pylock.geowheel.toml"
-        ),
-        NextCommand(text=wheel, purpose="a tested wheel in dist/"),
-        NextCommand(
-            text=f"{wheel} -- --channel distro",
-            purpose="the same where conda-forge cannot be reached (Debian, Ubuntu)",
-        ),
-    )
+    distro = f"{wheel} -- --channel distro"
+    return {
+        f"nox -s {prefix}plan": "what would run and why",
+        f"nox -s {prefix}lock": "solve; commit pixi.lock and pylock.geowheel.toml",
+        wheel: "a tested wheel in dist/",
+        distro: "the same where conda-forge cannot be reached (Debian, Ubuntu)",
+    }
 
 
 def _new(path: str, text: str) -> Change:

@@ -73,17 +73,16 @@ class _SolvedFrom:
     """Of the channels, when it was solved."""
 
 
-def locks_at_hand(project: Project, platform: Platform, more: Sequence[str] = ()) -> Locks | None:
+def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
     """Return the locks that a run would use, when no solving is needed; None when it is.
 
-    `more` is what a wheel requires, and [project] does not list. Raises LockError for a committed
-    lock that cannot be used, or for none under --frozen.
+    Raises LockError for a committed lock that cannot be used, or for none under --frozen.
     """
     native = _committed(project, platform)
     if native is None and project.frozen:
         raise _frozen(project)
     native = native or _solved_before(project, platform)
-    return None if native is None else _with_build_lock(project, native, more)
+    return None if native is None else _with_build_lock(project, native)
 
 
 def committed_locks(project: Project, platform: Platform) -> Locks:
@@ -121,14 +120,12 @@ def _frozen(project: Project) -> LockError:
     return LockError(what, where=str(project.manifest.lock_path), fix=fix)
 
 
-def resolve(
-    project: Project, platform: Platform, console: Console, more: Sequence[str] = ()
-) -> Locks:
+def resolve(project: Project, platform: Platform, console: Console) -> Locks:
     """The locks for a run: at hand, or solved into the work folder once no other run solves them.
 
-    `more` is as in `locks_at_hand`. Raises LockError or ChannelError, with the ways on.
+    Raises LockError or ChannelError, with the ways on.
     """
-    if ready := locks_at_hand(project, platform, more):
+    if ready := locks_at_hand(project, platform):
         return ready
     folder = project.work / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,14 +135,14 @@ def resolve(
             or _solved_before(project, platform)
             or _solve_native(project, platform, console)
         )
-        if ready := _with_build_lock(project, native, more):
+        if ready := _with_build_lock(project, native):
             return ready
         from .build_solving import solve_build_lock
 
-        wanted = requirements(project, native.stack, more)
+        wanted = requirements(project, native.stack)
         what = f"GDAL {wanted.gdal_version}'s sdist and requirements"
-        if more:
-            what += f"; the wheel requires {', '.join(more)} as well"
+        if project.unlisted:
+            what += f"; the wheel requires {', '.join(project.unlisted)} as well"
         with console.step("lock", what, logs="lock") as step:
             solve_build_lock(
                 wanted,
@@ -154,19 +151,19 @@ def resolve(
                 environ=project.machine.environ,
                 step=step,
             )
-        if ready := _with_build_lock(project, native, more):
+        if ready := _with_build_lock(project, native):
             return ready
     raise LockError("the build lock was solved, but is not what was asked for")
 
 
-def requirements(project: Project, stack: NativeStack, more: Sequence[str] = ()) -> Requirements:
-    """Return what the build lock has to hold, with what else the tests' environment needs."""
+def requirements(project: Project, stack: NativeStack) -> Requirements:
+    """Return what the build lock has to hold."""
     return Requirements(
         gdal_version=stack.gdal_version,
         pythons=project.config.pythons,
         platforms=project.manifest.platforms_of(project.config.environment),
         build=(*project.host.build_system.requires, *project.config.build.requires),
-        test=(*project.host.dependencies, *project.config.test.requires, *more),
+        test=(*project.host.dependencies, *project.config.test.requires, *project.unlisted),
         peers=project.config.lab.peers,
     )
 
@@ -363,18 +360,17 @@ def distro_channel(
     return offered.folder_channel(folder, name)
 
 
-def _with_build_lock(
-    project: Project, native: LockedStack, more: Sequence[str] = ()
-) -> Locks | None:
+def _with_build_lock(project: Project, native: LockedStack) -> Locks | None:
     """None where nothing is committed, and the build lock has to be solved."""
-    wanted = requirements(project, native.stack, more)
+    wanted = requirements(project, native.stack)
     committed = native.source.committed
-    if committed and more:
+    if committed and project.unlisted:
         raise LockError(
-            f"the wheel requires {', '.join(more)}, which the build lock does not have",
+            f"the wheel requires {', '.join(project.unlisted)}, which the build lock does not have",
             where=str(project.folder / FILE_NAME),
             cause="[project] does not list it: the build backend found it elsewhere (setup.py)",
-            fix=f"[tool.geowheel.test] requires = {json.dumps(more)}, then `geowheel lock`",
+            fix=f"[tool.geowheel.test] requires = {json.dumps(project.unlisted)}, then "
+            "`geowheel lock`",
         )
     path = project.folder / FILE_NAME if committed else _work_build_lock(project, wanted)
     if not committed and not path.is_file():

@@ -172,19 +172,18 @@ async def _solve(
     subdirs: list[SubdirLiteral] = [cast("SubdirLiteral", str(spec.platform)), "noarch"]
     specs = {wanted.text: MatchSpec(wanted.text) for wanted in spec.specs}
     if elsewhere is not None:
-        asked = list(specs.values())
-        parts = await gateway.query(list(channels), subdirs, asked, recursive=False)
         needed = (*ALWAYS, *project.config.wanted_packages)
-        lacking = [
-            wanted.text
-            for wanted in spec.specs
-            if wanted.name not in needed
-            and not any(specs[wanted.text].matches(record) for part in parts for record in part)
-        ]
-        specs = {text: match for text, match in specs.items() if text not in lacking}
-        if lacking:
+        strict = {wanted.text for wanted in spec.specs if wanted.name in needed}
+        # What other packages of the configured channel would have brought, such as its `gdal`.
+        more = set(needed) - {wanted.name for wanted in spec.specs}
+        asked = {**specs, **{name: MatchSpec(name) for name in more}}
+        parts = await gateway.query(list(channels), subdirs, list(asked.values()), recursive=False)
+        there = [record for part in parts for record in part]
+        found = {text for text, match in asked.items() if any(map(match.matches, there))}
+        specs = {text: match for text, match in asked.items() if text in found | strict}
+        if lacking := sorted(asked.keys() - specs.keys() - more):
             elsewhere.console.warn(f"left out, as no channel here has it: {', '.join(lacking)}")
-    strict = project.manifest.strict_priority
+    in_order = project.manifest.strict_priority
     return await solve(
         channels,
         list(specs.values()),
@@ -192,7 +191,7 @@ async def _solve(
         platforms=subdirs,
         locked_packages=list(keep),
         virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
-        channel_priority=ChannelPriority.Strict if strict else ChannelPriority.Disabled,
+        channel_priority=ChannelPriority.Strict if in_order else ChannelPriority.Disabled,
     )
 
 

@@ -100,6 +100,9 @@ class Runner:
             raise BuildError(
                 f"{Path(command[0]).name} failed with exit code {code}:\n"
                 + tail(result.stderr.strip() or result.stdout.strip()),
+                cause=f"the disk of {cwd} is full, or that of {tempfile.gettempdir()} (TMPDIR)"
+                if "No space left on device" in f"{result.stderr}{result.stdout}"
+                else "",
                 fix=f"the whole output is in {log.path}",
             )
         return result

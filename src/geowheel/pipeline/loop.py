@@ -118,8 +118,9 @@ def with_requirements(
     stage: Stage, context: Context, done: Records, find: Callable[..., Locks | None]
 ) -> Context:
     """Have locks with what the wheel requires and [project] does not list, where it is run."""
-    more = context.unmet(done["repair"].wheel.path) if stage.runs_wheel else ()
-    locks = find(context.project, context.target.platform, more=more) if more else None
+    unlisted = context.unmet(done["repair"].wheel.path) if stage.runs_wheel else ()
+    project = replace(context.project, unlisted=unlisted)
+    locks = find(project, context.target.platform) if unlisted else None
     return replace(context, locks=locks) if locks else context
 
 

@@ -47,7 +47,7 @@ def by_old_libraries(asked: dict[str, Any]) -> None:
             numbers = end.split(".")  # libgdal-1a2b3c4d.so.32.3.6.2 is asked for as libgdal.so.32
             for count in range(len(numbers)):
                 plain = stem.rpartition("-")[0] + ".so" + ".".join(numbers[: count + 1])
-                _copy(wrong, os.path.join(folder, plain))
+                shutil.copyfile(wrong, os.path.join(folder, plain))
     assert os.listdir(folder), "no library of the wheel has a name that an older GDAL would have"
     probe.again(asked, "poison:unharmed", unpoisoned=_answers(asked),
                variables={"LD_LIBRARY_PATH": folder})  # fmt: skip
@@ -108,9 +108,9 @@ def _fill(asked: dict[str, Any], folder: str) -> None:
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write("of another version\n")
     for name in ("gdal_Another.so", "ogr_Another.so"):  # can be loaded, so it would be seen
-        _copy(_smallest_library(asked), os.path.join(folder, name))
+        shutil.copyfile(_smallest_library(asked), os.path.join(folder, name))
     database = os.path.join(folder, "proj.db")
-    _copy(os.path.join(data["proj_data"], "proj.db"), database)
+    shutil.copyfile(os.path.join(data["proj_data"], "proj.db"), database)
     with sqlite3.connect(database) as connection:
         connection.execute(
             "UPDATE metadata SET value = '0' WHERE key LIKE 'DATABASE.LAYOUT.VERSION.%'"
@@ -121,7 +121,3 @@ def _smallest_library(asked: dict[str, Any]) -> str:
     folder = os.path.dirname(ours.bundle(asked)["gdal"])
     every = (os.path.join(folder, name) for name in os.listdir(folder) if ".so" in name)
     return min(every, key=os.path.getsize)
-
-
-def _copy(source: str, goal: str) -> None:
-    shutil.copyfile(source, goal)

@@ -21,10 +21,6 @@ ASKED: dict[str, Any] = {}
 ENVIRONMENT: dict[str, str] = {}
 
 
-def module(name: str) -> Any:
-    return importlib.import_module(ASKED["package"] + "." + name)
-
-
 class Probes(unittest.TestCase):
     """What every wheel's GDAL has to do: osgeo's, or in layout none the libgdal itself."""
 
@@ -67,7 +63,7 @@ class OsgeoProbes(Probes):
     """Layouts with osgeo."""
 
     def test_01_import_leaves_the_environment_alone(self) -> None:
-        self.assertTrue(self.gdal and module("ogr") and module("osr"))
+        self.assertTrue(self.gdal and ours.module(ASKED, "ogr") and ours.module(ASKED, "osr"))
         self.assertEqual(dict(os.environ), ENVIRONMENT)
 
     def test_10_numpy_arrays(self) -> None:
@@ -76,14 +72,16 @@ class OsgeoProbes(Probes):
         except ImportError:
             self.skipTest("NumPy is not installed")
         array = numpy.arange(12, dtype="float32").reshape(3, 4)
-        dataset = module("gdal_array").OpenArray(array)
+        arrays = importlib.import_module(ASKED["package"] + ".gdal_array")
+        dataset = arrays.OpenArray(array)
         self.assertTrue((dataset.ReadAsArray() == array).all())
 
     def test_11_every_osgeo_is_the_packages_own(self) -> None:
         package = ASKED["package"]
         self.assertEqual(importlib.import_module(package).__version__, ASKED["version"])
-        self.assertEqual(type(module("osr").SpatialReference()).__module__, package + ".osr")
-        self.assertEqual(module("gdal").MajorObject.__module__, package + ".gdal")
+        reference = ours.module(ASKED, "osr").SpatialReference()
+        self.assertEqual(type(reference).__module__, package + ".osr")
+        self.assertEqual(self.gdal.MajorObject.__module__, package + ".gdal")
         if package != "osgeo":
             importlib.import_module(package + "_utils")
             self.assertEqual([name for name in ("osgeo", "osgeo_utils") if find_spec(name)], [])

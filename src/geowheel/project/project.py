@@ -73,6 +73,8 @@ class Project:
     frozen: bool = False
     asked_bindings: Bindings | None = None
     """What --bindings says; None: the configured ones."""
+    unlisted: tuple[str, ...] = ()
+    """What a wheel requires and [project] does not list: its tests need it as well."""
 
     @property
     def config(self) -> Config:

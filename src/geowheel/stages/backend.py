@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,24 +19,17 @@ from pyproject_hooks import (
 
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
-from geowheel.machine.interpreters import Interpreter
-from geowheel.project.pyproject import BuildSystem
+
+from .inputs import BuildInputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
     """A backend, the interpreter that has it installed, and the environment that it runs in."""
 
-    system: BuildSystem
+    inputs: BuildInputs
     python: Path
-    interpreter: Interpreter
-    """What `python` is: for the markers of what the backend asks for."""
-    locked: frozenset[str]
-    """Normalised names of the build requirements that are installed."""
     env: Mapping[str, str]
-    checkout: Path
-    settings: Mapping[str, str | tuple[str, ...]]
-    """PEP 517's config settings."""
     step: Step
 
     def build_wheel(self, staged: Path, goal: Path) -> Path:
@@ -44,22 +39,26 @@ class Backend:
         it fails, or when it makes no wheel or several.
         """
         goal.mkdir()
-        hooks = self._hooks(staged)
+        hooks, settings = self._hooks(staged), self.inputs.config_settings
+        backend = self.inputs.build_system.backend
         try:
-            if missing := self._unmet(hooks.get_requires_for_build_wheel(self.settings)):
-                raise self._asks_for(missing)
-            hooks.build_wheel(str(goal), self.settings)
+            # What the backend warns of comes a second time, as warnings of this process.
+            with warnings.catch_warnings(record=True, action="always") as caught:
+                self._check_met(hooks.get_requires_for_build_wheel(settings))
+                hooks.build_wheel(str(goal), settings)
         except (BackendUnavailable, HookMissing, UnsupportedOperation) as error:
             raise BuildError(
-                f"{self.system.backend} cannot build a wheel: "
-                f"{type(error).__name__} {error}".rstrip(),
-                where=str(self.checkout / "pyproject.toml"),
+                f"{backend} cannot build a wheel: {type(error).__name__} {error}".rstrip(),
+                where=str(self.inputs.host_files.root / "pyproject.toml"),
                 cause="[build-system] build-backend names no PEP 517 backend that is installed",
                 fix="correct build-backend, or add its package to requires and run `geowheel lock`",
             ) from None
+        first = dict.fromkeys(str(each.message).strip().partition("\n")[0] for each in caught)
+        if first:
+            self.step.say(f"the backend warns: {'; '.join(first)}")
         wheels = sorted(goal.glob("*.whl"))
         if len(wheels) != 1:
-            raise BuildError(f"{self.system.backend} made {len(wheels)} wheels instead of one")
+            raise BuildError(f"{backend} made {len(wheels)} wheels instead of one")
         return wheels[0]
 
     def _hooks(self, staged: Path) -> BuildBackendHookCaller:
@@ -71,31 +70,28 @@ class Backend:
             env = {**self.env, **(extra_environ or {})}
             self.step.run(cmd, env=env, cwd=Path(cwd or staged))
 
-        system = self.system
+        system = self.inputs.build_system
         return BuildBackendHookCaller(
             str(staged), system.backend, system.backend_path or None, runner=runner,
             python_executable=str(self.python),
         )  # fmt: skip
 
-    def _unmet(self, wanted: Sequence[str]) -> list[str]:
-        """Return the requirements that hold for this interpreter and are not installed."""
-        target = {
-            "python_version": self.interpreter.python,
-            "python_full_version": self.interpreter.version,
-        }
-        return [
+    def _check_met(self, wanted: Sequence[str]) -> None:
+        """Raise BuildError for requirements of this interpreter that are not installed."""
+        found = self.inputs.interpreter
+        target = {"python_version": found.python, "python_full_version": found.version}
+        locked = {download.name for download in self.inputs.requirements}
+        missing = [
             str(requirement)
             for requirement in map(Requirement, wanted)
-            if canonicalize_name(requirement.name) not in self.locked
+            if canonicalize_name(requirement.name) not in locked
             and (requirement.marker is None or requirement.marker.evaluate(target))
         ]
-
-    def _asks_for(self, missing: Sequence[str]) -> BuildError:
-        names = ", ".join(f'"{text}"' for text in missing)
-        return BuildError(
-            f"{self.system.backend} also asks for {', '.join(missing)}",
-            where=str(self.checkout / "pyproject.toml"),
-            cause="a backend may name more build requirements when it is called (PEP 517)",
-            fix=f"add requires = [{names}] to [tool.geowheel.build], then run `geowheel lock` if "
-            "there is a lock",
-        )
+        if missing:
+            raise BuildError(
+                f"{self.inputs.build_system.backend} also asks for {', '.join(missing)}",
+                where=str(self.inputs.host_files.root / "pyproject.toml"),
+                cause="a backend may name more build requirements when it is called (PEP 517)",
+                fix=f"add requires = {json.dumps(missing)} to [tool.geowheel.build], then run "
+                "`geowheel lock` if there is a lock",
+            )

@@ -8,7 +8,9 @@ by hand) gets it in the same way.
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.version import Version
@@ -51,6 +53,8 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     )
     tree = work / "tree"
     unpack_wheel(made, tree)
+    if isinstance(inputs, BuildInputs):
+        _without_paths(tree, _mapped(inputs, work))
     if faults := list(strangers(tree, inputs.platform)):
         raise BuildError(faults)
     added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
@@ -63,7 +67,6 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
             scripts = shell_scripts(inputs.commands, inputs.places, version)
         add_entry_points(dist_info, inputs.commands, f"{bootstrap}:hook_dirs", scripts)
     _mark_as_compiled(tree)
-    _without_paths(tree, work)
     step.now("packing the raw wheel")
     write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
     shutil.rmtree(work)
@@ -102,21 +105,12 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
         inputs.interpreter, work / "environment", wheels, environ=inputs.environ, step=step
     )
     env = _environment(inputs, work, python)
-    backend = Backend(
-        system=inputs.build_system,
-        python=python,
-        interpreter=inputs.interpreter,
-        locked=frozenset(download.name for download in inputs.requirements),
-        env=env,
-        checkout=inputs.host_files.root,
-        settings=inputs.config_settings,
-        step=step,
-    )
     if unused := unused_build_variables(inputs.environ, inputs.variables):
         step.say(
             f"not used, though it is set here: {', '.join(unused)} (the wheel has to be the same "
             "elsewhere: [tool.geowheel.build] environment gives variables to the backend)"
         )
+    backend = Backend(inputs=inputs, python=python, env=env, step=step)
     made = backend.build_wheel(staged, work / "made")
     _check_version(inputs, made)
     return made
@@ -139,11 +133,7 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
     """What a backend that compiles needs to find GDAL, and to make the same bytes in any folder."""
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
-    home = inputs.environ.get("HOME", "/")
-    cargo = Path(inputs.variables.get("CARGO_HOME", f"{home}/.cargo"))
-    mapped = {
-        work: "build", native: "native", inputs.interpreter.include: "python", cargo: "cargo",
-    }  # fmt: skip
+    mapped = {**_mapped(inputs, work), inputs.interpreter.include: "python"}
     compiling = compilers.backend_variables(inputs.toolchain, mapped) if inputs.toolchain else {}
     env = isolated_environment(inputs.environ, **variables)
     temporary = work / "temporary"
@@ -169,6 +159,14 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
         for name, value in inputs.variables.items()
     }
     return made | own
+
+
+def _mapped(inputs: BuildInputs, work: Path) -> dict[Path, str]:
+    """Return names for the folders of this machine that a build may write into what it makes."""
+    home = inputs.environ.get("HOME", "/")
+    cargo = Path(inputs.variables.get("CARGO_HOME", f"{home}/.cargo"))
+    native = reachable(inputs.prefix.folder.parent, inputs.cache)
+    return {work: "build", native: "native", cargo: "cargo"}
 
 
 def _dated(inputs: BuildInputs) -> dict[str, str]:
@@ -244,12 +242,18 @@ def _add_payload(payload: Path, places: Places, tree: Path, made: Path) -> int:
     return len(wanted) - len(there)
 
 
-def _without_paths(tree: Path, work: Path) -> None:
-    """Take the work folder out of the SBOMs that a backend wrote (PEP 770), as maturin does."""
-    for path in tree.glob("*.dist-info/sboms/*"):
-        data = path.read_bytes()
-        if str(work).encode() in data:
-            path.write_bytes(data.replace(str(work).encode(), b"/build"))
+def _without_paths(tree: Path, mapped: Mapping[Path, str]) -> None:
+    """Put the names of folders into texts that the build wrote, as compilers do it by themselves.
+
+    Cython writes paths into its C, which setuptools may pack; maturin into its SBOM.
+    """
+    for path in tree.rglob("*"):
+        data = path.read_bytes() if path.is_file() else b""
+        named = data
+        for folder, name in mapped.items() if b"\0" not in data else ():
+            named = named.replace(os.fsencode(folder), f"/{name}".encode())
+        if named != data:
+            path.write_bytes(named)
 
 
 def _mark_as_compiled(tree: Path) -> None:

@@ -156,6 +156,8 @@ def test_packages_are_found_and_what_git_ignores(host: Path) -> None:
                   "lib/low"):  # fmt: skip
         (host / place).mkdir(parents=True)
         (host / place / "__init__.py").touch()
+    (host / "lib/low/fast.pyx").write_text("import sys\nfrom osgeo import gdal\n")
+    assert facts(host).imports_osgeo == "lib/low/fast.pyx"
     found = facts(host).packages
     assert found == {
         "src": ("company.maps", "my_host"), "": ("beside",), "python": ("rusty",), "lib": ("low",),

@@ -31,6 +31,6 @@ def test_the_committed_lock_is_asked_what_the_host_wishes(tmp_path: Path) -> Non
     asked = replace(project, host=replace(project.host, config=config))
     assert committed_stack(asked, Platform.LINUX_64).stack.left_out == ()
     with pytest.raises(LockError, match="the wheel requires affine, which the build lock") as said:
-        locks_at_hand(project, Platform.LINUX_64, more=("affine",))
+        locks_at_hand(replace(project, unlisted=("affine",)), Platform.LINUX_64)
     assert 'requires = ["affine"], then `geowheel lock`' in str(said.value)
     assert sorted(project.root.rglob("*")) == before

@@ -14,6 +14,7 @@ from tests.support.hosts import make_console, make_context, make_project
 from geowheel.errors import BuildError, MachineError
 from geowheel.machine.console import Console, Step
 from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan, with_requirements
+from geowheel.project.project import Project
 from geowheel.records.facts import FACTS, RepairFacts, StageFacts, TestFacts
 from geowheel.records.ledger import Ledger, Output, Record, Records, Stale, StaleReason
 from geowheel.records.stage import Outcome, Scope, Stage
@@ -174,8 +175,8 @@ def test_what_the_wheel_requires_and_nobody_locked_is_solved_for(world: World) -
     context = replace(world.context, locks=replace(world.context.locks, build=build))
     asked: list[tuple[str, ...]] = []
 
-    def find(_: object, __: object, *, more: tuple[str, ...]) -> None:
-        asked.append(more)
+    def find(project: Project, _: object) -> None:
+        asked.append(project.unlisted)
 
     for runs_wheel in (True, False):
         stage = Stage(name="test", summary="", runs_wheel=runs_wheel)

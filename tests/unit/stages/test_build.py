@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,8 @@ class Backend:
         value: object = list(self.requires)
         if hook == "build_wheel":
             value = self.pack(cwd, Path(given["wheel_directory"]))
-        answer = self.answer or {"return_val": value}
+        warned = {"message": "\nOld keys.\nMore.", "filename": "x.py", "lineno": 1}
+        answer = self.answer or {"return_val": value, "warnings": [warned]}
         Path(exchange, "output.json").write_text(json.dumps(answer))
         return result(argv)
 
@@ -80,6 +82,7 @@ class Backend:
         for number in range(self.wheels):
             tree = goal.parent / f"packed-{number}"
             shutil.copytree(staged / self.folder, tree, ignore=shutil.ignore_patterns("src"))
+            (tree / "generated.c").write_text(f"// {goal.parent}/numpy.h, /home/me/.cargo/x.rs")
             info = tree / f"{self.spelled}-{self.version}.dist-info"
             info.mkdir()
             (info / "METADATA").write_text(
@@ -237,6 +240,8 @@ def test_a_backend_that_compiles_finds_gdal_and_writes_no_path(world: World) -> 
     assert f"-rpath-link,{native}/prefix/lib" in env["LDFLAGS"]
     assert env["CFLAGS"] == env["CXXFLAGS"]
     assert f"-ffile-prefix-map={native}=native" in env["CFLAGS"]
+    with zipfile.ZipFile(world.made / f"host-1.0-{TAG}.whl") as wheel:
+        assert wheel.read("generated.c") == b"// /build/numpy.h, /cargo/x.rs"
     assert f"-ffile-prefix-map={world.made}/work=build" in env["CFLAGS"]
     assert f"--remap-path-prefix={world.made}/work=build" in env["RUSTFLAGS"]
     assert "--remap-path-prefix=/home/me/.cargo=cargo" in env["RUSTFLAGS"], "where cargo looks"
