@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 SOURCES: Final = ("*.py", "*.toml", "*.json", "*.sh")
 _LARGE: Final = 1 << 20  # bytes
+# Opening a pipe that nobody writes to must not wait; of regular files it says nothing.
+_AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
 
 
 @runtime_checkable
@@ -30,10 +35,33 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read it; raises OSError for a pipe or a device, whose reading may not end."""
+    file = open(path, "rb", opener=lambda p, flags: os.open(p, flags | _AT_ONCE))  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+
+
 def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes, in lower-case hexadecimal."""
-    with path.open("rb") as file:
+    """Return the sha256 of a regular file's bytes, in lower-case hexadecimal."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_hashed(source: Path, goal: Path) -> str:
+    """Copy a regular file's bytes and its permissions; the sha256 of what was written.
+
+    So nobody can change the file between a look at it and its use.
+    """
+    found = hashlib.sha256()
+    with open_regular(source) as file, goal.open("wb") as copy:
+        while block := file.read(_LARGE):
+            found.update(block)
+            copy.write(block)
+        goal.chmod(stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+    return found.hexdigest()
 
 
 def digest(value: object) -> str:

@@ -13,7 +13,7 @@ from geowheel.binary.macho import read_macho, read_machos
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.errors import BuildError, MachineError
-from geowheel.prefix.overwriting import replace_in_binary
+from geowheel.prefix.overwriting import overwrite, prefixed_strings
 from geowheel.systems import repair_tools
 from geowheel.systems.contract import RepairedTree
 from geowheel.systems.delocate_repair import EXPERIMENTAL, PREFIX_LIBRARIES, MacosRepairer
@@ -180,8 +180,8 @@ def test_the_fixed_prefix_string_leads_into_the_stack(tmp_path: Path) -> None:
     bench.extension(lib / "libgdal.36.dylib", old, rpaths=(f"{PREFIX_PLACEHOLDER}/lib",))
     for path in [*lib.rglob("*.dylib"), *bench.tree.rglob("*.so"), *bench.tree.rglob("*.dylib")]:
         if not path.is_symlink():
-            prefix = PREFIX_LIBRARIES.removesuffix("/lib")
-            replace_in_binary(path, PREFIX_PLACEHOLDER, prefix)
+            own = PREFIX_PLACEHOLDER, PREFIX_LIBRARIES.removesuffix("/lib")
+            overwrite(path, lambda data, own=own: prefixed_strings(data, *own))  # type: ignore[misc]
     assert f"{PREFIX_LIBRARIES}/libold.1.dylib" in read_macho(bench.tree / EXT).needed
     assert read_macho(bench.tree / PLUG).rpaths == ("@loader_path/../", PREFIX_LIBRARIES)
     assert signature_faults(lib / LIBGDAL)

@@ -1,15 +1,17 @@
 """A small host on disk, and the values that stages, runs and commands are given."""
 
 import datetime
+import io
 import json
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from geowheel.digest import TreeEntry
+from geowheel.digest import TreeEntry, sha256_bytes
 from geowheel.locks.assets import Package
 from geowheel.locks.build_lock import BuildLock
 from geowheel.locks.channels import Mirrors
@@ -26,6 +28,7 @@ from geowheel.records.ledger import RECORD, Entry, Ledger, Record, read_record
 from geowheel.records.stage import Outcome
 from geowheel.stages.context import Context, Tools
 from geowheel.targets import Platform
+from geowheel.wheel.reading import record_digest
 
 F = TypeVar("F", bound=StageFacts)
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -164,6 +167,27 @@ def result(argv: Iterable[object] = (), *, returncode: int = 0, stderr: str = ""
         argv=tuple(map(str, argv)), returncode=returncode, stdout="", stderr=stderr,
         log=Path("logs/01-toy.log"),
     )  # fmt: skip
+
+
+def wheel_bytes(filename: str, files: Mapping[str, str]) -> bytes:
+    """A wheel of that name with these files, as `read_wheel` takes it."""
+    name, version, *_ = filename.split("-")
+    tag = "-".join(filename.removesuffix(".whl").split("-")[-3:])
+    info = f"{name}-{version}.dist-info"
+    every = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n",
+    }
+    rows = [f"{path},{record_digest(sha256_bytes(text.encode()))}," for path, text in every.items()]
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for path, text in {
+            **every,
+            f"{info}/RECORD": "\n".join([*rows, f"{info}/RECORD,,"]),
+        }.items():
+            archive.writestr(zipfile.ZipInfo(path), text)
+    return data.getvalue()
 
 
 def make_record(

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from geowheel.machine.archives import read_member
 from geowheel.machine.files import from_json
 
 FILE_NAME: Final = "geowheel.cdx.json"
@@ -60,7 +61,7 @@ def read_sbom(archive: zipfile.ZipFile) -> tuple[SbomPackage, ...]:
     if name is None:
         return ()
     try:
-        bom = from_json(archive.read(name), _Bom)
+        bom = from_json(read_member(archive, name), _Bom)
     except msgspec.DecodeError:
         return ()
     return tuple(

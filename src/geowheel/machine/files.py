@@ -17,7 +17,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from geowheel.errors import MachineError
+from geowheel.digest import copy_hashed, open_regular
+from geowheel.errors import IntegrityError, MachineError
+
+from .bounds import TEXT
 
 T = TypeVar("T")
 SCRATCH: Final = ".geowheel-"
@@ -114,6 +117,29 @@ def write(path: Path, content: str | bytes) -> None:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def read_bounded(path: Path) -> bytes:
+    """Return the bytes of a file that somebody else may have written.
+
+    Raises OSError also where it is no regular file, or has more than TEXT of them.
+    """
+    with open_regular(path) as file:
+        data = file.read(TEXT + 1)
+    if len(data) > TEXT:
+        raise OSError(errno.E2BIG, f"more than {TEXT:,} bytes", os.fspath(path))
+    return data
+
+
+def copy_checked(source: Path, goal: Path, sha256: str) -> None:
+    """Copy a file; raises IntegrityError unless what was copied has that sha256."""
+    if (actual := copy_hashed(source, goal)) != sha256:
+        raise IntegrityError(
+            f"it has sha256 {actual} and not {sha256}",
+            where=str(source),
+            cause="it was changed meanwhile, or since it was made, or the disk is failing",
+            fix="run it again; `geowheel wheel --verify` makes anew what is in the work folder",
+        )
+
+
 def from_json(data: bytes, kind: type[T], hook: Callable[[type, Any], Any] | None = None) -> T:
     """Return JSON as a value of a kind; raise msgspec.DecodeError for whatever it is not.
 
@@ -172,26 +198,14 @@ def disk_faults(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fault = disk_fault(error, folder)
-        if fault is None:
+        if error.errno in _FULL:
+            what, cause = f"the disk is full: {error.strerror}", "what arrived is kept"
+            fix = "free some space, or name another folder with GEOWHEEL_CACHE"
+        elif error.errno in _CLOSED:
+            what = f"cannot write: {error.strerror}"
+            cause = "the folder belongs to another user, is mounted read-only, or is none"
+            fix = "name another cache folder with GEOWHEEL_CACHE"
+        else:
             raise
-        raise fault from None
-
-
-def disk_fault(error: OSError, folder: Path) -> MachineError | None:
-    """Return what to say of an error of the file system; None when it is about something else."""
-    where = str(error.filename or folder)
-    if error.errno in _FULL:
-        return MachineError(
-            f"the disk is full: {error.strerror}",
-            where=where,
-            fix="free some space, or name another folder with GEOWHEEL_CACHE; what arrived is kept",
-        )
-    if error.errno in _CLOSED:
-        return MachineError(
-            f"cannot write: {error.strerror}",
-            where=where,
-            cause="the folder belongs to another user, is mounted read-only, or is none",
-            fix="name another cache folder with GEOWHEEL_CACHE",
-        )
-    return None
+        where = str(error.filename or folder)
+        raise MachineError(what, where=where, cause=cause, fix=fix) from None

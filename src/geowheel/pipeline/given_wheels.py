@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from geowheel.contents.bill import read_sbom
-from geowheel.digest import Artefact, sha256_file
-from geowheel.errors import ChannelError, IntegrityError, UsageError
+from geowheel.digest import Artefact, TreeEntry, sha256_file
+from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError, UsageError
+from geowheel.machine.archives import open_zip
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import redact
 from geowheel.machine.environments import tool_environment
@@ -25,8 +25,9 @@ from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import tail
 from geowheel.project.project import Project
 from geowheel.records.facts import Owner, RepairFacts
-from geowheel.records.ledger import Ledger, Output, Record
+from geowheel.records.ledger import Ledger, Record
 from geowheel.targets import PYTHON_VERSION, Platform, Target
+from geowheel.wheel.reading import read_wheel
 from geowheel.wheel.tags import parse_platform_tag
 
 
@@ -50,6 +51,8 @@ def find_given(
                     where=str(place),
                     fix="name one of them with --wheel FILE",
                 )
+            if faults := faults_of_wheel(project, path, str(target)):
+                raise IntegrityError(faults)
             found[target] = Artefact(path=path, sha256=sha256_file(path))
     missing = [p for p in pythons if not any(target.python == p for target in found)]
     if missing or not found:
@@ -63,12 +66,23 @@ def find_given(
     return found
 
 
+def faults_of_wheel(project: Project, path: Path, subject: str) -> Sequence[Fault]:
+    """Return what keeps a file from being a wheel of the host for a target: it is read whole."""
+    try:
+        read_wheel(path)
+        if _is_of_host(project, path) and subject in map(str, _targets(project, path, Platform)):
+            return ()
+        return (Fault(what=f"no wheel of {project.host.name} for {subject}", where=str(path)),)
+    except GeowheelError as error:
+        return error.faults
+
+
 def record_of(wheel: Artefact, target: Target, ledger: Ledger) -> Record[RepairFacts]:
     """Return the record of the wheel's own repair, or one made from what the wheel says of itself.
 
     Raises IntegrityError when it cannot be read.
     """
-    output = Output(path=wheel.path.name, sha256=wheel.sha256, size=wheel.path.stat().st_size)
+    output = TreeEntry(path=wheel.path.name, sha256=wheel.sha256, size=wheel.path.stat().st_size)
     own = (r.facts for r in ledger.records(RepairFacts, str(target)) if r.about == wheel.sha256)
     return Record(
         stage="repair", subject=str(target), host=ledger.host, key=output.sha256, components={},
@@ -112,13 +126,8 @@ def take_from_index(
 
 def _facts(wheel: Path) -> RepairFacts:
     tags = parse_wheel_filename(wheel.name)[3]
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            packages = read_sbom(archive)
-    except zipfile.BadZipFile as error:
-        raise IntegrityError(
-            f"the wheel cannot be read: {error}", where=str(wheel), fix="download it again"
-        ) from None
+    with open_zip(wheel) as archive:
+        packages = read_sbom(archive)
     return RepairFacts(
         tag=".".join(sorted({tag.platform for tag in tags})),
         owners=tuple(
@@ -146,7 +155,7 @@ def _is_of_host(project: Project, path: Path) -> bool:
     return name == canonicalize_name(project.host.name)
 
 
-def _targets(project: Project, wheel: Path, platforms: Sequence[Platform]) -> list[Target]:
+def _targets(project: Project, wheel: Path, platforms: Iterable[Platform]) -> list[Target]:
     """Return the targets, of these platforms, that pip would install the wheel for."""
     tags = parse_wheel_filename(wheel.name)[3]
     targets = project.targets(platforms)

@@ -54,24 +54,28 @@ def bring_up_to_date(
 ) -> Finished:
     """Run what is stale of the goals and their upstream stages, in the table's order.
 
-    What `plan` found cached is not decided again: a record is never changed. An error of a stage
-    ends the target and is part of the result; what was done stays done.
+    What `plan` found cached is not decided again, but where a stage is to run that uses it: then
+    its files are hashed first. An error of a stage ends the target and is part of the result; what
+    was done stays done.
     """
     started = time.monotonic()
     done = context.done
     cached = {item.stage.name: item.record for item in planned if item.record}
+    stages = needed(goals, done)
+    used = {name for stage in stages if stage.name not in cached for name in stage.upstream}
     try:
-        for stage in needed(goals, done):
+        for stage in stages:
             recheck = stage.rechecks and stage.name in goals
-            if stage.name in cached and not recheck:
+            if stage.name in cached and not recheck and stage.name not in used:
                 done[stage.name] = cached[stage.name]
                 console.cached(stage.name, cached[stage.name].key)
                 continue
             context = with_requirements(stage, context, done, partial(resolve, console=console))
             module, entry, inputs = _prepare(stage, context, ledger, done)
             with entry.lock(console):
+                verify = recheck or stage.name in used
                 done[stage.name] = _ensure(
-                    entry, module, inputs, console, title=stage.name, recheck=recheck
+                    entry, module, inputs, console, stage.name, verify=verify, recheck=recheck
                 )
         error = None
     except GeowheelError as raised:
@@ -150,15 +154,16 @@ def _ensure(
     module: StageModule,
     inputs: Inputs,
     console: Console,
-    *,
     title: str,
+    *,
+    verify: bool,
     recheck: bool,
 ) -> Record[Any]:
-    stale = entry.stale()
+    stale = entry.stale(verify=verify)
     record = entry.record
     if stale is None and record is not None and recheck:
         with console.quiet_step(title) as step:
-            stale = module.check(inputs, record, step)
+            module.check(inputs, step)
     if stale is None and record is not None:
         console.cached(title, entry.key)
         return record

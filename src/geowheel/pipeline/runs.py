@@ -13,12 +13,12 @@ from typing import Any
 
 from geowheel import systems
 from geowheel.digest import Artefact, sha256_file
-from geowheel.errors import GeowheelError, IntegrityError, MachineError
+from geowheel.errors import GeowheelError, MachineError
 from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Package
 from geowheel.locks.in_use import locks_at_hand, resolve
 from geowheel.machine.console import Console
-from geowheel.machine.files import whole
+from geowheel.machine.files import copy_checked, whole
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
 from geowheel.records.ledger import Ledger, Record
@@ -316,14 +316,8 @@ def _hand_over(request: Request, record: Record[RepairFacts]) -> None:
             shutil.copystat(wheel.path, goal)  # the next run need not read them
         return
     with whole(goal) as part:
-        shutil.copy2(wheel.path, part)  # its time as well, by which the next run knows it
-        if (actual := sha256_file(part)) != wheel.sha256:
-            raise IntegrityError(
-                f"the repaired wheel has sha256 {actual}, its record says {wheel.sha256}",
-                where=str(wheel.path),
-                cause="the work folder was changed, or the disk is failing",
-                fix="run `geowheel wheel --verify`, which makes it anew",
-            )
+        copy_checked(wheel.path, part, wheel.sha256)
+        shutil.copystat(wheel.path, part)  # its time as well, by which the next run knows it
 
 
 def retire(

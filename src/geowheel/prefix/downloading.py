@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import io
 import secrets
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,12 @@ from filelock import AsyncFileLock
 from rattler import Client
 from rattler.package_streaming import download_to_writer
 
+from geowheel.digest import open_regular
 from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors, server_of
 from geowheel.locks.solving import http_client, settle, wait_for_rattler
+from geowheel.machine.bounds import FILE, RATE
 from geowheel.machine.console import Step, megabytes
 from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.machine.files import disk_faults
@@ -34,7 +35,7 @@ def download(
 ) -> None:
     """Download what is missing of so many files, each to its place; raises as `Store.obtain` does.
 
-    A transfer that brings nothing for `stall` seconds is given up.
+    A transfer that brings less than `RATE` a second in `stall` seconds is given up.
     """
     # Of some files the index does not say the size: then files are counted, not bytes.
     sized = all(asset.size for asset in goals.values())
@@ -137,7 +138,7 @@ class _Run:
     async def _once(self, asset: Asset, place: str, goal: Path) -> None:
         part = goal.with_name(f"{secrets.token_hex(4)}.part")
         counted = self.advance if self.sized else lambda _: None
-        writer = _Writer(counted)
+        writer = _Writer(counted, FILE if asset.size is None else asset.size)
         try:
             with part.open("wb") as file:
                 writer.file = file
@@ -159,25 +160,32 @@ class _Run:
             await asyncio.to_thread(_copy, Path(place), writer)
             return
         try:
-            await _watched(download_to_writer(self.client, place, writer), writer, self.stall)
-        except RuntimeError as error:  # py-rattler raises nothing more exact for HTTP
-            raise unavailable(str(error), place) from None
-        except OSError as error:
+            transfer = download_to_writer(self.client, place, writer)
+            await _watched(transfer, writer, self.stall, server_of(place))
+        except (RuntimeError, OSError) as error:
+            if writer.refused is not None:  # which reaches here as something else
+                raise writer.refused from None
+            if isinstance(error, RuntimeError):  # py-rattler raises nothing more exact for HTTP
+                raise unavailable(str(error), place) from None
             if error.errno is not None:  # of the file that is written, not of the transfer
                 raise
             raise Unavailable(f"{server_of(place)}: the transfer broke off", again=2) from None
 
 
 class _Writer:
-    """Writes, hashes and counts what a download brings."""
+    """Writes, hashes and counts what a download brings, `limit` bytes at most."""
 
-    def __init__(self, advance: Callable[[float], None]) -> None:
+    def __init__(self, advance: Callable[[float], None], limit: int) -> None:
         self.file: IO[bytes] = io.BytesIO()
         self.hash = hashlib.sha256()
         self.count = 0
-        self._advance = advance
+        self.refused: _WrongBytes | None = None
+        self._advance, self._limit = advance, limit
 
     def write(self, data: bytes) -> int:
+        if self.count + len(data) > self._limit:
+            self.refused = _WrongBytes(f"more than {self._limit:,} bytes came")
+            raise self.refused
         self.hash.update(data)
         self.file.write(data)
         self.count += len(data)
@@ -210,15 +218,16 @@ def unavailable(message: str, place: str) -> Unavailable:
     return Unavailable(said, again=2 if busy else 0)
 
 
-async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float) -> None:
-    """The transfer, given up when not one byte came for `stall` seconds."""
+async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float, server: str) -> None:
+    """The transfer, given up when too little came in `stall` seconds."""
     task = asyncio.ensure_future(transfer)
     try:
         while not task.done():
             before = writer.count
             await asyncio.wait({task}, timeout=stall)
-            if not task.done() and writer.count == before:
-                raise Unavailable(f"nothing came for {stall:g} s", again=1)
+            came = writer.count - before
+            if not task.done() and came < stall * RATE:
+                raise Unavailable(f"{server} sent {came} bytes in {stall:g} s", no_answer=True)
         task.result()
     finally:
         task.cancel()
@@ -226,11 +235,12 @@ async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float) -> 
 
 def _copy(path: Path, writer: _Writer) -> None:
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise Unavailable(f"{path.parent}: {error.strerror}") from None
     with file:
-        shutil.copyfileobj(file, writer, 1 << 20)
+        while block := file.read(1 << 20):
+            writer.write(block)
 
 
 def _combined(failures: Sequence[_Failure]) -> IntegrityError | ChannelError:

@@ -8,10 +8,8 @@ writes the fixed prefix string over placeholders, and hard-links nothing.
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -19,13 +17,15 @@ from typing import Final
 import msgspec
 
 from geowheel.binary.formats import system_of
-from geowheel.digest import TreeEntry, digest, sha256_bytes, sha256_file
+from geowheel.digest import TreeEntry, copy_hashed, sha256_bytes, sha256_file
 from geowheel.errors import Fault, IntegrityError
 from geowheel.locks.assets import Package
+from geowheel.machine.bounds import TEXT
 from geowheel.machine.files import from_json
 from geowheel.targets import GDAL_PACKAGE, Platform, System
 
-from .overwriting import ENCODINGS, build_paths, overwrite, replace_in_binary
+from .overwriting import ENCODINGS, build_paths, check_length, overwrite, prefixed_strings
+from .unpacking import INFO, ListedPath, as_it_says, described, harmful, read_info
 
 MANIFEST: Final = "native.json"
 LICENSES: Final = "licenses"
@@ -39,8 +39,6 @@ class PlacedPackage:
     package: Package
     files: tuple[TreeEntry, ...]
     """As they lie in the prefix, the prefix string included."""
-    licenses: tuple[TreeEntry, ...] = ()
-    """Its license texts, by their path in `licenses/NAME` beside the prefix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +76,6 @@ class NativeManifest:
         """Version of libgdal-core."""
         return next(p.package.version for p in self.packages if p.package.name == GDAL_PACKAGE)
 
-    def content(self) -> str:
-        """Return the digest of the prefix's content and of who owns what."""
-        return digest((self.platform, self.prefix_string, self.packages, self.contested))
-
     def write(self, folder: Path) -> None:
         """Write it as native.json."""
         data = msgspec.json.encode(self)
@@ -107,34 +101,20 @@ class Placing:
     contested: dict[str, list[str]] = field(default_factory=dict)
 
     def place(
-        self,
-        package: Package,
-        unpacked: Path,
-        *,
-        consume: bool,
-        digests: Mapping[str, str] | None = None,
+        self, package: Package, unpacked: Path, *, digests: Mapping[str, str] | None = None
     ) -> PlacedPackage:
-        """Place one package's files; with `consume` they are moved out of `unpacked`, else copied.
+        """Place one package's files, and compare what it says of itself with the lock.
 
-        `digests` are those of its files by path, where nobody can have changed them since: hashing
-        is most of the work, and packages can be hashed side by side. What another package placed
-        stays that package's. Raises IntegrityError, naming package and file, when a file is
-        missing, altered or outside the prefix.
+        They are copied, and hashed on the way; or moved, where `digests` has what `unpack_package`
+        wrote a moment ago. What another package placed stays that package's. Raises IntegrityError,
+        naming package and file, when a file is missing, altered or outside the prefix.
         """
-        job = _Job(
-            package=package,
-            unpacked=unpacked.resolve(),
-            consume=consume,
-            digests=digests or {},
-            there=self,
-        )
-        placed = (job.place(entry) for entry in _described(package, unpacked))
+        job = _Job(package=package, unpacked=unpacked.resolve(), digests=digests, there=self)
+        package = as_it_says(package, unpacked)
+        placed = (job.place(entry) for entry in described(package, unpacked))
         files = (file for file in placed if file is not None)
-        item = PlacedPackage(
-            package=package if package.license else _with_license(package, unpacked),
-            files=tuple(sorted(files, key=lambda f: f.path)),
-            licenses=tuple(_keep_licenses(package, unpacked, self.prefix.parent / LICENSES)),
-        )
+        item = PlacedPackage(package=package, files=tuple(sorted(files, key=lambda f: f.path)))
+        _keep_licenses(package, unpacked, self.prefix.parent / LICENSES / package.name)
         self.placed.append(item)
         return item
 
@@ -165,80 +145,21 @@ class Placing:
             names.append(package.name)
 
 
-class _Index(msgspec.Struct, frozen=True):
-    """What is read of a package's info/index.json."""
+def _keep_licenses(package: Package, unpacked: Path, goal: Path) -> None:
+    """Copy info/licenses (older packages: info/LICENSE*), where the texts of a package lie.
 
-    license: str | None = None
-
-
-def _with_license(package: Package, unpacked: Path) -> Package:
-    """Take the license from the package itself where the lock has none, as in conda-lock.yml.
-
-    Without it the license gate would let everything through.
+    Raises IntegrityError for a link among them: it could lead to any file of the user.
     """
-    try:
-        said = from_json((unpacked / "info" / "index.json").read_bytes(), _Index)
-    except (OSError, msgspec.MsgspecError):
-        return package
-    return replace(package, license=said.license or None)
-
-
-def _keep_licenses(package: Package, unpacked: Path, goal: Path) -> Iterator[TreeEntry]:
-    """Copy info/licenses (older packages: info/LICENSE*), where the texts of a package lie."""
-    info = unpacked / "info"
+    info = unpacked / INFO
     folder = info / "licenses"
-    paths = folder.rglob("*") if folder.is_dir() else info.glob("LICENSE*")
-    root = folder if folder.is_dir() else info
-    for path in sorted(paths):
-        if path.is_symlink() or not path.is_file():
-            continue  # a link could lead anywhere, and texts are files
-        relative = path.relative_to(root).as_posix()
-        data = path.read_bytes()
-        place = goal / package.name / relative
+    own = os.path.lexists(folder)
+    for path in sorted(folder.rglob("*") if own else info.glob("LICENSE*")):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        data = read_info(package, unpacked, path.relative_to(info).as_posix())
+        place = goal / path.relative_to(folder if own else info)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-        yield TreeEntry(path=relative, sha256=sha256_bytes(data), size=len(data))
-
-
-class _Described(msgspec.Struct, frozen=True, rename={"path": "_path"}):
-    """One path of a package, as its info/paths.json has it."""
-
-    path: str
-    path_type: str = ""
-    sha256: str = ""
-    file_mode: str = ""
-    prefix_placeholder: str | None = None
-
-
-class _Paths(msgspec.Struct, frozen=True):
-    paths: tuple[_Described, ...]
-
-
-def _described(package: Package, unpacked: Path) -> tuple[_Described, ...]:
-    try:
-        data = (unpacked / "info" / "paths.json").read_bytes()
-        every = from_json(data, _Paths).paths
-    except FileNotFoundError:
-        raise IntegrityError(
-            f"{package} has no info/paths.json",
-            cause="it was made by a conda older than 4.3",
-            fix="lock a newer build of it",
-        ) from None
-    except msgspec.MsgspecError as error:
-        raise IntegrityError(f"{package}: info/paths.json is damaged: {error}") from None
-    for entry in every:
-        parts = PurePosixPath(entry.path)
-        if parts.is_absolute() or ".." in parts.parts or not parts.parts:
-            raise _harmful(package, f"path {entry.path!r} leaves the prefix")
-    return every
-
-
-def _harmful(package: Package, what: str) -> IntegrityError:
-    return IntegrityError(
-        f"{package}: {what}",
-        cause="the package is broken, or made to do harm",
-        fix="lock another build of it, and tell the channel",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,15 +168,12 @@ class _Job:
 
     package: Package
     unpacked: Path
-    consume: bool
-    digests: Mapping[str, str]
+    digests: Mapping[str, str] | None
     there: Placing
     safe: set[Path] = field(default_factory=set)
     """Folders that were found to be inside."""
-    made: set[Path] = field(default_factory=set)
-    """Folders of the prefix that are there."""
 
-    def place(self, entry: _Described) -> TreeEntry | None:
+    def place(self, entry: ListedPath) -> TreeEntry | None:
         """Place one entry of paths.json; None for a folder, or for what is there already."""
         relative = str(PurePosixPath(entry.path))
         key = self.there.key(relative)
@@ -264,7 +182,9 @@ class _Job:
         self._check_folder(source.parent, self.unpacked, relative)
         self._check_folder(goal.parent, self.there.prefix, relative)
         is_folder = entry.path_type == "directory"
-        if not self._make_folder(goal if is_folder else goal.parent):
+        try:
+            (goal if is_folder else goal.parent).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):  # a file is in its way
             self.there.contest(relative, self.package)
             return None
         if is_folder:
@@ -277,9 +197,8 @@ class _Job:
             self.there.owners[key] = relative, self.package.name
         return placed
 
-    def _file(self, relative: str, entry: _Described, source: Path, goal: Path) -> TreeEntry | None:
-        # Nobody else writes what is consumed, so what was hashed need not be read again.
-        original = self.digests.get(relative) or self._digest(relative, source)
+    def _file(self, relative: str, entry: ListedPath, source: Path, goal: Path) -> TreeEntry | None:
+        file, original = self._taken(relative, source)
         if original != (entry.sha256 or original):
             raise IntegrityError(
                 f"{self.package}: {relative} has sha256 {original}, "
@@ -287,13 +206,8 @@ class _Job:
                 cause="the unpacked package was changed, or it was built wrongly",
                 fix="run fetch again; if it stays, report it to the channel",
             )
-        status = source.stat()
-        mode = 0o755 if status.st_mode & 0o100 else 0o644
-        # A package may hold one file under two names: what is done to one is not done to the other.
-        own = self.consume and status.st_nlink == 1
-        file = source if own else self._copy(source)
-        if not own or stat.S_IMODE(status.st_mode) != mode:
-            file.chmod(mode)
+        mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
+        file.chmod(mode)
         sha256 = self._with_prefix(relative, entry, file) or original
         size = file.stat().st_size
         if os.path.lexists(goal):
@@ -304,21 +218,22 @@ class _Job:
         file.replace(goal)
         return TreeEntry(path=relative, sha256=sha256, size=size, executable=mode == 0o755)
 
-    def _digest(self, relative: str, source: Path) -> str:
+    def _taken(self, relative: str, source: Path) -> tuple[Path, str]:
+        """A file to be moved to its place, and the sha256 of the very bytes that it has."""
         try:
-            return sha256_file(source)
-        except OSError as error:
+            if self.digests is not None:
+                return source, self.digests[relative]
+            copy = self.there.prefix.with_name(".placing")
+            return copy, copy_hashed(source, copy)
+        except (OSError, KeyError) as error:
+            why = getattr(error, "strerror", None) or "it is not there"
             raise IntegrityError(
-                f"{self.package}: {relative} cannot be read: {error.strerror}",
+                f"{self.package}: {relative} cannot be read: {why}",
                 cause="its own manifest names a file that it does not hold",
                 fix="run fetch again; if it stays, report it to the channel",
             ) from None
 
-    def _copy(self, source: Path) -> Path:
-        """A copy beside the prefix, to be moved there."""
-        return Path(shutil.copyfile(source, self.there.prefix.with_name(".placing")))
-
-    def _with_prefix(self, relative: str, entry: _Described, file: Path) -> str | None:
+    def _with_prefix(self, relative: str, entry: ListedPath, file: Path) -> str | None:
         """Write the prefix string over the placeholder, and over what a build left unregistered.
 
         Returns the new sha256, or None. A compiled file is changed where it lies: libraries are
@@ -328,18 +243,21 @@ class _Job:
         changed = False
         try:
             if placeholder and entry.file_mode != "binary":
+                check_length(placeholder, prefix)
+                if file.stat().st_size > TEXT:
+                    raise ValueError(f"a text of more than {TEXT:,} bytes is not rewritten")
                 text = file.read_bytes()
                 for encoding in ENCODINGS:
                     text = text.replace(placeholder.encode(encoding), prefix.encode(encoding))
                 file.write_bytes(text)
                 return sha256_bytes(text)
             if placeholder:
-                changed = replace_in_binary(file, placeholder, prefix)
+                changed = overwrite(file, lambda d: prefixed_strings(d, placeholder, prefix))
         except ValueError as error:
             raise IntegrityError(
                 f"{self.package}: {relative}: {error}",
-                cause="it was built with an old conda-build, whose placeholder was short",
-                fix="lock a newer build of it",
+                cause="it was built wrongly, or with an old conda-build: its placeholder was short",
+                fix="lock another build of it",
             ) from None
         if system_of(file) is not None:
             changed |= overwrite(file, lambda data: build_paths(data, prefix))
@@ -350,7 +268,7 @@ class _Job:
         words = os.path.normpath(PurePosixPath(relative).parent / link)
         leaves = PurePosixPath(link).is_absolute() or words.split("/")[0] == ".."
         if leaves or not _inside(goal.parent / link, self.there.prefix):
-            raise _harmful(self.package, f"the link {relative} -> {link} leaves the prefix")
+            raise harmful(self.package, f"the link {relative} -> {link} leaves the prefix")
         if os.path.lexists(goal):
             if not goal.is_symlink() or os.fspath(goal.readlink()) != link:
                 self.there.contest(relative, self.package)
@@ -362,18 +280,8 @@ class _Job:
         if folder in self.safe:
             return
         if not _inside(folder, root):
-            raise _harmful(self.package, f"{relative} leaves the prefix through a link")
+            raise harmful(self.package, f"{relative} leaves the prefix through a link")
         self.safe.add(folder)
-
-    def _make_folder(self, folder: Path) -> bool:
-        """Return whether the folder is there now; not where a file is in its way."""
-        if folder not in self.made:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError):
-                return False
-            self.made.add(folder)
-        return True
 
 
 def _inside(path: Path, root: Path) -> bool:

@@ -53,6 +53,12 @@ def build_paths(data: bytes | mmap.mmap, prefix: str) -> Iterator[tuple[int, byt
                         yield start + found.start() * width, new.ljust(length, "/").encode(encoding)
 
 
+def check_length(placeholder: str, prefix: str) -> None:
+    """Raise ValueError when `prefix` is longer: compiled code has no room, and texts would grow."""
+    if len(prefix.encode()) > len(placeholder.encode()):
+        raise ValueError(f"the prefix {prefix!r} is longer than the placeholder")
+
+
 def prefixed_strings(
     data: bytes | mmap.mmap, placeholder: str, prefix: str
 ) -> Iterator[tuple[int, bytes]]:
@@ -62,8 +68,7 @@ def prefixed_strings(
     at its end, so that all else stays where it is. Raises ValueError when `prefix` is longer than
     the placeholder.
     """
-    if len(prefix.encode()) > len(placeholder.encode()):
-        raise ValueError(f"the prefix {prefix!r} is longer than the placeholder")
+    check_length(placeholder, prefix)
     for encoding, width in ENCODINGS.items():
         old, new = placeholder.encode(encoding), prefix.encode(encoding)
         end = 0
@@ -74,14 +79,6 @@ def prefixed_strings(
             end = len(data) if end < 0 else end
             string = data[found:end]
             yield found, string.replace(old, new).ljust(len(string), b"\0")
-
-
-def replace_in_binary(path: Path, placeholder: str, prefix: str) -> bool:
-    """Write `prefix` over the placeholder in a file, and tell whether it was there.
-
-    Raises what `prefixed_strings` does, and OSError.
-    """
-    return overwrite(path, lambda data: prefixed_strings(data, placeholder, prefix))
 
 
 def overwrite(path: Path, find: Callable[[mmap.mmap], Iterable[tuple[int, bytes]]]) -> bool:

@@ -17,6 +17,7 @@ from typing import Final
 
 from geowheel.digest import Tree, digest, read_tree
 from geowheel.errors import BuildError
+from geowheel.machine.files import copy_checked
 from geowheel.machine.git import ask_git, share_history, share_index, top_of_checkout
 
 # What no build needs, where git does not say what is ignored.
@@ -82,7 +83,11 @@ def stage(tree: Tree, goal: Path, *, above: int = 0) -> Path:
     for entry in tree.entries:
         target = Path(os.path.normpath(place / entry.path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(tree.root / entry.path, target, follow_symlinks=entry.link is None)
+        if entry.link is None:
+            copy_checked(tree.root / entry.path, target, entry.sha256)
+            shutil.copystat(tree.root / entry.path, target)
+        else:
+            target.symlink_to(entry.link)
     return place
 
 

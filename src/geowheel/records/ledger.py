@@ -22,10 +22,10 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from geowheel.digest import Artefact, digest, read_tree
+from geowheel.digest import Artefact, TreeEntry, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console
-from geowheel.machine.files import from_json, held, held_if_free
+from geowheel.machine.files import from_json, held, held_if_free, read_bounded
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 
 from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
@@ -40,14 +40,6 @@ SOURCES: Final = "geowheel's own sources"
 
 F = TypeVar("F", bound=StageFacts)
 Known = TypeVar("Known", bound=StageFacts, covariant=True)
-
-
-class Output(Struct, frozen=True, kw_only=True):
-    """A file that a stage made."""
-
-    path: str
-    sha256: str
-    size: int
 
 
 class MadeFolder(Struct, frozen=True, kw_only=True):
@@ -109,7 +101,8 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     upstream: Mapping[str, str]
     """The keys of the records that it was made from, by stage."""
     content: str
-    outputs: tuple[Output, ...]
+    outputs: tuple[TreeEntry, ...]
+    """Every file that its stage made."""
     facts: Known
     passed: bool
     seconds: float
@@ -182,7 +175,7 @@ def write_record(record: Record[Any], folder: Path) -> None:
 def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
     """The record of a stage in its entry's folder; None where this geowheel cannot read one."""
     try:
-        data = (folder / RECORD).read_bytes()
+        data = read_bounded(folder / RECORD)
         record: Record[F] = from_json(data, Record[facts])  # type: ignore[valid-type]
     except (OSError, msgspec.DecodeError):
         return None
@@ -264,8 +257,8 @@ class Entry:
         """The record of an earlier run with this key, whole or not."""
         return read_any_record(self.folder)
 
-    def stale(self) -> Stale | None:
-        """Return why the stage has to run; None when its record can be reused."""
+    def stale(self, *, verify: bool = False) -> Stale | None:
+        """Return why the stage has to run; None: its record holds. `verify` hashes the files."""
         record = self.record
         if record is None:
             return self._difference()
@@ -275,11 +268,12 @@ class Entry:
             return Stale(reason=StaleReason.FAILED)
         for output in record.outputs:
             try:
-                if (self.folder / output.path).lstat().st_size != output.size:
+                size = (self.folder / output.path).lstat().st_size
+                if size != output.size and output.link is None:
                     return Stale(reason=StaleReason.ALTERED, of=output.path)
             except OSError:
                 return Stale(reason=StaleReason.GONE, of=output.path)
-        return _altered(record) if self.ledger.verify else None
+        return _altered(record) if verify or self.ledger.verify else None
 
     def twin(self) -> Record[Any] | None:
         """Return the record of another subject that was made from the very same inputs.
@@ -288,7 +282,7 @@ class Entry:
         """
         others = self.ledger.folder.glob(f"*/{self.stage}/{self.folder.name}")
         found = (replace(self, subject=path.parents[1].name) for path in sorted(others))
-        fit = (entry for entry in found if entry.stale() is None)
+        fit = (entry for entry in found if entry.stale(verify=True) is None)
         return next((r for e in fit if (r := e.record) and r.host == self.ledger.host), None)
 
     def share(self, twin: Record[Any]) -> Record[Any]:
@@ -339,9 +333,7 @@ class Entry:
 
     def commit(self, folder: Path, outcome: Outcome[F], started: float) -> Record[F]:
         """Write the record into `folder` and put it in its place with one rename."""
-        # A stage that knows its content has files by the thousand, and a manifest of them.
-        listed = None if outcome.content is None else [p.name for p in folder.glob("*.json")]
-        tree = read_tree(folder, listed)
+        tree = read_tree(folder)
         record = Record(
             stage=self.stage,
             subject=self.subject,
@@ -350,11 +342,8 @@ class Entry:
             components=self.components,
             trees=self.trees,
             upstream=self.upstream,
-            content=outcome.content or digest(tree),
-            outputs=tuple(
-                Output(path=e.path, sha256=e.sha256, size=(folder / e.path).lstat().st_size)
-                for e in tree.entries
-            ),
+            content=digest(tree),
+            outputs=tree.entries,
             facts=outcome.facts,
             passed=outcome.passed,
             seconds=round(time.monotonic() - started, 3),
@@ -401,7 +390,7 @@ class Ledger:
     home: str = "."
     """The host's folder, relative to the root."""
     verify: bool = False
-    """Hash outputs again instead of trusting that nobody changed them."""
+    """Hash what every stage made, not only what another one uses in this run."""
     keep: bool = False
     """Keep the folder of a stage that fails."""
 
@@ -445,6 +434,7 @@ def left_over(place: Path) -> Iterator[Path]:
 
 
 def _altered(record: Record[Any]) -> Stale | None:
-    now = read_tree(record.folder, [output.path for output in record.outputs]).paths()
-    changed = (o.path for o in record.outputs if now[o.path] != o.sha256)
-    return next((Stale(reason=StaleReason.ALTERED, of=path) for path in changed), None)
+    """Return which file is not what the stage made; one that was added is none of its files."""
+    entries = [e for e in read_tree(record.folder).entries if e.path != RECORD]
+    path = min((e.path for e in {*entries} ^ {*record.outputs}), default=None)
+    return None if path is None else Stale(reason=StaleReason.ALTERED, of=path)

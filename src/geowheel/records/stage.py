@@ -41,7 +41,5 @@ class Outcome(Generic[Known]):
     """What a run of a stage made."""
 
     facts: Known
-    content: str | None = None
-    """Digest of what was made, for the stages that follow; None: digest of the files."""
     passed: bool = True
     """False only for a verdict that failed."""

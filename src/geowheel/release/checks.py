@@ -7,18 +7,18 @@ libraries; what they cannot know of such wheels is looked at here.
 from __future__ import annotations
 
 import email.parser
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
-from geowheel.errors import Fault, GeowheelError, MachineError
+from geowheel.errors import Fault, GeowheelError, IntegrityError, MachineError
+from geowheel.machine.archives import unpack_gz
 from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import tail
@@ -73,7 +73,7 @@ def findings(
         by_tools = list(_tool_faults(path, expected, environ, scratch, step))
         if path.name.endswith(".whl"):
             return by_tools + list(_wheel_faults(path, expected, scratch / "wheel"))
-        return by_tools + list(_sdist_faults(path, expected))
+        return by_tools + list(_sdist_faults(path, expected, scratch / "sdist"))
 
 
 # --- by tools ----------------------------------------------------------------------------------
@@ -139,11 +139,11 @@ def _wheel_faults(path: Path, expected: Expected, tree: Path) -> Iterator[Fault]
         yield from error.faults
 
 
-def _sdist_faults(path: Path, expected: Expected) -> Iterator[Fault]:
+def _sdist_faults(path: Path, expected: Expected, tree: Path) -> Iterator[Fault]:
     try:
         name, stated = parse_sdist_filename(path.name)
-        text, strays = _read_sdist(path)
-    except (InvalidSdistFilename, tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
+        text, strays = _read_sdist(path, tree)
+    except (InvalidSdistFilename, IntegrityError, OSError, UnicodeDecodeError) as error:
         yield Fault(what=f"cannot be read as an sdist: {error}", where=path.name)
         return
     yield from _identity_faults(path.name, name, str(stated), expected)
@@ -163,19 +163,13 @@ def _sdist_faults(path: Path, expected: Expected) -> Iterator[Fault]:
     yield from _metadata_faults(path.name, text)
 
 
-def _read_sdist(path: Path) -> tuple[str | None, list[str]]:
+def _read_sdist(path: Path, tree: Path) -> tuple[str | None, list[str]]:
     """Return the text of PKG-INFO, if there is one, and the members that lie where none may."""
     folder = path.name.removesuffix(".tar.gz")
-    text, strays = None, []
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            place = PurePosixPath(member.name)
-            if place.is_absolute() or ".." in place.parts or place.parts[:1] != (folder,):
-                strays.append(member.name)
-            stream = archive.extractfile(member) if member.isfile() else None
-            if stream is not None and place.parts == (folder, "PKG-INFO"):
-                text = stream.read().decode("utf-8")
-    return text, strays
+    files, links = unpack_gz(path, tree)
+    strays = [name for name in (*files, *links) if name.partition("/")[0] != folder]
+    about = f"{folder}/PKG-INFO"
+    return (tree / about).read_text("utf-8") if about in files else None, strays
 
 
 def _identity_faults(where: str, name: str, stated: str, expected: Expected) -> Iterator[Fault]:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import re
 import shutil
-import tarfile
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
-
-from rattler import Client
 
 from geowheel import systems
 from geowheel.errors import BuildError, IntegrityError
 from geowheel.locks.assets import Asset
+from geowheel.machine.archives import open_zip, unpack_gz
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.prefix.linker import Placing
 from geowheel.prefix.store import Store
+from geowheel.prefix.unpacking import unpack_package
 from geowheel.records.facts import BindingsFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 
-from .fetch import extract_package
 from .inputs import MODULES, BindingsInputs, PrebuiltInputs
 
 # A text in C that is the name of a module and nothing else.
@@ -62,11 +59,11 @@ def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None
     (archive,) = inputs.store.obtain([package], step)
     system = systems.of(inputs.target.platform)
     unpacked, prefix = work / "unpacked", work / "prefix"
-    extract_package(archive, unpacked, package, Client())
-    prefix.mkdir()
+    prefix.mkdir(parents=True)
+    digests = unpack_package(archive.path, unpacked, package)
     string, platform = system.layout.prefix_string, inputs.target.platform
     placing = Placing(prefix=prefix.resolve(), prefix_string=string, platform=platform)
-    placing.place(package, unpacked, consume=True)
+    placing.place(package, unpacked, digests=digests)
     osgeo = prefix / system.site_packages(inputs.target) / "osgeo"
     found = sorted(path for path in osgeo.glob("_*") if path.suffix in (".so", ".pyd"))
     suffix = system.extension_suffix(inputs.target)
@@ -144,38 +141,19 @@ def unpack_sdist(store: Store, sdist: Asset, folder: Path) -> Path:
     """GDAL's sdist below `folder`; its one top folder. Raises IntegrityError when it has more."""
     folder.mkdir(parents=True, exist_ok=True)
     path = store.path(sdist)
-    with tarfile.open(path) as archive:
-        for member in archive:
-            _unpack_member(archive, member, folder, path)
+    _, links = unpack_gz(path, folder)
+    if links:
+        raise IntegrityError(f"not an sdist: {min(links)} is a link", where=str(path))
     found = [entry for entry in folder.iterdir() if (entry / "PKG-INFO").is_file()]
     if len(found) != 1:
         raise IntegrityError("not an sdist: it has no single folder with PKG-INFO", where=str(path))
     return found[0]
 
 
-def _unpack_member(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, path: Path
-) -> None:
-    """One file of an sdist. PEP 706's filter does this, but Debian 12's Python 3.11.2 lacks it."""
-    parts = PurePosixPath(member.name)
-    if parts.is_absolute() or ".." in parts.parts or not (member.isfile() or member.isdir()):
-        raise IntegrityError(
-            f"{member.name!r} is a link or leaves the folder: not unpacked", where=str(path)
-        )
-    goal = folder / parts
-    if member.isdir():
-        goal.mkdir(parents=True, exist_ok=True)
-        return
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    content = archive.extractfile(member)
-    if content is not None:  # never None for a regular file
-        goal.write_bytes(content.read())
-
-
 def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:
     wheel = next(d for d in inputs.requirements if d.name == "numpy")
     goal = work / "numpy-headers"
-    with zipfile.ZipFile(inputs.store.path(wheel)) as archive:
+    with open_zip(inputs.store.path(wheel)) as archive:
         headers = [name for name in archive.namelist() if "/include/numpy/" in name]
         archive.extractall(goal, headers)
     return (goal / headers[0].partition("/include/")[0] / "include").resolve()

@@ -22,6 +22,7 @@ from geowheel.digest import digest
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment, unused_build_variables
+from geowheel.machine.files import copy_checked
 from geowheel.machine.git import ask_git
 from geowheel.prefix.wrappers import build_variables, reachable, with_programs
 from geowheel.project.entry_points import add_entry_points
@@ -48,9 +49,11 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     """Have the wheel made, add the payload, tag it for interpreter and platform."""
     work = folder / "work"
     work.mkdir()
-    made = (
-        inputs.raw.path if isinstance(inputs, RawWheelInputs) else _by_backend(inputs, work, step)
-    )
+    if isinstance(inputs, RawWheelInputs):
+        made = work / inputs.raw.path.name
+        copy_checked(inputs.raw.path, made, inputs.raw.sha256)
+    else:
+        made = _by_backend(inputs, work, step)
     tree = work / "tree"
     unpack_wheel(made, tree)
     if isinstance(inputs, BuildInputs):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from email import message_from_bytes
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,7 @@ from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Asset, Package
 from geowheel.locks.build_lock import marker_environment
 from geowheel.locks.in_use import Locks
+from geowheel.machine.archives import open_zip, read_member
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import (
     Interpreter,
@@ -35,6 +34,7 @@ from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform, Target, is_emulated
+from geowheel.wheel.reading import headers_of
 
 from . import needed
 
@@ -135,9 +135,10 @@ class Context:
 
     def unmet(self, wheel: Path) -> tuple[str, ...]:
         """Return what the wheel requires on its target and the build lock does not have."""
-        with zipfile.ZipFile(wheel) as archive:
-            texts = [archive.read(n) for n in archive.namelist() if n.endswith("info/METADATA")]
-        listed = [message_from_bytes(text).get_all("Requires-Dist", []) for text in texts]
+        with open_zip(wheel) as archive:
+            names = [name for name in archive.namelist() if name.endswith("info/METADATA")]
+            texts = [read_member(archive, name).decode() for name in names]
+        listed = [headers_of(text).get_all("Requires-Dist", []) for text in texts]
         there = {canonicalize_name(asset.name) for asset in self.beside_wheel} | self.ours
         environment = {n: str(value) for n, value in marker_environment(self.target).items()}
         return tuple(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from geowheel.machine.console import Step
     from geowheel.prefix.store import Store
-    from geowheel.records.ledger import Record, Records, Stale
+    from geowheel.records.ledger import Records
 
     from .context import Context
 
@@ -62,8 +62,8 @@ class StageModule(Protocol):
         """Act: make everything inside `folder`, from `inputs` alone."""
         ...
 
-    def check(self, inputs: Any, record: Record[Any], step: Step, /) -> Stale | None:
-        """When the stage is asked for by name: why a reusable record will not do, or None."""
+    def check(self, inputs: Any, step: Step, /) -> None:
+        """When the stage is asked for by name, and its record is reused: see to what is beside."""
         ...
 
 

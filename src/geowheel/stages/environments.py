@@ -8,9 +8,11 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from geowheel.digest import Artefact
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment, tool_path
 from geowheel.machine.interpreters import Interpreter
+from geowheel.wheel.reading import parse_filename
 
 from .inputs import InstalledInputs
 
@@ -18,12 +20,12 @@ from .inputs import InstalledInputs
 def make_environment(
     interpreter: Interpreter,
     folder: Path,
-    wheels: Sequence[Path],
+    wheels: Sequence[Artefact],
     *,
     environ: Mapping[str, str],
     step: Step,
 ) -> Path:
-    """A virtual environment with these wheels, installed without network; its python.
+    """A virtual environment with these very wheels, installed without network; its python.
 
     Raises BuildError, naming the log, when the interpreter cannot make one.
     """
@@ -38,7 +40,7 @@ def make_environment(
     if wheels:
         step.run(
             [tool_path("uv"), "pip", "install", "--python", python, "--no-index", "--no-deps",
-             "--offline", "--no-config", "--no-cache", "--quiet", *wheels],
+             "--offline", "--no-config", "--no-cache", "--quiet", *_by_hash(folder, wheels)],
             env=env, cwd=folder.parent,
         )  # fmt: skip
         _let_programs_run(interpreter, folder)
@@ -55,11 +57,22 @@ def install_wheel(inputs: InstalledInputs, folder: Path, step: Step) -> Path:
     step.run(
         [sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-deps",
          "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet",
-         inputs.wheel.path],
+         *_by_hash(folder, [inputs.wheel])],
         env=isolated_environment(environ), cwd=folder.parent,
     )  # fmt: skip
     _let_programs_run(inputs.interpreter, folder)
     return python
+
+
+def _by_hash(folder: Path, wheels: Sequence[Artefact]) -> list[str | Path]:
+    """Return the options that name wheels to an installer, which reads and hashes each once."""
+    listed = folder.with_name(f"{folder.name}.requirements.txt")
+    text = ""
+    for wheel in wheels:
+        name = parse_filename(wheel.path.name)[0]
+        text += f"{name} @ {wheel.path.as_uri()} --hash=sha256:{wheel.sha256}\n"
+    listed.write_text(text, encoding="utf-8")
+    return ["--require-hashes", "-r", listed]
 
 
 def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-from rattler import Client
-from rattler.package_streaming import download_and_extract
-
 from geowheel import systems
-from geowheel.digest import TreeEntry, digest, read_entry, read_tree
+from geowheel.digest import digest
 from geowheel.errors import IntegrityError
 from geowheel.locks import pixi
 from geowheel.locks.assets import Package
 from geowheel.locks.pixi_lock import some_of
-from geowheel.locks.solving import wait_for_rattler
 from geowheel.machine.console import Step
-from geowheel.machine.files import disk_fault, disk_faults, held, touch
-from geowheel.prefix.linker import MANIFEST, NativeManifest, Placing, read_native_manifest
+from geowheel.machine.files import disk_faults, held, touch
+from geowheel.prefix.linker import NativeManifest, Placing
+from geowheel.prefix.unpacking import unpack_package
 from geowheel.prefix.wrappers import write_wrappers
 from geowheel.records.facts import FetchFacts
-from geowheel.records.ledger import Record, Stale, StaleReason
 from geowheel.records.stage import Outcome
 from geowheel.targets import GDAL_PACKAGE
 
@@ -47,22 +41,21 @@ def run(inputs: FetchInputs, folder: Path, step: Step) -> Outcome[FetchFacts]:
     with disk_faults(folder):
         placing = None
         if program is not None:
-            inputs.store.obtain_sound(beside, step)
+            inputs.store.obtain(beside, step)
             placing = _place_from_pixi(program, inputs, prefix, step)
         if placing is None:  # all at once: what does not answer is one fault
-            inputs.store.obtain_sound([*inputs.packages, *beside], step)
+            inputs.store.obtain([*inputs.packages, *beside], step)
             placing = _place_from_store(inputs, prefix, step)
         manifest = placing.manifest()
         _check_contested(manifest, step)
         manifest.write(folder)
         write_wrappers(prefix, inputs.prefix_string)
     return Outcome(
-        content=manifest.content(),
         facts=FetchFacts(
             gdal=manifest.gdal_version,
             packages=len(manifest.packages),
             stack=digest(inputs.packages),
-        ),
+        )
     )
 
 
@@ -85,36 +78,13 @@ def _check_contested(manifest: NativeManifest, step: Step) -> None:
         )
 
 
-def check(inputs: FetchInputs, record: Record[FetchFacts], step: Step) -> Stale | None:
-    """Asked for by name: hash the prefix and the store again, fetch again what is damaged.
+def check(inputs: FetchInputs, step: Step) -> None:
+    """Asked for by name: hash the store again, fetch again what is damaged.
 
-    Packages that are placed already need not be in the store; the other stages read the rest there.
+    Packages that are placed already need not be in it; the other stages read the rest there.
     """
-    if (altered := _altered(record.folder)) is not None:
-        return Stale(reason=StaleReason.ALTERED, of=f"{altered} in the prefix")
-    gone = set(inputs.store.missing(inputs.packages))
-    stored = [package for package in inputs.packages if package not in gone]
-    inputs.store.obtain_sound([*stored, *inputs.requirements, *inputs.prebuilt], step)
-    return None
-
-
-def _altered(folder: Path) -> str | None:
-    """The first file of the prefix that is not what was placed."""
-    try:
-        manifest = read_native_manifest(folder)
-    except (OSError, msgspec.MsgspecError):
-        return MANIFEST
-    files = [file for placed in manifest.packages for file in placed.files]
-
-    def sound(file: TreeEntry) -> bool:
-        try:
-            return read_entry(folder / PREFIX, file.path) == file
-        except OSError:
-            return False
-
-    with ThreadPoolExecutor() as pool:
-        verdicts = list(pool.map(sound, files))
-    return next((f.path for f, good in zip(files, verdicts, strict=True) if not good), None)
+    stored = [package for package in inputs.packages if inputs.store.path(package).exists()]
+    inputs.store.obtain([*stored, *inputs.requirements, *inputs.prebuilt], step)
 
 
 def _place_from_pixi(
@@ -141,7 +111,7 @@ def _place_from_pixi(
             )  # fmt: skip
             for package, source in unpacked.items():
                 touch(source)
-                placing.place(package, source, consume=False)
+                placing.place(package, source)
         except (pixi.PixiGaveUp, IntegrityError) as error:
             if source is not None:
                 shutil.rmtree(source)
@@ -165,7 +135,7 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> Placing:
     """Unpack side by side; place in the order of names: of contested files the same one stays."""
     version = next(p.version for p in inputs.packages if p.name == GDAL_PACKAGE)
     step.say(f"placing {len(inputs.packages)} packages, GDAL {version} among them")
-    placing, client = _placing(inputs, prefix), Client()
+    placing = _placing(inputs, prefix)
     with (
         tempfile.TemporaryDirectory(dir=prefix.parent, prefix="unpacked-") as scratch,
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
@@ -174,8 +144,7 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> Placing:
 
         def unpack(package: Package) -> tuple[Path, dict[str, str]]:
             goal = Path(scratch, package.sha256)
-            extract_package(inputs.store.path(package), goal, package, client)
-            digests = read_tree(goal).paths()
+            digests = unpack_package(inputs.store.path(package), goal, package)
             advance(1)
             return goal, digests
 
@@ -183,27 +152,7 @@ def _place_from_store(inputs: FetchInputs, prefix: Path, step: Step) -> Placing:
         try:
             for package, future in zip(inputs.packages, waiting, strict=True):
                 goal, digests = future.result()
-                placing.place(package, goal, consume=True, digests=digests)
+                placing.place(package, goal, digests=digests)
             return placing
         finally:  # an error or Ctrl-C does not wait for the rest
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def extract_package(archive: Path, goal: Path, package: Package, client: Client) -> None:
-    """Unpack a conda package; raises IntegrityError naming it, MachineError for a full disk.
-
-    As if it were downloaded: py-rattler's `extract` keeps Python's lock while it works, and so
-    neither a second package nor the linker would get on.
-    """
-    try:
-        wait_for_rattler(download_and_extract(client, archive.resolve().as_uri(), goal))
-    except (RuntimeError, OSError, ValueError) as error:
-        # py-rattler gives the system's error as text only.
-        number = re.search(r"os error (\d+)", str(error))
-        fault = disk_fault(OSError(int(number[1]), str(error)), goal) if number else None
-        raise fault or IntegrityError(
-            f"{package} cannot be unpacked: {' '.join(str(error).split())}",
-            where=str(archive),
-            cause="the channel holds a broken package: its bytes are those that the lock names",
-            fix="lock another build of it",
-        ) from None

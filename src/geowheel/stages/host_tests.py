@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sysconfig
-import zipfile
 from collections.abc import Collection
 from dataclasses import replace
 from importlib.resources import files
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.digest import Tree
+from geowheel.machine.archives import open_zip
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.process import tail
@@ -36,7 +36,7 @@ def run_host_tests(
     if inputs.host_files is None:
         return None
     place = environment.parent
-    with zipfile.ZipFile(inputs.wheel.path) as archive:
+    with open_zip(inputs.wheel.path) as archive:
         installed = set(archive.namelist())
     host = stage(without_installed(inputs.host_files, installed), place / "host")
     watch = _watch(environment, inputs, installed)

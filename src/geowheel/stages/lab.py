@@ -50,7 +50,7 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
     peers = None
     if neighbours:
         peers = make_environment(
-            inputs.interpreter, place / "peers", [*neighbours, inputs.wheel.path],
+            inputs.interpreter, place / "peers", [*neighbours, inputs.wheel],
             environ=inputs.environ, step=step,
         )  # fmt: skip
     lab = Workbench(

@@ -9,19 +9,17 @@ from __future__ import annotations
 import base64
 import csv
 import email.parser
-import errno
 import hashlib
 import io
 import os
 import re
 import stat
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -30,24 +28,16 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 from geowheel.errors import BuildError, Fault, IntegrityError
+from geowheel.machine.archives import BLOCK, is_unsafe, open_zip, read_member
+from geowheel.machine.bounds import MEMBERS
 
-_BLOCK: Final = 1 << 17  # bytes read at a time
 _PARTS: Final = ("METADATA", "WHEEL", "RECORD")
 _BETTER: Final = ("sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s")
+# File systems of these platforms take names that differ only by case for one.
+_FOLDING: Final = re.compile(r"[-.](win|macosx)")
 UNSIGNED: Final = ("RECORD", "RECORD.jws", "RECORD.p7s")
 # What lies there is installed beside what lies at the root, where search paths count from.
 _BESIDE: Final = re.compile(r"^[^/]+\.data/(?:plat|pure)lib/")
-_DAMAGE: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +108,7 @@ def _read(path: Path, folder: Path | None) -> Wheel:
     name, version, build, tags = parse_filename(path.name)
     members, dist_info, texts = _content(path, folder)
     _check_record(members, texts["RECORD"], dist_info=dist_info, where=str(path))
-    headers = email.parser.HeaderParser()
-    metadata, wheel = headers.parsestr(texts["METADATA"]), headers.parsestr(texts["WHEEL"])
+    metadata, wheel = headers_of(texts["METADATA"]), headers_of(texts["WHEEL"])
     faults = [
         *identity_faults(name, version, metadata.get("Name"), metadata.get("Version"), "METADATA"),
         *identity_faults(name, version, *split_dist_info(dist_info), dist_info),
@@ -147,23 +136,18 @@ def _read(path: Path, folder: Path | None) -> Wheel:
 
 def _content(path: Path, folder: Path | None) -> tuple[tuple[Member, ...], str, dict[str, str]]:
     """The members, the .dist-info folder and its texts; the files go below `folder`, if given."""
-    try:
-        with zipfile.ZipFile(path) as archive, ThreadPoolExecutor(os.cpu_count()) as pool:
-            infos = _files(archive, path)
-            dist_info = find_dist_info({info.filename for info in infos}, path.name, _PARTS)
-            texts = {part: archive.read(f"{dist_info}/{part}").decode() for part in _PARTS}
-            rows = _record_rows(texts["RECORD"], str(path))
-            taken = pool.map(lambda info: _take(archive, info, folder, rows), infos)
-            return tuple(taken), dist_info, texts
-    except (OSError, *_DAMAGE) as error:
-        # EINVAL is from a seek to where a damaged directory points.
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise
-        raise IntegrityError(
-            f"damaged or no wheel ({str(error).strip() or type(error).__name__})",
-            where=str(path),
-            fix="build it again, or fetch it again",
-        ) from error
+    with open_zip(path) as archive, ThreadPoolExecutor(os.cpu_count()) as pool:
+        infos = _files(archive, path)
+        dist_info = find_dist_info({info.filename for info in infos}, path.name, _PARTS)
+        texts = {part: read_member(archive, f"{dist_info}/{part}").decode() for part in _PARTS}
+        rows = _record_rows(texts["RECORD"], str(path))
+        taken = pool.map(lambda info: _take(archive, info, folder, rows), infos)
+        return tuple(taken), dist_info, texts
+
+
+def headers_of(text: str) -> Message:
+    """Return the headers of METADATA or WHEEL; the description after them may be long."""
+    return email.parser.HeaderParser().parsestr(re.split(r"\r?\n\r?\n", text, maxsplit=1)[0])
 
 
 def parse_filename(filename: str) -> tuple[str, str, str, tuple[str, ...]]:
@@ -187,8 +171,6 @@ def with_platform(filename: str, platform_tag: str) -> str:
 def _files(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     names = [info.filename for info in infos]
-    if any(i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for i in infos):
-        raise zipfile.BadZipFile("a member is packed in a way that wheels are not")
     places = [_BESIDE.sub("", name) for name in names]
     folders = {str(parent) for name in (*names, *places) for parent in PurePosixPath(name).parents}
     faults = [
@@ -196,7 +178,8 @@ def _files(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         for info in infos
         if {info.filename, _BESIDE.sub("", info.filename)} & folders or _unsafe(info)
     ]
-    twice = sorted(name for name, count in Counter(places).items() if count > 1)
+    counts = Counter(map(str.casefold if _FOLDING.search(path.name) else str, places))
+    twice = sorted(name for name, count in counts.items() if count > 1)
     faults += [Fault(what=f"{name} is in it twice", where=path.name) for name in twice]
     if faults:
         raise BuildError(faults)
@@ -204,15 +187,8 @@ def _files(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
 
 
 def _unsafe(info: zipfile.ZipInfo) -> bool:
-    name = info.orig_filename
-    parts = name.split("/")
-    return (
-        "" in parts
-        or "." in parts
-        or ".." in parts
-        or re.search(r"[\\:\x00-\x1f]", name) is not None
-        or stat.S_ISLNK(info.external_attr >> 16)
-    )
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    return is_unsafe(info.orig_filename) or kind not in (0, stat.S_IFREG)
 
 
 def _take(
@@ -232,7 +208,7 @@ def _take(
     recorded = hashlib.new(algorithm) if algorithm in _BETTER else content
     size = 0
     with archive.open(info) as source, path.open("wb" if folder is None else "xb") as sink:
-        while block := source.read(_BLOCK):
+        while block := source.read(BLOCK):
             content.update(block)
             if recorded is not content:
                 recorded.update(block)
@@ -304,6 +280,8 @@ def _check_record(members: Iterable[Member], text: str, *, dist_info: str, where
 
 
 def _record_rows(text: str, where: str) -> dict[str, tuple[str, str]]:
+    if text.count("\n") > MEMBERS:
+        raise IntegrityError(f"RECORD has more than {MEMBERS:,} lines", where=where)
     try:
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
     except csv.Error as error:

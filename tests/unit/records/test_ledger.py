@@ -274,16 +274,6 @@ def test_a_record_of_something_else_is_not_reused(ledger: Ledger, console: Conso
     assert first.content != third.content
 
 
-def test_a_stage_may_keep_its_manifest_only(ledger: Ledger, console: Console) -> None:
-    entry = entry_of(ledger, a="1")
-    with entry.lock(console), entry.scratch() as folder:
-        (folder / "many.txt").write_text("one of thousands")
-        (folder / "native.json").write_text("{}")
-        record = entry.commit(folder, Outcome(facts=FACTS, content="c"), time.monotonic())
-    assert record.content == "c"
-    assert [output.path for output in record.outputs] == ["native.json"]
-
-
 def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
     ledger: Ledger, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,7 +281,7 @@ def test_a_kill_while_an_entry_is_replaced_leaves_no_half_of_it(
         with entry.lock(console), entry.scratch() as folder:
             (folder / "library.so").write_text("one of thousands")
             (folder / "native.json").write_text("{}")
-            entry.commit(folder, Outcome(facts=FACTS, content="c"), time.monotonic())
+            entry.commit(folder, Outcome(facts=FACTS), time.monotonic())
 
     def kill(path: Path, **_: object) -> None:
         monkeypatch.undo()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.hosts import make_interpreter, make_places, make_step, result
 
-from geowheel.digest import Artefact, read_tree
+from geowheel.digest import Artefact, read_tree, sha256_bytes, sha256_file
 from geowheel.errors import BuildError
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
@@ -111,12 +111,14 @@ class World:
         host_version: str = "",
         abi: str = "cp312",
     ) -> Outcome[BuildFacts]:
-        downloads = tuple(
-            Asset(name=name, version="1", url=f"x/{name}.whl", sha256=name) for name in locked
-        )
         store = Store(folder=self.root / "store", mirrors=Mirrors())
-        for name in locked:
-            write(store.folder, f"{name[:2]}/{name}/{name}.whl")
+        downloads = tuple(
+            Asset(name=name, version="1", url=f"x/{name}.whl", sha256=sha256_bytes(b""))
+            for name in locked
+        )
+        for asset in downloads:
+            store.path(asset).parent.mkdir(parents=True, exist_ok=True)
+            store.path(asset).touch()
         checkout = write(self.root / "checkout", "pyproject.toml", *host)
         inputs = BuildInputs(
             payload=self.payload_made(), commands=self.commands,
@@ -145,7 +147,7 @@ class World:
             places=make_places(self.import_package),
             interpreter_tag="cp312", abi_tag="cp312", platform=Platform.LINUX_64,
             platform_tag="linux_x86_64",
-            raw=Artefact(path=raw, sha256=""),
+            raw=Artefact(path=raw, sha256=sha256_file(raw)),
         )  # fmt: skip
         self.made.mkdir()
         return run(inputs, self.made, make_step(self.root, self.backend))

@@ -45,7 +45,7 @@ def test_the_one_top_folder_is_found(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_nothing_leaves_the_folder(tmp_path: Path, member: tuple[str, bytes | None, str]) -> None:
     store = store_with(tmp_path, ("GDAL-1/PKG-INFO", b"x", ""), member)
-    with pytest.raises(IntegrityError, match="not unpacked"):
+    with pytest.raises(IntegrityError, match=r"leads out of its folder|is a link"):
         unpack_sdist(store, SDIST, tmp_path / "out")
     assert not list(tmp_path.rglob("*evil"))
 

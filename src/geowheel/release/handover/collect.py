@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from geowheel.digest import digest, sha256_file, toolkit_digest
+from geowheel.digest import TreeEntry, digest, sha256_file, toolkit_digest
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.machine.console import Console
-from geowheel.machine.files import held, scratch
+from geowheel.machine.files import copy_checked, held, scratch
+from geowheel.pipeline.given_wheels import faults_of_wheel
 from geowheel.pipeline.runs import retire
 from geowheel.project.project import Project
 from geowheel.records.facts import FACTS, RepairFacts
@@ -30,7 +31,6 @@ from geowheel.records.ledger import (
     Collected,
     Entry,
     Ledger,
-    Output,
     Record,
     now,
     read_any_record,
@@ -77,7 +77,7 @@ class Incoming:
         """The subject and the sha256 of the wheel that it is about."""
         return self.record.subject, self.record.about
 
-    def source(self, output: Output) -> Path:
+    def source(self, output: TreeEntry) -> Path:
         """Where a file that it names lies there."""
         wheel = self.makes and output.path.endswith(".whl")
         return (self.root / WHEELS if wheel else self.record.folder) / output.path
@@ -151,7 +151,7 @@ def _items(project: Project, root: Path, export: Export, faults: list[Fault]) ->
             continue
         item = Incoming(record=record, export=export, root=root)
         named |= {item.source(output).name for output in record.outputs}
-        problems = list(_wrong(project, item)) or list(_altered(item))
+        problems = list(_wrong(project, item)) or list(_altered(project, item))
         faults += [Fault(what=problem, where=str(path)) for problem in problems]
         if not problems:
             yield item
@@ -192,13 +192,16 @@ def _is_below(path: str) -> bool:
     )
 
 
-def _altered(item: Incoming) -> Iterator[str]:
+def _altered(project: Project, item: Incoming) -> Iterator[str]:
+    """Yield which of its files are not there as they were made: regular ones, wheels that open."""
     for output in item.record.outputs:
         path = item.source(output)
-        if path.is_symlink() or not path.is_file():
-            yield f"{output.path} is missing"
+        if path.resolve() != path or not path.is_file():
+            yield f"{output.path} is missing, or a link"
         elif (actual := sha256_file(path)) != output.sha256:
             yield f"{path.name} has sha256 {actual}, its record says {output.sha256}"
+        elif item.makes and path.suffix == ".whl":
+            yield from (fault.what for fault in faults_of_wheel(project, path, item.record.subject))
 
 
 # ---------------------------------------------------------------------------- a mixture
@@ -369,9 +372,7 @@ def _copy_entry(item: Incoming, folder: Path, number: int) -> None:
     for output in item.record.outputs:
         goal = folder / output.path
         goal.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(item.source(output), goal)
-        if sha256_file(goal) != output.sha256:
-            raise IntegrityError("it changed while it was copied", where=str(item.source(output)))
+        copy_checked(item.source(output), goal, output.sha256)
     state = item.export.state
     origin = Collected(
         origin=item.export.origin,

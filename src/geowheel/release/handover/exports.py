@@ -22,12 +22,12 @@ from typing import Any, Final
 import msgspec
 
 from geowheel import __version__
-from geowheel.digest import digest, sha256_file, toolkit_digest
+from geowheel.digest import digest, toolkit_digest
 from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageError
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
-from geowheel.machine.files import from_json, scratch
+from geowheel.machine.files import copy_checked, from_json, read_bounded, scratch
 from geowheel.pipeline.loop import Planned, plan
 from geowheel.pipeline.runs import Request
 from geowheel.project.files import git_description
@@ -126,7 +126,7 @@ def lock_digest(project: Project, locks: Locks) -> str:
 def read_export(path: Path) -> Export:
     """A parsed export.json; raises IntegrityError for one that is damaged or of another format."""
     try:
-        data = from_json(path.read_bytes(), dict)
+        data = from_json(read_bounded(path), dict)
         if data["format"] != FORMAT:
             raise IntegrityError(
                 f"it is of format {data['format']}, this geowheel knows {FORMAT}",
@@ -279,7 +279,7 @@ def _write(described: Export, items: Sequence[_Outgoing], folder: Path) -> None:
         (new / WHEELS).mkdir(parents=True)
         for item in items:
             wheel = item.wheel.wheel
-            _copy(wheel.path, new / WHEELS / wheel.path.name, wheel.sha256)
+            copy_checked(wheel.path, new / WHEELS / wheel.path.name, wheel.sha256)
             for record in (item.wheel, *item.verdicts):
                 _copy_entry(record, new / LEDGER)
         text = msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=1)
@@ -297,15 +297,4 @@ def _copy_entry(record: Record[Any], ledger: Path) -> None:
     for output in record.outputs:
         if not output.path.endswith(".whl"):
             (place / output.path).parent.mkdir(parents=True, exist_ok=True)
-            _copy(record.folder / output.path, place / output.path, output.sha256)
-
-
-def _copy(source: Path, goal: Path, sha256: str) -> None:
-    shutil.copyfile(source, goal)
-    if (actual := sha256_file(goal)) != sha256:
-        raise IntegrityError(
-            f"it has sha256 {actual}, its record says {sha256}",
-            where=str(source),
-            cause="the work folder was changed, or the disk is failing",
-            fix="run `geowheel wheel --verify`, which makes it anew",
-        )
+            copy_checked(record.folder / output.path, place / output.path, output.sha256)

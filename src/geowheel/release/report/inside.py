@@ -5,7 +5,6 @@ Nothing here reads the ledger: a wheel that no record names has a content all th
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 from geowheel.contents.bill import SbomPackage, read_sbom
+from geowheel.errors import IntegrityError
+from geowheel.machine.archives import open_zip
 from geowheel.project.places import Places
 from geowheel.records.facts import Cost, Owner
 from geowheel.stages.size import UNKNOWN, costs, kind_of
@@ -75,14 +76,14 @@ def look_inside(path: Path, owners: Sequence[Owner], places: Places) -> Inside:
     A file that is no wheel is a fact to report, not an exception.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             files = tuple(
                 MemberSize(path=info.filename, packed=info.compress_size, size=info.file_size)
                 for info in archive.infolist()
                 if not info.is_dir()
             )
             packages = read_sbom(archive)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (OSError, IntegrityError) as error:
         return Inside(problem=str(error))
     kinds = {file.path: kind_of(file.path, places) for file in files}
     known = owners or [Owner(name=p.name, version=p.version, files=p.files) for p in packages]
