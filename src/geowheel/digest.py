@@ -53,10 +53,11 @@ def sha256_file(path: Path) -> str:
 def copy_hashed(source: Path, goal: Path) -> str:
     """Copy a regular file's bytes and its permissions; the sha256 of what was written.
 
-    So nobody can change the file between a look at it and its use.
+    So nobody can change the file between a look at it and its use. Raises FileExistsError for a
+    goal that is there: a link could lead elsewhere.
     """
     found = hashlib.sha256()
-    with open_regular(source) as file, goal.open("wb") as copy:
+    with open_regular(source) as file, goal.open("xb") as copy:
         while block := file.read(_LARGE):
             found.update(block)
             copy.write(block)

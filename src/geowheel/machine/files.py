@@ -118,10 +118,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def read_bounded(path: Path) -> bytes:
-    """Return the bytes of a file that somebody else may have written.
-
-    Raises OSError also where it is no regular file, or has more than TEXT of them.
-    """
+    """Return the bytes of a file; raises OSError for more than TEXT, or no regular file."""
     with open_regular(path) as file:
         data = file.read(TEXT + 1)
     if len(data) > TEXT:

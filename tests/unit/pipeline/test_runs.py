@@ -180,7 +180,7 @@ def test_a_wheel_that_changed_in_the_ledger_does_not_enter_dist(world: World) ->
     record = world.repaired(data=b"wheel")
     (record.folder / WHEEL_NAME).write_bytes(b"WHEEL")
     world.ends("3.98", record)
-    with pytest.raises(errors.IntegrityError, match="it has sha256 .* and not"):
+    with pytest.raises(errors.IntegrityError, match=r"it has sha256 .* and not"):
         world.run("3.98")
     assert in_dist(world) == {}
 

@@ -225,7 +225,7 @@ def test_what_is_stale_or_failed_stays(machine: Make) -> None:
 def test_a_wheel_that_was_changed_is_not_handed_over(machine: Make) -> None:
     here = machine("a").built()
     (here.ledger.records(RepairFacts)[0].folder / NAME).write_bytes(b"whee1")
-    with pytest.raises(IntegrityError, match="it has sha256 .* and not"):
+    with pytest.raises(IntegrityError, match=r"it has sha256 .* and not"):
         here.export()
     assert not (here.root / "dist" / "export").exists()
 
