@@ -161,12 +161,10 @@ def make_step(root: Path, runner: object = None) -> Step:
     return Step(console=make_console(root), runner=cast("Runner", runner))
 
 
-def result(argv: Iterable[object] = (), *, returncode: int = 0, stderr: str = "") -> Result:
+def result(_: object = (), *, returncode: int = 0, stderr: str = "") -> Result:
     """What a command gave back."""
-    return Result(
-        argv=tuple(map(str, argv)), returncode=returncode, stdout="", stderr=stderr,
-        log=Path("logs/01-toy.log"),
-    )  # fmt: skip
+    log = Path("logs/01-toy.log")
+    return Result(returncode=returncode, stdout="", stderr=stderr, log=log)
 
 
 def wheel_bytes(filename: str, files: Mapping[str, str]) -> bytes:

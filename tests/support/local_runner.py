@@ -67,6 +67,9 @@ class LocalRunner:
                     return
 
     def _step(self, job: str, step: Mapping[str, Any], checkout: Path) -> Ran:
+        if "shell" in step:
+            why = "tests/attack/test_index.py runs it against an index on loopback"
+            return Ran(job=job, step=step["name"], code=None, said=why)
         if "run" in step:
             return self._run(job, self._filled(step["run"]), checkout)
         action = step["uses"].partition("@")[0]

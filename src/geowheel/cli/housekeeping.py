@@ -87,8 +87,7 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
         gone = _superseded(project)
         gone += [path for place in project.work.glob("*/*") for path in left_over(place)]
     for place in (project.work, project.dist, project.root, project.folder):
-        if place.is_dir():
-            sweep(place)
+        sweep(place)
     freed = 0
     for path in gone:
         freed += _size(path)

@@ -83,15 +83,17 @@ class Kept:
 
 
 def remove_kept(folder: Path) -> None:
-    """Remove a scratch folder, with what it links to outside the checkout.
+    """Remove a scratch folder, with what it links to outside the checkout; or a file.
 
-    Raises OSError when the folder itself cannot be removed: nobody may say then that it is gone.
+    Raises OSError when it cannot be removed: nobody may say then that it is gone.
     """
     link = folder / ELSEWHERE
     if link.is_symlink() and (target := link.readlink()).name.startswith(PREFIX):
         shutil.rmtree(target, ignore_errors=True)
-    if folder.is_dir():
+    if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
 
 
 def _the_one(failed: Sequence[FailedCommand]) -> FailedCommand | None:

@@ -1,12 +1,9 @@
 """Runs one command on Linux, and leaves nothing of it behind.
 
-A program that `Runner` starts with the command as its arguments. Its standard input has the
-command's environment, and is held open for as long as somebody waits for the command. Orphans
-become children of this process, whatever session or environment they gave themselves
-(PR_SET_CHILD_SUBREAPER of prctl(2)). They are killed when the command has ended; all of it is
-killed when nobody waits any more.
-
-It is started once for each command, so it imports what costs nothing: neither signal nor typing.
+A program, started for each command: it imports what costs nothing, neither signal nor typing. Its
+input has the command's environment, and is held open while somebody waits for the command. Orphans
+become its children, whatever session they made (PR_SET_CHILD_SUBREAPER, prctl(2)), and are killed
+once the command has ended, or nobody waits any more.
 """
 
 from __future__ import annotations
@@ -19,7 +16,6 @@ import sys
 
 SUBREAPER = 36
 SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
-CANNOT_RUN = 126  # as shells say it
 
 
 def main(program: str, argv: list[str]) -> int:
@@ -35,7 +31,7 @@ def main(program: str, argv: list[str]) -> int:
         )  # fmt: skip
     except OSError as error:
         sys.stderr.write(f"{program}: {error.strerror}\n")
-        return CANNOT_RUN
+        return 126  # as shells say it
     _thread.start_new_thread(end_with_the_input, (command,))
     while (ended := os.wait())[0] != command:
         pass

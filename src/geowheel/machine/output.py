@@ -6,6 +6,7 @@ import os
 import shlex
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -21,7 +22,7 @@ class Log:
 
     def __init__(self, path: Path, cwd: Path, command: Sequence[str]) -> None:
         self.path = path
-        self._room = HEAD
+        self.room = HEAD
         self._guard = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8")
@@ -29,45 +30,46 @@ class Log:
 
     def add(self, text: str) -> None:
         """Write whole lines, while there is room for them."""
-        with self._guard:
-            if not self._file.closed and self._room > 0:
-                self._room -= len(text)
+        with (
+            self._guard,
+            suppress(OSError),
+        ):  # of a full disk: `close` says it, this goes on reading
+            if not self._file.closed and self.room > 0:
+                self.room -= len(text)
                 self._file.write(redact(text))
                 self._file.flush()
 
     def close(self, end: str, *streams: Stream) -> None:
         """Write how it ended; what else comes is dropped."""
         with self._guard, self._file:
-            if self._room <= 0:
+            if self.room <= 0:
                 self._file.write("\n[geowheel] more was printed than is kept here; its end:\n")
                 self._file.write(redact("\n".join(str(stream)[-TAIL:] for stream in streams)))
             self._file.write(redact(end))
 
 
-class Stream:
-    """One of a command's two streams, read by a thread of its own."""
+class Stream(threading.Thread):
+    """One of a command's two streams; the thread that reads it, and ends when nobody writes."""
 
     def __init__(self, pipe: IO[bytes], log: Log) -> None:
+        super().__init__(daemon=True)
+        self._pipe = pipe
         self._head, self._tail, self._left_out = bytearray(), bytearray(), 0
         self._log = log
-        self._thread = threading.Thread(target=self._drain, args=(pipe,), daemon=True)
-        self._thread.start()
-
-    def ended(self, seconds: float) -> bool:
-        """Whether nobody writes to it any more, within so many seconds."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        self.start()
 
     def __str__(self) -> str:
         note = f"\n[geowheel] {self._left_out} bytes are left out here\n" if self._left_out else ""
         return _text(self._head) + note + _text(self._tail)
 
-    def _drain(self, pipe: IO[bytes]) -> None:
+    def run(self) -> None:
+        """Read to the end."""
         line = bytearray()
-        while data := os.read(pipe.fileno(), _LINE):
+        while data := os.read(self._pipe.fileno(), _LINE):
             line += data
             whole = line.rfind(b"\n") + 1 or len(line) * (len(line) > _LINE)
-            self._log.add(_text(line[:whole]))
+            if self._log.room > 0:
+                self._log.add(_text(line[:whole]))
             del line[:whole]
             room = max(0, HEAD - len(self._head))
             self._head += data[:room]
@@ -76,7 +78,7 @@ class Stream:
                 self._left_out += len(self._tail) - TAIL
                 del self._tail[:-TAIL]
         self._log.add(_text(line))
-        pipe.close()
+        self._pipe.close()
 
 
 def _text(data: bytes | bytearray) -> str:

@@ -20,13 +20,13 @@ from typing import Final
 
 from geowheel.errors import BuildError
 
+from .files import temporary_root
 from .kept import FailedCommand, Kept
 from .output import Log, Stream
 
 TAIL: Final = 25  # lines of a failed command's output that an error repeats
 _GRACE: Final = 10  # seconds between the end of a command and that of what it started
-_LEAVE_NOTHING: Final = ("patchelf", "dpkg-deb")
-"""Run by the hundred, so without the time that a launcher takes."""
+_LEAVE_NOTHING: Final = ("patchelf", "dpkg-deb")  # run by the hundred: without a launcher
 _OF_LINUX: Final = Path("/proc/self/stat")  # where the launcher looks
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 
@@ -35,7 +35,6 @@ _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 class Result:
     """What a command printed and how it ended."""
 
-    argv: tuple[str, ...]
     returncode: int
     stdout: str
     stderr: str
@@ -84,28 +83,24 @@ class Runner:
             with self._guard:
                 self._alive.pop(process, None)
             _end(process)
-            ended = [stream.ended(_GRACE) for stream in streams]
+            for stream in streams:  # something that cannot be found may hold it open
+                stream.join(_GRACE)
         # It may have come to its own end in that moment: late it is all the same.
         code = process.returncode or (-int(signal.SIGKILL) if late else 0)
-        if not all(ended):
-            late += "\n[geowheel] something that it started still has its output open\n"
         log.close(f"{late}[exit {code}]\n", *streams)
         if code != 0 and self._kept is not None:
             self._kept.failed(FailedCommand(argv=command, env=dict(env), cwd=cwd, returncode=code))
-        result = Result(
-            argv=command, returncode=code, stdout=str(streams[0]), stderr=f"{streams[1]}{late}",
-            log=log.path,
-        )  # fmt: skip
+        stdout, stderr = str(streams[0]), f"{streams[1]}{late}"
         if check and code != 0:
             raise BuildError(
                 f"{Path(command[0]).name} failed with exit code {code}:\n"
-                + tail(result.stderr.strip() or result.stdout.strip()),
+                + tail(stderr.strip() or stdout.strip()),
                 cause=f"the disk of {cwd} is full, or that of {tempfile.gettempdir()} (TMPDIR)"
-                if "No space left on device" in f"{result.stderr}{result.stdout}"
+                if "No space left on device" in f"{stderr}{stdout}"
                 else "",
                 fix=f"the whole output is in {log.path}",
             )
-        return result
+        return Result(returncode=code, stdout=stdout, stderr=stderr, log=log.path)
 
     def doing(self) -> str:
         """The command that has run longest, as a person would call it; empty when none runs."""
@@ -153,9 +148,9 @@ class Runner:
 
 def _with_temporary_folder(env: Mapping[str, str]) -> Mapping[str, str]:
     """The environment with this run's temporary folder in it, unless it names one of its own."""
-    chosen = env.get("TMPDIR", "")
-    ours = tempfile.tempdir is not None and chosen == os.environ.get("TMPDIR", "")
-    return {**env, "TMPDIR": str(tempfile.tempdir)} if ours else env
+    own = tempfile.gettempdir()
+    none = Path(own) == temporary_root() or env.get("TMPDIR") != os.environ.get("TMPDIR")
+    return env if none else {**env, "TMPDIR": own}
 
 
 def tail(text: str, lines: int = TAIL) -> str:

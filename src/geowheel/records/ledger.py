@@ -204,11 +204,6 @@ def _is_older(path: Path) -> bool:
     return _header(path).format < FORMAT
 
 
-def now() -> str:
-    """Return the time, as a record says when it was made."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
-
-
 class StaleReason(enum.StrEnum):
     """Why a stage has to run, in words; `{}` stands for what it is about."""
 
@@ -347,7 +342,7 @@ class Entry:
             facts=outcome.facts,
             passed=outcome.passed,
             seconds=round(time.monotonic() - started, 3),
-            created=now(),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
             number=self.ledger.next_number(),
             home=self.ledger.home,
             folder=self.folder,

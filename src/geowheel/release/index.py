@@ -32,6 +32,7 @@ _KNOWN: Final[Mapping[str, tuple[str, str]]] = {
     "testpypi": ("https://test.pypi.org/legacy/", "https://test.pypi.org/simple/"),
 }
 _ACCEPT: Final = "application/vnd.pypi.simple.v1+json, text/html;q=0.2"
+_ANY: Final = "*/*"
 _TRIES: Final = 3
 _TIMEOUT: Final = 60  # seconds
 _TRUST: Final = ("TWINE_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -87,15 +88,20 @@ def find_index(asked: str, simple: str | None, environ: Mapping[str, str]) -> In
         user = name, environ.get("TWINE_PASSWORD", "")
     if user is None and section:
         user = sections[section][1]
-    known = next((place for url, place in _KNOWN.values() if _same(url, upload)), None)
-    found = simple or known or f"{upload.rstrip('/')}/simple/"
     return Index(
         name=asked if "://" not in asked else upload,
         upload=upload,
-        simple=f"{found.rstrip('/')}/",
+        simple=simple_of(upload, simple),
         section=section,
         user=user,
     )
+
+
+def simple_of(upload: str, simple: str | None) -> str:
+    """Return the URL of an index's simple API, with a slash at its end."""
+    known = next((place for url, place in _KNOWN.values() if _same(url, upload)), None)
+    found = simple or known or f"{upload.rstrip('/')}/simple/"
+    return f"{found.rstrip('/')}/"
 
 
 def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[str, Published]:
@@ -124,12 +130,22 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
     }
 
 
-def digest_of(index: Index, file: Published, environ: Mapping[str, str]) -> str:
-    """Return the sha256 of a published file, downloaded where the index does not say it."""
-    if file.sha256 is not None:
+def digest_of(
+    index: Index, file: Published, environ: Mapping[str, str], *, served: bool = False
+) -> str:
+    """Return the sha256 of a published file, downloaded where the index does not say it.
+
+    With `served` it is downloaded whatever the index says of it.
+    """
+    if file.sha256 is not None and not served:
         return file.sha256
-    answer = ask(index, file.url, environ, accept="*/*")
-    return hashlib.sha256(b"" if answer is None else answer.content).hexdigest()
+    answer, found = ask(index, file.url, environ, accept=_ANY), hashlib.sha256()
+    try:
+        for chunk in () if answer is None else answer.iter_content(1 << 20):
+            found.update(chunk)
+    except OSError as error:
+        raise _out_of_reach(file.url, error) from None
+    return found.hexdigest()
 
 
 # --- asking ------------------------------------------------------------------------------------
@@ -153,6 +169,7 @@ def ask(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> R
                 auth=index.user if host == urlsplit(index.upload).hostname else None,
                 verify=next((path for name in _TRUST if (path := environ.get(name))), True),
                 timeout=_TIMEOUT,
+                stream=accept == _ANY,
             )
         except OSError as error:  # every error of requests is one
             if not left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ from .index import Index, digest_of, published
 from .plan import other_bytes
 
 _TIMEOUT: Final = 3600
+_WAITS: Final = (0, 1, 2, 4, 8, 15, 30, 60, 60)
+"""Seconds before each question for what was uploaded: an index may show it late."""
 _SHOWN: Final = 6  # lines of twine's
 _STATUS: Final = re.compile(r"HTTPError: (\d{3})\b")
 _NO_CREDENTIALS: Final = re.compile(r"Credential not found|[Tt]rusted publishing (?:failed|error)")
@@ -33,15 +36,17 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
-def there(index: Index, project: str, file: ReleaseFile, environ: Mapping[str, str]) -> bool:
-    """Whether the index has the file. Raises ReleaseError when it has other bytes by that name.
+def there(
+    index: Index, name: str, file: ReleaseFile, environ: Mapping[str, str], served: bool = False
+) -> bool:
+    """Whether the index has the file; with `served`, by the bytes that it hands out.
 
-    Raises ChannelError when the index cannot be asked.
+    Raises ReleaseError when it has other bytes by that name, ChannelError when it cannot be asked.
     """
-    found = published(index, project, environ).get(file.filename)
+    found = published(index, name, environ).get(file.filename)
     if found is None:
         return False
-    sha256 = digest_of(index, found, environ)
+    sha256 = digest_of(index, found, environ, served=served)
     if sha256 != file.sha256:
         raise ReleaseError([other_bytes(file, sha256, index.name)])
     return True
@@ -58,24 +63,33 @@ def upload(
 ) -> None:
     """Publish one file that the index does not have.
 
-    What counts is what the index has afterwards: an answer that got lost is no failure. Raises
-    ReleaseError or ChannelError when the file is not there, with the reason.
+    What counts is what the index hands out afterwards: an answer that got lost is no failure, and
+    a good answer is no success. Raises ReleaseError or ChannelError with the reason.
     """
     place = ["--repository", index.section] if index.section else ["--repository-url", index.upload]
     result = step.run(
         [tool_path("twine"), "upload", "--non-interactive", "--disable-progress-bar", *place, path],
         env=twine_environment(index, environ), cwd=path.parent, check=False, timeout=_TIMEOUT,
     )  # fmt: skip
-    if result.returncode == 0:
-        return
-    failure = failure_of(index, file, result)
-    try:
-        if there(index, project, file, environ):
-            step.say(f"{file.filename}: is there, though twine says otherwise")
-            return
-    except ChannelError:  # what twine says of it comes first
-        raise failure from None
-    raise failure
+    failed = result.returncode != 0
+    # What twine says comes first, then what the index does.
+    reason = failure_of(index, file, result) if failed else None
+    for seconds in _WAITS[:1] if failed else _WAITS:
+        step.now(f"what {index.name} serves")
+        time.sleep(seconds)
+        try:
+            if there(index, project, file, environ, served=True):
+                if failed:
+                    step.say(f"{file.filename}: is there, though twine says otherwise")
+                return
+        except ChannelError as error:
+            reason = reason or error
+    raise reason or ChannelError(
+        f"the index took it, and does not serve it {sum(_WAITS) / 60:.0f} minutes later",
+        where=f"{file.filename} to {index.name}",
+        cause="it shows new files late, keeps them for somebody's approval, or lost it",
+        fix="look at its page there; then run it again: nothing is published twice",
+    )
 
 
 def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str]:

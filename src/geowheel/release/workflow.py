@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, UsageError
 from geowheel.locks.build_lock import FILE_NAME as BUILD_LOCK
@@ -28,6 +29,7 @@ from geowheel.project.project import Project
 from geowheel.stages.context import stable_pythons
 from geowheel.targets import Platform, parse_platform
 
+from .index import simple_of
 from .pins import Pins, pins_of
 
 USUAL: Final = Platform.LINUX_64
@@ -53,6 +55,8 @@ class WorkflowFacts:
     locks: tuple[str, ...]
     """Paths of the locks, and of what pins the tools."""
     workflow: Workflow
+    simple: str
+    """The simple API of the index that it publishes to."""
 
     @property
     def file(self) -> Path:
@@ -94,6 +98,7 @@ def facts_of(project: Project, pins: Pins, console: Console) -> WorkflowFacts:
         bindings=bindings,
         locks=_locks(project),
         workflow=config.workflow,
+        simple=simple_of(config.workflow.upload, config.release.simple),
     )
 
 
@@ -146,7 +151,8 @@ def generate(facts: WorkflowFacts, pins: Pins) -> str:
     )  # fmt: skip
     # YAML 1.2 contains JSON: what is quoted so means itself, whatever stands in it.
     environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
-    template = files("geowheel.release").joinpath("workflow.yml").read_text(encoding="utf-8")
+    folder, project = files("geowheel.release"), canonicalize_name(facts.name)
+    template = folder.joinpath("workflow.yml").read_text(encoding="utf-8")
     containers = any(pins.runner(platform).container for platform in facts.platforms)
     return environment.from_string(template).render(
         first_line=_first_line(facts),
@@ -158,6 +164,8 @@ def generate(facts: WorkflowFacts, pins: Pins) -> str:
         target_python=_target_python(facts, pins),
         locks=", ".join(f"'{path}'" for path in facts.locks),
         uses=pins.uses,
+        served=folder.joinpath("served.py").read_text(encoding="utf-8").strip(),
+        page=lambda simple: f"{simple.rstrip('/')}/{project}/",
         command=partial(_command, facts, pins),
     )
 

@@ -210,7 +210,7 @@ class Processes:
             report = self.reports.get(asked["function"], {})
             if report is not None:
                 Path(words[4]).write_text(json.dumps(report))
-        return Result(argv=tuple(words), returncode=code, stdout="", stderr="", log=Path("x.log"))
+        return Result(returncode=code, stdout="", stderr="", log=Path("x.log"))
 
 
 def make_lab(place: Path, **changes: Any) -> Workbench:

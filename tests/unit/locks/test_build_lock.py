@@ -316,7 +316,7 @@ class FakeUv:
         if not error:
             data = {"lock-version": "1.0", "created-by": "uv", "packages": self.answers[asked]}
             (cwd / "pylock.toml").write_text(tomli_w.dumps(data))
-        return Result(argv=(), returncode=2 if error else 0, stdout="", stderr=error, log=self.log)
+        return Result(returncode=2 if error else 0, stdout="", stderr=error, log=self.log)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a release rests on: the journal, the index by name and by answer, subjects and tags."""
 
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -7,10 +8,16 @@ from pathlib import Path
 
 import pytest
 import requests
-from tests.support.hosts import write_host
+from tests.support.hosts import make_step, result, write_host
 
-from geowheel.errors import BuildError, ChannelError, ConfigError, ReleaseError, UsageError
-from geowheel.machine.process import Result
+from geowheel.errors import (
+    BuildError,
+    ChannelError,
+    ConfigError,
+    GeowheelError,
+    ReleaseError,
+    UsageError,
+)
 from geowheel.project.project import Machine
 from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
@@ -18,9 +25,10 @@ from geowheel.release.files import ReleaseFile
 from geowheel.release.index import Index, Published, digest_of, find_index, published
 from geowheel.release.journal import every_built, read_journal
 from geowheel.release.subject import open_subject
-from geowheel.release.upload import failure_of, there, twine_environment
+from geowheel.release.upload import failure_of, there, twine_environment, upload
 from geowheel.targets import Platform
 
+WHEEL = hashlib.sha256(b"the wheel").hexdigest()
 FILE = ReleaseFile(filename="host-1.0-py3-none-any.whl", sha256="ab" * 32, size=5)
 INDEX = Index(name="ours", upload="https://a.invalid/", simple="https://a.invalid/simple/")
 
@@ -152,6 +160,41 @@ def test_other_bytes_by_the_same_name_are_an_error(monkeypatch: pytest.MonkeyPat
     assert not there(INDEX, "host", FILE, {})
 
 
+@pytest.mark.parametrize(
+    ("code", "page", "body", "said"),
+    [
+        (0, link(WHEEL), b"the wheel", ""),
+        (1, link(WHEEL), b"the wheel", ""),  # the answer got lost
+        (0, "", b"", "the index took it, and does not serve it 3 minutes later"),
+        (1, "", b"", "twine failed with exit code 1"),
+        (0, link(WHEEL), b"other bytes", "with other bytes"),  # but says these
+        (0, link("0" * 64), b"other bytes", "with other bytes"),
+        (1, link("0" * 64), b"other bytes", "with other bytes"),
+    ],
+)
+def test_an_upload_is_what_the_index_serves_afterwards(
+    code: int, page: str, body: bytes, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+
+    def ask(_: Index, url: str, __: object, *, accept: str) -> requests.Response:
+        answer = requests.Response()
+        answer.url, answer.headers["content-type"] = url, "text/html"
+        late = sum(waited) < 5 and not code  # an index may show late what it has
+        answer.raw = io.BytesIO(body if accept == "*/*" else b"" if late else page.encode())
+        return answer
+
+    monkeypatch.setattr(index_module, "ask", ask)
+    step = make_step(tmp_path, lambda *_, **__: result(returncode=code))
+    file, outcome = replace(FILE, sha256=WHEEL), ""
+    try:
+        upload(INDEX, "host", file, tmp_path / "a.whl", environ={}, step=step)
+    except GeowheelError as error:
+        outcome = str(error)
+    assert said in outcome and bool(said) == bool(outcome)
+
+
 def test_an_index_that_is_no_server_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is on this machine's disk is no index, and a secret in a URL is never said."""
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -185,8 +228,7 @@ def test_an_index_that_is_no_server_is_out_of_reach(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_what_twine_says_has_a_meaning(said: str, kind: type[Exception], text: str) -> None:
-    result = Result(argv=(), returncode=1, stdout="", stderr=said, log=Path("log"))
-    failure = failure_of(INDEX, FILE, result)
+    failure = failure_of(INDEX, FILE, result(returncode=1, stderr=said))
     assert type(failure) is kind
     assert text in str(failure) and "\x1b" not in str(failure)
 

@@ -16,6 +16,13 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "hosts").glob("
 LONGEST = 120
 
 
+def test_every_promise_is_shown_by_a_test_that_exists() -> None:
+    rows = re.findall(r"^\| .+ \| (tests/.+) \|$", read(ROOT / "SECURITY.md"), re.MULTILINE)
+    named = [test.partition("::") for row in rows for test in row.split(", ")]
+    assert len(rows) > 10
+    assert [(p, t) for p, _, t in named if f"def {t}(" not in read(ROOT / p)] == []
+
+
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 

@@ -32,7 +32,6 @@ from geowheel.records.ledger import (
     Entry,
     Ledger,
     Record,
-    now,
     read_any_record,
     write_record,
 )
@@ -381,8 +380,7 @@ def _copy_entry(item: Incoming, folder: Path, number: int) -> None:
         files=digest(dict(state.files)),
         locks=state.locks,
     )
-    record = structs.replace(item.record, created=now(), number=number, collected=origin)
-    write_record(record, folder)
+    write_record(structs.replace(item.record, number=number, collected=origin), folder)
 
 
 def move(moves: Sequence[tuple[Path, Path]]) -> None:

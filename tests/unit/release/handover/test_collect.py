@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -467,6 +468,17 @@ def test_a_fault_in_the_middle_is_undone(machine: Make, monkeypatch: pytest.Monk
             here.collect(folder)
     assert tree(here.root) == before
     assert here.collect(folder)["changed"]
+
+
+def test_dist_may_be_on_another_disk(machine: Make) -> None:
+    there, here = machine("a").built(), machine("c")
+    disk = Path("/dev/shm")
+    if not disk.is_dir() or disk.stat().st_dev == here.project.root.stat().st_dev:
+        pytest.skip("there is no other disk here")
+    with tempfile.TemporaryDirectory(dir=disk) as other:
+        here.project.dist.symlink_to(other)
+        assert here.collect(there.export())["changed"]
+        assert [path.suffix for path in Path(other).iterdir()] == [".whl"]
 
 
 def test_a_killed_one_is_finished(machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
