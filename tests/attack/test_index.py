@@ -32,7 +32,7 @@ LIES: Mapping[str, tuple[str | None, Callable[[bytes], bytes]]] = {
     "answers with an error": (None, lambda data: data),
 }
 UNSEEN = ("keeps it", "says the sha256 of other bytes")
-"""They hand out the right bytes, which is all that counts; pip sees the second."""
+"""By the workflow, which looks at the bytes alone; pip refuses the second."""
 
 
 def serving(lie: str, wheel: Path) -> ThreadingHTTPServer:
@@ -69,7 +69,7 @@ def serving(lie: str, wheel: Path) -> ThreadingHTTPServer:
     return server
 
 
-@attack("indexes that lie after an upload", list(LIES), refused=len(LIES) - 2)
+@attack("indexes that lie after an upload", list(LIES), refused=len(LIES) - 1)
 def test_uploads(lie: str, folder: Path) -> None:
     wheel = make_zip(folder / FILENAME, raw_members({}))
     with serving(lie, wheel) as server, mock.patch.object(time, "sleep"):
@@ -81,7 +81,7 @@ def test_uploads(lie: str, folder: Path) -> None:
             upload(index, "some-pkg", file_at(wheel), wheel, environ=environ, step=step)
         finally:
             server.shutdown()
-    assert lie in UNSEEN
+    assert lie == "keeps it"
 
 
 @attack("the same, by the workflow's comparison", list(LIES), refused=len(LIES) - 2)

@@ -39,22 +39,23 @@ _NAMES: Final = (
 def there(
     index: Index, name: str, file: ReleaseFile, environ: Mapping[str, str], served: bool = False
 ) -> bool:
-    """Whether the index has the file; with `served`, by the bytes that it hands out.
+    """Whether the index has the file; with `served`, by the bytes that it hands out as well.
 
     Raises ReleaseError when it has other bytes by that name, ChannelError when it cannot be asked.
     """
     found = published(index, name, environ).get(file.filename)
     if found is None:
         return False
-    sha256 = digest_of(index, found, environ, served=served)
-    if sha256 != file.sha256:
-        raise ReleaseError([other_bytes(file, sha256, index.name)])
+    for really in (False, True)[: 1 + served]:
+        sha256 = digest_of(index, found, environ, served=really)
+        if sha256 != file.sha256:
+            raise ReleaseError([other_bytes(file, sha256, index.name)])
     return True
 
 
 def upload(
     index: Index,
-    project: str,
+    name: str,
     file: ReleaseFile,
     path: Path,
     *,
@@ -78,7 +79,7 @@ def upload(
         step.now(f"what {index.name} serves")
         time.sleep(seconds)
         try:
-            if there(index, project, file, environ, served=True):
+            if there(index, name, file, environ, served=True):
                 if failed:
                     step.say(f"{file.filename}: is there, though twine says otherwise")
                 return
