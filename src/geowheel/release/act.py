@@ -127,7 +127,7 @@ def _upload(subject: ReleaseSubject, index: Index, file: ReleaseFile, step: Step
     if there(index, subject.name, file, environ):
         step.say("is there already")
         return
-    upload(index, subject.name, file, subject.dist / file.filename, environ=environ, step=step)
+    upload(index, subject.name, file, subject.dist / file.filename, environ, step)
 
 
 def _push(subject: ReleaseSubject, world: World, console: Console, *, push: bool) -> None:

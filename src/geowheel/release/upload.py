@@ -54,13 +54,7 @@ def there(
 
 
 def upload(
-    index: Index,
-    name: str,
-    file: ReleaseFile,
-    path: Path,
-    *,
-    environ: Mapping[str, str],
-    step: Step,
+    index: Index, name: str, file: ReleaseFile, path: Path, environ: Mapping[str, str], step: Step
 ) -> None:
     """Publish one file that the index does not have.
 
