@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from geowheel.adoption.templates import pixi
 from geowheel.errors import BuildError, ConfigError
 from geowheel.project.files import git_description, host_files, stage_checkout
 from tests.support.files import git, write_files
 from tests.support.made_once import made_once
+from tests.support.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy
 
 pytestmark = pytest.mark.integration
 
@@ -178,6 +180,40 @@ def test_a_staged_copy_gives_the_same_wheel(name: str, tmp_path: Path, backends:
     assert not any(path.endswith(".key") for path in of_copy)
     if "scm" in name or name in ("pdm-backend", "versioningit"):
         assert of_copy["the name"].startswith(b"host-4.5.6-")
+
+
+@pytest.mark.parametrize(("name", "requirement"), [("setuptools", "setuptools>=77"),
+                                                  ("hatchling", "hatchling")])  # fmt: skip
+def test_the_raw_wheel_of_the_product_is_pips_and_the_payload(
+    name: str, requirement: str, tmp_path: Path, backends: Backends, built: Built
+) -> None:
+    table = (
+        f'[tool.geowheel]\npythons = ["{PYTHON}"]\nlayout = "none"\nimport-package = "host"\n'
+        f'[tool.geowheel.build]\nrequires = ["{requirement}"]\n'
+    )
+    top = tmp_path / "checkout"
+    files = {"pyproject.toml": HOSTS[name]["pyproject.toml"] + table, "pixi.toml": pixi("host")}
+    host = make_checkout(top, files)
+    extra = {**built.project.extra, "PYTHONPATH": str(REPOSITORY / "src")}
+    project = ProjectCopy(root=top, cache=built.project.cache, extra=extra, host="packages/host")
+    for _ in range(2):
+        project.good("build", "--python", PYTHON)
+    (raw,) = top.glob(".geowheel/*/build/*/host-1.0-*.whl")
+    of_pip = backends.wheel(host, tmp_path / "of-pip")
+    with zipfile.ZipFile(raw) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    kept = {path: text for path, text in of_pip.items() if path in found and "WHEEL" not in path}
+    assert {"host/generated.py", "host/sub/inside.py"} <= kept.keys()
+    assert {path: found.get(path) for path in kept} == kept
+    ours = (
+        "host/_geowheel",
+        "host/_data/",
+        "host/_pyinstaller/",
+        "host-1.0.dist-info/entry_points",
+    )
+    strange = {path for path in found.keys() - of_pip.keys() if not path.startswith(ours)}
+    assert strange == {"host-1.0.dist-info/RECORD"}
+    assert of_pip.keys() - found.keys() == {"the name"}
 
 
 @pytest.mark.parametrize(
