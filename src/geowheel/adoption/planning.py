@@ -102,7 +102,7 @@ def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Hos
     depends = table_at(facts.pyproject, "project").get("dependencies", [])
     build = templates.build_table(host.build_requires, host.sources)
     table = _table(facts, host, environment) + build
-    after = appended(before, table + _suggestion(facts))
+    after = appended(before, table + _suggestion(facts, host.name))
     _check_appended(facts, before, after)
     part: _Part = [Change(path=PYPROJECT, before=before, after=after)]
     if any(map(names_gdal, _texts(depends))) and host.layout is not Layout.NONE:
@@ -228,7 +228,7 @@ def _table(facts: ProjectFacts, host: Host, environment: str) -> str:
     )
 
 
-def _suggestion(facts: ProjectFacts) -> str:
+def _suggestion(facts: ProjectFacts, name: str) -> str:
     """Return a table for the project's own tests, where it has some; what they need it may name."""
     folder = next((name for name in _TESTS if name in facts.entries), None)
     if folder is None:
@@ -236,7 +236,13 @@ def _suggestion(facts: ProjectFacts) -> str:
     extras = table_at(facts.pyproject, "project", "optional-dependencies")
     groups = table_at(facts.pyproject, "dependency-groups")
     named = (_texts(table.get(name, [])) for table in (extras, groups) for name in _TEST_GROUPS)
-    return templates.suggested_tests(next(filter(None, named), ["pytest"]), folder)
+    requires: list[str] = []
+    for text in next(filter(None, named), ["pytest"]):
+        # `host[s3]` stands for what is in that extra: the host itself comes as the wheel.
+        own = re.fullmatch(rf"{re.escape(name)}\s*\[([^]]*)\]", text, re.IGNORECASE)
+        inside = re.findall(r"[\w.-]+", own[1]) if own else ()
+        requires += [t for n in inside for t in _texts(extras.get(n))] if own else [text]
+    return templates.suggested_tests(requires, folder)
 
 
 def _texts(listed: object) -> list[str]:

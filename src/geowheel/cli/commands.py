@@ -85,10 +85,10 @@ def repair_wheel(call: Call) -> dict[str, Any]:
 
 
 def env(call: Call) -> dict[str, Any]:
+    from geowheel.pipeline.as_made import first_made
     from geowheel.pipeline.runs import Request, build_environment
 
-    project = call.project()
-    target = project.target(project.config.pythons[0])
+    project, target = first_made(call.project())
     found = build_environment(
         Request(project=project, goals=("fetch",), targets=(target,), interpreter=None),
         call.console,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from geowheel.machine.process import tail
@@ -61,28 +61,25 @@ class CaseVerdict:
 
 def judge(case: Case, end: End | None, ends: Mapping[str, End]) -> CaseVerdict:
     """Return the verdict on one case; `ends` are those of the run by full name, to compare with."""
-    verdict = CaseVerdict(
-        group=case.group,
-        name=case.name,
-        result=CaseResult.FAILED,
+    result, detail = (CaseResult.SKIPPED, case.skip) if end is None else _result(case, end, ends)
+    return CaseVerdict(
+        group=case.group, name=case.name, result=result, detail=detail,
         seconds=0.0 if end is None else round(end.seconds, 2),
-        detail="",
-    )
-    if end is None:
-        return replace(verdict, result=CaseResult.SKIPPED, detail=case.skip)
+    )  # fmt: skip
+
+
+def _result(case: Case, end: End, ends: Mapping[str, End]) -> tuple[CaseResult, str]:
     problem = _ended_badly(end)
     if problem is not None or end.report is None:
-        return replace(verdict, detail=problem or "no report")
+        return CaseResult.FAILED, problem or "no report"
     if "skipped" in end.report:
-        return replace(verdict, result=CaseResult.SKIPPED, detail=str(end.report["skipped"]))
-    problems: Sequence[str] = ()
+        return CaseResult.SKIPPED, str(end.report["skipped"])
+    problems = _own_crashes(end.crashes) if case.judge is Judge.REFERENCE else []
     if case.judge is Judge.NUMBERS:
         problems = _other_numbers(case, end.report, ends)
-    elif case.judge is Judge.REFERENCE:
-        problems = _own_crashes(end.crashes)
     if problems:
-        return replace(verdict, detail="\n".join(problems))
-    return replace(verdict, result=CaseResult.PASSED, detail=_detail(end))
+        return CaseResult.FAILED, "\n".join(problems)
+    return CaseResult.PASSED, _detail(end)
 
 
 def _ended_badly(end: End) -> str | None:

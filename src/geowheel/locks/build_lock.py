@@ -9,17 +9,18 @@ for all interpreters and platforms by `uv pip compile --universal`.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote
 
 from packaging.markers import Environment
 from packaging.pylock import Package as Locked
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.pylock import PylockSelectError as SelectError
+from packaging.requirements import Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -206,6 +207,18 @@ def marker_environment(target: Target) -> Environment:
         python_version=target.python,
         sys_platform="linux" if linux else "win32" if windows else "darwin",
     )
+
+
+def unmet(
+    texts: Iterable[str], names: Collection[str], environment: Mapping[str, object]
+) -> list[str]:
+    """Return the requirements whose markers hold there, and whose names are not among these."""
+    return [
+        str(found)
+        for found in map(Requirement, texts)
+        if canonicalize_name(found.name) not in names
+        and (found.marker is None or found.marker.evaluate(cast("dict[str, str]", environment)))
+    ]
 
 
 def macos_of(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, ...]:

@@ -47,5 +47,15 @@ def recall(project: Project, target: Target) -> AsMade:
         return AsMade()
 
 
+def first_made(project: Project) -> tuple[Project, Target]:
+    """Return the first of this platform's targets that was made here, else the first of all.
+
+    And the project as it was then: a native stack is the platform's.
+    """
+    targets = project.targets([project.machine.platform])
+    target = next((each for each in targets if recall(project, each) != AsMade()), targets[0])
+    return recall(project, target).of(project), target
+
+
 def _place(project: Project, target: Target) -> Path:
     return project.work / "as-made" / project.host.name / f"{target}.json"

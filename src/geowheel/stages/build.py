@@ -35,7 +35,7 @@ from geowheel.targets import System
 from geowheel.wheel.reading import parse_filename, unpack_wheel
 from geowheel.wheel.writing import write_wheel
 
-from .backend import Backend
+from .backend import build_wheel
 from .environments import make_environment
 from .inputs import BuildInputs, RawWheelInputs
 
@@ -113,8 +113,7 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
             f"not used, though it is set here: {', '.join(unused)} (the wheel has to be the same "
             "elsewhere: [tool.geowheel.build] environment gives variables to the backend)"
         )
-    backend = Backend(inputs=inputs, python=python, env=env, step=step)
-    made = backend.build_wheel(staged, work / "made")
+    made = build_wheel(inputs, staged, work / "made", python, env, step)
     _check_version(inputs, made)
     return made
 
@@ -139,6 +138,8 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
     mapped = {**_mapped(inputs, work), inputs.interpreter.include: "python"}
     compiling = compilers.backend_variables(inputs.toolchain, mapped) if inputs.toolchain else {}
     env = isolated_environment(inputs.environ, **variables)
+    root = inputs.host_files.root
+    dated = ask_git(root, inputs.environ, "log", "-1", "--format=%ct") if inputs.git else None
     temporary = work / "temporary"
     temporary.mkdir()
     # The environment's own programs (cmake, ninja) come first, as in an activated environment.
@@ -155,7 +156,8 @@ def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str
         **({HOST_VERSION_VARIABLE: inputs.host_version} if inputs.host_version else {}),
         # Whatever looks for a repository finds the copy's own, or none.
         "GIT_CEILING_DIRECTORIES": str(work),
-        **_dated(inputs),
+        # Of the commit: a version from git may hold it as a date.
+        **({"SOURCE_DATE_EPOCH": dated.strip()} if dated else {}),
     }
     own = {
         name: f"{made[name]} {value}" if name.endswith("FLAGS") and name in made else value
@@ -170,14 +172,6 @@ def _mapped(inputs: BuildInputs, work: Path) -> dict[Path, str]:
     cargo = Path(inputs.variables.get("CARGO_HOME", f"{home}/.cargo"))
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     return {work: "build", native: "native", cargo: "cargo"}
-
-
-def _dated(inputs: BuildInputs) -> dict[str, str]:
-    """Return the time of the commit, which a version from git may hold as a date."""
-    if not inputs.git:
-        return {}
-    found = ask_git(inputs.host_files.root, inputs.environ, "log", "-1", "--format=%ct")
-    return {"SOURCE_DATE_EPOCH": found.strip()} if found else {}
 
 
 def _deepest_package(places: Places, tree: Path, made: Path) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -17,7 +17,7 @@ from geowheel.digest import Artefact
 from geowheel.errors import ConfigError, Fault, MachineError
 from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Asset, Package
-from geowheel.locks.build_lock import marker_environment
+from geowheel.locks.build_lock import marker_environment, unmet
 from geowheel.locks.in_use import Locks
 from geowheel.machine.archives import open_zip, read_member
 from geowheel.machine.console import Console
@@ -140,13 +140,7 @@ class Context:
             texts = [read_member(archive, name).decode() for name in names]
         listed = [headers_of(text).get_all("Requires-Dist", []) for text in texts]
         there = {canonicalize_name(asset.name) for asset in self.beside_wheel} | self.ours
-        environment = {n: str(value) for n, value in marker_environment(self.target).items()}
-        return tuple(
-            str(found)
-            for found in (Requirement(text) for texts in listed for text in texts)
-            if canonicalize_name(found.name) not in there
-            and (found.marker is None or found.marker.evaluate(environment))
-        )
+        return tuple(unmet(chain(*listed), there, marker_environment(self.target)))
 
     @property
     def here(self) -> dict[str, Any]:

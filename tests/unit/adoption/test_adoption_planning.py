@@ -317,8 +317,8 @@ def test_a_table_that_is_there_is_checked_and_stays() -> None:
     [
         ("", ("src",), None),
         ("", ("test",), {"requires": ["pytest"], "command": [*TESTED, "{host}/test"]}),
-        ('[project.optional-dependencies]\ntest = ["pytest", "affine"]\n', ("tests",),
-         {"requires": ["pytest", "affine"], "command": [*TESTED, "{host}/tests"]}),
+        ('[project.optional-dependencies]\ntest = ["pytest", "my-host[s3]"]\ns3 = ["affine"]\n',
+         ("tests",), {"requires": ["pytest", "affine"], "command": [*TESTED, "{host}/tests"]}),
         ('[dependency-groups]\ntests = ["pytest-xdist", {include-group = "x"}]\n', ("tests",),
          {"requires": ["pytest-xdist"], "command": [*TESTED, "{host}/tests"]}),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.hosts import PYTHONS, make_project
 
-from geowheel.pipeline.as_made import recall, remember
+from geowheel.pipeline.as_made import first_made, recall, remember
 from geowheel.pipeline.runs import Request
 from geowheel.project.config import Bindings
 
@@ -36,7 +36,9 @@ def test_targets_come_in_parts_by_how_they_were_made(tmp_path: Path) -> None:
     assert (told.project.channel, told.interpreter) == ("x", None)
     assert told.project.bindings is Bindings.PREBUILT
     # The last run counts, and only a later session asks.
+    assert first_made(project) == (made, first)
     remember(project, first, None)
+    assert first_made(project) == (made, third)
     assert [part for part, _ in replace(request, targets=(first, second)).parts] == [
         replace(request, targets=(first, second))
     ]
