@@ -17,8 +17,9 @@ from geowheel.release.files import file_at
 from geowheel.release.index import find_index
 from geowheel.release.upload import upload
 from tests.support.attack import attack
+from tests.support.files import write_zip
 from tests.support.hosts import make_step
-from tests.unit.wheel.test_wheel import FILENAME, make_zip, raw_members
+from tests.unit.wheel.test_wheel import FILENAME, raw_members
 
 SERVED = Path(workflow.__file__).with_name("served.py")
 LINK = '<a href="{at}#sha256={sha256}">{name}</a>'
@@ -71,7 +72,7 @@ def serving(lie: str, wheel: Path) -> ThreadingHTTPServer:
 
 @attack("indexes that lie after an upload", list(LIES), refused=len(LIES) - 1)
 def test_uploads(lie: str, folder: Path) -> None:
-    wheel = make_zip(folder / FILENAME, raw_members({}))
+    wheel = write_zip(folder / FILENAME, raw_members({}))
     with serving(lie, wheel) as server, mock.patch.object(time, "sleep"):
         place = f"http://127.0.0.1:{server.server_port}/"
         environ = {"TWINE_USERNAME": "a", "TWINE_PASSWORD": "b", "HOME": str(folder)}
@@ -87,7 +88,7 @@ def test_uploads(lie: str, folder: Path) -> None:
 @attack("the same, by the workflow's comparison", list(LIES), refused=len(LIES) - 2)
 def test_comparison(lie: str, folder: Path) -> None:
     (folder / "dist").mkdir()
-    wheel = make_zip(folder / "dist" / FILENAME, raw_members({}))
+    wheel = write_zip(folder / "dist" / FILENAME, raw_members({}))
     at_once = f"import time; time.sleep = lambda _: None; exec(open({str(SERVED)!r}).read())"
     with serving(lie, wheel) as server:
         page = f"http://127.0.0.1:{server.server_port}/simple/some-pkg/"

@@ -58,9 +58,7 @@ sessions({prefix})
 """
 
 
-def test_a_noxfile_of_ones_own_keeps_its_sessions(
-    adopter: adopters.Adopter, tmp_path: Path
-) -> None:
+def test_an_own_noxfile_keeps_its_sessions(adopter: adopters.Adopter, tmp_path: Path) -> None:
     write_files(tmp_path, adopters.PURE["hatchling"] | {"noxfile.py": OWN.format(prefix="")})
     told = succeeded(adopter.geowheel(tmp_path, "init", "--yes"))
     assert 'sessions(prefix="geowheel-")' not in told.stdout, "it calls geowheel already"

@@ -144,9 +144,7 @@ def test_it_runs_where_the_stack_is_not(bench: Bench, tmp_path: Path) -> None:
     assert done.stdout == "42 82\n"
 
 
-def test_same_bytes_elsewhere(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_same_bytes(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lib = tmp_path / "another/place/for/lib"
     shutil.copytree(bench.lib, lib, symlinks=True)
     bench.makes_the_same_bytes(replace(bench, folder=tmp_path, lib=lib), monkeypatch)

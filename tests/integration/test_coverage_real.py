@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest
 from geowheel.release.coverage.table import Coverage, coverage
 from geowheel.release.coverage.user_systems import Base, UserPlace, load_user_systems, platforms
 from geowheel.release.coverage.wheel_names import parse_names
+from tests.support.files import write_zip
 
 pytestmark = pytest.mark.integration
 
@@ -46,14 +46,13 @@ def write_wheel(folder: Path, name: str) -> None:
     (wheel,) = parse_names([name])
     info = f"{wheel.project}-{wheel.version}.dist-info"
     tags = "".join(f"Tag: {tag}\n" for tag in sorted(map(str, wheel.tags)))
+    metadata = f"Metadata-Version: 2.1\nName: {wheel.project}\nVersion: {wheel.version}\n"
     files = {
-        "METADATA": f"Metadata-Version: 2.1\nName: {wheel.project}\nVersion: {wheel.version}\n",
-        "WHEEL": f"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\n{tags}",
-        "RECORD": "".join(f"{info}/{file},,\n" for file in ("METADATA", "WHEEL", "RECORD")),
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: false\n{tags}",
+        f"{info}/RECORD": "".join(f"{info}/{file},,\n" for file in ("METADATA", "WHEEL", "RECORD")),
     }
-    with zipfile.ZipFile(folder / name, "w") as archive:
-        for file, text in files.items():
-            archive.writestr(f"{info}/{file}", text)
+    write_zip(folder / name, files)
 
 
 @pytest.fixture(scope="session")

@@ -35,9 +35,7 @@ def newcomer(debian_root: DebianRoot, tmp_path_factory: pytest.TempPathFactory) 
     [("gdal", ()), ("terrain_gdal", ("--", "--host", "hosts/terrain"))],
     ids=["gdal", "terrain"],
 )
-def test_a_newcomer_gets_a_wheel(
-    newcomer: DebianRoot, host: str, arguments: tuple[str, ...]
-) -> None:
+def test_newcomers_get_a_wheel(newcomer: DebianRoot, host: str, arguments: tuple[str, ...]) -> None:
     done = newcomer.run(
         ["python3", "ci/nox.py", "-s", "wheel", *arguments],
         cwd=CHECKOUT,

@@ -145,9 +145,7 @@ def test_one_tag_by_what_the_files_need_and_a_closed_wheel(bench: MacBench, tmp_
     assert forced.packages == ("libgdal-core", EXT, PLUG)
 
 
-def test_same_bytes_elsewhere(
-    bench: MacBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_same_bytes(bench: MacBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lib = tmp_path / "another/place/lib"
     shutil.copytree(bench.lib, lib, symlinks=True)
     shutil.copytree(bench.tree, tmp_path / "raw/tree")

@@ -171,9 +171,7 @@ def with_delayed(data: bytes, name: bytes) -> bytes:
     return bytes(pe.write())
 
 
-def test_same_bytes_elsewhere(
-    bench: WindowsBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_same_bytes(bench: WindowsBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / f"späce here{os.pathsep}and there"
     there = bench_of(bench.stack, folder, bench.raw, folder / "p")
     shutil.copytree(bench.prefix, there.prefix)

@@ -205,9 +205,7 @@ def test_wrong_bytes_are_refused_with_both_digests_and_the_url(locked: Sandbox) 
         (Fault(cut_after=200), "the transfer broke off"),
     ],
 )
-def test_what_cannot_be_had_is_named_and_the_rest_kept(
-    locked: Sandbox, fault: Fault, text: str
-) -> None:
+def test_what_is_not_had_is_named_the_rest_kept(locked: Sandbox, fault: Fault, text: str) -> None:
     locked.server.fault("libz-1.3-h0.conda", replace(fault))
     locked.run("fetch").refused(5, "libz 1.3 h0 cannot be fetched", text, "GEOWHEEL_MIRRORS",
         f"{locked.channel}/linux-64/libz-1.3-h0.conda",

@@ -110,9 +110,7 @@ def test_the_wheel_passes_its_tests_under_qemu(summary: dict[str, Any], tmp_path
     assert not [path for path, elf in found.items() if elf.symbols or elf.debug], "stripped"
 
 
-def test_what_is_for_this_machine_stays(
-    built: Built, cross: Cross, summary: dict[str, Any]
-) -> None:
+def test_what_this_machine_runs_stays(built: Built, cross: Cross, summary: dict[str, Any]) -> None:
     (channel,) = (built.project.cache / "channels").glob("distro-*[!k]")
     assert {path.name for path in channel.iterdir() if path.is_dir()} == {
         "linux-64", ARM, "noarch"

@@ -58,9 +58,7 @@ def test_a_cmake_host_for_the_stable_abi_with_data_of_its_own_place(second: Proj
     assert not [name for name in found if "_data/gdal/" in name or "_data/proj/" in name]
 
 
-def test_the_lab_tries_a_host_without_osgeo_by_its_import_and_its_libgdal(
-    second: ProjectCopy,
-) -> None:
+def test_the_lab_tries_a_host_without_osgeo_by_import_and_libgdal(second: ProjectCopy) -> None:
     init = second.root / HOSTS / "cymini" / "src" / "cymini" / "__init__.py"
     init.write_text(f"{init.read_text()}\n{NO_SPAWN}\n")  # the planted fault
     result = host(second, "cymini").run("lab", "--python", PYTHON, "--json")

@@ -211,9 +211,7 @@ def test_a_driver_that_works_otherwise_fails_by_name(plugged: Plugged, tmp_path:
     assert set(failed(plugged.probed(tmp_path, off))) == {"driver MVT"}
 
 
-def test_a_plugin_not_asked_for_is_left_out(
-    built: Built, toy_channel: Path, tmp_path: Path
-) -> None:
+def test_an_unasked_plugin_is_left_out(built: Built, toy_channel: Path, tmp_path: Path) -> None:
     project = project_with(built, toy_channel, tmp_path / "project", SOUND)
     (summary,) = project.json("wheel", "--python", PYTHON)["targets"]
     assert summary["sha256"] == built.summary["sha256"], "the very wheel of a lock without it"

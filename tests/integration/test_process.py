@@ -101,9 +101,7 @@ def test_a_program_that_is_not_there_is_an_os_error(runner: Runner, tmp_path: Pa
         runner([tmp_path / "nothing"], env=ENV, cwd=tmp_path)
 
 
-def test_environ_is_explicit(
-    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environ_is_given(runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDAL_DATA", "/of/this/process")
     program = shutil.which("env")
     assert program is not None

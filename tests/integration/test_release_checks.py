@@ -1,8 +1,6 @@
 """The checks before an upload, by the genuine tools: each fault is planted in a good file."""
 
-import io
 import sysconfig
-import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 from geowheel.machine.console import Console
 from geowheel.release.checks import Expected, findings
 from geowheel.wheel.writing import write_wheel
-from tests.support.files import write_files
+from tests.support.files import write_files, write_tar
 from tests.support.fixture_channel import TAG
 
 LINUX = f"{TAG}-{TAG}-manylinux_2_36_x86_64"
@@ -52,16 +50,10 @@ def wheel(
 
 
 def sdist(folder: Path, *, pkg_info: str | None = METADATA, stray: str = "") -> Path:
-    path = folder / "my_host-1.0.tar.gz"
     files = {"my_host-1.0/pyproject.toml": "[project]\n", "my_host-1.0/.gitignore": "dist\n"}
     files |= {"my_host-1.0/PKG-INFO": pkg_info} if pkg_info is not None else {}
     files |= {stray: "x"} if stray else {}
-    with tarfile.open(path, "w:gz") as archive:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text.encode()))
-    return path
+    return write_tar(folder / "my_host-1.0.tar.gz", files)
 
 
 @pytest.fixture
@@ -97,9 +89,7 @@ def test_good_files_have_no_findings(tmp_path: Path, look: Callable[..., list[st
         ("py3-none-any", "the tag says any platform"),
     ],
 )
-def test_tags_that_are_not_true(
-    tmp_path: Path, look: Callable[..., list[str]], tag: str, text: str
-) -> None:
+def test_untrue_tags(tmp_path: Path, look: Callable[..., list[str]], tag: str, text: str) -> None:
     name, data = module()
     found = "\n".join(look(wheel(tmp_path, tag, more={f"my_host/{name}": data})))
     assert text in found

@@ -125,9 +125,7 @@ def test_verdicts_and_coverage_are_said_plainly(chromium: Browser, written: Path
     assert "1 of 2 systems in support get one" in seen.text("#coverage .lead")
 
 
-def test_passed_verdicts_are_folded_and_the_treemap_is_whole(
-    chromium: Browser, written: Path
-) -> None:
+def test_passed_verdicts_fold_and_the_treemap_is_whole(chromium: Browser, written: Path) -> None:
     seen = look(chromium, written)
     _, good, bad = seen.page.locator("#verdicts > details").all()
     opened = bad.locator("details").evaluate_all("(all) => all.map((one) => one.open)")

@@ -4,16 +4,13 @@ import os
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from geowheel.digest import digest, sha256_file
 from geowheel.locks.in_use import committed_locks
-from geowheel.machine.console import Console
 from geowheel.project.files import host_files
 from geowheel.project.project import open_project, this_machine
 from geowheel.records.facts import (
@@ -22,13 +19,13 @@ from geowheel.records.facts import (
     LabFacts,
     RepairFacts,
     SizeFacts,
-    StageFacts,
     TestFacts,
 )
-from geowheel.records.ledger import Entry, Ledger, Record
-from geowheel.records.stage import Outcome
+from geowheel.records.ledger import Ledger, Record
 from geowheel.wheel.writing import write_wheel
-from tests.support.fixture_channel import SOURCES, Result, Sandbox
+from tests.support.files import write_files
+from tests.support.fixture_channel import SOURCES, TAG, Result, Sandbox
+from tests.support.hosts import F, make_record
 from tests.support.pypi_server import PASSWORD, USER
 
 PURE = """\
@@ -134,13 +131,9 @@ class Releasable:
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "geowheel", "release", "--root", str(self.root), *arguments],
-            env=self.environ | environ,
-            cwd=self.root,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+            env=self.environ | environ, cwd=self.root, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
 
     def release(self, *arguments: str, **environ: str) -> Result:
         with self.start(*arguments, **environ) as process:
@@ -183,13 +176,11 @@ class Releasable:
 
 def pure_project(root: Path, home: Path) -> Releasable:
     """A project without [tool.geowheel], committed on main."""
-    root.mkdir()
     home.mkdir(exist_ok=True)
-    for name, text in (
-        ("pyproject.toml", PURE), ("backend.py", BACKEND), ("tidy.py", "TIDY = True\n"),
-        ("CHANGELOG.md", CHANGELOG), (".gitignore", IGNORED),
-    ):  # fmt: skip
-        (root / name).write_text(text, encoding="utf-8")
+    write_files(root, {
+        "pyproject.toml": PURE, "backend.py": BACKEND, "tidy.py": "TIDY = True\n",
+        "CHANGELOG.md": CHANGELOG, ".gitignore": IGNORED,
+    })  # fmt: skip
     made = Releasable(root=root, home=home)
     made.git("init", "--quiet", "--initial-branch", "main")
     made.commit()
@@ -207,8 +198,7 @@ class Planted:
 def planted_host(locked: Sandbox) -> Planted:
     """Of a sandbox with committed locks; what is planted is what the stages would have recorded."""
     locked.edit("pyproject.toml", 'name = "host"\n', 'name = "host"\nversion = "1.0"\n')
-    (locked.root / "CHANGELOG.md").write_text(CHANGELOG, encoding="utf-8")
-    (locked.root / ".gitignore").write_text(IGNORED, encoding="utf-8")
+    write_files(locked.root, {"CHANGELOG.md": CHANGELOG, ".gitignore": IGNORED})
     made = Releasable(root=locked.root, home=locked.home)
     made.git("init", "--quiet", "--initial-branch", "main")
     made.commit()
@@ -222,65 +212,44 @@ def plant(releasable: Releasable) -> list[Path]:
     ledger = Ledger(folder=project.work, host=project.host.name)
     platform = project.machine.platform
     stack = committed_locks(project, platform).stack
-    fetch = _record(ledger, FetchFacts(stack=digest(stack.packages)), str(platform), {})
+
+    def record(facts: F, subject: object, **made: Any) -> Record[F]:
+        return make_record(ledger, facts, str(subject), text=str(facts), **made)
+
+    fetch = record(FetchFacts(stack=digest(stack.packages)), platform)
     files = digest(host_files(root, releasable.environ))
     project.dist.mkdir(exist_ok=True)
     wheels = []
-    for python in project.config.pythons:
-        target = project.target(python)
-        raw = f"raw of {target}".encode()
-        build = _record(ledger, BuildFacts(host_files=files), str(target), {"host-1.0.whl": raw})
+    for target in map(project.target, project.config.pythons):
+        raw = {"host-1.0.whl": f"raw of {target}".encode()}
+        build = record(BuildFacts(host_files=files), target, files=raw)
         wheel = _wheel(project.dist, target.interpreter_tag)
-        _record(
-            ledger, RepairFacts(locked=True), str(target), {wheel.name: wheel.read_bytes()},
+        record(
+            RepairFacts(locked=True), target, files={wheel.name: wheel.read_bytes()},
             upstream={"fetch": fetch.key, "build": build.key},
         )  # fmt: skip
-        sha256 = sha256_file(wheel)
-        for facts in (SizeFacts(sha256=sha256, installed=1000), TestFacts(sha256=sha256),
-                      LabFacts(sha256=sha256)):  # fmt: skip
-            _record(ledger, facts, str(target), {})
+        for facts in (SizeFacts, TestFacts, LabFacts):
+            record(facts(sha256=sha256_file(wheel)), target)
         wheels.append(wheel)
     return wheels
-
-
-def _record(
-    ledger: Ledger,
-    facts: StageFacts,
-    subject: str,
-    files: Mapping[str, bytes],
-    upstream: Mapping[str, str] | None = None,
-) -> Record[StageFacts]:
-    console = Console(logs=ledger.folder / "logs", quiet=True)
-    components = {"facts": digest(msgspec.to_builtins(facts))}
-    entry = Entry(
-        ledger=ledger, stage=facts.stage, subject=subject, components=components,
-        upstream=upstream or {},
-    )  # fmt: skip
-    with entry.lock(console), entry.scratch() as folder:
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-        return entry.commit(folder, Outcome(facts=facts), time.monotonic())
 
 
 def _wheel(dist: Path, tag: str) -> Path:
     """A wheel of a platform; for the running Python with one of its own extension modules."""
     name = f"host-1.0-{tag}-{tag}-manylinux_2_36_x86_64.whl"
     tree = dist.parent / ".geowheel" / f"tree-{tag}"
-    info = tree / "host-1.0.dist-info"
-    info.mkdir(parents=True)
-    (tree / "host").mkdir()
-    (tree / "host" / "__init__.py").write_text(f"TAG = {tag!r}\n")
-    if tag == f"cp{sys.version_info.major}{sys.version_info.minor}":
+    write_files(tree, {
+        "host/__init__.py": f"TAG = {tag!r}\n",
+        "host-1.0.dist-info/METADATA":
+            "Metadata-Version: 2.1\nName: host\nVersion: 1.0\nRequires-Python: >=3.11\n"
+            "Description-Content-Type: text/markdown\n\n# Host\n",
+        "host-1.0.dist-info/WHEEL":
+            "Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: false\n"
+            f"Tag: {tag}-{tag}-manylinux_2_36_x86_64\n",
+        "host-1.0.dist-info/RECORD": "",
+    })  # fmt: skip
+    if tag == TAG:
         modules = Path(sysconfig.get_path("stdlib"), "lib-dynload")
         (module,) = modules.glob("_bisect.*.so")
         (tree / "host" / module.name).write_bytes(module.read_bytes())
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: host\nVersion: 1.0\nRequires-Python: >=3.11\n"
-        "Description-Content-Type: text/markdown\n\n# Host\n"
-    )
-    (info / "WHEEL").write_text(
-        "Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: false\n"
-        f"Tag: {tag}-{tag}-manylinux_2_36_x86_64\n"
-    )
-    (info / "RECORD").write_text("")
     return write_wheel(tree, dist, filename=name).path

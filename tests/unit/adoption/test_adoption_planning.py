@@ -418,9 +418,7 @@ def test_what_an_environment_lacks_is_one_command() -> None:
          "default, b"),
     ],
 )  # fmt: skip
-def test_all_are_listed_if_unclear(
-    others: tuple[PixiEnvironment, ...], cause: str, named: str
-) -> None:
+def test_unclear_lists_all(others: tuple[PixiEnvironment, ...], cause: str, named: str) -> None:
     with pytest.raises(UsageError, match=f"unclear: {named}") as caught:
         plan(facts(pixi=pixi(EMPTY, *others)), Wishes())
     assert cause in str(caught.value) and "--environment" in str(caught.value)

@@ -114,9 +114,6 @@ def test_a_tree_is_read_in_order_without_links_and_other_files(tmp_path: Path) -
     assert list(read_pes(tmp_path)) == ["a.DLL", "b/two.pyd", "program"]
     assert not is_pe(tmp_path / "text.py")
     assert not is_pe(tmp_path / "b")
-
-
-def test_a_text_with_a_librarys_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gdal.dll").write_text("version https://git-lfs.github.com/spec/v1")
     with pytest.raises(IntegrityError, match=r"gdal\.dll: damaged or no PE file"):
         read_pes(tmp_path)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tests.support.hosts import PYTHONS, RUNNING, make_interpreter, make_record, write_host
@@ -69,10 +70,7 @@ def pythons(request: Request) -> list[str]:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def run(*_: object) -> dict[str, Any]:
-        raise error
-
-    monkeypatch.setattr("geowheel.pipeline.runs.run", run)
+    monkeypatch.setattr("geowheel.pipeline.runs.run", Mock(side_effect=error))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -181,9 +179,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly_with_141(
 @pytest.mark.parametrize(
     ("words", "code"), [(["--help"], 0), (["bake"], 2), ([], 2), (["completion", "bash"], 0)]
 )
-def test_a_command_ends_by_code(
-    monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
-) -> None:
+def test_a_commands_code(monkeypatch: pytest.MonkeyPatch, words: list[str], code: int) -> None:
     ended: list[int] = []
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(os, "_exit", ended.append)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from packaging.pylock import Pylock
@@ -34,13 +35,6 @@ pytestmark = pytest.mark.usefixtures("healthy")
 Checks = dict[str, dict[str, Any]]
 TO_FETCH = module.to_fetch
 """The real one, which a healthy machine has not."""
-
-
-def refuse(error: Exception) -> Callable[..., NoReturn]:
-    def raise_it(*_: object, **__: object) -> NoReturn:
-        raise error
-
-    return raise_it
 
 
 @pytest.fixture
@@ -74,10 +68,8 @@ def toolchain(monkeypatch: pytest.MonkeyPatch, find: Callable[..., Any]) -> None
 
 
 def uv_says(monkeypatch: pytest.MonkeyPatch, error: str = "") -> None:
-    def run(*_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(returncode=1 if error else 0, stderr=error)
-
-    monkeypatch.setattr("geowheel.machine.console.Step.run", run)
+    said = SimpleNamespace(returncode=1 if error else 0, stderr=error)
+    monkeypatch.setattr("geowheel.machine.console.Step.run", lambda *_, **__: said)
 
 
 def look(root: Path, *, code: int = 0, **more: Any) -> Checks:
@@ -99,9 +91,7 @@ def looked(open_it: Callable[[], Project], root: Path, machine: Machine, code: i
     return {check["name"]: check for check in summary["checks"]}
 
 
-def test_a_machine_that_has_everything_is_ready(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_machine_with_everything_is_ready(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checks = look(root)
     assert {check["state"] for check in checks.values()} == {"ok"}
     assert {"compilers", "locks", "channel conda-forge", f"Python {RUNNING}", "strip"} <= set(
@@ -121,7 +111,7 @@ def test_a_machine_that_has_everything_is_ready(
 def test_without_a_project(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root.mkdir()
     machine = make_project(tmp_path / "other").machine
-    checks = looked(refuse(ConfigError("never opened")), root, machine, 0)
+    checks = looked(Mock(side_effect=ConfigError("never opened")), root, machine, 0)
     assert "compilers" in checks and "locks" not in checks
     captured = capsys.readouterr()
     assert "no host project here: only the machine was checked\n" in captured.out
@@ -132,19 +122,21 @@ def test_without_a_project(root: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_broken_configuration_is_missing(root: Path) -> None:
     write_host(root)
     machine = make_project(root / "other").machine
-    checks = looked(refuse(ConfigError("no such key", where="p")), root, machine, 7)
+    checks = looked(Mock(side_effect=ConfigError("no such key", where="p")), root, machine, 7)
     assert "no such key" in checks["configuration"]["found"]
 
 
 def test_what_is_missing_has_its_command(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = refuse(MachineError("not there", fix="get it"))
+    missing = Mock(side_effect=MachineError("not there", fix="get it"))
     for name in ("tool_path", "find_pixi"):
         monkeypatch.setattr(module, name, missing)
     toolchain(monkeypatch, missing)
     checks = look(root, code=7)
     for found in (checks["compilers"], checks["uv"], checks["pixi"]):
         assert (found["state"], found["found"], found["fix"]) == ("missing", "not there", "get it")
-    monkeypatch.setattr(module, "locks_at_hand", refuse(LockError("stale", fix="`geowheel lock`")))
+    monkeypatch.setattr(
+        module, "locks_at_hand", Mock(side_effect=LockError("stale", fix="`geowheel lock`"))
+    )
     assert look(root, code=7)["locks"]["fix"] == "`geowheel lock`"
 
 
@@ -165,7 +157,7 @@ def test_an_interpreter_counts_when_needed(root: Path, monkeypatch: pytest.Monke
     checks = look(root)
     assert checks[f"Python {RUNNING}"]["state"] == "ok"
     assert checks["Python 3.98"]["state"] == "warn" and checks["Python 3.98"]["fix"]
-    monkeypatch.setattr(module, "find_interpreter", refuse(MachineError("none")))
+    monkeypatch.setattr(module, "find_interpreter", Mock(side_effect=MachineError("none")))
     assert look(root, code=7)[f"Python {RUNNING}"]["state"] == "missing"
 
 
@@ -244,7 +236,7 @@ def test_little_space_and_a_closed_cache(root: Path, monkeypatch: pytest.MonkeyP
     checks = look(root)
     assert checks["disk of the cache"]["state"] == "warn"
     assert checks["disk of the cache"]["found"] == "4.9 GB free"
-    closed = refuse(PermissionError(13, "Permission denied"))
+    closed = Mock(side_effect=PermissionError(13, "Permission denied"))
     monkeypatch.setattr(tempfile, "TemporaryFile", closed)
     assert "GEOWHEEL_CACHE" in look(root, code=7)["cache"]["fix"]
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from tests.support.hosts import make_console, make_project
@@ -41,11 +42,8 @@ def row(made: Project, platform: Platform, without: str | None = None) -> Row:
 @pytest.fixture
 def compilers(monkeypatch: pytest.MonkeyPatch) -> None:
     """gcc and an emulator for every Linux, and no clang."""
-
-    def refuse(*_: object) -> None:
-        raise MachineError("no compiler for macOS")
-
-    for system, find in ((linux, lambda *_: None), (macos, refuse)):
+    refusing = Mock(side_effect=MachineError("no compiler for macOS"))
+    for system, find in ((linux, lambda *_: None), (macos, refusing)):
         facts = replace(system.FACTS, find_toolchain=cast(Any, find))
         monkeypatch.setattr(system, "FACTS", facts)
     monkeypatch.setattr(emulated, "find_emulated", lambda *_, **__: None)
@@ -89,10 +87,8 @@ def test_what_stands_against_a_way_is_said(tmp_path: Path) -> None:
 
 
 def test_without_an_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise MachineError("no qemu-aarch64 on PATH")
-
-    monkeypatch.setattr(emulated, "find_emulated", refuse)
+    refusing = Mock(side_effect=MachineError("no qemu-aarch64 on PATH"))
+    monkeypatch.setattr(emulated, "find_emulated", refusing)
     found = row(project(tmp_path), Platform.LINUX_AARCH64)
     assert (found.way, found.tests) == (Method.PREBUILT, "no")
     assert found.why == ("no qemu-aarch64 on PATH",)

@@ -112,7 +112,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_an_installation_is_told_of_what_it_brings(world: World) -> None:
-    world.run()
+    made = world.run()
     libs, data = world.package.parent / "host.libs", world.package / "_data"
     assert world.loaded == [str(libs / "libgdal.so"), str(libs / "libproj.so")]
     # PROJ's data: ours first; the user's folder, which is asked for and not made, stays.
@@ -129,6 +129,12 @@ def test_an_installation_is_told_of_what_it_brings(world: World) -> None:
     assert world.told("proj_context_set_ca_bundle_path") == [(None, certificates)]
     names = [name for name, _ in world.calls]
     assert names.index("proj_context_set_search_paths") < names.index("CPLSetConfigOption")
+    assert made["variables"]() == {  # what a program is told
+        "GDAL_DATA": str(data / "gdal"), "PROJ_DATA": str(data / "proj"),
+        "PROJ_LIB": str(data / "proj"), "GDAL_DRIVER_PATH": str(world.package / "_plugins"),
+        "GDAL_CURL_CA_BUNDLE": str(data / "cacert.pem"),
+        "PROJ_CURL_CA_BUNDLE": str(data / "cacert.pem"),
+    }  # fmt: skip
 
 
 def test_without_plugins_or_a_users_folder(world: World) -> None:
@@ -214,17 +220,6 @@ def test_a_missing_override(world: World, monkeypatch: pytest.MonkeyPatch, name:
     monkeypatch.setenv(f"GEOWHEEL_{name}", "")  # none, and no warning
     world.run()
     assert world.calls == before + before
-
-
-def test_a_program_is_told_what_the_libraries_are_told(world: World) -> None:
-    names = world.run()
-    data = world.package / "_data"
-    assert names["variables"]() == {
-        "GDAL_DATA": str(data / "gdal"), "PROJ_DATA": str(data / "proj"),
-        "PROJ_LIB": str(data / "proj"), "GDAL_DRIVER_PATH": str(world.package / "_plugins"),
-        "GDAL_CURL_CA_BUNDLE": str(data / "cacert.pem"),
-        "PROJ_CURL_CA_BUNDLE": str(data / "cacert.pem"),
-    }  # fmt: skip
 
 
 def test_without_the_file_of_repair_nothing_is_done(world: World) -> None:

@@ -333,9 +333,7 @@ def test_every_layout_runs_the_same_cases(tmp_path: Path, installed: list[Path])
     assert skipped == {"https", "slim root"}  # no peers, so no trustme; no bubblewrap
 
 
-def test_a_lab_in_which_nothing_could_run_does_not_pass(
-    tmp_path: Path, installed: list[Path]
-) -> None:
+def test_a_lab_in_which_nothing_ran_does_not_pass(tmp_path: Path, installed: list[Path]) -> None:
     outcome = run_stage(tmp_path, Processes(), cases=("slim root",))
     assert not outcome.passed and installed
 

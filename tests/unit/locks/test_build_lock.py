@@ -350,9 +350,7 @@ def test_groups_are_merged_and_what_no_target_can_use_left_out(uv: FakeUv, tmp_p
     assert [p.name for p in (tmp_path / "lock").iterdir()] == ["pylock.geowheel.toml"]
 
 
-def test_newer_macos_is_said(
-    uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_newer_macos_said(uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uv.answers = {
         **uv.answers,
         "backend": [package("backend", wheel("backend", tag="py3-none-macosx_14_0_arm64"),

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -214,11 +215,9 @@ def test_a_manifests_channels_may_be_folders_written_as_paths(tmp_path: Path) ->
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_where_distro_is_advised(monkeypatch: pytest.MonkeyPatch, elsewhere: bool) -> None:
-    def read_distribution() -> None:
-        if elsewhere:
-            raise MachineError("fedora is neither Debian nor Ubuntu")
-
-    monkeypatch.setattr("geowheel.distro.channel.read_distribution", read_distribution)
+    error = MachineError("fedora is neither Debian nor Ubuntu") if elsewhere else None
+    read = Mock(side_effect=error)
+    monkeypatch.setattr("geowheel.distro.channel.read_distribution", read)
     text = str(unreachable([named_channel("conda-forge")], ["no route to host"]))
     assert ("`geowheel wheel --channel distro`" in text) is not elsewhere
     assert ("`geowheel wheel --channel DIR|URL`" in text) is elsewhere

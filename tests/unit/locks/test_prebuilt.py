@@ -77,9 +77,6 @@ def test_what_is_refused_says_why(tmp_path: Path) -> None:
 )
 def test_only_a_host_with_bindings_wants_them(tmp_path: Path, more: str, wanted: bool) -> None:
     assert wants_prebuilt(make_project(tmp_path, more=more)) is wanted
-
-
-def test_a_private_osgeo_is_refused(tmp_path: Path) -> None:
     more = 'layout = "private"\nimport-package = "pkg._vendor.osgeo"\n'
     project = replace(make_project(tmp_path, more=more), asked_bindings=Bindings.PREBUILT)
     with pytest.raises(UsageError, match='do not fit layout = "private"') as caught:

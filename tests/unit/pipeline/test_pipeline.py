@@ -1,6 +1,5 @@
 """The one loop, on toy stages: order, reuse, errors, interruptions, and the plan."""
 
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from tests.support.files import write_zip
 from tests.support.hosts import make_console, make_context, make_project
 
 from geowheel.digest import TreeEntry
@@ -21,7 +21,7 @@ from geowheel.records.facts import FACTS, RepairFacts, StageFacts, TestFacts
 from geowheel.records.ledger import Ledger, Records
 from geowheel.records.stage import Outcome, Scope, Stage
 from geowheel.stages.context import Context
-from geowheel.stages.contract import Inputs, StageModule, ambient
+from geowheel.stages.contract import Inputs, ambient
 
 TABLE = (
     Stage(name="fetch", summary="", scope=Scope.PLATFORM, rechecks=True),
@@ -117,12 +117,8 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     log: list[str] = []
     toys = {stage.name: Toy(name=stage.name, log=log) for stage in TABLE}
-
-    def load(stage: Stage) -> StageModule:
-        return toys[stage.name]
-
     monkeypatch.setattr("geowheel.stages.STAGES", TABLE)
-    monkeypatch.setattr("geowheel.pipeline.loop.load", load)
+    monkeypatch.setattr("geowheel.pipeline.loop.load", lambda stage: toys[stage.name])
     project = make_project(tmp_path)
     return World(
         toys=toys, log=log, context=make_context(project),
@@ -184,11 +180,11 @@ def test_what_the_wheel_requires_and_nobody_locked_is_solved_for(world: World) -
     world.run("repair")
     (record,) = world.ledger.records(RepairFacts, str(world.context.target))
     record = structs.replace(record, outputs=(TreeEntry(path="host.whl", sha256="", size=0),))
-    with zipfile.ZipFile(record.folder / "host.whl", "w") as archive:
-        requires = ("affine", "GDAL>=3", "Host[more]", "six; python_version < '3'",
-                    "boto3; extra == 's3'", "locked")  # fmt: skip
-        text = "".join(f"Requires-Dist: {one}\n" for one in requires)
-        archive.writestr("host-1.0.dist-info/METADATA", f"Name: host\n{text}")
+    requires = ("affine", "GDAL>=3", "Host[more]", "six; python_version < '3'",
+                "boto3; extra == 's3'", "locked")  # fmt: skip
+    text = "".join(f"Requires-Dist: {one}\n" for one in requires)
+    metadata = {"host-1.0.dist-info/METADATA": f"Name: host\n{text}"}
+    write_zip(record.folder / "host.whl", metadata)
     build: Any = SimpleNamespace(requirements=lambda *_: (SimpleNamespace(name="locked"),))
     context = replace(world.context, locks=replace(world.context.locks, build=build))
     asked: list[tuple[str, ...]] = []
@@ -239,9 +235,7 @@ def test_whatever_ends_a_run_leaves_nothing_half_made(world: World, fault: BaseE
     assert world.files() == before
 
 
-def test_another_toolkit_or_tool_runs_everything(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_toolkit_or_tool_runs_all(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.run("bindings")
     monkeypatch.setattr("geowheel.pipeline.loop.toolkit_digest", lambda: "changed")
     assert world.plan("bindings")[0].why == "changed: geowheel's own sources"

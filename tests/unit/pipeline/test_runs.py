@@ -1,9 +1,9 @@
 """Runs: several targets, what enters dist/, the end table, and which error is the last word."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -135,11 +135,6 @@ def world(
         patch=monkeypatch, capsys=capsys,
     )  # fmt: skip
 
-    def tools(
-        _: Project, targets: Sequence[Target], *__: object, **___: object
-    ) -> dict[Target, Tools]:
-        return {target: Tools(interpreter=None, toolchain=None) for target in targets}
-
     def resolve(_: object, platform: Platform, *__: object) -> Locks:
         world.resolved.append(platform)
         return make_locks()
@@ -149,7 +144,10 @@ def world(
         records, error = world.endings[context.target.python]
         return Finished(context=context, records=records, seconds=1.5, error=error)
 
-    monkeypatch.setattr("geowheel.pipeline.runs.find_tools", tools)
+    none = Tools(interpreter=None, toolchain=None)
+    monkeypatch.setattr(
+        "geowheel.pipeline.runs.find_tools", lambda _, every, *__, **___: dict.fromkeys(every, none)
+    )
     monkeypatch.setattr("geowheel.pipeline.runs.resolve", resolve)
     monkeypatch.setattr("geowheel.pipeline.runs.bring_up_to_date", bring)
     monkeypatch.setattr("geowheel.pipeline.runs.plan", lambda *_: [])
@@ -427,9 +425,7 @@ def test_failed_tests_of_the_host_name_their_log(world: World) -> None:
 
 
 def test_what_the_machine_lacks_is_said_before_anything_runs(world: World) -> None:
-    def lacking(*_: object, **__: object) -> dict[Target, Tools]:
-        raise errors.MachineError("no compiler")
-
+    lacking = Mock(side_effect=errors.MachineError("no compiler"))
     world.patch.setattr("geowheel.pipeline.runs.find_tools", lacking)
     with pytest.raises(errors.MachineError, match="no compiler"):
         world.run("3.98")

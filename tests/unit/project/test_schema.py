@@ -28,11 +28,8 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def validate() -> Callable[[Mapping[str, Any]], Any]:
     """What validate-pyproject says of a pyproject.toml, our entry point loaded as it loads it."""
-
-    def load(name: str) -> Schema:
-        return Schema(tool_schema(name))
-
-    return api.Validator(plugins=[PluginWrapper("geowheel", load)])
+    plugin = PluginWrapper("geowheel", lambda name: Schema(tool_schema(name)))
+    return api.Validator(plugins=[plugin])
 
 
 def project(text: str) -> str:

@@ -190,9 +190,7 @@ def test_a_killed_runs_scratch_is_cleaned(ledger: Ledger, console: Console) -> N
     assert names(entry.folder.parent) == [entry.folder.name]
 
 
-def test_the_scratch_of_another_key_goes_unless_it_is_at_work(
-    ledger: Ledger, console: Console
-) -> None:
+def test_another_keys_scratch_goes_unless_it_is_at_work(ledger: Ledger, console: Console) -> None:
     entry, other = entry_of(ledger, a="1"), entry_of(ledger, a="2")
     busy = other.folder.with_name(f".{other.folder.name}-busy")
     busy.mkdir(parents=True)

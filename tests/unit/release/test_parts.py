@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -200,11 +201,8 @@ def test_an_index_that_is_no_server_is_out_of_reach(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(ChannelError, match="cannot be reached"):
         published(replace(INDEX, simple="file:///etc/"), "host", {})
-
-    def away(url: str, **_: object) -> None:
-        raise requests.ConnectionError(f"nothing answers at {url}")
-
-    monkeypatch.setattr(requests, "get", away)
+    away = requests.ConnectionError("nothing answers at http://ada:s3cret@a.invalid/simple/")
+    monkeypatch.setattr(requests, "get", Mock(side_effect=away))
     secret = replace(INDEX, simple="http://ada:s3cret@a.invalid/simple/")
     with pytest.raises(ChannelError, match="nothing answers") as caught:
         published(secret, "host", {})

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from msgspec import structs
@@ -82,9 +83,7 @@ def only(world: World) -> Repaired:
     return wheel
 
 
-def test_a_wheel_of_what_lies_here(
-    subject: ReleaseSubject, planted: Callable[..., Record[Any]]
-) -> None:
+def test_a_current_wheel(subject: ReleaseSubject, planted: Callable[..., Record[Any]]) -> None:
     planted()
     world = read_world(subject, None)
     wheel = only(world)
@@ -163,9 +162,7 @@ def test_accepted_as_of_now(subject: ReleaseSubject, planted: Callable[..., Reco
 def test_a_lock_that_cannot_be_used_is_a_part_of_the_world(
     subject: ReleaseSubject, planted: Callable[..., Record[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise LockError("there is no lock")
-
+    fails = Mock(side_effect=LockError("there is no lock"))
     monkeypatch.setattr(world_module, "committed_locks", fails)
     planted()
     world = read_world(subject, None)
@@ -183,9 +180,7 @@ def test_channels_that_are_not_allowed_are_named(subject: ReleaseSubject) -> Non
 
 
 def test_a_silent_index(subject: ReleaseSubject, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
-        raise ChannelError("out of reach")
-
+    fails = Mock(side_effect=ChannelError("out of reach"))
     monkeypatch.setattr(world_module, "published", fails)
     on_index = read_world(subject, "pypi").on_index
     assert on_index is not None

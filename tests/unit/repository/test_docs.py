@@ -1,19 +1,19 @@
 """The documentation says what the source says: generated parts, links, messages, variables."""
 
 import ast
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tests.support.files import load_script
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 SOURCES = (*(ROOT / "src").rglob("*.py"), *(ROOT / "ci").glob("*.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "hosts").glob("*/*.md")])
 LONGEST = 120
+generate = load_script(DOCS / "generate.py")
 
 
 def test_every_promise_is_shown_by_a_test_that_exists() -> None:
@@ -36,21 +36,12 @@ def prose(text: str) -> str:
     return re.sub(r"^ *```.*?^ *```$|^ {4}.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("path", [*DOCS.glob("*.md"), ROOT / "README.md"], ids=name)
-def test_generated_parts_are_current(generate: ModuleType, path: Path) -> None:
+def test_generated_parts_are_current(path: Path) -> None:
     assert generate.renewed(read(path)) == read(path), "run `python3 ci/nox.py -s docs`"
 
 
-def test_every_part_has_its_page_and_is_renewed(generate: ModuleType) -> None:
+def test_every_part_has_its_page_and_is_renewed() -> None:
     parts = re.findall(r"<!-- generated: ([a-z-]+) -->", "".join(map(read, generate.PAGES)))
     assert sorted(parts) == sorted(generate.PARTS)
     stale = "a\n<!-- generated: exit-codes -->\nold\n<!-- end -->\nb\n"

@@ -7,31 +7,24 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from tests.support.files import load_script
 
 ROOT = Path(__file__).resolve().parents[3]
 REQUIREMENTS = ROOT / "ci" / "requirements"
 PINNED = "one==1.0 \\\n    --hash=sha256:ab\ntwo==2.0 ; sys_platform == 'win32' \\\n"
 
 
-@pytest.fixture
-def environment() -> ModuleType:
-    """As noxfile.py loads it: by its place, under no name in sys.modules."""
-    spec = importlib.util.spec_from_file_location("environment", ROOT / "ci" / "environment.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
+environment = load_script(ROOT / "ci" / "environment.py")
+"""As noxfile.py loads it."""
 Make = Callable[..., Any]
 
 
 @pytest.fixture
-def make_plan(environment: ModuleType, tmp_path: Path) -> Make:
+def make_plan(tmp_path: Path) -> Make:
     """A plan for requirements of this text, in a folder of this name."""
 
     def make(text: str = PINNED, *, folder: str = "a") -> Any:
@@ -43,7 +36,7 @@ def make_plan(environment: ModuleType, tmp_path: Path) -> Make:
     return make
 
 
-def ensure(environment: ModuleType, plan: Any) -> Any:
+def ensure(plan: Any) -> Any:
     environ = {"GEOWHEEL_CACHE": str(plan.folder.parents[1])}
     return environment.ensure("tools", requirements=plan.requirements.parent, environ=environ)
 
@@ -59,9 +52,7 @@ def ensure(environment: ModuleType, plan: Any) -> Any:
         ("win32", {"LOCALAPPDATA": "/c/Local"}, "/c/Local/geowheel"),
     ],
 )
-def test_the_cache_folder(
-    environment: ModuleType, system: str, environ: Mapping[str, str], folder: str
-) -> None:
+def test_the_cache_folder(system: str, environ: Mapping[str, str], folder: str) -> None:
     assert environment.cache_folder(environ, system) == Path(folder)
 
 
@@ -81,28 +72,20 @@ def test_only_the_marker_makes_it_whole(make_plan: Make) -> None:
     plan.python.touch()
     assert not plan.complete()
     plan.marker.touch()
-    assert plan.complete()
+    os.utime(plan.marker, (0, 0))
+    assert plan.complete() and ensure(plan) == plan.python
+    assert not plan.lock.exists()
+    assert plan.marker.stat().st_mtime > 0, "its use is what `cache prune` goes by"
     plan.python.unlink()  # its interpreter was removed from the machine
     assert not plan.complete()
 
 
-def test_a_whole_one_is_taken(environment: ModuleType, make_plan: Make) -> None:
-    plan = make_plan()
-    plan.python.parent.mkdir(parents=True)
-    plan.python.touch()
-    plan.marker.touch()
-    os.utime(plan.marker, (0, 0))
-    assert ensure(environment, plan) == plan.python
-    assert not plan.lock.exists()
-    assert plan.marker.stat().st_mtime > 0, "its use is what `cache prune` goes by"
-
-
-def test_missing_requirements_are_named(environment: ModuleType, tmp_path: Path) -> None:
+def test_missing_requirements_are_named(tmp_path: Path) -> None:
     with pytest.raises(environment.ToolEnvironmentError, match=r"nothing\.txt cannot be read"):
         environment.ensure("nothing", requirements=tmp_path, environ={"HOME": "/home/me"})
 
 
-def test_pip_sees_mirrors_but_nothing_that_misdirects_it(environment: ModuleType) -> None:
+def test_pip_sees_mirrors_but_nothing_that_misdirects_it() -> None:
     kept = {"PIP_INDEX_URL": "https://mirror.invalid/simple", "HTTPS_PROXY": "x", "PATH": "/bin"}
     dropped = {
         "PIP_TARGET": "/x",
@@ -141,9 +124,7 @@ def test_pip_sees_mirrors_but_nothing_that_misdirects_it(environment: ModuleType
         ("", "the index in use lacks this version", ""),
     ],
 )
-def test_a_failure_of_pip_is_explained(
-    environment: ModuleType, make_plan: Make, line: str, cause: str, fix: str
-) -> None:
+def test_a_failure_of_pip_is_explained(make_plan: Make, line: str, cause: str, fix: str) -> None:
     plan = make_plan()
     # pip ends with this whatever went wrong before.
     log = f"Collecting nox\n{line}\nERROR: No matching distribution found for nox==2026.10.20\n"
@@ -154,7 +135,7 @@ def test_a_failure_of_pip_is_explained(
     assert str(plan.log) in said
 
 
-def test_an_unknown_failure_shows_the_last_lines(environment: ModuleType, make_plan: Make) -> None:
+def test_an_unknown_failure_shows_the_last_lines(make_plan: Make) -> None:
     said = environment.explain_pip("one\n\ntwo\nthree\nfour\n", make_plan())
     assert "two\n    three\n    four" in said
     assert "one\n" not in said
@@ -169,27 +150,20 @@ def test_an_unknown_failure_shows_the_last_lines(environment: ModuleType, make_p
     ],
 )
 def test_a_folder_that_cannot_be_written_is_explained(
-    environment: ModuleType,
-    make_plan: Make,
-    monkeypatch: pytest.MonkeyPatch,
-    number: int,
-    cause: str,
+    make_plan: Make, monkeypatch: pytest.MonkeyPatch, number: int, cause: str
 ) -> None:
     plan = make_plan()
-
-    def refuse(self: Path, *_: object, **__: object) -> None:
-        raise OSError(number, "no", str(self))
-
+    refuse = Mock(side_effect=OSError(number, "no", "a place"))
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(environment.ToolEnvironmentError) as caught:
-        ensure(environment, plan)
+        ensure(plan)
     assert cause in str(caught.value)
     assert "GEOWHEEL_CACHE" in str(caught.value)
     assert str(plan.folder.parent) in str(caught.value)
 
 
 def test_a_python_without_ensurepip_names_the_package(
-    environment: ModuleType, make_plan: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_plan: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
@@ -197,13 +171,13 @@ def test_a_python_without_ensurepip_names_the_package(
     )
     plan = make_plan()
     with pytest.raises(environment.ToolEnvironmentError) as caught:
-        ensure(environment, plan)
+        ensure(plan)
     assert "lacks the module ensurepip" in str(caught.value)
     assert re.search(r"next: .*(python|install)", str(caught.value))
     assert not (tmp_path / "cache").exists()
 
 
-def test_launching_is_isolated(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launching_is_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[tuple[list[str], dict[str, str]]] = []
 
     def become(argv: list[str], env: dict[str, str]) -> int:
@@ -243,7 +217,7 @@ def test_launching_is_isolated(environment: ModuleType, monkeypatch: pytest.Monk
     ],
 )
 def test_a_wheel_that_cannot_be_made_is_refused_before_anything_is_installed(
-    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: list[str], refused: bool
+    monkeypatch: pytest.MonkeyPatch, asked: list[str], refused: bool
 ) -> None:
     monkeypatch.setattr(environment.sys, "version_info", (3, 99, 0, "final", 0))
     if not refused:
@@ -257,7 +231,7 @@ def test_a_wheel_that_cannot_be_made_is_refused_before_anything_is_installed(
 
 
 def test_a_glibc_without_a_policy_is_said_and_what_is_configured_goes_on(
-    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("geowheel.machine.obstacles.glibc", lambda: (9, 9))
     environment.refuse_early(["-s", "wheel-3.12"], "python3 ci/nox.py -s ")
@@ -274,23 +248,18 @@ def test_a_glibc_without_a_policy_is_said_and_what_is_configured_goes_on(
         (b"Collecting a==1\nInstalling collected packages: a\n", "installing 9 packages"),
     ],
 )
-def test_pips_log_says_what_it_is_at(environment: ModuleType, log: bytes, words: str) -> None:
+def test_pips_log_says_what_it_is_at(log: bytes, words: str) -> None:
     assert environment.doing(log, 9) == words
 
 
 def test_launching_reports_and_does_not_trace(
-    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> Path:
-        raise environment.ToolEnvironmentError("no disk\n  next: buy one")
-
-    def interrupt() -> Path:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(environment, "ensure", fail)
+    error = environment.ToolEnvironmentError("no disk\n  next: buy one")
+    monkeypatch.setattr(environment, "ensure", Mock(side_effect=error))
     assert environment.launch("nox") == 1
     assert capsys.readouterr().err == "error: no disk\n  next: buy one\n"
-    monkeypatch.setattr(environment, "ensure", interrupt)
+    monkeypatch.setattr(environment, "ensure", Mock(side_effect=KeyboardInterrupt))
     assert environment.launch("nox") == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -59,9 +59,7 @@ def test_it_is_asked_for_in_vain(tmp_path: Path) -> None:
         assert stable_python(other, "3.13.3", "3.12") == ""
 
 
-def test_the_oldest_python_that_is_there_makes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_oldest_python_there_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def find(python: str, **_: object) -> Interpreter:
         if python == "3.11":
             raise MachineError("CPython 3.11 is not on this machine")

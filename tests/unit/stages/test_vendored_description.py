@@ -185,8 +185,11 @@ def described(
     return found, wheel.tree / "host-1.0.dist-info"
 
 
-def test_the_sbom_names_every_bundled_file(wheel: RepairedTree) -> None:
-    _, dist_info = described(wheel)
+def test_every_member_has_an_owner_and_the_sbom_names_what_is_bundled(wheel: RepairedTree) -> None:
+    found, dist_info = described(wheel)
+    every = {p.relative_to(wheel.tree).as_posix() for p in wheel.tree.rglob("*") if p.is_file()}
+    assert set(found.origins) == every | {"host-1.0.dist-info/RECORD"}  # what was added too
+    assert {path: str(found.origins[path]) for path in PARTS} == PARTS
     text = (dist_info / "sboms" / "geowheel.cdx.json").read_text(encoding="utf-8")
     data = json.loads(text)
     files = {
@@ -221,13 +224,6 @@ def test_the_texts_of_what_is_bundled_are_there_once(wheel: RepairedTree) -> Non
     named = lines.get_all("License-File", [])
     assert sorted(named) == sorted(f"bundled/{path}" for path in files)
     assert all((dist_info / "licenses" / name).is_file() for name in named)
-
-
-def test_every_member_has_an_owner_what_was_added_too(wheel: RepairedTree) -> None:
-    found, _ = described(wheel)
-    every = {p.relative_to(wheel.tree).as_posix() for p in wheel.tree.rglob("*") if p.is_file()}
-    assert set(found.origins) == every | {"host-1.0.dist-info/RECORD"}
-    assert {path: str(found.origins[path]) for path in PARTS} == PARTS
 
 
 def test_a_package_whose_license_is_refused_is_named(wheel: RepairedTree) -> None:

@@ -1,7 +1,6 @@
 """The test stage around its commands: what runs where, and what makes a verdict."""
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.files import write_files, write_zip
 from tests.support.hosts import make_interpreter, make_native, make_step, result
 
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
@@ -95,12 +95,8 @@ class World:
     installed: list[Path] = field(default_factory=list)
 
     def verdict(self, *command: str) -> Outcome[TestFacts]:
-        (self.root / "checkout" / "tests").mkdir(parents=True, exist_ok=True)
-        (self.root / "checkout" / "tests" / "test_a.py").write_text("")
-        (self.root / "checkout" / "src" / "pkg").mkdir(parents=True, exist_ok=True)
-        (self.root / "checkout" / "src" / "pkg" / "__init__.py").write_text("")
-        with zipfile.ZipFile(self.root / "host.whl", "w") as archive:
-            archive.writestr("pkg/__init__.py", "")
+        write_files(self.root / "checkout", {"tests/test_a.py": "", "src/pkg/__init__.py": ""})
+        write_zip(self.root / "host.whl", {"pkg/__init__.py": ""})
         prefix = self.root / "fetch" / "prefix"
         prefix.mkdir(parents=True, exist_ok=True)
         make_native({"libgdal-toy": ["lib/gdalplugins/gdal_TOY.so"]}).write(prefix.parent)

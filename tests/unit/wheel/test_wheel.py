@@ -16,6 +16,7 @@ import installer.sources
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.files import write_zip
 
 from geowheel import __version__
 from geowheel.digest import Artefact
@@ -41,14 +42,7 @@ def make_tree(root: Path, files: dict[str, bytes], executable: tuple[str, ...] =
     return root
 
 
-def make_zip(path: Path, members: list[tuple[str, bytes]]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members:
-            archive.writestr(name, data)
-    return path
-
-
-def raw_members(files: dict[str, bytes]) -> list[tuple[str, bytes]]:
+def raw_members(files: dict[str, bytes]) -> dict[str, bytes]:
     """A wheel as another tool would write it: its own order, a RECORD that is right."""
     wheel = WHEEL.replace(b"linux_x86_64", b"manylinux_2_35_x86_64")
     every = PARTS | {f"{INFO}/WHEEL": wheel} | files
@@ -57,7 +51,7 @@ def raw_members(files: dict[str, bytes]) -> list[tuple[str, bytes]]:
     for name, data in every.items():
         writer.writerow(record_row(name, data))
     writer.writerow((f"{INFO}/RECORD", "", ""))
-    return [*every.items(), (f"{INFO}/RECORD", text.getvalue().encode())]
+    return {**every, f"{INFO}/RECORD": text.getvalue().encode()}
 
 
 def record_row(name: str, data: bytes) -> tuple[str, str, str]:
@@ -124,10 +118,10 @@ def test_what_other_backends_write_is_read(tmp_path: Path) -> None:
     rows += [(name, f"sha512={better}", ""), (f"{INFO}/RECORD", "", "")]
     record = "".join(",".join(row) + "\n" for row in rows)
     path = tmp_path / "Some_Pkg-1.0-py2.py3-none-any.whl"
-    make_zip(path, [*files.items(), (f"{INFO}/RECORD", record.encode())])
+    write_zip(path, files | {f"{INFO}/RECORD": record.encode()})
     assert read_wheel(path).tags == ("py2-none-any", "py3-none-any")
     damaged = record.replace(better[:5], "AAAAA")
-    make_zip(path, [*files.items(), (f"{INFO}/RECORD", damaged.encode())])
+    write_zip(path, files | {f"{INFO}/RECORD": damaged.encode()})
     with pytest.raises(IntegrityError, match="differs from its RECORD"):
         read_wheel(path)
 
@@ -209,27 +203,25 @@ def repack(wheel: Path, destination: Path, *, folder: Path) -> Artefact:
 @given(files=trees, seed=st.integers(0, 99))
 def test_repacking_changes_nothing(tmp_path: Path, files: dict[str, bytes], seed: int) -> None:
     here = tmp_path / str(next(numbers))
-    here.mkdir()
     members = raw_members(files)
-    raw = make_zip(here / FILENAME, members)
+    raw = write_zip(here / FILENAME, members)
     once = repack(raw, here / "once", folder=here / "f1")
     twice = repack(once.path, here / "twice", folder=here / "f2")
     assert once.path.read_bytes() == twice.path.read_bytes()
-    random.Random(seed).shuffle(members)
-    (here / "other").mkdir()
-    shuffled = make_zip(here / "other" / FILENAME, members)
+    order = random.Random(seed).sample(list(members), len(members))
+    shuffled = write_zip(here / "other" / FILENAME, {name: members[name] for name in order})
     assert repack(shuffled, here / "third", folder=here / "f3").sha256 == once.sha256
 
 
 def test_what_is_read(tmp_path: Path) -> None:
     members = raw_members({"pkg/a.py": b"a = 1\n"})
-    raw = make_zip(tmp_path / FILENAME, members)
+    raw = write_zip(tmp_path / FILENAME, members)
     wheel = unpack_wheel(raw, tmp_path / "tree")
     assert (wheel.name, wheel.version, wheel.dist_info) == ("some-pkg", "1.0", INFO)
     assert wheel.tags == ("cp312-cp312-manylinux_2_35_x86_64",)
     assert (wheel.pure, wheel.metadata) == (False, METADATA.decode())
     assert {member.path for member in wheel.members} == {*PARTS, "pkg/a.py", f"{INFO}/RECORD"}
-    assert wheel.installed_size == sum(len(data) for _, data in members)
+    assert wheel.installed_size == sum(map(len, members.values()))
     assert (tmp_path / "tree" / "pkg" / "a.py").read_bytes() == b"a = 1\n"
     assert wheel == read_wheel(raw)
 
@@ -254,8 +246,9 @@ def test_what_is_read(tmp_path: Path) -> None:
 def test_contradictions_are_named(
     tmp_path: Path, change: dict[str, bytes | None], said: str, kind: type[GeowheelError]
 ) -> None:
-    members = dict(raw_members({"pkg/a.py": b"a = 1\n"})) | change
-    raw = make_zip(tmp_path / FILENAME, [(k, v) for k, v in members.items() if v is not None])
+    members = raw_members({"pkg/a.py": b"a = 1\n"}) | change
+    kept = {name: data for name, data in members.items() if data is not None}
+    raw = write_zip(tmp_path / FILENAME, kept)
     with pytest.raises(kind, match=said):
         read_wheel(raw)
     with pytest.raises(kind):
@@ -274,7 +267,7 @@ def test_contradictions_are_named(
     ],
 )
 def test_metadata_agrees_with_the_name(tmp_path: Path, part: str, data: bytes, said: str) -> None:
-    raw = make_zip(tmp_path / FILENAME, raw_members({f"{INFO}/{part}": data}))
+    raw = write_zip(tmp_path / FILENAME, raw_members({f"{INFO}/{part}": data}))
     with pytest.raises(BuildError, match=said):
         read_wheel(raw)
 
@@ -294,7 +287,7 @@ def test_a_member_twice_and_a_link_are_refused(
     tmp_path: Path, name: str, kind: int, said: str
 ) -> None:
     where = tmp_path / FILENAME.replace("manylinux_2_35_x86_64", "win_amd64")
-    raw = make_zip(where, raw_members({"pkg/a.py": b""}))
+    raw = write_zip(where, raw_members({"pkg/a.py": b""}))
     member = zipfile.ZipInfo(name)
     member.external_attr = (kind | 0o777) << 16
     with zipfile.ZipFile(raw, "a") as archive:
