@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Annotated, Final, Protocol, TypeAlias, runtime_checkable
 
+from msgspec import Meta
+
+Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""A digest as text: what is read as anything else is refused, since it becomes a part of paths."""
 SOURCES: Final = ("*.py", "*.toml", "*.json", "*.sh")
 _LARGE: Final = 1 << 20  # bytes
 # Opening a pipe that nobody writes to must not wait; of regular files it says nothing.
@@ -30,7 +35,14 @@ class Digestible(Protocol):
     def digest(self) -> str: ...
 
 
-def sha256_bytes(data: bytes) -> str:
+def parse_sha256(text: object) -> Sha256:
+    """Return a sha256 in lower case; raises ValueError for whatever is none."""
+    if isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text.lower(), re.ASCII):
+        return text.lower()
+    raise ValueError("it has no sha256 of 64 hexadecimal digits")
+
+
+def sha256_bytes(data: bytes) -> Sha256:
     """Return the sha256 of `data`, in lower-case hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
@@ -44,7 +56,7 @@ def open_regular(path: Path) -> BufferedReader:
     raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Path) -> Sha256:
     """Return the sha256 of a regular file's bytes, in lower-case hexadecimal."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -103,7 +115,7 @@ class TreeEntry:
 
     path: str
     """Relative, with forward slashes."""
-    sha256: str
+    sha256: Sha256
     """Of the bytes; for a link, of its target's text."""
     size: int
     executable: bool = False
@@ -130,7 +142,7 @@ class Artefact:
     """A file known by its bytes."""
 
     path: Path
-    sha256: str
+    sha256: Sha256
 
     def digest(self) -> str:
         return self.sha256

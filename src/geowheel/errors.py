@@ -22,7 +22,8 @@ class Fault:
     fix: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        what = f"{self.where}: {self.what}" if self.where else self.what
+        lines = [what.replace("\n", "\n  ")]  # none looks like a line of ours
         if self.cause:
             lines.append(f"  likely cause: {self.cause}")
         if self.fix:
@@ -110,3 +111,9 @@ class ReleaseError(GeowheelError):
     """A release is blocked: each fault is one reason."""
 
     exit_code = 11
+
+
+class UnforeseenError(GeowheelError):
+    """A fault of geowheel's own, or input of a kind that nobody thought of."""
+
+    exit_code = 70  # EX_SOFTWARE of sysexits.h

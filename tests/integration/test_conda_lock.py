@@ -44,7 +44,7 @@ def by_pixi(project: Sandbox, platforms: Sequence[Platform]) -> conda_lock.Conte
 def by_conda_lock(path: Path) -> conda_lock.Content:
     """Through conda-lock's own parser."""
     return frozenset(
-        (p.platform, p.name, p.version, p.build, p.url, p.hash.sha256, p.hash.md5)
+        (p.platform, p.name, p.url, p.hash.sha256, p.hash.md5)
         for p in parse_conda_lock_file(path).package
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -199,3 +199,70 @@ def test_pixis_own_login_serves_both(sandbox: Sandbox, guarded: Guarded, pixi_cl
 def _logs(project: Sandbox) -> str:
     logs = (project.root / ".geowheel" / "logs").rglob("*.log")
     return "\n".join(path.read_text(encoding="utf-8") for path in logs)
+
+
+# ---------------------------------------------------------------------------- secrets in URLs
+
+PASSWORD, TOKEN = "p%40ss-w0rd-9", "T0K3N-abc"
+
+
+class Tokened(Guarded):
+    """Wants a token in the path as well."""
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        wanted = base64.b64encode(f"{USER}:{unquote(PASSWORD)}".encode()).decode()
+        token, begins = handler.headers.get("Authorization"), f"/t/{TOKEN}/"
+        if token == f"Basic {wanted}" and handler.path.startswith(begins):
+            handler.path = handler.path[len(begins) - 1 :]
+            self.let_in += 1
+            Server.answer(self, handler)
+        else:
+            self.refused += 1
+            handler.send_error(401)
+
+
+@pytest.mark.parametrize("way", ["--channel", "GEOWHEEL_CHANNEL", "GEOWHEEL_MIRRORS", "pixi"])
+def test_what_a_url_has_in_confidence_is_nowhere_afterwards(
+    sandbox: Sandbox, server: Server, way: str, request: pytest.FixtureRequest
+) -> None:
+    guarded = Tokened(server.root)
+    secret = f"{guarded.url}/t/{TOKEN}".replace("//", f"//{USER}:{PASSWORD}@", 1)
+    public = f"{guarded.url}/channel"
+    mirror = {"GEOWHEEL_MIRRORS": f"{public}={secret}/channel"}
+    if way == "pixi":
+        mirror["GEOWHEEL_PIXI"] = str(request.getfixturevalue("pixi_cli"))
+    environ = {"GEOWHEEL_CHANNEL": f"{secret}/channel"} if way == "GEOWHEEL_CHANNEL" else mirror
+    option = ["--channel", f"{secret}/channel"] if way == "--channel" else []
+    private = replace(sandbox, channel=public, extra={**({} if option else environ),
+                      "UV_DEFAULT_INDEX": f"{secret}/simple", "UV_HTTP_RETRIES": "0"})  # fmt: skip
+    private.write()
+    said = ""
+    if way in ("GEOWHEEL_MIRRORS", "pixi"):
+        said += private.good("lock").err + private.good("lock", "--check").err
+    for _ in range(2):
+        for command in (["fetch"], ["fetch", "--verify"], ["doctor", "--json"], ["plan"]):
+            result = private.run(*command, *(option if command[0] != "doctor" else []))
+            assert result.code == 0 or command[0] == "doctor", result.err
+            said += result.out + result.err
+        shutil.rmtree(private.cache)
+    assert guarded.let_in > 20
+    guarded.close()
+    said += private.run("fetch", "--verify", *option).err
+    places = [path for at in (private.root, private.cache, private.home / "geowheel") for path in
+              at.rglob("*") if path.is_file()]  # fmt: skip
+    texts = [said.encode(), *(path.read_bytes() for path in places)]
+    for word in (PASSWORD, unquote(PASSWORD), TOKEN):
+        assert [len(text) for text in texts if word.encode() in text] == []
+
+
+@pytest.mark.parametrize("place", ["pixi.toml", "pyproject.toml", "pixi.lock", "build lock"])
+def test_a_login_in_what_is_committed_is_refused_by_name(locked: Sandbox, place: str) -> None:
+    paths = {"pixi.lock": locked.pixi_lock, "build lock": locked.build_lock}
+    path = paths.get(place, locked.root / place)
+    secret = f"http://{USER}:{PASSWORD}@127.0.0.1"
+    text = path.read_text().replace("http://127.0.0.1", secret)
+    path.write_text(text + (f'x = "{secret}"\n' if place == "pyproject.toml" else ""))
+    for command in ("fetch", "lock"):
+        result = locked.run(command)
+        result.refused(3, str(path), "has a URL with a login", "netrc")
+        assert PASSWORD not in result.err + result.out

@@ -95,8 +95,8 @@ def make_locks(*, committed: bool = True) -> Locks:
 def make_package(name: str, **fields: Any) -> Package:
     """A conda package of nothing but a name, or with these fields."""
     plain = Package(
-        name=name, version="1", build="0", subdir="linux-64", url="", sha256="", size=None,
-        license=None, depends=(),
+        name=name, version="1", build="0", subdir="linux-64", sha256="0" * 64, size=None,
+        url=f"https://c.invalid/linux-64/{name}-1-0.conda", license=None, depends=(),
     )  # fmt: skip
     return replace(plain, **fields)
 
@@ -109,7 +109,8 @@ def make_native(
     """A native stack of packages with these paths."""
     placed = tuple(
         PlacedPackage(
-            package=make(name), files=tuple(TreeEntry(path=p, sha256="", size=1) for p in paths)
+            package=make(name),
+            files=tuple(TreeEntry(path=p, sha256="0" * 64, size=1) for p in paths),
         )
         for name, paths in packages.items()
     )

@@ -16,7 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, UsageError
-from geowheel.project.names import NAMING_FILES, distribution_name, setup_cfg
+from geowheel.project.names import NAMING_FILES, distribution_name, setup_cfg, table_at
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import allows
 
@@ -300,13 +300,3 @@ def _at(data: Mapping[str, Any], place: str) -> object:
     """Return what stands at `tool.flit.module.name`; None where nothing does."""
     *tables, key = place.split(".")
     return table_at(data, *tables).get(key)
-
-
-def table_at(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return the table below `keys`; an empty one where any of them is missing or no table."""
-    for key in keys:
-        inner = data.get(key)
-        if not isinstance(inner, Mapping):
-            return {}
-        data = inner
-    return data

@@ -11,12 +11,13 @@ from typing import Final, TypeAlias
 
 from geowheel.errors import ConfigError, UsageError
 from geowheel.project.edits import Change
+from geowheel.project.names import table_at
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import host_from, names_gdal
 from geowheel.targets import GDAL_PACKAGE
 
 from . import templates
-from .detection import BUILDABLE, Host, detect, own_data, table_at
+from .detection import BUILDABLE, Host, detect, own_data
 from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, ProjectFacts, Wishes
 
 # May lie in a folder that is to become a project; everything else has an owner already.

@@ -6,14 +6,16 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from geowheel.errors import GeowheelError, MachineError, UsageError
+from geowheel.errors import GeowheelError, UnforeseenError, UsageError
 from geowheel.machine.console import Console
-from geowheel.machine.credentials import redact
-from geowheel.machine.files import temporary_folder
+from geowheel.machine.credentials import shown
+from geowheel.machine.files import of_the_system, temporary_folder, write
 from geowheel.machine.spelling import read_spelling
 
 from .arguments import parser
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = asked.parse_args(words)
     except UsageError as wrong:
-        sys.stderr.write(f"error: {spelling.of(str(wrong))}\n")
+        sys.stderr.write(f"error: {shown(spelling.of(str(wrong)))}\n")
         return UsageError.exit_code
     if "run" not in options:
         asked.print_help(sys.stderr)
@@ -68,15 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             summary = command(call)
     except BrokenPipeError:  # nobody is there to be told
         raise
-    except (GeowheelError, OSError) as raised:
-        error = raised if isinstance(raised, GeowheelError) else _of_the_system(raised)
+    except Exception as raised:  # noqa: BLE001 - here ends what nobody foresaw
+        error = _as_told(raised, console)
         # An error is shown under --quiet as well.
         aloud = Console(logs=console.logs, spelling=spelling)
         aloud.line()
         aloud.line(f"error: {error}", style="red")
         if options.json:
             notes = [json.loads(note) for note in getattr(error, "__notes__", [])]
-            write_json({"error": redact(str(error)), **(notes[0] if notes else {})})
+            write_json({"error": str(error), **(notes[0] if notes else {})})
         return error.exit_code
     except KeyboardInterrupt:
         console.line("interrupted; the next run goes on where this one stopped", style="yellow")
@@ -86,6 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _of_the_system(error: OSError) -> MachineError:
-    """A full disk, a folder that is closed to us, a program that went away."""
-    return MachineError(error.strerror or str(error), where=str(error.filename or ""))
+def _as_told(raised: Exception, console: Console) -> GeowheelError:
+    """An error as it is shown: what the system says, or where the traceback of another one is."""
+    if isinstance(raised, GeowheelError | OSError):
+        return raised if isinstance(raised, GeowheelError) else of_the_system(raised)
+    log, text = console.logs / "unforeseen.log", "".join(traceback.format_exception(raised))
+    with suppress(OSError):
+        write(log, shown(text))
+    return UnforeseenError(
+        f"geowheel did not foresee this: {type(raised).__name__} {str(raised)[:200]!r}",
+        fix=f"tell its maintainers, with {log}",
+    )

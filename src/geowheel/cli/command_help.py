@@ -18,7 +18,7 @@ examples:
   geowheel COMMAND --help     the options of one command
 
 exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine, 8 build, 9 size,
-10 test, 11 release, 130 interrupted
+10 test, 11 release, 70 unforeseen, 130 interrupted
 """
 
 _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {

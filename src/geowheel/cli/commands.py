@@ -19,6 +19,7 @@ from typing import Any, Final
 from geowheel.digest import Artefact
 from geowheel.errors import MachineError, UsageError
 from geowheel.machine.console import Console
+from geowheel.machine.credentials import shown
 from geowheel.machine.interpreters import ask_interpreter
 from geowheel.project.project import Project, open_project, this_machine
 from geowheel.records.stage import Scope
@@ -52,7 +53,7 @@ class Call:
 
 def write_json(data: object) -> None:
     """Data on stdout, for programs."""
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    sys.stdout.write(shown(json.dumps(data, indent=1).replace("\x7f", "\\u007f")) + "\n")
 
 
 def run_goals(goals: tuple[str, ...]) -> Callable[[Call], dict[str, Any]]:

@@ -34,8 +34,9 @@ from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.pixi import OLDEST, find_pixi
 from geowheel.machine import hints, obstacles
 from geowheel.machine.console import Console, Step
-from geowheel.machine.credentials import login, redact, refused
+from geowheel.machine.credentials import login, refused
 from geowheel.machine.environments import tool_path
+from geowheel.machine.files import disk_faults
 from geowheel.machine.indexes import index_environment
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
 from geowheel.prefix.reach import PATIENCE, unreachable
@@ -166,17 +167,11 @@ def _pixi(environ: Mapping[str, str], step: Step) -> str:
 
 
 def _cache(folder: Path) -> Check:
-    place = _existing(folder)
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            return Check(name="cache", state=CheckState.OK, found=str(folder))
-    except OSError as error:
-        return Check(
-            name="cache",
-            state=CheckState.MISSING,
-            found=f"{place}: {error.strerror}",
-            fix="name a folder of your own with GEOWHEEL_CACHE",
-        )
+    def find() -> str:
+        with disk_faults(folder), tempfile.TemporaryFile(dir=_existing(folder)):
+            return str(folder)
+
+    return _look("cache", find)
 
 
 def _space(name: str, folder: Path) -> Check:
@@ -303,7 +298,7 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
     for channel in chosen:
         for url, place, by in named:
             if channel.url.startswith(url):
-                found = f"{redact(place)}, named by {by}"
+                found = f"{place}, named by {by}"
                 yield Check(name=f"mirror of {channel.name}", state=CheckState.NOTE, found=found)
         name = f"channel {channel.name}"
         reasons = unreachable(channel.url, platform, mirrors)

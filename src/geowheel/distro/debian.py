@@ -14,6 +14,7 @@ from typing import Final
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from geowheel.digest import Sha256, parse_sha256
 from geowheel.errors import MachineError
 
 
@@ -56,7 +57,7 @@ class Deb:
     """Path below the mirror."""
     size: int
     """Of the .deb, in bytes."""
-    sha256: str
+    sha256: Sha256
     source: str = ""
     home: str = ""
     summary: str = ""
@@ -146,7 +147,7 @@ def parse_debs(text: str) -> dict[str, Deb]:
             section=fields.get("section", ""),
             file=fields["filename"],
             size=int(fields["size"]),
-            sha256=fields["sha256"],
+            sha256=parse_sha256(fields["sha256"]),
             source=fields.get("source", fields["package"]),
             home=fields.get("homepage", ""),
             summary=fields.get("description", fields.get("description-en", "")).partition("\n")[0],

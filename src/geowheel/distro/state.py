@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from geowheel.errors import MachineError
-from geowheel.machine.files import from_json, write
+from geowheel.machine.files import read_json, write
 from geowheel.targets import Platform
 
 STATE: Final = "distro.json"
@@ -54,19 +54,15 @@ class ChannelState:
 
 def read_state(folder: Path) -> ChannelState:
     """The state of the channel in `folder`; raises MachineError for another kind of folder."""
-    try:
-        return from_json((folder / STATE).read_bytes(), ChannelState)
-    except FileNotFoundError:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise MachineError(
-                "not a distro channel, and not empty",
-                where=str(folder),
-                cause="old packages are removed from a distro channel: it needs its own folder",
-                fix="name a new or an empty folder",
-            ) from None
-    except msgspec.DecodeError:
-        pass  # damaged: everything is made again
-    return ChannelState()
+    file = folder / STATE
+    if not file.exists() and folder.is_dir() and any(folder.iterdir()):
+        raise MachineError(
+            "not a distro channel, and not empty",
+            where=str(folder),
+            cause="old packages are removed from a distro channel: it needs its own folder",
+            fix="name a new or an empty folder",
+        )
+    return read_json(file, ChannelState) or ChannelState()  # damaged: everything is made again
 
 
 def write_state(folder: Path, state: ChannelState) -> None:

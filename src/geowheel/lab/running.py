@@ -11,6 +11,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.process import Result
@@ -69,10 +71,11 @@ def call_probe(
     *,
     environ: Mapping[str, str],
     timeout: float,
+    kind: Any = dict,
 ) -> tuple[Result, Any]:
     """Run `module:function` of the probes in `folder`, which lies beside them.
 
-    Returns how the process ended, and its report; None where it wrote none.
+    Returns how the process ended, and its report; None where it wrote none of that kind.
     """
     folder.mkdir()
     paths = folder / "asked.json", folder / "report.json"
@@ -83,9 +86,9 @@ def call_probe(
         env=isolated_environment(environ, HOME=str(folder), TMPDIR=str(folder)),
         cwd=folder, check=False, timeout=timeout,
     )  # fmt: skip
-    try:
-        return result, json.loads(paths[1].read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    try:  # json, since a number may be NaN
+        return result, msgspec.convert(json.loads(paths[1].read_text(encoding="utf-8")), kind)
+    except (OSError, ValueError, RecursionError):
         return result, None  # it ended before, or in the middle
 
 

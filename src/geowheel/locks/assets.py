@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from geowheel.digest import Sha256, parse_sha256
+from geowheel.errors import LockError
+from geowheel.machine.credentials import ELSEWHERE, public_url
 
 if TYPE_CHECKING:
     from rattler import RepoDataRecord
@@ -18,10 +23,17 @@ class Asset:
     """Of the package."""
     version: str
     url: str
-    sha256: str
+    sha256: Sha256
     size: int | None = field(default=None, compare=False)
     """In bytes, where it is said: an index may say it in one answer and not in the next, so the
     same file can stand in a lock with and without."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a URL that not everybody may know, or a digest that is none."""
+        parse_sha256(self.sha256)
+        public_url(self.url, conda=self.url.endswith((".conda", ".tar.bz2")))
+        if self.file_name in ("", ".", "..") or re.search(r"[/\\\x00-\x1f]", self.file_name):
+            raise ValueError("its URL names no file")
 
     @property
     def file_name(self) -> str:
@@ -50,18 +62,21 @@ class Package(Asset):
 
     @classmethod
     def of(cls, record: RepoDataRecord) -> Package:
-        """Take what is needed from py-rattler's record."""
-        return cls(
-            name=record.name.normalized,
-            version=str(record.version),
-            build=str(record.build),
-            subdir=record.subdir,
-            url=record.url,
-            sha256=(record.sha256 or b"").hex(),
-            size=record.size,
-            license=record.license,
-            depends=tuple(record.depends),
-        )
+        """Take what is needed from py-rattler's record; raises LockError for what is not usable."""
+        try:
+            return cls(
+                name=record.name.normalized,
+                version=str(record.version),
+                build=str(record.build),
+                subdir=record.subdir,
+                url=record.url,
+                sha256=(record.sha256 or b"").hex(),
+                size=record.size,
+                license=record.license,
+                depends=tuple(record.depends),
+            )
+        except ValueError as error:
+            raise LockError(f"{record.file_name}: {error}", fix=f"in a lock, {ELSEWHERE}") from None
 
     def record(self) -> RepoDataRecord:
         """Make py-rattler's record of this package."""

@@ -25,13 +25,14 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from geowheel.digest import digest
+from geowheel.digest import digest, parse_sha256
 from geowheel.errors import Fault, LockError
+from geowheel.project.names import table_at
 from geowheel.targets import OLDEST_MACOS, Platform, System, Target
 from geowheel.wheel.tags import manylinux_tags
 
 from .assets import Asset
-from .pixi_lock import refuse_conflict
+from .pixi_lock import refuse_unfit
 
 FILE_NAME: Final = "pylock.geowheel.toml"
 GROUPS: Final = ("bindings", "build", "test")
@@ -85,7 +86,7 @@ class BuildLock:
     @property
     def solved_from(self) -> str:
         """The digest of the Requirements that it was solved from."""
-        return str((self.pylock.tool or {}).get("geowheel", {}).get("solved-from", ""))
+        return str(table_at(self.pylock.tool or {}, "geowheel").get("solved-from", ""))
 
     @property
     def gdal_sdist(self) -> Asset:
@@ -174,14 +175,14 @@ def read_build_lock(path: Path) -> BuildLock:
 
     Raises ConfigError where it holds marks of a merge.
     """
-    refuse_conflict(path)
+    refuse_unfit(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return BuildLock(path=path, pylock=Pylock.from_dict(data))
     except FileNotFoundError:
         what, fix = "there is no build lock", "run `geowheel lock`"
         raise LockError(what, where=str(path), fix=fix) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PylockValidationError) as error:
+    except (ValueError, RecursionError, PylockValidationError) as error:
         raise LockError(
             f"not a valid pylock file: {error}",
             where=str(path),
@@ -262,17 +263,18 @@ def wheel_tags(wheel: PackageWheel) -> frozenset[Tag]:
 
 
 def _asset(package: Locked, artefact: PackageSdist | PackageWheel, where: Path) -> Asset:
-    sha256 = artefact.hashes.get("sha256")
-    if not sha256 or not artefact.url:
-        raise LockError(
-            f"{package.name} {package.version} has no URL or no sha256",
-            where=str(where),
-            fix="run `geowheel lock`",
+    try:
+        return Asset(
+            name=canonicalize_name(package.name),
+            version=str(package.version),
+            url=artefact.url or "",
+            sha256=parse_sha256(artefact.hashes.get("sha256")),
+            size=artefact.size,
         )
-    return Asset(
-        name=canonicalize_name(package.name),
-        version=str(package.version),
-        url=artefact.url,
-        sha256=sha256,
-        size=artefact.size,
-    )
+    except ValueError as error:
+        raise LockError(
+            f"{package.name} {package.version}: {error}",
+            where=str(where),
+            cause="the lock was edited by hand, or an index handed out what it should not",
+            fix="run `geowheel lock --upgrade " + canonicalize_name(package.name) + "`",
+        ) from None

@@ -20,7 +20,7 @@ from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Step
-from geowheel.machine.credentials import LACKING, refused
+from geowheel.machine.credentials import LACKING, refused, without_login
 from geowheel.machine.environments import tool_path
 from geowheel.machine.indexes import index_environment
 from geowheel.targets import Platform, Target
@@ -168,7 +168,22 @@ class _Uv:
             )
             if result.returncode != 0:
                 raise _explain(requirements, result.stderr, result.log)
-            return list(Pylock.from_dict(tomllib.loads(lock.read_text("utf-8"))).packages)
+            data = tomllib.loads(lock.read_text("utf-8"))
+            for package in data.get("packages", ()):
+                for file in filter(None, (*package.get("wheels", ()), package.get("sdist"))):
+                    file["url"] = self._public(package["name"], file.get("url", ""))
+            return list(Pylock.from_dict(data).packages)
+
+    def _public(self, name: str, url: str) -> str:
+        """The URL that a lock names; raises LockError for what is on no web server."""
+        try:
+            return without_login(url, self.environ)
+        except ValueError as error:
+            raise LockError(
+                f"{name} comes from no index: {error}",
+                cause="UV_FIND_LINKS or uv's settings name a folder, or the index has a wrong URL",
+                fix="unset it, or serve the folder as an index",
+            ) from None
 
 
 def _explain(requirements: Sequence[str], output: str, log: Path) -> LockError | ChannelError:
@@ -215,12 +230,6 @@ def _for_targets(
         return None, ""
     every = frozenset[Tag]().union(*(target_tags(t, macos=(NEWEST_MACOS,)) for t in asking))
     wheels = [wheel for wheel in package.wheels or () if wheel_tags(wheel) & every]
-    if any(wheel.url is None for wheel in wheels):
-        raise LockError(
-            f"{package.name} {package.version} comes from a local folder, not from an index",
-            cause="UV_FIND_LINKS or uv's own settings name a folder of wheels",
-            fix="unset it, or serve the folder as an index",
-        )
     found = frozenset[Tag]().union(*map(wheel_tags, wheels))
     gaps = []
     for target in asking:

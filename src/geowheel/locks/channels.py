@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from geowheel.digest import digest, sha256_file
 from geowheel.errors import ChannelError, ConfigError, UsageError
-from geowheel.project.project import Machine
+from geowheel.machine.credentials import ELSEWHERE, logins, parse_place
+from geowheel.project.project import CHANNEL_VARIABLE, Machine
 from geowheel.targets import Platform
 
 from .pixi_config import pixis_mirrors
@@ -78,8 +79,10 @@ class Mirrors:
 
 
 def read_mirrors(machine: Machine, workspace: Path) -> Mirrors:
-    """The user's mirrors; raises as `named_mirrors` does."""
-    return Mirrors(pairs=tuple((url, at) for url, at, _ in named_mirrors(machine, workspace)))
+    """The user's mirrors, and where the run logs in by a URL; raises as `named_mirrors` does."""
+    named = [(url, at) for url, at, _ in named_mirrors(machine, workspace)]
+    channel = machine.environ.get(CHANNEL_VARIABLE, "")
+    return Mirrors(pairs=(*named, *logins(channel, machine.environ)))
 
 
 def named_mirrors(machine: Machine, workspace: Path) -> Iterator[tuple[str, str, str]]:
@@ -89,21 +92,22 @@ def named_mirrors(machine: Machine, workspace: Path) -> Iterator[tuple[str, str,
     A place is a URL or a folder; several of one URL are asked in their order. Raises UsageError
     when the variable cannot be read, ConfigError when a file of pixi's cannot.
     """
-    for pair in machine.environ.get(MIRRORS_VARIABLE, "").split():
+    for number, pair in enumerate(machine.environ.get(MIRRORS_VARIABLE, "").split(), 1):
         url, equals, place = pair.partition("=")
         if not equals or "://" not in url or not place:
-            raise UsageError(
-                f"{MIRRORS_VARIABLE}: {pair!r} is not URL=PLACE",
+            raise UsageError(  # never what it is: it may be the half of a password
+                f"{MIRRORS_VARIABLE}: number {number} is not URL=PLACE",
                 fix=f"write {MIRRORS_VARIABLE}='https://conda.anaconda.org/conda-forge=/srv/mirror'",
             )
-        yield url, _place(place), MIRRORS_VARIABLE
+        yield url, _place(place, MIRRORS_VARIABLE), MIRRORS_VARIABLE
     for url, place, file in pixis_mirrors(machine, workspace):
-        yield url, _place(place), str(file)
+        yield url, _place(place, str(file)), str(file)
 
 
-def _place(text: str) -> str:
+def _place(text: str, where: str) -> str:
     """A mirror as it was written: a URL, or the absolute path of a folder."""
     if "://" in text and not text.startswith("file:"):
+        parse_place(text, where)
         return text
     return str(_folder(text, Path.cwd()))
 
@@ -140,6 +144,8 @@ def named_channel(text: str) -> Channel:
     from rattler.exceptions import InvalidChannelError
 
     try:
+        if ("://" in text or "@" in text) and (address := parse_place(text, "channels")).secrets:
+            raise ConfigError(f"the URL of channel {address.url} has a login", fix=ELSEWHERE)
         url = str(RattlerChannel(text).base_url)
     except InvalidChannelError as error:
         raise ConfigError(

@@ -20,7 +20,6 @@ from geowheel.errors import Fault, LockError, MachineError
 from geowheel.project.manifest import Manifest
 from geowheel.targets import Platform
 
-from .assets import Package
 from .channels import configured_channels
 from .native_stack import name_of
 from .pixi_lock import locked_channels, read_lock, records, some_of
@@ -39,8 +38,8 @@ _HEADER: Final = f"""\
 # Install it as an environment: conda-lock install -n NAME {FILE_NAME}
 """
 
-Content = frozenset[tuple[str, str, str, str, str, str, str]]
-"""Platform, name, version, build, URL, sha256 and md5 of every package."""
+Content = frozenset[tuple[str, str, str, str, str]]
+"""Platform, name, URL, sha256 and md5 of every package."""
 
 
 def lacking() -> str | None:
@@ -91,16 +90,13 @@ def content(lock: LockFile, environment: str, platforms: Iterable[Platform], pat
     return frozenset(
         (
             str(platform),
-            package.name,
-            package.version,
-            package.build,
-            package.url,
-            package.sha256,
+            record.name.normalized,
+            record.url,
+            (record.sha256 or b"").hex(),
             (record.md5 or b"").hex(),
         )
         for platform in platforms
         for record in records(lock, environment, platform, path)
-        for package in [Package.of(record)]
     )
 
 
@@ -207,16 +203,15 @@ def _locked(record: RepoDataRecord, platform: Platform) -> Any:
     """conda-lock's LockedDependency; a noarch package is one of the platform that locks it."""
     from conda_lock.lockfile.v2prelim.models import HashModel, LockedDependency
 
-    package = Package.of(record)
     return LockedDependency(
-        name=package.name,
-        version=package.version,
+        name=record.name.normalized,
+        version=str(record.version),
         manager="conda",
         platform=str(platform),
-        dependencies=dependencies(package.depends),
-        url=package.url,
-        hash=HashModel(md5=(record.md5 or b"").hex(), sha256=package.sha256 or None),
-        build=package.build,
+        dependencies=dependencies(record.depends),
+        url=record.url,
+        hash=HashModel(md5=(record.md5 or b"").hex(), sha256=(record.sha256 or b"").hex() or None),
+        build=str(record.build),
         categories={"main"},
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import Version
 
-from geowheel.errors import Fault, LockError
+from geowheel.errors import Fault, LockError, nearest
 from geowheel.project.config import GRIDS
 from geowheel.targets import GDAL_PACKAGE, OLDEST_MACOS, Platform
 
 from .assets import Package
+from .pixi_lock import match_spec
 
 if TYPE_CHECKING:
     from rattler import RepoDataRecord
@@ -73,14 +73,6 @@ def native_stack(
     closure = closure_of(roots, every)
     if faults := _incomplete(closure, by_name, path):
         raise LockError(faults)
-    cause = "the channel's index does not give one"
-    fix = "index the channel again, then run `geowheel lock`"
-    if faults := [
-        Fault(what=f"{record.file_name} has no sha256", where=str(path), cause=cause, fix=fix)
-        for record in closure
-        if not record.sha256
-    ]:
-        raise LockError(faults)
     kept = {record.name.normalized for record in closure}
     return NativeStack(
         platform=platform,
@@ -94,12 +86,9 @@ def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: 
     what = f"no {name} in the environment for {platform}"
     if name == GDAL_PACKAGE:
         cause = "no GDAL is asked for, or an old `libgdal` without the -core split"
-    elif near := difflib.get_close_matches(
-        name, [n for n in by_name if n != GDAL_PACKAGE], cutoff=0.75
-    ):
-        cause = f"pixi.toml does not ask for it, but for {', '.join(near)}"
     else:
-        cause = "pixi.toml does not ask for it"
+        near = nearest(name, [other for other in by_name if other != GDAL_PACKAGE])
+        cause = f"pixi.toml does not ask for it{near and ': ' + near}"
     fix = f"pixi add {name}, then `geowheel lock`"
     if name not in ALWAYS:
         fix += "; or leave it out of plugins in [tool.geowheel]"
@@ -123,13 +112,11 @@ def _incomplete(
     closure: Sequence[RepoDataRecord], by_name: Mapping[str, RepoDataRecord], path: Path
 ) -> list[Fault]:
     """Needs of the closure that the lock does not meet: it was cut or edited by hand."""
-    from rattler import MatchSpec
-
     faults = []
     for record in closure:
         for need in (need for need in record.depends if not need.startswith("__")):
             found = by_name.get(name_of(need))
-            if found is None or not MatchSpec(need).matches(found):
+            if found is None or not match_spec(need, path).matches(found):
                 has = f"has {found.version}" if found else "does not have it"
                 what = f"{record.name.normalized} needs {need}, the lock {has}"
                 cause = "the lock was edited by hand, or merged wrongly"

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 from geowheel.errors import ConfigError, Fault, LockError
 from geowheel.machine import files
 from geowheel.project.manifest import EnvironmentSpec
+from geowheel.project.pyproject import refuse_login
 from geowheel.targets import Platform
 
 from .assets import Package
 from .channels import named_channel
 
 if TYPE_CHECKING:
-    from rattler import LockFile, RepoDataRecord
+    from rattler import LockFile, MatchSpec, RepoDataRecord
 
 FORMAT: Final = 7
 """What py-rattler 0.28 writes; so does pixi since 0.68. Older ones cannot read it."""
@@ -30,12 +31,14 @@ class NewerLockError(LockError):
     """The lock is of a format that this py-rattler does not know."""
 
 
-def refuse_conflict(path: Path) -> None:
-    """Raise ConfigError where a file holds git's marks of a merge.
+def refuse_unfit(path: Path) -> None:
+    """Raise ConfigError where a lock holds git's marks of a merge, or a login.
 
     It is no LockError: what makes a lock anew from a broken one would let go of every pin.
     """
-    if path.is_file() and re.search(rb"^(<{7} |>{7} )", path.read_bytes(), re.MULTILINE):
+    data = path.read_bytes() if path.is_file() else b""
+    refuse_login(data, path)
+    if re.search(rb"^(<{7} |>{7} )", data, re.MULTILINE):
         raise ConfigError(
             "holds the marks of a merge (<<<<<<<)",
             where=str(path),
@@ -54,7 +57,7 @@ def read_lock(path: Path) -> LockFile:
 
     if not path.is_file():
         raise LockError("there is no lock", where=str(path), fix="make one with `geowheel lock`")
-    refuse_conflict(path)
+    refuse_unfit(path)
     try:
         return LockFile.from_path(path)
     except (ParseCondaLockError, OSError) as error:
@@ -154,7 +157,7 @@ def check_satisfies(
     every: Sequence[RepoDataRecord], spec: EnvironmentSpec, path: Path
 ) -> list[Fault]:
     """Return every way in which locked records do not give what the manifest asks for."""
-    from rattler import BuildString, MatchSpec, PackageRecord
+    from rattler import BuildString, PackageRecord
 
     by_name = {record.name.normalized: record for record in every}
     unmet = []
@@ -164,7 +167,7 @@ def check_satisfies(
             continue  # from no channel, so in no record of one
         if record is None:
             unmet.append(f"{wanted.text} is not locked")
-        elif not MatchSpec(wanted.text).matches(record):
+        elif not match_spec(wanted.text, path).matches(record):
             unmet.append(f"locked {record.name.normalized} {record.version} is not {wanted.text}")
     promised = {
         name: PackageRecord(name, version, BuildString(build), 0, str(spec.platform))
@@ -174,7 +177,7 @@ def check_satisfies(
     for record in every:
         for need in (need for need in record.depends if need.startswith("__")):
             virtual = promised.get(need.split()[0])
-            if virtual is None or not MatchSpec(need).matches(virtual):
+            if virtual is None or not match_spec(need, path).matches(virtual):
                 has = f"{virtual.version}" if virtual else "none of it"
                 beyond.append(
                     f"locked {record.file_name} needs {need}, but the manifest promises {has}"
@@ -188,6 +191,17 @@ def check_satisfies(
         for whats, cause, fix in ((unmet, cause, fix), (beyond, system, higher))
         for what in whats
     ]
+
+
+def match_spec(text: str, where: object) -> MatchSpec:
+    """Return py-rattler's form of a requirement; raises LockError for a text that is none."""
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError
+
+    try:
+        return MatchSpec(text)
+    except InvalidMatchSpecError as error:
+        raise LockError(f"{text!r} is no requirement: {error}", where=str(where)) from None
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -114,7 +114,8 @@ def _work_lock(project: Project, spec: EnvironmentSpec, channels: Sequence[Chann
 
 def _fitting(every: Sequence[RepoDataRecord], target: Target, locks: Locks, path: Path) -> Package:
     """Return the bindings' record; raises LockError when its libgdal is not the native stack's."""
-    packages = {package.name: package for package in map(Package.of, every)}
+    named = [record for record in every if record.name.normalized in (BINDINGS, GDAL_PACKAGE)]
+    packages = {package.name: package for package in map(Package.of, named)}
     bindings = packages.get(BINDINGS)
     library, wanted = packages.get(GDAL_PACKAGE), locks.stack.gdal
     if bindings is None:

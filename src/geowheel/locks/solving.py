@@ -6,6 +6,7 @@ Verified against pixi 0.77: for the same virtual packages it gives the lock that
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -17,28 +18,27 @@ from rattler import (
     Client,
     Gateway,
     GenericVirtualPackage,
-    MatchSpec,
     PackageName,
     RepoDataRecord,
     SourceConfig,
     Version,
+    exceptions,
     solve,
 )
 from rattler import Channel as RattlerChannel
 from rattler.channel import ChannelPriority
-from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
 from geowheel.errors import ChannelError, LockError, MachineError
 from geowheel.machine.console import Step
-from geowheel.machine.credentials import LACKING, login, refused
+from geowheel.machine.credentials import LACKING, login, parse_url, refused
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 
 from .channels import NOT_MODIFIED, STRANGE_SERVER, Channel, Mirrors
 from .native_stack import ALWAYS
-from .pixi_lock import virtual_package
+from .pixi_lock import match_spec, virtual_package
 
 _RETRIES: Final = 2
 _SETTLE: Final = 0.1  # seconds
@@ -95,14 +95,15 @@ def solve_environment(
     for number in range(max(map(len, offered.values()), default=0)):
         places = {url: of[min(number, len(of) - 1)] for url, of in offered.items()}
         asked = [RattlerChannel(place) for place in places.values()]
+        secret = any("://" in at and parse_url(at, conda=True).secrets for at in places.values())
         try:
-            found = _ask(project, partial(_solve, project, spec, asked, kept, elsewhere))
-        except (GatewayError, FetchRepoDataError) as error:
+            found = _ask(project, secret, partial(_solve, project, spec, asked, kept, elsewhere))
+        except (exceptions.GatewayError, exceptions.FetchRepoDataError) as error:
             failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
             continue
-        except SolverError as error:
+        except exceptions.SolverError as error:
             built = [cast("SubdirLiteral", str(spec.platform))]  # noarch packages apart
-            if not _ask(project, partial(Gateway.names, sources=asked, platforms=built)):
+            if not _ask(project, secret, partial(Gateway.names, sources=asked, platforms=built)):
                 raise _no_platform(spec, channels) from None
             raise _unsolvable(spec, error) from None
         return [_with_channel_url(record, places) for record in found]
@@ -119,7 +120,7 @@ def _no_platform(spec: EnvironmentSpec, channels: Sequence[Channel]) -> LockErro
     )
 
 
-def _unsolvable(spec: EnvironmentSpec, error: SolverError) -> LockError:
+def _unsolvable(spec: EnvironmentSpec, error: exceptions.SolverError) -> LockError:
     return LockError(
         f"{spec.platform}: nothing satisfies {', '.join(s.text for s in spec.specs)}:\n"
         f"{str(error).rstrip()}",
@@ -170,13 +171,13 @@ async def _solve(
     gateway: Gateway,
 ) -> list[RepoDataRecord]:
     subdirs: list[SubdirLiteral] = [cast("SubdirLiteral", str(spec.platform)), "noarch"]
-    specs = {wanted.text: MatchSpec(wanted.text) for wanted in spec.specs}
+    specs = {wanted.text: match_spec(wanted.text, spec.name) for wanted in spec.specs}
     if elsewhere is not None:
         needed = (*ALWAYS, *project.config.wanted_packages)
         strict = {wanted.text for wanted in spec.specs if wanted.name in needed}
         # What other packages of the configured channel would have brought, such as its `gdal`.
         more = set(needed) - {wanted.name for wanted in spec.specs}
-        asked = {**specs, **{name: MatchSpec(name) for name in more}}
+        asked = {**specs, **{name: match_spec(name, spec.name) for name in more}}
         parts = await gateway.query(list(channels), subdirs, list(asked.values()), recursive=False)
         there = [record for part in parts for record in part]
         found = {text for text, match in asked.items() if any(map(match.matches, there))}
@@ -190,34 +191,38 @@ async def _solve(
         gateway=gateway,
         platforms=subdirs,
         locked_packages=list(keep),
-        virtual_packages=[_virtual_package(text) for text in spec.virtual_packages],
+        virtual_packages=[
+            GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
+            for name, version, build in map(virtual_package, spec.virtual_packages)
+        ],
         channel_priority=ChannelPriority.Strict if in_order else ChannelPriority.Disabled,
     )
 
 
-def _ask(project: Project, ask: Callable[[Gateway], Coroutine[Any, Any, T]]) -> T:
+def _ask(project: Project, secret: bool, ask: Callable[[Gateway], Coroutine[Any, Any, T]]) -> T:
     """Ask channels; once more without what is kept, where a server mistakes that."""
-    cache, client = project.machine.cache / "repodata", http_client(retries=_RETRIES)
-    try:
-        return wait_for_rattler(ask(Gateway(cache_dir=cache, client=client)))
-    except (GatewayError, FetchRepoDataError) as error:
-        if NOT_MODIFIED not in str(error):
-            raise
-        anew = SourceConfig(cache_action="no-cache")
-        return wait_for_rattler(ask(Gateway(cache_dir=cache, client=client, default_config=anew)))
-
-
-def _virtual_package(text: str) -> GenericVirtualPackage:
-    name, version, build = virtual_package(text)
-    return GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
+    client = http_client(retries=_RETRIES)
+    with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
+        # What is kept names its URL, and a cache may be handed from one machine to another.
+        cache = Path(scratch) if secret else project.machine.cache / "repodata"
+        try:
+            return wait_for_rattler(ask(Gateway(cache_dir=cache, client=client)))
+        except (exceptions.GatewayError, exceptions.FetchRepoDataError) as error:
+            if NOT_MODIFIED not in str(error):
+                raise
+            new = SourceConfig(cache_action="no-cache")
+            return wait_for_rattler(
+                ask(Gateway(cache_dir=cache, client=client, default_config=new))
+            )
 
 
 def _with_channel_url(record: RepoDataRecord, places: dict[str, str]) -> RepoDataRecord:
+    record.url = parse_url(record.url, conda=True).url
     for url, place in places.items():
-        base = Path(place).as_uri() + "/" if "://" not in place else place.rstrip("/") + "/"
+        at = place if "://" in place else Path(place).as_uri()
+        base = parse_url(at, conda=True).url.rstrip("/") + "/"
         if record.url.startswith(base):
-            record.url = url + record.url[len(base) :]
-            record.channel = url
+            record.url, record.channel = url + record.url.removeprefix(base), url
     # Not part of what pixi compares, and a time of the machine that indexed the channel.
     record.indexed_timestamp = None
     return record

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from geowheel.errors import Fault, UsageError
+from geowheel.errors import Fault, UsageError, nearest
 from geowheel.targets import GDAL_PACKAGE
 
 EVERYTHING: Final = "*"
@@ -74,12 +73,9 @@ def choose(
 
 
 def _unknown(name: str, known: set[str]) -> Fault:
-    if name.lower() == "gdal" and GDAL_PACKAGE in known:
-        near = [GDAL_PACKAGE]
-    else:
-        near = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.5)
+    named = GDAL_PACKAGE if name.lower() == "gdal" else name.lower()
     return Fault(
         what=f"--upgrade {name}: no package of that name is locked or asked for",
-        cause=f"did you mean {', '.join(near)}?" if near else "",
+        cause=nearest(named, sorted(known)),
         fix="ask for it in pixi.toml or pyproject.toml; `geowheel lock` then takes its newest",
     )

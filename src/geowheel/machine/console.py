@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .credentials import redact
+from .credentials import shown
 from .files import scratch, temporary_root
 from .kept import PREFIX, Kept
 from .process import Result, Runner
@@ -92,7 +92,7 @@ class Step:
 
     def progress(self, title: str, total: float) -> AbstractContextManager[Callable[[float], None]]:
         """How much of `total` is done; yields the function that advances it, from any thread."""
-        return self.console.screen.counting(redact(title), total)
+        return self.console.screen.counting(title, total)
 
 
 def _failed_first(futures: Sequence[Future[Made]]) -> Sequence[Future[Made]]:
@@ -123,8 +123,8 @@ class Console:
         return seconds(time.time() - self._began)
 
     def shown(self, text: str) -> str:
-        """Return the text without secrets, and with commands as they are to be typed here."""
-        return redact(self._spelling.of(text))
+        """Return the text as a person may see it, with commands as they are to be typed here."""
+        return shown(self._spelling.of(text))
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
         """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
@@ -144,7 +144,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Something that a person should not overlook."""
-        self.line(f"warning: {text}", style="yellow")
+        self.line("warning: " + text.replace("\n", "\n  "), style="yellow")
 
     def header(self, text: str) -> None:
         """The title of a target or of a command."""

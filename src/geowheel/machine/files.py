@@ -26,8 +26,21 @@ T = TypeVar("T")
 SCRATCH: Final = ".geowheel-"
 """How the name of every scratch folder begins, wherever it is."""
 DAY: Final = 86400.0  # seconds
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO)
+_ADVICE: Final = (
+    (
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk is full", "",
+        "free some space, or name another folder with GEOWHEEL_CACHE; what arrived is kept",
+    ),
+    (
+        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO), "no access",
+        "it belongs to another user, is mounted read-only, or a part of its path is no folder",
+        "open it for this user; another folder for the cache is named with GEOWHEEL_CACHE",
+    ),
+    (
+        (errno.ENOLCK, errno.ENOSYS), "cannot lock", "the file system, such as NFS, has no locks",
+        "put the project on another, and name a cache folder there with GEOWHEEL_CACHE",
+    ),
+)  # fmt: skip
 
 
 @contextmanager
@@ -97,6 +110,9 @@ def _remove(path: Path, lock: int | None) -> None:
         os.close(lock)
 
 
+OF_THE_DISK: Final = frozenset(number for numbers, *_ in _ADVICE for number in numbers)
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield a path to make a file or a folder at; it is moved to `path` with one rename.
@@ -137,6 +153,14 @@ def copy_checked(source: Path, goal: Path, sha256: str) -> None:
         )
 
 
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """Return a file of JSON as a value of a kind; None where it is missing, or none of that."""
+    try:
+        return from_json(read_bounded(path), kind)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def from_json(data: bytes, kind: type[T], hook: Callable[[type, Any], Any] | None = None) -> T:
     """Return JSON as a value of a kind; raise msgspec.DecodeError for whatever it is not.
 
@@ -154,11 +178,12 @@ def held(path: Path, waiting: Callable[[str], object]) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     guard = FileLock(path)
-    try:
-        guard.acquire(blocking=False)
-    except Timeout:
-        waiting("waiting for another run that is at it")
-        guard.acquire()
+    with disk_faults(path):
+        try:
+            guard.acquire(blocking=False)
+        except Timeout:
+            waiting("waiting for another run that is at it")
+            guard.acquire()
     try:
         yield
     finally:
@@ -172,7 +197,8 @@ def held_if_free(path: Path) -> Iterator[bool]:
 
     try:
         guard = FileLock(path)
-        guard.acquire(blocking=False)
+        with disk_faults(path):
+            guard.acquire(blocking=False)
     except Timeout:
         yield False
         return
@@ -195,14 +221,24 @@ def disk_faults(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            what, cause = f"the disk is full: {error.strerror}", "what arrived is kept"
-            fix = "free some space, or name another folder with GEOWHEEL_CACHE"
-        elif error.errno in _CLOSED:
-            what = f"cannot write: {error.strerror}"
-            cause = "the folder belongs to another user, is mounted read-only, or is none"
-            fix = "name another cache folder with GEOWHEEL_CACHE"
-        else:
+        if error.errno not in OF_THE_DISK:
             raise
-        where = str(error.filename or folder)
-        raise MachineError(what, where=where, cause=cause, fix=fix) from None
+        raise of_the_system(error, folder) from None
+
+
+def of_the_system(error: OSError, folder: Path | None = None) -> MachineError:
+    """A full disk, a folder that is closed to us, a program that went away, as it is shown."""
+    where, what = str(error.filename or folder or ""), innermost(error)
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a whole tree
+        where, what = map(str, error.args[0][0][1:3])
+    for numbers, words, cause, fix in _ADVICE:
+        if error.errno in numbers or any(os.strerror(number) in what for number in numbers):
+            return MachineError(f"{words}: {what}", where=where, cause=cause, fix=fix)
+    return MachineError(what, where=where)
+
+
+def innermost(error: BaseException) -> str:
+    """What an error says that others are wrapped around, and not how they are nested."""
+    while inner := [a for a in (error.__cause__, *error.args) if isinstance(a, BaseException)]:
+        error = getattr(inner[-1], "reason", None) or inner[-1]
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

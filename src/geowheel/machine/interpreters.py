@@ -6,7 +6,6 @@ What counts is in the answer; where an interpreter lies never enters a key.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import runpy
@@ -15,15 +14,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from geowheel.digest import digest
 from geowheel.errors import Fault, MachineError, UsageError
 from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from . import hints
+from .files import from_json
 
 SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 """The CPython versions that wheels can be made for."""
@@ -85,20 +85,12 @@ class Interpreter:
 
     def digest(self) -> str:
         """Of what a build can see of it: never a path, nor the version of the machine's libc."""
-        return digest(
-            {
-                "version": self.version,
-                "implementation": self.implementation,
-                "soabi": self.soabi,
-                "extension_suffix": self.extension_suffix,
-                "machine": self.machine,
-                "bits": self.bits,
-                "libc": self.libc.partition(" ")[0],
-                "shared": self.shared,
-                "deployment_target": self.deployment_target,
-                "headers": self.headers,
-            }
-        )
+        seen = (
+            "version", "implementation", "soabi", "extension_suffix", "machine", "bits", "shared",
+            "deployment_target", "headers",
+        )  # fmt: skip
+        values = {name: getattr(self, name) for name in seen}
+        return digest(values | {"libc": self.libc.partition(" ")[0]})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -404,15 +396,7 @@ def ask_this() -> Interpreter | str:
 def parse_answer(text: str) -> Interpreter | str:
     """Return the interpreter that the probe's output describes; or why it describes none."""
     try:
-        said: dict[str, Any] = json.loads(text)
-        asked = [field.name for field in fields(Interpreter) if field.name != "emulator"]
-        values: dict[str, Any] = {name: said[name] for name in asked}
-        for name in ("executable", "include"):
-            values[name] = Path(values[name])
-        values["compilers"] = tuple(values["compilers"])
-        version = str(values["version"])
-    except (ValueError, KeyError, TypeError):
+        found = from_json(text.encode(), Interpreter, lambda kind, value: kind(value))
+    except ValueError:
         return "it does not answer as a Python interpreter does"
-    if not PYTHON_VERSION.match(version):
-        return f"it is Python {version}"
-    return Interpreter(**values)
+    return found if PYTHON_VERSION.match(found.version) else f"it is Python {found.version}"

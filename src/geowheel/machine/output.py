@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from .credentials import redact
+from .credentials import shown
 
 HEAD: Final = 8_000_000  # bytes of a stream that are kept, and of a log
 TAIL: Final = 500_000
@@ -30,13 +30,10 @@ class Log:
 
     def add(self, text: str) -> None:
         """Write whole lines, while there is room for them."""
-        with (
-            self._guard,
-            suppress(OSError),
-        ):  # of a full disk: `close` says it, this goes on reading
+        with self._guard, suppress(OSError):  # a full disk: `close` says it, this goes on reading
             if not self._file.closed and self.room > 0:
                 self.room -= len(text)
-                self._file.write(redact(text))
+                self._file.write(shown(text))
                 self._file.flush()
 
     def close(self, end: str, *streams: Stream) -> None:
@@ -44,8 +41,8 @@ class Log:
         with self._guard, self._file:
             if self.room <= 0:
                 self._file.write("\n[geowheel] more was printed than is kept here; its end:\n")
-                self._file.write(redact("\n".join(str(stream)[-TAIL:] for stream in streams)))
-            self._file.write(redact(end))
+                self._file.write(shown("\n".join(str(stream)[-TAIL:] for stream in streams)))
+            self._file.write(shown(end))
 
 
 class Stream(threading.Thread):

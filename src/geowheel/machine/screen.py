@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from .credentials import redact
+from .credentials import shown
 
 TICK: Final = 0.5  # seconds between two looks
 SILENCE: Final = 4.0  # seconds: with a late tick it is still less than five
@@ -58,7 +58,7 @@ class Screen:
     def hold(self, text: str) -> None:
         """A line that comes before the next one, unless `taken` takes it to be a part of that."""
         with self.clear():
-            self._held = redact(text)
+            self._held = shown(text)
 
     def taken(self) -> str:
         """Return what is held, or nothing; it is not printed then."""
@@ -68,7 +68,7 @@ class Screen:
 
     def line(self, text: str, style: str | None = None) -> None:
         """One line of plain text, above what goes on."""
-        text = redact(text)
+        text = shown(text)
         with self.clear():
             if style and _colours():
                 text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
@@ -121,13 +121,13 @@ class Screen:
     def now(self, words: str) -> None:
         """What goes on from now; shown only where it takes long."""
         if self._activities:
-            self._activities[-1].words = redact(words)
+            self._activities[-1].words = words
 
     def tick(self) -> None:
         """Renew the line on a terminal; elsewhere print one if nothing was printed lately."""
         with self._guard:
             activity, now = self._activities[-1], self._clock()
-            spent, words = _whole_seconds(now - activity.since), activity.now()
+            spent, words = _whole_seconds(now - activity.since), shown(activity.now())
             if _rewrites():
                 text = f"  {activity.title:<10} {spent:>4}  {words}"
                 self._write(_ERASE + fitted(text, terminal_columns() - 1))

@@ -41,10 +41,7 @@ def remember(project: Project, target: Target, interpreter: Path | None) -> None
 
 def recall(project: Project, target: Target) -> AsMade:
     """Return how a target was made last; nothing where that is not known."""
-    try:
-        return files.from_json(_place(project, target).read_bytes(), AsMade)
-    except (OSError, msgspec.DecodeError):
-        return AsMade()
+    return files.read_json(_place(project, target), AsMade) or AsMade()
 
 
 def first_made(project: Project) -> tuple[Project, Target]:

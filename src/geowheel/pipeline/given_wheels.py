@@ -6,6 +6,7 @@ has the record of the wheel's own repair, the verdict is the very one of that ru
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,6 @@ from geowheel.digest import Artefact, TreeEntry, sha256_file
 from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.machine.archives import open_zip
 from geowheel.machine.console import Step
-from geowheel.machine.credentials import redact
 from geowheel.machine.environments import tool_environment
 from geowheel.machine.interpreters import Interpreter
 from geowheel.machine.process import tail
@@ -107,17 +107,20 @@ def take_from_index(
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{name}=={version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     chosen = () if interpreter is None else ("--python", interpreter.executable)
+    # By a variable: an argument could be read by everybody on this machine.
+    plain = {k: v for k, v in project.machine.environ.items() if not k.startswith("PIP_")}
+    env = tool_environment(plain, PIP_INDEX_URL=index, PIP_CONFIG_FILE=os.devnull)
     result = step.run(
-        [sys.executable, "-m", "pip", "--isolated", *chosen, "download", "--no-deps", "--index-url",
-         index, "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check",
+        [sys.executable, "-m", "pip", *chosen, "download", "--no-deps",
+         "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check",
          "--no-cache-dir", "--progress-bar", "off", "--dest", folder, "-r", wanted],
-        env=tool_environment(project.machine.environ), cwd=folder, check=False,
+        env=env, cwd=folder, check=False,
     )  # fmt: skip
     got = folder / wheel.path.name
     if result.returncode != 0 or not got.is_file():
         raise ChannelError(
             f"pip did not get {wheel.path.name} from there:\n{tail(result.stdout + result.stderr)}",
-            where=redact(index),
+            where=index,
             cause="it was not uploaded, other bytes were, or pip prefers another wheel",
             fix=f"the whole output is in {result.log}",
         )

@@ -18,6 +18,7 @@ from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Package
 from geowheel.locks.in_use import locks_at_hand, resolve
 from geowheel.machine.console import Console
+from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import copy_checked, whole
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
@@ -318,6 +319,7 @@ def _hand_over(request: Request, record: Record[RepairFacts]) -> None:
     with whole(goal) as part:
         copy_checked(wheel.path, part, wheel.sha256)
         shutil.copystat(wheel.path, part)  # its time as well, by which the next run knows it
+        refuse_secrets(part, request.project.machine.environ)
 
 
 def retire(

@@ -89,10 +89,9 @@ class _Run:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(goal, asset)) for goal, asset in goals.items()]
         except BaseExceptionGroup as errors:
-            for error in errors.exceptions:
-                if isinstance(error, GeowheelError):
-                    raise error from None
-            raise
+            every = errors.exceptions
+            ours = (error for error in every if isinstance(error, GeowheelError))
+            raise next(ours, every[0]) from None
         return [failure for task in tasks if (failure := task.result()) is not None]
 
     async def _obtain(self, goal: Path, asset: Asset) -> _Failure | None:

@@ -7,6 +7,7 @@ what it leaves open (how features combine) was tried with pixi 0.77.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ from .pixi_tables import (
     Spec,
     WorkspaceTable,
 )
-from .pyproject import read_toml
+from .pyproject import read_toml, refuse_login
 
 # What pixi assumes of a platform unless the manifest says otherwise; the same values stand in the
 # locks that pixi 0.68 and newer write.
@@ -257,6 +258,7 @@ def find_manifest(folder: Path) -> Manifest:
             f"neither a pixi.toml nor a [tool.pixi] table in {folder} or above it",
             fix="run `geowheel init`; or `pixi init` and `pixi add libgdal-core ca-certificates`",
         )
+    refuse_login(manifest.path.read_bytes(), manifest.path)
     if not manifest.channels:
         raise ConfigError(
             "no channels in [workspace]",
@@ -288,13 +290,14 @@ def _manifest_in(folder: Path) -> Manifest | None:
         if "pixi" not in pyproject.get("tool", {}):
             return None
         data = pyproject["tool"]["pixi"]
-    if "package" in data and not {"workspace", "project"} & data.keys():
+    if isinstance(data, dict) and "package" in data and not {"workspace", "project"} & data.keys():
         return None  # one package of a workspace that is further up
     try:
         table = msgspec.convert(data, PixiTable)
     except msgspec.ValidationError as error:
         raise ConfigError(f"no manifest of pixi's: {error}", where=str(path)) from None
-    if needs_python := pyproject.get("project", {}).get("requires-python"):
+    needs_python = pyproject.get("project", {}).get("requires-python")
+    if needs_python and isinstance(needs_python, str):
         # pixi takes a pyproject.toml's interpreter from there.
         table.dependencies = {"python": needs_python, **table.dependencies}
     return Manifest(path=path, table=table, pyproject=pyproject)
@@ -362,6 +365,8 @@ def _highest(
             raise ConfigError(
                 f"libc family {table.family!r}: only glibc is supported", where=str(path)
             )
+        if not re.fullmatch(r"[\w-]+(\.\w+)*", table.version, re.ASCII):
+            raise ConfigError(f"{name}: {table.version!r} is no version", where=str(path))
         merged[key] = _newer(merged[key], table.version) if key in merged else table.version
     return merged
 

@@ -12,6 +12,16 @@ from typing import Any, Final
 NAMING_FILES: Final = ("setup.py", "setup.cfg")
 
 
+def table_at(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """Return the table below `keys`; an empty one where any of them is missing or no table."""
+    for key in keys:
+        inner = data.get(key)
+        if not isinstance(inner, Mapping):
+            return {}
+        data = inner
+    return data
+
+
 def naming_texts(folder: Path) -> dict[str, str]:
     """Return the text of the files beside pyproject.toml that may name the distribution."""
     paths = [folder / name for name in NAMING_FILES if (folder / name).is_file()]
@@ -20,8 +30,8 @@ def naming_texts(folder: Path) -> dict[str, str]:
 
 def distribution_name(pyproject: Mapping[str, Any], texts: Mapping[str, str]) -> str | None:
     """Return the name in pyproject.toml, setup.cfg or setup.py; None where none is written out."""
-    tool = pyproject.get("tool", {})
-    named = pyproject.get("project", {}).get("name") or tool.get("poetry", {}).get("name")
+    poetry = table_at(pyproject, "tool", "poetry")
+    named = pyproject.get("project", {}).get("name") or poetry.get("name")
     by_setup_cfg = setup_cfg(texts).get("metadata", "name", fallback=None)
     found = [named, by_setup_cfg, *_of_setup_py(texts)]
     return next((name for name in found if name and isinstance(name, str)), None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform as python_platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
 
 from geowheel.digest import Tree
 from geowheel.errors import MachineError, UsageError
+from geowheel.machine.credentials import parse_place
 from geowheel.targets import Platform, Target
 
 from .config import Bindings, Config
@@ -69,7 +70,8 @@ class Project:
     manifest: Manifest
     machine: Machine
     channel: str | None = None
-    """What --channel or GEOWHEEL_CHANNEL says; None: the lock, or the configured channels."""
+    """What --channel or GEOWHEEL_CHANNEL says, without a login; None: the lock, or what is
+    configured."""
     frozen: bool = False
     asked_bindings: Bindings | None = None
     """What --bindings says; None: the configured ones."""
@@ -161,12 +163,17 @@ def open_project(
     """Read the host and its manifest; raises ConfigError with every fault of either."""
     root = root.resolve()
     described = read_host((root / host).resolve())
+    channel = channel or machine.environ.get(CHANNEL_VARIABLE) or None
+    if channel is not None:
+        machine = replace(machine, environ={**machine.environ, CHANNEL_VARIABLE: channel})
+        if "://" in channel:
+            channel = parse_place(channel, f"--channel or {CHANNEL_VARIABLE}").url
     return Project(
         root=root,
         host=described,
         manifest=find_manifest(described.path.parent),
         machine=machine,
-        channel=channel or machine.environ.get(CHANNEL_VARIABLE) or None,
+        channel=channel,
         frozen=frozen,
         asked_bindings=bindings,
     )

@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError, Fault, nearest
 from geowheel.lab.cases import PEERS
+from geowheel.machine.credentials import ELSEWHERE
 from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from .config import (
@@ -33,11 +34,13 @@ from .config import (
     Follows,
     Release,
 )
-from .names import distribution_name, naming_texts
+from .names import distribution_name, naming_texts, table_at
 from .places import Layout
 from .schema import docs_of, without_none
 
 T = TypeVar("T")
+# What is in a comment, or begins with `$`, which stands for a variable, is none.
+_LOGIN: Final = re.compile(rb"^(?!\s*#).*?(?:https?|ftp)://[^\s/?#\"'$]+@", re.MULTILINE)
 _EXPECTED: Final[Mapping[type, str]] = {
     str: "a string",
     bool: "true or false",
@@ -93,7 +96,7 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
         data = tomllib.loads(text)
     except UnicodeEncodeError:
         raise ConfigError("not valid TOML: it is not UTF-8", where=str(path)) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, tables without end
         raise ConfigError(f"not valid TOML: {error}", where=str(path)) from None
     for name in ("project", "build-system", "tool"):
         if not isinstance(data.get(name, {}), Mapping):
@@ -101,10 +104,19 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     return data
 
 
+def refuse_login(text: bytes, path: Path) -> None:
+    """Raise ConfigError where a file that is committed has a URL with a password or a token."""
+    if found := _LOGIN.search(text):
+        line = text.count(b"\n", 0, found.start()) + 1
+        raise ConfigError(f"line {line} has a URL with a login", where=str(path), fix=ELSEWHERE)
+
+
 def read_host(folder: Path) -> HostFile:
     """Return the host project in `folder`; raises ConfigError with every fault at once."""
     path = folder / "pyproject.toml"
-    return host_from(read_toml(path), path, naming_texts(folder))
+    data = read_toml(path)
+    refuse_login(path.read_bytes(), path)
+    return host_from(data, path, naming_texts(folder))
 
 
 def host_from(
@@ -135,7 +147,7 @@ def host_from(
         faults += _check(config, requires_python, path)
     # PEP 517: what a project without the table gets.
     requires = build.get("requires", ["setuptools>=40.8.0"])
-    dependencies = project.get("dependencies", [])
+    dependencies, beside = project.get("dependencies", []), build.get("backend-path", [])
     faults += _unreadable(requires, "[build-system] requires", path)
     faults += _unreadable(dependencies, "[project] dependencies", path)
     if faults or config is None or name is None:
@@ -146,8 +158,8 @@ def host_from(
         requires_python=requires_python,
         build_system=BuildSystem(
             requires=tuple(requires),
-            backend=build.get("build-backend", "setuptools.build_meta:__legacy__"),
-            backend_path=tuple(build.get("backend-path", [])),
+            backend=str(build.get("build-backend", "setuptools.build_meta:__legacy__")),
+            backend_path=tuple(map(str, beside)) if isinstance(beside, list) else (),
         ),
         config=config,
         dependencies=tuple(text for text in dependencies if not names_gdal(text)),
@@ -157,9 +169,8 @@ def host_from(
 
 def _version_from_git(data: Mapping[str, Any]) -> bool:
     """Return whether the backend makes up the version, and not of a file or a variable alone."""
-    tool = data.get("tool", {})
-    hatch = tool.get("hatch", {}).get("version", {})
-    in_file = "file" in tool.get("setuptools", {}).get("dynamic", {}).get("version", {})
+    hatch = table_at(data, "tool", "hatch", "version")
+    in_file = "file" in table_at(data, "tool", "setuptools", "dynamic", "version")
     by_hatch = hatch.get("source", "regex" if "path" in hatch else "") in ("regex", "code", "env")
     return not ("version" in data.get("project", {}) or in_file or by_hatch)
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.contents.restricted import Restricted
+from geowheel.digest import Sha256
 from geowheel.lab.judging import CaseVerdict
 from geowheel.systems.contract import CodeAt, Forcing
 
@@ -122,7 +123,7 @@ class RepairFacts(StageFacts, frozen=True, kw_only=True):
 class VerdictFacts(StageFacts, frozen=True, kw_only=True):
     """What a stage found about one repaired wheel."""
 
-    sha256: str
+    sha256: Sha256
     """Of the wheel."""
 
 

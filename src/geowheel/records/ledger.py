@@ -25,7 +25,7 @@ from msgspec import Struct, structs
 from geowheel.digest import Artefact, TreeEntry, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console
-from geowheel.machine.files import from_json, held, held_if_free, read_bounded
+from geowheel.machine.files import held, held_if_free, read_json
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 
 from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
@@ -174,12 +174,10 @@ def write_record(record: Record[Any], folder: Path) -> None:
 
 def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
     """The record of a stage in its entry's folder; None where this geowheel cannot read one."""
-    try:
-        data = read_bounded(folder / RECORD)
-        record: Record[F] = from_json(data, Record[facts])  # type: ignore[valid-type]
-    except (OSError, msgspec.DecodeError):
+    record: Record[F] | None = read_json(folder / RECORD, Record[facts])  # type: ignore[valid-type]
+    if record is None or record.format != FORMAT:
         return None
-    return structs.replace(record, folder=folder) if record.format == FORMAT else None
+    return structs.replace(record, folder=folder)
 
 
 def read_any_record(folder: Path) -> Record[Any] | None:
@@ -194,10 +192,7 @@ class _Header(Struct):
 
 
 def _header(path: Path) -> _Header:
-    try:
-        return from_json(path.read_bytes(), _Header)
-    except (OSError, msgspec.DecodeError):
-        return _Header(format=FORMAT)
+    return read_json(path, _Header) or _Header(format=FORMAT)
 
 
 def _is_older(path: Path) -> bool:

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from geowheel.errors import Fault, MachineError, ReleaseError
 from geowheel.machine.console import Console, Step, megabytes
+from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import held, write
 from geowheel.machine.git import git_environment, git_program, make_tag, push_command
 
@@ -127,6 +128,7 @@ def _upload(subject: ReleaseSubject, index: Index, file: ReleaseFile, step: Step
     if there(index, subject.name, file, environ):
         step.say("is there already")
         return
+    refuse_secrets(subject.dist / file.filename, environ)
     upload(index, subject.name, file, subject.dist / file.filename, environ, step)
 
 

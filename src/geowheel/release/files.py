@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geowheel.digest import sha256_file
+from geowheel.digest import Sha256, sha256_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class ReleaseFile:
     """A file of the release, known by its bytes."""
 
     filename: str
-    sha256: str
+    sha256: Sha256
     size: int
 
     @property

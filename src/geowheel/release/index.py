@@ -17,8 +17,10 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from packaging.utils import canonicalize_name
 
+from geowheel.digest import Sha256, parse_sha256
 from geowheel.errors import ChannelError, UsageError
-from geowheel.machine.credentials import redact
+from geowheel.machine.credentials import parse_url, public_url
+from geowheel.machine.files import innermost
 
 from .checks import require_tools
 
@@ -59,7 +61,7 @@ class Published:
     """A file that the index offers."""
 
     filename: str
-    sha256: str | None
+    sha256: Sha256 | None
     """None where the index says no sha256."""
     url: str
 
@@ -117,17 +119,21 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
 
     try:
         packages = ProjectPage.from_response(answer, project).packages
-    except (ValueError, UnsupportedRepoVersionError) as error:
+        return {
+            p.filename: Published(
+                filename=p.filename,
+                sha256=parse_sha256(said) if (said := p.digests.get("sha256")) else None,
+                url=public_url(parse_url(p.url).url) and p.url,
+            )
+            for p in packages
+        }
+    except (ValueError, RecursionError, UnsupportedRepoVersionError) as error:
         raise ChannelError(
             f"the index's answer cannot be read: {type(error).__name__} {error}",
-            where=redact(page),
+            where=page,
             cause="this is not a simple API (PEP 503, PEP 691)",
             fix="say where it is: [tool.geowheel.release] simple",
         ) from None
-    return {
-        p.filename: Published(filename=p.filename, sha256=p.digests.get("sha256"), url=p.url)
-        for p in packages
-    }
 
 
 def digest_of(
@@ -189,21 +195,21 @@ def _refused(url: str, code: int) -> ChannelError:
     if code in (401, 403):
         return ChannelError(
             f"the index asks for credentials, or refused them (status {code})",
-            where=redact(url),
+            where=url,
             cause="what is on it already has to be known before anything is uploaded",
             fix="set TWINE_USERNAME and TWINE_PASSWORD, or write its section in ~/.pypirc",
         )
     return ChannelError(
         f"the index answers with status {code}",
-        where=redact(url),
+        where=url,
         fix="run it again later; what is published stays published",
     )
 
 
 def _out_of_reach(url: str, error: Exception) -> ChannelError:
     return ChannelError(
-        f"the index cannot be reached: {redact(str(error)) or type(error).__name__}",
-        where=redact(url),
+        f"the index cannot be reached: {innermost(error)}",
+        where=url,
         cause="no network, a proxy or a certificate that is not set here, or the server is down",
         fix="run it again when it can be reached: it goes on where it stopped",
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from geowheel.machine.files import from_json, write
+from geowheel.machine.files import read_json, write
 
 from .files import ReleaseFile
 
@@ -47,10 +47,7 @@ def read_journal(folder: Path, name: str, commit: str) -> Journal:
     It has neither uploads nor the tag: the index and git know them.
     """
     path = folder / f"{name}-{commit}.json"
-    try:
-        found = from_json(path.read_bytes(), Journal)
-    except (OSError, msgspec.DecodeError):
-        found = None
+    found = read_json(path, Journal)
     if found is None or found.format != FORMAT:
         found = Journal(name=name, commit=commit)
     return replace(found, path=path)

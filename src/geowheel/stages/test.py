@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from geowheel import systems
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.contents.drivers import Driver, Probe, not_in_wheel, probe_words
@@ -24,8 +22,8 @@ from .environments import install_wheel
 from .host_tests import run_host_tests
 from .inputs import TestInputs
 
-_Call = Callable[[str, Mapping[str, object]], tuple[Result, Any]]
-"""Runs a function of the probes with what it is asked: how it ended, and its report."""
+_Call = Callable[[str, Mapping[str, object], Any], tuple[Result, Any]]
+"""Runs a function of the probes with what it is asked: how it ended, and its report of a kind."""
 
 
 def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
@@ -35,11 +33,11 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
         python = install_wheel(inputs, place / "environment", step)
         copy_probes(place)
 
-        def call(function: str, asked: Mapping[str, object]) -> tuple[Result, Any]:
+        def call(function: str, asked: Mapping[str, object], kind: Any) -> tuple[Result, Any]:
             return call_probe(
                 python, function, {**asked, "package": inputs.import_package},
                 place / function.replace(":", "-"), step,
-                environ=inputs.environ, timeout=inputs.timeout_seconds,
+                environ=inputs.environ, timeout=inputs.timeout_seconds, kind=kind,
             )  # fmt: skip
 
         probes = _probe(call, inputs)
@@ -82,22 +80,21 @@ def _probe(call: _Call, inputs: TestInputs) -> list[Probe]:
     asked = {
         "layout": inputs.layout, "version": inputs.gdal_version, "may_set": inputs.may_set,
     }  # fmt: skip
-    result, report = call("wheel:probe", asked)
+    result, report = call("wheel:probe", asked, list[Probe])
     if report is None:
         return [_no_report("all probes", result)]
-    return [*msgspec.convert(report, list[Probe]), *_crashed("clean exit", result)]
+    return [*report, *_crashed("clean exit", result)]
 
 
 def _probe_drivers(call: _Call, inputs: TestInputs) -> tuple[list[Probe], tuple[Driver, ...]]:
     """A row for each driver and plugin, and the drivers that the wheel has."""
     runtimes = sorted(system_libraries(System.LINUX))
     asked = {"drivers": inputs.drivers, "runtimes": runtimes}
-    result, report = call("drivers:probe_wheel", asked)
+    result, report = call("drivers:probe_wheel", asked, DriverReport)
     if report is None:
         return [_no_report("all drivers", result)], ()
-    found = msgspec.convert(report, DriverReport)
     # The last row names what the process ended in.
-    return [*found.rows, *_crashed("clean exit after the drivers", result)], found.drivers
+    return [*report.rows, *_crashed("clean exit after the drivers", result)], report.drivers
 
 
 def _drivers_of_stack(call: _Call, inputs: TestInputs) -> tuple[tuple[Driver, ...], list[Probe]]:
@@ -110,11 +107,11 @@ def _drivers_of_stack(call: _Call, inputs: TestInputs) -> tuple[tuple[Driver, ..
         "library": str(prefix / system.gdal_library),
         "plugins": str(prefix / system.layout.plugins),
     }
-    result, report = call("drivers:list_library", asked)
+    result, report = call("drivers:list_library", asked, DriverReport)
     if report is None or result.returncode != 0:
         row = _no_report("drivers of the native stack", result)
         return (), [replace(row, passed=None, detail=f"not run: {row.detail}")]
-    return msgspec.convert(report, DriverReport).drivers, []
+    return report.drivers, []
 
 
 def _no_report(name: str, result: Result) -> Probe:

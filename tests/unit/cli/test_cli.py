@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -108,18 +109,45 @@ def test_an_error_is_shown_with_all_its_parts(
     )
 
 
-def test_what_is_our_own_fault_is_not_caught(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, ZeroDivisionError())
-    with pytest.raises(ZeroDivisionError):
-        main(["wheel", "--root", str(root)])
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("x\x1b[2J\ny"), RecursionError(), MemoryError()]
+)
+def test_what_nobody_foresaw_is_short_and_its_traceback_is_in_a_log(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    failing(monkeypatch, error)
+    assert main(["wheel", "--root", str(root)]) == 70
+    log = root / ".geowheel" / "logs" / "unforeseen.log"
+    said = capsys.readouterr().err
+    assert said.strip().count("\n") == 1 and f"{type(error).__name__}" in said and str(log) in said
+    assert "\x1b" not in said and "Traceback" in log.read_text("utf-8")
 
 
-def test_what_ends_a_run_has_its_words(
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError(28, "No space left on device", "/srv/a"), "/srv/a: the disk is full: No sp"),
+        (OSError(37, "No locks available", "/srv/a"), "/srv/a: cannot lock: No locks"),
+        (shutil.Error([("a", "/srv/b", "[Errno 28] No space left on device: '/srv/b'")] * 2),
+         "/srv/b: the disk is full: [Errno 28]"),
+        (OSError("x", ConnectionError("Connection aborted.", OSError("gone"))), "error: gone\n"),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_system_is_shown_as_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    error: OSError, shown: str,
+) -> None:  # fmt: skip
+    failing(monkeypatch, error)
+    assert main(["wheel", "--root", str(root)]) == errors.MachineError.exit_code
+    assert shown in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing(monkeypatch, OSError(28, "No space left on device", "/srv/a"))
-    assert main(["wheel", "--root", str(root)]) == errors.MachineError.exit_code
-    assert "/srv/a: No space left on device" in capsys.readouterr().err
     failing(monkeypatch, KeyboardInterrupt())
     assert main(["wheel", "--root", str(root), "--json"]) == 130
     captured = capsys.readouterr()

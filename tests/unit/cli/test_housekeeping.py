@@ -37,8 +37,10 @@ def ledger(project: Project) -> Ledger:
 
 def test_status_shows_the_newest_record_of_each_stage(project: Project, ledger: Ledger) -> None:
     make_record(ledger, FetchFacts(), "linux-64", created=day(1))
-    make_record(ledger, TestFacts(sha256="ab"), SUBJECT, text="old", created=day(2))
-    make_record(ledger, TestFacts(sha256="ab"), SUBJECT, text="new", passed=False, created=day(3))
+    make_record(ledger, TestFacts(sha256="ab" * 32), SUBJECT, text="old", created=day(2))
+    make_record(
+        ledger, TestFacts(sha256="ab" * 32), SUBJECT, text="new", passed=False, created=day(3)
+    )
     rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
             for row in status(project, make_console(project.root))["targets"]}  # fmt: skip
     assert rows[SUBJECT]["test"].startswith("FAILED")
@@ -55,9 +57,9 @@ def test_status_shows_the_newest_record_of_each_stage(project: Project, ledger: 
 
 
 def test_a_lab_of_some_cases_does_not_count(project: Project, ledger: Ledger) -> None:
-    whole = make_record(ledger, LabFacts(sha256="ab"), SUBJECT, text="all", created=day(1))
+    whole = make_record(ledger, LabFacts(sha256="ab" * 32), SUBJECT, text="all", created=day(1))
     part = make_record(
-        ledger, LabFacts(sha256="ab", whole=False), SUBJECT, text="one", created=day(2)
+        ledger, LabFacts(sha256="ab" * 32, whole=False), SUBJECT, text="one", created=day(2)
     )
     rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
             for row in status(project, make_console(project.root))["targets"]}  # fmt: skip

@@ -117,7 +117,7 @@ Description: Geospatial Data Abstraction Library
  It reads rasters.
 Filename: pool/main/g/gdal/libgdal32_3.6.2+dfsg-1+b2_amd64.deb
 Size: 8
-SHA256: abc
+SHA256: abababababababababababababababababababababababababababababababab
 
 Package: virtual-thing
 State: not a real package

@@ -226,7 +226,7 @@ def test_a_wheel_for_a_newer_macos_only_is_named(tmp_path: Path, target: Target)
 
 def test_a_name_in_a_url_is_unescaped_and_an_sdist_no_wheel(tmp_path: Path) -> None:
     made = wheel("torch")
-    made["url"] = "https://i.invalid/torch-2.0%2Bcpu-py3-none-any.whl?sig=x#frag"
+    made["url"] = "https://i.invalid/torch-2.0%2Bcpu-py3-none-any.whl"
     lock = write(tmp_path, package("torch", made, version="2.0+cpu", marker=group("test")))
     (torch,) = lock.requirements("test", LINUX)
     assert torch.file_name == "torch-2.0+cpu-py3-none-any.whl"
@@ -247,7 +247,7 @@ def test_a_name_in_a_url_is_unescaped_and_an_sdist_no_wheel(tmp_path: Path) -> N
 )
 def test_what_cannot_be_verified_is_refused(tmp_path: Path, broken: Mapping[str, Any]) -> None:
     lock = write(tmp_path, package("x", broken, marker=group("test")))
-    with pytest.raises(LockError, match=r"x 1\.0 has no URL or no sha256"):
+    with pytest.raises(LockError, match=r"x 1\.0: its? .*(no URL|64 hexadecimal digits)"):
         lock.requirements("test", LINUX)
 
 
@@ -464,7 +464,7 @@ def test_a_target_left_out(uv: FakeUv, tmp_path: Path, capsys: pytest.CaptureFix
     ("asked", "offered", "words"),
     [
         ("tests", {"path": "tests-1.0-py3-none-any.whl", "hashes": {"sha256": "0" * 64}},
-         "comes from a local folder"),
+         "comes from no index"),
         ("gdal==3.10.3", wheel("gdal", "3.10.3"), r"the index has no sdist of GDAL 3\.10\.3"),
     ],
 )  # fmt: skip

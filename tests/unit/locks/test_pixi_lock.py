@@ -45,7 +45,7 @@ def test_a_misspelt_plugin_is_told_what_is_nearly_the_same(conda_forge_lock: Pat
     with pytest.raises(LockError) as caught:
         native_stack(every, Platform.LINUX_64, ["libgdal-netcfd"], conda_forge_lock)
     assert "no libgdal-netcfd in the environment for linux-64" in str(caught.value)
-    assert "but for libgdal-netcdf" in str(caught.value)
+    assert "did you mean libgdal-netcdf?" in str(caught.value)
     assert "leave it out of plugins" in str(caught.value)
 
 

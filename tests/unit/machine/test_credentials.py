@@ -1,22 +1,138 @@
-"""Messages name the way to log in, and no secret."""
+"""What is secret in a URL is told apart once, and is nowhere to be seen afterwards."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from geowheel.errors import BuildError
 from geowheel.locks.pixi import unwrapped
-from geowheel.machine.credentials import login, redact, refused
+from geowheel.machine.credentials import (
+    known_secrets,
+    login,
+    logins,
+    parse_url,
+    public_url,
+    refuse_secrets,
+    refused,
+    shown,
+    without_login,
+)
+
+SECRET, TOKEN = "s3cr3t-pw", "T0K3N-abc"
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("url", "clean", "secrets"),
+    [
+        (f"http://user:{SECRET}@h.org:80/t/{TOKEN}/x", "http://h.org:80/x", {SECRET, TOKEN}),
+        (f"https://u@er:{SECRET}@h.org/a/t/{TOKEN}/x/", "https://h.org/a/x/", {SECRET, TOKEN}),
+        (f"http://u:{SECRET}%40@[::1]:8080/%74/{TOKEN}", "http://[::1]:8080", {f"{SECRET}@"}),
+        (f"https://{TOKEN}@h.org/x#{SECRET}", "https://h.org/x", {TOKEN}),
+        (f"https://h.org/x?token={TOKEN}", "https://h.org/x", {TOKEN}),
+        ("ssh://git@h.org/x", "ssh://h.org/x", set()),
+        ("https://conda.anaconda.org/t/", "https://conda.anaconda.org/t/", set()),
+        ("file:///srv/a", "file:///srv/a", set()),
+    ],
+)
+def test_a_url_is_taken_apart(url: str, clean: str, secrets: set[str]) -> None:
+    found = parse_url(url, conda=True)
+    assert found.url == clean and secrets <= set(found.secrets)
+    assert bool(found.secrets) == bool(secrets)
+    assert not any(secret in repr(found) for secret in secrets)
+    seen = shown(f"at {url}: 401, {url}")
+    assert not any(secret in seen for secret in (SECRET, TOKEN)) or "#" in url
+    assert "user" not in seen
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "h.org",
+        f"http://u:{SECRET}/x@h.org/",
+        "http://a b/",
+        "http://h\\@b/",
+        "https:///x",
+        "x://a:b",
+    ],
+)
+def test_what_is_no_url_is_refused_and_not_said(url: str) -> None:
+    with pytest.raises(ValueError, match=r"none|no URL") as caught:
+        parse_url(url)
+    assert url not in str(caught.value) and SECRET not in str(caught.value)
+    assert SECRET not in shown(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "s3://b/k", "https://u@h/x", "http://h/x?a=b"]
+)
+def test_a_locked_url_is_one_for_everybody(url: str) -> None:
+    with pytest.raises(ValueError, match="its URL"):
+        public_url(url)
+
+
+def test_an_index_sorts_projects_by_their_letter() -> None:
+    url = "https://files.example.org/packages/source/t/tomli/tomli-2.tar.gz"
+    assert public_url(url) == url
+
+
+def test_what_an_index_hands_out_is_asked_for_with_the_login_that_the_user_gave() -> None:
+    index = f"http://user:{SECRET}@h.org/pypi/t/{TOKEN}/simple"
+    environ = {"UV_INDEX": f"corp={index}", "OTHER": index}
+    url = without_login(f"http://h.org/pypi/t/{TOKEN}/files/x.whl#sha256=ab", environ)
+    assert url == "http://h.org/pypi/files/x.whl"
+    asked = f"http://user:{SECRET}@h.org/pypi/t/{TOKEN}/"
+    assert list(logins("", environ)) == [("http://h.org/pypi/", asked)]
+    assert without_login("https://o.org/x.whl", environ) == "https://o.org/x.whl"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
     [
         ("at https://ada:pw@h.org/c: 401", "at https://***@h.org/c: 401"),
         ("https://token@h.org/c and http://a:b@i/", "https://***@h.org/c and http://***@i/"),
-        ("https://conda.h.org/t/to-ken-1/main/linux-64", "https://conda.h.org/t/***/main/linux-64"),
-        ("/opt/tools/bin/python, a@b.org, https://h.org/x@1", None),
+        ("http://a,http://u:p@b/x?y=z", "http://a,http://***@b/x?y=***"),
+        ("user:pw@h.org/x", "***@h.org/x"),
+        ("/opt/bin/python, a@b.org, http://h.org:80/x@1, http://127.0.0.1:80: no", None),
+        ("pkg:conda/x@1, http://[::1]:80/, http://h: no", None),
     ],
 )
-def test_secrets_in_urls_are_not_shown(text: str, shown: str | None) -> None:
-    assert redact(text) == (text if shown is None else shown)
+def test_what_is_shown_has_none(text: str, seen: str | None) -> None:
+    assert shown(text) == (text if seen is None else seen)
+
+
+def test_what_is_known_is_found_in_every_form(tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text("machine h login u\n  password n3trc/word\n", "utf-8")
+    mirrors = f"https://a/=https://u:secret@b/ https://c/=https://u:{SECRET}@h/t/{TOKEN}/c"
+    environ = {"HOME": str(tmp_path), "UV_INDEX_A_PASSWORD": "w0rd+of/mine",
+               "GEOWHEEL_MIRRORS": mirrors, "TOKENIZERS": "true"}  # fmt: skip
+    assert {"n3trc/word", "w0rd+of/mine", "secret", SECRET, TOKEN} <= known_secrets(environ)
+    wheel = tmp_path / "dist" / "a.whl"
+    wheel.parent.mkdir()
+    for text, holds in {
+        "n3trc/word": True, "n3trc%2fword": True, "w0rd%2Bof%2Fmine": True, "u:secret@b": True,
+        "%73" + SECRET[1:]: True, f'"{TOKEN}"': True, "a secret is true": False,
+    }.items():  # fmt: skip
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("pkg/x.py", f"x = {text}")
+        if holds:
+            with pytest.raises(BuildError, match=r"a\.whl: pkg/x\.py: holds a password"):
+                refuse_secrets(wheel.parent, environ)
+        else:
+            refuse_secrets(wheel.parent, environ)
+
+
+@given(st.text(min_size=1), st.text(st.characters(categories=["L", "N", "P"]), min_size=3))
+def test_no_password_survives(before: str, password: str) -> None:
+    from urllib.parse import quote
+
+    secret = f"{quote(password, safe='')}-1x"
+    text = f"{before} http://u:{secret}@h.org/t/{secret}/x?k={secret}"
+    assert secret not in shown(text).removeprefix(before)
 
 
 def test_a_refusal_is_told_from_a_number() -> None:

@@ -69,7 +69,7 @@ class Toy:
             raise self.fault
         (folder / "half.txt").unlink()
         (folder / "out.txt").write_text("\n".join([*inputs.above, inputs.text.strip()]))
-        facts = TestFacts(sha256="ab") if self.name == "test" else FACTS[self.name]()
+        facts = TestFacts(sha256="ab" * 32) if self.name == "test" else FACTS[self.name]()
         return Outcome(facts=facts, passed=self.passed)
 
     def check(self, inputs: ToyInputs, _: Step, /) -> None:

@@ -172,7 +172,7 @@ def test_a_full_disk_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_closed_folder_is_named(tmp_path: Path) -> None:
-    said = "(?s)/srv/cache: cannot write: Permission denied.*GEOWHEEL_CACHE"
+    said = "(?s)/srv/cache: no access: Permission denied.*GEOWHEEL_CACHE"
     with pytest.raises(MachineError, match=said), disk_faults(tmp_path):
         raise PermissionError(13, os.strerror(13), "/srv/cache")
     with pytest.raises(FileNotFoundError), disk_faults(tmp_path):
@@ -182,5 +182,5 @@ def test_a_closed_folder_is_named(tmp_path: Path) -> None:
 def test_a_store_that_is_a_file_is_no_traceback(store: Store, step: Counting) -> None:
     store.folder.parent.mkdir(exist_ok=True)
     store.folder.write_text(json.dumps("in the way"))
-    with pytest.raises(MachineError, match="cannot write: Not a directory"):
+    with pytest.raises(MachineError, match="no access: Not a directory"):
         obtain(store, BOTH, step)

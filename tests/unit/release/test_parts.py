@@ -19,6 +19,7 @@ from geowheel.errors import (
     ReleaseError,
     UsageError,
 )
+from geowheel.machine.credentials import shown
 from geowheel.project.project import Machine
 from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
@@ -206,7 +207,7 @@ def test_an_index_that_is_no_server_is_out_of_reach(monkeypatch: pytest.MonkeyPa
     secret = replace(INDEX, simple="http://ada:s3cret@a.invalid/simple/")
     with pytest.raises(ChannelError, match="nothing answers") as caught:
         published(secret, "host", {})
-    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in shown(str(caught.value))
 
 
 @pytest.mark.parametrize(

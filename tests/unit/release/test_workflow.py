@@ -179,7 +179,7 @@ def test_it_is_written_once_and_compared(tmp_path: Path) -> None:
     check(path.read_text(encoding="utf-8"))
     path.write_text(path.read_text("utf-8").replace("timeout-minutes: 20", "timeout-minutes: 21"))
     with pytest.raises(
-        ConfigError, match=r"(?s)-    timeout-minutes: 21\n\+    timeout-minutes: 20"
+        ConfigError, match=r"(?s)-    timeout-minutes: 21\n  \+    timeout-minutes: 20"
     ):
         workflow(project, check=True, console=console)
 

@@ -113,7 +113,12 @@ class World:
     ) -> Outcome[BuildFacts]:
         store = Store(folder=self.root / "store", mirrors=Mirrors())
         downloads = tuple(
-            Asset(name=name, version="1", url=f"x/{name}.whl", sha256=sha256_bytes(b""))
+            Asset(
+                name=name,
+                version="1",
+                url=f"https://x.invalid/{name}.whl",
+                sha256=sha256_bytes(b""),
+            )
             for name in locked
         )
         for asset in downloads:

@@ -10,7 +10,7 @@ from geowheel.locks.channels import Mirrors
 from geowheel.prefix.store import Store
 from geowheel.stages.bindings import unpack_sdist
 
-SDIST = Asset(name="gdal", version="1", url="x/GDAL-1.tar.gz", sha256="ab" * 32)
+SDIST = Asset(name="gdal", version="1", url="https://x.invalid/GDAL-1.tar.gz", sha256="ab" * 32)
 
 
 def store_with(tmp_path: Path, *members: tuple[str, bytes | None, str]) -> Store:

@@ -88,7 +88,7 @@ class Sample(Inputs):
 
 
 def test_components_are_named_for_people_and_leave_places_out(tmp_path: Path) -> None:
-    tree = Tree(root=tmp_path, entries=(TreeEntry(path="a", sha256="ab", size=1),))
+    tree = Tree(root=tmp_path, entries=(TreeEntry(path="a", sha256="ab" * 32, size=1),))
     sample = Sample(two_words="x", files=tree, place=tmp_path)
     assert sample.components() == {"two words": digest("x"), "files": digest(tree)}
-    assert sample.trees() == {"files": {"a": "ab"}}
+    assert sample.trees() == {"files": {"a": "ab" * 32}}

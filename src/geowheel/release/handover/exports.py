@@ -27,6 +27,7 @@ from geowheel.errors import BuildError, Fault, IntegrityError, LockError, UsageE
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
+from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import copy_checked, from_json, read_bounded, scratch
 from geowheel.pipeline.loop import Planned, plan
 from geowheel.pipeline.runs import Request
@@ -161,7 +162,7 @@ def export(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     if faults:
         raise BuildError(faults)
     locks = {context.target.platform: context.locks for context in contexts}
-    _write(_description(request.project, locks, items, folder), items, folder)
+    _write(_description(request.project, locks, items, folder), items, folder, request)
     for item in items:
         console.result(f"{item.target}: {item.wheel.wheel.path.name}")
         for verdict in item.verdicts:
@@ -271,7 +272,7 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _write(described: Export, items: Sequence[_Outgoing], folder: Path) -> None:
+def _write(made: Export, items: Sequence[_Outgoing], folder: Path, request: Request) -> None:
     """Write all of it beside its place first, then rename it once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch(folder.parent) as place:
@@ -282,8 +283,9 @@ def _write(described: Export, items: Sequence[_Outgoing], folder: Path) -> None:
             copy_checked(wheel.path, new / WHEELS / wheel.path.name, wheel.sha256)
             for record in (item.wheel, *item.verdicts):
                 _copy_entry(record, new / LEDGER)
-        text = msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=1)
+        text = msgspec.json.format(msgspec.json.encode(made, order="sorted"), indent=1)
         (new / DESCRIPTION).write_bytes(text + b"\n")
+        refuse_secrets(new, request.project.machine.environ)
         new.chmod(0o755)
         if folder.exists():
             folder.rename(place / "old")

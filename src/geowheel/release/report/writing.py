@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from geowheel.machine import files
 from geowheel.machine.console import Console, megabytes
+from geowheel.machine.credentials import refuse_secrets
 from geowheel.project.project import Project
 from geowheel.release.coverage.table import Coverage, names_of
 from geowheel.release.coverage.table import coverage as coverage_of
@@ -44,7 +45,9 @@ def report(
     )
     texts = {FACTS: to_json(made), PAGE: render(made)}
     for name, text in texts.items():
-        files.write(project.dist / name, text)
+        with files.whole(project.dist / name) as part:
+            part.write_text(text, encoding="utf-8")
+            refuse_secrets(part, project.machine.environ)
     for wheel in made.wheels:
         states = ", ".join(f"{verdict.stage} {verdict.state}" for verdict in wheel.verdicts)
         unknown = "" if wheel.recorded else "; NO RECORD names it"
