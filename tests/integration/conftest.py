@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.targets import Platform
-from tests.support.debian_root import CannotMakeRootError, DebianRoot, make_archive, unpack
+from tests.support.debian_root import OLDEST, CannotMakeRootError, DebianRoot, make_archive, unpack
 from tests.support.fixture_channel import Sandbox, Server, stack, write_index, write_samples
 from tests.support.made_once import made_once
 from tests.support.private_hosts import (
@@ -102,9 +102,21 @@ def windows_stacks(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Platform
 @pytest.fixture(scope="module")
 def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
     """A bare root of the other Debian release, a module's own; unpacked from one archive."""
+    yield from _root(tmp_path_factory, "")
+
+
+@pytest.fixture(scope="session")
+def oldest_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DebianRoot]:
+    """A bare root of the oldest Debian release that can be had."""
+    yield from _root(tmp_path_factory, OLDEST)
+
+
+def _root(tmp_path_factory: pytest.TempPathFactory, suite: str) -> Iterator[DebianRoot]:
     try:
         folder, suite = made_once(
-            tmp_path_factory, "debian", lambda folder: make_archive(folder / "root.tar")
+            tmp_path_factory,
+            f"debian{suite}",
+            lambda folder: make_archive(folder / "root.tar", suite),
         )
     except CannotMakeRootError as error:
         reason = f"NOT RUN: no root file system of Debian can be made here: {error}"

@@ -18,6 +18,8 @@ from pathlib import Path
 from geowheel.machine.environments import tool_environment
 
 PERSON = "person"
+OLDEST = "bullseye"
+"""The oldest release that Debian's mirrors still have: glibc 2.31, GCC 10, Python 3.9."""
 OTHER_SUITE = {"bookworm": "trixie", "trixie": "bookworm"}
 # Settings of this machine's apt that decide whether a mirror can be reached and used.
 _APT = re.compile(r"Acquire::(https?::(?!.*Example)|Check-|Retries|ForceIPv).+")
@@ -99,9 +101,10 @@ class DebianRoot:
         subprocess.run([*_unshared(), "rm", "-rf", "--one-file-system", self.path], check=True)
 
 
-def make_archive(archive: Path) -> str:
-    """Makes a tar file of the other release's root, once; the name of the release."""
-    suite = OTHER_SUITE.get(platform.freedesktop_os_release().get("VERSION_CODENAME", ""), "trixie")
+def make_archive(archive: Path, suite: str = "") -> str:
+    """Makes a tar file of a release's root, of the other one's without a name; returns the name."""
+    here = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    suite = suite or OTHER_SUITE.get(here, "trixie")
     command = [
         *_unshared(), "mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3",
         # apt's lists stay, as on a machine whose person has just run `apt update`.

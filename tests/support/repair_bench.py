@@ -3,7 +3,8 @@
 import functools
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +29,8 @@ class Bench:
     plugins: str = "osgeo/_plugins"
     more_folders: tuple[Path, ...] = ()
     accept_code: tuple[str, ...] = ()
+    floor: str | None = None
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def repaired(self) -> RepairedTree:
@@ -42,7 +45,10 @@ class Bench:
         request = RepairRequest(
             raw=raw, library_folder=self.lib, more_folders=self.more_folders,
             plugins=self.plugins, folder=scratch, platform=self.platform,
-            accept_code=self.accept_code,
+            accept_code=self.accept_code, floor=self.floor, owners=self.owners,
+            toolchain=systems.of(self.platform).find_toolchain(self.platform, os.environ)
+            if self.floor
+            else None,
             run=Runner(scratch / "logs"), environ={"PATH": os.environ["PATH"]} | environ,
         )  # fmt: skip
         return systems.repairer_of(self.platform)(request).repair()

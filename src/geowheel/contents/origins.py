@@ -63,6 +63,8 @@ class Origins:
     """The conda package of the bindings, where they are not compiled from the sdist."""
     host: Origin
     bundled: tuple[Bundled, ...]
+    shim: str = ""
+    """`RepairedTree.shim`."""
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
         """The origin of each member; raises BuildError for what no package owns, IntegrityError
@@ -90,7 +92,7 @@ class Origins:
             SDIST: Origin(name=SDIST, version=self.sdist.version, sdist=self.sdist),
             GEOWHEEL: Origin(name=GEOWHEEL, version=__version__),
         }
-        from_payload = {**self.payload, self.places.bundle: GEOWHEEL}
+        from_payload = {**self.payload, self.places.bundle: GEOWHEEL, self.shim: GEOWHEEL}
         return {
             path: of_conda(owners[sources[path]])
             if path in sources

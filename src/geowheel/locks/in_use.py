@@ -174,7 +174,7 @@ def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
     A wheel may ask for either, and the first is better. Empty for other systems.
     """
     oldest = oldest_macos(stack)
-    return tuple(filter(None, (oldest, project.config.floor.macos))) if oldest else ()
+    return tuple(filter(None, (oldest, project.config.floors.macos))) if oldest else ()
 
 
 def _committed(project: Project, platform: Platform) -> LockedStack | None:

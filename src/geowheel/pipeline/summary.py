@@ -41,6 +41,7 @@ def summary_of(wheels: Path, item: Finished) -> dict[str, Any]:
             "wheel": str(wheels / repair.wheel.path.name),
             "sha256": repair.wheel.sha256,
             "floor": msgspec.to_builtins(repair.facts.floor),
+            "lowered": msgspec.to_builtins(repair.facts.lowered),
         }
     if (size := item.records.find(SizeFacts)) is not None:
         found["size"] = msgspec.to_builtins(size.facts)
@@ -76,6 +77,8 @@ def show_table(
             console.result(f"  sha256 {repair.wheel.sha256}")
             if repair.facts.floor:
                 console.result(f"  floor: {floor_words(repair.facts)}")
+            if repair.facts.lowered:
+                console.result(f"  lowered: {lowered_words(repair.facts)}")
         if (test := item.records.find(TestFacts)) is not None:
             console.result(f"  {words(test.facts.drivers, test.facts.not_in_wheel)}")
     for source in sorted(
@@ -137,6 +140,14 @@ def floor_words(facts: RepairFacts) -> str:
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         parts.append(f"{item.needs} ({', '.join(names[:2])}{more})")
     return ", ".join(parts)
+
+
+def lowered_words(facts: RepairFacts) -> str:
+    """Return how many newer symbols each row of the table of lowering was for."""
+    symbols = {symbol for item in facts.lowered for symbol in item.symbols}
+    files = {path for item in facts.lowered for path in item.files}
+    by_row = ", ".join(f"{item.row} ({len(item.symbols)})" for item in facts.lowered)
+    return f"{len(symbols)} newer symbols in {len(files)} files: {by_row}"
 
 
 def _size(size: Record[SizeFacts] | None, repair: Record[RepairFacts], project: Project) -> str:

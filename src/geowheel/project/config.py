@@ -22,6 +22,7 @@ GRIDS = "proj-data"
 OWN_GRIDS = "own"
 """Those beside proj.db: Debian's package has some, conda-forge's none."""
 SYSTEM_VERSION = re.compile(r"\d+\.\d+")
+MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)")
 # Below a folder of the wheel: nothing else belongs at the top of site-packages.
 DESTINATION = re.compile(r"[A-Za-z_]\w*(/(?!\.{1,2}(/|$))[\w.-]+)+")
 DISTRO_CHANNEL = re.compile(r"none|distro(:[a-z]+)?")
@@ -74,7 +75,8 @@ class Floor:
     """`[tool.geowheel.floor]`: the newest system that a wheel may ask for."""
 
     glibc: str | None = field(default=None, metadata={"pattern": SYSTEM_VERSION})
-    """Newest glibc that a Linux wheel may need, such as "2.36"."""
+    """Newest glibc that a Linux wheel may need, such as "2.28": symbols that are newer are lowered,
+    or the wheel is refused."""
     macos: str | None = field(default=None, metadata={"pattern": SYSTEM_VERSION})
     """Newest macOS that a macOS wheel may need, such as "13.0"."""
 
@@ -272,8 +274,8 @@ class Config:
     """The host's build."""
     budget: Budget = field(default_factory=Budget)
     """Size budget."""
-    floor: Floor = field(default_factory=Floor)
-    """Oldest systems to support."""
+    floor: str | Floor = field(default_factory=Floor, metadata={"pattern": MANYLINUX})
+    """Oldest systems to support: a tag of Linux, such as "manylinux_2_28", or this table."""
     licenses: Licenses = field(default_factory=Licenses)
     """Licenses of what is bundled."""
     modules: Modules = field(default_factory=Modules)
@@ -292,6 +294,13 @@ class Config:
         """Channels that may stand in, the most wanted first."""
         said = self.channel_fallback
         return tuple(text for text in ([said] if isinstance(said, str) else said) if text != "none")
+
+    @property
+    def floors(self) -> Floor:
+        """The oldest systems, as a tag or as a table."""
+        if isinstance(self.floor, Floor):
+            return self.floor
+        return Floor(glibc=MANYLINUX.sub(r"\1.\2", self.floor))
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:

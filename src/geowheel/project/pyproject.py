@@ -263,9 +263,11 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
         if name not in PEERS:
             fault("lab.peers", f"the lab has no work for {name}", f"use some of {', '.join(PEERS)}")
     for system in System:
-        name, newest = config.floor.of(system)
+        name, newest = config.floors.of(system)
         if newest is not None and not SYSTEM_VERSION.fullmatch(newest):
-            fault(f"floor.{name}", f"{newest!r} is not a version such as 2.36")
+            tag = isinstance(config.floor, str)
+            such = "a tag such as manylinux_2_28" if tag else "a version such as 2.36"
+            fault("floor" if tag else f"floor.{name}", f"{newest!r} is not {such}")
     package = config.import_package
     if not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         fault("import-package", f"{package!r} is not the name of a package")
@@ -346,6 +348,9 @@ def _read(kind: type[T], data: object, where: str, faults: list[str]) -> T | Non
 
 def _value(kind: Any, value: object, where: str, faults: list[str], *, reasons: bool) -> Any:
     """Return one value; None, which TOML does not have, where it is not of its kind."""
+    if isinstance(kind, types.UnionType):  # a table, or a short form of it
+        short, table = typing.get_args(kind)
+        kind = table if isinstance(value, Mapping) else short
     if dataclasses.is_dataclass(kind):
         return _read(typing.cast("type[Any]", kind), value, where, faults)
     try:

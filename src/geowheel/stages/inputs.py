@@ -254,6 +254,8 @@ class RepairInputs(Inputs):
     gdal_sdist: Asset
     floor: tuple[str, str | None]
     """What of the system counts, and the newest version of it that is allowed."""
+    toolchain: Toolchain | None
+    """What compiles a shim; None where nothing is lowered, or there is no compiler."""
     prebuilt: Package | None
     """The conda package that the bindings are from, where they are not compiled."""
     refuse: tuple[str, ...] | None
@@ -281,7 +283,8 @@ def repair(context: Context, upstream: Records) -> RepairInputs:
         platform=context.target.platform,
         places=config.places,
         gdal_sdist=context.locks.build.gdal_sdist,
-        floor=config.floor.of(context.target.platform.system),
+        floor=config.floors.of(context.target.platform.system),
+        toolchain=context.shim_compiler,
         prebuilt=context.prebuilt,
         refuse=config.licenses.refuse,
         accept=tuple(sorted(config.licenses.accept)),

@@ -15,6 +15,7 @@ from geowheel.contents.licenses import LicenseGate
 from geowheel.contents.origins import Origin
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
+from geowheel.prefix.linker import read_native_manifest
 from geowheel.project.places import Places
 from geowheel.records.facts import LicenseFacts, Owner, PrefixString, RepairFacts
 from geowheel.records.stage import Outcome
@@ -44,6 +45,9 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             folder=work,
             accept_code=inputs.accept_code,
             platform=inputs.platform,
+            floor=inputs.floor[1],
+            toolchain=inputs.toolchain,
+            owners=read_native_manifest(inputs.prefix.folder.parent).owners,
             run=step.run,
             environ=inputs.environ,
         )
@@ -92,6 +96,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             owners=_owners(described.origins),
             sources=described.sources,
             code=repaired.code,
+            lowered=repaired.lowered,
             without_grids=lacking,
             prefix_strings=tuple(
                 PrefixString(

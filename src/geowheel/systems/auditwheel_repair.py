@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,13 +33,17 @@ from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import Walk, closure_faults
 from geowheel.binary.elf import Elf, read_elf, read_elves
+from geowheel.binary.elf_editing import EditableElf, ElfImage
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
-from geowheel.errors import BuildError, Fault
+from geowheel.errors import BuildError, Fault, MachineError
 from geowheel.machine.environments import isolated_environment, tool_path
+from geowheel.machine.hints import Need, install, this_machine
+from geowheel.wheel.tags import parse_platform_tag
 
-from .contract import UNIX_PREFIX, Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
-from .module_folders import CodeText, code_texts, loaded_data, overwrite
+from .contract import UNIX_PREFIX, Bundled, CodeAt, Forcing, Lowered, RepairedTree, RepairRequest
+from .lowering import SHIM, Lowering, Refused, decide, lowered_rows, make_shim, refusal, shim_source
+from .module_folders import CodeText, code_texts, overwrite
 from .own_symbols import bind
 from .repair_tools import find_strip
 from .repairing import (
@@ -72,7 +76,9 @@ class LinuxRepairer(Repairer[Elf]):
 
     def __init__(self, request: RepairRequest) -> None:
         super().__init__(request)
-        self._code_texts = functools.cache(lambda file: code_texts(loaded_data(file), UNIX_PREFIX))
+        self._code_texts = functools.cache(
+            lambda file: code_texts(ElfImage(file).own_data(), UNIX_PREFIX)
+        )
 
     def loader(self, binaries: Mapping[str, Elf]) -> ElfLoader:
         del binaries
@@ -131,10 +137,7 @@ class LinuxRepairer(Repairer[Elf]):
 
     def tag(self, binaries: Mapping[str, Elf]) -> str:
         """Return the oldest manylinux policy that has every symbol version; raises BuildError."""
-        where = self.request.raw.name
-        policies = WheelPolicies(
-            libc=Libc.GLIBC, arch=Architecture(self.request.platform.architecture)
-        )
+        where, policies = self.request.raw.name, self._policies
         asked: dict[str, set[str]] = {}
         for elf in binaries.values():
             for library, names in elf.versions.items():
@@ -155,6 +158,83 @@ class LinuxRepairer(Repairer[Elf]):
         if faults := list(self._newer_processors(binaries, policies.architecture)):
             raise BuildError(faults)
         return str(policy.name)
+
+    @functools.cached_property
+    def _policies(self) -> WheelPolicies:
+        architecture = Architecture(self.request.platform.architecture)
+        return WheelPolicies(libc=Libc.GLIBC, arch=architecture)
+
+    def lowered(
+        self, walk: Walk[Elf], copies: Mapping[str, str], bundle: str
+    ) -> tuple[Lowering | None, tuple[Lowered, ...], Mapping[str, Elf]]:
+        if self.request.floor is None:
+            return super().lowered(walk, copies, bundle)
+        floor, tree = self._floor(self.request.floor), self.request.folder / "tree"
+        binaries = dict(walk.binaries)
+        newer = {place for place, elf in binaries.items() if floor.is_for(elf)}
+        decided = {place: decide(EditableElf(tree / place), floor) for place in sorted(newer)}
+        refused: dict[Refused, list[str]] = {}
+        for place, decision in decided.items():
+            for item in decision.refused:
+                refused.setdefault(item, []).append(self._owned(place))
+        if refused:
+            raise BuildError([refusal(item, at, floor) for item, at in refused.items()])
+        if any(decision.uses_shim for decision in decided.values()):
+            floor = replace(floor, shim=self._shim(floor, bundle))
+            binaries[floor.shim] = read_elf(tree / floor.shim)
+            decided[floor.shim] = decide(EditableElf(tree / floor.shim), floor)
+        for place, decision in decided.items():
+            versions = decision.versions(binaries[place].versions, floor)
+            binaries[place] = replace(binaries[place], versions=versions)
+        named = {copies.get(place, place): decision for place, decision in decided.items()}
+        return floor, lowered_rows(named), binaries
+
+    def _shim(self, floor: Lowering, bundle: str) -> str:
+        """Compile the shim into the wheel; its path there."""
+        request, toolchain = self.request, self.request.toolchain
+        if toolchain is None:
+            raise MachineError(
+                f"no C compiler, which makes what {floor.policy} needs in the place of newer "
+                "symbols",
+                where=request.raw.name,
+                fix=install(Need.COMPILER, on=this_machine()),
+            )
+        made_of = [request.raw.name.partition("-")[0], floor.policy, toolchain.digest()]
+        mark = hashlib.sha256("\0".join(made_of).encode() + shim_source()).hexdigest()[:8]
+        path = f"{bundle}/{SHIM}-{mark}.so"
+        env = isolated_environment(request.environ)
+        make_shim(request.folder.resolve() / "tree" / path, toolchain, request.run, env)
+        return path
+
+    def _owned(self, place: str) -> str:
+        """A file and its package."""
+        path = Path(os.path.relpath(place, self.stack[0].parent)).as_posix()
+        package = self.request.owners.get(path, "")
+        return f"{self.shown(place)} ({package})" if package else self.shown(place)
+
+    def _floor(self, newest: str) -> Lowering:
+        """The newest policy for that glibc; raises BuildError where there is none."""
+        at_most = tuple(map(int, newest.split(".")))
+        found = [
+            (tag.version, policy)
+            for policy in self._policies
+            if (tag := parse_platform_tag(policy.name)) and tag.version <= at_most
+            if tag.kind == "manylinux"
+        ]
+        if not found:
+            raise BuildError(
+                f"no manylinux policy for {self.request.platform} is as old as glibc {newest}",
+                where=self.request.raw.name,
+                fix="raise [tool.geowheel] floor",
+            )
+        _, policy = max(found, key=lambda item: item[0])
+        known = {f"{k}_{v}" for k, every in policy.symbol_versions.items() for v in every}
+        return Lowering(
+            policy=policy.name,
+            architecture=self.request.platform.architecture,
+            families=tuple(policy.symbol_versions),
+            known=frozenset(known),
+        )
 
     def _newer_processors(
         self, binaries: Iterable[str], architecture: Architecture
@@ -243,7 +323,7 @@ def carry_out(plan: RepairPlan) -> None:
     )
     for path, texts in plan.overwritten.items():
         overwrite(Path(path), texts)
-    bind(Path(plan.tree), plan.distribution)
+    bind(Path(plan.tree), plan.distribution, plan.lowering)
 
 
 def _references(plan: RepairPlan, path: str, elf: Elf) -> dict[str, Path | None]:

@@ -168,6 +168,12 @@ class RepairRequest:
     accept_code: tuple[str, ...] = ()
     """Patterns of paths of code that libraries may open on a user's machine."""
     platform: Platform
+    floor: str | None = None
+    """The newest glibc that a Linux wheel may need: what needs a newer one is lowered."""
+    toolchain: Toolchain | None = None
+    """What compiles a shim where lowering needs one."""
+    owners: Mapping[str, object] = field(default_factory=dict)
+    """Packages by the paths of their files, relative to the prefix; only for messages."""
     run: Run
     environ: Mapping[str, str]
     """Only asked for PATH and the like."""
@@ -189,6 +195,21 @@ class RepairedTree:
     notes: tuple[str, ...] = ()
     """What a person should know about the result, a line each."""
     code: tuple[CodeAt, ...] = ()
+    lowered: tuple[Lowered, ...] = ()
+    shim: str = ""
+    """Path of the library that stands in for newer symbols; empty where none does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """What one row of the table of lowering did to a wheel."""
+
+    row: str
+    why: str
+    symbols: tuple[str, ...]
+    """`pow@GLIBC_2.29`, sorted."""
+    files: tuple[str, ...]
+    """Paths in the wheel, sorted."""
 
 
 @dataclass(frozen=True, kw_only=True)

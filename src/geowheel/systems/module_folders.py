@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
 
 from geowheel.errors import BuildError
 
@@ -90,20 +88,6 @@ class CodeText:
 def _table() -> tuple[ModuleFolder, ...]:
     text = files("geowheel.systems").joinpath(_TABLE).read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text)["folder"], tuple[ModuleFolder, ...])
-
-
-def loaded_data(file: Path) -> Iterator[bytes]:
-    """Yield the data of an ELF file that is a program's own; the rest of it is for ld.so."""
-    with file.open("rb") as stream:
-        for section in ELFFile(stream).iter_sections():
-            flags = section["sh_flags"] & (SH_FLAGS.SHF_ALLOC | SH_FLAGS.SHF_EXECINSTR)
-            of_loader = section.name in (".dynstr", ".interp")
-            if (
-                flags == SH_FLAGS.SHF_ALLOC
-                and section["sh_type"] == "SHT_PROGBITS"
-                and not of_loader
-            ):
-                yield section.data()
 
 
 def code_texts(loaded: Iterable[bytes], prefix_string: str) -> list[CodeText]:

@@ -29,7 +29,8 @@ from geowheel.errors import BuildError, Fault, GeowheelError
 from geowheel.machine.environments import isolated_environment
 from geowheel.wheel.reading import Wheel, parse_filename, unpack_wheel, with_platform
 
-from .contract import Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
+from .contract import Bundled, CodeAt, Forcing, Lowered, RepairedTree, RepairRequest
+from .lowering import Lowering
 
 AGAINST_STACK: Final = (
     "build against the native stack's: its place is in GDAL_CONFIG, CMAKE_PREFIX_PATH and "
@@ -67,6 +68,8 @@ class RepairPlan:
     """Each file of the repaired wheel to its strings that change, and what is written over them."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Programs by name that the tool calls."""
+    lowering: Lowering | None = None
+    """The floor that a Linux wheel is lowered to."""
 
     @property
     def distribution(self) -> str:
@@ -150,7 +153,9 @@ class Repairer(ABC, Generic[B]):
             if posixpath.isabs(place)
         }
         copied = {self.copy(name, Path(place), bundle): place for name, place in asked}
-        code = tuple(self.code(walk, {place: copy.path for copy, place in copied.items()}))
+        copies = {place: copy.path for copy, place in copied.items()}
+        code = tuple(self.code(walk, copies))
+        lowering, lowered, changed = self.lowered(walk, copies, bundle)
         plan = RepairPlan(
             tree=os.fspath(tree.resolve()),
             raw=os.fspath(request.raw.resolve()),
@@ -158,8 +163,9 @@ class Repairer(ABC, Generic[B]):
             folders=tuple(map(os.fspath, self.stack)),
             needs=walk.links,
             copies=tuple(sorted(copied, key=lambda copy: copy.soname)),
-            platform_tag=self.tag(walk.binaries),
+            platform_tag=self.tag(changed),
             tools=self.tools(),
+            lowering=lowering,
             overwritten=_overwritten(code),
         )
         self._carry_out(plan)
@@ -175,6 +181,8 @@ class Repairer(ABC, Generic[B]):
             binaries=repaired,
             notes=tuple(self.notes(plan, walk)),
             code=code,
+            lowered=lowered,
+            shim=lowering.shim if lowering else "",
         )
 
     # --- what a system answers
@@ -229,6 +237,13 @@ class Repairer(ABC, Generic[B]):
         """Yield the paths of code in each file; `copies` by the places of the stack's files."""
         del walk, copies
         return ()
+
+    def lowered(
+        self, walk: Walk[B], copies: Mapping[str, str], bundle: str
+    ) -> tuple[Lowering | None, tuple[Lowered, ...], Mapping[str, B]]:
+        """Return how files are lowered, and what they will be; raises BuildError."""
+        del copies, bundle
+        return None, (), walk.binaries
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, B]) -> RepairPlan:
         """Return the plan with the names that the tool gave to the copies."""

@@ -81,7 +81,7 @@ accept = { poppler = "we share ours", "x26*" = "so too" }
     read = read_host(host(tmp_path, text)).config
     assert read.fallbacks == ("distro",)
     assert (read.drivers, read.programs) == (("GTiff",), ())
-    assert (read.budget.wheel_mb, read.floor.glibc, read.test.timeout_seconds) == (12.0, "2.28", 5)
+    assert (read.budget.wheel_mb, read.floors.glibc, read.test.timeout_seconds) == (12.0, "2.28", 5)
     assert read.licenses.accept == {"poppler": "we share ours", "x26*": "so too"}
 
 

@@ -5,7 +5,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geowheel.systems.own_symbols import gnu_hash, hash_table
+from geowheel.binary.elf_editing import elf_hash, gnu_hash, hash_table
 
 FIRST = 3
 
@@ -43,3 +43,8 @@ def test_each_name_is_found_at_its_place(names: list[bytes], other: bytes, bucke
 def test_names_have_the_hashes_of_the_specification() -> None:
     known = {"": 0x1505, "printf": 0x156B2BB8, "exit": 0x7C967E3F, "syscall": 0xBAC212A0}
     assert {name: gnu_hash(name.encode()) for name in known} == known
+
+
+def test_versions_have_the_hashes_of_the_specification() -> None:
+    known = {"": 0, "GLIBC_2.2.5": 0x09691A75, "GLIBC_2.34": 0x069691B4}
+    assert {name: elf_hash(name.encode()) for name in known} == known

@@ -1,0 +1,191 @@
+"""Libraries that need newer symbols than their floor: lowered, run here and on an older system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from geowheel import systems
+from geowheel.errors import BuildError
+from geowheel.machine.process import Runner
+from geowheel.systems.auditwheel_repair import LinuxRepairer
+from geowheel.systems.lowering import Lowering, make_shim, rows
+from geowheel.systems.own_symbols import bind
+from tests.integration.test_auditwheel_repair import PLATFORM, gcc, make_bench
+from tests.support.debian_root import DebianRoot
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="auditwheel runs on Linux"),
+]
+
+DATA = Path(__file__).parents[1] / "data/lowering"
+SHIM = "libgeowheel-floor-1.so"
+LIBRARIES = {"GLIBC": "libc.so.6", "GLIBCXX": "libstdc++.so.6", "CXXABI": "libstdc++.so.6"}
+LOAD = "import ctypes, sys; print(*(ctypes.CDLL(path).ask() for path in sys.argv[1:]))"
+
+
+def floor(newest: str) -> Lowering:
+    repairer = LinuxRepairer.__new__(LinuxRepairer)
+    repairer.request = SimpleNamespace(platform=PLATFORM, raw=Path("pkg"))  # type: ignore[assignment]
+    return repairer._floor(newest)
+
+
+def lower(tree: Path, newest: str, *defines: str) -> None:
+    """What a repair does, to the files of a folder."""
+    environ = {"PATH": "/usr/bin:/bin"}
+    toolchain = systems.of(PLATFORM).find_toolchain(PLATFORM, environ)
+    toolchain = replace(toolchain, compile_flags=(*toolchain.compile_flags, *defines))
+    make_shim(tree / SHIM, toolchain, Runner(tree.parent / "logs"), environ)
+    bind(tree, "pkg", replace(floor(newest), shim=SHIM))
+
+
+def load(*paths: Path) -> str:
+    command: tuple[str | Path, ...] = (sys.executable, "-c", LOAD, *paths)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    return done.stdout.strip() if done.returncode == 0 else f"it ended with {done.returncode}"
+
+
+def there(root: DebianRoot, folder: Path, *command: str) -> str:
+    """What a command prints on the oldest system, in a copy of the folder."""
+    place = f"/home/person/{folder.parent.name}"
+    root.copy_in(folder, place)
+    done = root.run(command, cwd=place)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def planted(folder: Path, symbols: Mapping[str, str], source: str, *, data: str = "") -> Path:
+    """A library that takes symbols, by their versions, from a system that may not exist yet."""
+    libraries: dict[str, dict[str, list[str]]] = {}
+    for symbol, version in symbols.items():
+        soname = LIBRARIES[version.partition("_")[0]]
+        libraries.setdefault(soname, {}).setdefault(version, []).append(symbol)
+    stubs = []
+    for soname, versions in libraries.items():
+        script = folder / f"{soname}.map"
+        folder.mkdir(exist_ok=True)
+        script.write_text("\n".join(f"{v} {{ {'; '.join(s)}; }};" for v, s in versions.items()))
+        text = "\n".join(
+            data.replace("NAME", symbol) if data else f"void {symbol}(void) {{}}"
+            for every in versions.values()
+            for symbol in every
+        )
+        # A linker takes one library of a name: the other's is written in afterwards.
+        other = soname.replace("c", "X")
+        flags = ("-nostdlib", "-fno-builtin", f"-Wl,-soname,{other}")
+        stubs.append(gcc(folder / other, text, *flags, f"-Wl,--version-script={script}"))
+    library = folder / "tree/libasks.so"
+    gcc(library, source, *stubs, "-Wl,-z,now", "-O1", language="c++")
+    content = library.read_bytes()
+    for soname in libraries:
+        other = soname.replace("c", "X").encode()
+        content = content.replace(other, soname.encode())
+    library.write_bytes(content)
+    return library
+
+
+# --- each row of the table ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("newest", ["2.28", "2.31"])
+def test_what_the_table_names_is_found_here_and_on_the_oldest_system(
+    tmp_path: Path, oldest_root: DebianRoot, newest: str
+) -> None:
+    symbols = {
+        text.partition("=")[0]: row.versions[-1]
+        for row in rows()
+        for text in (*(t for names in row.rebind.values() for t in names), *row.shim, *row.zero)
+        if floor(newest).way(text.partition("=")[0], row.versions[-1]) and row.versions[-1]
+    }
+    assert len(symbols) > 150
+    names = {f"asked_{at}": symbol for at, symbol in enumerate(symbols)}
+    declared = "".join(f'void {name}() asm("{symbol}");\n' for name, symbol in names.items())
+    table = ", ".join(f"(void *){name}" for name in names)
+    source = f'{declared} void *every[] = {{{table}}}; extern "C" int ask() {{ return 42; }}'
+    library = planted(tmp_path, symbols, source)
+    assert load(library) == "it ended with 1"  # newer than this system
+    lower(library.parent, newest)
+    assert load(library) == "42"
+    assert there(oldest_root, library.parent, "python3", "-c", LOAD, "./libasks.so") == "42\n"
+
+
+SAID = "first 1.5\n42"
+NEWEST = (DATA / "newest.cc").read_text()
+NEWEST_SYMBOLS = {
+    "__isoc23_strtol": "GLIBC_2.38", "__isoc23_sscanf": "GLIBC_2.38", "strlcpy": "GLIBC_2.38",
+    "strlcat": "GLIBC_2.38", "acosf": "GLIBC_2.43", "fmod": "GLIBC_2.38",
+    "_ZSt21ios_base_library_initv": "GLIBCXX_3.4.32", "__cxa_call_terminate": "CXXABI_1.3.15",
+    "_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE15_M_replace_coldEPcmPKcmm":
+    "GLIBCXX_3.4.31",
+    "_ZNKRSt7__cxx1115basic_stringbufIcSt11char_traitsIcESaIcEE3strEv": "GLIBCXX_3.4.29",
+}  # fmt: skip
+
+
+def test_what_a_newer_compiler_asks_for_does_the_same_on_older_systems(
+    tmp_path: Path, oldest_root: DebianRoot
+) -> None:
+    library = planted(tmp_path, NEWEST_SYMBOLS, NEWEST)
+    lower(library.parent, "2.31")
+    assert load(library) == SAID
+    said = there(oldest_root, library.parent, "python3", "-c", LOAD, "./libasks.so")
+    assert said == f"{SAID}\n"
+
+
+def test_without_its_constructor_the_shim_fails_in_a_clean_process(tmp_path: Path) -> None:
+    library = planted(tmp_path, NEWEST_SYMBOLS, NEWEST)
+    lower(library.parent, "2.31", "-DWITHOUT_INIT")
+    assert load(library) != SAID
+
+
+@pytest.mark.parametrize("newest", ["2.28", "2.31"])
+def test_a_program_says_the_same_lowered_or_not(
+    tmp_path: Path, oldest_root: DebianRoot, newest: str
+) -> None:
+    program = tmp_path / "tree/program"
+    program.parent.mkdir()
+    flags = ("-std=c++17", "-O1", "-no-pie", "-fno-pic", DATA / "program.cc", "-o", program)
+    subprocess.run(["g++", *flags], check=True)
+    before = subprocess.run([program], capture_output=True, text=True, check=True, env={}).stdout
+    assert before.startswith("early") and before.endswith("late\n") and len(before.split()) > 15
+    lower(program.parent, newest)
+    after = subprocess.run([program], capture_output=True, text=True, check=True, env={}).stdout
+    assert after == before
+    assert there(oldest_root, program.parent, "./program") == before
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+CALL = 'extern "C" void NAME(); extern "C" int ask() { NAME(); return 0; }'
+TAKE = 'NAME; extern "C" long ask() { return (long)NAME; }'
+
+
+@pytest.mark.parametrize(
+    ("symbol", "version", "source", "data", "why"),
+    [
+        ("_ZNSt3newEv", "GLIBCXX_3.4.99", CALL, "", "no older version"),
+        ("pow", "GLIBC_2.99", CALL, "", "no older version"),
+        ("_ZTVSt3new", "CXXABI_1.3.99", f"extern char {TAKE}", "char NAME[9];", "it is data"),
+        ("each", "GLIBC_2.99", f"extern __thread int {TAKE}", "__thread int NAME;", "thread-local"),
+    ],
+    ids=["function", "known-name", "vtable", "thread-local"],
+)
+def test_what_the_table_does_not_name_is_refused_with_its_library_and_package(
+    tmp_path: Path, symbol: str, version: str, source: str, data: str, why: str
+) -> None:
+    bench = make_bench(tmp_path / "bench")
+    asks = planted(tmp_path / "new", {symbol: version}, source.replace("NAME", symbol), data=data)
+    library = (bench.lib / "libz.so.1").resolve()
+    gcc(library, "int z_answer(void) { return 40; }", "-Wl,-soname,libz.so.1", "-Wl,--no-as-needed",
+        f"-L{asks.parent}", "-lasks")  # fmt: skip
+    asks.rename(bench.lib / asks.name)
+    bench = replace(bench, floor="2.28", owners={f"lib/{asks.name}": "asker 1.0"})
+    said = bench.refused(BuildError)
+    assert f"needs {symbol}@{version}, newer than the floor manylinux_2_28" in said
+    assert f"{asks.name} (asker 1.0)" in said and why in said
