@@ -47,11 +47,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def keys(table: Mapping[str, Any] | None = None, title: str = TABLE) -> str:
     """The keys of `[tool.geowheel]`, then those of each table in it."""
     table = table or tool_schema()
-    inner = {k: v for k, v in table["properties"].items() if "properties" in v}
+    # A key may be a text or a table.
+    kinds = {k: v.get("anyOf", [v])[-1] for k, v in table["properties"].items()}
+    inner = {name: kind for name, kind in kinds.items() if "properties" in kind}
     rows = [
         (f"`{name}`", _default(name, value, table), _meaning(value))
         for name, value in table["properties"].items()
-        if name not in inner
+        if "properties" not in value
     ]
     own = f"### `[{title}]`\n\n{_table(('key', 'default', 'meaning'), rows)}"
     return "\n\n".join([own, *(keys(value, f"{title}.{name}") for name, value in inner.items())])

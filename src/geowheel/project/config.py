@@ -300,7 +300,8 @@ class Config:
         """The oldest systems, as a tag or as a table."""
         if isinstance(self.floor, Floor):
             return self.floor
-        return Floor(glibc=MANYLINUX.sub(r"\1.\2", self.floor))
+        tag = MANYLINUX.fullmatch(self.floor)
+        return Floor(glibc=tag and ".".join(tag.groups()))
 
     @property
     def wanted_packages(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from geowheel.targets import PYTHON_VERSION, Platform, System
 from .config import (
     DESTINATION,
     DISTRO_CHANNEL,
+    MANYLINUX,
     REASON,
     SYSTEM_VERSION,
     TABLE,
@@ -265,9 +265,9 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
     for system in System:
         name, newest = config.floors.of(system)
         if newest is not None and not SYSTEM_VERSION.fullmatch(newest):
-            tag = isinstance(config.floor, str)
-            such = "a tag such as manylinux_2_28" if tag else "a version such as 2.36"
-            fault("floor" if tag else f"floor.{name}", f"{newest!r} is not {such}")
+            fault(f"floor.{name}", f"{newest!r} is not a version such as 2.36")
+    if isinstance(config.floor, str) and not MANYLINUX.fullmatch(config.floor):
+        fault("floor", f"{config.floor!r} is not a tag such as manylinux_2_28")
     package = config.import_package
     if not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         fault("import-package", f"{package!r} is not the name of a package")
@@ -348,9 +348,9 @@ def _read(kind: type[T], data: object, where: str, faults: list[str]) -> T | Non
 
 def _value(kind: Any, value: object, where: str, faults: list[str], *, reasons: bool) -> Any:
     """Return one value; None, which TOML does not have, where it is not of its kind."""
-    if isinstance(kind, types.UnionType):  # a table, or a short form of it
-        short, table = typing.get_args(kind)
-        kind = table if isinstance(value, Mapping) else short
+    tables = filter(dataclasses.is_dataclass, typing.get_args(kind))
+    if table := next(tables, None):  # or a short form of it
+        kind = table if isinstance(value, Mapping) else str
     if dataclasses.is_dataclass(kind):
         return _read(typing.cast("type[Any]", kind), value, where, faults)
     try:

@@ -146,12 +146,8 @@ class Repairer(ABC, Generic[B]):
             walk = follow(binaries, self.loader(binaries), self._in_stack)
         if faults := [*self.stack_faults(walk), *self._lost_faults(walk)]:
             raise BuildError(faults)
-        asked = {
-            (name, place)
-            for links in walk.links.values()
-            for name, place in links.items()
-            if posixpath.isabs(place)
-        }
+        every = (item for links in walk.links.values() for item in links.items())
+        asked = {(name, place) for name, place in every if posixpath.isabs(place)}
         copied = {self.copy(name, Path(place), bundle): place for name, place in asked}
         copies = {place: copy.path for copy, place in copied.items()}
         code = tuple(self.code(walk, copies))

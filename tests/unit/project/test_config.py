@@ -93,6 +93,8 @@ WRONG = {
     'licenses.accept = { poppler = " " }': "licenses.accept] must be a table with a reason",
     "licenses.accept = { poppler = true }": "licenses.accept] must be a table with a reason",
     'floor.glibc = "manylinux_2_28"': "floor.glibc: 'manylinux_2_28' is not a version",
+    'floor = "2.28"': "floor: '2.28' is not a tag such as manylinux_2_28",
+    "floor = 2.28": "floor] must be a string",
     'floor.glibc = ""': "floor.glibc: '' is not a version",
     'import-package = "terrain._vendor.osgeo"': 'set layout = "private"',
     'import-package = "gdal"': "import-package: 'gdal' does not fit",
