@@ -94,7 +94,9 @@ def test_a_floor_that_the_native_stack_does_not_keep(second: ProjectCopy) -> Non
     extra = EMPTY + '[tool.geowheel.floor]\nglibc = "2.5"'
     result = make_host(second, extra=extra).run("repair", "--python", PYTHON)
     assert result.returncode == 8
-    assert "newer than the floor manylinux_2_5_x86_64" in result.stderr and "GLIBC_2." in result.stderr
+    assert (
+        "newer than the floor manylinux_2_5_x86_64" in result.stderr and "GLIBC_2." in result.stderr
+    )
     assert not list(second.root.glob("dist/*"))
 
 

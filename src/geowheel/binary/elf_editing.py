@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 
 GLOBAL: Final = 1
 """The version index of a symbol that has no version."""
-OBJECT: Final = 1
+OBJECT, TLS = 1, 6
 WEAK, UNIQUE = 2, 10
-DT_RPATH, DT_FLAGS, DT_RUNPATH = 15, 30, 29
+DT_FLAGS: Final = 30
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ = 1, 4, 5, 6, 10
+_DT_RPATH, _DT_RUNPATH = 15, 29
 _DT_GNU_HASH, _DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")
@@ -66,41 +67,18 @@ class NeededVersion(NamedTuple):
     flags: int = 0
 
 
-class ElfImage:
-    """The headers of an ELF file of 64 bits, and what its sections hold."""
+class EditableElf:
+    """An ELF file of 64 bits and the changes to it, which `write` makes."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.data = path, bytearray(path.read_bytes())
         self.headers, self.table = struct.unpack_from("<QQ", self.data, 32)
-        segments, _, sections, names = struct.unpack_from("<4H", self.data, 56)
+        segments, _, sections, self.names = struct.unpack_from("<4H", self.data, 56)
         self.segments = self._read(_SEGMENT, self.headers, segments)
         self.sections = self._read(_SECTION, self.table, sections)
-        self._names = self._bytes(self.sections[names]) if sections else b""
-
-    def _read(self, shape: struct.Struct, at: int, count: int) -> list[list[int]]:
-        return [list(shape.unpack_from(self.data, at + n * shape.size)) for n in range(count)]
-
-    def _bytes(self, section: list[int] | None) -> bytes:
-        return b"" if section is None else bytes(self.data[section[4] : section[4] + section[5]])
-
-    def own_data(self) -> Iterator[bytes]:
-        """Yield the data that is the program's own; the rest is code, or for ld.so."""
-        for section in self.sections:
-            name = self._names[section[0] : self._names.find(b"\0", section[0])]
-            data = section[1] == _PROGBITS and section[2] & (_ALLOC | _EXECINSTR) == _ALLOC
-            if data and name not in (b".dynstr", b".interp"):
-                yield self._bytes(section)
-
-
-class EditableElf(ElfImage):
-    """An ELF file and the changes to it, which `write` makes."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
         self.of = {section[1]: section for section in reversed(self.sections)}
         self.program = any(segment[0] == _PT_INTERP for segment in self.segments)
         self.symbols = list[Symbol]()
-        self.needs = dict[int, NeededVersion]()
         if not {_DYNSYM, _DYNAMIC} <= self.of.keys():
             return  # an object file or a static program
         self.strings = self.sections[self.of[_DYNSYM][6]]
@@ -117,6 +95,21 @@ class EditableElf(ElfImage):
         self.gap = last[6] - last[5] + -(last[3] + last[6]) % 16
         self.room = bytearray()
         self.behind = [row for row in self.sections if row[4] >= self.end and not row[2] & _ALLOC]
+
+    def _read(self, shape: struct.Struct, at: int, count: int) -> list[list[int]]:
+        return [list(shape.unpack_from(self.data, at + n * shape.size)) for n in range(count)]
+
+    def _bytes(self, section: list[int] | None) -> bytes:
+        return b"" if section is None else bytes(self.data[section[4] : section[4] + section[5]])
+
+    def own_data(self) -> Iterator[bytes]:
+        """Yield the data that is the program's own; the rest is code, or for ld.so."""
+        names = self._bytes(self.sections[self.names]) if self.sections else b""
+        for section in self.sections:
+            name = names[section[0] : names.find(b"\0", section[0])]
+            data = section[1] == _PROGBITS and section[2] & (_ALLOC | _EXECINSTR) == _ALLOC
+            if data and name not in (b".dynstr", b".interp"):
+                yield self._bytes(section)
 
     def _text_at(self, at: int) -> bytes:
         return bytes(self._texts[at : self._texts.index(b"\0", at)])
@@ -141,27 +134,20 @@ class EditableElf(ElfImage):
                 part += then
             at, more = at + step, bool(step)
 
-    @property
-    def search_path(self) -> str | None:
-        """DT_RPATH, or DT_RUNPATH; None without any."""
-        tags = dict(self.tags)
-        at = tags.get(DT_RUNPATH, tags.get(DT_RPATH))
-        return None if at is None else self._text_at(at).decode()
-
     def set_tag(self, tag: int, value: int) -> None:
         self.tags = [row for row in self.tags if row[0] != tag] + [(tag, value)]
 
-    def set_search_path(self, path: str) -> None:
-        """Set DT_RUNPATH where there is one, else DT_RPATH."""
-        tag = DT_RUNPATH if DT_RUNPATH in dict(self.tags) else DT_RPATH
-        self.set_tag(tag, self._text(path.encode()))
-
-    def add_library(self, name: str) -> None:
-        """Have a library loaded with the file, after all others."""
+    def add_library(self, name: str, folder: str = "") -> None:
+        """Have a library loaded with the file, after all others; found in a folder, where given."""
         needed = [value for tag, value in self.tags if tag == _DT_NEEDED]
         if name.encode() not in map(self._text_at, needed):
             self.tags.insert(len(needed), (_DT_NEEDED, self._text(name.encode())))
             self.tags.sort(key=lambda row: row[0] != _DT_NEEDED)
+        tags = dict(self.tags)
+        kind = _DT_RUNPATH if _DT_RUNPATH in tags else _DT_RPATH
+        entries = self._text_at(tags[kind]).split(b":") if kind in tags else []
+        if folder and folder.encode() not in entries:
+            self.set_tag(kind, self._text(b":".join([*entries, folder.encode()])))
 
     def version_of(self, library: str, name: str) -> int:
         """Return the index of a version that the file needs, from now on at the latest."""
@@ -169,14 +155,10 @@ class EditableElf(ElfImage):
             if need.name == name:  # ld.so takes the name alone, whichever library has it
                 return number
         used = [symbol.number for symbol in self.symbols]
-        number = max([GLOBAL, self._definitions, *used, *self.needs]) + 1
+        own = self.of[_VERDEF][7] + 1 if _VERDEF in self.of else GLOBAL
+        number = max([own, *used, *self.needs]) + 1
         self.needs[number] = NeededVersion(library, name)
         return number
-
-    @property
-    def _definitions(self) -> int:
-        """How many versions the file itself defines, at least."""
-        return self.of[_VERDEF][7] + 1 if _VERDEF in self.of else 0
 
     def drop_copy(self, at: int) -> None:
         """Leave a variable of a program as it is, and copy no library's value into it."""
@@ -220,26 +202,22 @@ class EditableElf(ElfImage):
             self._place(self.of[_VERSYM], versions, _DT_VERSYM)
         if needs:
             self._place(self.of[_VERNEED], needs, _DT_VERNEED)
-            self.of[_VERNEED][7] = count = len({need.library for need in self.needs.values()})
-            self.set_tag(_DT_VERNEEDNUM, count)
+            self.of[_VERNEED][7] = len(self.needs)
+            self.set_tag(_DT_VERNEEDNUM, len(self.needs))
         elif needs is not None:
             self.tags = [row for row in self.tags if row[0] not in (_DT_VERNEED, _DT_VERNEEDNUM)]
         self._place(self.of[_DYNAMIC], b"".join(_TAG.pack(*row) for row in [*self.tags, (0, 0)]))
         self._finish()
 
     def _packed_needs(self) -> bytes:
-        """The content of DT_VERNEED."""
-        packed = bytearray()
-        libraries = list(dict.fromkeys(need.library for need in self.needs.values()))
-        for library in libraries:
-            of_it = [(n, need) for n, need in self.needs.items() if need.library == library]
-            size = _NEED.size + len(of_it) * _NEEDED_VERSION.size
-            step = size if library != libraries[-1] else 0
-            packed += _NEED.pack(1, len(of_it), self._text(library.encode()), _NEED.size, step)
-            for number, (_, name, flags) in of_it:
-                then = _NEEDED_VERSION.size if number != of_it[-1][0] else 0
-                at, hashed = self._text(name.encode()), elf_hash(name.encode())
-                packed += _NEEDED_VERSION.pack(hashed, flags, number, at, then)
+        """The content of DT_VERNEED: each version by itself."""
+        packed, size = bytearray(), _NEED.size + _NEEDED_VERSION.size
+        for at, (number, need) in enumerate(self.needs.items(), 1):
+            library, name = need.library.encode(), need.name.encode()
+            step = size if at < len(self.needs) else 0
+            packed += _NEED.pack(1, 1, self._text(library), _NEED.size, step)
+            version = elf_hash(name), need.flags, number, self._text(name), 0
+            packed += _NEEDED_VERSION.pack(*version)
         return bytes(packed)
 
     def _in_order(self, symbols: Sequence[Symbol], hashed: Sequence[bool]) -> list[Symbol]:

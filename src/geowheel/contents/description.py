@@ -68,7 +68,7 @@ def describe(
     host = Origin(name=subject.name, version=subject.version)
     origins = Origins(
         places=places, payload=payload, manifest=manifest, sdist=sdist, prebuilt=prebuilt,
-        host=host, bundled=repaired.bundled, shim=repaired.shim,
+        host=host, bundled=repaired.bundled,
     ).of(_members(tree))  # fmt: skip
     files: dict[Package, list[str]] = {}
     for path, origin in origins.items():

@@ -17,7 +17,7 @@ from geowheel.locks.assets import Asset, Package
 from geowheel.locks.native_stack import BINDINGS
 from geowheel.prefix.linker import NativeManifest
 from geowheel.project.places import Places
-from geowheel.systems.contract import Bundled
+from geowheel.systems.contract import SHIM, Bundled
 from geowheel.targets import GDAL_PACKAGE
 
 GEOWHEEL: Final = "geowheel"
@@ -63,8 +63,6 @@ class Origins:
     """The conda package of the bindings, where they are not compiled from the sdist."""
     host: Origin
     bundled: tuple[Bundled, ...]
-    shim: str = ""
-    """`RepairedTree.shim`."""
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
         """The origin of each member; raises BuildError for what no package owns, IntegrityError
@@ -92,7 +90,9 @@ class Origins:
             SDIST: Origin(name=SDIST, version=self.sdist.version, sdist=self.sdist),
             GEOWHEEL: Origin(name=GEOWHEEL, version=__version__),
         }
-        from_payload = {**self.payload, self.places.bundle: GEOWHEEL, self.shim: GEOWHEEL}
+        members = tuple(members)
+        ours = [path for path in members if posixpath.basename(path).startswith(SHIM)]
+        from_payload = {**self.payload, **dict.fromkeys([*ours, self.places.bundle], GEOWHEEL)}
         return {
             path: of_conda(owners[sources[path]])
             if path in sources

@@ -78,7 +78,8 @@ def show_table(
             if repair.facts.floor:
                 console.result(f"  floor: {floor_words(repair.facts)}")
             if repair.facts.lowered:
-                console.result(f"  lowered: {lowered_words(repair.facts)}")
+                lowered = (f"{row} ({len(names)})" for row, names in repair.facts.lowered.items())
+                console.result(f"  lowered: {', '.join(lowered)}")
         if (test := item.records.find(TestFacts)) is not None:
             console.result(f"  {words(test.facts.drivers, test.facts.not_in_wheel)}")
     for source in sorted(
@@ -140,14 +141,6 @@ def floor_words(facts: RepairFacts) -> str:
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         parts.append(f"{item.needs} ({', '.join(names[:2])}{more})")
     return ", ".join(parts)
-
-
-def lowered_words(facts: RepairFacts) -> str:
-    """Return how many newer symbols each row of the table of lowering was for."""
-    symbols = {symbol for item in facts.lowered for symbol in item.symbols}
-    files = {path for item in facts.lowered for path in item.files}
-    by_row = ", ".join(f"{item.row} ({len(item.symbols)})" for item in facts.lowered)
-    return f"{len(symbols)} newer symbols in {len(files)} files: {by_row}"
 
 
 def _size(size: Record[SizeFacts] | None, repair: Record[RepairFacts], project: Project) -> str:

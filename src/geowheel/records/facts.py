@@ -17,7 +17,7 @@ from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.contents.restricted import Restricted
 from geowheel.digest import Sha256
 from geowheel.lab.judging import CaseVerdict
-from geowheel.systems.contract import CodeAt, Forcing, Lowered
+from geowheel.systems.contract import CodeAt, Forcing
 
 
 class StageFacts(Struct, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ class RepairFacts(StageFacts, frozen=True, kw_only=True):
     """How many packages are from each channel, by its URL, or from an sdist."""
     prefix_strings: tuple[PrefixString, ...] = ()
     code: tuple[CodeAt, ...] = ()
-    lowered: tuple[Lowered, ...] = ()
+    lowered: Mapping[str, tuple[str, ...]] = {}
     without_grids: tuple[str, ...] = ()
     """Well-known operations that PROJ makes without their grid."""
     licenses: LicenseFacts = LicenseFacts()

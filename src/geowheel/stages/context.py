@@ -143,23 +143,6 @@ class Context:
         return tuple(unmet(chain(*listed), there, marker_environment(self.target)))
 
     @property
-    def shim_compiler(self) -> Toolchain | None:
-        """What compiles for a floor; None where none is asked for, or this machine has none.
-
-        Few wheels need it: one that does says so.
-        """
-        platform = self.target.platform
-        family, newest = self.project.config.floors.of(platform.system)
-        if family != "glibc" or newest is None:
-            return None
-        try:
-            return self.tools.toolchain or systems.of(platform).find_toolchain(
-                platform, self.project.machine.environ
-            )
-        except MachineError:
-            return None
-
-    @property
     def here(self) -> dict[str, Any]:
         """What every stage's inputs have beside the components of the key."""
         return here(self.project, self.locks)

@@ -255,7 +255,7 @@ class RepairInputs(Inputs):
     floor: tuple[str, str | None]
     """What of the system counts, and the newest version of it that is allowed."""
     toolchain: Toolchain | None
-    """What compiles a shim; None where nothing is lowered, or there is no compiler."""
+    """None where nothing is lowered."""
     prebuilt: Package | None
     """The conda package that the bindings are from, where they are not compiled."""
     refuse: tuple[str, ...] | None
@@ -274,23 +274,22 @@ class RepairInputs(Inputs):
 
 def repair(context: Context, upstream: Records) -> RepairInputs:
     """From the raw wheel and the prefix."""
-    fetch = upstream["fetch"]
-    config = context.project.config
+    config, platform = context.project.config, context.target.platform
     return RepairInputs(
         raw=upstream["build"].wheel,
         payload=upstream["vendor"].made(PAYLOAD),
-        prefix=fetch.made(PREFIX),
-        platform=context.target.platform,
+        prefix=upstream["fetch"].made(PREFIX),
+        platform=platform,
         places=config.places,
         gdal_sdist=context.locks.build.gdal_sdist,
-        floor=config.floors.of(context.target.platform.system),
-        toolchain=context.shim_compiler,
+        floor=config.floors.of(platform.system),
+        toolchain=context.tools.toolchain if config.floors.glibc else None,
         prebuilt=context.prebuilt,
         refuse=config.licenses.refuse,
         accept=tuple(sorted(config.licenses.accept)),
         accept_code=tuple(sorted(config.modules.accept)),
         locked=context.locks.source.committed,
-        repair_tools=tool_versions(context.target.platform, context.project.machine.environ),
+        repair_tools=tool_versions(platform, context.project.machine.environ),
         machine=_machine(context),
         **context.here,
     )

@@ -168,11 +168,8 @@ def check_floor(
     repaired: RepairedTree, allowed: tuple[str, str | None], forcing: Sequence[Forcing]
 ) -> None:
     """Refuse a wheel that needs a newer system than the host allows; say what forces it."""
-    name, newest = allowed
-    if newest is None:
-        return
-    tag = parse_platform_tag(repaired.platform_tag)
-    if tag is not None and tag.version > tuple(int(part) for part in newest.split(".")):
+    (name, newest), tag = allowed, parse_platform_tag(repaired.platform_tag)
+    if newest and tag and tag.version > tuple(map(int, newest.split("."))):
         reasons = "; ".join(f"{item.needs} by {', '.join(item.packages[:3])}" for item in forcing)
         raise BuildError(
             f"the wheel is {repaired.platform_tag}, newer than the floor {name} {newest}",

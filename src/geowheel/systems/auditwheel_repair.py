@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import posixpath
 import re
 import shlex
 import subprocess
@@ -33,16 +34,15 @@ from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import Walk, closure_faults
 from geowheel.binary.elf import Elf, read_elf, read_elves
-from geowheel.binary.elf_editing import EditableElf, ElfImage
+from geowheel.binary.elf_editing import EditableElf
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
-from geowheel.errors import BuildError, Fault, MachineError
+from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment, tool_path
-from geowheel.machine.hints import Need, install, this_machine
 from geowheel.wheel.tags import parse_platform_tag
 
-from .contract import UNIX_PREFIX, Bundled, CodeAt, Forcing, Lowered, RepairedTree, RepairRequest
-from .lowering import SHIM, Lowering, Refused, decide, lowered_rows, make_shim, refusal, shim_source
+from .contract import SHIM, UNIX_PREFIX, Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
+from .lowering import Lowering, make_shim
 from .module_folders import CodeText, code_texts, overwrite
 from .own_symbols import bind
 from .repair_tools import find_strip
@@ -77,7 +77,7 @@ class LinuxRepairer(Repairer[Elf]):
     def __init__(self, request: RepairRequest) -> None:
         super().__init__(request)
         self._code_texts = functools.cache(
-            lambda file: code_texts(ElfImage(file).own_data(), UNIX_PREFIX)
+            lambda file: code_texts(EditableElf(file).own_data(), UNIX_PREFIX)
         )
 
     def loader(self, binaries: Mapping[str, Elf]) -> ElfLoader:
@@ -164,77 +164,31 @@ class LinuxRepairer(Repairer[Elf]):
         architecture = Architecture(self.request.platform.architecture)
         return WheelPolicies(libc=Libc.GLIBC, arch=architecture)
 
-    def lowered(
-        self, walk: Walk[Elf], copies: Mapping[str, str], bundle: str
-    ) -> tuple[Lowering | None, tuple[Lowered, ...], Mapping[str, Elf]]:
-        if self.request.floor is None:
-            return super().lowered(walk, copies, bundle)
-        floor, tree = self._floor(self.request.floor), self.request.folder / "tree"
-        binaries = dict(walk.binaries)
-        newer = {place for place, elf in binaries.items() if floor.is_for(elf)}
-        decided = {place: decide(EditableElf(tree / place), floor) for place in sorted(newer)}
-        refused: dict[Refused, list[str]] = {}
-        for place, decision in decided.items():
-            for item in decision.refused:
-                refused.setdefault(item, []).append(self._owned(place))
-        if refused:
-            raise BuildError([refusal(item, at, floor) for item, at in refused.items()])
-        if any(decision.uses_shim for decision in decided.values()):
-            floor = replace(floor, shim=self._shim(floor, bundle))
-            binaries[floor.shim] = read_elf(tree / floor.shim)
-            decided[floor.shim] = decide(EditableElf(tree / floor.shim), floor)
-        for place, decision in decided.items():
-            versions = decision.versions(binaries[place].versions, floor)
-            binaries[place] = replace(binaries[place], versions=versions)
-        named = {copies.get(place, place): decision for place, decision in decided.items()}
-        return floor, lowered_rows(named), binaries
-
-    def _shim(self, floor: Lowering, bundle: str) -> str:
-        """Compile the shim into the wheel; its path there."""
-        request, toolchain = self.request, self.request.toolchain
-        if toolchain is None:
-            raise MachineError(
-                f"no C compiler, which makes what {floor.policy} needs in the place of newer "
-                "symbols",
-                where=request.raw.name,
-                fix=install(Need.COMPILER, on=this_machine()),
-            )
-        made_of = [request.raw.name.partition("-")[0], floor.policy, toolchain.digest()]
-        mark = hashlib.sha256("\0".join(made_of).encode() + shim_source()).hexdigest()[:8]
-        path = f"{bundle}/{SHIM}-{mark}.so"
-        env = isolated_environment(request.environ)
-        make_shim(request.folder.resolve() / "tree" / path, toolchain, request.run, env)
-        return path
-
-    def _owned(self, place: str) -> str:
-        """A file and its package."""
-        path = Path(os.path.relpath(place, self.stack[0].parent)).as_posix()
-        package = self.request.owners.get(path, "")
-        return f"{self.shown(place)} ({package})" if package else self.shown(place)
-
-    def _floor(self, newest: str) -> Lowering:
-        """The newest policy for that glibc; raises BuildError where there is none."""
-        at_most = tuple(map(int, newest.split(".")))
-        found = [
-            (tag.version, policy)
-            for policy in self._policies
-            if (tag := parse_platform_tag(policy.name)) and tag.version <= at_most
-            if tag.kind == "manylinux"
-        ]
-        if not found:
-            raise BuildError(
-                f"no manylinux policy for {self.request.platform} is as old as glibc {newest}",
-                where=self.request.raw.name,
-                fix="raise [tool.geowheel] floor",
-            )
-        _, policy = max(found, key=lambda item: item[0])
-        known = {f"{k}_{v}" for k, every in policy.symbol_versions.items() for v in every}
+    def lowering(self, bundle: str, bundled: Iterable[Bundled]) -> Lowering | None:
+        request = self.request
+        if request.floor is None:
+            return None
+        if request.toolchain is None:
+            needs = "a floor needs a C compiler, which prebuilt bindings do not"
+            raise BuildError(needs, where=request.raw.name, fix="have the bindings compiled")
+        version = tuple(map(int, request.floor.split(".")))
+        tags = ((parse_platform_tag(policy.name), policy) for policy in self._policies)
+        fitting = (p for t, p in tags if t and t.kind == "manylinux" and t.version <= version)
+        policy = next(fitting, self._policies.highest)  # the newest comes first
+        mark = hashlib.sha256(request.raw.name.partition("-")[0].encode()).hexdigest()[:8]
+        shim = f"{bundle}/{SHIM}-{mark}.so"
+        goal = request.folder.resolve() / "tree" / shim
+        make_shim(goal, request.toolchain, request.run, isolated_environment(request.environ))
+        owned = {i.path: posixpath.normpath(f"{self.stack[0].name}/{i.source}") for i in bundled}
         return Lowering(
             policy=policy.name,
-            architecture=self.request.platform.architecture,
-            families=tuple(policy.symbol_versions),
-            known=frozenset(known),
+            known={name: frozenset(every) for name, every in policy.symbol_versions.items()},
+            shim=shim,
+            owners={path: str(request.owners.get(source, "")) for path, source in owned.items()},
         )
+
+    def placed(self, plan: RepairPlan, binaries: Mapping[str, Elf]) -> RepairPlan:
+        return replace(plan, platform_tag=self.tag(binaries)) if plan.lowering else plan
 
     def _newer_processors(
         self, binaries: Iterable[str], architecture: Architecture
@@ -287,7 +241,7 @@ class LinuxRepairer(Repairer[Elf]):
 # --- in auditwheel's process ---------------------------------------------------------------------
 
 
-def carry_out(plan: RepairPlan) -> None:
+def carry_out(plan: RepairPlan) -> dict[str, tuple[str, ...]]:
     """Have auditwheel copy, rename and patch what the plan says, in the unpacked wheel.
 
     Its own way unpacks the wheel twice and packs it once, reads every library once for each file
@@ -323,7 +277,7 @@ def carry_out(plan: RepairPlan) -> None:
     )
     for path, texts in plan.overwritten.items():
         overwrite(Path(path), texts)
-    bind(Path(plan.tree), plan.distribution, plan.lowering)
+    return bind(Path(plan.tree), plan.distribution, plan.lowering)
 
 
 def _references(plan: RepairPlan, path: str, elf: Elf) -> dict[str, Path | None]:

@@ -15,6 +15,8 @@ from geowheel.digest import digest
 from geowheel.machine.process import Result
 from geowheel.targets import Platform, Target
 
+SHIM: Final = "libgeowheel-floor"
+"""How the library is called that a lowered wheel brings of ours."""
 UNIX_PREFIX: Final = "/usr/lib/geowheel-native-prefix"
 """The fixed prefix string of Linux and macOS: only root can create a folder there, and on macOS
 nobody (System Integrity Protection)."""
@@ -195,21 +197,8 @@ class RepairedTree:
     notes: tuple[str, ...] = ()
     """What a person should know about the result, a line each."""
     code: tuple[CodeAt, ...] = ()
-    lowered: tuple[Lowered, ...] = ()
-    shim: str = ""
-    """Path of the library that stands in for newer symbols; empty where none does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lowered:
-    """What one row of the table of lowering did to a wheel."""
-
-    row: str
-    why: str
-    symbols: tuple[str, ...]
-    """`pow@GLIBC_2.29`, sorted."""
-    files: tuple[str, ...]
-    """Paths in the wheel, sorted."""
+    lowered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Rows of the table of lowering to the symbols that they were for: `pow@GLIBC_2.29`."""
 
 
 @dataclass(frozen=True, kw_only=True)

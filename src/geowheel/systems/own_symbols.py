@@ -25,8 +25,9 @@ from geowheel.binary.elf import read_elves
 from geowheel.binary.elf_editing import DT_FLAGS, OBJECT, UNIQUE, WEAK, EditableElf
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.digest import sha256_bytes
+from geowheel.errors import BuildError, Fault
 
-from .lowering import Lowering, loaded_with, lower
+from .lowering import Lowering, has_no_home, lower
 
 _DF_SYMBOLIC: Final = 2
 _FOR_ALL: Final = frozenset({b"malloc", b"_Znwm"})
@@ -35,16 +36,18 @@ _OF_THE_SYSTEM: Final = re.compile(rb"_Z(GV)?N(Ss|SbIwSt|St.*2idE$)")
 """Of libstdc++, which has them as well: locale facets and the strings of its older ABI."""
 
 
-def bind(tree: Path, distribution: str, lowering: Lowering | None = None) -> None:
+def bind(
+    tree: Path, distribution: str, lowering: Lowering | None = None
+) -> dict[str, tuple[str, ...]]:
     """Bind the ELF files of an unpacked wheel to each other, once all have their final names.
 
-    Before that they are lowered, where that is asked for; raises BuildError where it cannot be.
+    Before that they are lowered, where that is asked for: returns how, or raises BuildError; each
+    reference is then defined in the wheel, in Python, or by the system at the floor.
     """
     elves = read_elves(tree)
     links: dict[str, Mapping[str, str]] = dict(follow(elves, ElfLoader()).links)
     images = {path: image for path in elves if (image := EditableElf(tree / path)).symbols}
-    if lowering is not None:
-        lower(images, links, lowering)
+    lowered = lower(images, links, lowering) if lowering else {}
     # The names of copies hold their content's hash.
     mark = b"." + sha256_bytes("\0".join([distribution, *sorted(images)]).encode())[:8].encode()
     own = {path: _unique(image) for path, image in images.items()}
@@ -55,8 +58,9 @@ def bind(tree: Path, distribution: str, lowering: Lowering | None = None) -> Non
         symbol.name for symbol in programs if symbol.defined and symbol.info & 15 == OBJECT
     }
     alone = {name for name in variables if not name.startswith(b"_ZT")} | _FOR_ALL
+    every, lost = {name for image in images.values() for name in image.exported}, list[Fault]()
     for path, image in images.items():
-        loaded = [images[other] for other in loaded_with(path, links) if other in images]
+        loaded = [images[other] for other in _loaded(path, links) if other in images]
         for at, symbol in enumerate(image.symbols):
             if unique[symbol.name] > 1:
                 image.symbols[at] = symbol.called(symbol.name + mark)
@@ -67,13 +71,27 @@ def bind(tree: Path, distribution: str, lowering: Lowering | None = None) -> Non
                 named = images.get(links[path].get(need.library, "")) if need else None
                 asked = loaded if need is None else [named] if named in loaded else []
                 exporting = (other for other in asked if symbol.name in other.exported)
-                if (library := next(exporting, None)) and not library.exported & _FOR_ALL:
+                library = next(exporting, None)
+                if library and not library.exported & _FOR_ALL:
                     image.symbols[at] = symbol.called(symbol.name + mark)
                     library.asked.add(symbol.name)
+                elif lowering and not library and (need is None or named):
+                    lost += has_no_home(path, image, at, every, lowering)
         if not (image.program or image.exported & alone):
             image.set_tag(DT_FLAGS, dict(image.tags).get(DT_FLAGS, 0) | _DF_SYMBOLIC)
+    if lost:
+        raise BuildError(lost)
     for image in images.values():
         image.write(mark)
+    return lowered
+
+
+def _loaded(path: str, links: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What ld.so loads with a file, in its order, without the file itself."""
+    found = [path]
+    for other in found:
+        found += [new for new in dict.fromkeys(links.get(other, {}).values()) if new not in found]
+    return found[1:]
 
 
 def _unique(image: EditableElf) -> set[bytes]:

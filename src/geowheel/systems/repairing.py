@@ -29,7 +29,7 @@ from geowheel.errors import BuildError, Fault, GeowheelError
 from geowheel.machine.environments import isolated_environment
 from geowheel.wheel.reading import Wheel, parse_filename, unpack_wheel, with_platform
 
-from .contract import Bundled, CodeAt, Forcing, Lowered, RepairedTree, RepairRequest
+from .contract import Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
 from .lowering import Lowering
 
 AGAINST_STACK: Final = (
@@ -41,7 +41,7 @@ LOCK_ANOTHER: Final = "lock another build of the package, and report this one to
 LOCK_AGAIN: Final = "add the package that has it to pixi.toml, and lock again"
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
-_ANSWER: Final = msgspec.json.Decoder(list[Fault])
+_ANSWER: Final = msgspec.json.Decoder(tuple[list[Fault], dict[str, tuple[str, ...]]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +149,8 @@ class Repairer(ABC, Generic[B]):
         every = (item for links in walk.links.values() for item in links.items())
         asked = {(name, place) for name, place in every if posixpath.isabs(place)}
         copied = {self.copy(name, Path(place), bundle): place for name, place in asked}
-        copies = {place: copy.path for copy, place in copied.items()}
-        code = tuple(self.code(walk, copies))
-        lowering, lowered, changed = self.lowered(walk, copies, bundle)
+        code = tuple(self.code(walk, {place: copy.path for copy, place in copied.items()}))
+        lowering = self.lowering(bundle, [*copied, *modules.values()])
         plan = RepairPlan(
             tree=os.fspath(tree.resolve()),
             raw=os.fspath(request.raw.resolve()),
@@ -159,12 +158,12 @@ class Repairer(ABC, Generic[B]):
             folders=tuple(map(os.fspath, self.stack)),
             needs=walk.links,
             copies=tuple(sorted(copied, key=lambda copy: copy.soname)),
-            platform_tag=self.tag(changed),
+            platform_tag=lowering.policy if lowering else self.tag(walk.binaries),
             tools=self.tools(),
             lowering=lowering,
             overwritten=_overwritten(code),
         )
-        self._carry_out(plan)
+        lowered = self._carry_out(plan)
         repaired = self.read(tree)
         plan = self.placed(plan, repaired)
         if faults := self.closed(plan, repaired):
@@ -178,7 +177,6 @@ class Repairer(ABC, Generic[B]):
             notes=tuple(self.notes(plan, walk)),
             code=code,
             lowered=lowered,
-            shim=lowering.shim if lowering else "",
         )
 
     # --- what a system answers
@@ -234,12 +232,10 @@ class Repairer(ABC, Generic[B]):
         del walk, copies
         return ()
 
-    def lowered(
-        self, walk: Walk[B], copies: Mapping[str, str], bundle: str
-    ) -> tuple[Lowering | None, tuple[Lowered, ...], Mapping[str, B]]:
-        """Return how files are lowered, and what they will be; raises BuildError."""
-        del copies, bundle
-        return None, (), walk.binaries
+    def lowering(self, bundle: str, bundled: Iterable[Bundled]) -> Lowering | None:
+        """Return the floor that the tool lowers a wheel to; None: it does not."""
+        del bundle, bundled
+        return None
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, B]) -> RepairPlan:
         """Return the plan with the names that the tool gave to the copies."""
@@ -375,7 +371,7 @@ class Repairer(ABC, Generic[B]):
             return path
         return Path(os.path.relpath(path, self.stack[0])).as_posix()
 
-    def _carry_out(self, plan: RepairPlan) -> None:
+    def _carry_out(self, plan: RepairPlan) -> dict[str, tuple[str, ...]]:
         """Start the tool's process, and raise BuildError with the faults that it answers."""
         folder = self.request.folder.resolve()
         file, answer = folder / "plan.json", folder / "answer.json"
@@ -383,8 +379,10 @@ class Repairer(ABC, Generic[B]):
         env = isolated_environment(self.request.environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
         command = (sys.executable, "-P", "-m", __name__, self.tool, file, answer)
         self.request.run(command, env=env, cwd=folder)
-        if faults := _ANSWER.decode(answer.read_bytes()):
+        faults, lowered = _ANSWER.decode(answer.read_bytes())
+        if faults:
             raise BuildError(faults)
+        return lowered
 
 
 def _overwritten(code: Iterable[CodeAt]) -> dict[str, dict[str, str]]:
@@ -434,12 +432,13 @@ def check_release(**wanted: str) -> None:
 def main(tool: str, plan: str, answer: str) -> None:
     """Carry out the plan in a file, and write the faults of doing so to another one."""
     faults: tuple[Fault, ...] = ()
+    lowered = None
     try:
         module = importlib.import_module(f"geowheel.systems.{tool}")
-        module.carry_out(msgspec.json.decode(Path(plan).read_bytes(), type=RepairPlan))
+        lowered = module.carry_out(msgspec.json.decode(Path(plan).read_bytes(), type=RepairPlan))
     except (RefusedError, GeowheelError) as refusal:
         faults = refusal.faults
-    Path(answer).write_bytes(msgspec.json.encode(faults))
+    Path(answer).write_bytes(msgspec.json.encode((faults, lowered or {})))
 
 
 if __name__ == "__main__":
