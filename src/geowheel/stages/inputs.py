@@ -413,18 +413,16 @@ class LabInputs(InstalledInputs):
 
 def lab(context: Context, upstream: Records) -> LabInputs:
     """From the repaired wheel, the build lock and the command line."""
-    choice, machine = context.lab, context.project.machine
+    choice, project = context.lab, context.project
     found, without = context.locks.build.offered(LAB, context.target)
-    configured = context.project.config.lab.peers
-    peers, lacking = installable(configured, {d.name for d in found}, without)
-    bubblewrap = shutil.which("bwrap", path=machine.environ.get("PATH", ""))
-    own = int(upstream["repair"].about[:6], 16)
+    peers, lacking = installable(project.config.lab.peers, {d.name for d in found}, without)
+    bubblewrap = shutil.which("bwrap", path=project.machine.environ.get("PATH", ""))
     made = LabInputs(
         neighbours=found,
         peers=peers,
         lacking=lacking,
         # Other orders and other damage for each wheel, the same for the same wheel.
-        seed=own if choice.seed is None else choice.seed,
+        seed=int(upstream["repair"].about[:6], 16) if choice.seed is None else choice.seed,
         cases=choice.cases,
         bubblewrap=bubblewrap is not None,
         bubblewrap_path=Path(bubblewrap) if bubblewrap else None,
