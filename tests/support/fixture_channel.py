@@ -200,6 +200,10 @@ class Fault:
     """Close the connection after so many bytes."""
     hold_after: int | None = None
     """Send so many bytes, then nothing more until `release` is set."""
+    drips: bool = False
+    """Then a byte now and then."""
+    more: int = 0
+    """Send so many bytes that do not belong to the file."""
     times: int = 1_000_000
     reached: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
@@ -270,6 +274,7 @@ class Server:
         data = file.read_bytes()
         if active.altered:
             data = data[:-1] + bytes([data[-1] ^ 1])
+        data += b"x" * active.more
         kind = "application/octet-stream"
         if file.name == "index.json":
             kind = "application/vnd.pypi.simple.v1+json"
@@ -277,6 +282,8 @@ class Server:
         _send(handler, 200, data, kind, stop=stop)
         if active.hold_after is not None:
             active.reached.set()
+            while active.drips and not active.release.wait(0.02):
+                handler.wfile.write(b"x")
             active.release.wait(60)
         if stop is not None:
             handler.close_connection = True

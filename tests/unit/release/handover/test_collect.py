@@ -1,6 +1,7 @@
 """`geowheel export` and `collect`: what is taken over whole, and every reason to take nothing."""
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -401,6 +402,28 @@ def test_a_repair_that_names_another_place_for_its_wheel(machine: Make) -> None:
     shutil.copytree(folder / "dist", folder / "dist" / "below")
     rewrite(path, outputs=[output | {"path": f"below/{NAME}"}])
     assert "it does not name one wheel" in machine("c").refuses(folder)
+
+
+@pytest.mark.parametrize("part", ["wheel", "link", "record", "export", "no wheel", "another"])
+def test_what_is_taken_is_a_file_that_opens(machine: Make, part: str) -> None:
+    """A pipe would never end, a link could lead anywhere, and not every file is a wheel."""
+    there = machine("a")
+    data = {"no wheel": b"PK", "another": wheel_bytes("else-1.0-py3-none-any.whl", {})}
+    folder = there.built(data.get(part, WHEEL)).export()
+    path = {
+        "record": next(folder.glob(f"ledger/*/test/*/{RECORD}")), "export": folder / "export.json",
+    }.get(part, folder / "dist" / NAME)  # fmt: skip
+    if part == "link":
+        path.rename(folder.with_name("elsewhere"))
+        path.symlink_to(folder.with_name("elsewhere"))
+    elif part not in data:
+        path.unlink()
+        os.mkfifo(path)
+    kind = UsageError if part == "export" else IntegrityError
+    words = machine("c").refuses(folder, kind=kind)
+    said = {"record": "it is no record", "export": "no export.json in it", "no wheel": "no zip",
+            "another": "names the distribution"}  # fmt: skip
+    assert said.get(part, "is missing, or a link") in words
 
 
 def test_every_reason_is_said_at_once(machine: Make) -> None:
