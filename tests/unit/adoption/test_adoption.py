@@ -61,18 +61,16 @@ class Terminal:
         return self.answer
 
 
-def test_yes_writes_and_the_host_is_sound(host: Path) -> None:
+def test_yes_writes_and_again_changes_nothing(
+    host: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert init(host, "--yes") == 0
     read = read_host(host)
     assert (read.name, read.config.layout) == ("my-host", Layout.PRIVATE)
-    assert sorted(everything(host)) == [
+    before = everything(host)
+    assert sorted(before) == [
         "noxfile.py", "pixi.toml", "pyproject.toml", "src/my_host/__init__.py",
     ]  # fmt: skip
-
-
-def test_a_second_time_changes_nothing(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    init(host, "--yes")
-    before = everything(host)
     assert init(host, "--yes") == 0
     assert everything(host) == before
     captured = capsys.readouterr()

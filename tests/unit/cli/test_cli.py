@@ -74,14 +74,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr("geowheel.pipeline.runs.run", Mock(side_effect=error))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_kind_of_error_has_its_exit_code(
-    root: Path, monkeypatch: pytest.MonkeyPatch, kind: type[GeowheelError]
-) -> None:
-    failing(monkeypatch, kind("no"))
-    assert main(["wheel", "--root", str(root)]) == kind.exit_code
-
-
 def test_exit_codes_tell_kinds_apart(capsys: pytest.CaptureFixture[str]) -> None:
     codes = [kind.exit_code for kind in KINDS]
     assert len(set(codes)) == len(codes)

@@ -129,13 +129,6 @@ def test_a_lab_of_some_cases_is_no_pass_and_hides_no_whole_one(planted: Planted)
     assert verdict(only(planted), "lab").state is VerdictState.FAILED
 
 
-def test_a_stack_without_a_committed_lock_is_an_open_point(tmp_path: Path) -> None:
-    planted = plant(tmp_path, locked=False)
-    assert only(planted).locked is False
-    cause = "its native stack is not from a committed lock"
-    assert not_done(cause, "cp398-linux-64") in open_points(read_report(planted.project))
-
-
 def test_open_points_are_one_for_each_cause(tmp_path: Path) -> None:
     first = plant(tmp_path)
     first.size(budget=0.5)
