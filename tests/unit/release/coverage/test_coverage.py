@@ -263,16 +263,8 @@ def test_the_wheels_of_the_host_are_taken_from_dist(tmp_path: Path) -> None:
 
 def test_named_wheels_need_no_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = gdal("312", "manylinux_2_28_x86_64")
-    arguments = [
-        "coverage",
-        name,
-        "--json",
-        "--quiet",
-        "--date",
-        "2026-01-01",
-        "--root",
-        str(tmp_path),
-    ]
+    options = ["--json", "--quiet", "--date", "2026-01-01", "--root"]
+    arguments = ["coverage", name, *options, str(tmp_path)]
     assert main([*arguments, "--system", "ubuntu 24.04", "--system", "rocky 10"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["date"] == "2026-01-01"
