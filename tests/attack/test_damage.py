@@ -17,12 +17,12 @@ from tests.unit.wheel.test_wheel import FILENAME, make_tree, noise
 FAT = make_fat((X86_64, make_macho(machine=X86_64)), (ARM64, test_macho.FULL))
 
 
-@attack("ELF files", range(2000), refused=400)
+@attack("ELF files", range(1000), refused=200)
 def test_elf_files(seed: int, _: Path) -> None:
     read_elf(damaged(test_elf.FULL, seed))
 
 
-@attack("Mach-O files, thin and fat", range(2000), refused=400)
+@attack("Mach-O files, thin and fat", range(1000), refused=200)
 def test_macho_files(seed: int, _: Path) -> None:
     whole = (test_macho.FULL, FAT)[seed % 2]
     data = damaged(whole, seed, [[at for at, value in enumerate(whole) if value]])
@@ -36,7 +36,7 @@ def test_pe_files(seed: int, _: Path) -> None:
     read_pe(damaged(test_pe.FULL, seed, (range(0x1A0), range(len(test_pe.FULL)))))
 
 
-@attack("wheels", range(500), refused=300)
+@attack("wheels", range(300), refused=200)
 def test_wheels(seed: int, folder: Path) -> None:
     tree = make_tree(folder / "tree", {"pkg/a": noise(4000), "pkg/b": b"b" * 300})
     path = write_wheel(tree, folder, filename=FILENAME).path

@@ -70,8 +70,8 @@ class Runner:
         `timeout` seconds; OSError when the program cannot be started at all.
         """
         command = tuple(str(part) for part in argv)
-        process = self._start(command, _with_temporary_folder(env), cwd)
         log = Log(self._log_of(command), cwd, command)
+        process = self._start(command, _with_temporary_folder(env), cwd)
         assert process.stdout is not None and process.stderr is not None  # as _start asks for
         streams = Stream(process.stdout, log), Stream(process.stderr, log)
         late = ""
@@ -188,22 +188,19 @@ def _started(command: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> tup
     return (sys.executable, "-I", "-S", str(_LAUNCHER), program, *command)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Have a command end, with everything that it started."""
+def _kill(process: subprocess.Popen[bytes], at_last: bool = False) -> None:
+    """Have a command end, with everything that it started; `at_last`, without its launcher."""
     if process.stdin is not None:
-        process.stdin.close()  # its launcher does it
-    elif hasattr(os, "killpg"):
+        process.stdin.close()  # its launcher does the rest
+    if process.stdin is None or at_last:
         with suppress(ProcessLookupError, PermissionError):  # it ended by itself in between
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+            os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """The same, and wait for it."""
     _kill(process)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
-    except subprocess.TimeoutExpired:  # its launcher was stopped, or is nobody's any more
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    _kill(process, at_last=True)  # where something killed its launcher, or stopped it
+    process.wait()
