@@ -137,16 +137,16 @@ def test_without_its_constructor_the_shim_fails_in_a_clean_process(tmp_path: Pat
 
 
 def test_a_program_says_the_same_lowered_or_not(tmp_path: Path, oldest_root: DebianRoot) -> None:
-    program = tmp_path / "tree/program"
-    program.parent.mkdir()
+    tree, program = tmp_path / "tree", tmp_path / "tree/pkg/bin/program"
+    program.parent.mkdir(parents=True)
     flags = ("-std=c++17", "-O1", "-no-pie", "-fno-pic", DATA / "program.cc", "-o", program)
     subprocess.run(["g++", *flags], check=True)
     before = subprocess.run([program], capture_output=True, text=True, check=True, env={}).stdout
     assert before.startswith("early") and before.endswith("late\n") and len(before.split()) > 15
-    lower(program.parent)
+    lower(tree)
     after = subprocess.run([program], capture_output=True, text=True, check=True, env={}).stdout
     assert after == before
-    assert there(oldest_root, program.parent, "./program") == before
+    assert there(oldest_root, tree, "pkg/bin/program") == before
 
 
 # --- what is refused ---------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def lower(
                 done.setdefault(found.row, set()).add(symbol)
                 if not found.version:
                     below = posixpath.relpath(folder or ".", posixpath.dirname(path) or ".")
-                    image.add_library(name, posixpath.normpath(f"$ORIGIN/{below}"))
+                    image.add_library(name, f"$ORIGIN/{below}".removesuffix("/."))
                     links[path] = {**links.get(path, {}), name: floor.shim}
                 continue
             what = f"needs {symbol}, newer than the floor {floor.policy} and not to be lowered"
