@@ -206,6 +206,8 @@ def loaded() -> set[str]:
 
 def only_runtimes(before: set[str], runtimes: list[str]) -> str:
     """What was loaded since is the wheel's own, the interpreter's, or the C and C++ runtimes."""
+    # Before 2.34 a file of glibc was called libresolv-2.31.so.
+    runtimes = [*runtimes, *(name.partition(".so")[0] + "-2." for name in runtimes)]
     foreign = {
         path
         for path in loaded() - before
