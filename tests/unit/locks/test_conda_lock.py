@@ -110,7 +110,7 @@ def test_what_cannot_be_renewed_is_refused(manifest: Manifest) -> None:
     (fault,) = caught.value.faults
     assert fault.where == str(manifest.conda_lock_path)
     assert "pip install 'geowheel[conda-lock]'" in fault.fix
-    manifest.conda_lock_path.write_text("version: 1\n")
+    manifest.conda_lock_path.write_bytes(b"\xff# Written by geowheel\n")
     with pytest.raises(LockError, match="geowheel did not write it"):
         refuse_what_would_be_lost(manifest)
 

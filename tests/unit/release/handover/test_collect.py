@@ -431,10 +431,13 @@ def test_every_reason_is_said_at_once(machine: Make) -> None:
     (folder / "dist" / NAME).write_bytes(b"wheeL")
     (folder / "dist" / "other-1.0-py3-none-any.whl").write_bytes(b"")
     shutil.rmtree(folder / "ledger" / SUBJECT / "size")
-    words = machine("c", lock="3.11.0", more='drivers = ["GTiff"]\n').refuses(folder)
+    here = machine("c", lock="3.11.0", more='drivers = ["GTiff"]\n')
+    for name in "abcd":
+        (here.root / f"{name}.py").write_text("pass")
+    words = here.refuses(folder)
     for part in (
         "has sha256", "made from another lock", "made with another configuration: pyproject.toml",
-        "about other bytes", "made from other files: pyproject.toml",
+        "about other bytes", "made from other files: a.py, b.py, c.py and 2 more",
         "other-1.0-py3-none-any.whl: no record names it",
     ):  # fmt: skip
         assert part in words
