@@ -220,13 +220,15 @@ def test_with_json_people_are_shown_nothing(root: Path, capsys: pytest.CaptureFi
 def test_json_and_quiet_say_what_they_should(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    error = BuildError("no", where="a")
+    error = BuildError("no", where="https://me:secret@a.invalid")
     error.add_note(json.dumps({"targets": ["half"]}))
     failing(monkeypatch, error)
     assert main(["wheel", "--root", str(root), "--json"]) == 8
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"error": "a: no", "targets": ["half"]}
-    assert "error: a: no" in captured.err
+    assert json.loads(captured.out) == {
+        "error": "https://***@a.invalid: no", "targets": ["half"],
+    }  # fmt: skip
+    assert "error: https://***@a.invalid: no" in captured.err
     failing(monkeypatch, BuildError("no"))
     assert main(["wheel", "--root", str(root), "--quiet"]) == 8
     assert capsys.readouterr() == ("", "\nerror: no\n")

@@ -203,7 +203,7 @@ def test_what_a_build_takes_is_for_the_targets_floor(tmp_path: Path, target: Tar
 @pytest.mark.parametrize("target", [ARM_MAC, INTEL_MAC], ids=str)
 def test_a_wheel_for_a_newer_macos_only_is_named(tmp_path: Path, target: Target) -> None:
     _, new = ACCELERATE[target]
-    marker = group("bindings", "build")
+    marker = group("bindings", "build", "test")
     pure = package("backend", wheel("backend"), marker=group("build"))
     lock = write(
         tmp_path, pure, package("numpy", wheel("numpy", tag=f"cp312-cp312-{new}"), marker=marker)
@@ -218,6 +218,8 @@ def test_a_wheel_for_a_newer_macos_only_is_named(tmp_path: Path, target: Target)
     assert fault.where == str(lock.path) and "[tool.geowheel.floor] macos" in fault.fix
     (numpy,) = replace(lock, macos=(oldest, "14.0")).requirements("bindings", target)
     assert new in numpy.file_name
+    with pytest.raises(LockError, match=r"macOS 13\.0"):  # tests run there
+        replace(lock, macos=(oldest, "14.0")).requirements("test", target)
     lock = write(tmp_path, package("numpy", wheel("numpy", tag="cp312-cp312-win_amd64"),
                                    marker=marker))  # fmt: skip
     with pytest.raises(LockError, match="build requirements of"):
