@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -182,6 +183,24 @@ def stable_pythons(config: Config) -> list[str]:
     if not config.places.has_bindings or config.abi is Abi.VERSION:
         return []
     return sorted((p for p in config.pythons if Version(p) >= OLDEST_STABLE), key=Version)
+
+
+def installable(
+    configured: Sequence[str], locked: set[str], without: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the peers that can be installed, and the others with the reason.
+
+    What a peer needs may be what has no wheel; then none is installed: whose it is, is not known.
+    """
+    names = [str(canonicalize_name(Requirement(peer).name)) for peer in configured]
+    if needed := [name for name in without if name not in names]:
+        return (), dict.fromkeys(names, f"{', '.join(needed)}: no wheel for this target")
+    lacking = {
+        name: "no wheel for this target" if name in without else "no solution in the build lock"
+        for name in names
+        if name not in locked
+    }
+    return tuple(name for name in names if name in locked), lacking
 
 
 def here(project: Project, locks: Locks) -> dict[str, Any]:

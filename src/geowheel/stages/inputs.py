@@ -6,7 +6,7 @@ Nothing that only acts is imported here: a run with nothing to do decides, and t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from geowheel.targets import Platform, Target
 from geowheel.wheel.leaks import machine_paths
 from geowheel.wheel.tags import raw_platform_tag
 
-from .context import here
+from .context import here, installable
 from .contract import Inputs, ambient
 
 if TYPE_CHECKING:
@@ -415,7 +415,11 @@ def lab(context: Context, upstream: Records) -> LabInputs:
     """From the repaired wheel, the build lock and the command line."""
     choice, project = context.lab, context.project
     found, without = context.locks.build.offered(LAB, context.target)
-    peers, lacking = installable(project.config.lab.peers, {d.name for d in found}, without)
+    # The host is no neighbour of itself: another build of it would take the wheel's place.
+    found = tuple(each for each in found if canonicalize_name(each.name) not in context.ours)
+    every = map(Requirement, project.config.lab.peers)
+    configured = [str(each) for each in every if canonicalize_name(each.name) not in context.ours]
+    peers, lacking = installable(configured, {d.name for d in found}, without)
     bubblewrap = shutil.which("bwrap", path=project.machine.environ.get("PATH", ""))
     made = LabInputs(
         neighbours=found,
@@ -430,21 +434,3 @@ def lab(context: Context, upstream: Records) -> LabInputs:
     )
     made.chosen(bubblewrap=True)  # a pattern that matches nothing is said before any work
     return made
-
-
-def installable(
-    configured: Sequence[str], locked: set[str], without: Sequence[str]
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the peers that can be installed, and the others with the reason.
-
-    What a peer needs may be what has no wheel; then none is installed: whose it is, is not known.
-    """
-    names = [str(canonicalize_name(Requirement(peer).name)) for peer in configured]
-    if needed := [name for name in without if name not in names]:
-        return (), dict.fromkeys(names, f"{', '.join(needed)}: no wheel for this target")
-    lacking = {
-        name: "no wheel for this target" if name in without else "no solution in the build lock"
-        for name in names
-        if name not in locked
-    }
-    return tuple(name for name in names if name in locked), lacking

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.hosts import make_interpreter, make_step
+from tests.support.hosts import make_context, make_interpreter, make_project, make_step
 
 from geowheel.digest import Artefact
 from geowheel.errors import UsageError
@@ -20,6 +21,7 @@ from geowheel.lab import groups, running
 from geowheel.lab.cases import PEERS, Case, Choice, Equipment, Judge, select
 from geowheel.lab.judging import CaseResult, CaseVerdict, Crash, End, judge
 from geowheel.lab.running import Workbench, run_cases
+from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
 from geowheel.machine.process import Result
 from geowheel.prefix.store import Store
@@ -29,6 +31,7 @@ from geowheel.records.facts import LabFacts
 from geowheel.records.ledger import MadeFolder
 from geowheel.stages import inputs
 from geowheel.stages import lab as stage
+from geowheel.stages.context import installable
 from geowheel.targets import Platform
 
 EVERYTHING = Equipment(other_gdal="/prefix/lib", seed=7)
@@ -359,7 +362,23 @@ def test_bubblewrap_without_namespaces_is_none(tmp_path: Path, installed: list[P
 def test_peers_that_cannot_be_installed_have_a_reason(
     locked: set[str], without: tuple[str, ...], peers: tuple[str, ...], lacking: dict[str, str]
 ) -> None:
-    assert inputs.installable(("pyproj>=3", "fiona"), locked, without) == (peers, lacking)
+    assert installable(("pyproj>=3", "fiona"), locked, without) == (peers, lacking)
+
+
+def test_the_host_is_no_neighbour_of_itself(tmp_path: Path) -> None:
+    made = make_inputs(tmp_path)
+    more = '[tool.geowheel.lab]\npeers = ["rasterio", "fiona"]\n'
+    context = make_context(make_project(tmp_path, name="Rasterio", more=more))
+    assets = [Asset(name=n, version="1", url="x", sha256="x") for n in ("rasterio", "fiona")]
+    build: Any = SimpleNamespace(offered=lambda *_: (assets, ()), requirements=lambda *_: ())
+    tools = replace(context.tools, interpreter=made.interpreter)
+    context = replace(context, locks=replace(context.locks, build=build), tools=tools)
+    upstream: Any = {
+        "repair": SimpleNamespace(about="abcdef", wheel=made.wheel),
+        "fetch": SimpleNamespace(made=lambda _: made.prefix),
+    }
+    found = inputs.lab(context, upstream)
+    assert (found.peers, found.lacking, found.neighbours) == (("fiona",), {}, (assets[1],))
 
 
 def test_damage_is_the_same_for_the_same_seed_and_really_damage(tmp_path: Path) -> None:
