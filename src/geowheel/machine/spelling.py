@@ -44,7 +44,7 @@ class Spelling:
         if name in STANDALONE:
             return f"geowheel {name}{rest}"
         if not self.session:
-            return f"geowheel {name}{rest}{self.options and ' ' + self.options}"
+            return f"geowheel {name}{rest}{'' if self.options in rest else ' ' + self.options}"
         if name in VERSIONED and (found := _PYTHON.search(rest)):
             name, rest = f"{name}-{found['python']}", rest.replace(found[0], "", 1)
         told = f"{rest.strip()} {self.options}".strip()

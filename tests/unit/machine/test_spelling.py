@@ -78,6 +78,7 @@ def test_other_text_stays(text: str) -> None:
 )  # fmt: skip
 def test_where_the_project_is_has_to_be_said_again(arguments: list[str], expected: str) -> None:
     assert read_spelling(arguments, {}).of("`geowheel lock`") == expected
+    assert read_spelling(arguments, {}).of(expected) == expected, "not said twice"
     assert read_spelling(arguments, {"GEOWHEEL_CALLED_AS": ""}).of("`geowheel lock`") == expected
 
 
