@@ -369,7 +369,10 @@ def test_the_host_is_no_neighbour_of_itself(tmp_path: Path) -> None:
     made = make_inputs(tmp_path)
     more = '[tool.geowheel.lab]\npeers = ["rasterio", "fiona"]\n'
     context = make_context(make_project(tmp_path, name="Rasterio", more=more))
-    assets = [Asset(name=n, version="1", url="x", sha256="ab" * 32) for n in ("rasterio", "fiona")]
+    assets = [
+        Asset(name=n, version="1", url=f"https://x.invalid/{n}.whl", sha256="ab" * 32)
+        for n in ("rasterio", "fiona")
+    ]
     build: Any = SimpleNamespace(offered=lambda *_: (assets, ()), requirements=lambda *_: ())
     tools = replace(context.tools, interpreter=made.interpreter)
     context = replace(context, locks=replace(context.locks, build=build), tools=tools)
