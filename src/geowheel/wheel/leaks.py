@@ -79,8 +79,8 @@ def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = 
                     where=path.relative_to(tree).as_posix(),
                     cause="a build wrote it into what it made (Cython does into its C, a compiler "
                     "into debug information and assertions)",
-                    fix="keep the file out of the wheel (setuptools: exclude-package-data; hatchling "
-                    "and scikit-build-core: exclude), or have the build write no path",
+                    fix="keep the file out of the wheel (setuptools: exclude-package-data; "
+                    "hatchling: exclude), or have the build write no path",
                 )
             )
     if faults:
