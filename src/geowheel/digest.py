@@ -24,8 +24,7 @@ Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """A digest as text: what is read as anything else is refused, since it becomes a part of paths."""
 SOURCES: Final = ("*.py", "*.toml", "*.json", "*.sh")
 _LARGE: Final = 1 << 20  # bytes
-# Opening a pipe that nobody writes to must not wait; of regular files it says nothing.
-_AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)
+_AT_ONCE: Final = getattr(os, "O_NONBLOCK", 0)  # for a pipe that nobody writes to
 
 
 @runtime_checkable
@@ -65,8 +64,7 @@ def sha256_file(path: Path) -> Sha256:
 def copy_hashed(source: Path, goal: Path) -> str:
     """Copy a regular file's bytes and its permissions; the sha256 of what was written.
 
-    So nobody can change the file between a look at it and its use. Raises FileExistsError for a
-    goal that is there: a link could lead elsewhere.
+    Raises FileExistsError for a goal that is there: it could be a link to elsewhere.
     """
     found = hashlib.sha256()
     with open_regular(source) as file, goal.open("xb") as copy:

@@ -31,6 +31,7 @@ from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
 from geowheel.errors import ChannelError, LockError, MachineError
+from geowheel.machine.bounds import INDEX
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, login, parse_url, refused
 from geowheel.project.manifest import EnvironmentSpec
@@ -64,10 +65,10 @@ def settle() -> None:
     time.sleep(_SETTLE)
 
 
-def http_client(*, retries: int = 0) -> Client:
+def http_client(*, retries: int = 0, timeout: int | None = None) -> Client:
     """A client that knows the credentials of `pixi auth` and netrc."""
     retry = [RetryMiddleware(retries)] if retries else []
-    return Client([*retry, AuthenticationMiddleware()])
+    return Client([*retry, AuthenticationMiddleware()], timeout=timeout)
 
 
 def solve_environment(
@@ -201,7 +202,7 @@ async def _solve(
 
 def _ask(project: Project, secret: bool, ask: Callable[[Gateway], Coroutine[Any, Any, T]]) -> T:
     """Ask channels; once more without what is kept, where a server mistakes that."""
-    client = http_client(retries=_RETRIES)
+    client = http_client(retries=_RETRIES, timeout=INDEX)
     with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
         # What is kept names its URL, and a cache may be handed from one machine to another.
         cache = Path(scratch) if secret else project.machine.cache / "repodata"

@@ -24,6 +24,8 @@ FILE: Final = 4 << 30
 """Bytes of a download whose size its lock does not say: more than any package index takes."""
 STALL: Final = 30.0
 """Seconds in which a download has to bring `RATE` bytes a second on average, or is given up."""
+INDEX: Final = 300
+"""Seconds of one request for an index: conda-forge's largest has 60 MB, and is read in parts."""
 RATE: Final = 1024
 """A telephone line has five times as much."""
 
