@@ -149,6 +149,7 @@ PACKAGES: Final[dict[str, Callable[[], tuple[bytes, bytes]]]] = {
     "3 GB that no list has": lambda: (tar(info(listing({"b": b""}))), bomb(3000)),
     "a list of 20 MB": about(paths={"paths": [], "x": "x" * (20 << 20)}),
     "a list of 200,000": about(paths={"paths": [{"_path": "a"}] * 200_000}),
+    "a list names a file twice": about(paths={"paths": LISTED["paths"] * 2}),
     "a list twice": about(member("info/paths.json", b"{}")),
     "200,000 members": raw(member("lib", type=tarfile.DIRTYPE)[0].tobuf(), times=200_000),
     "a device": payload(member("dev", type=tarfile.CHRTYPE)),

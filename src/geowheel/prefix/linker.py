@@ -101,7 +101,7 @@ class Placing:
     contested: dict[str, list[str]] = field(default_factory=dict)
 
     def place(
-        self, package: Package, unpacked: Path, *, digests: Mapping[str, str] | None = None
+        self, package: Package, unpacked: Path, *, digests: dict[str, str] | None = None
     ) -> PlacedPackage:
         """Place one package's files, and compare what it says of itself with the lock.
 
@@ -168,7 +168,7 @@ class _Job:
 
     package: Package
     unpacked: Path
-    digests: Mapping[str, str] | None
+    digests: dict[str, str] | None
     there: Placing
     safe: set[Path] = field(default_factory=set)
     """Folders that were found to be inside."""
@@ -222,7 +222,7 @@ class _Job:
         """A file to be moved to its place, and the sha256 of the very bytes that it has."""
         try:
             if self.digests is not None:
-                return source, self.digests[relative]
+                return source, self.digests.pop(relative)  # once
             copy = self.there.prefix.with_name(".placing")
             return copy, copy_hashed(source, copy)
         except (OSError, KeyError) as error:
