@@ -38,7 +38,7 @@ from .apt import Apt, disk_full, open_apt, raise_for_disk, require_tools, update
 from .conversion import CondaLayout, Conversion, Converter, read_common_licenses
 from .debian import Deb, Distribution, closure, distribution_of
 from .recipes import Recipe, plan_recipes
-from .state import NOARCH, ChannelState, Converted, read_state, write_state
+from .state import NOARCH, STATE, ChannelState, Converted, read_state, write_state
 from .tables import Architecture, Table, architecture_of, load_table, table_text
 
 WORK: Final = ".work"
@@ -179,7 +179,10 @@ def make_plan(
     apt = open_apt(work / f"apt-{name}", name, environ, step, suite=distribution.suite)
     development = update_or_keep(apt, table.closure.development)
     library = library_of(development, table)
-    known = apt.show([library, table.closure.texts, *table.closure.walked, *table.closure.alone])
+    compiling = apt.install_names(table.closure.compiling)
+    headers = [n for n in compiling if any(fnmatchcase(n, p) for p in table.closure.headers)]
+    alone = (*table.closure.alone, *headers)
+    known = apt.show([library, table.closure.texts, *table.closure.walked, *alone])
     walked = [name for name in (library, *table.closure.walked) if name in known]
     if library not in known or table.closure.texts not in known:
         missing = library if library not in known else table.closure.texts
@@ -189,7 +192,7 @@ def make_plan(
             fix="make 'apt-get update' work, then run this again",
         )
     candidates = known | apt.show(sorted({*apt.install_names(walked)} - known.keys()))
-    kept = closure(walked, table.closure.alone, candidates, table.leaves_out)
+    kept = closure(walked, alone, candidates, table.leaves_out)
     return ChannelPlan(
         work=work,
         apt=apt,
@@ -333,7 +336,7 @@ def _index(folder: Path, state: ChannelState, platform: Platform) -> ChannelStat
     """
     for subdir in (str(platform), NOARCH):
         _remove_stale(folder / subdir, state)
-        content = digest(state.files(subdir))
+        content = _content(state, subdir)
         repodata = folder / subdir / "repodata.json"
         if state.indexed.get(subdir) == content and repodata.is_file():
             continue
@@ -399,17 +402,30 @@ def converter_digest(patchelf: Path, plan: ChannelPlan) -> str:
     The texts by their version: their package has other bytes on each architecture, and the
     packages for all platforms would be made again whenever the platform changes.
     """
+    tools = (sha256_file(patchelf), zstandard.__version__, plan.texts.version)
+    return digest((_sources_digest(), *tools))
+
+
+def _sources_digest() -> str:
     here = Path(__file__).parent
     sources = ("conversion.py", "conda_package.py", "debian.py", "recipes.py", "tables.py")
-    return digest(
-        (
-            {name: sha256_file(here / name) for name in sources},
-            sha256_bytes(table_text().encode()),
-            sha256_file(patchelf),
-            zstandard.__version__,
-            plan.texts.version,
-        )
-    )
+    table = sha256_bytes(table_text().encode())
+    return digest(({name: sha256_file(here / name) for name in sources}, table))
+
+
+def is_made(folder: Path, platform: Platform) -> bool:
+    """Return whether the channel has a platform, made by this geowheel, or put there by somebody.
+
+    Raises MachineError as `read_state` does.
+    """
+    if not (folder / platform / "repodata.json").is_file():
+        return False
+    state = read_state(folder) if (folder / STATE).is_file() else None
+    return state is None or state.indexed.get(platform) == _content(state, platform)
+
+
+def _content(state: ChannelState, subdir: str) -> str:
+    return digest((state.files(subdir), _sources_digest()))
 
 
 @contextmanager

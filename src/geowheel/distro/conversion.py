@@ -16,6 +16,7 @@ from typing import Final
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
+from geowheel.project.config import LIBSTDCXX
 from geowheel.targets import GDAL_PACKAGE
 
 from .conda_package import (
@@ -71,6 +72,14 @@ class CondaLayout:
                 return f"bin/{name}"
             case ["include", folder, *rest] if rest and folder in self.table.layout.headers:
                 return posixpath.join("include", self.table.layout.headers[folder], *rest)
+            case ["include", self.architecture.multiarch, "c++", version, *rest] if rest:
+                return posixpath.join("include/c++", version, self.architecture.multiarch, *rest)
+            case ["include", self.architecture.multiarch, folder, "pyconfig.h"]:
+                return posixpath.join("include", *parts[1:])
+            case ["include", folder, *rest] if rest and (
+                folder == "c++" or folder.startswith("python3.")
+            ):
+                return "/".join(parts)
             case ["share", folder, *rest] if rest and folder in self.table.layout.share:
                 return "/".join(parts)
             case _:
@@ -86,6 +95,8 @@ class CondaLayout:
             return None
         if not _LIBRARY.fullmatch(name):
             return None
+        if name.startswith("libstdc++.so"):  # to link with, never to load
+            return f"lib/{LIBSTDCXX}/{name}"
         return posixpath.join("lib", "" if folder in self.table.layout.flat else folder, name)
 
 

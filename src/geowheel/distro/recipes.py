@@ -8,6 +8,7 @@ from typing import Final
 
 from rattler import Version
 
+from geowheel.project.config import LIBSTDCXX
 from geowheel.targets import Platform
 
 from .debian import Deb, Distribution, Relation, conda_version, resolve, sanitised, split_version
@@ -53,7 +54,8 @@ def plan_recipes(
     for name, debs in sorted(groups.items()):
         _, revision = split_version(debs[0].version)
         recipe = Recipe(
-            name=name,
+            # conda-forge's packages of compilers are named for what they compile for.
+            name=f"{name}_{platform}" if name == LIBSTDCXX else name,
             version=versions[name],
             build=f"{distribution.build_prefix}_{sanitised(revision)}".rstrip("_"),
             subdir=None if name == CA_CERTIFICATES else platform,
@@ -83,8 +85,8 @@ def _depends(
     bounds: dict[str, str] = {}
     for alternatives in (group for deb in debs for group in deb.depends):
         needed = resolve(alternatives, kept)
-        if needed is None or (other := table.conda_name(needed.name)) == name:
-            continue
+        if needed is None or (other := table.conda_name(needed.name)) in (name, LIBSTDCXX):
+            continue  # the runtime itself is the system's
         bound = _lower_bound(alternatives, needed, versions[other])
         old = bounds.setdefault(other, bound)
         if bound and (not old or Version(old) < Version(bound)):

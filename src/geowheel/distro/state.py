@@ -35,7 +35,8 @@ class ChannelState:
     entries: dict[str, Converted] = field(default_factory=dict)
     """By the recipe's name below its subdir: `linux-64/libgdal-core`."""
     indexed: dict[str, str] = field(default_factory=dict)
-    """Subdir to the digest of its `files` when the repodata was written."""
+    """Subdir to the digest of its `files`, and of what converted them, when the repodata was
+    written."""
 
     def of(self, platform: Platform) -> dict[str, Converted]:
         """Return what is for a platform, or for all."""

@@ -53,6 +53,8 @@ class Closure:
     library: str
     walked: tuple[str, ...]
     alone: tuple[str, ...]
+    compiling: tuple[str, ...]
+    headers: tuple[str, ...]
     texts: str
     documents: tuple[str, ...]
     sections: tuple[str, ...]

@@ -42,6 +42,7 @@ INTO_WHEEL: Final = ("bindings", "build")
 """Groups of which something may get into a wheel: their own floor would be the wheel's."""
 TESTING_MACOS: Final = "13.0"  # of the machines that test a wheel
 NEWEST_MACOS: Final = "30.0"  # any: the lock keeps them all, a run takes what its floor allows
+ZIG: Final = "ziglang>=0.15,<0.16"  # the one whose options were tried
 BINDINGS: Final = ("numpy>=2",)  # compiled against NumPy 2's headers it runs with 2.x, not 1.26's
 
 
@@ -52,8 +53,9 @@ class Requirements:
     def digest(self) -> str:
         """Return the digest of all that is asked for, with geowheel's own part."""
         parts = (self.gdal_version, self.pythons, self.platforms, self.build, self.test)
+        own = self.of("bindings")
         # The lock of a host that never runs the lab stays what it was.
-        return digest((parts, BINDINGS, self.peers) if self.peers else (parts, BINDINGS))
+        return digest((parts, own, self.peers) if self.peers else (parts, own))
 
     gdal_version: str
     pythons: tuple[str, ...]
@@ -62,6 +64,8 @@ class Requirements:
     test: tuple[str, ...]
     peers: tuple[str, ...] = ()
     """Distributions that the lab installs beside the wheel."""
+    zig: bool = False
+    """Whether the compiler is a part of the lock."""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -70,7 +74,8 @@ class Requirements:
 
     def of(self, group: str) -> tuple[str, ...]:
         lab = (*self.peers, *self.test, *SERVER) if self.peers else ()
-        return {"bindings": BINDINGS, "build": self.build, "test": self.test, LAB: lab}[group]
+        bindings = (*BINDINGS, ZIG) if self.zig else BINDINGS
+        return {"bindings": bindings, "build": self.build, "test": self.test, LAB: lab}[group]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from geowheel.digest import digest
 from geowheel.errors import BuildError, ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Console
+from geowheel.project.config import Compiler
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 from geowheel.targets import Platform, System
@@ -165,6 +166,7 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
         build=(*project.host.build_system.requires, *project.config.build.requires),
         test=(*project.host.dependencies, *project.config.test.requires, *project.unlisted),
         peers=project.config.lab.peers,
+        zig=project.config.toolchain is Compiler.ZIG,
     )
 
 
@@ -210,7 +212,7 @@ def _read(project: Project, platform: Platform, path: Path, environment: str) ->
             cause="the channels were edited after the lock was made",
             fix="run `geowheel lock`",
         )
-    stack = native_stack(every, platform, project.config.wanted_packages, path)
+    stack = native_stack(every, platform, project.config.wanted_packages(platform), path)
     elsewhere = {item.name for item in spec.specs if item.from_source}
     checked = [package for package in stack.packages if package.name not in elsewhere]
     if faults := pixi_lock.check_channels(checked, wanted, path):
@@ -234,7 +236,7 @@ def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
         return None  # not whole, or of another geowheel: it is solved again
     names = tuple(channel.name for channel in said.channels)
     source = Source(committed=False, channels=names, words=said.words)
-    stack = native_stack(every, platform, project.config.wanted_packages, path)
+    stack = native_stack(every, platform, project.config.wanted_packages(platform), path)
     return _locked(project, stack, source, said.channels, path)
 
 
@@ -348,7 +350,7 @@ def distro_channel(
     distribution = distro.read_distribution(suite)
     name = distro.channel_name(distribution)
     folder = distro.channel_folder(project.machine.cache, distribution)
-    if refresh or not (folder / platform / "repodata.json").is_file():
+    if refresh or not distro.is_made(folder, platform):
         whose = f"{suite}'s" if suite else "this distribution's own"
         what = f"{name}: conda packages for {platform} from {whose}"
         with console.step("channel", what, logs="channel") as step:
@@ -391,7 +393,8 @@ def _with_build_lock(project: Project, native: LockedStack) -> Locks | None:
 
 
 def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
-    key = digest((spec, project.channel or "configured"))
+    headers = project.config.headers(spec.platform)
+    key = digest((spec, project.channel or "configured", headers))
     return project.work / "locks" / key[:16]
 
 

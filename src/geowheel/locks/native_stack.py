@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from packaging.version import Version
 
 from geowheel.errors import Fault, LockError, nearest
-from geowheel.project.config import GRIDS
+from geowheel.project.config import OPTIONAL
 from geowheel.targets import GDAL_PACKAGE, OLDEST_MACOS, Platform
 
 from .assets import Package
@@ -67,8 +67,7 @@ def native_stack(
     """
     by_name = {record.name.normalized: record for record in every}
     roots = (*ALWAYS, *plugins)
-    # A distribution may have the grids that are asked for beside proj.db: `vendor` looks.
-    if missing := [name for name in roots if name not in by_name and name != GRIDS]:
+    if missing := [name for name in roots if name not in by_name and name not in OPTIONAL]:
         raise LockError([_absent(name, platform, by_name, path) for name in missing])
     closure = closure_of(roots, every)
     if faults := _incomplete(closure, by_name, path):

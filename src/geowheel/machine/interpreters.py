@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,8 @@ class Place:
 
 Ask = Callable[[Path], Interpreter | str]
 """What the program at a path is; or, in words, why it gave no answer."""
+Refuse = Callable[[Interpreter, Path], Fault | None]
+"""Why wheels cannot be made with what was found at a path."""
 
 
 def find_interpreter(
@@ -113,8 +116,11 @@ def find_interpreter(
     explicit: Path | None = None,
     running: Path | None,
     ask: Ask | None = None,
+    headers: bool = True,
 ) -> Interpreter:
     """Return the CPython of version `python` (`3.12`) to build and test with.
+
+    Without its `headers` where something else brings them.
 
     `explicit` is the only one looked at when it is given; `running` is the first one otherwise.
     Raises MachineError when there is none, or none that wheels can be made with; UsageError for a
@@ -128,11 +134,11 @@ def find_interpreter(
     inquire = ask or (
         lambda path: ask_this() if path == this else ask_interpreter(path, environ=environ)
     )
-    machine = hints.this_machine()
+    refuse = partial(refusal, machine=hints.this_machine(), headers=headers)
     if explicit is not None:
-        return _explicit(python, _located(explicit, environ), inquire, machine)
+        return _explicit(python, _located(explicit, environ), inquire, refuse)
     looked = tuple(places(python, environ=environ, running=running, system=sys.platform))
-    return _first(python, looked, inquire, machine)
+    return _first(python, looked, inquire, refuse)
 
 
 def running_interpreter() -> Path:
@@ -142,7 +148,7 @@ def running_interpreter() -> Path:
     return base if base.is_file() else Path(sys.executable)
 
 
-def _explicit(python: str, path: Path, ask: Ask, machine: hints.OperatingSystem) -> Interpreter:
+def _explicit(python: str, path: Path, ask: Ask, refuse: Refuse) -> Interpreter:
     answer = ask(path)
     if isinstance(answer, str):
         raise MachineError(
@@ -157,15 +163,13 @@ def _explicit(python: str, path: Path, ask: Ask, machine: hints.OperatingSystem)
             cause="--python was given for another version",
             fix=f"name a CPython {python} with --python, or leave --python out to have it found",
         )
-    fault = refusal(answer, path, machine)
+    fault = refuse(answer, path)
     if fault:
         raise MachineError([fault])
     return answer
 
 
-def _first(
-    python: str, looked: Sequence[Place], ask: Ask, machine: hints.OperatingSystem
-) -> Interpreter:
+def _first(python: str, looked: Sequence[Place], ask: Ask, refuse: Refuse) -> Interpreter:
     """Return the first that fits; one that is refused does not hide a later one that is not."""
     asked: set[Path] = set()
     passed: list[str] = []
@@ -181,7 +185,7 @@ def _first(
         elif answer.python != python:
             passed.append(f"{path} ({answer.title})")
         else:
-            fault = refusal(answer, path, machine)
+            fault = refuse(answer, path)
             if fault is None:
                 return answer
             faults.setdefault(answer.executable, fault)  # shims and venvs lead to the same one
@@ -191,7 +195,8 @@ def _first(
     raise MachineError(
         f"CPython {python} is not on this machine",
         cause=f"looked at {', '.join(place.title for place in looked)}{others}",
-        fix=f"{hints.interpreters(on=machine, python=python)}; or name one with --python",
+        fix=f"{hints.interpreters(on=hints.this_machine(), python=python)}; or name one with "
+        "--python",
     )
 
 
@@ -206,7 +211,9 @@ def check_platform(found: Interpreter, platform: Platform) -> None:
         )
 
 
-def refusal(found: Interpreter, path: Path, machine: hints.OperatingSystem) -> Fault | None:
+def refusal(
+    found: Interpreter, path: Path, machine: hints.OperatingSystem, *, headers: bool = True
+) -> Fault | None:
     """Return why wheels cannot be made with this interpreter; None when they can."""
     unfit = _unfit(found)
     if unfit:
@@ -214,7 +221,7 @@ def refusal(found: Interpreter, path: Path, machine: hints.OperatingSystem) -> F
         get = hints.interpreters(on=machine, python=found.python)
         return Fault(where=str(path), what=f"{found.title} {what}", cause=cause, fix=get)
     lacking = None
-    if not found.headers:
+    if headers and not found.headers:
         lacking = (f"its headers: no Python.h in {found.include}", hints.Need.HEADERS)
     elif not found.venv:
         lacking = ("the module venv", hints.Need.VENV)

@@ -12,13 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from geowheel.targets import PYTHON_VERSION, System
+from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from .places import Layout, Places
 
 TABLE = "tool.geowheel"
 GRIDS = "proj-data"
 """The conda package of PROJ's grids; nothing depends on it."""
+LIBSTDCXX = "libstdcxx-devel"
+"""How conda-forge's package of GCC's C++ headers begins; the platform follows."""
+PYTHON_HEADERS = "python-headers"
+"""Python.h, in the distro channel alone."""
+OPTIONAL: Final = (GRIDS, PYTHON_HEADERS)
+"""Packages that are taken where a channel has them."""
 OWN_GRIDS = "own"
 """Those beside proj.db: Debian's package has some, conda-forge's none."""
 SYSTEM_VERSION = re.compile(r"\d+\.\d+")
@@ -38,6 +44,16 @@ class Bindings(enum.StrEnum):
     """From GDAL's own sdist, here, for each interpreter."""
     PREBUILT = "prebuilt"
     """From the channel's package `gdal`: for platforms that nothing here compiles for."""
+
+
+class Compiler(enum.StrEnum):
+    """What compiles the bindings, and what a host compiles itself, on Linux."""
+
+    ZIG = "zig"
+    """zig's clang from the build lock, with the C++ headers of the channel: the machine needs no
+    compiler, and every machine makes the same bytes."""
+    MACHINE = "machine"
+    """The machine's own gcc, or what CC and CXX name."""
 
 
 class Abi(enum.StrEnum):
@@ -251,6 +267,8 @@ class Config:
     layout private); --bindings overrides it."""
     abi: Abi = Abi.AUTO
     """Which ABI of CPython the bindings use."""
+    toolchain: Compiler = Compiler.MACHINE
+    """What compiles on Linux."""
     environment: str = "default"
     """Pixi environment that holds the native stack."""
     plugins: tuple[str, ...] = ()
@@ -303,11 +321,15 @@ class Config:
         tag = MANYLINUX.fullmatch(self.floor)
         return Floor(glibc=tag and ".".join(tag.groups()))
 
-    @property
-    def wanted_packages(self) -> tuple[str, ...]:
+    def wanted_packages(self, platform: Platform) -> tuple[str, ...]:
         """Conda packages of the native stack that nothing else in it needs."""
-        more = {*self.data.grids} - {OWN_GRIDS}
-        return (*self.plugins, *((GRIDS,) if more else ()))
+        grids = (GRIDS,) if {*self.data.grids} - {OWN_GRIDS} else ()
+        return (*self.plugins, *grids, *self.headers(platform))
+
+    def headers(self, platform: Platform) -> tuple[str, ...]:
+        """Conda packages that the locked toolchain compiles with."""
+        zig = self.toolchain is Compiler.ZIG and platform.system is System.LINUX
+        return (f"{LIBSTDCXX}_{platform}", PYTHON_HEADERS) if zig else ()
 
     @property
     def places(self) -> Places:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from geowheel import systems
-from geowheel.errors import BuildError, IntegrityError
+from geowheel.errors import BuildError, IntegrityError, MachineError
 from geowheel.locks.assets import Asset
+from geowheel.machine import hints
 from geowheel.machine.archives import open_zip, unpack_gz
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment
@@ -23,6 +24,7 @@ from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 
 from .inputs import MODULES, BindingsInputs, PrebuiltInputs
+from .zig import Zig
 
 # A text in C that is the name of a module and nothing else.
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
@@ -43,12 +45,16 @@ def run(
     if inputs.import_package is None or inputs.toolchain is None:
         step.say('none: layout = "none"')
         return Outcome(facts=BindingsFacts())
-    _compile(inputs, inputs.toolchain, inputs.import_package, folder / "work", modules, step)
+    work, toolchain = folder / "work", inputs.toolchain
+    work.mkdir()
+    if isinstance(toolchain, Zig):
+        toolchain = toolchain.opened(
+            inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder, work=work, step=step
+        )
+    _compile(inputs, toolchain, inputs.import_package, work, modules, step)
     return Outcome(
         facts=BindingsFacts(
-            compiler=inputs.toolchain.version,
-            libc=inputs.toolchain.libc,
-            libstdcxx=inputs.toolchain.libstdcxx,
+            compiler=toolchain.version, libc=toolchain.libc, libstdcxx=toolchain.libstdcxx
         )
     )
 
@@ -159,6 +165,22 @@ def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:
     return (goal / headers[0].partition("/include/")[0] / "include").resolve()
 
 
+def _python_headers(inputs: BindingsInputs, headers: Path) -> Path:
+    """Return where Python.h is: for the stable ABI that of the channel, where it has one.
+
+    Raises MachineError where there is none.
+    """
+    locked = sorted(headers.glob("python3.*/Python.h")) if inputs.stable else []
+    if not locked and not inputs.interpreter.headers:
+        found = inputs.interpreter
+        raise MachineError(
+            f"{found.title} lacks its headers: no Python.h in {found.include}",
+            cause="neither the machine has them nor the native stack's channel",
+            fix=hints.install(hints.Need.HEADERS, on=hints.this_machine(), python=found.python),
+        )
+    return locked[-1].parent if locked else inputs.interpreter.include
+
+
 def _module(
     wrapper: Path,
     inputs: BindingsInputs,
@@ -171,7 +193,8 @@ def _module(
 ) -> None:
     name = wrapper.name.partition("_wrap.")[0]
     layout = systems.of(inputs.platform).layout
-    includes = [inputs.prefix.folder / layout.headers, inputs.interpreter.include]
+    headers = inputs.prefix.folder / layout.headers
+    includes = [headers, _python_headers(inputs, headers)]
     if name == ARRAY:
         includes += [numpy]
     if inputs.stable:  # its datetime.h comes before CPython's

@@ -38,6 +38,7 @@ from geowheel.wheel.writing import write_wheel
 from .backend import build_wheel
 from .environments import make_environment
 from .inputs import BuildInputs, RawWheelInputs
+from .zig import Zig
 
 _DATABASE = "proj.db"
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
@@ -107,7 +108,7 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
     python = make_environment(
         inputs.interpreter, work / "environment", wheels, environ=inputs.environ, step=step
     )
-    env = _environment(inputs, work, python)
+    env = _environment(inputs, work, python, step)
     if unused := unused_build_variables(inputs.environ, inputs.variables):
         step.say(
             f"not used, though it is set here: {', '.join(unused)} (the wheel has to be the same "
@@ -131,12 +132,19 @@ def _check_version(inputs: BuildInputs, made: Path) -> None:
         )
 
 
-def _environment(inputs: BuildInputs, work: Path, python: Path) -> dict[str, str]:
+def _environment(inputs: BuildInputs, work: Path, python: Path, step: Step) -> dict[str, str]:
     """What a backend that compiles needs to find GDAL, and to make the same bytes in any folder."""
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
     mapped = {**_mapped(inputs, work), inputs.interpreter.include: "python"}
-    compiling = compilers.backend_variables(inputs.toolchain, mapped) if inputs.toolchain else {}
+    toolchain = inputs.toolchain
+    if isinstance(toolchain, Zig):
+        place = work / "toolchain"
+        place.mkdir()
+        toolchain = toolchain.opened(
+            inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder, work=place, step=step
+        )
+    compiling = compilers.backend_variables(toolchain, mapped) if toolchain else {}
     env = isolated_environment(inputs.environ, **variables)
     root = inputs.host_files.root
     dated = ask_git(root, inputs.environ, "log", "-1", "--format=%ct") if inputs.git else None

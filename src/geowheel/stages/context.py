@@ -29,15 +29,16 @@ from geowheel.machine.interpreters import (
     running_interpreter,
 )
 from geowheel.prefix.store import Store
-from geowheel.project.config import Abi, Bindings, Config
+from geowheel.project.config import Abi, Bindings, Compiler, Config
 from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
 from geowheel.systems.contract import Toolchain
-from geowheel.targets import Platform, Target, is_emulated
+from geowheel.targets import Platform, System, Target, is_emulated
 from geowheel.wheel.reading import headers_of
 
 from . import needed
+from .zig import Zig
 
 FIRST_STABLE_GDAL: Final = Version("3.11")
 """The first whose sdist on PyPI has wrappers of SWIG 4.2 or newer; those of 3.10.3 are of 4.0.1."""
@@ -80,6 +81,11 @@ class Context:
         """What the wheel is tagged for: this target, or the oldest with the same stable ABI."""
         return replace(self.target, python=self.stable or self.target.python)
 
+    @property
+    def _headers(self) -> bool:
+        """Whether the interpreter has to have its headers: a channel may have those of zig's."""
+        return not compiles_by_zig(self.project, self.target.platform)
+
     @cached_property
     def builder(self) -> Interpreter:
         """The interpreter that the wheel is made with: for the stable ABI the same for all targets.
@@ -93,10 +99,22 @@ class Context:
                 break
             try:
                 environ, running = self.project.machine.environ, running_interpreter()
-                return find_interpreter(python, environ=environ, running=running)
+                return find_interpreter(
+                    python, environ=environ, running=running, headers=self._headers
+                )
             except MachineError:
                 continue
         return self.interpreter
+
+    @cached_property
+    def toolchain(self) -> Toolchain | Zig | None:
+        """What compiles: the locked one, or the machine's; None where nothing is compiled."""
+        if not compiles_by_zig(self.project, self.target.platform):
+            return self.tools.toolchain
+        here = replace(self.built_by, platform=self.project.machine.platform)
+        found = self.locks.build.requirements("bindings", here)
+        zig = next(asset for asset in found if asset.name == "ziglang")
+        return Zig(asset=zig, platform=self.target.platform)
 
     @property
     def built_by(self) -> Target:
@@ -178,6 +196,15 @@ def stable_python(project: Project, gdal: str, python: str) -> str:
     return found[0]
 
 
+def compiles_by_zig(project: Project, platform: Platform) -> bool:
+    """Return whether the locked toolchain compiles for a platform."""
+    return (
+        project.config.toolchain is Compiler.ZIG
+        and project.bindings is Bindings.COMPILED
+        and platform.system is System.LINUX
+    )
+
+
 def stable_pythons(config: Config) -> list[str]:
     """Return the configured Pythons that one wheel may be for, the oldest first."""
     if not config.places.has_bindings or config.abi is Abi.VERSION:
@@ -234,6 +261,8 @@ def find_tools(
     toolchains: dict[Platform, Toolchain] = {}
     if compiled and any(stage.name == "bindings" for stage in stages):
         for platform in dict.fromkeys(target.platform for target in targets):
+            if compiles_by_zig(project, platform):
+                continue
             try:
                 environ = project.machine.environ
                 toolchains[platform] = systems.of(platform).find_toolchain(platform, environ)
@@ -265,8 +294,9 @@ def _interpreter(
             if compiled:
                 raise
     found = find_interpreter(
-        target.python, environ=machine.environ, explicit=explicit, running=running_interpreter()
-    )
+        target.python, environ=machine.environ, explicit=explicit, running=running_interpreter(),
+        headers=not compiles_by_zig(project, target.platform),
+    )  # fmt: skip
     if compiled:
         check_platform(found, target.platform)
     return found

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from geowheel.systems.contract import Toolchain
 
     from .context import Context
+    from .zig import Zig
 
 PREFIX = "prefix"
 MODULES = "modules"
@@ -105,8 +106,7 @@ class BindingsInputs(Inputs):
     gdal_sdist: Asset
     requirements: tuple[Asset, ...]
     interpreter: Interpreter
-    toolchain: Toolchain | None
-    """None where nothing is compiled."""
+    toolchain: Toolchain | Zig | None
     import_package: str | None
     """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
     stable: str
@@ -125,7 +125,7 @@ def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltIn
         gdal_sdist=context.locks.build.gdal_sdist,
         requirements=context.locks.build.requirements("bindings", context.built_by),
         interpreter=context.builder,
-        toolchain=context.tools.toolchain,
+        toolchain=context.toolchain,
         import_package=places.import_package if places.has_bindings else None,
         stable=context.stable,
         **context.here,
@@ -199,7 +199,7 @@ class BuildInputs(PayloadInputs):
     requirements: tuple[Asset, ...]
     interpreter: Interpreter
     prefix: MadeFolder
-    toolchain: Toolchain | None
+    toolchain: Toolchain | Zig | None
     """None: the bindings are prebuilt, and the host compiles nothing."""
     gdal_version: str
     host_version: str
@@ -232,7 +232,7 @@ def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
         requirements=locks.build.requirements("build", context.built_by),
         interpreter=context.builder,
         prefix=upstream["fetch"].made(PREFIX),
-        toolchain=context.tools.toolchain,
+        toolchain=context.toolchain,
         gdal_version=locks.stack.gdal_version,
         host_version=project.config.release.following(locks.stack.gdal_version),
         git=git_version(project.folder, environ) if host.version_from_git else "",

@@ -251,7 +251,9 @@ def test_recipes_group_name_and_depend_as_conda_forge() -> None:
         deb("libproj25", "9.1.1-1+b1", "proj-data (>= 9.1.1-1), zlib1g (>= 1:1.2.11)"),
         deb("proj-data", "9.1.1-1"),
         deb("zlib1g", "1:1.2.13.dfsg-1"),
-        deb("libfyba0", "4.1.1-8"),
+        deb("libfyba0", "4.1.1-8", "libstdc++6 (>= 5.2)"),
+        deb("libstdc++6", "12.2.0-14"),
+        deb("libstdc++-12-dev", "12.2.0-14", "libstdc++6 (>= 12)"),
         deb("ca-certificates", "20250419~deb12u2"),
     )
     recipes = {r.name: r for r in plan_recipes(kept, TABLE, BOOKWORM, Platform.LINUX_64)}
@@ -261,6 +263,9 @@ def test_recipes_group_name_and_depend_as_conda_forge() -> None:
     assert gdal.depends == ("libfyba0", "libzlib >=1.2.2", "proj >=8.2.0")
     assert [d.name for d in proj.debs] == ["libproj25", "proj-data"]
     assert proj.depends == ("libzlib >=1.2.11",)
+    headers = recipes["libstdcxx-devel_linux-64"]
+    assert [d.name for d in headers.debs] == ["libstdc++-12-dev", "libstdc++6"]
+    assert headers.depends == recipes["libfyba0"].depends == (), "the runtime is the system's"
     assert recipes["ca-certificates"].subdir is None
     assert recipes["ca-certificates"].build == "debian12_deb12u2"
 
@@ -315,6 +320,18 @@ def test_documents_join_each_package_that_depends_on_them() -> None:
         ("usr/include/gdal/cpl_port.h", "include/cpl_port.h"),
         ("usr/include/gdal/deep/er.h", "include/deep/er.h"),
         ("usr/include/other.h", None),
+        ("usr/include/c++/12/vector", "include/c++/12/vector"),
+        (
+            "usr/include/x86_64-linux-gnu/c++/12/bits/c++config.h",
+            "include/c++/12/x86_64-linux-gnu/bits/c++config.h",
+        ),
+        ("usr/include/python3.14/Python.h", "include/python3.14/Python.h"),
+        (
+            "usr/include/x86_64-linux-gnu/python3.14/pyconfig.h",
+            "include/x86_64-linux-gnu/python3.14/pyconfig.h",
+        ),
+        ("usr/lib/x86_64-linux-gnu/libstdc++.so.6", "lib/libstdcxx-devel/libstdc++.so.6"),
+        ("usr/lib/gcc/x86_64-linux-gnu/12/libstdc++.so", None),
         ("usr/share/gdal/gcs.csv", "share/gdal/gcs.csv"),
         ("usr/share/proj/proj.db", "share/proj/proj.db"),
         ("usr/share/doc/libgdal32/copyright", None),

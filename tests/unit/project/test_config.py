@@ -5,6 +5,7 @@ import pytest
 from geowheel.errors import ConfigError
 from geowheel.project.config import Config
 from geowheel.project.pyproject import read_host
+from geowheel.targets import Platform
 
 MINIMAL = """
 [project]
@@ -28,11 +29,13 @@ def faults(tmp_path: Path, text: str) -> list[str]:
 
 def test_grids_are_one_more_package_of_the_native_stack(tmp_path: Path) -> None:
     text = MINIMAL + 'plugins = ["libgdal-pg"]\n'
-    assert read_host(host(tmp_path, text)).config.wanted_packages == ("libgdal-pg",)
+    assert read_host(host(tmp_path, text)).config.wanted_packages(Platform.LINUX_64) == (
+        "libgdal-pg",
+    )
     asked = read_host(
         host(tmp_path, text + "[tool.geowheel.data]\ngrids = ['own', 'us_*']\n")
     ).config
-    assert asked.wanted_packages == ("libgdal-pg", "proj-data")
+    assert asked.wanted_packages(Platform.LINUX_64) == ("libgdal-pg", "proj-data")
 
 
 def test_several_faults_are_reported_at_once(tmp_path: Path) -> None:

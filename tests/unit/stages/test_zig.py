@@ -1,0 +1,98 @@
+"""The compiler that comes with the lock: what it is made of, and when it is used."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from tests.support.hosts import make_context, make_interpreter, make_project
+
+from geowheel.digest import Artefact
+from geowheel.errors import BuildError
+from geowheel.locks.assets import Asset
+from geowheel.machine.console import Step
+from geowheel.prefix.store import Store
+from geowheel.project.config import Bindings, Compiler
+from geowheel.stages.context import Context, Tools
+from geowheel.stages.zig import Zig
+from geowheel.systems.contract import Toolchain
+from geowheel.targets import Platform
+
+ZIG = Asset(name="ziglang", version="0.15.2", url="x/ziglang.whl", sha256="ab" * 32)
+AARCH64 = Zig(asset=ZIG, platform=Platform.LINUX_AARCH64)
+
+
+def opened(tmp_path: Path, *files: str) -> Toolchain:
+    """What comes of its wheel and of a prefix with these files."""
+    archive = tmp_path / "ziglang.whl"
+    with zipfile.ZipFile(archive, "w") as wheel:
+        wheel.writestr("ziglang/zig", "#!/bin/sh\n")
+    for name in files:
+        (tmp_path / "prefix" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "prefix" / name).touch()
+    (tmp_path / "work").mkdir(exist_ok=True)
+    store = SimpleNamespace(obtain=lambda *_: [Artefact(path=archive, sha256=ZIG.sha256)])
+    return AARCH64.opened(
+        cast("Store", store), cache=tmp_path / "cache", prefix=tmp_path / "prefix",
+        work=tmp_path / "work", step=cast("Step", None),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("headers", "library", "gcc"),
+    [
+        ("include/c++/12/aarch64-linux-gnu", "lib/libstdcxx-devel/libstdc++.so.6", "12"),
+        ("lib/gcc/aarch64-conda-linux-gnu/15.2.0/include/c++/aarch64-conda-linux-gnu",
+         "lib/libstdc++.so.6", "15.2.0"),
+    ],
+)  # fmt: skip
+def test_it_compiles_against_the_channels_cpp(
+    tmp_path: Path, headers: str, library: str, gcc: str
+) -> None:
+    found = opened(tmp_path, f"{headers}/bits/c++config.h", library)
+    assert (found.version, found.libstdcxx) == ("zig 0.15.2", f"C++ headers of GCC {gcc}")
+    program = tmp_path / "cache" / "toolchains" / f"zig-{'ab' * 8}" / "ziglang" / "zig"
+    assert program.stat().st_mode & 0o111
+    text = found.cxx.read_text(encoding="utf-8")
+    assert f"{program} cc -target aarch64-linux-gnu.2.17" in text
+    assert "-nostdinc++" in text and f"-I{tmp_path / 'prefix' / headers}" in text
+    assert str(tmp_path / "prefix" / library) in text, "by its path"
+    assert "-nostdinc++" not in found.cc.read_text(encoding="utf-8")
+    assert (tmp_path / "work" / "stubs" / "sys" / "single_threaded.h").is_file()
+
+
+def test_without_the_headers_it_says_what_to_lock(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="pixi add libstdcxx-devel_linux-aarch64"):
+        opened(tmp_path, "lib/libstdc++.so.6")
+
+
+def test_its_key_is_its_bytes_and_its_target() -> None:
+    others = [replace(AARCH64, platform=Platform.LINUX_64),
+              replace(AARCH64, asset=replace(ZIG, sha256="cd" * 32))]  # fmt: skip
+    assert len({AARCH64.digest(), *(other.digest() for other in others)}) == 3
+    assert replace(AARCH64, asset=replace(ZIG, url="y/z.whl")).digest() == AARCH64.digest()
+
+
+@pytest.mark.parametrize(
+    ("toolchain", "bindings", "locked"),
+    [
+        (Compiler.ZIG, Bindings.COMPILED, True),
+        (Compiler.ZIG, Bindings.PREBUILT, False),
+        (Compiler.MACHINE, Bindings.COMPILED, False),
+    ],
+)
+def test_when_it_is_used(
+    tmp_path: Path, toolchain: Compiler, bindings: Bindings, locked: bool
+) -> None:
+    project = make_project(tmp_path)
+    host = replace(project.host, config=replace(project.config, toolchain=toolchain))
+    context = make_context(replace(project, host=host, asked_bindings=bindings))
+    build = SimpleNamespace(requirements=lambda *_: (ZIG,))
+    locks = replace(context.locks, build=cast("object", build))  # type: ignore[arg-type]
+    tools = Tools(interpreter=make_interpreter(context.target.python), toolchain=None)
+    found: Context = replace(context, locks=locks, tools=tools)
+    assert found.toolchain == (Zig(asset=ZIG, platform=Platform.LINUX_64) if locked else None)
