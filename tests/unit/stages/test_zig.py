@@ -22,7 +22,7 @@ from geowheel.stages.zig import Zig
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform
 
-ZIG = Asset(name="ziglang", version="0.15.2", url="x/ziglang.whl", sha256="ab" * 32)
+ZIG = Asset(name="ziglang", version="0.15.2", url="https://x.invalid/ziglang.whl", sha256="ab" * 32)
 AARCH64 = Zig(asset=ZIG, platform=Platform.LINUX_AARCH64)
 
 
@@ -74,7 +74,10 @@ def test_its_key_is_its_bytes_and_its_target() -> None:
     others = [replace(AARCH64, platform=Platform.LINUX_64),
               replace(AARCH64, asset=replace(ZIG, sha256="cd" * 32))]  # fmt: skip
     assert len({AARCH64.digest(), *(other.digest() for other in others)}) == 3
-    assert replace(AARCH64, asset=replace(ZIG, url="y/z.whl")).digest() == AARCH64.digest()
+    assert (
+        replace(AARCH64, asset=replace(ZIG, url="https://y.invalid/z.whl")).digest()
+        == AARCH64.digest()
+    )
 
 
 @pytest.mark.parametrize(
