@@ -24,7 +24,7 @@ from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 
 from .inputs import MODULES, BindingsInputs, PrebuiltInputs
-from .zig import Zig
+from .zig import open_toolchain
 
 # A text in C that is the name of a module and nothing else.
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
@@ -42,15 +42,11 @@ def run(
     if isinstance(inputs, PrebuiltInputs):
         _take(inputs, folder / "work", modules, step)
         return Outcome(facts=BindingsFacts(prebuilt=str(inputs.package)))
-    if inputs.import_package is None or inputs.toolchain is None:
+    work = folder / "work"
+    toolchain = open_toolchain(inputs.toolchain, inputs.prefix, inputs, work, step)
+    if inputs.import_package is None or toolchain is None:
         step.say('none: layout = "none"')
         return Outcome(facts=BindingsFacts())
-    work, toolchain = folder / "work", inputs.toolchain
-    work.mkdir()
-    if isinstance(toolchain, Zig):
-        toolchain = toolchain.opened(
-            inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder, work=work, step=step
-        )
     _compile(inputs, toolchain, inputs.import_package, work, modules, step)
     return Outcome(
         facts=BindingsFacts(

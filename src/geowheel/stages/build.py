@@ -38,7 +38,7 @@ from geowheel.wheel.writing import write_wheel
 from .backend import build_wheel
 from .environments import make_environment
 from .inputs import BuildInputs, RawWheelInputs
-from .zig import Zig
+from .zig import open_toolchain
 
 _DATABASE = "proj.db"
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
@@ -137,13 +137,8 @@ def _environment(inputs: BuildInputs, work: Path, python: Path, step: Step) -> d
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
     mapped = {**_mapped(inputs, work), inputs.interpreter.include: "python"}
-    toolchain = inputs.toolchain
-    if isinstance(toolchain, Zig):
-        place = work / "toolchain"
-        place.mkdir()
-        toolchain = toolchain.opened(
-            inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder, work=place, step=step
-        )
+    place = work / "toolchain"
+    toolchain = open_toolchain(inputs.toolchain, inputs.prefix, inputs, place, step)
     compiling = compilers.backend_variables(toolchain, mapped) if toolchain else {}
     env = isolated_environment(inputs.environ, **variables)
     root = inputs.host_files.root

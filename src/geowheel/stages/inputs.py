@@ -254,7 +254,7 @@ class RepairInputs(Inputs):
     gdal_sdist: Asset
     floor: tuple[str, str | None]
     """What of the system counts, and the newest version of it that is allowed."""
-    toolchain: Toolchain | None
+    toolchain: Toolchain | Zig | None
     """None where nothing is lowered."""
     prebuilt: Package | None
     """The conda package that the bindings are from, where they are not compiled."""
@@ -283,7 +283,7 @@ def repair(context: Context, upstream: Records) -> RepairInputs:
         places=config.places,
         gdal_sdist=context.locks.build.gdal_sdist,
         floor=config.floors.of(platform.system),
-        toolchain=context.tools.toolchain if config.floors.glibc else None,
+        toolchain=context.toolchain if config.floors.glibc else None,
         prebuilt=context.prebuilt,
         refuse=config.licenses.refuse,
         accept=tuple(sorted(config.licenses.accept)),

@@ -26,6 +26,7 @@ from geowheel.wheel.tags import parse_platform_tag
 from geowheel.wheel.writing import write_wheel
 
 from .inputs import ORIGINS, RepairInputs
+from .zig import open_toolchain
 
 
 def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
@@ -46,7 +47,9 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             accept_code=inputs.accept_code,
             platform=inputs.platform,
             floor=inputs.floor[1],
-            toolchain=inputs.toolchain,
+            toolchain=open_toolchain(
+                inputs.toolchain, inputs.prefix, inputs, work / "toolchain", step
+            ),
             owners=read_native_manifest(inputs.prefix.folder.parent).owners,
             run=step.run,
             environ=inputs.environ,

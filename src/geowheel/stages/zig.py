@@ -21,10 +21,13 @@ from geowheel.machine.console import Step
 from geowheel.machine.files import whole
 from geowheel.prefix.store import Store
 from geowheel.project.config import LIBSTDCXX
+from geowheel.records.ledger import MadeFolder
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 from geowheel.systems.linux import LINK_FLAGS
 from geowheel.targets import Platform
+
+from .contract import Inputs
 
 GLIBC: Final = "2.17"
 """The oldest that it is told to compile for: of manylinux2014, and of aarch64's first release."""
@@ -107,8 +110,24 @@ class Zig:
             compile_flags=(*compilers.COMPILE_FLAGS, *_FLAGS),
             link_flags=LINK_FLAGS,
             host_flags=(*compilers.HOST_FLAGS, *_FLAGS),
+            cxx_library=str(library),
             host_link_flags=("-Wl,--build-id=none", "-Wl,--allow-shlib-undefined"),
         )
+
+
+def open_toolchain(
+    toolchain: Toolchain | Zig | None, prefix: MadeFolder, inputs: Inputs, work: Path, step: Step
+) -> Toolchain | None:
+    """Return the compilers that a stage runs: those of the machine as they are.
+
+    Raises BuildError as `Zig.opened` does.
+    """
+    if not isinstance(toolchain, Zig):
+        return toolchain
+    work.mkdir(parents=True, exist_ok=True)
+    return toolchain.opened(
+        inputs.store, cache=inputs.cache, prefix=prefix.folder, work=work, step=step
+    )
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

@@ -82,6 +82,8 @@ class Toolchain:
     """For what a host compiles itself. setuptools takes CFLAGS in place of the interpreter's own
     flags, so they have to be whole: without them nothing would be optimised."""
     host_link_flags: tuple[str, ...]
+    cxx_library: str = "-lstdc++"
+    """How the C++ runtime is linked where the C compiler links."""
 
     def digest(self) -> str:
         """Of everything but where the programs lie."""

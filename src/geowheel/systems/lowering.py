@@ -200,6 +200,6 @@ def make_shim(goal: Path, toolchain: Toolchain, run: Run, env: Mapping[str, str]
         command: tuple[str | Path, ...] = (
             toolchain.cc, *toolchain.compile_flags, "-fno-omit-frame-pointer",
             *toolchain.link_flags, "-nostdlib", f"-Wl,-soname,{goal.name}",
-            source, "-o", goal, "-lstdc++", "-lc",
+            source, "-o", goal, toolchain.cxx_library, "-lc",
         )  # fmt: skip
         run(command, env=env, cwd=goal.parent)
