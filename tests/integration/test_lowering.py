@@ -26,7 +26,12 @@ pytestmark = [
 ]
 
 DATA = Path(__file__).parents[1] / "data/lowering"
-LIBRARIES = {"GLIBC": "libc.so.6", "GLIBCXX": "libstdc++.so.6", "CXXABI": "libstdc++.so.6"}
+LIBRARIES = {
+    "GCC": "libgcc_s.so.1",
+    "GLIBC": "libc.so.6",
+    "GLIBCXX": "libstdc++.so.6",
+    "CXXABI": "libstdc++.so.6",
+}
 LOAD = "import ctypes, sys; print(*(ctypes.CDLL(path).ask() for path in sys.argv[1:]))"
 
 
@@ -128,6 +133,15 @@ def test_what_a_newer_compiler_asks_for_does_the_same_on_older_systems(
     assert load(library) == SAID
     said = there(oldest_root, library.parent, "python3", "-c", LOAD, "./libasks.so")
     assert said == f"{SAID}\n"
+
+
+@pytest.mark.skipif(PLATFORM.architecture != "x86_64", reason="others have instructions for it")
+def test_half_floats_are_those_of_the_compilers_own_library(tmp_path: Path) -> None:
+    shim = Path(systems.__file__).with_name("lowering_shim.c")
+    flags = ("-O0", DATA / "halves.c", shim, "-lstdc++", "-o", tmp_path / "halves")
+    subprocess.run(["gcc", *flags], check=True)
+    done = subprocess.run([tmp_path / "halves"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "0 wrong\n")
 
 
 def test_without_its_constructor_the_shim_fails_in_a_clean_process(tmp_path: Path) -> None:

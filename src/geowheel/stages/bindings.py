@@ -43,7 +43,10 @@ def run(
         _take(inputs, folder / "work", modules, step)
         return Outcome(facts=BindingsFacts(prebuilt=str(inputs.package)))
     work = folder / "work"
-    toolchain = open_toolchain(inputs.toolchain, inputs.prefix, inputs, work, step)
+    toolchain = open_toolchain(
+        inputs.toolchain, inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder,
+        work=work, step=step,
+    )  # fmt: skip
     if inputs.import_package is None or toolchain is None:
         step.say('none: layout = "none"')
         return Outcome(facts=BindingsFacts())

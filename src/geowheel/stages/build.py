@@ -137,8 +137,10 @@ def _environment(inputs: BuildInputs, work: Path, python: Path, step: Step) -> d
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
     mapped = {**_mapped(inputs, work), inputs.interpreter.include: "python"}
-    place = work / "toolchain"
-    toolchain = open_toolchain(inputs.toolchain, inputs.prefix, inputs, place, step)
+    toolchain = open_toolchain(
+        inputs.toolchain, inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder,
+        work=work / "toolchain", step=step,
+    )  # fmt: skip
     compiling = compilers.backend_variables(toolchain, mapped) if toolchain else {}
     env = isolated_environment(inputs.environ, **variables)
     root = inputs.host_files.root

@@ -48,8 +48,13 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
             platform=inputs.platform,
             floor=inputs.floor[1],
             toolchain=open_toolchain(
-                inputs.toolchain, inputs.prefix, inputs, work / "toolchain", step
-            ),
+                inputs.toolchain,
+                inputs.store,
+                cache=inputs.cache,
+                prefix=inputs.prefix.folder,
+                work=work / "toolchain",
+                step=step,
+            ),  # fmt: skip
             owners=read_native_manifest(inputs.prefix.folder.parent).owners,
             run=step.run,
             environ=inputs.environ,

@@ -21,13 +21,10 @@ from geowheel.machine.console import Step
 from geowheel.machine.files import whole
 from geowheel.prefix.store import Store
 from geowheel.project.config import LIBSTDCXX
-from geowheel.records.ledger import MadeFolder
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
 from geowheel.systems.linux import LINK_FLAGS
 from geowheel.targets import Platform
-
-from .contract import Inputs
 
 GLIBC: Final = "2.17"
 """The oldest that it is told to compile for: of manylinux2014, and of aarch64's first release."""
@@ -116,7 +113,13 @@ class Zig:
 
 
 def open_toolchain(
-    toolchain: Toolchain | Zig | None, prefix: MadeFolder, inputs: Inputs, work: Path, step: Step
+    toolchain: Toolchain | Zig | None,
+    store: Store,
+    *,
+    cache: Path,
+    prefix: Path,
+    work: Path,
+    step: Step,
 ) -> Toolchain | None:
     """Return the compilers that a stage runs: those of the machine as they are.
 
@@ -125,9 +128,7 @@ def open_toolchain(
     if not isinstance(toolchain, Zig):
         return toolchain
     work.mkdir(parents=True, exist_ok=True)
-    return toolchain.opened(
-        inputs.store, cache=inputs.cache, prefix=prefix.folder, work=work, step=step
-    )
+    return toolchain.opened(store, cache=cache, prefix=prefix, work=work, step=step)
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

@@ -30,6 +30,16 @@ FLOOR(int, fstatat)(int at, const char *path, struct stat *found, int how) {
     return __fxstatat(STAT, at, path, found, how);
 }
 
+int __xmknod(int, const char *, unsigned, unsigned long *);
+FLOOR(int, mknod)(const char *path, unsigned mode, unsigned long device) { return __xmknod(0, path, mode, &device); }
+
+FLOOR(void *, __memset_explicit_chk)(void *to, int byte, size_t size, size_t room) {
+    if (room < size) abort();
+    memset(to, byte, size);
+    __asm__ volatile("" : : "r"(to) : "memory"); /* which no compiler may leave out */
+    return to;
+}
+
 FLOOR(const char, __libc_single_threaded) = 0;
 
 typedef void (*constructor)(int, char **, char **);
@@ -134,3 +144,69 @@ FLOOR(void, _ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE15_M_replace_co
     else if (!before) memcpy(p, s + (n2 - n1), n2);
     else memmove(p, s, before), memcpy(p + before, p + n2, n2 - before);
 }
+
+/* --- libgcc --- */
+
+/* Half floats, as IEEE 754 has them: by their bits, so that no compiler calls what is defined here. */
+#ifdef __FLT16_MAX__
+static uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+static double widened(_Float16 value) {
+    uint16_t half;
+    memcpy(&half, &value, sizeof half);
+    uint64_t sign = (uint64_t)(half & 0x8000) << 48, exponent = half >> 10 & 31, rest = half & 1023, bits;
+    if (exponent == 31) bits = 2047ULL << 52 | rest << 42 | (rest ? 1ULL << 51 : 0);
+    else if (exponent) bits = (exponent + 1008) << 52 | rest << 42;
+    else bits = bits_of((double)rest * 0x1p-24);
+    double wide;
+    bits |= sign;
+    memcpy(&wide, &bits, sizeof wide);
+    return wide;
+}
+static _Float16 narrowed(uint64_t bits) { /* to the nearest, to the even one of two */
+    int exponent = (int)(bits >> 52 & 2047) - 1023;
+    uint64_t rest = bits & ((1ULL << 52) - 1), half;
+    if (exponent == 1024) half = 31 << 10 | (rest ? 512 | rest >> 42 : 0);
+    else if (exponent > 15) half = 31 << 10;
+    else if (exponent < -25) half = 0;
+    else {
+        int shift = exponent < -14 ? 28 - exponent : 42;
+        uint64_t all = rest | 1ULL << 52, kept = all >> shift, lost = all & ((1ULL << shift) - 1);
+        uint64_t middle = 1ULL << (shift - 1);
+        half = kept + (lost > middle || (lost == middle && (kept & 1)));
+        if (exponent >= -14) half += (uint64_t)(exponent + 14) << 10;
+    }
+    uint16_t made = (uint16_t)(half | (bits >> 48 & 0x8000));
+    _Float16 value;
+    memcpy(&value, &made, sizeof value);
+    return value;
+}
+FLOOR(float, __extendhfsf2)(_Float16 value) { return (float)widened(value); }
+FLOOR(double, __extendhfdf2)(_Float16 value) { return widened(value); }
+FLOOR(int, __eqhf2)(_Float16 one, _Float16 other) { return widened(one) != widened(other); }
+FLOOR(int, __nehf2)(_Float16 one, _Float16 other) { return widened(one) != widened(other); }
+FLOOR(_Float16, __truncsfhf2)(float value) { return narrowed(bits_of((double)value)); }
+FLOOR(_Float16, __truncdfhf2)(double value) { return narrowed(bits_of(value)); }
+FLOOR(_Float16, __truncxfhf2)(long double value) {
+    double near = (double)value;
+    uint64_t bits = bits_of(near);
+    if (value == value && (long double)near != value) { /* to the odd one: it is rounded once more */
+        bits -= near < 0 ? near < value : near > value;
+        bits |= 1;
+    }
+    return narrowed(bits);
+}
+/* A bfloat16 comes in the register of a half float; it is the upper half of a float. */
+FLOOR(float, __extendbfsf2)(_Float16 value) {
+    uint16_t upper;
+    memcpy(&upper, &value, sizeof upper);
+    uint32_t bits = (uint32_t)upper << 16;
+    float wide;
+    if ((bits & 0x7fffffff) > 0x7f800000) bits |= 0x400000;
+    memcpy(&wide, &bits, sizeof wide);
+    return wide;
+}
+#endif
