@@ -54,7 +54,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
                 prefix=inputs.prefix.folder,
                 work=work / "toolchain",
                 step=step,
-            ),  # fmt: skip
+            ),
             owners=read_native_manifest(inputs.prefix.folder.parent).owners,
             run=step.run,
             environ=inputs.environ,
