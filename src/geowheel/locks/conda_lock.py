@@ -39,7 +39,7 @@ _HEADER: Final = f"""\
 """
 
 Content = frozenset[tuple[str, str, str, str, str]]
-"""Platform, name, URL, sha256 and md5 of every package."""
+"""Platform, name, URL with version and build, sha256 and md5 of every package."""
 
 
 def lacking() -> str | None:
@@ -91,7 +91,7 @@ def content(lock: LockFile, environment: str, platforms: Iterable[Platform], pat
         (
             str(platform),
             record.name.normalized,
-            record.url,
+            f"{record.url} {record.version} {record.build}",
             (record.sha256 or b"").hex(),
             (record.md5 or b"").hex(),
         )

@@ -143,7 +143,7 @@ def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channel
         where=where,
         cause=STRANGE_SERVER
         if NOT_MODIFIED in what
-        else "no route to it from here, a proxy that is not set, or a wrong URL",
+        else "no route to it from here, no proxy, a wrong URL, or no trust in its certificate",
         fix="set GEOWHEEL_MIRRORS=URL=PLACE for a mirror or a folder with the same packages; or "
         f"make a wheel that is not for release from {_other_packages()}",
     )

@@ -27,19 +27,13 @@ SCRATCH: Final = ".geowheel-"
 """How the name of every scratch folder begins, wherever it is."""
 DAY: Final = 86400.0  # seconds
 _ADVICE: Final = (
-    (
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk is full", "",
-        "free some space, or name another folder with GEOWHEEL_CACHE; what arrived is kept",
-    ),
-    (
-        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO), "no access",
-        "it belongs to another user, is mounted read-only, or a part of its path is no folder",
-        "open it for this user; another folder for the cache is named with GEOWHEEL_CACHE",
-    ),
-    (
-        (errno.ENOLCK, errno.ENOSYS), "cannot lock", "the file system, such as NFS, has no locks",
-        "put the project on another, and name a cache folder there with GEOWHEEL_CACHE",
-    ),
+    ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk is full", "what arrived is kept",
+     "free some space, or name another folder with GEOWHEEL_CACHE"),
+    ((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO), "no access",
+     "it belongs to another user, is mounted read-only, or a part of its path is no folder",
+     "open it for this user; another folder for the cache is named with GEOWHEEL_CACHE"),
+    ((errno.ENOLCK, errno.ENOSYS), "cannot lock", "this file system, such as NFS, has no locks",
+     "keep the project, and the folder of GEOWHEEL_CACHE, on another one"),
 )  # fmt: skip
 
 

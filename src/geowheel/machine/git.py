@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from geowheel.errors import BuildError, ConfigError, MachineError
+from geowheel.errors import MachineError
 
 from .console import Step
 from .environments import isolated_environment, tool_environment
@@ -45,7 +45,7 @@ class Git:
 def top_of_checkout(folder: Path, environ: Mapping[str, str]) -> Path | None:
     """Return the top folder of the checkout that holds `folder`; None without one, or without git.
 
-    Raises ConfigError with git's own words where git refuses to read it.
+    Raises MachineError with git's own words where git refuses to read it.
     """
     git = shutil.which("git", path=environ.get("PATH", ""))
     marked = next((p for p in (folder, *folder.parents) if (p / ".git").exists()), None)
@@ -56,7 +56,7 @@ def top_of_checkout(folder: Path, environ: Mapping[str, str]) -> Path | None:
         return Path(result.stdout.strip()).resolve()
     said = result.stderr.strip()
     owner = "dubious ownership" in said
-    raise ConfigError(
+    raise MachineError(
         f"git does not read this checkout: {said.splitlines()[0] if said else 'no reason given'}",
         where=str(marked),
         cause="without git, files that it ignores (keys, caches) would become a part of the host",
@@ -69,7 +69,7 @@ def top_of_checkout(folder: Path, environ: Mapping[str, str]) -> Path | None:
 def read_git(folder: Path, environ: Mapping[str, str]) -> Git | None:
     """Return the state of the checkout that holds `folder`; None without one, or without a commit.
 
-    Raises ConfigError where git refuses to read it.
+    Raises MachineError where git refuses to read it.
     """
 
     def ask(*arguments: str) -> str | None:
@@ -150,23 +150,23 @@ def _run_git(
 def share_history(top: Path, goal: Path, environ: Mapping[str, str]) -> None:
     """Make the new folder `goal` a checkout of the same commit as `top`, without its files.
 
-    Objects are not copied. Raises BuildError with git's words.
+    Objects are not copied. Raises MachineError with git's words.
     """
     named = ("core.autocrlf", "core.eol", "core.filemode")
     values = {name: ask_git(top, environ, "config", name) for name in named}
     settings = [f"--config={name}={value.strip()}" for name, value in values.items() if value]
     quiet = ("--quiet", "--shared", "--no-checkout", "--template=")
-    _do_git(top, environ, "clone", *quiet, *settings, "--", str(top), str(goal))
+    do_git(top, environ, "clone", *quiet, *settings, "--", str(top), str(goal))
 
 
 def share_index(top: Path, goal: Path, copied: Collection[str], environ: Mapping[str, str]) -> None:
     """Give `goal` the index of `top`, so that git says the same of both.
 
     Files that are not among `copied` count as unchanged in `goal`, unless they are changed in
-    `top`. Raises BuildError with git's words.
+    `top`. Raises MachineError with git's words.
     """
-    staged = _do_git(top, environ, "ls-files", "-z", "--stage").split("\0")
-    changed = set(_do_git(top, environ, "diff-files", "-z", "--name-only").split("\0"))
+    staged = do_git(top, environ, "ls-files", "-z", "--stage").split("\0")
+    changed = set(do_git(top, environ, "diff-files", "-z", "--name-only").split("\0"))
     index, absent = [], []
     for line in filter(None, staged):
         about, _, name = line.partition("\t")
@@ -176,18 +176,18 @@ def share_index(top: Path, goal: Path, copied: Collection[str], environ: Mapping
         index.append(f"{mode} {commit} {number}\t{name}\0")
         if name not in copied and name not in changed:
             absent.append(f"{name}\0")
-    _do_git(goal, environ, "update-index", "-z", "--index-info", given="".join(index))
-    _do_git(
-        goal, environ, "update-index", "-z", "--skip-worktree", "--stdin", given="".join(absent)
-    )
+    do_git(goal, environ, "update-index", "-z", "--index-info", given="".join(index))
+    do_git(goal, environ, "update-index", "-z", "--skip-worktree", "--stdin", given="".join(absent))
 
 
-def _do_git(folder: Path, environ: Mapping[str, str], *arguments: str, given: str = "") -> str:
+def do_git(folder: Path, environ: Mapping[str, str], *arguments: str, given: str = "") -> str:
+    """Return what git prints; raises MachineError with its words where it refuses."""
     result = _run_git(git_program(environ), folder, environ, *arguments, given=given)
     if result.returncode != 0:
-        raise BuildError(
+        raise MachineError(
             f"git {arguments[0]} failed: {result.stderr.strip()}",
             where=str(folder),
-            cause="the copy that is built gets the checkout's history, for versions from git",
+            cause="what is built are the files that git knows, with its history for their version",
+            fix=f"mend it until `git -C {folder} status` works",
         )
     return result.stdout

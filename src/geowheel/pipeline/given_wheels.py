@@ -107,9 +107,8 @@ def take_from_index(
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{name}=={version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     chosen = () if interpreter is None else ("--python", interpreter.executable)
-    # By a variable: an argument could be read by everybody on this machine.
     plain = {k: v for k, v in project.machine.environ.items() if not k.startswith("PIP_")}
-    env = tool_environment(plain, PIP_INDEX_URL=index, PIP_CONFIG_FILE=os.devnull)
+    env = tool_environment(plain, PIP_INDEX_URL=index, PIP_CONFIG_FILE=os.devnull)  # no argument
     result = step.run(
         [sys.executable, "-m", "pip", *chosen, "download", "--no-deps",
          "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check",

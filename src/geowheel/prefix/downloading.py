@@ -210,7 +210,8 @@ class _WrongBytes(Unavailable):
 def unavailable(message: str, place: str) -> Unavailable:
     """What py-rattler's message means; the URL is left out, since the message names it itself."""
     if "error sending request" in message:
-        return Unavailable(f"{server_of(place)} did not answer", again=2, no_answer=True)
+        tls = ", or its certificate is not trusted here (SSL_CERT_FILE)" * ("https:" in place)
+        return Unavailable(f"{server_of(place)} did not answer{tls}", again=2, no_answer=True)
     status = message.partition("(")[2].partition(")")[0]
     busy = status.startswith(("5", "408", "429"))
     said = f"{server_of(place)} answered {status or message.strip()}"

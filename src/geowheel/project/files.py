@@ -18,7 +18,7 @@ from typing import Final
 from geowheel.digest import Tree, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.files import copy_checked
-from geowheel.machine.git import ask_git, share_history, share_index, top_of_checkout
+from geowheel.machine.git import ask_git, do_git, share_history, share_index, top_of_checkout
 
 # What no build needs, where git does not say what is ignored.
 _LEFT_OUT: Final = {
@@ -37,8 +37,8 @@ _ABOVE: Final = re.compile(r"(?:\.\./)+[\w.*/+-]+")
 def host_files(folder: Path, environ: Mapping[str, str], sources: Sequence[str] = ()) -> Tree:
     """Return the tree of the host's files, hashed; paths above the folder begin with `../`.
 
-    `sources` are patterns that bound it (`[tool.geowheel.build] sources`). Raises ConfigError where
-    git refuses to read the checkout.
+    `sources` are patterns that bound it (`[tool.geowheel.build] sources`). Raises MachineError
+    where git refuses to read the checkout.
     """
     folder = folder.resolve()
     listed = _git_files(folder, environ)
@@ -145,8 +145,7 @@ def _git_files(folder: Path, environ: Mapping[str, str]) -> set[str]:
         return set()
 
     def listed(*arguments: str) -> set[str]:
-        answer = ask_git(folder, environ, "ls-files", "-z", *arguments) or ""
-        return set(answer.split("\0")) - {""}
+        return set(do_git(folder, environ, "ls-files", "-z", *arguments).split("\0")) - {""}
 
     tracked = listed("--cached")
     others = listed("--others", "--exclude-standard")

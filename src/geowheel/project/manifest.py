@@ -296,10 +296,10 @@ def _manifest_in(folder: Path) -> Manifest | None:
         table = msgspec.convert(data, PixiTable)
     except msgspec.ValidationError as error:
         raise ConfigError(f"no manifest of pixi's: {error}", where=str(path)) from None
-    needs_python = pyproject.get("project", {}).get("requires-python")
-    if needs_python and isinstance(needs_python, str):
+    needs = pyproject.get("project", {}).get("requires-python")
+    if isinstance(needs, str) and needs:
         # pixi takes a pyproject.toml's interpreter from there.
-        table.dependencies = {"python": needs_python, **table.dependencies}
+        table.dependencies = {"python": needs, **table.dependencies}
     return Manifest(path=path, table=table, pyproject=pyproject)
 
 
@@ -365,7 +365,7 @@ def _highest(
             raise ConfigError(
                 f"libc family {table.family!r}: only glibc is supported", where=str(path)
             )
-        if not re.fullmatch(r"[\w-]+(\.\w+)*", table.version, re.ASCII):
+        if not re.fullmatch(r"[\w-]{1,18}(\.\w{1,18})*", table.version, re.ASCII):
             raise ConfigError(f"{name}: {table.version!r} is no version", where=str(path))
         merged[key] = _newer(merged[key], table.version) if key in merged else table.version
     return merged

@@ -108,7 +108,7 @@ class Project:
         return self.root / "dist"
 
     def host_files(self) -> Tree:
-        """Return the host's files, hashed; raises ConfigError where git refuses."""
+        """Return the host's files, hashed; raises MachineError where git refuses."""
         return host_files(self.folder, self.machine.environ, self.config.build.sources)
 
     def target(self, python: str, platform: Platform | None = None) -> Target:

@@ -5,9 +5,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from geowheel.cli.commands import write_json
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console, megabytes, seconds
+from geowheel.machine.output import Log
 from geowheel.machine.spelling import Spelling
 
 Capsys = pytest.CaptureFixture[str]
@@ -182,3 +186,22 @@ def test_times_are_written_for_people(amount: float, expected: str) -> None:
 )
 def test_megabytes_are_decimal(size: int, expected: str) -> None:
     assert megabytes(size) == expected
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=20))
+@example("\x1b]0;x\x07\x1b[2J\r\x08\x9b1m\u202e\u2066\u200b\ud800")
+def test_no_control_leaves_any_printer(tmp_path: Path, capsys: Capsys, text: str) -> None:
+    console = Console(logs=tmp_path)
+    printers = (console.line, console.result, console.warn, console.wait, console.header)
+    for printer in printers:
+        printer(text)
+    console.table(text, [text], [[text]])
+    console.cached(text, text)
+    with console.step(text, text, logs="x") as step:
+        step.say(text)
+    Log(tmp_path / "log", tmp_path, [text]).close(text)
+    write_json({text: text})
+    captured, log = capsys.readouterr(), (tmp_path / "log").read_text("utf-8")
+    for seen in (captured.out, captured.err, log):
+        assert all(letter.isprintable() or letter in "\n\t" for letter in seen)

@@ -41,6 +41,7 @@ def listed(monkeypatch: pytest.MonkeyPatch, **answers: str) -> None:
         return answers.get(kind, "")
 
     monkeypatch.setattr(host_files, "ask_git", ask)
+    monkeypatch.setattr(host_files, "do_git", ask)
     monkeypatch.setattr(host_files, "top_of_checkout", lambda folder, _: folder)
 
 

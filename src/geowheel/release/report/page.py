@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from geowheel.contents.restricted import Restricted, accepting, by_driver
 from geowheel.machine.console import megabytes, seconds
+from geowheel.machine.credentials import shown
 from geowheel.release.coverage.table import Coverage
 
 from .values import Report, VerdictState, WheelReport, by_platform, open_points
@@ -45,6 +46,7 @@ def render(report: Report) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    report = msgspec.convert(_seen(msgspec.to_builtins(report)), Report)
     every = by_platform(wheel.target for wheel in report.wheels)
     environment.filters |= {
         "amount": amount, "change": change, "joints": joints, "seconds": seconds,
@@ -70,6 +72,15 @@ def render(report: Report) -> str:
         script=Markup(script),
         script_hash=_source_hash(script),
     )
+
+
+def _seen(value: Any) -> Any:
+    """Return plain values with their texts as a person may see them."""
+    if isinstance(value, dict):
+        return {key: _seen(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_seen(item) for item in value]
+    return shown(value) if isinstance(value, str) else value
 
 
 def _resource(name: str) -> str:

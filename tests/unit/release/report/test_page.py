@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from geowheel.contents.drivers import Driver, PackageOffer
 from geowheel.contents.restricted import Restricted
+from geowheel.machine.credentials import shown
 from geowheel.records.facts import Cost, PrefixString
 from geowheel.release.coverage.obstacles import Hindrance, HindranceKind
 from geowheel.release.coverage.table import Coverage
@@ -115,7 +116,7 @@ PLAIN = {known: Skeleton(render(report_of("plain", accepted=known))) for known i
 
 
 def check(text: str) -> None:
-    """The page has the elements of a harmless one, and its facts are the text again.
+    """The page has the elements of a harmless one, and its facts are the text as it may be seen.
 
     Letters around it keep it from being empty, which some elements are left out for.
     """
@@ -124,7 +125,7 @@ def check(text: str) -> None:
         found = Skeleton(render(report_of(text, accepted=accepted)))
         assert found.shape == plain.shape
         facts, script = found.scripts
-        assert json.loads(facts)["wheels"][0]["parts"][0]["name"] == text
+        assert json.loads(facts)["wheels"][0]["parts"][0]["name"] == shown(text)
         assert script == plain.scripts[1]
 
 
@@ -137,6 +138,16 @@ def check(text: str) -> None:
 )
 def test_no_text_becomes_markup(text: str) -> None:
     check(text)
+
+
+@settings(max_examples=10)
+@given(st.text(max_size=40))
+def test_no_control_is_on_the_page(text: str) -> None:
+    """Nor does a script put one there: in its facts they are written out."""
+    page = render(report_of(f"x{text}\u202e\x1b[2Jy"))
+    assert all(letter.isprintable() or letter in "\n\t" for letter in shown(page))
+    facts = json.loads(Skeleton(page).scripts[0])["wheels"][0]["parts"][0]["name"]
+    assert facts == shown(facts) and "\\u202e" in facts
 
 
 def test_the_page_asks_for_nothing() -> None:
