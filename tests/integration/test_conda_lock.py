@@ -206,7 +206,7 @@ def test_a_channel_by_its_name_is_the_one_of_the_manifest(theirs: Sandbox) -> No
     ("old", "new", "texts"),
     [
         ("    sha256: ", "    md5: ", ["conda-lock.yml"]),
-        ("sha256", "", [f"libgdal-core-{GDAL}-h0.conda has no sha256"]),
+        ("sha256", "", [f"libgdal-core-{GDAL}-h0.conda: it has no sha256"]),
         ("version: '1.3'", "version: '1.3", ["conda-lock.yml", "cannot be read"]),
         ("linux-64/libz-1.3", "../elsewhere/libz-1.3", ["is locked from", "which is in none of"]),
         ("channels:\n  - url: ", "channels:\n  - url: https://x.invalid\n    used_env_vars: []\n"
