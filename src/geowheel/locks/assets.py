@@ -76,8 +76,9 @@ class Package(Asset):
                 depends=tuple(record.depends),
             )
         except ValueError as error:
-            what = f"{record.file_name}: {error}"
-            raise LockError(what, where=str(where), fix=f"in a lock, {ELSEWHERE}") from None
+            raise LockError(
+                f"{record.file_name}: {error}", where=str(where), fix=ELSEWHERE
+            ) from None
 
     def record(self) -> RepoDataRecord:
         """Make py-rattler's record of this package."""

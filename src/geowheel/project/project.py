@@ -70,8 +70,7 @@ class Project:
     manifest: Manifest
     machine: Machine
     channel: str | None = None
-    """What --channel or GEOWHEEL_CHANNEL says, without a login; None: the lock, or what is
-    configured."""
+    """--channel or GEOWHEEL_CHANNEL, without a login; None: the lock, or what is configured."""
     frozen: bool = False
     asked_bindings: Bindings | None = None
     """What --bindings says; None: the configured ones."""
