@@ -61,7 +61,7 @@ class Package(Asset):
         return f"{self.name} {self.version} {self.build}"
 
     @classmethod
-    def of(cls, record: RepoDataRecord, where: object = "") -> Package:
+    def of(cls, record: RepoDataRecord, where: str = "") -> Package:
         """Take what is needed from py-rattler's record; raises LockError for what is not usable."""
         try:
             return cls(
@@ -76,9 +76,7 @@ class Package(Asset):
                 depends=tuple(record.depends),
             )
         except ValueError as error:
-            raise LockError(
-                f"{record.file_name}: {error}", where=str(where), fix=ELSEWHERE
-            ) from None
+            raise LockError(f"{record.file_name}: {error}", where=where, fix=ELSEWHERE) from None
 
     def record(self) -> RepoDataRecord:
         """Make py-rattler's record of this package."""

@@ -198,8 +198,7 @@ def _explain(requirements: Sequence[str], output: str, log: Path) -> LockError |
     if any(sign in output for sign in _UNREACHED):
         return ChannelError(
             f"the Python package index cannot be reached while solving {asked}:\n{said}",
-            cause="no route to it from here, a proxy or mirror that is not set, or no trust in its "
-            "certificate (SSL_CERT_FILE)",
+            cause="no route to it from here, no proxy or mirror, or no trust in its certificate",
             fix=f"set UV_DEFAULT_INDEX or PIP_INDEX_URL to a mirror; the whole output is in {log}",
         )
     return LockError(

@@ -75,7 +75,7 @@ def native_stack(
     kept = {record.name.normalized for record in closure}
     return NativeStack(
         platform=platform,
-        packages=tuple(sorted(Package.of(record, path) for record in closure)),
+        packages=tuple(sorted(Package.of(record, str(path)) for record in closure)),
         left_out=tuple(sorted(set(by_name) - kept)),
     )
 
