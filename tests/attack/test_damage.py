@@ -36,7 +36,7 @@ def test_pe_files(seed: int, _: Path) -> None:
     read_pe(damaged(test_pe.FULL, seed, (range(0x1A0), range(len(test_pe.FULL)))))
 
 
-@attack("wheels", range(300), refused=200)
+@attack("wheels, flipped and cut", range(300), refused=200)
 def test_wheels(seed: int, folder: Path) -> None:
     tree = make_tree(folder / "tree", {"pkg/a": noise(4000), "pkg/b": b"b" * 300})
     path = write_wheel(tree, folder, filename=FILENAME).path

@@ -158,6 +158,7 @@ def check_satisfies(
 ) -> list[Fault]:
     """Return every way in which locked records do not give what the manifest asks for."""
     from rattler import BuildString, PackageRecord
+    from rattler.exceptions import InvalidVersionError
 
     by_name = {record.name.normalized: record for record in every}
     unmet = []
@@ -169,10 +170,13 @@ def check_satisfies(
             unmet.append(f"{wanted.text} is not locked")
         elif not match_spec(wanted.text, path).matches(record):
             unmet.append(f"locked {record.name.normalized} {record.version} is not {wanted.text}")
-    promised = {
-        name: PackageRecord(name, version, BuildString(build), 0, str(spec.platform))
-        for name, version, build in map(virtual_package, spec.virtual_packages)
-    }
+    try:
+        promised = {
+            name: PackageRecord(name, version, BuildString(build), 0, str(spec.platform))
+            for name, version, build in map(virtual_package, spec.virtual_packages)
+        }
+    except InvalidVersionError as error:
+        raise LockError(f"system-requirements: {error}", where=str(path)) from None
     beyond = []
     for record in every:
         for need in (need for need in record.depends if need.startswith("__")):
