@@ -95,7 +95,7 @@ class CondaLayout:
             return None
         if not _LIBRARY.fullmatch(name):
             return None
-        if name.startswith("libstdc++.so"):  # to link with, never to load
+        if name.startswith(("libstdc++.so", "libgcc_s.so")):  # to link with, never to load
             return f"lib/{LIBSTDCXX}/{name}"
         return posixpath.join("lib", "" if folder in self.table.layout.flat else folder, name)
 

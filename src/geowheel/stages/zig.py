@@ -32,7 +32,8 @@ GLIBC: Final = "2.17"
 _FLAGS: Final = ("-g0", "-fno-omit-frame-pointer")
 _HEADERS: Final = ("include/c++/*", "lib/gcc/*/*/include/c++")
 """Where the C++ headers lie in a prefix: from a distribution, from conda-forge."""
-_LIBRARIES: Final = ("lib/libstdcxx-devel/libstdc++.so.6", "lib/libstdc++.so.6")
+_FOLDERS: Final = (f"lib/{LIBSTDCXX}", "lib")
+_LIBRARIES: Final = ("libstdc++.so.6", "libgcc_s.so.1")
 # glibc has it since 2.32. GCC's headers ask for the file and then use it; zero: there are threads.
 _SINGLE_THREADED: Final = "static const char __libc_single_threaded = 0;\n"
 
@@ -65,8 +66,9 @@ class Zig:
         (archive,) = store.obtain([self.asset], step)
         program = _unpacked(archive.path, cache / "toolchains" / f"zig-{self.asset.sha256[:16]}")
         headers = next((p for form in _HEADERS for p in sorted(prefix.glob(form))), None)
-        library = next((prefix / name for name in _LIBRARIES if (prefix / name).exists()), None)
-        if headers is None or library is None:
+        found = ([prefix / folder / name for name in _LIBRARIES] for folder in _FOLDERS)
+        libraries = next((paths for paths in found if all(p.exists() for p in paths)), None)
+        if headers is None or libraries is None:
             raise BuildError(
                 "the native stack has no headers of GCC's C++ library",
                 where=str(prefix),
@@ -86,11 +88,11 @@ class Zig:
         caches = f"export ZIG_GLOBAL_CACHE_DIR={shlex.quote(str(cache / 'zig'))}"
         head = f"#!/bin/sh\n{caches} ZIG_LOCAL_CACHE_DIR={shlex.quote(str(work / 'zig'))}\n"
         cc.write_text(f'{head}exec {shlex.join(start)} "$@"\n', encoding="utf-8")
-        # The library by its path: to zig, -lstdc++ is its own.
+        # The libraries by their paths: to zig, -lstdc++ is its own.
         cxx.write_text(
             f'{head}case " $* " in\n'
             f'*" -c "* | *" -E "*) set -- {compiling} "$@" ;;\n'
-            f'*) set -- {compiling} "$@" {shlex.quote(str(library))} ;;\nesac\n'
+            f'*) set -- {compiling} "$@" {shlex.join(map(str, libraries))} ;;\nesac\n'
             f'exec {shlex.join(start)} "$@"\n',
             encoding="utf-8",
         )
@@ -107,7 +109,7 @@ class Zig:
             compile_flags=(*compilers.COMPILE_FLAGS, *_FLAGS),
             link_flags=LINK_FLAGS,
             host_flags=(*compilers.HOST_FLAGS, *_FLAGS),
-            cxx_library=str(library),
+            cxx_library=str(libraries[0]),
             host_link_flags=("-Wl,--build-id=none", "-Wl,--allow-shlib-undefined"),
         )
 

@@ -331,6 +331,7 @@ def test_documents_join_each_package_that_depends_on_them() -> None:
             "include/x86_64-linux-gnu/python3.14/pyconfig.h",
         ),
         ("usr/lib/x86_64-linux-gnu/libstdc++.so.6", "lib/libstdcxx-devel/libstdc++.so.6"),
+        ("lib/x86_64-linux-gnu/libgcc_s.so.1", "lib/libstdcxx-devel/libgcc_s.so.1"),
         ("usr/lib/gcc/x86_64-linux-gnu/12/libstdc++.so", None),
         ("usr/share/gdal/gcs.csv", "share/gdal/gcs.csv"),
         ("usr/share/proj/proj.db", "share/proj/proj.db"),

@@ -43,24 +43,25 @@ def opened(tmp_path: Path, *files: str) -> Toolchain:
 
 
 @pytest.mark.parametrize(
-    ("headers", "library", "gcc"),
+    ("headers", "folder", "gcc"),
     [
-        ("include/c++/12/aarch64-linux-gnu", "lib/libstdcxx-devel/libstdc++.so.6", "12"),
+        ("include/c++/12/aarch64-linux-gnu", "lib/libstdcxx-devel", "12"),
         ("lib/gcc/aarch64-conda-linux-gnu/15.2.0/include/c++/aarch64-conda-linux-gnu",
-         "lib/libstdc++.so.6", "15.2.0"),
+         "lib", "15.2.0"),
     ],
 )  # fmt: skip
 def test_it_compiles_against_the_channels_cpp(
-    tmp_path: Path, headers: str, library: str, gcc: str
+    tmp_path: Path, headers: str, folder: str, gcc: str
 ) -> None:
-    found = opened(tmp_path, f"{headers}/bits/c++config.h", library)
+    libraries = [f"{folder}/libstdc++.so.6", f"{folder}/libgcc_s.so.1"]
+    found = opened(tmp_path, f"{headers}/bits/c++config.h", *libraries)
     assert (found.version, found.libstdcxx) == ("zig 0.15.2", f"C++ headers of GCC {gcc}")
     program = tmp_path / "cache" / "toolchains" / f"zig-{'ab' * 8}" / "ziglang" / "zig"
     assert program.stat().st_mode & 0o111
     text = found.cxx.read_text(encoding="utf-8")
     assert f"{program} cc -target aarch64-linux-gnu.2.17" in text
     assert "-nostdinc++" in text and f"-I{tmp_path / 'prefix' / headers}" in text
-    assert str(tmp_path / "prefix" / library) in text, "by its path"
+    assert all(str(tmp_path / "prefix" / name) in text for name in libraries), "by their paths"
     assert "-nostdinc++" not in found.cc.read_text(encoding="utf-8")
     assert (tmp_path / "work" / "stubs" / "sys" / "single_threaded.h").is_file()
 
