@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from geowheel.digest import digest
+from geowheel.digest import digest, toolkit_digest
 from geowheel.errors import BuildError, ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Console
@@ -394,7 +394,9 @@ def _with_build_lock(project: Project, native: LockedStack) -> Locks | None:
 
 def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
     headers = project.config.headers(spec.platform)
-    key = digest((spec, project.channel or "configured", headers))
+    own = offered.distro_suite(project.channel) is not None or project.config.fallbacks
+    made_by = toolkit_digest() if own else ""  # another geowheel may convert in another way
+    key = digest((spec, project.channel or "configured", headers, made_by))
     return project.work / "locks" / key[:16]
 
 
