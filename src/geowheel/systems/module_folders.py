@@ -39,7 +39,9 @@ _BEFORE: Final = 4096  # bytes that are looked at before a find, for the string'
 class ModuleFolder:
     """A row of the table."""
 
-    folders: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """Libraries that are opened by a name alone: what the system has of that name."""
     why: str
     modules: tuple[str, ...] = ()
     closed: bool = False
@@ -65,6 +67,8 @@ class CodePath:
         """What is written in its place; the path itself where that stays."""
         if self.known is None or self.known.left:
             return self.path
+        if not posixpath.isabs(self.path):
+            return "/" + self.path[1:]
         root = _BUNDLED if self.known.modules else _CLOSED
         end = self.below or posixpath.basename(self.path)
         return root + "/" * (len(self.path) - len(root) - len(end)) + end
@@ -107,6 +111,8 @@ def code_texts(loaded: Iterable[bytes], prefix_string: str) -> list[CodeText]:
 
 
 def _code_path(path: str, prefix_string: str) -> CodePath | None:
+    if row := next((row for row in _table() if path in row.names), None):
+        return CodePath(path=path, below="", known=row)
     match = _BELOW.fullmatch(path.removeprefix(prefix_string))
     ending = posixpath.splitext(path.rstrip("/"))[1]
     is_module = _MODULE.fullmatch(posixpath.basename(path))

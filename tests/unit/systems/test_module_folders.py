@@ -55,3 +55,9 @@ def test_only_the_whole_string_is_overwritten(tmp_path: Path) -> None:
     assert file.read_bytes() == b"\0-I/usr/lib/sasl2\0/sys/////sasl2\0"
     with pytest.raises(BuildError, match="has no /usr/lib/sasl2 any more"):
         overwrite(file, {"/usr/lib/sasl2": "/sys/////sasl2"})
+
+
+def test_a_library_that_is_opened_by_a_name_alone_is_closed_in_as_many_letters() -> None:
+    (closed,) = found("libharfbuzz.so.0", "libharfbuzz.so", "libgdal.so.39")
+    assert (closed.text, closed.written) == ("libharfbuzz.so.0", "/ibharfbuzz.so.0")
+    assert closed.paths[0].known is not None and closed.paths[0].known.closed
