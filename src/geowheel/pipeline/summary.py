@@ -81,7 +81,9 @@ def show_table(
                 lowered = (f"{row} ({len(names)})" for row, names in repair.facts.lowered.items())
                 console.result(f"  lowered: {', '.join(lowered)}")
         if (test := item.records.find(TestFacts)) is not None:
-            console.result(f"  {words(test.facts.drivers, test.facts.not_in_wheel)}")
+            console.result(
+                f"  {words(test.facts.drivers, test.facts.not_in_wheel, test.facts.probes)}"
+            )
     for source in sorted(
         {
             item.context.locks.source.words

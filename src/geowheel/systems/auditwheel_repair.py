@@ -39,13 +39,14 @@ from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
 from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment, tool_path
+from geowheel.machine.hints import Need, install, this_machine
 from geowheel.wheel.tags import parse_platform_tag
 
 from .contract import SHIM, UNIX_PREFIX, Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
 from .lowering import Lowering, make_shim
 from .module_folders import CodeText, code_texts, overwrite
 from .own_symbols import bind
-from .repair_tools import find_strip
+from .repair_tools import find_strip, strip_name
 from .repairing import (
     AGAINST_STACK,
     FOR_ANOTHER,
@@ -215,7 +216,8 @@ class LinuxRepairer(Repairer[Elf]):
         )
 
     def tools(self) -> dict[str, str]:
-        strip = find_strip(self.request.platform, isolated_environment(self.request.environ))
+        platform, environ = self.request.platform, isolated_environment(self.request.environ)
+        strip = find_strip(platform, environ) or strip_name(platform)
         return {"patchelf": os.fspath(tool_path("patchelf")), "strip": os.fspath(strip)}
 
     def notes(self, plan: RepairPlan, walk: Walk[Elf]) -> Iterator[str]:
@@ -361,7 +363,12 @@ class _Patcher(ElfPatcher):  # type: ignore[misc]
 
     def _call(self, tool: str, *arguments: str | Path) -> None:
         command = (self._tools[tool], *arguments)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            what = f"{command[0]} was not found, and this file has symbols to be taken away"
+            fix = install(Need.STRIP, on=this_machine())
+            raise RefusedError(Fault(what=what, where=str(arguments[-1]), fix=fix)) from None
         if done.returncode != 0:
             raise RefusedError(
                 Fault(

@@ -40,7 +40,8 @@ def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, s
     # Another zlib may give other bytes for the same files.
     versions = {"zlib": zlib.ZLIB_RUNTIME_VERSION}
     if platform.system is System.LINUX:
-        programs = {"strip": find_strip(platform, env)}
+        found = find_strip(platform, env)
+        programs = {"strip": found} if found else {}
     elif platform.system is System.MACOS and on_mac():
         versions["macOS"] = this_mac.mac_ver()[0]
         programs = {name: apple_tool(name, env) for name in APPLE_TOOLS}
@@ -50,13 +51,15 @@ def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, s
     return versions | {name: sha256_file(path) for name, path in programs.items()}
 
 
-def find_strip(platform: Platform, env: Mapping[str, str]) -> Path:
-    """Return the program, which is another one for another architecture; raises MachineError."""
-    if triplet := compilers.cross_triplet(platform):
-        cause = "the machine's own strip cannot read files of another architecture"
-        return _find(f"{triplet}-strip", env, cause, Need.CROSS_COMPILER, triplet)
-    cause = "the package binutils, which comes with a compiler, is not installed"
-    return _find("strip", env, cause, Need.STRIP)
+def strip_name(platform: Platform) -> str:
+    """Return the name of the program: the machine's own reads no files of other architectures."""
+    return "-".join(filter(None, (compilers.cross_triplet(platform), "strip")))
+
+
+def find_strip(platform: Platform, env: Mapping[str, str]) -> Path | None:
+    """Return the program; None where there is none: most files have nothing to be stripped."""
+    found = shutil.which(strip_name(platform), path=env.get("PATH", os.defpath))
+    return Path(found).resolve() if found else None
 
 
 def on_mac() -> bool:
@@ -65,12 +68,10 @@ def on_mac() -> bool:
 
 def apple_tool(name: str, env: Mapping[str, str]) -> Path:
     """A program of Xcode's command line tools; raises MachineError."""
-    return _find(name, env, "Xcode's command line tools are not installed", Need.STRIP)
-
-
-def _find(name: str, env: Mapping[str, str], cause: str, need: Need, triplet: str = "") -> Path:
     found = shutil.which(name, path=env.get("PATH", os.defpath))
     if found is None:
-        fix = install(need, on=this_machine(), triplet=triplet)
-        raise MachineError(f"{name} was not found", cause=cause, fix=fix)
+        cause = "Xcode's command line tools are not installed"
+        raise MachineError(
+            f"{name} was not found", cause=cause, fix=install(Need.STRIP, on=this_machine())
+        )
     return Path(found).resolve()
