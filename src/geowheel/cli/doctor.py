@@ -45,6 +45,7 @@ from geowheel.project.project import Machine, Project
 from geowheel.project.pyproject import read_toml
 from geowheel.records.facts import FetchFacts
 from geowheel.records.ledger import Ledger
+from geowheel.stages.context import compiles_by_zig
 from geowheel.targets import System
 
 NOT_NEEDED: Final = "; not needed: everything that is locked is here"
@@ -92,6 +93,7 @@ def doctor(
     ):
         checks = [*_machine(machine, step, folder)]
         project = _project(open_project, folder, checks)
+        checks.append(_compilers(machine, project))
         if project is not None:
             checks += _of_project(project, step)
     console.table(
@@ -131,6 +133,17 @@ def _look(name: str, find: Callable[[], str], otherwise: CheckState = CheckState
         return _missing(name, error, otherwise)
 
 
+def _compilers(machine: Machine, project: Project | None) -> Check:
+    """The machine's own, which a project with the locked toolchain does not need."""
+    platform, environ = machine.platform, machine.environ
+    locked = project is not None and compiles_by_zig(project, platform)
+    return _look(
+        "compilers",
+        lambda: systems.of(platform).find_toolchain(platform, environ).describe(),
+        CheckState.WARN if locked else CheckState.MISSING,
+    )
+
+
 def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
     platform, environ = machine.platform, machine.environ
     running = "{}.{}.{}".format(*sys.version_info[:3])
@@ -141,8 +154,6 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
         yield _on_path("strip", hints.Need.STRIP, CheckState.WARN, environ)
     if (newer := obstacles.too_new(hints.this_machine(), obstacles.glibc())) is not None:
         yield Check(name="glibc", state=CheckState.WARN, found=newer.what, fix=newer.fix)
-    toolchain = systems.of(platform).find_toolchain
-    yield _look("compilers", lambda: toolchain(platform, environ).describe())
     yield _on_path("git", hints.Need.GIT, CheckState.WARN, environ)
     yield _look("pixi", lambda: _pixi(environ, step))
     yield _cache(machine.cache)

@@ -18,6 +18,7 @@ from geowheel.machine.console import Console
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
 from geowheel.project.config import Bindings
 from geowheel.project.project import Project, wants_prebuilt
+from geowheel.stages.context import compiles_by_zig
 from geowheel.targets import Platform, Target, is_emulated
 
 
@@ -98,7 +99,8 @@ def _way(project: Project, target: Target) -> tuple[Method, tuple[str, ...]]:
     try:
         locks_at_hand(project, platform)
         if project.bindings is Bindings.COMPILED:
-            systems.of(platform).find_toolchain(platform, project.machine.environ)
+            if not compiles_by_zig(project, platform):
+                systems.of(platform).find_toolchain(platform, project.machine.environ)
             native = platform is project.machine.platform
             return Method.NATIVE if native else Method.CROSS, ()
     except GeowheelError as error:

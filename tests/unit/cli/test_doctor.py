@@ -140,11 +140,17 @@ def test_what_is_missing_has_its_command(root: Path, monkeypatch: pytest.MonkeyP
     assert look(root, code=7)["locks"]["fix"] == "`geowheel lock`"
 
 
-def test_strip_is_needed_and_git_is_better(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_is_needed_strip_and_git_are_better(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    toolchain(monkeypatch, Mock(side_effect=MachineError("no C/C++ compiler", fix="install one")))
+    names = ("compilers", "strip", "git")
     checks = look(root, code=7)
-    assert (checks["strip"]["state"], checks["git"]["state"]) == ("missing", "warn")
-    assert checks["strip"]["fix"] and checks["git"]["fix"]
+    assert [checks[name]["state"] for name in names] == ["missing", "warn", "warn"]
+    assert all(checks[name]["fix"] for name in names)
+    checks = look(root, config='toolchain = "zig"')
+    assert checks["compilers"]["state"] == "warn", "the build lock brings one"
 
 
 def test_an_interpreter_counts_when_needed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
