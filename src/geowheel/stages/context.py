@@ -111,7 +111,7 @@ class Context:
         """What compiles: the locked one, or the machine's; None where nothing is compiled."""
         if not compiles_by_zig(self.project, self.target.platform):
             return self.tools.toolchain
-        here = replace(self.built_by, platform=self.project.machine.platform)
+        here = replace(self.made_for, platform=self.project.machine.platform)
         found = self.locks.build.requirements("bindings", here)
         zig = next(asset for asset in found if asset.name == "ziglang")
         return Zig(asset=zig, platform=self.target.platform)

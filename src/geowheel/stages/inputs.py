@@ -123,7 +123,7 @@ def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltIn
         platform=context.target.platform,
         prefix=fetch.made(PREFIX),
         gdal_sdist=context.locks.build.gdal_sdist,
-        requirements=context.locks.build.requirements("bindings", context.built_by),
+        requirements=context.locks.build.requirements("bindings", context.made_for),
         interpreter=context.builder,
         toolchain=context.toolchain,
         import_package=places.import_package if places.has_bindings else None,
