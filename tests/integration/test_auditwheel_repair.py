@@ -15,7 +15,7 @@ from elftools.elf.elffile import ELFFile
 
 from geowheel.binary.elf import read_elf, read_elves
 from geowheel.binary.floor import floor
-from geowheel.errors import GeowheelError
+from geowheel.errors import BuildError, GeowheelError
 from geowheel.targets import Platform
 from geowheel.wheel.reading import read_wheel, unpack_wheel
 from geowheel.wheel.writing import write_wheel
