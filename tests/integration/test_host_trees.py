@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from geowheel.adoption.templates import pixi
-from geowheel.errors import BuildError, ConfigError
+from geowheel.errors import BuildError, MachineError
 from geowheel.project.files import git_description, host_files, stage_checkout
 from tests.support.files import git, write_files
 from tests.support.made_once import made_once
@@ -247,7 +247,7 @@ def test_a_checkout_that_git_refuses_is_no_folder_without_git(tmp_path: Path) ->
     top = tmp_path / "checkout"
     host = make_checkout(top, HOSTS["setuptools"])
     (top / ".git" / "HEAD").write_text("broken\n")
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(MachineError) as raised:
         host_files(host, os.environ)
     assert "not a git repository" in str(raised.value)
     assert f"git -C {top} status" in str(raised.value)

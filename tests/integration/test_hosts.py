@@ -20,7 +20,8 @@ name = "some-host"
 requires-python = ">=3.11"
 [tool.geowheel]
 pythons = ["{python}"]
-# As hosts/gdal, so that the prefix is the same.
+# As hosts/gdal, so that prefix and bindings are the same.
+toolchain = "zig"
 plugins = ["libgdal-grib", "libgdal-hdf4", "libgdal-hdf5", "libgdal-netcdf"]
 {extra}
 """

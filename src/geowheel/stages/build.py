@@ -50,15 +50,18 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     """Have the wheel made, add the payload, tag it for interpreter and platform."""
     work = folder / "work"
     work.mkdir()
+    tree = work / "tree"
     if isinstance(inputs, RawWheelInputs):
         made = work / inputs.raw.path.name
         copy_checked(inputs.raw.path, made, inputs.raw.sha256)
+        unpack_wheel(made, tree)
     else:
-        made = _by_backend(inputs, work, step)
-    tree = work / "tree"
-    unpack_wheel(made, tree)
-    if isinstance(inputs, BuildInputs):
-        _without_paths(tree, _mapped(inputs, work))
+        # Not in the work folder: hatchling excludes nothing where a .gitignore of the copy matches
+        # its own place, and many name .geowheel/ or build/.
+        with step.elsewhere("host") as place:
+            made = _by_backend(inputs, place, step)
+            unpack_wheel(made, tree)
+            _without_paths(tree, _mapped(inputs, place))
     if faults := list(strangers(tree, inputs.platform)):
         raise BuildError(faults)
     added = _add_payload(inputs.payload.folder, inputs.places, tree, made)
