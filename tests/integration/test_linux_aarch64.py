@@ -17,7 +17,7 @@ from geowheel.wheel.reading import unpack_wheel
 from tests.support.project_copy import Built, ProjectCopy, not_passed
 
 ARM = "linux-aarch64"
-TOOLS = ("qemu-aarch64", "aarch64-linux-gnu-g++", "aarch64-linux-gnu-strip")
+TOOLS = ("qemu-aarch64",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +74,8 @@ def only(folder: Path, *names: str) -> str:
 def test_what_the_machine_lacks_is_said(cross: Cross, tmp_path: Path) -> None:
     result = cross.project.run("wheel", *cross.where, PATH=only(tmp_path / "bin", "git"))
     assert result.returncode == 7, result.stderr
-    assert "aarch64-linux-gnu-gcc is not on PATH" in result.stderr
-    assert "g++-aarch64-linux-gnu" in result.stderr
     assert "no qemu-aarch64 and no qemu-aarch64-static" in result.stderr
     assert "qemu-user" in result.stderr
-    result = cross.project.run("bindings", *cross.where, CC="gcc", CXX="g++")
-    assert result.returncode == 7, result.stderr
-    assert f"compiles for x86_64-linux-gnu, not for {ARM}" in result.stderr
     other = next(python for python in ("3.12", "3.13") if python != cross.python)
     result = cross.project.run("bindings", "--platform", ARM, "--python", other)
     assert result.returncode == 7, result.stderr

@@ -172,7 +172,7 @@ FAULTS: Final = (
     Fault(
         name="_gdal asks for the names that every GDAL has", plant=plain_names,
         cases=("poisoned environment: *another GDAL*",),
-        failing=("*LD_PRELOAD*", "*RTLD_GLOBAL"), words="GDAL finds no data",
+        failing=("*LD_PRELOAD*", "*RTLD_GLOBAL"), words="GetDescription",
     ),
     Fault(
         name="the user's certificates are ignored",
