@@ -157,11 +157,12 @@ def test_what_cannot_be_is_said(windows: Foreign, command: str, python: str, wor
 
 def test_a_wheel_for_windows_from_elsewhere(windows: Foreign, tmp_path: Path) -> None:
     elf = b"\x7fELF" + bytes(60)
-    result = windows.repair_wheel(tmp_path, {"gdal_host/_fast.pyd": elf})
+    (refused := tmp_path / "refused").mkdir()
+    result = windows.repair_wheel(refused, {"gdal_host/_fast.pyd": elf})
     assert result.returncode == 8, result.stderr
     assert "gdal_host/_fast.pyd" in result.stderr
     assert "is compiled for linux, and the wheel is for win-64" in result.stderr
-    assert not (tmp_path / "out").exists()
+    assert not (refused / "out").exists()
     # Its own tag names delvewheel.
     result = windows.repair_wheel(tmp_path, {})
     assert result.returncode == 0, result.stderr

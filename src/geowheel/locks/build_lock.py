@@ -42,7 +42,7 @@ INTO_WHEEL: Final = ("bindings", "build")
 """Groups of which something may get into a wheel: their own floor would be the wheel's."""
 TESTING_MACOS: Final = "13.0"  # of the machines that test a wheel
 NEWEST_MACOS: Final = "30.0"  # any: the lock keeps them all, a run takes what its floor allows
-ZIG: Final = "ziglang>=0.15,<0.16"  # the one whose options were tried
+ZIG: Final = "ziglang>=0.15,<0.16; sys_platform == 'linux'"  # the one whose options were tried
 BINDINGS: Final = ("numpy>=2",)  # compiled against NumPy 2's headers it runs with 2.x, not 1.26's
 
 
