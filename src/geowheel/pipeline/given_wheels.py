@@ -108,9 +108,8 @@ def take_from_index(
     wanted.write_text(f"{name}=={version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     chosen = () if interpreter is None else ("--python", interpreter.executable)
     plain = {k: v for k, v in project.machine.environ.items() if not k.startswith("PIP_")}
-    env = tool_environment(
-        plain, PIP_INDEX_URL=index, PIP_CONFIG_FILE=os.devnull
-    )  # no argument has it
+    # By a variable: other users of the machine can read arguments, and the URL may have a login.
+    env = tool_environment(plain, PIP_INDEX_URL=index, PIP_CONFIG_FILE=os.devnull)
     result = step.run(
         [sys.executable, "-m", "pip", *chosen, "download", "--no-deps",
          "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check",

@@ -127,6 +127,7 @@ def raster_numbers(asked: dict[str, Any], folder: str) -> list[Any]:
     write_raster(asked, path)
     read = gdal.OpenEx(path)  # kept: in GDAL 3.6 a band does not keep its dataset alive
     assert bytes(read.GetRasterBand(1).ReadRaster()) == VALUES
+    assert tuple(read.GetGeoTransform()) == CORNER
     warped = gdal.AutoCreateWarpedVRT(read, None, geographic(asked, 32611).ExportToWkt())
     found = [read.GetRasterBand(1).Checksum(), warped.GetRasterBand(1).Checksum()]
     return found + list(warped.GetGeoTransform())

@@ -32,6 +32,8 @@ GLIBC: Final = "2.17"
 _FLAGS: Final = ("-g0", "-fno-omit-frame-pointer")
 _HEADERS: Final = ("include/c++/*", "lib/gcc/*/*/include/c++")
 """Where the C++ headers lie in a prefix: from a distribution, from conda-forge."""
+_CONFIG: Final = "*/bits/c++config.h"
+"""The one of them that is the processor's."""
 _FOLDERS: Final = (f"lib/{LIBSTDCXX}", "lib")
 _LIBRARIES: Final = ("libstdc++.so.6", "libgcc_s.so.1")
 # glibc has it since 2.32. GCC's headers ask for the file and then use it; zero: there are threads.
@@ -65,10 +67,11 @@ class Zig:
         """
         (archive,) = store.obtain([self.asset], step)
         program = _unpacked(archive.path, cache / "toolchains" / f"zig-{self.asset.sha256[:16]}")
-        headers = next((p for form in _HEADERS for p in sorted(prefix.glob(form))), None)
+        configs = (p for form in _HEADERS for p in sorted(prefix.glob(f"{form}/{_CONFIG}")))
+        config = next(configs, None)
         found = ([prefix / folder / name for name in _LIBRARIES] for folder in _FOLDERS)
         libraries = next((paths for paths in found if all(p.exists() for p in paths)), None)
-        if headers is None or libraries is None:
+        if config is None or libraries is None:
             raise BuildError(
                 "the native stack has no headers of GCC's C++ library",
                 where=str(prefix),
@@ -79,7 +82,7 @@ class Zig:
         stubs = work / "stubs"
         (stubs / "sys").mkdir(parents=True)
         (stubs / "sys" / "single_threaded.h").write_text(_SINGLE_THREADED, encoding="utf-8")
-        (machine_headers,) = (p.parents[1] for p in headers.glob("*/bits/c++config.h"))
+        machine_headers, headers = config.parents[1:3]
         # By -I: zig puts its own C library before every -isystem.
         own = [stubs, headers, machine_headers, headers / "backward"]
         start = [str(program), "cc", "-target", self.target]
