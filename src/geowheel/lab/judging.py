@@ -26,13 +26,22 @@ class Crash:
 
     path: str
     ended: str
+    seconds: float
+    """How long that took."""
     reference: int | None = None
     """How the prefix's own program ended on the same file; None where there is none."""
+    reference_seconds: float = 0.0
+    """How long the prefix's own program took."""
 
     @property
     def shared(self) -> bool:
-        """The prefix's own libgdal crashes as well: nothing that the wheel could mend."""
-        return self.reference is not None and self.reference < 0
+        """The prefix's own libgdal crashes or is slow as well: the wheel could not mend it."""
+        if self.reference is None:
+            return False
+        # A program that needs half that time and one that needs all of it have the same fault:
+        # which of them a limit meets is a matter of the machine.
+        slow = self.ended == "SIGALRM" and self.reference_seconds > self.seconds / 4
+        return self.reference < 0 or slow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,4 +128,4 @@ def _detail(end: End) -> str:
     said = str((end.report or {}).get("detail", ""))
     if not end.crashes:
         return said
-    return f"{said}; {len(end.crashes)} crash the prefix's own programs as well"
+    return f"{said}; {len(end.crashes)} crash or hold up the prefix's own programs as well"

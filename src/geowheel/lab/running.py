@@ -125,10 +125,15 @@ def _run(lab: Workbench, case: Case, folder: Path, step: Step) -> End:
         return end
     # The files that crashed the wheel's GDAL, read by the programs of the prefix.
     crashes = (
-        Crash(**found, reference=_reference(lab, Path(found["path"]), step, report["vector"]))
-        for found in report.get("crashes", ())
+        _compared(lab, found, step, vector=report["vector"]) for found in report.get("crashes", ())
     )
     return replace(end, crashes=tuple(crashes))
+
+
+def _compared(lab: Workbench, found: Mapping[str, Any], step: Step, *, vector: bool) -> Crash:
+    started = time.monotonic()
+    reference = _reference(lab, Path(found["path"]), step, vector)
+    return Crash(**found, reference=reference, reference_seconds=time.monotonic() - started)
 
 
 def _reference(lab: Workbench, path: Path, step: Step, vector: bool) -> int | None:

@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import signal
+import time
 from collections import Counter
 from typing import Any
 
@@ -25,10 +26,12 @@ def survive(asked: dict[str, Any]) -> dict[str, Any]:
     crashes, read = [], 0
     for number in range(asked["count"]):
         path = damaged_copy(asked, sample, number)
+        started = time.monotonic()
         ended = _in_a_child(asked, path)
         if ended < 0 or ended == UNEXPECTED:
             name = signal.Signals(-ended).name if ended < 0 else "an exception that is not GDAL's"
-            crashes.append({"path": path, "ended": name})
+            seconds = time.monotonic() - started
+            crashes.append({"path": path, "ended": name, "seconds": seconds})
         else:
             read += ended == 0
             os.unlink(path)

@@ -174,7 +174,7 @@ def test_numbers_are_those_of_each_library_alone_to_the_last_bit() -> None:
 @pytest.mark.parametrize(
     ("reference", "result", "words"),
     [
-        (-11, CaseResult.PASSED, "1 crash the prefix's own programs as well"),
+        (-11, CaseResult.PASSED, "1 crash or hold up the prefix's own programs as well"),
         (
             0,
             CaseResult.FAILED,
@@ -185,10 +185,17 @@ def test_numbers_are_those_of_each_library_alone_to_the_last_bit() -> None:
     ],
 )
 def test_a_crash_may_be_prefixs_own(reference: int | None, result: CaseResult, words: str) -> None:
-    crash = Crash(path="/c/damaged-007.tif", ended="SIGSEGV", reference=reference)
+    crash = Crash(path="/c/damaged-007.tif", ended="SIGSEGV", seconds=0.1, reference=reference)
     found = verdict(replace(PLAIN, judge=Judge.REFERENCE), replace(GOOD, crashes=(crash,)))
     assert found[0] is result
     assert words in found[1]
+
+
+@pytest.mark.parametrize(("took", "shared"), [(18.0, True), (0.2, False)])
+def test_a_slow_file_may_be_slow_for_the_prefix_too(took: float, shared: bool) -> None:
+    slow = Crash(path="/c/x.nc", ended="SIGALRM", seconds=20.0, reference=1, reference_seconds=took)
+    assert slow.shared is shared
+    assert not replace(slow, ended="SIGSEGV").shared, "a crash of the wheel alone is its own"
 
 
 @dataclass(kw_only=True)
@@ -262,7 +269,7 @@ def test_what_crashed_is_read_by_the_program_of_the_prefix(
     binary.parent.mkdir(parents=True)
     binary.touch()
     damaged = str(tmp_path / "damaged-001.x")
-    report = {"crashes": [{"path": damaged, "ended": "SIGSEGV"}], "vector": vector}
+    report = {"crashes": [{"path": damaged, "ended": "SIGSEGV", "seconds": 0.1}], "vector": vector}
     processes = Processes(reports={"m:f": report}, programs={program: -11})
     (found,) = run(tmp_path, processes, replace(PLAIN, judge=Judge.REFERENCE))
     assert found.result is CaseResult.PASSED
@@ -308,7 +315,8 @@ def test_a_lab_without_failures_passes(tmp_path: Path, installed: list[Path]) ->
 
 def test_a_failed_case_fails_the_lab(tmp_path: Path, installed: list[Path]) -> None:
     assert installed == []
-    crash = {"crashes": [{"path": "/c/damaged-001.tif", "ended": "SIGSEGV"}], "vector": False}
+    damaged = {"path": "/c/damaged-001.tif", "ended": "SIGSEGV", "seconds": 0.1}
+    crash = {"crashes": [damaged], "vector": False}
     processes = Processes(reports={**ALONE, "damage:survive": crash})
 
     def call(argv: Sequence[str | Path], **more: Any) -> Result:
