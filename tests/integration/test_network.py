@@ -4,11 +4,12 @@ import base64
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -194,6 +195,50 @@ def test_pixis_own_login_serves_both(sandbox: Sandbox, guarded: Guarded, pixi_cl
         private.pixi_lock.unlink(missing_ok=True)
         private.good("lock", GEOWHEEL_PIXI=solver)
         assert lock_format(private.pixi_lock) == 7
+
+
+class Encrypted(Server):
+    """Speaks TLS, with a certificate of its own making for one host."""
+
+    def __init__(self, root: Path, place: Path, host: str) -> None:
+        self.pem = place / "server.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+             "-nodes", "-days", "2", "-subj", f"/CN={host}",
+             "-addext", f"subjectAltName=DNS:{host}",
+             "-addext", "basicConstraints=critical,CA:FALSE",
+             "-keyout", self.pem, "-out", place / "certificate.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        self.certificate = place / "certificate.pem"
+        super().__init__(root)
+
+    def _listen(self, port: int) -> ThreadingHTTPServer:
+        http = super()._listen(port)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.pem)
+        http.socket = context.wrap_socket(http.socket, server_side=True)
+        return http
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "why"),
+    [("localhost", False, "self-signed certificate"), ("other.invalid", True, "Hostname mismatch")],
+)
+def test_a_refused_certificate_is_said_as_such(
+    locked: Sandbox, server: Server, tmp_path: Path, host: str, trusted: bool, why: str
+) -> None:
+    tls = Encrypted(server.root, tmp_path, host)
+    place = f"https://localhost:{tls.port}/channel"
+    mirror = {"GEOWHEEL_MIRRORS": f"{locked.channel}={place}"}
+    trust = {"SSL_CERT_FILE": str(tls.certificate)}
+    for command in (["fetch"], ["lock", "--upgrade"]):
+        result = locked.run(*command, **mirror, **(trust if trusted else {}))
+        result.refused(5, f"localhost:{tls.port}", why, "set SSL_CERT_FILE")
+        assert "did not answer" not in result.err
+    if not trusted:
+        locked.good("fetch", **mirror, **trust)
+    tls.close()
 
 
 def _logs(project: Sandbox) -> str:

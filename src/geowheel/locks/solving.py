@@ -31,6 +31,7 @@ from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
 from geowheel.errors import ChannelError, LockError, MachineError
+from geowheel.machine import certificates
 from geowheel.machine.bounds import INDEX
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import LACKING, login, parse_url, refused
@@ -100,7 +101,11 @@ def solve_environment(
         try:
             found = _ask(project, secret, partial(_solve, project, spec, asked, kept, elsewhere))
         except (exceptions.GatewayError, exceptions.FetchRepoDataError) as error:
-            failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
+            why = next(
+                filter(None, map(certificates.certificate_fault, places.values())),
+                _short(str(error)),
+            )
+            failures.append(f"{', '.join(places.values())}: {why}")
             continue
         except exceptions.SolverError as error:
             built = [cast("SubdirLiteral", str(spec.platform))]  # noarch packages apart
@@ -138,12 +143,14 @@ def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channel
     where = ", ".join(channel.url for channel in channels)
     if refused(what):
         return ChannelError(what, where=where, cause=LACKING, fix=login("; ".join(failures)))
+    if certificates.REFUSED in what:
+        return ChannelError(what, where=where, cause=certificates.CAUSE, fix=certificates.TRUST)
     return ChannelError(
         what,
         where=where,
         cause=STRANGE_SERVER
         if NOT_MODIFIED in what
-        else "no route to it from here, no proxy, a wrong URL, or no trust in its certificate",
+        else "no route to it from here, no proxy, or a wrong URL",
         fix="set GEOWHEEL_MIRRORS=URL=PLACE for a mirror or a folder with the same packages; or "
         f"make a wheel that is not for release from {_other_packages()}",
     )

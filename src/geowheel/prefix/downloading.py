@@ -21,6 +21,7 @@ from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors, server_of
 from geowheel.locks.solving import http_client, settle, wait_for_rattler
 from geowheel.machine.bounds import FILE, RATE
+from geowheel.machine.certificates import CAUSE, REFUSED, TRUST, certificate_fault
 from geowheel.machine.console import Step, megabytes
 from geowheel.machine.credentials import LACKING, login, refused
 from geowheel.machine.files import disk_faults
@@ -71,8 +72,8 @@ class _Run:
     client: Client
     advance: Callable[[float], None]
     sized: bool
-    silent: set[str] = field(default_factory=set)
-    """Servers that did not answer: the other files need not wait for them again."""
+    silent: dict[str, str] = field(default_factory=dict)
+    """Servers that did not answer, with why: the other files need not wait for them again."""
     rejected: list[tuple[Asset, str]] = field(default_factory=list)
     """Files of which a place gave wrong bytes, though a later one had them."""
 
@@ -123,14 +124,14 @@ class _Run:
         server = server_of(place)
         for number in range(len(PAUSES) + 1):
             if server in self.silent:
-                raise Unavailable(f"{server} did not answer")
+                raise Unavailable(self.silent[server])
             try:
                 await self._once(asset, place, goal)
                 return
             except Unavailable as error:
                 if number >= min(error.again, len(PAUSES)):
                     if error.no_answer:
-                        self.silent.add(server)
+                        self.silent[server] = str(error)
                     raise
             await asyncio.sleep(PAUSES[number])
 
@@ -210,8 +211,8 @@ class _WrongBytes(Unavailable):
 def unavailable(message: str, place: str) -> Unavailable:
     """What py-rattler's message means; the URL is left out, since the message names it itself."""
     if "error sending request" in message:
-        tls = ", or its certificate is not trusted here (SSL_CERT_FILE)" * ("https:" in place)
-        return Unavailable(f"{server_of(place)} did not answer{tls}", again=2, no_answer=True)
+        why = certificate_fault(place) or "did not answer"
+        return Unavailable(f"{server_of(place)} {why}", again=2, no_answer=True)
     status = message.partition("(")[2].partition(")")[0]
     busy = status.startswith(("5", "408", "429"))
     said = f"{server_of(place)} answered {status or message.strip()}"
@@ -268,6 +269,8 @@ def _fault(every: Sequence[Asset], reasons: Sequence[str], *, wrong_bytes: bool)
     if asking := [reason for reason in reasons if refused(reason)]:
         server = asking[0].partition(" answered")[0]
         return Fault(what=what, where=where, cause=LACKING, fix=login(f"https://{server}/"))
+    if any(REFUSED in reason for reason in reasons):
+        return Fault(what=what, where=where, cause=CAUSE, fix=TRUST)
     return Fault(
         what=what,
         where=where,
