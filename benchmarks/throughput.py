@@ -167,7 +167,7 @@ def _seconds(command: Sequence[str], environ: Mapping[str, str], folder: Path) -
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.stdout and str(command[-1]).endswith(END):
-        return float(done.stdout)
+        return float(done.stdout.split()[0])  # newer wrappers of SWIG print more as they end
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 

@@ -51,19 +51,18 @@ def lgpl_builds(names: Iterable[str] | None = None) -> list[str]:
     """The lines of a pixi.toml that ask for builds without these packages (None: all known)."""
     text = files("geowheel.contents").joinpath("lgpl_builds.toml").read_text(encoding="utf-8")
     known = tomllib.loads(text)
-    wanted = known if names is None else [name for name in known if name in set(names)]
-    return [f'{known[name]} = {{ version = "*", build = "lgpl_*" }}' for name in wanted]
+    wanted = known.keys() if names is None else known.keys() & names
+    return [f'{known[name]} = {{ version = "*", build = "lgpl_*" }}' for name in sorted(wanted)]
 
 
 def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
     """One fault for all of them, by what brings them in; none where there are none."""
     if not found:
         return []
-    lines = [f"{UNSETTLED}: {len(found)}"]
-    lines += [f"  {line}" for line in by_driver(found)]
+    lines = [f"{UNSETTLED}: {len(found)}", *(f"  {line}" for line in by_driver(found))]
     fix = ""
-    if builds := lgpl_builds(item.name for item in found):
-        fix = f"in pixi.toml ask for builds without: {', '.join(builds)}; then `geowheel lock`. Or "
+    if builds := ", ".join(lgpl_builds(item.name for item in found)):
+        fix = f"in pixi.toml take conda-forge's {builds}; then `geowheel lock`. Or "
     return [
         Fault(
             what="\n".join(textwrap.fill(line, 80, subsequent_indent="    ",

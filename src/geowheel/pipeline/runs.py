@@ -257,15 +257,15 @@ def _run_target(request: Request, context: Context, console: Console, *, way: st
     goals = _goals_of(request, context)
     if not request.given and any(stage.name == "build" for stage in needed(goals)):
         remember(request.project, context.target, request.interpreter)
-    if left_out := [goal for goal in request.goals if goal not in goals]:
-        console.warn(
-            f"{', '.join(left_out)}: not run, {request.project.machine.platform} cannot run what "
-            f"is made for {context.target.platform}"
-        )
+    here = request.project.machine.platform
+    not_here = "".join(
+        f"; {goal}: not run, {here} cannot run what is made for {context.target.platform}"
+        for goal in sorted({*request.goals} - {*goals})
+    )
     planned: list[Planned] = []
     with suppress(GeowheelError):  # the run meets it again, as a part of its result
         planned = plan(goals, context, request.ledger)
-        console.line(f"  plan: {_in_words(planned)}")
+        console.line(f"  plan: {_in_words(planned)}{not_here}")
     finished = bring_up_to_date(goals, context, request.ledger, console, planned)
     if (record := finished.records.find(RepairFacts)) is not None:
         _hand_over(request, record)

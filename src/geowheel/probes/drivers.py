@@ -13,6 +13,7 @@ import ctypes
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -342,7 +343,7 @@ def try_driver(gdal: Gdal, probe: Raster | Vector, place: Path) -> str:
 
 def probe_wheel(asked: dict[str, Any]) -> dict[str, Any]:
     report = DriverRows(path=Path(asked["report"]), rows=[], drivers=[])
-    before = ours.loaded() if os.path.exists("/proc/self/maps") else None
+    before = ours.loaded() if sys.platform == "linux" else None
     bundle = ours.configured(asked)
     gdal = Gdal(bundle["gdal"])
     plugins: dict[str, list[str]] = {}

@@ -8,7 +8,7 @@ import pytest
 from tests.support.hosts import make_package, make_step
 
 from geowheel.contents.licenses import LicenseGate
-from geowheel.contents.restricted import by_driver, unaccepted
+from geowheel.contents.restricted import Restricted, by_driver, license_faults, unaccepted
 from geowheel.contents.ways import LoadWay, brought_by, find_ways
 from geowheel.errors import BuildError
 from geowheel.locks.assets import Package
@@ -122,6 +122,12 @@ def test_one_warning_names_them_all(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "that nobody has accepted: 3\n" in said
     assert "driver PDF: lcms2 1" in said and "x265" not in said
     assert 'jbig = "the reason"' in said
+
+
+def test_the_fix_names_every_build_that_does_without() -> None:
+    fields = {"version": "1", "terms": "GPL-2.0-or-later", "brought_by": "driver SQLite"}
+    (fault,) = license_faults([Restricted(name=name, **fields) for name in ("lzo", "librttopo")])
+    assert [name for name in ("libspatialite", "libarchive") if name not in fault.fix] == []
 
 
 @pytest.mark.parametrize(
