@@ -50,6 +50,10 @@ COMMANDS: Final = (
         repair_wheel="repair a raw wheel that was made elsewhere",
     ),
     *_group(
+        "about any wheel",
+        audit="say what is wrong with wheels, where each runs, and what to do about it",
+    ),
+    *_group(
         "towards a release",
         export="hand over what is built here, with its records, to another machine",
         collect="check what other machines exported, and take it over",

@@ -113,6 +113,12 @@ class ReleaseError(GeowheelError):
     exit_code = 11
 
 
+class AuditError(GeowheelError):
+    """A wheel breaks rules of the audit's policy whose level is error."""
+
+    exit_code = 12
+
+
 class UnforeseenError(GeowheelError):
     """A fault of geowheel's own, or input of a kind that nobody thought of."""
 

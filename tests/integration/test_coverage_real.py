@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from geowheel.release.coverage.table import Coverage, coverage
-from geowheel.release.coverage.user_systems import Base, UserPlace, load_user_systems, platforms
 from geowheel.release.coverage.wheel_names import parse_names
+from geowheel.wheel.user_systems import Base, UserPlace, load_user_systems, platforms
 from tests.support.files import write_zip
 
 pytestmark = pytest.mark.integration

@@ -113,6 +113,13 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
         _option("destination", type=Path, metavar="DEST", help="folder for the result"),
         _BINDINGS,
     ),
+    "audit": (
+        _option("wheels", nargs="*", type=Path, metavar="FILE",
+                help="any wheels (default: all in dist/)"),
+        _option("--explain", metavar="RULE", help="only say what a rule is about, and its remedy"),
+        _option("--sarif", type=Path, metavar="FILE",
+                help="write the findings there as SARIF 2.1.0 too"),
+    ),
     "env": (
         _option("names", nargs="*", metavar="NAME",
                 help="print only the values of these, one on each line"),

@@ -18,7 +18,7 @@ examples:
   geowheel COMMAND --help     the options of one command
 
 exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine, 8 build, 9 size,
-10 test, 11 release, 70 unforeseen, 130 interrupted
+10 test, 11 release, 12 audit, 70 unforeseen, 130 interrupted
 """
 
 _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -50,6 +50,12 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel coverage", "of the wheels in dist/"),
         ("geowheel coverage --system debian --json", "the same for a program, of some systems"),
         ("geowheel coverage gdal-3.12-cp312-cp312-manylinux_2_28_x86_64.whl", "of a planned one"),
+    ),
+    "audit": (
+        ("geowheel audit", "the wheels in dist/"),
+        ("geowheel audit FILE.whl", "any wheel, whoever made it"),
+        ("geowheel audit --explain bind-now", "what a rule is about, and what to do"),
+        ("geowheel audit --sarif dist/audit.sarif", "for a code scanning service"),
     ),
     "cache": (
         ("geowheel cache list", "what is kept, how large it is, when it was last used"),

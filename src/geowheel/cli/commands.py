@@ -185,9 +185,21 @@ def clean(call: Call) -> dict[str, Any]:
     return clean(call.project(), everything=call.options.all, console=call.console)
 
 
+def audit(call: Call) -> dict[str, Any]:
+    from geowheel.audit.command import audit, explain_rule, wheels_of
+    from geowheel.project.pyproject import read_audit_policy
+
+    options = call.options
+    if options.explain is not None:
+        return explain_rule(options.explain, call.console)
+    policy = read_audit_policy((call.root / options.host).resolve())
+    sarif = None if options.sarif is None else options.sarif.absolute()
+    return audit(wheels_of(options.wheels, call.root / "dist"), policy, call.console, sarif=sarif)
+
+
 def coverage(call: Call) -> dict[str, Any]:
     from geowheel.release.coverage.table import coverage, names_of, show
-    from geowheel.release.coverage.user_systems import load_user_systems
+    from geowheel.wheel.user_systems import load_user_systems
 
     systems = load_user_systems().named(call.options.system)
     rows = coverage(call.options.names or names_of(call.project()), systems)

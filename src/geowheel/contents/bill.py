@@ -22,6 +22,7 @@ class SbomPackage:
 
     name: str
     version: str
+    purl: str
     license: str
     """An SPDX expression or a name; empty where none is stated."""
     files: tuple[str, ...]
@@ -46,6 +47,7 @@ class _License(Struct, frozen=True, kw_only=True):
 class _Component(Struct, frozen=True, kw_only=True):
     name: str
     version: str = ""
+    purl: str = ""
     licenses: tuple[_License, ...] = ()
     components: tuple[_Component, ...] = ()
 
@@ -68,6 +70,7 @@ def read_sbom(archive: zipfile.ZipFile) -> tuple[SbomPackage, ...]:
         SbomPackage(
             name=row.name,
             version=row.version,
+            purl=row.purl,
             license=" and ".join(filter(None, map(str, row.licenses))),
             files=tuple(file.name for file in row.components),
         )

@@ -183,6 +183,28 @@ class Lab:
     pyogrio, rasterio, fiona; they become a part of the build lock."""
 
 
+class AuditLevel(enum.StrEnum):
+    """What an audit makes of a rule that a wheel breaks."""
+
+    ERROR = "error"
+    """It fails."""
+    WARN = "warn"
+    """It says so."""
+    OFF = "off"
+    """It says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditPolicy:
+    """`[tool.geowheel.audit]`: what the audit makes of wheels."""
+
+    levels: Mapping[str, AuditLevel] = field(default_factory=dict)
+    """The level of rules, by their ids: error, warn or off."""
+    exceptions: Mapping[str, str] = field(default_factory=dict, metadata={"pattern": REASON})
+    """What may stay: a table of "RULE PATTERN", with the reason for each; the pattern is of paths
+    in the wheel or of names of packages."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Release:
     """`[tool.geowheel.release]`: what is released, where to and when; alone in a pure project."""
@@ -302,6 +324,8 @@ class Config:
     """Tests of the wheel."""
     lab: Lab = field(default_factory=Lab)
     """The test lab."""
+    audit: AuditPolicy = field(default_factory=AuditPolicy)
+    """What is wrong with a wheel."""
     release: Release = field(default_factory=Release)
     """What is released."""
     workflow: Workflow = field(default_factory=Workflow)

@@ -31,6 +31,7 @@ from .config import (
     SYSTEM_VERSION,
     TABLE,
     VERDICTS,
+    AuditPolicy,
     Config,
     Follows,
     Release,
@@ -166,6 +167,14 @@ def host_from(
         dependencies=tuple(text for text in dependencies if not names_gdal(text)),
         version_from_git=_version_from_git(data),
     )
+
+
+def read_audit_policy(folder: Path) -> AuditPolicy:
+    """Return the policy of the host project in `folder`; the usual one where there is no such."""
+    path = folder / "pyproject.toml"
+    if not path.is_file() or "geowheel" not in read_toml(path).get("tool", {}):
+        return AuditPolicy()
+    return read_host(folder).config.audit
 
 
 def _version_from_git(data: Mapping[str, Any]) -> bool:

@@ -53,6 +53,8 @@ class Member:
     recorded: str
     """Its digest as RECORD has it, by the algorithm that its line names."""
     executable: bool
+    mode: int
+    """The bits of its permissions, as the wheel has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +225,7 @@ def _take(
         sha256=content.hexdigest(),
         recorded=record_digest(recorded.hexdigest(), recorded.name),
         executable=executable,
+        mode=(info.external_attr >> 16) & 0o7777,
     )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from .user_systems import Base, Family, UserPlace, UserSystems, platforms, tags
+from geowheel.wheel.user_systems import Base, Family, UserPlace, UserSystems, platforms, tags
+
 from .wheel_names import NamedWheel, best_platform, pick
 
 

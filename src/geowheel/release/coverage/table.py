@@ -15,9 +15,9 @@ from packaging.utils import canonicalize_name
 from geowheel.errors import UsageError
 from geowheel.machine.console import Console
 from geowheel.project.project import Project
+from geowheel.wheel.user_systems import Family, UserPlace, UserSystems
 
 from .obstacles import Hindrance, hindrances
-from .user_systems import Family, UserPlace, UserSystems
 from .wheel_names import NamedWheel, best_platform, parse_names, pick
 
 

@@ -13,8 +13,7 @@ from packaging.version import Version
 
 from geowheel.errors import Fault, UsageError
 from geowheel.wheel.tags import parse_platform_tag
-
-from .user_systems import Base, Family
+from geowheel.wheel.user_systems import Base, Family
 
 # What a format of macOS runs on; packaging.tags has the other direction, in _mac_binary_formats.
 _MAC_FORMATS: Final[Mapping[str, tuple[str, ...]]] = {

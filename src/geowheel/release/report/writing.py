@@ -17,7 +17,7 @@ from geowheel.machine.credentials import refuse_secrets
 from geowheel.project.project import Project
 from geowheel.release.coverage.table import Coverage, names_of
 from geowheel.release.coverage.table import coverage as coverage_of
-from geowheel.release.coverage.user_systems import load_user_systems
+from geowheel.wheel.user_systems import load_user_systems
 
 from .earlier import FACTS, earlier_wheels
 from .page import render

@@ -19,7 +19,8 @@ from geowheel.cli import main
 from geowheel.errors import UsageError
 from geowheel.release.coverage.obstacles import HindranceKind
 from geowheel.release.coverage.table import Coverage, coverage, names_of, plain, show, summary
-from geowheel.release.coverage.user_systems import (
+from geowheel.release.coverage.wheel_names import needs, parse_names
+from geowheel.wheel.user_systems import (
     Base,
     Family,
     UserPython,
@@ -29,7 +30,6 @@ from geowheel.release.coverage.user_systems import (
     platforms,
     tags,
 )
-from geowheel.release.coverage.wheel_names import needs, parse_names
 
 TABLE = load_user_systems()
 TODAY = datetime.date(2026, 11, 21)

@@ -19,7 +19,8 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.version import Version
 
 from geowheel.errors import UsageError
-from geowheel.wheel.tags import manylinux_tags
+
+from .tags import manylinux_tags
 
 _BUNDLED: Final = "bundled"
 _BASE: Final = re.compile(r"Windows|(glibc|musl|macOS) (\d+)\.(\d+)")
@@ -153,7 +154,7 @@ class _SystemsTable(msgspec.Struct, rename="kebab"):
 
 def load_user_systems() -> UserSystems:
     """Return the table that geowheel ships."""
-    text = resources.files("geowheel.release.coverage").joinpath("systems.toml").read_bytes()
+    text = resources.files("geowheel.wheel").joinpath("systems.toml").read_bytes()
     return parse_user_systems(text)
 
 

@@ -1,0 +1,52 @@
+"""Findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from geowheel import __version__
+from geowheel.project.config import AuditLevel
+
+from .rules import Rule, WheelFinding
+
+_LEVELS: Final = {AuditLevel.ERROR: "error", AuditLevel.WARN: "warning", AuditLevel.OFF: "note"}
+
+
+def sarif_of(findings: Sequence[WheelFinding], rules: Sequence[Rule]) -> dict[str, Any]:
+    """Return a log with one run; what an exception allows is a suppressed result."""
+    driver = {
+        "name": "geowheel",
+        "version": __version__,
+        "rules": [
+            {
+                "id": rule.id,
+                "shortDescription": {"text": rule.title},
+                "fullDescription": {"text": rule.why},
+                "help": {"text": rule.remedy},
+                "defaultConfiguration": {"level": _LEVELS[rule.level]},
+            }
+            for rule in rules
+        ],
+    }
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": [_result(f) for f in findings]}],
+    }
+
+
+def _result(finding: WheelFinding) -> dict[str, Any]:
+    owner = f" ({finding.package})" if finding.package else ""
+    member = f"{finding.member}{owner}: " if finding.member else f"{finding.package}: ".lstrip(": ")
+    place = f"{finding.wheel}/{finding.member}".rstrip("/")
+    result: dict[str, Any] = {
+        "ruleId": finding.rule,
+        "level": _LEVELS[finding.level],
+        "message": {"text": f"{member}{finding.words}"},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(place)}}}],
+    }
+    if finding.reason:
+        result["suppressions"] = [{"kind": "external", "justification": finding.reason}]
+    return result
