@@ -40,6 +40,7 @@ COMMANDS: Final = (
         "before",
         init="add geowheel to a project, or begin one in an empty folder",
         doctor="check what this machine lacks for a wheel, and say what to install",
+        explain="name the known failures in a log: cause, remedy, command",
         matrix="show every target: how its wheel can be made here, and why not",
         lock="solve and write pixi.lock, conda-lock.yml and the build lock",
         channel="make or refresh the channel of this distribution's packages",

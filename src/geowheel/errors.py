@@ -119,6 +119,12 @@ class AuditError(GeowheelError):
     exit_code = 12
 
 
+class ExplainError(GeowheelError):
+    """No known failure is in a log."""
+
+    exit_code = 13
+
+
 class UnforeseenError(GeowheelError):
     """A fault of geowheel's own, or input of a kind that nobody thought of."""
 

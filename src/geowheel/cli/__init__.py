@@ -12,7 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from geowheel.errors import GeowheelError, UnforeseenError, UsageError
+from geowheel.errors import (
+    BuildError,
+    GeowheelError,
+    LockError,
+    UnforeseenError,
+    UsageError,
+    WheelTestError,
+)
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import shown
 from geowheel.machine.files import of_the_system, temporary_folder, write
@@ -20,9 +27,12 @@ from geowheel.machine.spelling import read_spelling
 
 from .arguments import parser
 from .commands import Call, write_json
+from .explain import explain_error
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
+_OF_A_STAGE: Final = (BuildError, LockError, WheelTestError)
+"""Errors that repeat what a tool said."""
 
 
 def entry() -> NoReturn:
@@ -76,9 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         aloud = Console(logs=console.logs, spelling=spelling)
         aloud.line()
         aloud.line(f"error: {error}", style="red")
+        known = explain_error(str(error), aloud) if isinstance(error, _OF_A_STAGE) else []
         if options.json:
             notes = [json.loads(note) for note in getattr(error, "__notes__", [])]
-            write_json({"error": str(error), **(notes[0] if notes else {})})
+            told = {"explained": known} if known else {}
+            write_json({"error": str(error), **told, **(notes[0] if notes else {})})
         return error.exit_code
     except KeyboardInterrupt:
         console.line("interrupted; the next run goes on where this one stopped", style="yellow")

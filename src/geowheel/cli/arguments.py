@@ -176,6 +176,10 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
               "write nothing; exit with 3 and the difference when it is not current"),
     ),
     "doctor": (_flag("--all", "show every check, not only what lacks something"),),
+    "explain": (
+        _option("logs", nargs="*", type=Path, metavar="LOG",
+                help="file with what a command printed (default: standard input)"),
+    ),
     "schema": (
         _flag("--pyproject",
               "of a whole pyproject.toml, for an editor; else of the table [tool.geowheel]"),

@@ -18,7 +18,7 @@ examples:
   geowheel COMMAND --help     the options of one command
 
 exit codes: 2 usage, 3 configuration, 4 lock, 5 channel, 6 integrity, 7 machine, 8 build, 9 size,
-10 test, 11 release, 12 audit, 70 unforeseen, 130 interrupted
+10 test, 11 release, 12 audit, 13 nothing explained, 70 unforeseen, 130 interrupted
 """
 
 _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -77,6 +77,10 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel workflow --check", "in CI: whether it is what would be generated"),
     ),
     "doctor": (("geowheel doctor --json", "the same for a program"),),
+    "explain": (
+        ("geowheel explain build.log", "cause, remedy and command of each known failure in it"),
+        ("pip install gdal 2>&1 | geowheel explain", "of what another command prints"),
+    ),
     "schema": (
         ("geowheel schema --pyproject > .pyproject.schema.json", "for an editor: see the docs"),
     ),

@@ -240,6 +240,12 @@ def doctor(call: Call) -> dict[str, Any]:
     return doctor(call.project, folder, machine, call.console, every=call.options.all)
 
 
+def explain(call: Call) -> dict[str, Any]:
+    from .explain import explain
+
+    return explain(call.options.logs, call.console)
+
+
 def cache(call: Call) -> dict[str, Any]:
     from geowheel.machine.cache import prune, show
 

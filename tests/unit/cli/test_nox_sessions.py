@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 BARE = {
     "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab",
     "wheel", "plan", "matrix", "doctor", "cache", "workflow", "export", "collect", "release",
-    "env", "audit", "repair-wheel", "coverage", "report", "pins", "status", "clean",
+    "env", "audit", "explain", "repair-wheel", "coverage", "report", "pins", "status", "clean",
 }  # fmt: skip
 VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel")
 

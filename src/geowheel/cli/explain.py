@@ -1,0 +1,163 @@
+"""The command `explain`: the known failures in a log, with cause and remedy, from `failures.toml`.
+
+The same table speaks by itself below an error whose text, or the log that it names, has one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from geowheel.errors import ExplainError, UsageError
+from geowheel.machine.console import Console
+
+_TABLE: Final = "failures.toml"
+_LARGEST: Final = 32_000_000  # bytes of a log that are read, from its end
+_LONGEST: Final = 300  # characters of a line that are shown
+_HIDDEN: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Escape sequences (ECMA-48) and control characters: logs of CI are coloured."""
+_LOG: Final = re.compile(r"output is in (.+?\.log)\b")
+_GROUP: Final = re.compile(r"\{(\w+)\}")
+_ERROR: Final = re.compile(r"\b(?:\w*error|fatal|failed|cannot)\b", re.IGNORECASE)
+
+Sentence = Annotated[str, Meta(pattern=r"^\S[^\n]*\S$")]
+Signature = Annotated[str, Meta(min_length=8)]
+
+
+class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row of failures.toml; `{name}` in a text stands for a named group of the signature."""
+
+    signature: Signature
+    """A regular expression, searched for in each line."""
+    cause: Sentence
+    remedy: Sentence
+    command: Sentence
+    source: Annotated[str, Meta(pattern=r"^https://\S+$")]
+    """Where the failure is described in public."""
+
+    def __post_init__(self) -> None:
+        named = re.compile(self.signature).groupindex
+        for text in (self.cause, self.remedy, self.command):
+            if unknown := set(_GROUP.findall(text)) - set(named):
+                raise ValueError(f"{{{unknown.pop()}}} is no group of {self.signature}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """A failure that was found in a log."""
+
+    name: str
+    number: int
+    """Of the line, from 1."""
+    line: str
+    cause: str
+    remedy: str
+    command: str
+    source: str
+
+
+def known_failures() -> dict[str, KnownFailure]:
+    """Return the table that geowheel ships, by the failures' names, in its order."""
+    text = resources.files("geowheel.cli").joinpath(_TABLE).read_text(encoding="utf-8")
+    return msgspec.toml.decode(text, type=dict[str, KnownFailure])
+
+
+def explained(text: str) -> Iterator[Explained]:
+    """Yield each known failure of a log once, where it stands first, in the table's order."""
+    lines = _HIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
+    whole = "\n".join(lines)
+    for name, row in known_failures().items():
+        if (found := re.search(row.signature, whole)) is None:
+            continue
+        groups = {key: value or "" for key, value in found.groupdict().items()}
+        number = whole.count("\n", 0, found.start())
+        told = (
+            _GROUP.sub(lambda group: groups[group[1]], said)  # noqa: B023 - used at once
+            for said in (row.cause, row.remedy, row.command)
+        )
+        cause, remedy, command = told
+        yield Explained(
+            name=name, number=number + 1, line=lines[number].strip()[:_LONGEST],
+            cause=cause, remedy=remedy, command=command, source=row.source,
+        )  # fmt: skip
+
+
+def explain_error(message: str, console: Console) -> list[dict[str, Any]]:
+    """Show cause and remedy below an error of a stage, where its text or its log has a failure."""
+    logs = (read_log(path) for name in _LOG.findall(message) if (path := Path(name)).is_file())
+    found = next(filter(None, (list(explained(text)) for text in (message, *logs))), [])
+    for row in found[:1]:
+        console.line(f"  known failure {row.name}: {row.cause}")
+        console.line(f"  remedy: {row.remedy}: `{row.command}`")
+    return [asdict(row) for row in found]
+
+
+def explain(files: Sequence[Path], console: Console) -> dict[str, Any]:
+    """Show the known failures of logs, or of standard input; the same as plain values.
+
+    Raises ExplainError where nothing in them is known, UsageError where there is no log.
+    """
+    texts = {str(path): read_log(path) for path in files} or {"standard input": _standard_input()}
+    found = [(name, row) for name, text in texts.items() for row in explained(text)]
+    if not found:
+        raise _nothing_known(texts)
+    for name, row in found:
+        console.result(f"{row.name}: {name}, line {row.number}")
+        console.result(f"    {row.line}")
+        for title in ("cause", "remedy"):
+            console.result(f"  {title:<8} {getattr(row, title)}")
+        console.result(f"  command  `{row.command}`")
+        console.result(f"  source   {row.source}")
+    return {"explained": [{"log": name, **asdict(row)} for name, row in found]}
+
+
+def _nothing_known(texts: dict[str, str]) -> ExplainError:
+    lines = enumerate(_HIDDEN.sub("", next(iter(texts.values()))).splitlines(), 1)
+    errors = ((number, line.strip()[:_LONGEST]) for number, line in lines if _ERROR.search(line))
+    seen = next(
+        (f"; line {number} speaks first of an error: {line}" for number, line in errors), ""
+    )
+    return ExplainError(
+        f"no known failure in it{seen}",
+        where=", ".join(texts),
+        cause=f"the table of {len(known_failures())} failures has no signature for this one",
+        fix="`geowheel doctor` checks this machine; `geowheel build --keep-work` leaves a failed "
+        "stage to look into",
+    )
+
+
+def read_log(path: Path) -> str:
+    """Return the end of a log as text, in any encoding; UsageError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LARGEST))
+            return _text(file.read(_LARGEST))
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read: {error.strerror}", where=str(path),
+            fix="name a log, such as one below .geowheel/logs, or pipe one in",
+        ) from None  # fmt: skip
+
+
+def _standard_input() -> str:
+    text = "" if sys.stdin is None or sys.stdin.isatty() else _text(sys.stdin.buffer.read(_LARGEST))
+    if not text.strip():
+        raise UsageError(
+            "there is nothing to explain: no file is named, and standard input is empty",
+            fix="`geowheel explain FILE`, or pipe what a command prints into `geowheel explain`",
+        )
+    return text
+
+
+def _text(data: bytes) -> str:
+    """A log's text; PowerShell's `>` writes UTF-16 with a byte order mark."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
