@@ -422,12 +422,8 @@ else:
 def refuse_early(arguments: Sequence[str], session: str) -> None:
     """Raises ToolEnvironmentError where a wheel is asked for that this machine cannot make."""
     spelling = _of_geowheel("machine.spelling").Spelling(session=session)
-    found = list(_of_geowheel("machine.obstacles").of_sessions(arguments, REPOSITORY))
-    reports = [spelling.of(str(fault)) for fault, _ in found]
-    if any(final for _, final in found):
-        raise ToolEnvironmentError("\nerror: ".join(reports))
-    for report in reports:
-        _say(f"warning: {report}")
+    if fault := _of_geowheel("machine.obstacles").of_sessions(arguments, REPOSITORY):
+        raise ToolEnvironmentError(spelling.of(str(fault)))
 
 
 def launch(*arguments: str) -> int:

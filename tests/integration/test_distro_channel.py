@@ -19,12 +19,13 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from rattler.package_streaming import extract
 
-from geowheel.distro.channel import RUNTIMES, DistroChannel, make_distro_channel, read_distribution
-from geowheel.distro.conversion import read_dynamic
+from geowheel.binary.elf import read_elf
+from geowheel.binary.system_libraries import system_libraries
+from geowheel.distro.channel import DistroChannel, make_distro_channel, read_distribution
 from geowheel.errors import ChannelError
 from geowheel.machine.console import Console
 from geowheel.project.project import this_machine
-from geowheel.targets import Platform
+from geowheel.targets import Platform, System
 
 pytestmark = [pytest.mark.integration, pytest.mark.distro]
 
@@ -176,15 +177,15 @@ def test_every_file_is_what_its_package_says(prefix: Prefix) -> None:
 def test_every_library_is_found_by_relative_paths(prefix: Prefix) -> None:
     there = {path.name for path in (prefix.root / "lib").iterdir()}
     for path in elf_files(prefix.root):
-        dynamic = read_dynamic(path)
-        for needed in dynamic.needed if dynamic else ():
-            runtime = needed in RUNTIMES or needed.startswith("ld-linux")
+        elf = read_elf(path)
+        for needed in elf.needed:
+            runtime = needed in system_libraries(System.LINUX)
             assert runtime or needed in there, f"{path.name} needs {needed}"
         with path.open("rb") as file:
             segments = ELFFile(file).iter_segments()
             tags = [t for s in segments if isinstance(s, DynamicSegment) for t in s.iter_tags()]
         found = [str(vars(t)["rpath"]) for t in tags if t.entry.d_tag == "DT_RPATH"]
-        assert found or not tags, path
+        assert found or not elf.needed, path
         assert all(rpath.startswith("$ORIGIN") for rpath in found)
         assert not [t for t in tags if t.entry.d_tag == "DT_RUNPATH"], path
 

@@ -152,7 +152,7 @@ class EditableElf:
     def version_of(self, library: str, name: str) -> int:
         """Return the index of a version that the file needs, from now on at the latest."""
         for number, need in self.needs.items():
-            if need.name == name:  # ld.so takes the name alone, whichever library has it
+            if need[:2] == (library, name):  # before glibc 2.30 ld.so asks that library alone
                 return number
         used = [symbol.number for symbol in self.symbols]
         own = self.of[_VERDEF][7] + 1 if _VERDEF in self.of else GLOBAL

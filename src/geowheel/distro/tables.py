@@ -132,12 +132,8 @@ class Table:
 
 def load_table() -> Table:
     """Return the table that geowheel ships."""
-    return msgspec.toml.decode(table_text(), type=Table)
-
-
-def table_text() -> str:
-    """Return the table's text: what a cache key covers of it."""
-    return resources.files("geowheel.distro").joinpath(TABLE).read_text(encoding="utf-8")
+    text = resources.files("geowheel.distro").joinpath(TABLE).read_text(encoding="utf-8")
+    return msgspec.toml.decode(text, type=Table)
 
 
 def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture]:

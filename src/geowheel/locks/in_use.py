@@ -285,11 +285,15 @@ def _solve_native(project: Project, platform: Platform, console: Console) -> Loc
 def _first_of(
     texts: Sequence[str], project: Project, platform: Platform, console: Console
 ) -> Channel:
-    """Return the first of several distro channels that can be made; a suite may be in flux."""
+    """Return the first of several distro channels that is whole; a suite may be in flux."""
+    from geowheel.distro.channel import check_whole  # only where needed
+
     *others, last = texts
     for text in others:
         try:
-            return distro_channel(project, platform, console, offered.distro_suite(text) or "")
+            channel = distro_channel(project, platform, console, offered.distro_suite(text) or "")
+            check_whole(channel.folder or Path(), platform, project.config.floors.glibc)
+            return channel
         except (ChannelError, BuildError) as error:
             console.warn(f"{text} cannot be used, the next one is: {error.faults[0].what}")
     return distro_channel(project, platform, console, offered.distro_suite(last) or "")

@@ -5,12 +5,11 @@ Only the standard library is imported, since ci/environment.py asks before anyth
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,40 +21,6 @@ _MADE_HERE: Final = re.compile(
     r"(?:tests|bindings|vendor|build|repair|size|test|lab|wheel)(-3\.\d+)?"
 )
 _ELSEWHERE: Final = {"--platform", "--wheel", "--channel", "--all", "--python", "--help"}
-NEWEST_GLIBC: Final = (2, 41)
-"""The newest glibc that a manylinux policy of the pinned auditwheel knows; a test compares them."""
-_OLDER: Final[Mapping[str, str]] = {"debian": "trixie", "ubuntu": "noble"}
-
-
-def glibc() -> tuple[int, int] | None:
-    """Return the version of glibc that this interpreter runs on; None for another libc."""
-    try:
-        words = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
-    except (AttributeError, ValueError, OSError):  # Windows, macOS, musl
-        return None
-    major, _, minor = words[-1].partition(".") if words else ("", "", "")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
-
-
-def too_new(on: hints.OperatingSystem, version: tuple[int, int] | None) -> Fault | None:
-    """That no wheel can be made from this distribution's own packages; None where one can."""
-    if version is None or version <= NEWEST_GLIBC:
-        return None
-    sudo = "" if on.root else "sudo "
-    suite = _OLDER.get(on.family, "trixie")
-    include = "ca-certificates,python3,python3-dev,python3-venv,gcc,g++"
-    return Fault(
-        what="glibc {}.{}: no manylinux policy has it yet".format(*version),
-        cause="this distribution is newer than the policies, which end with glibc {}.{}: a wheel "
-        "from its own packages would load nowhere else".format(*NEWEST_GLIBC),
-        fix=f"make the wheel in a root of an older release ({suite}):\n"
-        f"    {sudo}apt-get install -y mmdebstrap\n"
-        f"    {sudo}mmdebstrap --variant=minbase --include={include} {suite} ../{suite}\n"
-        f"    {sudo}cp -r . ../{suite}/root/project\n"
-        f"    {sudo}cp /etc/resolv.conf ../{suite}/etc/\n"
-        f"    {sudo}chroot ../{suite} sh\n"
-        "    cd /root/project, and there the same command again",
-    )
 
 
 def not_configured(
@@ -78,27 +43,20 @@ def not_configured(
     )
 
 
-def of_sessions(arguments: Sequence[str], root: Path) -> Iterator[tuple[Fault, bool]]:
-    """What stands against nox sessions that were asked for, and whether that is the end of it.
+def of_sessions(arguments: Sequence[str], root: Path) -> Fault | None:
+    """What stands against nox sessions that were asked for.
 
     Nothing where they make no wheel here. geowheel checks the same where it is asked otherwise.
     """
     asked, _, options = "\n".join(arguments).partition("\n--\n")
     words = options.split("\n")
     made = [found for word in asked.split("\n") if (found := _MADE_HERE.fullmatch(word))]
-    if not made or _ELSEWHERE & set(words):
-        return
-    here = hints.this_machine()
+    if _ELSEWHERE & set(words) or all(found[1] for found in made):
+        return None
     host = words[words.index("--host") + 1] if "--host" in words[:-1] else "hosts/gdal"
-    other = None
-    if not all(found[1] for found in made):
-        running = "{}.{}".format(*sys.version_info[:2])
-        pythons = configured_pythons(root / host)
-        other = not_configured(here, running, pythons, lambda v: bool(shutil.which(f"python{v}")))
-    if newer := too_new(here, glibc()):
-        yield newer, other is not None
-    if other:
-        yield other, True
+    running, pythons = "{}.{}".format(*sys.version_info[:2]), configured_pythons(root / host)
+    here = hints.this_machine()
+    return not_configured(here, running, pythons, lambda v: bool(shutil.which(f"python{v}")))
 
 
 def configured_pythons(host: Path) -> list[str]:

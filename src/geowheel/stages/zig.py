@@ -112,7 +112,8 @@ class Zig:
             compile_flags=(*compilers.COMPILE_FLAGS, *_FLAGS),
             link_flags=LINK_FLAGS,
             host_flags=(*compilers.HOST_FLAGS, *_FLAGS),
-            cxx_library=str(libraries[0]),
+            cxx_libraries=tuple(map(str, libraries)),
+            cxx_archive=next(prefix.rglob("libstdc++.a"), Path()),
             host_link_flags=("-Wl,--build-id=none", "-Wl,--allow-shlib-undefined"),
         )
 

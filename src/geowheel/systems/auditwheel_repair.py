@@ -40,7 +40,7 @@ from geowheel.binary.floor import floor
 from geowheel.errors import BuildError, Fault
 from geowheel.machine.environments import isolated_environment, tool_path
 from geowheel.machine.hints import Need, install, this_machine
-from geowheel.wheel.tags import parse_platform_tag
+from geowheel.targets import Platform
 
 from .contract import SHIM, UNIX_PREFIX, Bundled, CodeAt, Forcing, RepairedTree, RepairRequest
 from .lowering import Lowering, make_shim
@@ -65,6 +65,19 @@ class _BuildLoader(ElfLoader):
     def is_system(self, library: str) -> bool:
         # auditwheel removes the need of the interpreter's library.
         return super().is_system(library) or LIBPYTHON_RE.match(library) is not None
+
+
+def manylinux_floors(platform: Platform) -> list[Lowering]:
+    """Return what the manylinux policies promise, the oldest first."""
+    policies = WheelPolicies(libc=Libc.GLIBC, arch=Architecture(platform.architecture))
+    return [
+        Lowering(
+            policy=policy.name,
+            known={name: frozenset(every) for name, every in policy.symbol_versions.items()},
+        )
+        for policy in reversed([*policies])
+        if policy.name.startswith("manylinux_")
+    ]
 
 
 class LinuxRepairer(Repairer[Elf]):
@@ -138,7 +151,8 @@ class LinuxRepairer(Repairer[Elf]):
 
     def tag(self, binaries: Mapping[str, Elf]) -> str:
         """Return the oldest manylinux policy that has every symbol version; raises BuildError."""
-        where, policies = self.request.raw.name, self._policies
+        where, architecture = self.request.raw.name, self.request.platform.architecture
+        policies = WheelPolicies(libc=Libc.GLIBC, arch=Architecture(architecture))
         asked: dict[str, set[str]] = {}
         for elf in binaries.values():
             for library, names in elf.versions.items():
@@ -154,16 +168,11 @@ class LinuxRepairer(Repairer[Elf]):
                 f"needs {', '.join(sorted(every - known))}, newer than {newest.name} has",
                 where=where,
                 cause="the native stack or the compiler is newer than any manylinux policy",
-                fix="use an older native stack, or a compiler with older runtimes",
+                fix='have it lowered: [tool.geowheel] floor = "manylinux_2_31"',
             )
         if faults := list(self._newer_processors(binaries, policies.architecture)):
             raise BuildError(faults)
         return str(policy.name)
-
-    @functools.cached_property
-    def _policies(self) -> WheelPolicies:
-        architecture = Architecture(self.request.platform.architecture)
-        return WheelPolicies(libc=Libc.GLIBC, arch=architecture)
 
     def lowering(self, bundle: str, bundled: Iterable[Bundled]) -> Lowering | None:
         request = self.request
@@ -172,21 +181,18 @@ class LinuxRepairer(Repairer[Elf]):
         if request.toolchain is None:
             needs = "a floor needs a C compiler, which prebuilt bindings do not"
             raise BuildError(needs, where=request.raw.name, fix="have the bindings compiled")
+        floors = manylinux_floors(request.platform)
         version = tuple(map(int, request.floor.split(".")))
-        tags = ((parse_platform_tag(policy.name), policy) for policy in self._policies)
-        fitting = (p for t, p in tags if t and t.kind == "manylinux" and t.version <= version)
-        policy = next(fitting, self._policies.highest)  # the newest comes first
         mark = hashlib.sha256(request.raw.name.partition("-")[0].encode()).hexdigest()[:8]
         shim = f"{bundle}/{SHIM}-{mark}.so"
         goal = request.folder.resolve() / "tree" / shim
-        make_shim(goal, request.toolchain, request.run, isolated_environment(request.environ))
         owned = {i.path: posixpath.normpath(f"{self.stack[0].name}/{i.source}") for i in bundled}
-        return Lowering(
-            policy=policy.name,
-            known={name: frozenset(every) for name, every in policy.symbol_versions.items()},
-            shim=shim,
-            owners={path: str(request.owners.get(source, "")) for path, source in owned.items()},
-        )
+        *_, floor = [floor for floor in floors if floor.glibc <= version] or floors[:1]
+        owners = {path: str(request.owners.get(source, "")) for path, source in owned.items()}
+        lowering = replace(floor, shim=shim, owners=owners)
+        env = isolated_environment(request.environ)
+        make_shim(goal, lowering, request.toolchain, request.run, env)
+        return lowering
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, Elf]) -> RepairPlan:
         return replace(plan, platform_tag=self.tag(binaries)) if plan.lowering else plan

@@ -87,6 +87,7 @@ def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain
         host_flags=compilers.HOST_FLAGS,
         # A build-id is a digest of what strip takes away later, paths in debug information too.
         host_link_flags=("-Wl,--build-id=none",),
+        cxx_archive=Path(runtime.strip()).with_name("libstdc++.a"),
     )
 
 

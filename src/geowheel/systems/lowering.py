@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import re
+import shutil
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -33,6 +35,9 @@ _OBSTACLES: Final = {
     OBJECT: "it is data, such as a vtable, for which nothing can stand in",
     TLS: "it is thread-local data, whose place is bound to its library",
 }
+_FILESYSTEM: Final = NeededVersion("libstdc++.so.6", "GLIBCXX_3.4.26")
+_OBJECT: Final = re.compile(rb"(?<!-)(fs_\w+\.o)/ *(?=\d).{32}(\d+) *`\n", re.DOTALL)
+"""The header of an object file of std::filesystem in libstdc++.a (ar(5))."""
 _DT_RELR, _RELATIVE = 36, NeededVersion("libc.so.6", "GLIBC_ABI_DT_RELR")
 
 
@@ -44,6 +49,7 @@ class LoweringRow(msgspec.Struct, frozen=True, kw_only=True, rename={"versions":
     versions: str
     rebind: Mapping[str, str] = {}
     shim: str = ""
+    objects: str = ""
     zero: str = ""
 
 
@@ -67,10 +73,15 @@ class Lowering:
     """`manylinux_2_28_x86_64`."""
     known: Mapping[str, frozenset[str]]
     """The versions that a system of the floor has, by how they begin: `GLIBCXX`."""
-    shim: str
+    shim: str = ""
     """Path in the wheel."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """The packages of files of the wheel, for messages."""
+
+    @property
+    def glibc(self) -> tuple[int, ...]:
+        """The policy's version."""
+        return tuple(map(int, self.policy.split("_")[1:3]))
 
     def lacks(self, need: NeededVersion) -> bool:
         """Return whether a system of the floor may not have that version."""
@@ -80,8 +91,9 @@ class Lowering:
 
     def way(self, symbol: str, version: str) -> Way | None:
         """Return what to take for a symbol of a version; None: the table does not say."""
-        way = _ways(self.policy.endswith("aarch64")).get((symbol, version))
-        return None if way is None or self.lacks(NeededVersion("libc.so.6", way.version)) else way
+        ways = _ways(self.policy.endswith("aarch64")).get((symbol, version), ())
+        known = (w for w in ways if not self.lacks(NeededVersion("libc.so.6", w.version)))
+        return next(known, None)
 
 
 def rows() -> dict[str, LoweringRow]:
@@ -91,10 +103,11 @@ def rows() -> dict[str, LoweringRow]:
 
 
 @functools.cache  # data of the package, asked for with every symbol
-def _ways(arm: bool) -> dict[tuple[str, str], Way]:
-    found: dict[tuple[str, str], Way] = {}
+def _ways(arm: bool) -> dict[tuple[str, str], list[Way]]:
+    found: dict[tuple[str, str], list[Way]] = {}
     for row, item in rows().items():
         ways = {name: Way(row, _PREFIX + name, "", data=True) for name in item.zero.split()}
+        ways |= {name: Way(row, name, "") for name in item.objects.split()}
         for key, symbols in {**item.rebind, "": item.shim}.items():
             version, _, library = key.partition(" ")
             if arm and version.startswith("GLIBC_2.") and int(version.split(".")[1]) < 17:
@@ -102,7 +115,9 @@ def _ways(arm: bool) -> dict[tuple[str, str], Way]:
             for symbol, _, other in (text.partition("=") for text in symbols.split()):
                 prefix = "" if version else _PREFIX
                 ways[symbol] = Way(row, prefix + (other or symbol), version, library)
-        found |= {(name, v): way for name, way in ways.items() for v in item.versions.split()}
+        for name, way in ways.items():
+            for every in item.versions.split():
+                found.setdefault((name, every), []).append(way)
     return found
 
 
@@ -120,10 +135,11 @@ def lower(
     for path, image in images.items():
         owner = floor.owners.get(path, "")
         where = f"{path} ({owner})" if owner else path
-        for symbol, found in list(_lower(image, floor)):
+        for at, symbol, found in list(_newer(image, floor)):
             if isinstance(found, Way):
                 done.setdefault(found.row, set()).add(symbol)
-                if not found.version:
+                _take(image, at, found, image.needs[image.symbols[at].number].library)
+                if not found.version and path != floor.shim:
                     below = posixpath.relpath(folder or ".", posixpath.dirname(path) or ".")
                     image.add_library(name, f"$ORIGIN/{below}".removesuffix("/."))
                     links[path] = {**links.get(path, {}), name: floor.shim}
@@ -131,6 +147,7 @@ def lower(
             what = f"needs {symbol}, newer than the floor {floor.policy} and not to be lowered"
             fix = "lock an older build of the package, or raise [tool.geowheel] floor"
             faults.append(Fault(what=what, where=where, cause=found, fix=fix))
+        image.needs = {at: need for at, need in image.needs.items() if not floor.lacks(need)}
     if faults:
         raise BuildError(faults)
     if all(name not in found for found in links.values()):
@@ -138,8 +155,8 @@ def lower(
     return {row: tuple(sorted(symbols)) for row, symbols in sorted(done.items())}
 
 
-def _lower(image: EditableElf, floor: Lowering) -> Iterator[tuple[str, Way | str]]:
-    """Change one file; yield each symbol that is too new with what was done, or why nothing was."""
+def _newer(image: EditableElf, floor: Lowering) -> Iterator[tuple[int, str, Way | str]]:
+    """Yield each symbol that is too new, its number first, and what to do or why nothing can be."""
     newer = {number: need for number, need in image.needs.items() if floor.lacks(need)}
     used = set[int]()
     for at, symbol in enumerate(image.symbols):
@@ -151,18 +168,31 @@ def _lower(image: EditableElf, floor: Lowering) -> Iterator[tuple[str, Way | str
         # What a program defines of a library is a copy of its variable.
         data = symbol.info & 15 == OBJECT or symbol.defined
         if way is None or symbol.info & 15 == TLS or (data and not way.data):
-            yield f"{name}@{need.name}", _OBSTACLES.get(symbol.info & 15, _UNKNOWN)
-            continue
-        _take(image, at, way, need.library)
-        yield f"{name}@{need.name}", way
+            yield at, f"{name}@{need.name}", _OBSTACLES.get(symbol.info & 15, _UNKNOWN)
+        else:
+            yield at, f"{name}@{need.name}", way
     marks = {need.name for number, need in newer.items() if number not in used}
     if _DT_RELR in dict(image.tags) and floor.lacks(_RELATIVE):
         marks.add(_RELATIVE.name)
     for mark in sorted(marks):
         if not mark.rpartition("_")[2][:1].isdigit():  # no symbol has it, ld.so has to know it
-            yield mark, "the file is bound in a way that an older ld.so does not know"
-    for number in newer:
-        del image.needs[number]
+            yield 0, mark, "the file is bound in a way that an older ld.so does not know"
+
+
+def oldest_floor(paths: Iterable[Path], floors: Iterable[Lowering]) -> tuple[tuple[int, ...], str]:
+    """Return the oldest of the policies' glibc that files can be lowered to; 99 where none is.
+
+    And what no older one has. The policies come in their order.
+    """
+    older, why = iter(floors), ""
+    floor = next(older, None)
+    for image in map(EditableElf, paths):
+        while floor and image.symbols:
+            refused = (text for _, text, found in _newer(image, floor) if isinstance(found, str))
+            if not (symbol := next(refused, "")):
+                break
+            why, floor = f"{image.path.name} needs {symbol}", next(older, None)
+    return floor.glibc if floor else (99,), why
 
 
 def has_no_home(
@@ -193,13 +223,25 @@ def _take(image: EditableElf, at: int, way: Way, library: str = "") -> None:
         image.add_library(library)
 
 
-def make_shim(goal: Path, toolchain: Toolchain, run: Run, env: Mapping[str, str]) -> None:
+def make_shim(
+    goal: Path, floor: Lowering, toolchain: Toolchain, run: Run, env: Mapping[str, str]
+) -> None:
     """Compile the shim of a wheel; what it needs is lowered with the wheel's other files."""
-    goal.parent.mkdir(parents=True, exist_ok=True)
+    folder, archive, objects = goal.with_suffix(".made"), toolchain.cxx_archive, list[Path]()
+    folder.mkdir(parents=True)
+    if floor.lacks(_FILESYSTEM) and archive.is_file():
+        for found in _OBJECT.finditer(data := archive.read_bytes()):
+            objects.append(folder / found[1].decode())
+            objects[-1].write_bytes(data[found.end() : found.end() + int(found[2])])
+    names = (f"{name};" for row in rows().values() for name in row.objects.split() if objects)
+    script = folder / "names"
+    script.write_text(f"{{ global: {_PREFIX}*; {' '.join(names)} local: *; }};\n")
     with as_file(files("geowheel.systems").joinpath(_SOURCE)) as source:
         command: tuple[str | Path, ...] = (
             toolchain.cc, *toolchain.compile_flags, "-fno-omit-frame-pointer",
-            *toolchain.link_flags, "-nostdlib", f"-Wl,-soname,{goal.name}",
-            source, "-o", goal, toolchain.cxx_library, "-lc",
+            *toolchain.link_flags, "-nostdlib", "-Wl,--gc-sections", f"-Wl,-soname,{goal.name}",
+            f"-Wl,--version-script={script}", source, *objects, "-o", goal,
+            *toolchain.cxx_libraries, "-lpthread", "-ldl", "-lc",
         )  # fmt: skip
-        run(command, env=env, cwd=goal.parent)
+        run(command, env=env, cwd=folder)
+    shutil.rmtree(folder)

@@ -5,10 +5,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef __aarch64__
@@ -41,6 +44,30 @@ FLOOR(void *, __memset_explicit_chk)(void *to, int byte, size_t size, size_t roo
 }
 
 FLOOR(const char, __libc_single_threaded) = 0;
+extern const char __libc_single_threaded /* for the object files that are linked to this one */
+    __attribute__((alias("geowheel_floor___libc_single_threaded"), visibility("hidden")));
+
+/* A moment of one clock, by another. */
+static struct timespec by(clockid_t own, clockid_t clock, const struct timespec *until) {
+    struct timespec at = *until, here = {0}, there = {0};
+    clock_gettime(own, &here), clock_gettime(clock, &there);
+    long rest = at.tv_nsec + here.tv_nsec - there.tv_nsec + 1000000000; /* never negative */
+    return (struct timespec){at.tv_sec + here.tv_sec - there.tv_sec + rest / 1000000000 - 1, rest % 1000000000};
+}
+#define UNTIL clockid_t clock, const struct timespec *until
+FLOOR(int, pthread_cond_clockwait)(pthread_cond_t *it, pthread_mutex_t *mutex, UNTIL) {
+    struct timespec at = by(it->__data.__wrefs & 2 /* since 2.25 */ ? CLOCK_MONOTONIC : CLOCK_REALTIME, clock, until);
+    return pthread_cond_timedwait(it, mutex, &at);
+}
+FLOOR(int, sem_clockwait)(sem_t *it, UNTIL) {
+    struct timespec at = by(CLOCK_REALTIME, clock, until);
+    return sem_timedwait(it, &at);
+}
+
+FLOOR(pid_t, gettid)(void) { return (pid_t)syscall(SYS_gettid); }
+FLOOR(int, statx)(int at, const char *path, int how, unsigned wanted, void *found) {
+    return (int)syscall(SYS_statx, at, path, how, wanted, found);
+}
 
 typedef void (*constructor)(int, char **, char **);
 int old_start(constructor, int, char **, constructor, void (*)(void), void (*)(void), void *);
@@ -78,8 +105,9 @@ FLOOR(uint32_t, arc4random)(void) {
     return number;
 }
 
+FLOOR(int, close_range)(unsigned first, unsigned last, int how) { return (int)syscall(436, first, last, how); }
 FLOOR(void, closefrom)(int first) {
-    if (syscall(436 /* close_range */, (unsigned)first, ~0U, 0) == 0) return;
+    if (geowheel_floor_close_range((unsigned)first, ~0U, 0) == 0) return;
     for (long file = sysconf(_SC_OPEN_MAX); file-- > first;) close((int)file);
 }
 
@@ -104,6 +132,15 @@ __attribute__((constructor(101))) static void set_up(void) { _ZNSt8ios_base4Init
 __attribute__((destructor(101))) static void flush(void) { _ZNSt8ios_base4InitD1Ev(&init); }
 #endif
 FLOOR(void, _ZSt21ios_base_library_initv)(void) {}
+
+/* The constructors that say for what a stream is; 8 is to read, 16 to write. */
+#define STREAM(kind, how) \
+    void _ZNSt7__cxx11##kind##IcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode(object, int); \
+    FLOOR(void, _ZNSt7__cxx11##kind##IcSt11char_traitsIcESaIcEEC1Ev)(object stream) { \
+        _ZNSt7__cxx11##kind##IcSt11char_traitsIcESaIcEEC1ESt13_Ios_Openmode(stream, how); \
+    }
+STREAM(18basic_stringstream, 8 | 16)
+STREAM(19basic_ostringstream, 16)
 
 /* libstdc++'s own, by its handle: a file that was compiled with newer headers has inline copies, which call what is
  * defined here. A newer libstdc++ has the functions themselves. */

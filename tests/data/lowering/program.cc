@@ -4,6 +4,8 @@
 #include <condition_variable>
 #include <cstring>
 #include <dlfcn.h>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <iostream>
 #include <memory>
@@ -38,6 +40,22 @@ static void files() {
     arc4random_buf(bytes, 8);
     std::cout << (std::string(bytes, 8) != std::string(8, 0)) << (arc4random() != arc4random()) << '\n';
     std::cout << (gettid() == getpid()) << (dlsym(RTLD_DEFAULT, "printf") != nullptr) << '\n';
+}
+
+static void folders() {
+    namespace fs = std::filesystem;
+    fs::path folder = fs::path(getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp") / ("geowheel-" + std::to_string(getpid()));
+    mkdir(folder.c_str(), 0700);
+    std::ofstream(folder / "file") << "text";
+    fs::path same = (folder / "none" / ".." / "." / "file").lexically_normal(), copy = same;
+    int count = 0;
+    for (const auto &entry : fs::directory_iterator(folder)) count += entry.path() == same;
+    std::error_code error;
+    bool recent = fs::last_write_time(same, error).time_since_epoch().count() != 0;
+    std::cout << count << fs::is_regular_file(copy) << fs::exists(folder / "none", error) << recent << error.value();
+    std::cout << (std::distance(copy.begin(), copy.end()) > 2) << ' ' << same.filename().string() << '\n';
+    unlink(same.c_str());
+    rmdir(folder.c_str());
 }
 
 static void threads() {
@@ -87,6 +105,7 @@ int main(int count, char **arguments) {
     std::cout << count << (strlen(arguments[0]) > 0) << '\n';
     numbers();
     files();
+    folders();
     threads();
     errors();
     std::ostringstream out;

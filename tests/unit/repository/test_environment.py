@@ -230,16 +230,6 @@ def test_a_wheel_that_cannot_be_made_is_refused_before_anything_is_installed(
     assert "`python3 ci/nox.py -s wheel-3.1" in text
 
 
-def test_a_glibc_without_a_policy_is_said_and_what_is_configured_goes_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("geowheel.machine.obstacles.glibc", lambda: (9, 9))
-    environment.refuse_early(["-s", "wheel-3.12"], "python3 ci/nox.py -s ")
-    assert capsys.readouterr().err.startswith(
-        "warning: glibc 9.9: no manylinux policy has it yet\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("log", "words"),
     [
