@@ -149,6 +149,6 @@ def _asked_for(configured: list[str], prefix: str) -> list[str]:
     nox would only say "Sessions not found"; with a session, geowheel says which there are.
     """
     names = "|".join(VERSIONED)
-    pattern = re.compile(rf"{re.escape(prefix)}(?:{names})-(3\.\d+)")
+    pattern = re.compile(rf"{re.escape(prefix)}(?:{names})-(3\.\d+t?)")
     asked = [match[1] for word in sys.argv[1:] if (match := pattern.fullmatch(word))]
     return [version for version in dict.fromkeys(asked) if version not in configured]

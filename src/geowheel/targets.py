@@ -9,7 +9,7 @@ from typing import Final
 
 from geowheel.errors import UsageError, nearest
 
-PYTHON_VERSION = re.compile(r"3\.\d{1,2}")
+PYTHON_VERSION = re.compile(r"3\.\d{1,2}t?")
 
 
 class System(enum.StrEnum):
@@ -77,22 +77,32 @@ class Target:
     """An interpreter version on a platform: what one wheel is made for."""
 
     python: str
-    """`3.12`: major and minor of a CPython."""
+    """`3.12`: major and minor of a CPython; `3.14t` of one that is free-threaded (PEP 703)."""
     platform: Platform
 
     @property
+    def version(self) -> str:
+        """`3.14` of both."""
+        return self.python.removesuffix("t")
+
+    @property
     def interpreter_tag(self) -> str:
-        """`cp312`, as PEP 425 writes it."""
+        """`cp314` of both, as PEP 425 writes it."""
+        return "cp" + self.version.replace(".", "")
+
+    @property
+    def abi_tag(self) -> str:
+        """`cp312`, `cp314t`."""
         return "cp" + self.python.replace(".", "")
 
     def __str__(self) -> str:
-        return f"{self.interpreter_tag}-{self.platform}"
+        return f"{self.abi_tag}-{self.platform}"
 
 
 def parse_target(text: str) -> Target | None:
     """Return the target that `str` of it is `text`; None for anything else, a platform among it."""
     tag, _, name = text.partition("-")
     digits = tag.removeprefix("cp3")
-    if name not in set(Platform) or not digits.isdecimal() or tag == digits:
+    if name not in set(Platform) or not digits.removesuffix("t").isdecimal() or tag == digits:
         return None
     return Target(python=f"3.{digits}", platform=Platform(name))

@@ -20,8 +20,6 @@ name = "some-host"
 requires-python = ">=3.11"
 [tool.geowheel]
 pythons = ["{python}"]
-# As hosts/gdal, so that prefix and bindings are the same.
-toolchain = "zig"
 plugins = ["libgdal-grib", "libgdal-hdf4", "libgdal-hdf5", "libgdal-netcdf"]
 {extra}
 """

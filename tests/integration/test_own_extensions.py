@@ -77,13 +77,16 @@ def test_the_lab_tries_a_host_without_osgeo_by_import_and_libgdal(second: Projec
 @pytest.mark.pypi
 def test_a_raw_wheel_made_by_pip_is_repaired(second: ProjectCopy, tmp_path: Path) -> None:
     cymini = host(second, "cymini")
-    printed = cymini.good("env")
+    printed = cymini.good("env", "--toolchain")
     exports = dict(
         shlex.split(line)[1].split("=", 1) for line in printed.stdout.splitlines() if line
     )
     assert subprocess.check_output([exports["GDAL_CONFIG"], "--version"], text=True) == (
         exports["GDAL_VERSION"] + "\n"
     )
+    assert "-fno-omit-frame-pointer" in exports["CFLAGS"].split()
+    version = subprocess.check_output([exports["CC"], "--version"], text=True)
+    assert version.startswith("clang ") and Path(exports["AR"]).is_file()
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path / "build",
          second.root / HOSTS / "cymini"],

@@ -147,8 +147,7 @@ def make_interpreter(python: str = "3.12") -> Interpreter:
         implementation="cpython", soabi=f"cpython-{tag}-x86_64-linux-gnu",
         extension_suffix=f".cpython-{tag}-x86_64-linux-gnu.so", machine="x86_64", bits=64,
         libc="glibc 2.36", debug=False, free_threaded=False, shared=False, deployment_target="",
-        include=Path(f"/opt/python{python}/include"), headers="ab" * 32, venv=True, ensurepip=True,
-        library_folder="", compilers=(),
+        include=Path(f"/opt/python{python}/include"), headers="ab" * 32, venv=True,
     )  # fmt: skip
 
 

@@ -14,9 +14,11 @@ from typing import Any, Final
 from geowheel.errors import LockError
 from geowheel.locks.native_stack import ALWAYS
 from geowheel.locks.pixi_lock import read_lock, records
+from geowheel.project.config import LIBSTDCXX
 from geowheel.project.manifest import Manifest, nearest_manifest
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import parse_toml
+from geowheel.targets import System
 
 PYPROJECT: Final = "pyproject.toml"
 NOXFILE: Final = "noxfile.py"
@@ -151,10 +153,12 @@ def _environment(manifest: Manifest, name: str) -> PixiEnvironment:
         for spec in manifest.environment(name, platform).specs
     }
     has = asked | _locked(manifest, name)
+    linux = (p for p in manifest.platforms_of(name) if p.system is System.LINUX)
+    headers = [f"{LIBSTDCXX}_{platform}" for platform in linux]
     return PixiEnvironment(
         name=name,
         feature=manifest.own_feature(name),
-        missing=tuple(item for item in ALWAYS if item not in has),
+        missing=tuple(item for item in (*ALWAYS, *headers) if item not in has),
         plugins=tuple(sorted(n for n in asked if n.startswith("libgdal-") and n not in ALWAYS)),
     )
 

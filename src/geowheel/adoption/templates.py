@@ -10,6 +10,7 @@ from typing import Final
 from packaging.version import Version
 
 from geowheel.contents.restricted import lgpl_builds
+from geowheel.project.config import LIBSTDCXX
 from geowheel.project.places import Layout
 from geowheel.targets import Platform
 
@@ -71,6 +72,11 @@ def pixi(name: str) -> str:
         '[dependencies]\nlibgdal-core = ">=3.6"\nca-certificates = "*"\n\n'
         "# The builds of these that do without libraries under the GPL.\n"
         + "".join(f"{line}\n" for line in lgpl_builds())
+        + "\n# GCC's C++ headers, which the locked compiler compiles with on Linux."
+        + "".join(
+            f'\n[target.{platform}.dependencies]\n{LIBSTDCXX}_{platform} = "*"\n'
+            for platform in _PLATFORMS[:2]
+        )
     )
 
 

@@ -121,6 +121,7 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
                 help="write the findings there as SARIF 2.1.0 too"),
     ),
     "env": (
+        _flag("--toolchain", "the compilers and their flags as well, for a build elsewhere"),
         _option("names", nargs="*", metavar="NAME",
                 help="print only the values of these, one on each line"),
     ),

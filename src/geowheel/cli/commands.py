@@ -93,6 +93,7 @@ def env(call: Call) -> dict[str, Any]:
     found = build_environment(
         Request(project=project, goals=("fetch",), targets=(target,), interpreter=None),
         call.console,
+        compiling=call.options.toolchain,
     )
     if unknown := [name for name in call.options.names if name not in found]:
         raise UsageError(
@@ -302,6 +303,7 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
         project=project,
         goals=goals,
         targets=tuple(dict.fromkeys(targets)),
+        widely=goals == WHEEL and not (asked or pythons or given),
         interpreter=interpreter,
         verify=call.options.verify,
         keep_work=call.options.keep_work,

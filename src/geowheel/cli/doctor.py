@@ -134,14 +134,15 @@ def _look(name: str, find: Callable[[], str], otherwise: CheckState = CheckState
 
 
 def _compilers(machine: Machine, project: Project | None) -> Check:
-    """The machine's own, which a project with the locked toolchain does not need."""
-    platform, environ = machine.platform, machine.environ
-    locked = project is not None and compiles_by_zig(project, platform)
-    return _look(
-        "compilers",
-        lambda: systems.of(platform).find_toolchain(platform, environ).describe(),
-        CheckState.WARN if locked else CheckState.MISSING,
-    )
+    """The one of the build lock, or the machine's."""
+
+    def found() -> str:
+        if project is not None and compiles_by_zig(project, machine.platform):
+            return "zig, which the build lock has"
+        facts = systems.of(machine.platform)
+        return facts.find_toolchain(machine.platform, machine.environ).describe()
+
+    return _look("compilers", found)
 
 
 def _machine(machine: Machine, step: Step, root: Path) -> Iterator[Check]:

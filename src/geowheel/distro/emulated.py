@@ -1,7 +1,8 @@
-"""A CPython for another architecture of Linux: the distribution's own, unpacked, run by qemu-user.
+"""A CPython of the distribution's packages, unpacked: for another architecture, run by qemu-user.
 
-It is a folder in the user's cache that looks like an installation, in which `usr/bin/python3.11` is
-a script: it has the emulator run the real program beside it, under the script's own name. So what
+Or of another suite, which the machine cannot install: then its own loader and glibc run it. It is a
+folder in the user's cache that looks like an installation, in which `usr/bin/python3.11` is a
+script: it has the emulator run the real program beside it, under the script's own name. So what
 starts an interpreter (venv, uv, pip, a build backend, a test that starts sys.executable) need not
 know of it. Nothing is installed, and binfmt_misc, which only root can set up, is not used: another
 program of that architecture runs where it was given such a launcher.
@@ -18,6 +19,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from platform import machine
 from typing import Final
 
 from elftools.elf.elffile import ELFFile
@@ -49,18 +51,20 @@ for _name, _value in build_time_vars.items():
     if isinstance(_value, str) and _value.startswith("/usr/include"):
         build_time_vars[_name] = _sys.base_prefix + _value[len("/usr"):]
 """
+_LOADERS: Final = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
 _TIMEOUT: Final = 30.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Emulated:
-    """A CPython of the distribution for a platform whose programs an emulator runs."""
+    """A CPython of the distribution that the machine cannot run by itself."""
 
     python: str
     """`3.11`"""
     platform: Platform
     distribution: Distribution
-    emulator: Path
+    emulator: Path | None
+    """None where the machine is of that platform: the suite's own loader runs it."""
     cache: Path
 
     @property
@@ -91,7 +95,11 @@ class Emulated:
     @property
     def scripts(self) -> dict[Path, str]:
         """The launcher and the script that all launchers use, with their texts."""
-        start = shlex.join([str(self.emulator), "-L", str(self.folder), "-0"])
+        architecture = self.platform.architecture
+        libraries = self.folder / "usr/lib" / f"{architecture}-linux-gnu"
+        loader = [libraries / _LOADERS[architecture], "--library-path", libraries, "--argv0"]
+        emulator = [self.emulator, "-L", self.folder, "-0"]
+        start = shlex.join(map(str, emulator if self.emulator else loader))
         emulate = f'#!/bin/sh\nname=$1 program=$2\nshift 2\nexec {start} "$name" "$program" "$@"\n'
         program = program_beside(self.launcher, self.platform)
         return {
@@ -115,18 +123,23 @@ def program_beside(launcher: Path, platform: Platform) -> Path:
 
 
 def find_emulated(
-    python: str, platform: Platform, *, cache: Path, environ: Mapping[str, str]
+    python: str, platform: Platform, *, cache: Path, environ: Mapping[str, str], suite: str = ""
 ) -> Emulated:
     """Return the interpreter for a platform, which need not have been made yet.
 
-    Raises MachineError when the emulator is missing, or the distribution has no such interpreter.
+    Of the machine's own suite where that has it, else of `suite`. Raises MachineError when the
+    emulator is missing, or the distribution has no such interpreter.
     """
-    refuse_other_pythons(python, platform, this_machine())
+    own = this_machine()
+    if suite and own.offers(f"python{python}"):
+        suite = ""
+    elif not suite:
+        refuse_other_pythons(python, platform, own)
     return Emulated(
         python=python,
         platform=platform,
-        distribution=read_distribution(),
-        emulator=find_emulator(platform, environ),
+        distribution=read_distribution(suite),
+        emulator=None if platform.architecture == machine() else find_emulator(platform, environ),
         cache=cache,
     )
 
@@ -177,7 +190,8 @@ def ask_emulated(emulated: Emulated, environ: Mapping[str, str]) -> Interpreter:
     found = find_interpreter(
         emulated.python, environ=environ, explicit=emulated.launcher, running=None
     )
-    return replace(found, emulator=emulator_version(emulated.emulator, environ))
+    emulator = emulated.emulator and emulator_version(emulated.emulator, environ)
+    return replace(found, emulator=emulator or "")
 
 
 def make_emulated(emulated: Emulated, *, environ: Mapping[str, str], step: Step) -> None:
@@ -194,7 +208,8 @@ def make_emulated(emulated: Emulated, *, environ: Mapping[str, str], step: Step)
             return
         table = load_table()
         name, architecture = architecture_of(emulated.platform, table)
-        apt = open_apt(work / f"apt-{name}", name, environ, step)
+        suite = emulated.distribution.suite
+        apt = open_apt(work / f"apt-{name}", name, environ, step, suite=suite)
         debs = choose_packages(apt, emulated.python, table)
         with whole(emulated.folder) as root:
             _unpack(debs, apt, root)

@@ -9,7 +9,7 @@ for all interpreters and platforms by `uv pip compile --universal`.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from packaging.pylock import Package as Locked
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.pylock import PylockSelectError as SelectError
 from packaging.requirements import Requirement
-from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.tags import Tag, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
@@ -29,7 +29,7 @@ from geowheel.digest import digest, parse_sha256
 from geowheel.errors import Fault, LockError
 from geowheel.project.names import table_at
 from geowheel.targets import OLDEST_MACOS, Platform, System, Target
-from geowheel.wheel.tags import manylinux_tags
+from geowheel.wheel.tags import manylinux_tags, python_tags
 
 from .assets import Asset
 from .pixi_lock import refuse_unfit
@@ -202,15 +202,15 @@ def marker_environment(target: Target) -> Environment:
     architecture = target.platform.architecture
     return Environment(
         implementation_name="cpython",
-        implementation_version=f"{target.python}.0",
+        implementation_version=f"{target.version}.0",
         os_name="nt" if windows else "posix",
         platform_machine=architecture.upper() if windows else architecture,
         platform_release="",
         platform_system="Linux" if linux else "Windows" if windows else "Darwin",
         platform_version="",
-        python_full_version=f"{target.python}.0",
+        python_full_version=f"{target.version}.0",
         platform_python_implementation="CPython",
-        python_version=target.python,
+        python_version=target.version,
         sys_platform="linux" if linux else "win32" if windows else "darwin",
     )
 
@@ -250,14 +250,9 @@ def target_tags(target: Target, *, macos: tuple[str, ...] = ()) -> Sequence[Tag]
         choices = [list(mac_platforms((v.major, v.minor), machine)) for v in versions]
     else:
         choices = [[f"win_{machine}"]]
-    return list(dict.fromkeys(tag for names in choices for tag in _tags(target, names)))
-
-
-def _tags(target: Target, platforms: Sequence[str]) -> Iterator[Tag]:
-    major, _, minor = target.python.partition(".")
-    version = (int(major), int(minor))
-    yield from cpython_tags(version, platforms=platforms)
-    yield from compatible_tags(version, target.interpreter_tag, platforms)
+    return list(
+        dict.fromkeys(tag for names in choices for tag in python_tags(target.python, names))
+    )
 
 
 def wheel_tags(wheel: PackageWheel) -> frozenset[Tag]:

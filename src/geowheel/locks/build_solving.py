@@ -146,7 +146,7 @@ class _Uv:
         settings: str = _WHEELS_ONLY,
         keep: Sequence[Package] = (),
     ) -> list[Package]:
-        oldest = min(self.wanted.pythons, key=Version)
+        oldest = min((p.removesuffix("t") for p in self.wanted.pythons), key=Version)
         # In its own folder uv reads this beside the user's own settings, where a mirror may stand.
         with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
             folder = Path(scratch)

@@ -18,7 +18,6 @@ from geowheel.digest import digest, toolkit_digest
 from geowheel.errors import BuildError, ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Console
-from geowheel.project.config import Compiler
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 from geowheel.targets import Platform, System
@@ -159,14 +158,15 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
 
 def requirements(project: Project, stack: NativeStack) -> Requirements:
     """Return what the build lock has to hold."""
+    platforms = project.manifest.platforms_of(project.config.environment)
     return Requirements(
         gdal_version=stack.gdal_version,
         pythons=project.config.pythons,
-        platforms=project.manifest.platforms_of(project.config.environment),
+        platforms=platforms,
         build=(*project.host.build_system.requires, *project.config.build.requires),
         test=(*project.host.dependencies, *project.config.test.requires, *project.unlisted),
         peers=project.config.lab.peers,
-        zig=project.config.toolchain is Compiler.ZIG,
+        zig=any(map(project.headers, platforms)),
     )
 
 
@@ -212,7 +212,7 @@ def _read(project: Project, platform: Platform, path: Path, environment: str) ->
             cause="the channels were edited after the lock was made",
             fix="run `geowheel lock`",
         )
-    stack = native_stack(every, platform, project.config.wanted_packages(platform), path)
+    stack = native_stack(every, platform, project.wanted_packages(platform), path)
     elsewhere = {item.name for item in spec.specs if item.from_source}
     checked = [package for package in stack.packages if package.name not in elsewhere]
     if faults := pixi_lock.check_channels(checked, wanted, path):
@@ -236,7 +236,7 @@ def _solved_before(project: Project, platform: Platform) -> LockedStack | None:
         return None  # not whole, or of another geowheel: it is solved again
     names = tuple(channel.name for channel in said.channels)
     source = Source(committed=False, channels=names, words=said.words)
-    stack = native_stack(every, platform, project.config.wanted_packages(platform), path)
+    stack = native_stack(every, platform, project.wanted_packages(platform), path)
     return _locked(project, stack, source, said.channels, path)
 
 
@@ -397,7 +397,7 @@ def _with_build_lock(project: Project, native: LockedStack) -> Locks | None:
 
 
 def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
-    headers = project.config.headers(spec.platform)
+    headers = project.headers(spec.platform)
     own = offered.distro_suite(project.channel) is not None or project.config.fallbacks
     made_by = toolkit_digest() if own else ""  # another geowheel may convert in another way
     key = digest((spec, project.channel or "configured", headers, made_by))

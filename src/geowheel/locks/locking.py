@@ -241,9 +241,7 @@ def _stacks(project: Project, lock: LockFile | None, *, whole: bool) -> dict[Pla
             break
         try:
             every = records(lock, project.config.environment, platform, path)
-            found[platform] = native_stack(
-                every, platform, project.config.wanted_packages(platform), path
-            )
+            found[platform] = native_stack(every, platform, project.wanted_packages(platform), path)
         except LockError:
             if whole:
                 raise

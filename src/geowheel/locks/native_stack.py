@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from packaging.version import Version
 
 from geowheel.errors import Fault, LockError, nearest
-from geowheel.project.config import OPTIONAL
+from geowheel.project.config import LIBSTDCXX, OPTIONAL
 from geowheel.targets import GDAL_PACKAGE, OLDEST_MACOS, Platform
 
 from .assets import Package
@@ -89,7 +89,9 @@ def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: 
         near = nearest(name, [other for other in by_name if other != GDAL_PACKAGE])
         cause = f"pixi.toml does not ask for it{near and ': ' + near}"
     fix = f"pixi add {name}, then `geowheel lock`"
-    if name not in ALWAYS:
+    if name.startswith(LIBSTDCXX):
+        fix += '; or set toolchain = "machine" in [tool.geowheel]'
+    elif name not in ALWAYS:
         fix += "; or leave it out of plugins in [tool.geowheel]"
     return Fault(what=what, where=str(path), cause=cause, fix=fix)
 

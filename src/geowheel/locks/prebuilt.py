@@ -101,7 +101,7 @@ def _spec(project: Project, target: Target, locks: Locks) -> EnvironmentSpec:
     specs = (
         Spec(name=BINDINGS, text=f"{BINDINGS} =={library.version}"),
         Spec(name=GDAL_PACKAGE, text=f"{GDAL_PACKAGE} =={library.version} {library.build}"),
-        Spec(name="python", text=f"python {target.python}.*"),
+        Spec(name="python", text=f"python {target.version}.*"),
     )
     spec = project.manifest.environment(project.config.environment, target.platform)
     return replace(spec, specs=specs)

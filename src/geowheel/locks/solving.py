@@ -181,7 +181,7 @@ async def _solve(
     subdirs: list[SubdirLiteral] = [cast("SubdirLiteral", str(spec.platform)), "noarch"]
     specs = {wanted.text: match_spec(wanted.text, spec.name) for wanted in spec.specs}
     if elsewhere is not None:
-        needed = (*ALWAYS, *project.config.wanted_packages(spec.platform))
+        needed = (*ALWAYS, *project.wanted_packages(spec.platform))
         strict = {wanted.text for wanted in spec.specs if wanted.name in needed}
         # What other packages of the configured channel would have brought, such as its `gdal`.
         more = set(needed) - {wanted.name for wanted in spec.specs}

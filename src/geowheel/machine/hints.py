@@ -27,7 +27,6 @@ class Need(enum.StrEnum):
     VENV = "venv"
     INTERPRETER = "interpreter"
     STRIP = "strip"
-    CROSS_COMPILER = "cross compiler"
     EMULATOR = "emulator"
     GIT = "git"
 
@@ -49,19 +48,6 @@ class OperatingSystem:
     root: bool = False
     offers: Callable[[str], bool | None] = _unknown
     """Whether apt's archive has a package; None where that is not known."""
-
-
-# {v}: 3.12, {t}: aarch64-linux-gnu. Debian's cross compilers bring a C library.
-_PACKAGES: Final[Mapping[Need, str]] = {
-    Need.COMPILER: "gcc g++",
-    Need.HEADERS: "python{v}-dev",
-    Need.VENV: "python{v}-venv",
-    Need.INTERPRETER: "python{v} python{v}-dev python{v}-venv",
-    Need.STRIP: "binutils",
-    Need.CROSS_COMPILER: "g++-{t}",
-    Need.EMULATOR: "qemu-user",
-    Need.GIT: "git",
-}
 
 
 def machine(
@@ -106,17 +92,16 @@ def apt_offers(package: str) -> bool | None:
     return found is not None and found[1] != "(none)"
 
 
-def install(need: Need, *, on: OperatingSystem, python: str = "3", triplet: str = "") -> str:
+def install(need: Need, *, on: OperatingSystem, python: str = "3") -> str:
     """Return the command that installs `need` on the machine `on`, for that Python version.
 
-    `triplet` is what a cross compiler compiles for, `aarch64-linux-gnu`. Words instead of a command
-    where none is known, or where the release's archive lacks that Python.
+    Words instead of a command where none is known, or where the release's archive lacks that
+    Python.
     """
-    words = _IN_WORDS[need].format(v=python, t=triplet)
+    packages, called = (name.format(v=python) for name in _NAMES[need])
+    words = f"install {called}"
     if not on.apt:
         return words
-    # A package's name has no underscore (Debian Policy 5.6.1): g++-x86-64-linux-gnu.
-    packages = _PACKAGES[need].format(v=python, t=triplet.replace("_", "-"))
     known = {name: on.offers(name) for name in packages.split()}
     if missing := [name for name, there in known.items() if there is False]:
         return f"{words}: apt has no {' and no '.join(missing)} here"
@@ -137,15 +122,15 @@ def interpreters(*, on: OperatingSystem, python: str) -> str:
     return ", ".join(ways[:-1]) + f" or {ways[-1]}"
 
 
-_IN_WORDS: Final[Mapping[Need, str]] = {
-    Need.COMPILER: "install a C and a C++ compiler (gcc and g++)",
-    Need.HEADERS: "install the headers (Python.h) of Python {v}",
-    Need.VENV: "install the modules venv and ensurepip of Python {v}",
-    Need.INTERPRETER: "install Python {v} with its headers",
-    Need.STRIP: "install strip, which comes with a compiler (GNU binutils)",
-    Need.CROSS_COMPILER: "install GCC for {t} with its C library, as {t}-g++",
-    Need.EMULATOR: "install QEMU's user mode emulation (qemu-user)",
-    Need.GIT: "install git (git-scm.com)",
+# What apt calls it, and what it is called elsewhere; {v}: 3.12.
+_NAMES: Final[Mapping[Need, tuple[str, str]]] = {
+    Need.COMPILER: ("gcc g++", "a C and a C++ compiler (gcc and g++)"),
+    Need.HEADERS: ("python{v}-dev", "the headers (Python.h) of Python {v}"),
+    Need.VENV: ("python{v}-venv", "the modules venv and ensurepip of Python {v}"),
+    Need.INTERPRETER: ("python{v} python{v}-dev python{v}-venv", "Python {v} with its headers"),
+    Need.STRIP: ("binutils", "strip, which comes with a compiler (GNU binutils)"),
+    Need.EMULATOR: ("qemu-user", "QEMU's user mode emulation (qemu-user)"),
+    Need.GIT: ("git", "git (git-scm.com)"),
 }
 
 

@@ -92,9 +92,6 @@ print(
             "include": folder,
             "headers": headers(folder, there),
             "venv": has("venv"),
-            "ensurepip": has("ensurepip"),
-            "library_folder": var("LIBDIR"),
-            "compilers": [var("CC"), var("CXX")],
         }
     )
 )

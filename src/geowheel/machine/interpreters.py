@@ -26,8 +26,8 @@ from geowheel.targets import PYTHON_VERSION, Platform, System
 from . import hints
 from .files import from_json
 
-SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
-"""The CPython versions that wheels can be made for."""
+SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.14t", "3.15", "3.15t")
+"""The CPython versions that wheels can be made for; with a t free-threaded."""
 
 PROBE: Final = Path(__file__).with_name("interpreter_probe.py")
 TIMEOUT: Final = 30.0
@@ -65,18 +65,13 @@ class Interpreter:
     """The sha256 of pyconfig.h; empty where Python.h is missing."""
     venv: bool
     """Whether it can make virtual environments without pip."""
-    ensurepip: bool
-    library_folder: str
-    """LIBDIR, for information."""
-    compilers: tuple[str, ...]
-    """CC and CXX that it was built with, for information."""
     emulator: str = ""
     """`qemu-aarch64 7.2.22` where this machine cannot run it by itself, for information."""
 
     @property
     def python(self) -> str:
-        """`3.12`: the version that a target names."""
-        return ".".join(self.version.split(".")[:2])
+        """`3.12`, `3.14t`: the version that a target names."""
+        return ".".join(self.version.split(".")[:2]) + "t" * self.free_threaded
 
     @property
     def title(self) -> str:
@@ -256,11 +251,6 @@ def _unfit(found: Interpreter) -> tuple[str, str] | None:
         )
     if found.debug:
         return "is a debug build", "its ABI differs: users' interpreters could not load the wheel"
-    if found.free_threaded:
-        return (
-            "is a free-threaded build",
-            "GDAL's SWIG bindings are not made for running without the GIL",
-        )
     return None
 
 
@@ -329,7 +319,7 @@ def usual_folders(python: str, system: str) -> Iterator[Path]:
 
 def _newest_first(folder: Path, python: str) -> list[Path]:
     """The installations of that version below `folder`: 3.12.10 before 3.12.9, then the rest."""
-    number = re.compile(rf"(?:cpython-)?{re.escape(python)}\.(\d+)(.*)")
+    number = re.compile(rf"(?:cpython-)?{re.escape(python.removesuffix('t'))}\.(\d+)(.*)")
 
     def rank(path: Path) -> tuple[int, str, str]:
         match = number.fullmatch(path.name)
@@ -351,7 +341,7 @@ def _is_program(path: Path) -> bool:
 
 def _may_be(python: str, path: Path) -> bool:
     """False when the file's own name says that it is another version."""
-    named = re.fullmatch(r"(?:python|pypy)(3\.\d+)(?:\.exe)?", path.name)
+    named = re.fullmatch(r"(?:python|pypy)(3\.\d+t?)(?:\.exe)?", path.name)
     return named is None or named[1] == python
 
 

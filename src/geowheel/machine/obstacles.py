@@ -18,7 +18,7 @@ from geowheel.errors import Fault
 from . import hints
 
 _MADE_HERE: Final = re.compile(
-    r"(?:tests|bindings|vendor|build|repair|size|test|lab|wheel)(-3\.\d+)?"
+    r"(?:tests|bindings|vendor|build|repair|size|test|lab|wheel)(-3\.\d+t?)?"
 )
 _ELSEWHERE: Final = {"--platform", "--wheel", "--channel", "--all", "--python", "--help"}
 

@@ -24,7 +24,7 @@ STARTED: Final = "GEOWHEEL_STARTED"
 LAUNCHER: Final = "GEOWHEEL_LAUNCHER"
 """Set by ci/nox.py: how it was called itself."""
 _COMMAND: Final = re.compile(r"`geowheel (?P<name>[a-z][a-z-]*)(?P<rest>(?: [^`]*)?)`")
-_PYTHON: Final = re.compile(r" --python (?P<python>3\.\d+)\b")
+_PYTHON: Final = re.compile(r" --python (?P<python>3\.\d+t?)\b")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,10 +166,11 @@ def _targets(project: Project, wheel: Path, platforms: Iterable[Platform]) -> li
 
 
 def _fits(tag: Tag, python: str, platform: Platform) -> bool:
-    minor = int(python.partition(".")[2])
+    threaded, minor = python.endswith("t"), int(python.removesuffix("t").partition(".")[2])
     stated = parse_platform_tag(tag.platform)
     if stated is None or not stated.is_for(platform) or not stated.published:
         return False
     if tag.abi == "abi3" and PYTHON_VERSION.fullmatch(f"3.{tag.interpreter[3:]}"):
-        return int(tag.interpreter[3:]) <= minor
-    return tag.interpreter in (f"cp3{minor}", "py3")
+        return int(tag.interpreter[3:]) <= minor and not threaded
+    same = tag.abi == "none" or tag.abi.endswith("t") == threaded
+    return same and tag.interpreter in (f"cp3{minor}", "py3")

@@ -71,7 +71,8 @@ def _platform(project: Project, raw: Path, tags: frozenset[Tag]) -> Platform:
 def _python(project: Project, raw: Path, tags: frozenset[Tag]) -> str:
     """Return the version whose payload the wheel gets."""
     stated = {(tag.interpreter, tag.abi) for tag in tags}
-    versions = {f"3.{match[1]}" for name, _ in stated if (match := _CPYTHON.fullmatch(name))}
+    found = ((_CPYTHON.fullmatch(name), "t" * abi.endswith("t")) for name, abi in stated)
+    versions = {f"3.{match[1]}{threaded}" for match, threaded in found if match}
     any_python = all(abi in ("none", "abi3") for _, abi in stated)
     if project.config.places.has_bindings and (len(versions) != 1 or any_python):
         raise UsageError(
@@ -82,4 +83,4 @@ def _python(project: Project, raw: Path, tags: frozenset[Tag]) -> str:
         )
     if not versions or (any_python and not versions <= set(project.config.pythons)):
         return project.config.pythons[0]  # layout none: the payload is the same for each
-    return max(versions, key=lambda version: int(version.partition(".")[2]))
+    return max(versions, key=lambda version: int(version.removesuffix("t").partition(".")[2]))

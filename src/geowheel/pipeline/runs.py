@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geowheel import systems
-from geowheel.digest import Artefact, sha256_file
+from geowheel.digest import Artefact, digest, sha256_file
 from geowheel.errors import GeowheelError, MachineError
 from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Package
@@ -20,12 +20,14 @@ from geowheel.locks.in_use import locks_at_hand, resolve
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import copy_checked, whole
+from geowheel.project.config import Compiler
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
 from geowheel.records.ledger import Ledger, Record
 from geowheel.records.stage import Stage
 from geowheel.stages import find, needed
-from geowheel.stages.context import Context, Tools, find_tools
+from geowheel.stages.context import Context, Tools, find_tools, stable_interpreters, stable_pythons
+from geowheel.systems import compilers
 from geowheel.targets import Target, is_emulated
 
 from .as_made import AsMade, recall, remember
@@ -42,6 +44,8 @@ class Request:
     goals: tuple[str, ...]
     targets: tuple[Target, ...]
     interpreter: Path | None
+    widely: bool = False
+    """A wheel of the stable ABI is tried on every configured interpreter of this machine."""
     verify: bool = False
     keep_work: bool = False
     raw: Artefact | None = None
@@ -122,18 +126,32 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     return summary
 
 
-def build_environment(request: Request, console: Console) -> dict[str, str]:
-    """Fetch, and the variables by which a build finds the native stack's GDAL; raises as `run`."""
+def build_environment(request: Request, console: Console, *, compiling: bool) -> dict[str, str]:
+    """Fetch, and the variables by which a build finds the native stack's GDAL; raises as `run`.
+
+    With those of the compilers, where it is `compiling` for the wheel's floor.
+    """
     from geowheel.prefix.wrappers import build_variables, reachable
+    from geowheel.stages.zig import open_toolchain
 
     (context,) = _contexts(request, console)
     finished = _run_target(request, context, console)
     if finished.error is not None:
         raise finished.error
-    folder = reachable(finished.records.of(FetchFacts).folder, request.project.machine.cache)
-    return build_variables(
-        folder, context.locks.stack.gdal_version, systems.of(context.target.platform)
-    )
+    project, platform = request.project, context.target.platform
+    system, cache = systems.of(platform), project.machine.cache
+    folder = reachable(finished.records.of(FetchFacts).folder, cache)
+    found = build_variables(folder, context.locks.stack.gdal_version, system)
+    if not compiling:
+        return found
+    with console.step("env", "the compilers", logs="env") as step:
+        toolchain = open_toolchain(
+            context.toolchain or system.find_toolchain(platform, project.machine.environ),
+            context.here["store"], cache=cache, prefix=folder / "prefix",
+            work=cache / "toolchains" / digest(str(folder))[:16], step=step,
+        )  # fmt: skip
+        step.say(toolchain.describe())
+    return compilers.backend_variables(toolchain, {folder: "native"}, found)
 
 
 def show_plan(request: Request, console: Console) -> dict[str, Any]:
@@ -214,12 +232,25 @@ def _contexts(request: Request, console: Console) -> list[Context]:
 
         for target in targets:
             prebuilt[target] = resolve_prebuilt(project, target, locks[target.platform], console)
-    return [
+    found = [
         Context(project=project, target=target, locks=locks[target.platform],
                 tools=tools[target], prebuilt=prebuilt[target], raw=request.raw, lab=request.lab,
                 repaired=_repaired(request, target))
         for target in targets
     ]  # fmt: skip
+    return [*found, *_others(found[0], console)] if request.widely and found[0].stable else found
+
+
+def _others(first: Context, console: Console) -> Iterator[Context]:
+    """Yield the same for the other configured interpreters that the machine has."""
+    project, pythons = first.project, {first.target.python}
+    for found in stable_interpreters(project):
+        if found.python not in pythons:
+            pythons.add(found.python)
+            tools = replace(first.tools, interpreter=found)
+            yield replace(first, target=project.target(found.python), tools=tools)
+    if lacking := ", ".join(p for p in stable_pythons(project.config) if p not in pythons):
+        console.line(f"not tried on {lacking}: not on this machine (`geowheel wheel --all`)")
 
 
 def _from_index(request: Request, index: str, console: Console) -> dict[Target, Artefact]:
@@ -254,6 +285,8 @@ def _run_target(request: Request, context: Context, console: Console, *, way: st
     console.line(f"  native stack: {locks.source.words}", style=style)
     if way:
         console.line(f"  as it was made: {way}", style="dim")
+    if context.tools.toolchain and context.project.config.toolchain is Compiler.AUTO:
+        console.line("  compilers: this machine's ([tool.geowheel] toolchain: how to lock one)")
     goals = _goals_of(request, context)
     if not request.given and any(stage.name == "build" for stage in needed(goals)):
         remember(request.project, context.target, request.interpreter)

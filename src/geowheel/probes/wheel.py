@@ -89,6 +89,15 @@ class OsgeoProbes(Probes):
             tops = {name.partition(".")[0] for name in sys.modules}
             self.assertFalse(tops & {"osgeo", "osgeo_utils", "_gdal", "_ogr", "_osr"})
 
+    if "t" in getattr(sys, "abiflags", ""):  # of a free-threaded interpreter
+
+        def test_12_the_gil(self) -> None:
+            # A module that does not say that it can do without the GIL switches it on (PEP 703).
+            for name in ("gdal", "ogr", "osr"):
+                ours.module(ASKED, name)
+            state = "on" if getattr(sys, "_is_gil_enabled", bool)() else "off"
+            self.said = f"the GIL is {state} after the import"
+
 
 class LibraryProbes(Probes):
     """Layout none."""
@@ -124,8 +133,8 @@ class ProbeRows(unittest.TestResult):
         self.rows: list[dict[str, object]] = []
 
     def row(self, test: unittest.TestCase, passed: bool | None, detail: str = "") -> None:
-        name = test.id().rpartition(".")[2]
-        self.rows.append({"name": name[8:].replace("_", " "), "passed": passed, "detail": detail})
+        name = getattr(test, "said", test.id().rpartition(".")[2][8:].replace("_", " "))
+        self.rows.append({"name": name, "passed": passed, "detail": detail})
 
     def addSuccess(self, test: unittest.TestCase) -> None:
         self.row(test, True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from geowheel.targets import PYTHON_VERSION, Platform, System
+from geowheel.targets import PYTHON_VERSION, System
 
 from .places import Layout, Places
 
@@ -49,6 +49,8 @@ class Bindings(enum.StrEnum):
 class Compiler(enum.StrEnum):
     """What compiles the bindings, and what a host compiles itself, on Linux."""
 
+    AUTO = "auto"
+    """zig; where pixi.toml does not ask for the C++ headers that it compiles with, machine."""
     ZIG = "zig"
     """zig's clang from the build lock, with the C++ headers of the channel: the machine needs no
     compiler, and every machine makes the same bytes."""
@@ -289,7 +291,7 @@ class Config:
     layout private); --bindings overrides it."""
     abi: Abi = Abi.AUTO
     """Which ABI of CPython the bindings use."""
-    toolchain: Compiler = Compiler.MACHINE
+    toolchain: Compiler = Compiler.AUTO
     """What compiles on Linux."""
     environment: str = "default"
     """Pixi environment that holds the native stack."""
@@ -344,16 +346,6 @@ class Config:
             return self.floor
         tag = MANYLINUX.fullmatch(self.floor)
         return Floor(glibc=tag and ".".join(tag.groups()))
-
-    def wanted_packages(self, platform: Platform) -> tuple[str, ...]:
-        """Conda packages of the native stack that nothing else in it needs."""
-        grids = (GRIDS,) if {*self.data.grids} - {OWN_GRIDS} else ()
-        return (*self.plugins, *grids, *self.headers(platform))
-
-    def headers(self, platform: Platform) -> tuple[str, ...]:
-        """Conda packages that the locked toolchain compiles with."""
-        zig = self.toolchain is Compiler.ZIG and platform.system is System.LINUX
-        return (f"{LIBSTDCXX}_{platform}", PYTHON_HEADERS) if zig else ()
 
     @property
     def places(self) -> Places:

@@ -13,9 +13,10 @@ import platformdirs
 from geowheel.digest import Tree
 from geowheel.errors import MachineError, UsageError
 from geowheel.machine.credentials import parse_place
-from geowheel.targets import Platform, Target
+from geowheel.targets import Platform, System, Target
 
-from .config import Bindings, Config
+from . import config as known
+from .config import Bindings, Compiler, Config
 from .files import host_files
 from .manifest import Manifest, find_manifest
 from .places import Layout
@@ -127,6 +128,21 @@ class Project:
         return [
             Target(python=python, platform=p) for p in platforms for python in self.config.pythons
         ]
+
+    def headers(self, platform: Platform) -> tuple[str, ...]:
+        """Conda packages that the locked toolchain compiles with; empty: the machine's compiles."""
+        toolchain, name = self.config.toolchain, f"{known.LIBSTDCXX}_{platform}"
+        named = platform in self.manifest.platforms_of(self.config.environment)
+        spec = self.manifest.environment(self.config.environment, platform) if named else None
+        asked = spec is not None and name in {item.name for item in spec.specs}
+        asked |= known.DISTRO_CHANNEL.fullmatch(self.channel or "") is not None
+        zig = toolchain is Compiler.ZIG or (toolchain is Compiler.AUTO and asked)
+        return (name, known.PYTHON_HEADERS) if zig and platform.system is System.LINUX else ()
+
+    def wanted_packages(self, platform: Platform) -> tuple[str, ...]:
+        """Conda packages of the native stack that nothing else in it needs."""
+        grids = (known.GRIDS,) if {*self.config.data.grids} - {known.OWN_GRIDS} else ()
+        return (*self.config.plugins, *grids, *self.headers(platform))
 
     @property
     def usual_platforms(self) -> tuple[Platform, ...]:

@@ -260,7 +260,7 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
     for python in config.pythons:
         if not PYTHON_VERSION.fullmatch(python):
             fault("pythons", f"{python!r} is not a CPython version such as 3.12")
-        elif not allows(allowed, python):
+        elif not allows(allowed, python.removesuffix("t")):
             fault("pythons", f"{python} is outside requires-python {requires_python!r}")
     for key, requires in (
         ("build.requires", config.build.requires),

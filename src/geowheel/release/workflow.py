@@ -206,4 +206,4 @@ def _command(facts: WorkflowFacts, pins: Pins, session: str, options: str, pytho
 
 
 def _number(python: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in python.split("."))
+    return tuple(int(part) for part in python.removesuffix("t").split("."))

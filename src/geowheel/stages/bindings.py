@@ -42,14 +42,14 @@ def run(
     if isinstance(inputs, PrebuiltInputs):
         _take(inputs, folder / "work", modules, step)
         return Outcome(facts=BindingsFacts(prebuilt=str(inputs.package)))
+    if inputs.import_package is None or inputs.toolchain is None:
+        step.say('none: layout = "none"')
+        return Outcome(facts=BindingsFacts())
     work = folder / "work"
     toolchain = open_toolchain(
         inputs.toolchain, inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder,
         work=work, step=step,
     )  # fmt: skip
-    if inputs.import_package is None or toolchain is None:
-        step.say('none: layout = "none"')
-        return Outcome(facts=BindingsFacts())
     _compile(inputs, toolchain, inputs.import_package, work, modules, step)
     return Outcome(
         facts=BindingsFacts(

@@ -70,7 +70,7 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
         bootstrap = f"{inputs.places.import_package}._geowheel"
         scripts = {}
         if inputs.platform.system is System.LINUX:
-            version = "3.*" if inputs.abi_tag == "abi3" else f"3.{inputs.interpreter_tag[3:]}"
+            version = "3.*" if inputs.abi_tag == "abi3" else f"3.{inputs.abi_tag[3:]}"
             scripts = shell_scripts(inputs.commands, inputs.places, version)
         add_entry_points(dist_info, inputs.commands, f"{bootstrap}:hook_dirs", scripts)
     _mark_as_compiled(tree)
@@ -140,11 +140,12 @@ def _environment(inputs: BuildInputs, work: Path, python: Path, step: Step) -> d
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
     mapped = {**_mapped(inputs, work), inputs.interpreter.include: "python"}
-    toolchain = open_toolchain(
-        inputs.toolchain, inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder,
-        work=work / "toolchain", step=step,
-    )  # fmt: skip
-    compiling = compilers.backend_variables(toolchain, mapped) if toolchain else {}
+    if inputs.toolchain is not None:
+        toolchain = open_toolchain(
+            inputs.toolchain, inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder,
+            work=work / "toolchain", step=step,
+        )  # fmt: skip
+        variables = compilers.backend_variables(toolchain, mapped, variables)
     env = isolated_environment(inputs.environ, **variables)
     root = inputs.host_files.root
     dated = ask_git(root, inputs.environ, "log", "-1", "--format=%ct") if inputs.git else None
@@ -156,10 +157,6 @@ def _environment(inputs: BuildInputs, work: Path, python: Path, step: Step) -> d
         "PATH": path,
         # scikit-build-core and meson-python build in a temporary folder: one of a mapped name.
         "TMPDIR": str(temporary),
-        **compiling,
-        "LDFLAGS": " ".join(
-            part["LDFLAGS"] for part in (variables, compiling) if "LDFLAGS" in part
-        ),
         GDAL_VERSION_VARIABLE: inputs.gdal_version,
         **({HOST_VERSION_VARIABLE: inputs.host_version} if inputs.host_version else {}),
         # Whatever looks for a repository finds the copy's own, or none.

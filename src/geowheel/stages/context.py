@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -15,10 +16,11 @@ from packaging.version import Version
 
 from geowheel import systems
 from geowheel.digest import Artefact
-from geowheel.errors import ConfigError, Fault, MachineError
+from geowheel.errors import ConfigError, Fault, GeowheelError, MachineError
 from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Asset, Package
 from geowheel.locks.build_lock import marker_environment, unmet
+from geowheel.locks.channels import distro_suite
 from geowheel.locks.in_use import Locks
 from geowheel.machine.archives import open_zip, read_member
 from geowheel.machine.console import Console
@@ -29,7 +31,7 @@ from geowheel.machine.interpreters import (
     running_interpreter,
 )
 from geowheel.prefix.store import Store
-from geowheel.project.config import Abi, Bindings, Compiler, Config
+from geowheel.project.config import Abi, Bindings, Config
 from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
@@ -81,11 +83,6 @@ class Context:
         """What the wheel is tagged for: this target, or the oldest with the same stable ABI."""
         return replace(self.target, python=self.stable or self.target.python)
 
-    @property
-    def _headers(self) -> bool:
-        """Whether the interpreter has to have its headers: a channel may have those of zig's."""
-        return not compiles_by_zig(self.project, self.target.platform)
-
     @cached_property
     def builder(self) -> Interpreter:
         """The interpreter that the wheel is made with: for the stable ABI the same for all targets.
@@ -94,17 +91,9 @@ class Context:
         """
         if not self.stable or self.interpreter.emulator:
             return self.interpreter
-        for python in stable_pythons(self.project.config):
-            if python == self.target.python:
-                break
-            try:
-                environ, running = self.project.machine.environ, running_interpreter()
-                return find_interpreter(
-                    python, environ=environ, running=running, headers=self._headers
-                )
-            except MachineError:
-                continue
-        return self.interpreter
+        first = next(stable_interpreters(self.project), self.interpreter)
+        older = Version(first.python) < Version(self.target.python)
+        return first if older else self.interpreter
 
     @cached_property
     def toolchain(self) -> Toolchain | Zig | None:
@@ -199,17 +188,33 @@ def stable_python(project: Project, gdal: str, python: str) -> str:
 def compiles_by_zig(project: Project, platform: Platform) -> bool:
     """Return whether the locked toolchain compiles for a platform."""
     return (
-        project.config.toolchain is Compiler.ZIG
+        platform.system is System.LINUX
         and project.bindings is Bindings.COMPILED
-        and platform.system is System.LINUX
+        and bool(project.headers(platform))
     )
+
+
+def needs_headers(project: Project, platform: Platform) -> bool:
+    """Return whether an interpreter has to have its headers: a channel may have osgeo's."""
+    return not (project.config.places.has_bindings and compiles_by_zig(project, platform))
 
 
 def stable_pythons(config: Config) -> list[str]:
     """Return the configured Pythons that one wheel may be for, the oldest first."""
     if not config.places.has_bindings or config.abi is Abi.VERSION:
         return []
-    return sorted((p for p in config.pythons if Version(p) >= OLDEST_STABLE), key=Version)
+    able = (p for p in config.pythons if not p.endswith("t") and Version(p) >= OLDEST_STABLE)
+    return sorted(able, key=Version)
+
+
+def stable_interpreters(project: Project) -> Iterator[Interpreter]:
+    """Yield those of this machine that one wheel may be for, the oldest first."""
+    environ, headers = project.machine.environ, needs_headers(project, project.machine.platform)
+    for python in stable_pythons(project.config):
+        with suppress(MachineError):
+            yield find_interpreter(
+                python, environ=environ, running=running_interpreter(), headers=headers
+            )
 
 
 def installable(
@@ -293,10 +298,16 @@ def _interpreter(
         except MachineError:
             if compiled:
                 raise
-    found = find_interpreter(
-        target.python, environ=machine.environ, explicit=explicit, running=running_interpreter(),
-        headers=not compiles_by_zig(project, target.platform),
-    )  # fmt: skip
+    try:
+        found = find_interpreter(
+            target.python, environ=machine.environ, explicit=explicit,
+            running=running_interpreter(), headers=needs_headers(project, target.platform),
+        )  # fmt: skip
+    except MachineError:
+        if explicit is None:
+            with suppress(GeowheelError):
+                return _emulated(project, target, console, make=make)
+        raise
     if compiled:
         check_platform(found, target.platform)
     return found
@@ -310,9 +321,11 @@ def _emulated(
     )
 
     environ = project.machine.environ
+    channels = (project.channel,) if project.channel else project.config.fallbacks
     wanted = emulated.find_emulated(
-        target.python, target.platform, cache=project.machine.cache, environ=environ
-    )
+        target.python, target.platform, cache=project.machine.cache, environ=environ,
+        suite=next(filter(None, map(distro_suite, channels)), ""),
+    )  # fmt: skip
     if not wanted.is_made:
         if not make:
             return None

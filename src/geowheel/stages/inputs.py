@@ -219,7 +219,7 @@ def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
         "commands": upstream.of(VendorFacts).facts.commands,
         "places": project.config.places,
         "interpreter_tag": context.made_for.interpreter_tag,
-        "abi_tag": "abi3" if context.stable else target.interpreter_tag,
+        "abi_tag": "abi3" if context.stable else target.abi_tag,
         "platform": target.platform,
         "platform_tag": str(raw_platform_tag(target.platform)),
     } | context.here

@@ -47,6 +47,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
         host = run_host_tests(inputs, place / "environment", python, step)
     step.say(
         f"probes: {probe_words(probes)}"
+        + "".join(f", {probe.name}" for probe in probes if "the GIL" in probe.name)
         + (f", host's tests {'passed' if host.passed else 'FAILED'}" if host else "")
         + (f", under {inputs.interpreter.emulator}" if inputs.interpreter.emulator else "")
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform as python_platform
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -10,28 +9,20 @@ from pathlib import Path
 from typing import Final
 
 from geowheel.machine.environments import isolated_environment
-from geowheel.targets import Platform
 
 from .contract import Toolchain
 
+# PEP 831 asks for frame pointers. -g0: zig adds debug information unless it is told not to.
 COMPILE_FLAGS: Final = (
-    "-O2", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
-    "-DNDEBUG", "-fwrapv", "-Wno-deprecated-declarations",
+    "-O2", "-g0", "-fno-omit-frame-pointer", "-fPIC", "-fvisibility=hidden", "-DNDEBUG",
+    "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-fwrapv", "-Wno-deprecated-declarations",
 )  # fmt: skip
 HOST_FLAGS: Final = (
-    "-O2", "-fwrapv", "-DNDEBUG", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
+    "-O2", "-g0", "-fno-omit-frame-pointer", "-fwrapv", "-DNDEBUG", "-fstack-protector-strong",
+    "-D_FORTIFY_SOURCE=2",
 )  # fmt: skip
 C_FLAGS: Final = ("-include", "stdlib.h")  # the limited API of Python.h does not bring malloc
 CXX_FLAGS: Final = ("-std=c++17",)
-
-
-def cross_triplet(platform: Platform, machine: str | None = None) -> str:
-    """How GNU's tools for a Linux platform are named where the machine's own are for another.
-
-    Empty on a machine of that platform's architecture (`machine`, as platform.machine() says it).
-    """
-    own = python_platform.machine() if machine is None else machine
-    return "" if own == platform.architecture else f"{platform.architecture}-linux-gnu"
 
 
 def ask(compiler: Path, *arguments: str, environ: Mapping[str, str]) -> str:
@@ -84,15 +75,23 @@ def link_command(
             "-o", output]  # fmt: skip
 
 
-def backend_variables(toolchain: Toolchain, mapped: Mapping[Path, str]) -> dict[str, str]:
-    """Return compilers and flags for what a host compiles itself, in C, C++ and Rust."""
+def backend_variables(
+    toolchain: Toolchain, mapped: Mapping[Path, str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return programs and flags for what a host compiles itself, in C, C++ and Rust.
+
+    Beside `variables` that find the native stack.
+    """
+    linking = (variables.get("LDFLAGS"), shlex.join(toolchain.host_link_flags))
     flags = shlex.join([*toolchain.host_flags, *map_flags(mapped)])
     return {
+        **variables,
         "CC": str(toolchain.cc),
         "CXX": str(toolchain.cxx),
+        "AR": toolchain.ar,
         "CFLAGS": flags,
         "CXXFLAGS": flags,
-        "LDFLAGS": shlex.join(toolchain.host_link_flags),
+        "LDFLAGS": " ".join(filter(None, linking)),
         **_rust_variables(mapped),
     }
 

@@ -82,6 +82,7 @@ class Toolchain:
     """For what a host compiles itself. setuptools takes CFLAGS in place of the interpreter's own
     flags, so they have to be whole: without them nothing would be optimised."""
     host_link_flags: tuple[str, ...]
+    ar: str = "ar"
     cxx_archive: Path = Path()
     """The C++ runtime as a static library, where there is one."""
     cxx_libraries: tuple[str, ...] = ("-lstdc++", "-lgcc_s")

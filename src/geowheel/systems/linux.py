@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -26,36 +26,26 @@ LINK_FLAGS: Final = (
 
 
 def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    """gcc and g++, of the machine or those for the platform; or what CC and CXX name.
+    """The machine's gcc and g++, or what CC and CXX name.
 
     Raises MachineError when one is missing, or compiles for something else.
     """
-    triplet = compilers.cross_triplet(platform)
-    prefix = f"{triplet}-" if triplet else ""
-    need = Need.CROSS_COMPILER if triplet else Need.COMPILER
+    names = (environ.get("CC", "gcc"), environ.get("CXX", "g++"))
+    cc, cxx = (shutil.which(name, path=environ.get("PATH")) for name in names)
+    if cc is None or cxx is None:
+        raise MachineError(
+            f"no C/C++ compiler: {names[cc is not None]} is not on PATH",
+            cause="the bindings are compiled on this machine",
+            fix=install(Need.COMPILER, on=this_machine()),
+        )
 
-    def get() -> str:  # asks the archive: only where something is missing
-        return install(need, on=this_machine(), triplet=triplet)
-
-    def find(name: str) -> Path:
-        found = shutil.which(name, path=environ.get("PATH"))
-        if found is None:
-            raise MachineError(
-                f"no C/C++ compiler: {name} is not on PATH",
-                cause="the bindings are compiled on this machine",
-                fix=get(),
-            )
-        return Path(found)
-
-    cc, cxx = find(environ.get("CC", f"{prefix}gcc")), find(environ.get("CXX", f"{prefix}g++"))
-
-    def ask(compiler: Path, *arguments: str) -> str:
-        return compilers.ask(compiler, *arguments, environ=environ)
+    def ask(asked: Sequence[str]) -> str:
+        return compilers.ask(Path(asked[0]), *asked[1:], environ=environ)
 
     # Each question starts a process, so they are asked side by side.
     with ThreadPoolExecutor() as pool:
         of_cc, of_cxx, version, linker, runtime, macros = pool.map(
-            lambda asked: ask(asked[0], *asked[1:]),
+            ask,
             [
                 (cc, "-dumpmachine"),
                 (cxx, "-dumpmachine"),
@@ -65,18 +55,18 @@ def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain
                 (cxx, "-x", "c++", "-E", "-dM", "-include", "features.h", os.devnull),
             ],
         )
-    _check_target(of_cc.strip(), cc, platform, fix=get)
-    _check_target(of_cxx.strip(), cxx, platform, fix=get)
+    _check_target(of_cc.strip(), cc, platform)
+    _check_target(of_cxx.strip(), cxx, platform)
     defined = dict(re.findall(r"#define (__GLIBC__|__GLIBC_MINOR__) (\d+)", macros))
     if len(defined) < 2:
         raise MachineError(
             f"{cxx} does not find glibc's headers",
             cause="the C library's development files are not installed, or this is musl",
-            fix=get(),
+            fix=install(Need.COMPILER, on=this_machine()),
         )
     return Toolchain(
-        cc=cc,
-        cxx=cxx,
+        cc=Path(cc),
+        cxx=Path(cxx),
         version=compilers.first_line(version, "unknown compiler"),
         target=of_cxx.strip(),
         linker=compilers.first_line(linker, "unknown linker"),
@@ -91,14 +81,13 @@ def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain
     )
 
 
-def _check_target(
-    machine: str, compiler: Path, platform: Platform, *, fix: Callable[[], str]
-) -> None:
+def _check_target(machine: str, compiler: str, platform: Platform) -> None:
     if machine.partition("-")[0] != platform.architecture:
         raise MachineError(
             f"{compiler} compiles for {machine or 'nothing that it tells'}, not for {platform}",
-            cause="CC and CXX name it",
-            fix=f"unset them and `{fix()}`, or have them name compilers for that platform",
+            cause="it is the machine's own, or CC and CXX name it",
+            fix=f'set [tool.geowheel] toolchain = "zig"; or have CC and CXX name compilers for '
+            f"{platform}",
         )
 
 

@@ -238,10 +238,9 @@ def make_shim(
     script.write_text(f"{{ global: {_PREFIX}*; {' '.join(names)} local: *; }};\n")
     with as_file(files("geowheel.systems").joinpath(_SOURCE)) as source:
         command: tuple[str | Path, ...] = (
-            toolchain.cc, *toolchain.compile_flags, "-fno-omit-frame-pointer",
-            *toolchain.link_flags, "-nostdlib", "-Wl,--gc-sections", f"-Wl,-soname,{goal.name}",
-            f"-Wl,--version-script={script}", source, *objects, "-o", goal,
-            *toolchain.cxx_libraries, "-lpthread", "-ldl", "-lc",
+            toolchain.cc, *toolchain.compile_flags, *toolchain.link_flags, "-nostdlib",
+            "-Wl,--gc-sections", f"-Wl,-soname,{goal.name}", f"-Wl,--version-script={script}",
+            source, *objects, "-o", goal, *toolchain.cxx_libraries, "-lpthread", "-ldl", "-lc",
         )  # fmt: skip
         run(command, env=env, cwd=folder)
     shutil.rmtree(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import platform as this_mac
+import platform as python_platform
 import shutil
 import sys
 import zlib
@@ -17,8 +17,6 @@ from geowheel.errors import MachineError
 from geowheel.machine.environments import isolated_environment
 from geowheel.machine.hints import Need, install, this_machine
 from geowheel.targets import Platform, System
-
-from . import compilers
 
 APPLE_TOOLS: Final = ("otool", "install_name_tool", "codesign")
 _PACKAGES: Final = {
@@ -43,7 +41,7 @@ def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, s
         found = find_strip(platform, env)
         programs = {"strip": found} if found else {}
     elif platform.system is System.MACOS and on_mac():
-        versions["macOS"] = this_mac.mac_ver()[0]
+        versions["macOS"] = python_platform.mac_ver()[0]
         programs = {name: apple_tool(name, env) for name in APPLE_TOOLS}
     elif platform.system is System.MACOS:
         packages += ("repairwheel",)
@@ -53,7 +51,8 @@ def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, s
 
 def strip_name(platform: Platform) -> str:
     """Return the name of the program: the machine's own reads no files of other architectures."""
-    return "-".join(filter(None, (compilers.cross_triplet(platform), "strip")))
+    own = python_platform.machine() == platform.architecture
+    return "strip" if own else f"{platform.architecture}-linux-gnu-strip"
 
 
 def find_strip(platform: Platform, env: Mapping[str, str]) -> Path | None:

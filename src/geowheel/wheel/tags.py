@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from geowheel.targets import OLDEST_MACOS, Platform, System
 
@@ -49,6 +51,17 @@ class PlatformTag:
     def __str__(self) -> str:
         version = "_".join(map(str, self.version)) if any(self.version) else ""
         return "_".join(filter(None, (self.kind, version, self.architecture)))
+
+
+def python_tags(python: str, platforms: Sequence[str]) -> tuple[Tag, ...]:
+    """Return what a CPython accepts on the platforms named, best first: pip's own order."""
+    major, minor = map(int, python.removesuffix("t").split("."))
+    # Without an ABI packaging asks the running interpreter. Until 3.7 the name ended with an m.
+    abi = "cp" + python.replace(".", "") + ("m" if (major, minor) < (3, 8) else "")
+    return (
+        *cpython_tags((major, minor), [abi], platforms),
+        *compatible_tags((major, minor), f"cp{major}{minor}", platforms),
+    )
 
 
 def parse_platform_tag(text: str) -> PlatformTag | None:

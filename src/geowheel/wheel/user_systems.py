@@ -15,12 +15,12 @@ from importlib import resources
 from typing import Final
 
 import msgspec
-from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.tags import Tag, mac_platforms
 from packaging.version import Version
 
 from geowheel.errors import UsageError
 
-from .tags import manylinux_tags
+from .tags import manylinux_tags, python_tags
 
 _BUNDLED: Final = "bundled"
 _BASE: Final = re.compile(r"Windows|(glibc|musl|macOS) (\d+)\.(\d+)")
@@ -108,7 +108,7 @@ class UserSystems:
         """Return the tags that pip accepts at a place, best first."""
         names = platforms(at.system.base, at.architecture)
         own = [name for name in names if self.known(name, at.interpreter.pip)]
-        return tags(at.interpreter.python, own)
+        return python_tags(at.interpreter.python, own)
 
     def places(self) -> Iterator[UserPlace]:
         """Yield every system with each of its architectures and interpreters."""
@@ -210,15 +210,3 @@ def _musllinux(version: tuple[int, int], architecture: str) -> Iterator[str]:
     major, newest = version
     for minor in range(newest, -1, -1):
         yield f"musllinux_{major}_{minor}_{architecture}"
-
-
-def tags(python: str, names: Sequence[str]) -> tuple[Tag, ...]:
-    """Return what a CPython accepts on the platforms named, best first: pip's own order."""
-    major, minor = map(int, python.split("."))
-    interpreter = f"cp{major}{minor}"
-    # Without an ABI packaging asks the running interpreter. Until 3.7 the name ended with an m.
-    abi = interpreter + ("m" if (major, minor) < (3, 8) else "")
-    return (
-        *cpython_tags((major, minor), [abi], names),
-        *compatible_tags((major, minor), interpreter, names),
-    )

@@ -187,15 +187,18 @@ bare = { features = [], no-default-feature = true }
 """
 
 
+HEADERS = "libstdcxx-devel_linux-64"
+
+
 def test_pixi_environments_are_read_and_not_touched(host: Path) -> None:
     (host.parent / "pixi.toml").write_text(PIXI)
     found = facts(host).pixi
     assert found is not None and found.path == host.parent / "pixi.toml"
     assert [(e.name, e.feature, e.missing) for e in found.environments] == [
-        ("default", None, ("libgdal-core", "ca-certificates")),
-        ("gis", "gis", ("ca-certificates",)),
-        ("all", "gis", ("ca-certificates",)),
-        ("bare", None, ("libgdal-core", "ca-certificates")),
+        ("default", None, ("libgdal-core", "ca-certificates", HEADERS)),
+        ("gis", "gis", ("ca-certificates", HEADERS)),
+        ("all", "gis", ("ca-certificates", HEADERS)),
+        ("bare", None, ("libgdal-core", "ca-certificates", HEADERS)),
     ]
     assert [e.plugins for e in found.environments] == [
         (), ("libgdal-netcdf",), ("libgdal-netcdf",), (),
@@ -212,7 +215,7 @@ def test_what_an_environment_has_is_seen_in_the_lock(host: Path, conda_forge_loc
     (host / "pixi.lock").write_bytes(conda_forge_lock.read_bytes())
     found = facts(host).pixi
     assert found is not None
-    assert [(e.name, e.missing) for e in found.environments] == [("default", ())]
+    assert [(e.name, e.missing) for e in found.environments] == [("default", (HEADERS,))]
     (host / "pixi.lock").write_text("nonsense")
     found = facts(host).pixi
     assert found is not None and found.environments[0].missing, "a broken lock is not init's affair"

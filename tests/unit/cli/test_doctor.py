@@ -150,7 +150,7 @@ def test_a_compiler_is_needed_strip_and_git_are_better(
     assert [checks[name]["state"] for name in names] == ["missing", "warn", "warn"]
     assert all(checks[name]["fix"] for name in names)
     checks = look(root, config='toolchain = "zig"')
-    assert checks["compilers"]["state"] == "warn", "the build lock brings one"
+    assert checks["compilers"]["found"] == "zig, which the build lock has"
 
 
 def test_an_interpreter_counts_when_needed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,16 @@ def test_a_launcher_hands_over_its_own_name_and_every_argument(tmp_path: Path) -
     assert all(f'"{word}"' in second + last for word in ("$0", "$@", "$name", "$program"))
 
 
+def test_another_suites_interpreter_is_run_by_its_own_loader(tmp_path: Path) -> None:
+    made = replace(emulated(tmp_path), emulator=None)
+    *_, last = made.scripts[made.folder / EMULATE].splitlines()
+    libraries = made.folder / "usr/lib/aarch64-linux-gnu"
+    assert shlex.split(last) == [
+        "exec", f"{libraries}/ld-linux-aarch64.so.1", "--library-path", str(libraries), "--argv0",
+        "$name", "$program", "$@",
+    ]  # fmt: skip
+
+
 def test_unpacked_packages_become_an_installation(tmp_path: Path) -> None:
     made, root = emulated(tmp_path / "cache"), tmp_path / "partial"
     write_program(root / "usr/bin/python3.11", "the real one")

@@ -15,7 +15,7 @@ from geowheel.locks.build_solving import solve_build_lock
 from geowheel.machine.console import Console
 from geowheel.machine.environments import tool_environment
 from geowheel.machine.process import Result
-from geowheel.targets import Platform, Target
+from geowheel.targets import Platform, Target, parse_target
 
 LINUX = Target(python="3.12", platform=Platform.LINUX_64)
 TARGETS = [Target(python=p, platform=s) for p in ("3.11", "3.12", "3.13") for s in Platform]
@@ -89,6 +89,15 @@ def test_tags_are_in_order_of_preference_and_unlike(target: Target) -> None:
     stable = next(i for i, tag in enumerate(tags) if tag.abi == "abi3")
     pure = tags.index(Tag("py3", "none", "any"))
     assert own < stable < pure
+
+
+def test_a_free_threaded_python_takes_its_own_wheels() -> None:
+    target = Target(python="3.14t", platform=Platform.LINUX_64)
+    assert parse_target("cp314t-linux-64") == target and str(target) == "cp314t-linux-64"
+    tags = set(build_lock.target_tags(target))
+    for name, wanted in {"cp314-cp314t": True, "cp314-cp314": False, "cp311-abi3": False}.items():
+        assert bool(parse_tag(f"{name}-manylinux_2_17_x86_64") & tags) is wanted, name
+    assert build_lock.marker_environment(target)["python_version"] == "3.14"
 
 
 ARM_MAC = Target(python="3.12", platform=Platform.OSX_ARM64)

@@ -14,9 +14,7 @@ from geowheel.errors import MachineError, UsageError
 from geowheel.machine import hints, interpreters
 from geowheel.machine.interpreters import Interpreter, find_interpreter, parse_answer, places
 
-FINE = dataclasses.replace(
-    make_interpreter(), library_folder="/opt/python3.12/lib", compilers=("gcc", "g++")
-)
+FINE = make_interpreter()
 
 
 def answer(path: Path, **changes: object) -> Interpreter:
@@ -74,6 +72,21 @@ def test_on_path_the_exact_name_comes_first_and_generic_names_count(tmp_path: Pa
     assert taken(Asked({generic: answer(generic)}), PATH=path) == generic
 
 
+def test_a_free_threaded_one_is_another_version(tmp_path: Path) -> None:
+    both = {name: write_program(tmp_path / f"bin/python{name}") for name in ("3.14", "3.14t")}
+    ask = Asked({
+        path: answer(path, version="3.14.7", free_threaded=name == "3.14t")
+        for name, path in both.items()
+    })  # fmt: skip
+    environ = {"PATH": str(tmp_path / "bin")}
+    for name, path in both.items():
+        found = find_interpreter(name, environ=environ, running=None, ask=ask)
+        assert (found.executable, found.python) == (path, name)
+    both["3.14t"].unlink()
+    with pytest.raises(MachineError, match=r"CPython 3\.14t is not on"):
+        find_interpreter("3.14t", environ=environ, running=None, ask=ask)
+
+
 def test_the_newest_patch_is_taken_by_number(tmp_path: Path) -> None:
     root = tmp_path / "pyenv"
     versions = ["3.12.9", "3.12.10", "3.12.10rc1", "miniconda3-3.12", "3.11.20"]
@@ -124,7 +137,6 @@ def test_one_program_under_two_names_is_asked_once(tmp_path: Path) -> None:
         ({"implementation": "graalpy"}, "GraalPy 3.12.1 is not CPython"),
         ({"libc": "musl"}, "is linked with musl"),
         ({"debug": True}, "is a debug build"),
-        ({"free_threaded": True}, "is a free-threaded build"),
         ({"bits": 32}, "is a 32-bit build (machine x86_64)"),
         ({"headers": ""}, "lacks its headers: no Python.h in /opt/python3.12/include"),
         ({"venv": False}, "lacks the module venv"),
@@ -207,9 +219,8 @@ def test_a_closed_folder_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_digest_is_of_content() -> None:
     elsewhere = dataclasses.replace(
-        FINE, executable=Path("/x/python"), include=Path("/x/include"), library_folder="/x",
-        compilers=("clang", "clang++"), libc="glibc 2.39",
-    )  # fmt: skip
+        FINE, executable=Path("/x/python"), include=Path("/x/include"), libc="glibc 2.39"
+    )
     assert elsewhere.digest() == FINE.digest()
     for changes in (
         {"version": "3.12.2"},

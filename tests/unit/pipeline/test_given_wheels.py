@@ -65,6 +65,7 @@ def test_a_file_is_for_the_target_of_its_name(project: Project) -> None:
         f"{TAG}-{TAG}-win_amd64",
         f"{TAG}-{TAG}-manylinux_2_35_aarch64",
         "cp397-cp397-manylinux_2_35_x86_64",
+        f"{TAG}-{TAG}t-manylinux_2_35_x86_64",
     ],
 )
 def test_a_wheel_of_no_target_is_refused(project: Project, tag: str) -> None:

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import msgspec
 import pytest
-from tests.support.hosts import make_console, make_locks, make_record
+from tests.support.hosts import make_console, make_interpreter, make_locks, make_record
 
 from geowheel import errors
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
@@ -289,6 +289,20 @@ def test_several_targets_go_on_after_one_failed(world: World) -> None:
     assert list(in_dist(world)) == [WHEEL_NAME.replace("398", "399")]
     text = world.said()[1]
     assert text.index("the compiler failed") < text.index("cp399-linux-64  host")
+
+
+@pytest.mark.parametrize(("gdal", "tried"), [("3.13.3", ["3.98", "3.99"]), ("3.10.2", ["3.98"])])
+def test_one_wheel_for_all_is_tried_on_each(world: World, gdal: str, tried: list[str]) -> None:
+    locks = make_locks()
+    packages = tuple(replace(package, version=gdal) for package in locks.stack.packages)
+    locks = replace(locks, stack=replace(locks.stack, packages=packages))
+    world.patch.setattr("geowheel.pipeline.runs.resolve", lambda *_: locks)
+    here = Mock(return_value=[make_interpreter("3.99")])
+    world.patch.setattr("geowheel.pipeline.runs.stable_interpreters", here)
+    for python in tried:
+        world.ends(python, world.repaired(python))
+    run(replace(world.request("3.98"), widely=True), world.console)
+    assert [target.python for target in world.seen] == tried
 
 
 def test_several_targets_go_on_after_one_could_not_be_planned(world: World) -> None:

@@ -1,12 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.hosts import make_project
 
 from geowheel.errors import ConfigError
 from geowheel.project.config import Config
+from geowheel.project.manifest import find_manifest
 from geowheel.project.pyproject import read_host
 from geowheel.targets import Platform
 
+HEADERS = ("libstdcxx-devel_linux-64", "python-headers")
 MINIMAL = """
 [project]
 name = "host"
@@ -27,15 +31,27 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     return [str(fault) for fault in caught.value.faults]
 
 
-def test_grids_are_one_more_package_of_the_native_stack(tmp_path: Path) -> None:
-    text = MINIMAL + 'plugins = ["libgdal-pg"]\n'
-    assert read_host(host(tmp_path, text)).config.wanted_packages(Platform.LINUX_64) == (
-        "libgdal-pg",
-    )
-    asked = read_host(
-        host(tmp_path, text + "[tool.geowheel.data]\ngrids = ['own', 'us_*']\n")
-    ).config
-    assert asked.wanted_packages(Platform.LINUX_64) == ("libgdal-pg", "proj-data")
+@pytest.mark.parametrize(
+    ("table", "pixi", "channel", "wanted"),
+    [
+        ("", "", None, ()),
+        ('plugins = ["libgdal-pg"]', "", "conda-forge", ("libgdal-pg",)),
+        ("data = { grids = ['own', 'us_*'] }", "", None, ("proj-data",)),
+        ("", f"{HEADERS[0]} = '*'", None, HEADERS),
+        ("", "", "distro:forky", HEADERS),
+        ("toolchain = 'zig'", "", None, HEADERS),
+        ("toolchain = 'machine'", f"{HEADERS[0]} = '*'", "distro", ()),
+    ],
+)
+def test_what_a_native_stack_has_beside_gdal(
+    tmp_path: Path, table: str, pixi: str, channel: str | None, wanted: tuple[str, ...]
+) -> None:
+    project = replace(make_project(tmp_path, more=table), channel=channel)
+    with project.manifest.path.open("a", encoding="utf-8") as file:
+        file.write(pixi)
+    project = replace(project, manifest=find_manifest(project.folder))
+    assert project.wanted_packages(Platform.LINUX_64) == wanted
+    assert not set(HEADERS) & {*replace(project, channel="distro").headers(Platform.OSX_64)}
 
 
 def test_several_faults_are_reported_at_once(tmp_path: Path) -> None:

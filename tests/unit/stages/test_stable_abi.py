@@ -17,7 +17,7 @@ from geowheel.stages.context import Context, Tools, stable_python
 
 def context(tmp_path: Path, gdal: str, python: str, abi: Abi = Abi.AUTO) -> Context:
     project = make_project(tmp_path)
-    config = replace(project.config, pythons=("3.13", "3.10", "3.12", "3.11"), abi=abi)
+    config = replace(project.config, pythons=("3.13", "3.14t", "3.10", "3.12", "3.11"), abi=abi)
     project = replace(project, host=replace(project.host, config=config))
     locks = make_locks()
     (package,) = locks.stack.packages
@@ -37,6 +37,7 @@ def context(tmp_path: Path, gdal: str, python: str, abi: Abi = Abi.AUTO) -> Cont
         ("3.10.3", "3.13", Abi.AUTO, ""),  # SWIG 4.0
         ("3.13.3", "3.10", Abi.AUTO, ""),  # the limited API has no buffers there
         ("3.13.3", "3.13", Abi.VERSION, ""),
+        ("3.13.3", "3.14t", Abi.AUTO, ""),  # PEP 803's abi3t waits for SWIG
     ],
 )
 def test_when_the_stable_abi_is_used(

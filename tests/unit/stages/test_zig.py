@@ -18,7 +18,7 @@ from geowheel.machine.console import Step
 from geowheel.prefix.store import Store
 from geowheel.project.config import Bindings, Compiler
 from geowheel.stages.context import Context, Tools
-from geowheel.stages.zig import Zig
+from geowheel.stages.zig import Zig, open_toolchain
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform
 
@@ -36,8 +36,8 @@ def opened(tmp_path: Path, *files: str) -> Toolchain:
         (tmp_path / "prefix" / name).touch()
     (tmp_path / "work").mkdir(exist_ok=True)
     store = SimpleNamespace(obtain=lambda *_: [Artefact(path=archive, sha256=ZIG.sha256)])
-    return AARCH64.opened(
-        cast("Store", store), cache=tmp_path / "cache", prefix=tmp_path / "prefix",
+    return open_toolchain(
+        AARCH64, cast("Store", store), cache=tmp_path / "cache", prefix=tmp_path / "prefix",
         work=tmp_path / "work", step=cast("Step", None),
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ def test_it_compiles_against_the_channels_cpp(
     assert (found.version, found.libstdcxx) == ("zig 0.15.2", f"C++ headers of GCC {gcc}")
     program = tmp_path / "cache" / "toolchains" / f"zig-{'ab' * 8}" / "ziglang" / "zig"
     assert program.stat().st_mode & 0o111
+    assert found.ar == str(found.cc.with_name("ar")) and found.cc.with_name("ranlib").is_file()
     text = found.cxx.read_text(encoding="utf-8")
     assert f"{program} cc -target aarch64-linux-gnu.2.17" in text
     assert "-nostdinc++" in text and f"-I{tmp_path / 'prefix' / headers}" in text

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from geowheel.wheel.user_systems import Base, Family, UserPlace, UserSystems, platforms, tags
+from geowheel.wheel.tags import python_tags
+from geowheel.wheel.user_systems import Base, Family, UserPlace, UserSystems, platforms
 
 from .wheel_names import NamedWheel, best_platform, pick
 
@@ -62,11 +63,11 @@ def _known(wheels: Sequence[NamedWheel], at: UserPlace, table: UserSystems) -> I
         yield _not_for_the_system(wheels, at)
         return
     python = at.interpreter.python
-    usable = [w for w in here if w.tags & set(tags(python, sorted(w.platforms - {"any"})))]
+    usable = [w for w in here if w.tags & set(python_tags(python, sorted(w.platforms - {"any"})))]
     if not usable:
         yield _not_for_the_python(here)
     yield from _too_old(usable or here, at)
-    accepted = tags(python, platforms(at.system.base, at.architecture))
+    accepted = python_tags(python, platforms(at.system.base, at.architecture))
     if (picked := pick(here, accepted)) is not None:  # by a newer pip
         platform = best_platform(picked, accepted)
         kind = platform.removesuffix(f"_{at.architecture}")

@@ -181,7 +181,7 @@ def by_platform(targets: Iterable[str]) -> dict[str, list[str]]:
         if (parsed := parse_target(target)) is None:
             groups.setdefault(target, []).append(target)
         else:
-            groups.setdefault(parsed.platform, []).append(parsed.interpreter_tag)
+            groups.setdefault(parsed.platform, []).append(parsed.abi_tag)
     return groups
 
 

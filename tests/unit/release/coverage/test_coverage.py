@@ -20,6 +20,7 @@ from geowheel.errors import UsageError
 from geowheel.release.coverage.obstacles import HindranceKind
 from geowheel.release.coverage.table import Coverage, coverage, names_of, plain, show, summary
 from geowheel.release.coverage.wheel_names import needs, parse_names
+from geowheel.wheel.tags import python_tags
 from geowheel.wheel.user_systems import (
     Base,
     Family,
@@ -28,7 +29,6 @@ from geowheel.wheel.user_systems import (
     load_user_systems,
     parse_base,
     platforms,
-    tags,
 )
 
 TABLE = load_user_systems()
@@ -100,7 +100,7 @@ def test_the_tags_of_this_interpreter_are_those_of_packaging() -> None:
     python = f"{own[0]}.{own[1:]}"
     names = list(dict.fromkeys(t.platform for t in packaging_tags.sys_tags()))
     names.remove("any")
-    assert list(tags(python, names)) == list(packaging_tags.sys_tags())
+    assert list(python_tags(python, names)) == list(packaging_tags.sys_tags())
 
 
 def test_no_function_of_the_running_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
