@@ -14,8 +14,9 @@ from geowheel.machine.files import write
 from geowheel.project.config import AuditLevel, AuditPolicy
 
 from .content import opened_wheel
+from .outside import Outside
 from .registry import RULES, rule_named
-from .rules import WheelFinding, check_policy, judge
+from .rules import Rule, WheelFinding, check_policy, judge
 from .sarif import sarif_of
 
 _SHOWN = 3  # files of one line
@@ -37,7 +38,12 @@ def wheels_of(named: Sequence[Path], dist: Path) -> list[Path]:
 
 
 def audit(
-    wheels: Iterable[Path], policy: AuditPolicy, console: Console, *, sarif: Path | None = None
+    wheels: Iterable[Path],
+    policy: AuditPolicy,
+    console: Console,
+    *,
+    outside: Outside,
+    sarif: Path | None = None,
 ) -> dict[str, Any]:
     """Show what is wrong with each wheel; the findings as plain values.
 
@@ -46,8 +52,7 @@ def audit(
     check_policy(policy, RULES)
     findings: list[WheelFinding] = []
     for path in wheels:
-        with console.quiet_step("audit") as step, opened_wheel(path, step) as content:
-            found = [finding for rule in RULES for finding in judge(rule, content, policy)]
+        found = judged(path, RULES, policy, outside)
         show(path.name, found, console)
         findings += found
     if sarif is not None:
@@ -63,6 +68,14 @@ def audit(
         error.add_note(json.dumps(summary))
         raise error
     return summary
+
+
+def judged(
+    path: Path, rules: Iterable[Rule], policy: AuditPolicy, outside: Outside
+) -> list[WheelFinding]:
+    """Return what some rules find in a wheel; raises as `opened_wheel` does."""
+    with outside.console.quiet_step("audit") as step, opened_wheel(path, step, outside) as content:
+        return [finding for rule in rules for finding in judge(rule, content, policy)]
 
 
 def show(name: str, findings: Sequence[WheelFinding], console: Console) -> None:

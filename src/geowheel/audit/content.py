@@ -18,6 +18,8 @@ from geowheel.machine.archives import open_zip
 from geowheel.machine.console import Step
 from geowheel.wheel.reading import Wheel, unpack_wheel
 
+from .outside import Outside
+
 B = TypeVar("B", Elf, MachO, Pe)
 # auditwheel, delvewheel and delocate put libraries there; setuptools' and conda's own are beside.
 _BUNDLE: Final = re.compile(r"(^|/)[^/]*\.(libs|dylibs)/")
@@ -35,6 +37,7 @@ class WheelContent:
     """By path, sorted."""
     packages: tuple[SbomPackage, ...]
     """Those that geowheel's SBOM names; empty in other wheels."""
+    outside: Outside | None = None
 
     @cached_property
     def _owners(self) -> dict[str, SbomPackage]:
@@ -76,7 +79,7 @@ _READERS: Final[tuple[tuple[Callable[[Path], bool], Callable[[Path], Elf | MachO
 
 
 @contextmanager
-def opened_wheel(path: Path, step: Step) -> Iterator[WheelContent]:
+def opened_wheel(path: Path, step: Step, outside: Outside | None = None) -> Iterator[WheelContent]:
     """The wheel at `path`, unpacked in a scratch folder.
 
     Raises IntegrityError for damage in it or in a compiled file, BuildError where its parts
@@ -94,6 +97,7 @@ def opened_wheel(path: Path, step: Step) -> Iterator[WheelContent]:
             tree=folder / "wheel",
             binaries=dict(_binaries(folder / "wheel")),
             packages=packages,
+            outside=outside,
         )
 
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from geowheel.errors import UsageError, nearest
 
-from . import hardening
+from . import hardening, trust
 from .rules import Rule
 
-RULES: Final[tuple[Rule, ...]] = (*hardening.RULES,)
+RULES: Final[tuple[Rule, ...]] = (*hardening.RULES, *trust.RULES)
 
 
 def rule_named(name: str) -> Rule:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from geowheel.errors import ConfigError, nearest
 from geowheel.project.config import TABLE, AuditLevel, AuditPolicy
 
 from .content import WheelContent
+
+DATED: Final = "vulnerability"
+"""The rule whose exceptions end: what does no harm today may do so tomorrow."""
+_UNTIL: Final = re.compile(r"until (\d{4}-\d\d-\d\d)\s*$")
 
 
 class Mark(NamedTuple):
@@ -21,6 +27,8 @@ class Mark(NamedTuple):
     """The path in the wheel; empty where it is about the whole wheel."""
     package: str = ""
     """Name and version; empty: that of the member."""
+    names: tuple[str, ...] = ()
+    """By which an exception may call it, besides its path and its package."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +77,9 @@ def judge(rule: Rule, content: WheelContent, policy: AuditPolicy) -> Iterator[Wh
         if (level := policy.levels.get(rule.id, usual)) is AuditLevel.OFF:
             continue
         package = mark.package or content.owner(mark.member)
-        reason = _allowed(rule.id, (mark.member, package, package.partition(" ")[0]), policy)
+        reason = _allowed(
+            rule.id, (*mark.names, mark.member, package, package.partition(" ")[0]), policy
+        )
         yield WheelFinding(
             rule=rule.id,
             level=AuditLevel.OFF if reason else level,
@@ -86,9 +96,24 @@ def _allowed(rule: str, names: Iterable[str], policy: AuditPolicy) -> str:
     names = [name for name in names if name]
     for key, reason in policy.exceptions.items():
         about, _, pattern = key.partition(" ")
-        if about == rule and any(fnmatch.fnmatchcase(name, pattern) for name in names):
+        if (
+            about == rule
+            and until(reason) >= datetime.date.today()
+            and any(fnmatch.fnmatchcase(name, pattern) for name in names)
+        ):
             return reason
     return ""
+
+
+def until(reason: str) -> datetime.date:
+    """Return the last day of an exception, by "until YYYY-MM-DD" at its end; else the last of all.
+
+    Raises ConfigError for a day that does not exist.
+    """
+    try:
+        return datetime.date.fromisoformat((_UNTIL.findall(reason) or ["9999-12-31"])[0])
+    except ValueError as error:
+        raise ConfigError(f"[{TABLE}.audit.exceptions] {reason!r}: {error}") from None
 
 
 def check_policy(policy: AuditPolicy, rules: Sequence[Rule]) -> None:
@@ -101,7 +126,13 @@ def check_policy(policy: AuditPolicy, rules: Sequence[Rule]) -> None:
                 f"[{TABLE}.audit] there is no rule {name!r}",
                 fix=nearest(name, known) or "`geowheel audit --explain RULE` names them all",
             )
-        if key in policy.exceptions and not pattern.strip():
+        reason = policy.exceptions.get(key)
+        if reason and until(reason) == datetime.date.max and name == DATED:
+            raise ConfigError(
+                f"[{TABLE}.audit.exceptions] {key!r} does not say until when it counts",
+                fix='end the reason with the day, such as "no writer is built; until 2027-06-30"',
+            )
+        if reason and not pattern.strip():
             raise ConfigError(
                 f"[{TABLE}.audit.exceptions] {key!r} does not say where the rule may be broken",
                 fix=f'write a pattern after it, such as "{name} libcurl", or "{name} *"',

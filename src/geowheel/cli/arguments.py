@@ -116,6 +116,9 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
     "audit": (
         _option("wheels", nargs="*", type=Path, metavar="FILE",
                 help="any wheels (default: all in dist/)"),
+        _option("--vulnerabilities", type=Path, metavar="REPORT",
+                help="match its SBOM with a report of OSV-Scanner, Grype or Trivy, or a folder of "
+                "OSV records"),
         _option("--explain", metavar="RULE", help="only say what a rule is about, and its remedy"),
         _option("--sarif", type=Path, metavar="FILE",
                 help="write the findings there as SARIF 2.1.0 too"),

@@ -54,6 +54,7 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "audit": (
         ("geowheel audit", "the wheels in dist/"),
         ("geowheel audit FILE.whl", "any wheel, whoever made it"),
+        ("geowheel audit --vulnerabilities grype.json", "what is known against its packages"),
         ("geowheel audit --explain bind-now", "what a rule is about, and what to do"),
         ("geowheel audit --sarif dist/audit.sarif", "for a code scanning service"),
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,23 +19,22 @@ from msgspec import Meta, Struct
 from geowheel.errors import ExplainError, UsageError
 from geowheel.machine.console import Console
 
-_TABLE: Final = "failures.toml"
-_LARGEST: Final = 32_000_000  # bytes of a log that are read, from its end
+_LARGEST: Final = 32_000_000  # bytes of a log that are read
 _LONGEST: Final = 300  # characters of a line that are shown
 _HIDDEN: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Escape sequences (ECMA-48) and control characters: logs of CI are coloured."""
 _LOG: Final = re.compile(r"output is in (.+?\.log)\b")
 _GROUP: Final = re.compile(r"\{(\w+)\}")
 _ERROR: Final = re.compile(r"\b(?:\w*error|fatal|failed|cannot)\b", re.IGNORECASE)
+_TOLD: Final = ("cause", "remedy", "command")
 
 Sentence = Annotated[str, Meta(pattern=r"^\S[^\n]*\S$")]
-Signature = Annotated[str, Meta(min_length=8)]
 
 
 class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of failures.toml; `{name}` in a text stands for a named group of the signature."""
 
-    signature: Signature
+    signature: Annotated[str, Meta(min_length=8)]
     """A regular expression, searched for in each line."""
     cause: Sentence
     remedy: Sentence
@@ -44,50 +43,31 @@ class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where the failure is described in public."""
 
     def __post_init__(self) -> None:
-        named = re.compile(self.signature).groupindex
-        for text in (self.cause, self.remedy, self.command):
-            if unknown := set(_GROUP.findall(text)) - set(named):
-                raise ValueError(f"{{{unknown.pop()}}} is no group of {self.signature}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explained:
-    """A failure that was found in a log."""
-
-    name: str
-    number: int
-    """Of the line, from 1."""
-    line: str
-    cause: str
-    remedy: str
-    command: str
-    source: str
+        texts = " ".join(getattr(self, key) for key in _TOLD)
+        if unknown := set(_GROUP.findall(texts)) - set(re.compile(self.signature).groupindex):
+            raise ValueError(f"{{{unknown.pop()}}} is no group of {self.signature}")
 
 
 def known_failures() -> dict[str, KnownFailure]:
     """Return the table that geowheel ships, by the failures' names, in its order."""
-    text = resources.files("geowheel.cli").joinpath(_TABLE).read_text(encoding="utf-8")
+    text = resources.files("geowheel.cli").joinpath("failures.toml").read_text(encoding="utf-8")
     return msgspec.toml.decode(text, type=dict[str, KnownFailure])
 
 
-def explained(text: str) -> Iterator[Explained]:
+def explained(text: str) -> Iterator[dict[str, Any]]:
     """Yield each known failure of a log once, where it stands first, in the table's order."""
     lines = _HIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
     whole = "\n".join(lines)
     for name, row in known_failures().items():
-        if (found := re.search(row.signature, whole)) is None:
-            continue
-        groups = {key: value or "" for key, value in found.groupdict().items()}
-        number = whole.count("\n", 0, found.start())
-        told = (
-            _GROUP.sub(lambda group: groups[group[1]], said)  # noqa: B023 - used at once
-            for said in (row.cause, row.remedy, row.command)
-        )
-        cause, remedy, command = told
-        yield Explained(
-            name=name, number=number + 1, line=lines[number].strip()[:_LONGEST],
-            cause=cause, remedy=remedy, command=command, source=row.source,
-        )  # fmt: skip
+        if found := re.search(row.signature, whole):
+            number = whole.count("\n", 0, found.start())
+            told = {key: _GROUP.sub(partial(_filled, found), getattr(row, key)) for key in _TOLD}
+            line = lines[number].strip()[:_LONGEST]
+            yield {"name": name, "line": line, "number": number + 1, **told, "source": row.source}
+
+
+def _filled(found: re.Match[str], group: re.Match[str]) -> str:
+    return found[group[1]] or ""
 
 
 def explain_error(message: str, console: Console) -> list[dict[str, Any]]:
@@ -95,9 +75,9 @@ def explain_error(message: str, console: Console) -> list[dict[str, Any]]:
     logs = (read_log(path) for name in _LOG.findall(message) if (path := Path(name)).is_file())
     found = next(filter(None, (list(explained(text)) for text in (message, *logs))), [])
     for row in found[:1]:
-        console.line(f"  known failure {row.name}: {row.cause}")
-        console.line(f"  remedy: {row.remedy}: `{row.command}`")
-    return [asdict(row) for row in found]
+        console.line(f"  known failure {row['name']}: {row['cause']}")
+        console.line(f"  remedy: {row['remedy']}: `{row['command']}`")
+    return found
 
 
 def explain(files: Sequence[Path], console: Console) -> dict[str, Any]:
@@ -110,13 +90,11 @@ def explain(files: Sequence[Path], console: Console) -> dict[str, Any]:
     if not found:
         raise _nothing_known(texts)
     for name, row in found:
-        console.result(f"{row.name}: {name}, line {row.number}")
-        console.result(f"    {row.line}")
-        for title in ("cause", "remedy"):
-            console.result(f"  {title:<8} {getattr(row, title)}")
-        console.result(f"  command  `{row.command}`")
-        console.result(f"  source   {row.source}")
-    return {"explained": [{"log": name, **asdict(row)} for name, row in found]}
+        console.result(f"{row['name']}: {name}, line {row['number']}\n    {row['line']}")
+        shown = row | {"command": f"`{row['command']}`"}
+        for title in (*_TOLD, "source"):
+            console.result(f"  {title:<8} {shown[title]}")
+    return {"explained": [{"log": name, **row} for name, row in found]}
 
 
 def _nothing_known(texts: dict[str, str]) -> ExplainError:
@@ -135,10 +113,9 @@ def _nothing_known(texts: dict[str, str]) -> ExplainError:
 
 
 def read_log(path: Path) -> str:
-    """Return the end of a log as text, in any encoding; UsageError where it cannot be read."""
+    """Return a log as text, in any encoding; UsageError where it cannot be read."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LARGEST))
             return _text(file.read(_LARGEST))
     except OSError as error:
         raise UsageError(

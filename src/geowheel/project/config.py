@@ -204,7 +204,8 @@ class AuditPolicy:
     """The level of rules, by their ids: error, warn or off."""
     exceptions: Mapping[str, str] = field(default_factory=dict, metadata={"pattern": REASON})
     """What may stay: a table of "RULE PATTERN", with the reason for each; the pattern is of paths
-    in the wheel or of names of packages."""
+    in the wheel, of names of packages or of ids of vulnerabilities. A reason that ends with "until
+    YYYY-MM-DD" counts to that day; one about a vulnerability has to."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,15 @@ from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
+from geowheel.audit import trust
+from geowheel.audit.command import judged
+from geowheel.audit.outside import Outside
 from geowheel.errors import Fault, MachineError, ReleaseError
 from geowheel.machine.console import Console, Step, megabytes
 from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import held, write
 from geowheel.machine.git import git_environment, git_program, make_tag, push_command
+from geowheel.project.config import AuditLevel
 
 from .building import build
 from .checks import Expected, findings, require_tools
@@ -37,6 +41,7 @@ def release(
     with _one_at_a_time(subject, console):
         world, plan = _decide(subject, index, console)
         faults = [*plan.blockers, *_check(subject, world, plan, console)]
+        faults += [] if faults else _distrusted(subject, plan, console)
         _show(world, plan, console)
         if faults:
             raise ReleaseError(faults)
@@ -102,6 +107,23 @@ def _check(
         if not faults:
             journal = journal.with_checked(file.key(world.tools))
     return [fault for faults in every for fault in faults]
+
+
+def _distrusted(subject: ReleaseSubject, plan: ReleasePlan, console: Console) -> list[Fault]:
+    """Return what is an error in the certificates of its wheels: asked each time, as it decays."""
+    if subject.project is None:
+        return []
+    machine, policy = subject.machine, subject.project.config.audit
+    outside = Outside(console=console, environ=machine.environ, cache=machine.cache)
+    faults = [
+        Fault(what=f"{item.rule}: {item.words}", where=item.wheel, fix=trust.AGAIN)
+        for file in plan.to_upload
+        if file.is_wheel
+        for item in judged(subject.dist / file.filename, trust.RULES, policy, outside)
+        if item.level is AuditLevel.ERROR
+    ]
+    unasked = Fault(what="the newest certifi cannot be had: no root was judged")
+    return faults if outside.certifi or not plan.to_upload else [*faults, unasked]
 
 
 def _publish(subject: ReleaseSubject, world: World, plan: ReleasePlan, console: Console) -> None:

@@ -22,8 +22,8 @@ def test_each_failure_is_known_by_a_real_log(log: Path) -> None:
     how, _, text = log.read_text("utf-8").partition("\n")
     assert HOW.fullmatch(how)
     first, *_ = explained(text)
-    assert first.name == log.stem.partition("--")[0]
-    assert "{" not in first.cause + first.remedy + first.command
+    assert first["name"] == log.stem.partition("--")[0]
+    assert "{" not in first["cause"] + first["remedy"] + first["command"]
 
 
 def test_every_failure_has_a_log() -> None:

@@ -1,0 +1,153 @@
+"""Vulnerabilities as reports and databases state them, matched to the packages of an SBOM."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.version import InvalidVersion, Version
+
+from geowheel.contents.bill import SbomPackage
+from geowheel.errors import UsageError
+
+_PATCHING: Final = re.compile("Debian|Ubuntu|Alpine|Red Hat|SUSE|openSUSE|Rocky|AlmaLinux")
+"""Ecosystems whose versions count their own patches, which says nothing of conda's builds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advisory:
+    """One vulnerability in one package."""
+
+    id: str
+    aliases: frozenset[str] = frozenset()
+    name: str = ""
+    """Of the package, as the report has it."""
+    purl: str = ""
+    versions: tuple[str, ...] = ()
+    ranges: tuple[tuple[str, str, str], ...] = ()
+    """First affected version, first mended one, last affected one; empty: none is stated."""
+    fixed: str = ""
+
+    def affects(self, package: SbomPackage) -> bool:
+        """Return whether a package is the one that is meant, in an affected version."""
+        meant = _bare(self.purl) == _bare(package.purl) != ""
+        if not meant and self.name.lower() not in names_of(package.name):
+            return False
+        version = _version(package.version)
+        return version in map(_version, self.versions) or any(
+            (first in ("", "0") or _version(first) <= version)
+            and not (mended and _version(mended) <= version)
+            and not (last and _version(last) < version)
+            for first, mended, last in self.ranges
+        )
+
+
+@functools.cache  # data of the package, asked for with every advisory
+def names_of(conda: str) -> tuple[str, ...]:
+    """Return a conda package's own name, and what databases call it by `upstream.toml`."""
+    text = resources.files("geowheel.audit").joinpath("upstream.toml").read_text(encoding="utf-8")
+    return (conda, *tomllib.loads(text).get(conda, ()))
+
+
+def read_advisories(path: Path) -> tuple[Advisory, ...]:
+    """Return what a report of OSV-Scanner, Grype or Trivy, an OSV record or a folder of those says.
+
+    Raises UsageError for what is none of them.
+    """
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not path.exists() or not files:
+        raise UsageError("there is no report", where=str(path), fix="name a file, or a folder of "
+                         "OSV records (*.json)")  # fmt: skip
+    return tuple(advisory for file in files for advisory in _read(file))
+
+
+def _read(path: Path) -> list[Advisory]:
+    try:
+        data = json.loads(path.read_bytes())
+        kind = next(kind for kind in _READERS if kind in data)
+        return list(_READERS[kind](data))
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
+        raise UsageError(
+            "this is no report that can be read", where=str(path),
+            fix="give the JSON of OSV-Scanner, Grype or Trivy, or OSV records",
+        ) from None  # fmt: skip
+
+
+def _osv(record: Mapping[str, Any]) -> Iterator[Advisory]:
+    """A record by https://ossf.github.io/osv-schema/"""
+    for affected in () if record.get("withdrawn") else record["affected"]:
+        package = affected.get("package", {})
+        if _PATCHING.match(package.get("ecosystem", "")):
+            continue
+        kinds = (each for each in affected.get("ranges", ()) if each["type"] != "GIT")
+        ranges = tuple(found for each in kinds for found in _ranges(each["events"]))
+        yield Advisory(
+            id=record["id"], aliases=frozenset(record.get("aliases", ())),
+            name=package.get("name", ""), purl=package.get("purl", ""),
+            versions=tuple(affected.get("versions", ())), ranges=ranges,
+            fixed=", ".join(mended for _, mended, _ in ranges if mended),
+        )  # fmt: skip
+
+
+def _ranges(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
+    first = None
+    for event in (*events, {"end": ""}):
+        if first is not None:
+            yield first, event.get("fixed", ""), event.get("last_affected", "")
+        first = event.get("introduced")
+
+
+def _scanner(report: Mapping[str, Any]) -> Iterator[Advisory]:
+    """The report of OSV-Scanner: https://google.github.io/osv-scanner/output/"""
+    for row in (row for source in report["results"] for row in source["packages"]):
+        for found in row.get("vulnerabilities", ()):
+            yield Advisory(
+                id=found["id"], aliases=frozenset(found.get("aliases", ())),
+                name=row["package"]["name"], versions=(row["package"]["version"],),
+            )  # fmt: skip
+
+
+def _grype(report: Mapping[str, Any]) -> Iterator[Advisory]:
+    """The report of https://github.com/anchore/grype"""
+    for match in report["matches"]:
+        told, found = match["vulnerability"], match["artifact"]
+        yield Advisory(
+            id=told["id"], name=found["name"], purl=found.get("purl", ""),
+            aliases=frozenset(also["id"] for also in match.get("relatedVulnerabilities", ())),
+            versions=(found["version"],), fixed=", ".join(told.get("fix", {}).get("versions", ())),
+        )  # fmt: skip
+
+
+def _trivy(report: Mapping[str, Any]) -> Iterator[Advisory]:
+    """The report of https://github.com/aquasecurity/trivy"""
+    for row in (row for found in report["Results"] for row in found.get("Vulnerabilities", ())):
+        yield Advisory(
+            id=row["VulnerabilityID"], name=row["PkgName"], versions=(row["InstalledVersion"],),
+            purl=row.get("PkgIdentifier", {}).get("PURL", ""), fixed=row.get("FixedVersion", ""),
+        )  # fmt: skip
+
+
+_READERS: Final = {"matches": _grype, "Results": _trivy, "results": _scanner, "affected": _osv}
+
+
+def _bare(purl: str) -> str:
+    """`pkg:conda/libtiff`: a package URL without version, qualifiers and subpath."""
+    return re.split("[@?#]", purl)[0]
+
+
+def _version(text: str) -> Version:
+    """Versions as they are compared; the letters of openssl 1.1.1w count as post releases."""
+    plain = re.sub(r"^\D+", "", text.lower()).replace("_", ".")
+    try:
+        return Version(plain)
+    except InvalidVersion:
+        numbers = re.findall(r"\d+", plain)
+        letter = re.search(r"\d([a-z])$", plain)
+        return Version(".".join(numbers or ["0"]) + (f".post{ord(letter[1])}" if letter else ""))

@@ -1,0 +1,101 @@
+"""Rules about what was right when a wheel was made, and may be so no longer."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from geowheel.project.config import AuditLevel
+
+from .content import WheelContent
+from .outside import roots_of
+from .rules import Mark, Rule
+
+_BUNDLES: Final = (".pem", ".crt", ".cer")
+_MANY: Final = 20
+"""Certificates of a bundle that stands for all that is trusted; a server's chain has fewer."""
+_DATED: Final = re.compile(r"\b(20\d\d)\.?(1[0-2]|0?[1-9])\.?(\d\d?)\b")
+"""The version of ca-certificates is its date, conda-forge's and Debian's."""
+_OLD: Final = datetime.timedelta(days=365)
+
+
+def _bundles(content: WheelContent) -> Iterator[tuple[str, str]]:
+    """Yield path and text of each bundle of certificates."""
+    for path in sorted(path for path in content.tree.rglob("*") if path.suffix in _BUNDLES):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if text.count("-----BEGIN CERTIFICATE-----") >= _MANY:
+            yield path.relative_to(content.tree).as_posix(), text
+
+
+def made_on(package: str) -> datetime.date | None:
+    """The day of a bundle, by the version of the package that it is from; None: it tells none."""
+    found = _DATED.search(package)
+    year, month, day = map(int, found.groups()) if found else (0, 0, 0)
+    return datetime.date(year, month, 1) + datetime.timedelta(day - 1) if found else None
+
+
+def _distrusted(content: WheelContent) -> Iterator[Mark]:
+    for member, text in _bundles(content) if content.outside else ():
+        try:
+            roots = roots_of(text)
+        except ssl.SSLError as error:
+            yield Mark(f"a certificate in it cannot be read: {error}", member)
+            continue
+        if content.outside and (newest := content.outside.certifi):
+            for name in sorted(roots[each] for each in roots.keys() - newest[1]):
+                yield Mark(f"{name} is not trusted by certifi {newest[0]}", member)
+
+
+def _old(content: WheelContent) -> Iterator[Mark]:
+    today = content.outside.day if content.outside else datetime.date.today()
+    for member, _ in _bundles(content):
+        day = made_on(content.owner(member))
+        if day is not None and today - day > _OLD:
+            yield Mark(f"the bundle is of {day}, older than a year", member)
+
+
+def _vulnerable(content: WheelContent) -> Iterator[Mark]:
+    for advisory in content.outside.advisories if content.outside else ():
+        for package in filter(advisory.affects, content.packages):
+            ids = (advisory.id, *sorted(advisory.aliases))
+            mended = f", mended in {advisory.fixed}" if advisory.fixed else ""
+            yield Mark(
+                f"{', '.join(ids)}{mended}: `geowheel lock --upgrade {package.name}`, build again",
+                next(iter(package.files), ""),
+                f"{package.name} {package.version}",
+                ids,
+            )
+
+
+AGAIN: Final = "`geowheel lock --upgrade ca-certificates`, build again"
+RULES: Final = (
+    Rule(
+        id="distrusted-root",
+        title="its certificate authorities are trusted today",
+        level=AuditLevel.ERROR,
+        why="Authorities are struck off for what they did; a wheel that carries one still lets it "
+        "vouch for any server. What counts is the newest certifi of the package index.",
+        remedy=AGAIN,
+        look=_distrusted,
+    ),
+    Rule(
+        id="old-certificates",
+        title="its bundle of certificates is at most a year old",
+        level=AuditLevel.ERROR,
+        why="New authorities are missing in an old bundle, and dropped ones are still there.",
+        remedy=AGAIN,
+        look=_old,
+    ),
+    Rule(
+        id="vulnerability",
+        title="no package in it has a vulnerability of the report",
+        level=AuditLevel.ERROR,
+        why="What a wheel bundles is mended by nobody but who builds it again.",
+        remedy="`geowheel lock --upgrade PACKAGE`, build again; or an exception says why it "
+        'does no harm, and until when: "vulnerability CVE-2026-1" = "no writer; until 2027-06-30"',
+        look=_vulnerable,
+    ),
+)
