@@ -118,8 +118,9 @@ def test_plain_names_are_there_for_dlsym(bench: Bench) -> None:
 
 def test_a_program_and_its_library_share_a_variable(tmp_path: Path) -> None:
     lib = make_stack(tmp_path / "prefix/lib")
-    gcc(lib / "liba.so.2.1", "int many[9]; int a_answer(void) { return ++many[3]; }",
-        "-Wl,-soname,liba.so.2")  # fmt: skip
+    source = "int many[9]; int s(void) { return 1; } int a_answer(void) { return many[3] += s(); }"
+    gcc(lib / "liba.so.2.1", source, "-Wl,-soname,liba.so.2")
+    other = gcc(tmp_path / "other.so", "int s(void) { return 9; }")
     make_raw(tmp_path / "raw", lib)
     tree = tmp_path / "raw/tree"
     (tree / PLUGIN).unlink()
@@ -131,7 +132,9 @@ def test_a_program_and_its_library_share_a_variable(tmp_path: Path) -> None:
         text=True, check=True,
     )  # fmt: skip
     repaired = bench_of(tmp_path, lib, pack(tree, tmp_path / "packed", TAG)).repair("work")
-    assert subprocess.run([repaired.tree / "pkg/ask"], env={}, check=False).returncode == 42
+    for environ in ({}, {"LD_PRELOAD": str(other)}):
+        done = subprocess.run([repaired.tree / "pkg/ask"], env=environ, check=False)
+        assert done.returncode == 42
 
 
 HEADER = """

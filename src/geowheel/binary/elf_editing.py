@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 GLOBAL: Final = 1
 """The version index of a symbol that has no version."""
 OBJECT, TLS = 1, 6
-WEAK, UNIQUE = 2, 10
+WEAK, UNIQUE, PROTECTED = 2, 10, 3
 DT_FLAGS: Final = 30
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ = 1, 4, 5, 6, 10
 _DT_RPATH, _DT_RUNPATH = 15, 29

@@ -109,11 +109,14 @@ class LinuxRepairer(Repairer[Elf]):
         whatever its folder. With names from the content alone, the second of two wheels with the
         same libgdal would work in the first one's, with the first one's data and plugins.
         """
-        distribution = canonicalize_name(self.request.raw.name.partition("-")[0])
-        content = distribution.encode() + b"\0" + place.read_bytes()
         stem, _, ending = place.name.partition(".")
-        copied = f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}.{ending}"
+        copied = f"{stem}-{self._hash(place.read_bytes())}.{ending}"
         return Bundled(soname=name, source=self.shown(place.as_posix()), path=f"{bundle}/{copied}")
+
+    def _hash(self, content: bytes = b"") -> str:
+        """Of the release as well: another one has other second names for its symbols."""
+        release = canonicalize_name("-".join(self.request.raw.name.split("-")[:2]))
+        return hashlib.sha256(release.encode() + b"\0" + content).hexdigest()[:8]
 
     def modules(self, walk: Walk[Elf], bundle: str) -> Iterator[Bundled]:
         for item in (item for _, text in self._code(walk) for item in text.paths):
@@ -183,8 +186,7 @@ class LinuxRepairer(Repairer[Elf]):
             raise BuildError(needs, where=request.raw.name, fix="have the bindings compiled")
         floors = manylinux_floors(request.platform)
         version = tuple(map(int, request.floor.split(".")))
-        mark = hashlib.sha256(request.raw.name.partition("-")[0].encode()).hexdigest()[:8]
-        shim = f"{bundle}/{SHIM}-{mark}.so"
+        shim = f"{bundle}/{SHIM}-{self._hash()}.so"
         goal = request.folder.resolve() / "tree" / shim
         owned = {i.path: posixpath.normpath(f"{self.stack[0].name}/{i.source}") for i in bundled}
         *_, floor = [floor for floor in floors if floor.glibc <= version] or floors[:1]
@@ -266,14 +268,12 @@ def carry_out(plan: RepairPlan) -> dict[str, tuple[str, ...]]:
     auditwheel.repair.copylib = functools.cache(auditwheel.repair.copylib)
     names = {Path(plan.folders[0], copy.source).resolve(): copy.path for copy in plan.copies}
     auditwheel.repair.hashfile = functools.partial(_planned_hash, names)
-    references = {path: _references(plan, path, elf) for path, elf in elves.items()}
+    references = {
+        Path(path): {plan.platform_tag: ExternalReference(_references(plan, path, elf), {}, None)}
+        for path, elf in elves.items()
+    }
     auditwheel.repair.repair_wheel(
-        SimpleNamespace(
-            full_external_refs={
-                Path(path): {plan.platform_tag: ExternalReference(libraries, {}, None)}
-                for path, libraries in references.items()
-            }
-        ),
+        SimpleNamespace(full_external_refs=references),
         Path(plan.raw),
         [plan.platform_tag],
         ".libs",
@@ -376,13 +376,9 @@ class _Patcher(ElfPatcher):  # type: ignore[misc]
             fix = install(Need.STRIP, on=this_machine())
             raise RefusedError(Fault(what=what, where=str(arguments[-1]), fix=fix)) from None
         if done.returncode != 0:
-            raise RefusedError(
-                Fault(
-                    what=f"{tool} failed: {done.stderr.strip()}",
-                    where=str(arguments[-1]),
-                    fix=f"run {shlex.join(map(str, command))} to see it again",
-                )
-            )
+            what = f"{tool} failed: {done.stderr.strip()}"
+            fix = f"run {shlex.join(map(str, command))} to see it again"
+            raise RefusedError(Fault(what=what, where=str(arguments[-1]), fix=fix))
 
 
 def _arguments(update: ElfUpdateInfo, needed: Iterable[str]) -> Iterator[str]:

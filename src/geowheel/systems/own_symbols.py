@@ -5,7 +5,8 @@ and every library that came with RTLD_GLOBAL. So another GDAL in front answers i
 Symbol versions do not help: a library that has none satisfies all of them. Here
 
 - what one file of a wheel takes from another has a second name there, and is asked for by that;
-- DF_SYMBOLIC lets a library find in itself what it defines itself;
+- DF_SYMBOLIC lets a library find in itself what it defines itself, and STV_PROTECTED all but the
+  variables that it shares with a program of the wheel;
 - STB_GNU_UNIQUE, which is one in the process whatever the scope, becomes STB_WEAK, or gets another
   name where several files of the wheel define it.
 
@@ -22,7 +23,7 @@ from typing import Final
 
 from geowheel.binary.closure import follow
 from geowheel.binary.elf import read_elves
-from geowheel.binary.elf_editing import DT_FLAGS, OBJECT, UNIQUE, WEAK, EditableElf
+from geowheel.binary.elf_editing import DT_FLAGS, OBJECT, PROTECTED, UNIQUE, WEAK, EditableElf
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.digest import sha256_bytes
 from geowheel.errors import BuildError, Fault
@@ -54,10 +55,8 @@ def bind(
     unique = Counter(name for names in own.values() for name in names)
     # Variables of a program may be copies of a library's, which must not prefer its own.
     programs = (symbol for image in images.values() if image.program for symbol in image.symbols)
-    variables = {
-        symbol.name for symbol in programs if symbol.defined and symbol.info & 15 == OBJECT
-    }
-    alone = {name for name in variables if not name.startswith(b"_ZT")} | _FOR_ALL
+    variables = {s.name for s in programs if s.defined and s.info & 15 == OBJECT}
+    shared = {name for name in variables if not name.startswith(b"_ZT")}
     every, lost = {name for image in images.values() for name in image.exported}, list[Fault]()
     for path, image in images.items():
         loaded = [images[other] for other in _loaded(path, links) if other in images]
@@ -77,8 +76,14 @@ def bind(
                     library.asked.add(symbol.name)
                 elif lowering and not library and (need is None or named):
                     lost += has_no_home(path, image, at, every, lowering)
-        if not (image.program or image.exported & alone):
+        if image.program or image.exported & _FOR_ALL:
+            continue
+        if not image.exported & shared:
             image.set_tag(DT_FLAGS, dict(image.tags).get(DT_FLAGS, 0) | _DF_SYMBOLIC)
+            continue
+        for at, symbol in enumerate(image.symbols):
+            if symbol.defined and symbol.info >> 4 != UNIQUE and symbol.name not in shared:
+                image.symbols[at] = symbol._replace(other=symbol.other | PROTECTED)
     if lost:
         raise BuildError(lost)
     for image in images.values():
