@@ -216,12 +216,9 @@ class LinuxRepairer(Repairer[Elf]):
         del own
         places = [place] if place else [Path(f, name) for f in load_ld_paths(Libc.GLIBC)["conf"]]
         here = next((found for found in places if found.exists()), None)
-        return (
-            f"this machine has it as {here}, which must not get into a wheel"
-            if here
-            else FOR_ANOTHER,
-            AGAINST_STACK if name.startswith("libgdal") else LOCK_AGAIN,
-        )
+        found = f"this machine has it as {here}, which must not get into a wheel"
+        hint = AGAINST_STACK if name.startswith("libgdal") else LOCK_AGAIN
+        return found if here else FOR_ANOTHER, hint
 
     def tools(self) -> dict[str, str]:
         platform, environ = self.request.platform, isolated_environment(self.request.environ)

@@ -54,9 +54,8 @@ def bind(
     own = {path: _unique(image) for path, image in images.items()}
     unique = Counter(name for names in own.values() for name in names)
     # Variables of a program may be copies of a library's, which must not prefer its own.
-    programs = (symbol for image in images.values() if image.program for symbol in image.symbols)
-    variables = {s.name for s in programs if s.defined and s.info & 15 == OBJECT}
-    shared = {name for name in variables if not name.startswith(b"_ZT")}
+    rows = (s for image in images.values() if image.program for s in image.symbols if s.defined)
+    shared = {s.name for s in rows if s.info & 15 == OBJECT and s.name[:3] != b"_ZT"}
     every, lost = {name for image in images.values() for name in image.exported}, list[Fault]()
     for path, image in images.items():
         loaded = [images[other] for other in _loaded(path, links) if other in images]
