@@ -71,7 +71,8 @@ def test_a_wheel_of_conda_forges_own_binaries(python: WindowsPython, tmp_path: P
     if channel is None:
         pytest.skip("NOT RUN: GEOWHEEL_TEST_CHANNEL names no channel of real binaries")
     site, said = installed(Path(channel), tmp_path)
-    assert len(said.splitlines()) <= 40, said
+    slow = (" still running after ", " done in ")
+    assert sum(not any(s in line for s in slow) for line in said.splitlines()) <= 36, said
     done = python.run("-c", REAL, site, cwd=tmp_path)
     drivers = json.loads(done.stdout.replace("'", '"'))
     order = (site / "osgeo/_plugins/drivers.ini").read_text("utf-8").partition("[order]")[2]
