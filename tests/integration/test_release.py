@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.fixture_channel import Sandbox
 from tests.support.pypi_server import PASSWORD, PypiServer
-from tests.support.release_projects import Planted, Releasable, planted_host, pure_project
+from tests.support.release_projects import ROOTS, Planted, Releasable, planted_host, pure_project
 
 INDEX_FAILED = 5
 TIDY = ["tidy_project-1.0-py3-none-any.whl", "tidy_project-1.0.tar.gz"]
@@ -195,6 +195,16 @@ def test_a_host_with_a_committed_lock(host: Planted, index: PypiServer, tmp_path
     assert (tmp_path / "site" / "host" / "__init__.py").is_file()
     again = host.project.release("--index", index.url)
     assert "nothing to do" in again.out
+
+
+def test_a_root_that_was_dropped_blocks(host: Planted, index: PypiServer) -> None:
+    kept = host.project.home / "cache" / "certifi" / "2026.1.1.pem"  # as if it were the newest
+    kept.parent.mkdir(parents=True)
+    end = "-----END CERTIFICATE-----\n"
+    kept.write_text(ROOTS.read_text(encoding="utf-8").partition(end)[0] + end, encoding="utf-8")
+    said = host.project.blocked("--index", index.url).err
+    assert "distrusted-root: ISRG Root X2 is not trusted by certifi 2026.1.1" in said
+    assert not index.files()
 
 
 def test_what_is_wrong_with_a_host_is_said_together(host: Planted, index: PypiServer) -> None:

@@ -23,6 +23,9 @@ CREDENTIALS = {"TWINE_USERNAME": USER, "TWINE_PASSWORD": PASSWORD}
 SETTINGS = """
 [tool.geowheel.licenses.accept]
 "*" = "a release of tests is given to nobody"
+[tool.geowheel.audit.levels]
+distrusted-root = "warn"
+old-certificates = "warn"
 """
 
 

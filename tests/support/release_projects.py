@@ -97,6 +97,8 @@ CHANGELOG = """\
 
 - The first one.
 """
+ROOTS = Path(__file__).parents[1] / "data" / "roots.pem"
+"""Two of certifi's authorities: ISRG Root X1 and X2."""
 IGNORED = "/.geowheel/\n/dist/\n"
 
 
@@ -240,6 +242,7 @@ def _wheel(dist: Path, tag: str) -> Path:
     tree = dist.parent / ".geowheel" / f"tree-{tag}"
     write_files(tree, {
         "host/__init__.py": f"TAG = {tag!r}\n",
+        "host/cacert.pem": ROOTS.read_text(encoding="utf-8") * 10,
         "host-1.0.dist-info/METADATA":
             "Metadata-Version: 2.1\nName: host\nVersion: 1.0\nRequires-Python: >=3.11\n"
             "Description-Content-Type: text/markdown\n\n# Host\n",

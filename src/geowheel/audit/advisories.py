@@ -53,7 +53,7 @@ class Advisory:
 def names_of(conda: str) -> tuple[str, ...]:
     """Return a conda package's own name, and what databases call it by `upstream.toml`."""
     text = resources.files("geowheel.audit").joinpath("upstream.toml").read_text(encoding="utf-8")
-    return (conda, *tomllib.loads(text).get(conda, ()))
+    return (conda.lower(), *tomllib.loads(text).get(conda, ()))
 
 
 def read_advisories(path: Path) -> tuple[Advisory, ...]:
@@ -63,8 +63,7 @@ def read_advisories(path: Path) -> tuple[Advisory, ...]:
     """
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not path.exists() or not files:
-        raise UsageError("there is no report", where=str(path), fix="name a file, or a folder of "
-                         "OSV records (*.json)")  # fmt: skip
+        raise UsageError("there is no report, nor a folder of OSV records", where=str(path))
     return tuple(advisory for file in files for advisory in _read(file))
 
 
@@ -74,10 +73,8 @@ def _read(path: Path) -> list[Advisory]:
         kind = next(kind for kind in _READERS if kind in data)
         return list(_READERS[kind](data))
     except (ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
-        raise UsageError(
-            "this is no report that can be read", where=str(path),
-            fix="give the JSON of OSV-Scanner, Grype or Trivy, or OSV records",
-        ) from None  # fmt: skip
+        what = "this is no OSV record, and no JSON report of OSV-Scanner, Grype or Trivy"
+        raise UsageError(what, where=str(path)) from None
 
 
 def _osv(record: Mapping[str, Any]) -> Iterator[Advisory]:
@@ -143,11 +140,9 @@ def _bare(purl: str) -> str:
 
 
 def _version(text: str) -> Version:
-    """Versions as they are compared; the letters of openssl 1.1.1w count as post releases."""
+    """Versions as they are compared: of what is none, its numbers."""
     plain = re.sub(r"^\D+", "", text.lower()).replace("_", ".")
     try:
         return Version(plain)
     except InvalidVersion:
-        numbers = re.findall(r"\d+", plain)
-        letter = re.search(r"\d([a-z])$", plain)
-        return Version(".".join(numbers or ["0"]) + (f".post{ord(letter[1])}" if letter else ""))
+        return Version(".".join(re.findall(r"\d+", plain)) or "0")

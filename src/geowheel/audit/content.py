@@ -36,7 +36,7 @@ class WheelContent:
     binaries: Mapping[str, Elf | MachO | Pe]
     """By path, sorted."""
     packages: tuple[SbomPackage, ...]
-    """Those that geowheel's SBOM names; empty in other wheels."""
+    """Those that its SBOM names, geowheel's or another; empty where there is none."""
     outside: Outside | None = None
 
     @cached_property
@@ -89,7 +89,7 @@ def opened_wheel(path: Path, step: Step, outside: Outside | None = None) -> Iter
         step.now("unpacking")
         wheel = unpack_wheel(path, folder / "wheel")
         with open_zip(path) as archive:
-            packages = read_sbom(archive)
+            packages = read_sbom(archive) or read_sbom(archive, ".cdx.json")
         step.now("reading its compiled files")
         yield WheelContent(
             path=path,

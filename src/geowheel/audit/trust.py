@@ -15,8 +15,7 @@ from .outside import roots_of
 from .rules import Mark, Rule
 
 _BUNDLES: Final = (".pem", ".crt", ".cer")
-_MANY: Final = 20
-"""Certificates of a bundle that stands for all that is trusted; a server's chain has fewer."""
+_MANY: Final = 20  # certificates; a server's chain has fewer
 _DATED: Final = re.compile(r"\b(20\d\d)\.?(1[0-2]|0?[1-9])\.?(\d\d?)\b")
 """The version of ca-certificates is its date, conda-forge's and Debian's."""
 _OLD: Final = datetime.timedelta(days=365)
@@ -58,7 +57,10 @@ def _old(content: WheelContent) -> Iterator[Mark]:
 
 
 def _vulnerable(content: WheelContent) -> Iterator[Mark]:
-    for advisory in content.outside.advisories if content.outside else ():
+    advisories = content.outside.advisories if content.outside else ()
+    if advisories and not content.packages:
+        yield Mark("no SBOM says what it bundles: nothing can be matched with the report")
+    for advisory in advisories:
         for package in filter(advisory.affects, content.packages):
             ids = (advisory.id, *sorted(advisory.aliases))
             mended = f", mended in {advisory.fixed}" if advisory.fixed else ""

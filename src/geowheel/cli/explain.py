@@ -35,7 +35,6 @@ class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A row of failures.toml; `{name}` in a text stands for a named group of the signature."""
 
     signature: Annotated[str, Meta(min_length=8)]
-    """A regular expression, searched for in each line."""
     cause: Sentence
     remedy: Sentence
     command: Sentence

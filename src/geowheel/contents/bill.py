@@ -14,6 +14,7 @@ from geowheel.machine.files import from_json
 
 FILE_NAME: Final = "geowheel.cdx.json"
 FOLDER: Final = "sboms"
+_OURS: Final = f".dist-info/{FOLDER}/{FILE_NAME}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +57,8 @@ class _Bom(Struct, frozen=True, kw_only=True):
     components: tuple[_Component, ...] = ()
 
 
-def read_sbom(archive: zipfile.ZipFile) -> tuple[SbomPackage, ...]:
+def read_sbom(archive: zipfile.ZipFile, ending: str = _OURS) -> tuple[SbomPackage, ...]:
     """The packages that the wheel's SBOM names; none where there is no SBOM that can be read."""
-    ending = f".dist-info/{FOLDER}/{FILE_NAME}"
     name = next((name for name in archive.namelist() if name.endswith(ending)), None)
     if name is None:
         return ()

@@ -90,8 +90,7 @@ class Pins:
 
     def image(self, name: str) -> str:
         """Return how a job names a container image; raises ConfigError where it has no pin."""
-        pin = self._find("images", self.images, name)
-        return f"{name}@{pin.digest}" if pin.digest else f"{name}:{pin.version}"
+        return f"{name}@{self._find('images', self.images, name).digest}"
 
     def tool(self, name: str) -> str:
         """A tool's version; raises ConfigError where it has no pin."""
@@ -129,6 +128,12 @@ def parse_pins(text: str, path: Path) -> Pins:
         found = msgspec.toml.decode(text, type=_PinsTable)
     except msgspec.DecodeError as error:  # a value of another kind is a DecodeError as well
         raise ConfigError(str(error), where=str(path)) from None
+    if floating := next((name for name, pin in found.images.items() if not pin.digest), None):
+        tag = f"{floating}:{found.images[floating].version}"
+        raise ConfigError(
+            f"[images] {tag} floats: it may mean another image tomorrow", where=str(path),
+            fix=f"add the digest that `docker buildx imagetools inspect {tag}` shows",
+        )  # fmt: skip
     for platform, runner in found.runners.items():
         if runner.container and runner.container not in found.images:
             what = f"[runners] {platform}: [images] has no pin of {runner.container}"

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +126,13 @@ def test_reports_are_matched_by_purl_name_and_version(
         assert "CVE-2026-1" in names
 
 
+def test_without_an_sbom_nothing_is_vouched_for(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(osv(versions=["1"])), encoding="utf-8")
+    found = content(tmp_path, advisories=read_advisories(tmp_path))
+    (mark,) = marks("vulnerability", replace(found, packages=()))
+    assert mark[0].startswith("no SBOM says")
+
+
 def test_debians_own_versions_say_nothing_of_condas(tmp_path: Path) -> None:
     record = osv("tiff", **events(("introduced", "0")))
     record["affected"][0]["package"]["ecosystem"] = "Debian:12"
@@ -149,7 +157,7 @@ def test_an_exception_counts_until_its_day(tmp_path: Path, day: str, level: str)
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"affected": 1}', '{"matches": [{}]}', "\x00"])
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match="no report that can be read"):
+    with pytest.raises(UsageError, match="no OSV record"):
         read_advisories(tmp_path / "r.json")
     with pytest.raises(UsageError, match="there is no report"):
         read_advisories(tmp_path / "none.json")
