@@ -71,7 +71,10 @@ def show_table(
             _fills(size, console)
     rows = [[str(item.context.target), *_cells(item, project)] for item in finished]
     console.table("wheels", ["target", "platform tag", "size", "tests"], rows)
-    for item in finished:
+    repaired = {item.context.target: item.records.find(RepairFacts) for item in finished}
+    # A wheel of the stable ABI is that of several targets.
+    each = {made.about if made else str(target): target for target, made in repaired.items()}
+    for item in (item for item in finished if item.context.target in each.values()):
         if (repair := item.records.find(RepairFacts)) is not None:
             console.result(f"{wheels.name}/{repair.wheel.path.name}")
             console.result(f"  sha256 {repair.wheel.sha256}")

@@ -300,9 +300,10 @@ def test_one_wheel_for_all_is_tried_on_each(world: World, gdal: str, tried: list
     here = Mock(return_value=[make_interpreter("3.99")])
     world.patch.setattr("geowheel.pipeline.runs.stable_interpreters", here)
     for python in tried:
-        world.ends(python, world.repaired(python))
+        world.ends(python, world.repaired())
     run(replace(world.request("3.98"), widely=True), world.console)
     assert [target.python for target in world.seen] == tried
+    assert world.said()[0].count("  sha256 ") == 1
 
 
 def test_several_targets_go_on_after_one_could_not_be_planned(world: World) -> None:
