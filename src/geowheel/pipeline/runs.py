@@ -150,7 +150,6 @@ def build_environment(request: Request, console: Console, *, compiling: bool) ->
             context.here["store"], cache=cache, prefix=folder / "prefix",
             work=cache / "toolchains" / digest(str(folder))[:16], step=step,
         )  # fmt: skip
-        step.say(toolchain.describe())
     return compilers.backend_variables(toolchain, {folder: "native"}, found)
 
 

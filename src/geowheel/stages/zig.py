@@ -39,8 +39,7 @@ _LIBRARIES: Final = ("libstdc++.so.6", "libgcc_s.so.1")
 T = TypeVar("T", bound=Toolchain | None)
 # zig's linker refuses the option that says where libraries of libraries are, and needs none.
 _KNOWN: Final = """\
-for word do
-    shift
+for word do shift
     case $word in -Wl,-rpath-link,*) ;; *) set -- "$@" "$word" ;; esac
 done
 """
@@ -94,6 +93,7 @@ def open_toolchain(
     machine_headers, headers = config.parents[1:3]
     # By -I: zig puts its own C library before every -isystem. SYSHDR: no warnings are theirs.
     own = [stubs, headers, machine_headers, headers / "backward"]
+    linking = shlex.join([*map(str, libraries), "-Wl,--allow-shlib-undefined"])
     compiling = shlex.join(["-nostdinc++", "-D_GLIBCXX_SYSHDR", *(f"-I{path}" for path in own)])
     caches = f"export ZIG_GLOBAL_CACHE_DIR={shlex.quote(str(cache / 'zig'))}"
     head = f"#!/bin/sh\n{caches} ZIG_LOCAL_CACHE_DIR={shlex.quote(str(work / 'zig'))}\n{_KNOWN}"
@@ -101,15 +101,16 @@ def open_toolchain(
     # its own. CMake looks for ar and ranlib beside the compilers.
     zig, cxx = shlex.quote(str(program)), shlex.quote(str(work / "c++"))
     run = f'exec {zig} cc -target {toolchain.target} "$@"\n'
-    tool = f'exec {zig} "${{0##*/}}" "$@"\n'
+    # What only asks goes to clang itself, to which a glibc is no part of a target.
+    asked = f'exec {zig} cc -target {toolchain.target.removesuffix(f".{GLIBC}")} "$@"'
+    question = f'case "$*" in --version|-v|-dump*|-print*) {asked} ;; esac\n'
     scripts = {
-        "cc": 'case " $* " in\n*.cpp" "*|*.cc" "*|*.cxx" "*|*.C" "*) '
+        "cc": f'{question}case " $* " in\n*.cpp" "*|*.cc" "*|*.cxx" "*|*.C" "*) '
         f'exec {cxx} "$@" ;;\nesac\n{run}',
-        "c++": 'case " $* " in\n'
+        "c++": f'{question}case " $* " in\n'
         f'*" -c "* | *" -E "*) set -- {compiling} "$@" ;;\n'
-        f'*) set -- {compiling} "$@" {shlex.join(map(str, libraries))} ;;\nesac\n{run}',
-        "ar": tool,
-        "ranlib": tool,
+        f'*) set -- {compiling} "$@" {linking} ;;\nesac\n{run}',
+        **dict.fromkeys(("ar", "ranlib"), f'exec {zig} "${{0##*/}}" "$@"\n'),
     }
     for name, text in scripts.items():
         with whole(work / name) as part:
