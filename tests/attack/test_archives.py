@@ -44,8 +44,10 @@ def member(name: str, data: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo
     return info, data
 
 
-def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile.TarInfo, bytes]:
-    return member(name, type=kind, linkname=target)
+def link(
+    name: str, target: str, kind: bytes = tarfile.SYMTYPE, **fields: Any
+) -> tuple[tarfile.TarInfo, bytes]:
+    return member(name, type=kind, linkname=target, **fields)
 
 
 def listing(files: Mapping[str, bytes], **more: Any) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def bomb(count: int) -> bytes:
 
 
 def header(kind: bytes, size: int, name: str = "x") -> bytes:
-    return member(name, type=kind)[0].tobuf()[:124] + b"%011o\0" % size + bytes(376)
+    block = member(name, type=kind)[0].tobuf()
+    return block[:124] + b"%011o\0" % size + block[136:]
 
 
 def summed(block: bytes) -> bytes:
@@ -162,6 +165,18 @@ PACKAGES: Final[dict[str, Callable[[], tuple[bytes, bytes]]]] = {
     ),
     "old holes": raw(summed(header(tarfile.GNUTYPE_SPARSE, 600, "lib/b")), bytes(1024)),
     "a size of its own": raw(records(size="-1"), summed(header(tarfile.REGTYPE, 1, "lib/a"))),
+    "no number of holes": raw(
+        records(GNU_sparse_map="0,x"), summed(header(tarfile.REGTYPE, 1, "lib/a")), bytes(512)
+    ),
+    "headers without end": raw(records(path="lib/a"), times=3000),
+    "a header of 5,000 digits": raw(
+        summed(header(tarfile.XHDTYPE, 5010)), b"9" * 5000 + b" path=x\n", bytes(504)
+    ),
+    "an empty link": payload(link("lib/x", "")),
+    "a long link": payload(link("lib/x", "x/" * 2500)),
+    "a link with NUL": payload(link("lib/x", "a\0b", pax_headers={"linkpath": "a\0b"})),
+    "a link of no text": payload(link("lib/x", "a\udcff")),
+    "links in a chain": payload(*(link(f"l/{n}", str(n + 1)) for n in reversed(range(60)))),
     "hard link to outside": payload(link("lib/x", "/etc/passwd", tarfile.LNKTYPE)),
     "hard link upwards": payload(link("lib/x", "../../x", tarfile.LNKTYPE)),
     "many hard links": lambda: (
@@ -235,6 +250,7 @@ def test_good_packages(_: int, folder: Path) -> None:
 # --- wheels ----------------------------------------------------------------------------------
 
 NAME: Final = "a-1-cp311-cp311-win_amd64.whl"
+METADATA: Final = "a-1.dist-info/METADATA"
 WHEEL: Final = wheel_bytes(NAME, {"a/b.py": "b = 1\n"})
 
 
@@ -282,17 +298,43 @@ def zeros(name: str, megabytes: int) -> bytes:
     return data.getvalue()
 
 
-def lying() -> bytes:
-    """METADATA that says 10 bytes, and unpacks to 300 MB."""
-    packed = zlib.compressobj(9, zlib.DEFLATED, -15)
-    data = b"".join(packed.compress(ZEROS) for _ in range(300)) + packed.flush()
-    name, crc = b"a-1.dist-info/METADATA", zlib.crc32(bytes(10))
-    sizes = struct.pack("<3I", crc, len(data), 10)
-    local = b"PK\3\4" + struct.pack("<5H", 20, 0, 8, 0, 33) + sizes
-    local += struct.pack("<2H", len(name), 0) + name + data
-    row = b"PK\1\2" + struct.pack("<6H", 20, 20, 0, 8, 0, 33) + sizes
-    row += struct.pack("<5H2I", len(name), 0, 0, 0, 0, 0, 0) + name
-    return local + row + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, 1, 1, len(row), len(local), 0)
+def deflated(*blocks: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return b"".join(map(packer.compress, blocks)) + packer.flush()
+
+
+def repacked(
+    name: str, packed: bytes | None = None, size: int = 6, flags: int = 0, extra: bytes = b""
+) -> bytes:
+    """The good wheel, with other packed bytes for a member than those that it says it has."""
+    body, rows = b"", b""
+    with zipfile.ZipFile(io.BytesIO(WHEEL)) as good:
+        for about in good.infolist():
+            data, own = good.read(about), about.filename == name
+            if own:
+                data = data[:size].ljust(size, b"\0")
+            inside = packed if own and packed is not None else deflated(data)
+            sums, first = struct.pack("<3I", zlib.crc32(data), len(inside), len(data)), len(body)
+            flag, field = (flags, extra) if own else (0, b"")
+            head = struct.pack("<5H", 20, flag, 8, 0, 33)
+            names = struct.pack("<2H", len(about.filename), len(field))
+            called = about.filename.encode()
+            body += b"PK\3\4" + head + (bytes(12) if flag & 8 else sums) + names + called + field
+            body += inside + (b"PK\7\x08" + sums if flag & 8 else b"")
+            rows += b"PK\1\2" + struct.pack("<H", 20) + head + sums + names
+            rows += struct.pack("<3H2I", 0, 0, 0, 0, first) + called + field
+    number = rows.count(b"PK\1\2")
+    end = struct.pack("<4H2IH", 0, 0, number, number, len(rows), len(body), 0)
+    return body + rows + b"PK\5\6" + end
+
+
+def recorded_twice() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(WHEEL)) as old, zipfile.ZipFile(data, "w", 8) as archive:
+        for about in old.infolist():
+            more = b"a/b.py,sha256=x,6\n" if about.filename.endswith("RECORD") else b""
+            archive.writestr(about, more + old.read(about))
+    return data.getvalue()
 
 
 def wheels() -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -320,10 +362,24 @@ def wheels() -> Iterator[tuple[str, Callable[[], bytes]]]:
         about = zipfile.ZipInfo("a/link")
         about.external_attr = kind << 16
         yield f"a file of kind {kind:o}", partial(wheel, (about, b"/etc/passwd"))
-    yield "METADATA of 300 MB", lambda: zeros("a-1.dist-info/METADATA", 300)
-    yield "METADATA of 20 MB", lambda: zeros("a-1.dist-info/METADATA", 20)
+    yield "METADATA of 300 MB", lambda: zeros(METADATA, 300)
+    yield "METADATA of 20 MB", lambda: zeros(METADATA, 20)
     yield "RECORD of 20 MB", lambda: zeros("a-1.dist-info/RECORD", 20)
-    yield "METADATA that lies", lying
+    yield "METADATA that lies", partial(repacked, METADATA, deflated(*[ZEROS] * 300), 10)
+    good, other = deflated(b"b = 1\n"), struct.pack("<2HBI", 0x7075, 11, 1, zlib.crc32(b"a/b.py"))
+    hidden_member = zip_of(iter([b"a/c.py"]))
+    yield "deflate goes on", partial(repacked, "a/b.py", deflated(b"b = 1\n", b"evil"))
+    yield "deflate ends early", partial(repacked, "a/b.py", good, 600)
+    yield "bytes after deflate", partial(repacked, "a/b.py", good + b"evil")
+    yield "a member after deflate", partial(repacked, "a/b.py", good + hidden_member, flags=8)
+    yield "another name beside it", partial(repacked, "a/b.py", extra=other + b"a/c.py")
+    yield "a field of zip64", partial(repacked, "a/b.py", extra=struct.pack("<2HQQ", 1, 16, 9, 9))
+    yield "a file twice in RECORD", recorded_twice
+    for name in ("a/CON.py", "nul", "a/com1", "a/x.", "a/x /y", "a/x?.py", "A", "a-1.DIST-INFO/x",
+                 "a-1.data/purelib/evil-2.dist-info/METADATA"):  # fmt: skip
+        yield f"for Windows: {name!r}", partial(wheel_bytes, NAME, {"a/b.py": "b = 1\n", name: "x"})
+    twice = {"a/\u00e9.py": "", "a/e\u0301.py": ""}
+    yield "a name spelled twice", partial(wheel_bytes, NAME, twice)
     yield "65,000 members", lambda: zip_of(b"a/%d" % number for number in range(65_000))
     yield "a directory of 16 MB", lambda: zip_of(b"a/%0200d" % number for number in range(65_000))
 

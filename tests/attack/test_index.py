@@ -1,11 +1,14 @@
 """Indexes that do not keep what they took, or hand out something else."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
@@ -13,8 +16,8 @@ from unittest import mock
 from geowheel.errors import ChannelError
 from geowheel.machine.process import Runner
 from geowheel.release import workflow
-from geowheel.release.files import file_at
 from geowheel.release.index import find_index
+from geowheel.release.journal import file_at
 from geowheel.release.upload import upload
 from tests.support.attack import attack
 from tests.support.files import write_zip
@@ -31,8 +34,20 @@ LIES: Mapping[str, tuple[str | None, Callable[[bytes], bytes]]] = {
     "has a page that is none": ("\0<<<", lambda data: data),
     "names a file of this machine": (LINK.replace("{at}", "file://{path}"), lambda data: data),
     "answers with an error": (None, lambda data: data),
+    "has a page of packed zeros": ("", lambda data: data),
+    "has a page without end": ("", lambda data: data),
+    "has a file without end": (LINK, lambda data: data),
 }
 UNSEEN = ("keeps it", "says the sha256 of other bytes")
+ENDLESS = 1 << 29
+
+
+@cache
+def packed() -> bytes:
+    packer, block = zlib.compressobj(1, zlib.DEFLATED, 31), bytes(1 << 20)
+    return b"".join([*(packer.compress(block) for _ in range(ENDLESS >> 20)), packer.flush()])
+
+
 """By the workflow, which looks at the bytes alone; pip refuses the second."""
 
 
@@ -58,9 +73,16 @@ def serving(lie: str, wheel: Path) -> ThreadingHTTPServer:
         def answer(self, body: bytes) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
+            if "packed" in lie and self.command == "GET":
+                self.send_header("Content-Encoding", "gzip")
+                body = packed()
+            endless = "without end" in lie and ("file" in lie) == self.path.endswith(".whl")
+            self.send_header("Content-Length", str(ENDLESS if endless else len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(ENDLESS >> 20 if endless else 0):
+                    self.wfile.write(bytes(1 << 20))
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import random
 import zipfile
@@ -275,7 +276,7 @@ def test_sboms(text: str, folder: Path) -> None:
 def test_answers(text: str, _: Path) -> None:
     def ask(_: Index, url: str, *__: object, **___: object) -> requests.Response:
         answer = requests.Response()
-        answer.url, answer._content = url, text.encode()
+        answer.url, answer.raw = url, io.BytesIO(text.encode())
         answer.headers["content-type"] = "application/vnd.pypi.simple.v1+json"
         return answer
 

@@ -234,7 +234,8 @@ def test_a_refused_certificate_is_said_as_such(
     trust = {"SSL_CERT_FILE": str(tls.certificate)}
     for command in (["fetch"], ["lock", "--upgrade"]):
         result = locked.run(*command, **mirror, **(trust if trusted else {}))
-        result.refused(5, f"localhost:{tls.port}", why, "set SSL_CERT_FILE")
+        said = why if command == ["fetch"] else "invalid peer certificate"
+        result.refused(5, f"localhost:{tls.port}", said, "set SSL_CERT_FILE")
         assert "did not answer" not in result.err
     if not trusted:
         locked.good("fetch", **mirror, **trust)

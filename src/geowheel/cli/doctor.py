@@ -34,12 +34,11 @@ from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.pixi import OLDEST, find_pixi
 from geowheel.machine import hints
 from geowheel.machine.console import Console, Step
-from geowheel.machine.credentials import login, refused
-from geowheel.machine.environments import tool_path
+from geowheel.machine.credentials import advice
+from geowheel.machine.environments import index_environment, tool_path
 from geowheel.machine.files import disk_faults
-from geowheel.machine.indexes import index_environment
 from geowheel.machine.interpreters import find_interpreter, running_interpreter
-from geowheel.prefix.reach import PATIENCE, unreachable
+from geowheel.prefix.downloading import PATIENCE, unreachable
 from geowheel.prefix.store import Store
 from geowheel.project.project import Machine, Project
 from geowheel.project.pyproject import read_toml
@@ -325,9 +324,9 @@ def _channels(project: Project, locks: Locks | None, *, offline: bool) -> Iterat
             name=name,
             state=CheckState.WARN if offline or stand_in else CheckState.MISSING,
             found=found,
-            fix=login(f"https://{reasons[0].partition(' answered')[0]}/")
-            if refused(found)
-            else "HTTPS_PROXY for a proxy, or GEOWHEEL_MIRRORS=URL=PLACE for a mirror",
+            fix=advice(
+                found, "", "HTTPS_PROXY for a proxy, or GEOWHEEL_MIRRORS=URL=PLACE for a mirror"
+            )["fix"],
         )
     if suite is not None:
         yield _look("distro channel", partial(_distro, suite, project.machine.environ))

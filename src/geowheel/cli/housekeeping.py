@@ -43,11 +43,8 @@ def status(
         if states:
             cells += [states[target].wheel, states[target].released]
         rows.append([str(target), *cells])
-    names = [
-        "target",
-        *(stage.name for stage in STAGES),
-        *(["wheel", "released"] if states else []),
-    ]
+    more = ("wheel", "released") if states else ()
+    names = ["target", *(stage.name for stage in STAGES), *more]
     # All of them do not fit a terminal: what comes before a wheel is told by the wheel.
     shown = _TOWARDS_A_RELEASE if states else names
     console.table(
@@ -56,14 +53,9 @@ def status(
         [[row[names.index(name)] for name in shown] for row in rows],
     )
     wheels = _dist(project, ledger)
-    console.table(
-        "dist/",
-        ["wheel", "size", "made here"],
-        [
-            [w["name"], megabytes(w["size"]), "yes" if w["recorded"] else "NO RECORD"]
-            for w in wheels
-        ],
-    )
+    made = {True: "yes", False: "NO RECORD"}
+    lines = [[w["name"], megabytes(w["size"]), made[w["recorded"]]] for w in wheels]
+    console.table("dist/", ["wheel", "size", "made here"], lines)
     console.result("what would run now: `geowheel plan`")
     return {"targets": rows, "dist": wheels}
 

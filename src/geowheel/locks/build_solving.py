@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import tomllib
@@ -20,9 +21,8 @@ from geowheel.digest import digest
 from geowheel.errors import ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Step
-from geowheel.machine.credentials import LACKING, refused, without_login
-from geowheel.machine.environments import tool_path
-from geowheel.machine.indexes import index_environment
+from geowheel.machine.credentials import advice, without_login
+from geowheel.machine.environments import index_environment, tool_path
 from geowheel.targets import Platform, Target
 
 from .build_lock import (
@@ -42,7 +42,7 @@ _OPTIONS: Final = (
     "--universal", "--no-annotate", "--no-header", "--quiet", "--native-tls",
     "--no-python-downloads", "--format", "pylock.toml", "--output-file", "pylock.toml",
 )  # fmt: skip
-_UNREACHED: Final = ("error sending request", "dns error", "Failed to fetch", "client error")
+_UNREACHED: Final = re.compile("sending request|dns error|Failed to fetch|client error|40[13] [UF]")
 
 
 def solve_build_lock(
@@ -188,18 +188,16 @@ class _Uv:
 
 def _explain(requirements: Sequence[str], output: str, log: Path) -> LockError | ChannelError:
     asked, said = ", ".join(requirements), output.strip()
-    if refused(output):
-        return ChannelError(
-            f"the Python package index cannot be read while solving {asked}:\n{said}",
-            cause=LACKING,
-            fix="put a line for its host into ~/.netrc (or the file that NETRC names), or see uv's "
-            f"own ways; the whole output is in {log}",
+    if _UNREACHED.search(output):
+        help = advice(
+            output,
+            "no route to it from here, no proxy or mirror",
+            "set UV_DEFAULT_INDEX or PIP_INDEX_URL to a mirror",
         )
-    if any(sign in output for sign in _UNREACHED):
         return ChannelError(
             f"the Python package index cannot be reached while solving {asked}:\n{said}",
-            cause="no route to it from here, no proxy or mirror, or no trust in its certificate",
-            fix=f"set UV_DEFAULT_INDEX or PIP_INDEX_URL to a mirror; the whole output is in {log}",
+            cause=help["cause"],
+            fix=f"{help['fix']}; the whole output is in {log}",
         )
     return LockError(
         f"no solution for {asked}:\n{said}",

@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from geowheel.errors import BuildError, ChannelError, IntegrityError, LockError, MachineError
 from geowheel.machine.console import Step
-from geowheel.machine.credentials import LACKING, login, refused
+from geowheel.machine.credentials import advice
 from geowheel.machine.environments import tool_environment
 from geowheel.machine.process import Result
 from geowheel.targets import Platform, System
@@ -115,9 +115,9 @@ def lock(
 def _refusal(text: str, what: str, fix: str, where: str = "") -> ChannelError | None:
     """Return the error for what a server refused or does not have; None for something else."""
     said = f"{what}:\n{text}"
-    if refused(text):
-        fix = f"{login(unwrapped(text))}; {fix}"
-        return ChannelError(said, where=where, cause=LACKING, fix=fix)
+    help = advice(unwrapped(text), "", "")
+    if help["fix"]:
+        return ChannelError(said, where=where, cause=help["cause"], fix=f"{help['fix']}; {fix}")
     return ChannelError(said, where=where, fix=fix) if _OUT_OF_REACH.search(text) else None
 
 

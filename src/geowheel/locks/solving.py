@@ -31,10 +31,9 @@ from rattler.networking import AuthenticationMiddleware, RetryMiddleware
 from rattler.platform import SubdirLiteral
 
 from geowheel.errors import ChannelError, LockError, MachineError
-from geowheel.machine import certificates
 from geowheel.machine.bounds import INDEX
 from geowheel.machine.console import Step
-from geowheel.machine.credentials import LACKING, login, parse_url, refused
+from geowheel.machine.credentials import advice, parse_url
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 
@@ -101,11 +100,7 @@ def solve_environment(
         try:
             found = _ask(project, secret, partial(_solve, project, spec, asked, kept, elsewhere))
         except (exceptions.GatewayError, exceptions.FetchRepoDataError) as error:
-            why = next(
-                filter(None, map(certificates.certificate_fault, places.values())),
-                _short(str(error)),
-            )
-            failures.append(f"{', '.join(places.values())}: {why}")
+            failures.append(f"{', '.join(places.values())}: {_short(str(error))}")
             continue
         except exceptions.SolverError as error:
             built = [cast("SubdirLiteral", str(spec.platform))]  # noarch packages apart
@@ -141,19 +136,15 @@ def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channel
     """Return the error that says of which channels no place gives an index, and why."""
     what = f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}"
     where = ", ".join(channel.url for channel in channels)
-    if refused(what):
-        return ChannelError(what, where=where, cause=LACKING, fix=login("; ".join(failures)))
-    if certificates.REFUSED in what:
-        return ChannelError(what, where=where, cause=certificates.CAUSE, fix=certificates.TRUST)
-    return ChannelError(
-        what,
-        where=where,
-        cause=STRANGE_SERVER
+    help = advice(
+        "; ".join(failures),
+        STRANGE_SERVER
         if NOT_MODIFIED in what
-        else "no route to it from here, no proxy, or a wrong URL",
-        fix="set GEOWHEEL_MIRRORS=URL=PLACE for a mirror or a folder with the same packages; or "
+        else "no route to it from here, no proxy or a wrong URL",
+        "set GEOWHEEL_MIRRORS=URL=PLACE for a mirror or a folder with the same packages; or "
         f"make a wheel that is not for release from {_other_packages()}",
     )
+    return ChannelError(what, where=where, **help)
 
 
 def _other_packages() -> str:

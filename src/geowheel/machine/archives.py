@@ -8,6 +8,7 @@ agree and to cover the file without a gap: else two programs see two contents in
 
 from __future__ import annotations
 
+import copy
 import gzip
 import hashlib
 import re
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 1 << 17
 """Bytes that are read at a time."""
+_LINK: Final = r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}"  # as short as macOS wants a path
 _ENCRYPTED: Final = 0x1 | 0x20 | 0x40 | 0x2000  # also patched data, and masked headers
 _DESCRIPTOR: Final = 0x8  # the sizes follow the member
 _UTF8: Final = 0x800
+_ZIP64, _OTHER_NAME = 0x1, 0x7075  # fields of a header
 _EXTENDED: Final = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
 )  # fmt: skip
@@ -41,7 +44,7 @@ _KINDS: Final = (
 )  # fmt: skip
 _DAMAGE: Final = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError,
-    NotImplementedError, UnicodeDecodeError,
+    NotImplementedError, ValueError, RecursionError,
 )  # fmt: skip
 
 
@@ -126,11 +129,9 @@ def _is_alike(file: IO[bytes], info: zipfile.ZipInfo, end: int) -> bool:
     mark, flags, method, crc, packed, size, named, more = struct.unpack(
         "<4s2xHH4x3I2H", file.read(30)
     )
-    name, extra = file.read(named), file.read(more)
+    name, extra = file.read(named), _fields(file.read(more))
     if 0xFFFFFFFF in (packed, size):  # too long for the header: they stand in the field of zip64
-        while extra[:2] != b"\1\0":
-            extra = extra[4 + struct.unpack_from("<2xH", extra)[0] :]
-        size, packed = struct.unpack_from("<4xQQ", extra)
+        size, packed = struct.unpack_from("<QQ", extra.pop(_ZIP64, b""))
     true = info.CRC, info.compress_size, info.file_size
     forms = {b""}
     if flags & _DESCRIPTOR:  # they follow the member
@@ -141,7 +142,8 @@ def _is_alike(file: IO[bytes], info: zipfile.ZipInfo, end: int) -> bool:
     after = file.seek(info.compress_size, 1)
     folder, stored = info.is_dir(), method == zipfile.ZIP_STORED
     return (
-        (mark, flags, method) == (b"PK\3\4", info.flag_bits, info.compress_type)
+        not {_ZIP64, _OTHER_NAME} & {*extra, *_fields(info.extra)}
+        and (mark, flags, method) == (b"PK\3\4", info.flag_bits, info.compress_type)
         and (crc, packed, size) == true
         and name == info.filename.encode("utf-8" if flags & _UTF8 else "cp437", "replace")
         and method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -153,14 +155,50 @@ def _is_alike(file: IO[bytes], info: zipfile.ZipInfo, end: int) -> bool:
     )
 
 
+def _fields(extra: bytes) -> dict[int, bytes]:
+    found = {}
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<2H", extra)
+        found[kind], extra = extra[4 : 4 + size], extra[4 + size :]
+    return found
+
+
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """Return the bytes of a member; raises BadZipFile where they are more than TEXT."""
-    with archive.open(name) as stream:
-        # Never read(): it unpacks all that is there, whatever size the directory states.
-        data = b"".join(iter(lambda: stream.read(BLOCK) if stream.tell() <= TEXT else b"", b""))
-    if len(data) > TEXT:
+    info = archive.getinfo(name)
+    if info.file_size > TEXT:
         raise zipfile.BadZipFile(f"{name} has more than {TEXT:,} bytes")
-    return data
+    return b"".join(unpacked(archive, info))
+
+
+def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield a member's bytes; raises BadZipFile unless they end where the directory says.
+
+    Python's own reader stops at the size that is stated, others at the end of what deflate packed.
+    """
+    raw = copy.copy(info)
+    raw.compress_type, raw.file_size = zipfile.ZIP_STORED, info.compress_size
+    del raw.CRC  # it is of what comes out
+    crc, left = 0, info.file_size
+    with archive.open(raw) as packed:
+        for block in _blocks(packed) if not info.compress_type else _inflated(_blocks(packed)):
+            crc, left = zlib.crc32(block, crc), left - len(block)
+            if left < 0:
+                break
+            yield block
+    if left or crc != info.CRC:
+        raise zipfile.BadZipFile(f"{info.filename!r} is not what the directory says")
+
+
+def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    for data in packed:
+        yield inflate.decompress(data, BLOCK)
+        while rest := inflate.unconsumed_tail:
+            yield inflate.decompress(rest, BLOCK)
+    yield inflate.flush()
+    if inflate.unused_data or not inflate.eof:
+        raise zipfile.BadZipFile("a member ends before its packed bytes do, or after them")
 
 
 # --- tar -------------------------------------------------------------------------------------
@@ -224,6 +262,8 @@ def unpack_tar(
             expect(member)
             (path if member.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
             if member.issym():
+                if not re.fullmatch(_LINK, member.linkname):
+                    raise tarfile.ReadError(f"{name} is a link to {member.linkname[:99]!r}")
                 links[name] = member.linkname
             elif member.islnk():
                 # Two files: what is done to one under its name is not done to the other.

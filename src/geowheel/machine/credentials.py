@@ -16,18 +16,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_to_bytes, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_to_bytes
 
 from geowheel.errors import BuildError, ConfigError
 
-LACKING: Final = "the server asks for credentials: none were found for it, or it refused them"
 ELSEWHERE: Final = (
     "take it out, and have it renewed; `pixi auth login HOST`, ~/.netrc, RATTLER_AUTH_FILE or uv's "
     "keyring keep it"
 )
 """What to do with credentials in a file that is committed."""
 
-_REFUSED: Final = re.compile(r"\b(?:401 Unauthorized|403 Forbidden)\b")
 _URL: Final = re.compile(
     r"(?i:([a-z][a-z0-9+.-]*))://(?:([^/?#]*)@)?([^/?#@]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?"
 )
@@ -214,17 +212,24 @@ def _contents(place: Path) -> Iterator[tuple[str, bytes]]:
         yield str(place), place.read_bytes()
 
 
-def refused(text: str) -> bool:
-    """Return whether a tool's or a server's words say that credentials are lacking."""
-    return _REFUSED.search(text) is not None
+def advice(text: str, cause: str, fix: str) -> dict[str, str]:
+    """Return the cause and the next step where a channel's server gave nothing but this text.
 
-
-def login(text: str) -> str:
-    """How to log in to the server that the first URL in the text names, for a conda channel."""
-    found = re.search(r"https?://[^\s,;)]+", text)
-    # pixi wraps its lines; where no URL is whole, a word has to do.
-    host = (urlsplit(found[0]).hostname if found else None) or "HOST"
-    return (
-        f"`pixi auth login {host}`, a line for {host} in ~/.netrc (or in the file that NETRC "
-        "names), or RATTLER_AUTH_FILE"
-    )
+    Those given, unless it says that credentials lack, or trust in a certificate.
+    """
+    if re.search("certificate is not trusted|invalid peer certificate", text):
+        cause = "it has expired, is for another name, or its authority is not known here"
+        fix = (
+            "set SSL_CERT_FILE to a file with the authority's certificate, beside the public ones; "
+            "look at this machine's clock; have the server's owner renew it"
+        )
+    elif re.search(r"\b(?:401 Unauthorized|403 Forbidden)\b", text):
+        # pixi wraps its lines; where no URL is whole, a word has to do.
+        found = re.search(r"(?:https?://(?:[^/\s]*@)?|\b(?=\S+ answered))([^\s/:,;)]+)", text)
+        host = found[1] if found else "HOST"
+        cause = "the server asks for credentials: none were found for it, or it refused them"
+        fix = (
+            f"a line for {host} in ~/.netrc (or in the file that NETRC names); for a conda channel "
+            f"also `pixi auth login {host}`, or RATTLER_AUTH_FILE"
+        )
+    return {"cause": cause, "fix": fix}

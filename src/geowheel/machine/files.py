@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -169,19 +169,13 @@ def from_json(data: bytes, kind: type[T], hook: Callable[[type, Any], Any] | Non
 @contextmanager
 def held(path: Path, waiting: Callable[[str], object]) -> Iterator[None]:
     """Hold the lock; where another run has it, say so with `waiting`, and wait for that run."""
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
-    guard = FileLock(path)
-    with disk_faults(path):
-        try:
-            guard.acquire(blocking=False)
-        except Timeout:
+    with held_if_free(path) as free, ExitStack() as later:
+        if not free:
             waiting("waiting for another run that is at it")
-            guard.acquire()
-    try:
+            later.enter_context(FileLock(path))
         yield
-    finally:
-        guard.release()
 
 
 @contextmanager
@@ -189,15 +183,11 @@ def held_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock unless another run has it; whether it is ours."""
     from filelock import FileLock, Timeout
 
+    guard = FileLock(path)
+    with disk_faults(path), suppress(Timeout):
+        guard.acquire(blocking=False)
     try:
-        guard = FileLock(path)
-        with disk_faults(path):
-            guard.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
+        yield guard.is_locked
     finally:
         guard.release()
 
@@ -234,5 +224,8 @@ def of_the_system(error: OSError, folder: Path | None = None) -> MachineError:
 def innermost(error: BaseException) -> str:
     """What an error says that others are wrapped around, and not how they are nested."""
     while inner := [a for a in (error.__cause__, *error.args) if isinstance(a, BaseException)]:
-        error = getattr(inner[-1], "reason", None) or inner[-1]
+        reason = getattr(inner[-1], "reason", None)  # ssl's is a word
+        error = reason if isinstance(reason, BaseException) else inner[-1]
+    if said := getattr(error, "verify_message", None):
+        return f"its certificate is not trusted here: {said}"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

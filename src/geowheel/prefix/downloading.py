@@ -1,4 +1,4 @@
-"""Downloads, side by side: from each place of a file until one gives its bytes."""
+"""Downloads, side by side, from each place of a file until one gives its bytes; and who answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import io
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Final
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from filelock import AsyncFileLock
 from rattler import Client
@@ -21,14 +24,16 @@ from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors, server_of
 from geowheel.locks.solving import http_client, settle, wait_for_rattler
 from geowheel.machine.bounds import FILE, RATE
-from geowheel.machine.certificates import CAUSE, REFUSED, TRUST, certificate_fault
 from geowheel.machine.console import Step, megabytes
-from geowheel.machine.credentials import LACKING, login, refused
-from geowheel.machine.files import disk_faults
+from geowheel.machine.credentials import advice
+from geowheel.machine.files import disk_faults, innermost
+from geowheel.targets import Platform
 
 AT_ONCE: Final = 8  # downloads side by side
 PAUSES: Final = (0.3, 1.5)  # seconds before the second and the third try of one place
 NAMED: Final = 5  # packages that one message names
+PATIENCE: Final = 5.0  # seconds
+_INDEXES: Final = ("repodata.json.zst", "repodata.json")
 
 
 def download(
@@ -73,7 +78,7 @@ class _Run:
     advance: Callable[[float], None]
     sized: bool
     silent: dict[str, str] = field(default_factory=dict)
-    """Servers that did not answer, with why: the other files need not wait for them again."""
+    """Servers that did not answer, and why: the other files need not wait for them again."""
     rejected: list[tuple[Asset, str]] = field(default_factory=list)
     """Files of which a place gave wrong bytes, though a later one had them."""
 
@@ -131,7 +136,8 @@ class _Run:
             except Unavailable as error:
                 if number >= min(error.again, len(PAUSES)):
                     if error.no_answer:
-                        self.silent[server] = str(error)
+                        why = await asyncio.to_thread(_told, error, place)
+                        raise Unavailable(self.silent.setdefault(server, why)) from None
                     raise
             await asyncio.sleep(PAUSES[number])
 
@@ -142,7 +148,7 @@ class _Run:
         try:
             with part.open("wb") as file:
                 writer.file = file
-                await self._read(place, writer)
+                await _read(self.client, place, writer, self.stall)
             found = writer.hash.hexdigest()
             if found != asset.sha256:
                 raise _WrongBytes(f"sha256 is {found}, wanted {asset.sha256}", again=1)
@@ -155,21 +161,23 @@ class _Run:
         if not self.sized:
             self.advance(1)
 
-    async def _read(self, place: str, writer: _Writer) -> None:
-        if "://" not in place:
-            await asyncio.to_thread(_copy, Path(place), writer)
-            return
-        try:
-            transfer = download_to_writer(self.client, place, writer)
-            await _watched(transfer, writer, self.stall, server_of(place))
-        except (RuntimeError, OSError) as error:
-            if writer.refused is not None:  # which reaches here as something else
-                raise writer.refused from None
-            if isinstance(error, RuntimeError):  # py-rattler raises nothing more exact for HTTP
-                raise unavailable(str(error), place) from None
-            if error.errno is not None:  # of the file that is written, not of the transfer
-                raise
-            raise Unavailable(f"{server_of(place)}: the transfer broke off", again=2) from None
+
+async def _read(client: Client, place: str, writer: _Writer, stall: float) -> None:
+    """Have a place's bytes written; raises Unavailable, also for less than RATE in `stall` s."""
+    if "://" not in place:
+        await asyncio.to_thread(_copy, Path(place), writer)
+        return
+    try:
+        transfer = download_to_writer(client, place, writer)
+        await _watched(transfer, writer, stall, server_of(place))
+    except (RuntimeError, OSError) as error:
+        if writer.refused is not None:  # which reaches here as something else
+            raise writer.refused from None
+        if isinstance(error, RuntimeError):  # py-rattler raises nothing more exact for HTTP
+            raise _unavailable(str(error), place) from None
+        if error.errno is not None:  # of the file that is written, not of the transfer
+            raise
+        raise Unavailable(f"{server_of(place)}: the transfer broke off", again=2) from None
 
 
 class _Writer:
@@ -208,15 +216,27 @@ class _WrongBytes(Unavailable):
     """A place gave something else than what the lock names."""
 
 
-def unavailable(message: str, place: str) -> Unavailable:
+def _unavailable(message: str, place: str) -> Unavailable:
     """What py-rattler's message means; the URL is left out, since the message names it itself."""
     if "error sending request" in message:
-        why = certificate_fault(place) or "did not answer"
-        return Unavailable(f"{server_of(place)} {why}", again=2, no_answer=True)
+        return Unavailable(f"{server_of(place)} did not answer", again=2, no_answer=True)
     status = message.partition("(")[2].partition(")")[0]
     busy = status.startswith(("5", "408", "429"))
     said = f"{server_of(place)} answered {status or message.strip()}"
     return Unavailable(said, again=2 if busy else 0)
+
+
+def _told(error: Unavailable, place: str) -> str:
+    """Return what an error says; where a server did not answer, Python asks why, once."""
+    try:
+        if error.no_answer:
+            urlopen(f"{place.partition(':')[0]}://{server_of(place)}/", timeout=PATIENCE).close()
+    except HTTPError:
+        pass  # an answer
+    except (OSError, ValueError, HTTPException) as found:
+        return f"{server_of(place)} cannot be asked: {innermost(found)}"
+    doubt = ", or its certificate is not trusted here" * place.startswith("https:")
+    return f"{error}{doubt * bool(error.again)}"
 
 
 async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float, server: str) -> None:
@@ -266,15 +286,46 @@ def _fault(every: Sequence[Asset], reasons: Sequence[str], *, wrong_bytes: bool)
             fix="check the mirror; if the change is meant, run `geowheel lock`",
         )
     what = f"{names} cannot be fetched: {said}"
-    if asking := [reason for reason in reasons if refused(reason)]:
-        server = asking[0].partition(" answered")[0]
-        return Fault(what=what, where=where, cause=LACKING, fix=login(f"https://{server}/"))
-    if any(REFUSED in reason for reason in reasons):
-        return Fault(what=what, where=where, cause=CAUSE, fix=TRUST)
-    return Fault(
-        what=what,
-        where=where,
-        cause="the channel or mirror lacks it, or cannot be reached from here",
-        fix="name a mirror with GEOWHEEL_MIRRORS=URL=PLACE, or run `geowheel lock` for what the "
+    help = advice(
+        said,
+        "the channel or mirror lacks it, or cannot be reached from here",
+        "name a mirror with GEOWHEEL_MIRRORS=URL=PLACE, or run `geowheel lock` for what the "
         "channel offers now; what did arrive is kept",
     )
+    return Fault(what=what, where=where, **help)
+
+
+def unreachable(
+    url: str, platform: Platform, mirrors: Mirrors, *, patience: float = PATIENCE
+) -> list[str]:
+    """Say why no place of a channel gives the index of a platform; nothing when one does.
+
+    Only the first bytes of an index are read. What is returned names servers, never a whole URL,
+    which may hold a token.
+    """
+    reasons: list[str] = []
+    for place in mirrors.of(url):
+        why = _why_not(place.rstrip("/") + f"/{platform}", patience)
+        if why is None:
+            return []
+        reasons.append(why)
+    return reasons
+
+
+def _why_not(folder: str, patience: float) -> str | None:
+    if "://" not in folder:
+        here = any(Path(folder, name).is_file() for name in _INDEXES)
+        return None if here else f"{folder} holds no index"
+    why: str | None = None
+    for name in _INDEXES:  # a mirror may have only the plain one
+        url, first = f"{folder}/{name}", _Writer(lambda _: None, 0)
+        try:
+            wait_for_rattler(_read(http_client(), url, first, patience))
+            return None  # an empty index
+        except Unavailable as error:
+            if first.refused is not None:  # the first bytes came
+                return None
+            why = _told(error, url)
+        if "404" not in why:
+            break
+    return why

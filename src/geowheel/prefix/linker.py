@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -287,6 +288,8 @@ class _Job:
 def _inside(path: Path, root: Path) -> bool:
     """Return whether `path`, its links followed, is below the resolved `root`."""
     try:
+        with suppress(FileNotFoundError):
+            path.stat()  # the system follows 40 links; Python would any number
         return path.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # a circle of links leads nowhere
         return False

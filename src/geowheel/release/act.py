@@ -20,8 +20,8 @@ from geowheel.project.config import AuditLevel
 
 from .building import build
 from .checks import Expected, findings, require_tools
-from .files import ReleaseFile, sums_of
 from .index import Index
+from .journal import ReleaseFile, sums_of
 from .plan import ReleasePlan, decide
 from .subject import ReleaseSubject
 from .upload import there, upload

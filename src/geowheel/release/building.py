@@ -16,7 +16,7 @@ from geowheel.machine.environments import EPOCH, tool_environment, tool_path
 from geowheel.machine.files import scratch, whole
 from geowheel.machine.git import Git, git_environment, git_program
 
-from .files import ReleaseFile, file_at
+from .journal import ReleaseFile, file_at
 from .subject import ReleaseSubject
 
 

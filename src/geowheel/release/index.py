@@ -9,7 +9,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -19,7 +19,9 @@ from packaging.utils import canonicalize_name
 
 from geowheel.digest import Sha256, parse_sha256
 from geowheel.errors import ChannelError, UsageError
-from geowheel.machine.credentials import parse_url, public_url
+from geowheel.machine.archives import BLOCK
+from geowheel.machine.bounds import FILE, PAGE, RATE, STALL
+from geowheel.machine.credentials import advice, parse_url, public_url
 from geowheel.machine.files import innermost
 
 from .checks import require_tools
@@ -34,7 +36,6 @@ _KNOWN: Final[Mapping[str, tuple[str, str]]] = {
     "testpypi": ("https://test.pypi.org/legacy/", "https://test.pypi.org/simple/"),
 }
 _ACCEPT: Final = "application/vnd.pypi.simple.v1+json, text/html;q=0.2"
-_ANY: Final = "*/*"
 _TRIES: Final = 3
 _TIMEOUT: Final = 60  # seconds
 _TRUST: Final = ("TWINE_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -109,7 +110,7 @@ def simple_of(upload: str, simple: str | None) -> str:
 def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[str, Published]:
     """The project's files on the index by their names; none where it does not know the project.
 
-    Raises ChannelError when the index cannot be asked, MachineError without the extra.
+    Raises ChannelError when the index cannot be reached, MachineError without the extra.
     """
     page = urljoin(index.simple, f"{canonicalize_name(project)}/")
     answer = ask(index, page, environ, accept=_ACCEPT)
@@ -117,6 +118,8 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
         return {}
     from pypi_simple import ProjectPage, UnsupportedRepoVersionError
 
+    html = "json" not in answer.headers.get("Content-Type", "")
+    answer._content = b"".join(_body(answer, PAGE >> 2 * html))
     try:
         packages = ProjectPage.from_response(answer, project).packages
         return {
@@ -145,12 +148,9 @@ def digest_of(
     """
     if file.sha256 is not None and not served:
         return file.sha256
-    answer, found = ask(index, file.url, environ, accept=_ANY), hashlib.sha256()
-    try:
-        for chunk in () if answer is None else answer.iter_content(1 << 20):
-            found.update(chunk)
-    except OSError as error:
-        raise _out_of_reach(file.url, error) from None
+    answer, found = ask(index, file.url, environ, accept="*/*"), hashlib.sha256()
+    for chunk in () if answer is None else _body(answer, FILE):
+        found.update(chunk)
     return found.hexdigest()
 
 
@@ -171,48 +171,52 @@ def ask(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> R
         try:
             answer = requests.get(
                 url,
-                headers={"Accept": accept, "User-Agent": "geowheel", "Cache-Control": "no-cache"},
+                headers={"Accept": accept, "User-Agent": "geowheel", "Cache-Control": "no-cache",
+                         "Accept-Encoding": "identity"},
                 auth=index.user if host == urlsplit(index.upload).hostname else None,
                 verify=next((path for name in _TRUST if (path := environ.get(name))), True),
                 timeout=_TIMEOUT,
-                stream=accept == _ANY,
-            )
+                stream=True,
+            )  # fmt: skip
         except OSError as error:  # every error of requests is one
             if not left:
-                raise _out_of_reach(url, error) from None
+                raise _out_of_reach(url, innermost(error)) from None
         else:
             if answer.status_code in (404, 410) or urlsplit(answer.url).hostname != host:
                 return None
             if answer.ok:
                 return answer
             if answer.status_code < 500 or not left:
-                raise _refused(url, answer.status_code)
+                raise _out_of_reach(url, f"it answered {answer.status_code}")
         time.sleep(0.5)
     raise AssertionError("the last try returns or raises")
 
 
-def _refused(url: str, code: int) -> ChannelError:
-    if code in (401, 403):
-        return ChannelError(
-            f"the index asks for credentials, or refused them (status {code})",
-            where=url,
-            cause="what is on it already has to be known before anything is uploaded",
-            fix="set TWINE_USERNAME and TWINE_PASSWORD, or write its section in ~/.pypirc",
-        )
-    return ChannelError(
-        f"the index answers with status {code}",
-        where=url,
-        fix="run it again later; what is published stays published",
-    )
+def _body(answer: Response, limit: int) -> Iterator[bytes]:
+    """Yield what an answer has; raises ChannelError, also where it is packed or has no end."""
+    from urllib3.exceptions import HTTPError
+
+    count, began = 0, time.monotonic()
+    try:
+        if (packed := answer.headers.get("Content-Encoding", "identity")) != "identity":
+            raise OSError(f"the answer is packed by {packed}")
+        while chunk := answer.raw.read1(BLOCK):
+            count, spent = count + len(chunk), time.monotonic() - began
+            if count > limit or (spent > STALL and count < spent * RATE):
+                raise OSError(f"{count:,} bytes came in {spent:.0f} s, and no end")
+            yield chunk
+    except (OSError, HTTPError) as error:
+        raise _out_of_reach(answer.url, innermost(error)) from None
 
 
-def _out_of_reach(url: str, error: Exception) -> ChannelError:
-    return ChannelError(
-        f"the index cannot be reached: {innermost(error)}",
-        where=url,
-        cause="no network, a proxy or a certificate that is not set here, or the server is down",
-        fix="run it again when it can be reached: it goes on where it stopped",
+def _out_of_reach(url: str, said: str) -> ChannelError:
+    help = advice(
+        said,
+        "no network, a proxy that is not set here, or the server is down",
+        "set TWINE_USERNAME and TWINE_PASSWORD if it asks for them; else run it again when it can "
+        "be reached: it goes on where it stopped",
     )
+    return ChannelError(f"the index cannot be reached: {said}", where=url, **help)
 
 
 # --- ~/.pypirc -----------------------------------------------------------------------------------

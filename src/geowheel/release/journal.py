@@ -1,18 +1,46 @@
-"""The journal of a release: what an earlier run made and checked, one rename after each step."""
+"""The files that a release publishes, and its journal: what an earlier run made and checked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from geowheel.digest import Sha256, sha256_file
 from geowheel.machine.files import read_json, write
 
-from .files import ReleaseFile
-
 FORMAT: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseFile:
+    """A file of the release, known by its bytes."""
+
+    filename: str
+    sha256: Sha256
+    size: int
+
+    @property
+    def is_wheel(self) -> bool:
+        return self.filename.endswith(".whl")
+
+    def key(self, tools: str) -> str:
+        """Return the name of a check of these bytes with these tools in a journal."""
+        return f"{self.sha256}:{tools}"
+
+
+def file_at(path: Path) -> ReleaseFile:
+    """Return the file at a path, as it is now."""
+    return ReleaseFile(filename=path.name, sha256=sha256_file(path), size=path.stat().st_size)
+
+
+def sums_of(files: Sequence[ReleaseFile]) -> str:
+    """Return the list as `sha256sum --check` reads it."""
+    ordered = sorted(files, key=lambda file: file.filename)
+    return "".join(f"{file.sha256}  {file.filename}\n" for file in ordered)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from geowheel.contents.restricted import license_faults
 from geowheel.errors import Fault
 from geowheel.machine.console import megabytes
 
-from .files import ReleaseFile, sums_of
+from .journal import ReleaseFile, sums_of
 from .world import NO_VERSION, Lock, OnIndex, Repaired, StageVerdict, World
 
 _SHOWN = 5  # of a list in one message

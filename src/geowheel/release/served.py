@@ -17,24 +17,25 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 
-def get(url: str) -> bytes:
+def get(url: str, limit: int) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is no address of a server")
     headers = {"Accept": "text/html, */*;q=0.1", "Cache-Control": "no-cache"}
     with urlopen(Request(url, headers=headers), timeout=60) as answer:
-        return bytes(answer.read())
+        return bytes(answer.read(limit))
 
 
 files = [*Path("dist").glob("*.whl"), *Path("dist").glob("*.tar.gz")]
+limit = (1 << 24) + max(path.stat().st_size for path in files)
 missing = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 page = os.environ["PAGE"]
 for seconds in (0, 5, 10, 20, 40, 75, 150):
     time.sleep(seconds)
     try:
-        for link in re.findall(r'href="([^"]*)"', get(page).decode("utf-8", "replace")):
+        for link in re.findall(r'href="([^"]*)"', get(page, limit).decode("utf-8", "replace")):
             url = urljoin(page, html.unescape(link))
             name = unquote(urlsplit(url).path.rpartition("/")[2])
-            if name in missing and hashlib.sha256(get(url)).hexdigest() == missing[name]:
+            if name in missing and hashlib.sha256(get(url, limit)).hexdigest() == missing[name]:
                 del missing[name]
     except (OSError, ValueError, HTTPException) as error:
         sys.stderr.write(f"{page}: {error}\n")

@@ -10,11 +10,12 @@ from typing import Final
 
 from geowheel.errors import BuildError, ChannelError, GeowheelError, ReleaseError
 from geowheel.machine.console import Step
+from geowheel.machine.credentials import shown
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import Result, tail
 
-from .files import ReleaseFile
 from .index import Index, digest_of, published
+from .journal import ReleaseFile
 from .plan import other_bytes
 
 _TIMEOUT: Final = 3600
@@ -23,7 +24,6 @@ _WAITS: Final = (0, 1, 2, 4, 8, 15, 30, 60, 60)
 _SHOWN: Final = 6  # lines of twine's
 _STATUS: Final = re.compile(r"HTTPError: (\d{3})\b")
 _NO_CREDENTIALS: Final = re.compile(r"Credential not found|[Tt]rusted publishing (?:failed|error)")
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")  # twine's log has them wherever it goes
 _AWAY: Final = re.compile(r"Connection|Max retries|Timeout|RemoteDisconnected|SSLError")
 # What twine and keyring read of a user's own: names of variables, and how some begin. The place of
 # the upload is said by us alone, never by TWINE_REPOSITORY_URL.
@@ -101,7 +101,7 @@ def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str
 
 def failure_of(index: Index, file: ReleaseFile, result: Result) -> GeowheelError:
     """Return what twine's words mean."""
-    said = _COLOURS.sub("", result.stdout + result.stderr).strip()
+    said = shown(result.stdout + result.stderr).strip()  # twine colours whatever it is told
     words = " ".join(said.replace("│", " ").split())  # twine may wrap them, and frame them
     found = _STATUS.search(words)
     status = int(found[1]) if found else 0

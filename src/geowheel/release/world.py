@@ -24,10 +24,9 @@ from geowheel.wheel.reading import parse_filename
 
 from .changelog import has_section
 from .checks import check_tools
-from .files import ReleaseFile, file_at
 from .handover.exports import state_of
 from .index import Index, digest_of, find_index, published
-from .journal import Journal, every_built, read_journal
+from .journal import Journal, ReleaseFile, every_built, file_at, read_journal
 from .subject import ReleaseSubject
 
 NO_VERSION: Final = ""

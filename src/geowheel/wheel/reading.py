@@ -22,19 +22,24 @@ from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import Final
+from unicodedata import normalize
 
 from packaging.tags import parse_tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from geowheel.errors import BuildError, Fault, IntegrityError
-from geowheel.machine.archives import BLOCK, is_unsafe, open_zip, read_member
+from geowheel.machine.archives import is_unsafe, open_zip, read_member, unpacked
 from geowheel.machine.bounds import MEMBERS
 
 _PARTS: Final = ("METADATA", "WHEEL", "RECORD")
 _BETTER: Final = ("sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s")
 # File systems of these platforms take names that differ only by case for one.
 _FOLDING: Final = re.compile(r"[-.](win|macosx)")
+# Devices, and names that Windows has not (learn.microsoft.com/windows/win32/fileio/naming-a-file).
+_NOT_WINDOWS: Final = re.compile(
+    r"(?:^|/)(?:con|prn|aux|nul|com\d|lpt\d)(?:[./]|$)|[. ](?:/|$)|[<>\"|?*]"
+)
 UNSIGNED: Final = ("RECORD", "RECORD.jws", "RECORD.p7s")
 # What lies there is installed beside what lies at the root, where search paths count from.
 _BESIDE: Final = re.compile(r"^[^/]+\.data/(?:plat|pure)lib/")
@@ -173,14 +178,19 @@ def with_platform(filename: str, platform_tag: str) -> str:
 def _files(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     names = [info.filename for info in infos]
+    if _FOLDING.search(path.name):
+        names = [normalize("NFC", name.casefold()) for name in names]
     places = [_BESIDE.sub("", name) for name in names]
     folders = {str(parent) for name in (*names, *places) for parent in PurePosixPath(name).parents}
     faults = [
         Fault(what=f"unsafe member {info.orig_filename!r}", where=path.name)
-        for info in infos
-        if {info.filename, _BESIDE.sub("", info.filename)} & folders or _unsafe(info)
+        for info, name, place in zip(infos, names, places, strict=True)
+        if {name, place} & folders
+        or _unsafe(info)
+        or (place != name and ".dist-info/" in place.lower())
+        or ("-win" in path.name and _NOT_WINDOWS.search(place))
     ]
-    counts = Counter(map(str.casefold if _FOLDING.search(path.name) else str, places))
+    counts = Counter(places)
     twice = sorted(name for name, count in counts.items() if count > 1)
     faults += [Fault(what=f"{name} is in it twice", where=path.name) for name in twice]
     if faults:
@@ -208,19 +218,17 @@ def _take(
     content = hashlib.sha256()
     # PEP 427: sha256 or better.
     recorded = hashlib.new(algorithm) if algorithm in _BETTER else content
-    size = 0
-    with archive.open(info) as source, path.open("wb" if folder is None else "xb") as sink:
-        while block := source.read(BLOCK):
+    with path.open("wb" if folder is None else "xb") as sink:
+        for block in unpacked(archive, info):
             content.update(block)
             if recorded is not content:
                 recorded.update(block)
             sink.write(block)
-            size += len(block)
     if folder is not None:
         path.chmod(0o755 if executable else 0o644)
     return Member(
         path=info.filename,
-        size=size,
+        size=info.file_size,
         packed=info.compress_size,
         sha256=content.hexdigest(),
         recorded=record_digest(recorded.hexdigest(), recorded.name),
@@ -231,8 +239,8 @@ def _take(
 
 def find_dist_info(paths: Collection[str], where: str, parts: Iterable[str]) -> str:
     """The one .dist-info folder of these paths; raises BuildError, also for a part it lacks."""
-    found = sorted({path.partition("/")[0] for path in paths if ".dist-info/" in path})
-    found = [name for name in found if name.endswith(".dist-info")]
+    found = sorted({path.partition("/")[0] for path in paths if ".dist-info/" in path.lower()})
+    found = [name for name in found if name.lower().endswith(".dist-info")]
     if len(found) != 1:
         raise BuildError(
             f"a wheel holds one .dist-info folder, here are {', '.join(found) or 'none'}",
@@ -289,9 +297,11 @@ def _record_rows(text: str, where: str) -> dict[str, tuple[str, str]]:
         rows = [row for row in csv.reader(io.StringIO(text), strict=True) if row]
     except csv.Error as error:
         raise IntegrityError(f"RECORD cannot be read: {error}", where=where) from error
-    if any(len(row) != 3 for row in rows):
-        raise IntegrityError("RECORD has lines of other than three fields", where=where)
-    return {row[0]: (row[1], row[2]) for row in rows}
+    found = {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
+    if len(found) != len(rows):
+        fault = "RECORD has lines of other than three fields, or two for one file"
+        raise IntegrityError(fault, where=where)
+    return found
 
 
 def record_digest(digest: str, algorithm: str = "sha256") -> str:

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from geowheel.errors import BuildError
 from geowheel.locks.pixi import unwrapped
 from geowheel.machine.credentials import (
+    advice,
     known_secrets,
-    login,
     logins,
     parse_url,
     public_url,
     refuse_secrets,
-    refused,
     shown,
     without_login,
 )
@@ -136,9 +135,13 @@ def test_no_password_survives(before: str, password: str) -> None:
 
 
 def test_a_refusal_is_told_from_a_number() -> None:
-    assert refused("answered 401 Unauthorized") and refused("(403 Forbidden)")
-    assert not refused("package-4.401-h0, 404 Not Found")
-    assert "pixi auth login h.org`" in login("error (401) for url (https://ada:pw@h.org:8443/c)")
-    assert "pixi auth login HOST`" in login("401 Unauthorized")
+    def fix(text: str) -> str:
+        return advice(text, "cause", "another")["fix"]
+
+    assert fix("package-4.401-h0, 404 Not Found") == "another"
+    assert "pixi auth login h.org`" in fix("(401 Unauthorized) for url (https://u:pw@h.org:8443/c)")
+    assert "pixi auth login h.org`" in fix("h.org:80 answered 403 Forbidden")
+    assert "pixi auth login HOST`" in fix("401 Unauthorized")
     wrapped = "HTTP status client error (401 Unauthorized) for\n     │ url (http://h.org/x)"
-    assert "login h.org`" in login(unwrapped(wrapped))
+    assert "login h.org`" in fix(unwrapped(wrapped))
+    assert "SSL_CERT_FILE" in fix("invalid peer certificate: UnknownIssuer")

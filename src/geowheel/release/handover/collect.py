@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import structs
@@ -19,6 +19,7 @@ from msgspec import structs
 from geowheel.digest import TreeEntry, digest, sha256_file, toolkit_digest
 from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
 from geowheel.locks.in_use import Locks, locks_at_hand
+from geowheel.machine.archives import is_unsafe
 from geowheel.machine.console import Console
 from geowheel.machine.files import copy_checked, held, scratch
 from geowheel.pipeline.given_wheels import faults_of_wheel
@@ -145,7 +146,7 @@ def _items(project: Project, root: Path, export: Export, faults: list[Fault]) ->
     named: set[str] = set()
     for path in sorted(root.glob(f"{LEDGER}/*/*/*/{RECORD}")):
         record = read_any_record(path.parent)
-        if record is None or not all(_is_below(output.path) for output in record.outputs):
+        if record is None or any(is_unsafe(o.path) or o.path == RECORD for o in record.outputs):
             faults.append(Fault(what="it is no record of geowheel's", where=str(path)))
             continue
         item = Incoming(record=record, export=export, root=root)
@@ -181,14 +182,6 @@ def _wrong(project: Project, item: Incoming) -> Iterator[str]:
     wheels = [output.path for output in record.outputs if output.path.endswith(".whl")]
     if item.makes and (len(wheels) != 1 or "/" in wheels[0]):
         yield "it does not name one wheel"
-
-
-def _is_below(path: str) -> bool:
-    """Return whether a path stays in the folder that it is relative to."""
-    parts = PurePosixPath(path)
-    return (
-        not parts.is_absolute() and ".." not in parts.parts and "\\" not in path and path != RECORD
-    )
 
 
 def _altered(project: Project, item: Incoming) -> Iterator[str]:
