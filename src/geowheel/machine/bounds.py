@@ -23,7 +23,7 @@ WINDOW: Final = 1 << 27
 FILE: Final = 4 << 30
 """Bytes of a download whose size its lock does not say: more than any package index takes."""
 PAGE: Final = 4 << 20
-"""Bytes of what an index says of a project, 700 a file; a quarter as HTML, which is slow to read."""
+"""Bytes of what an index says of a project, 700 a file; a quarter as HTML, it is slow to read."""
 STALL: Final = 30.0
 """Seconds in which a download has to bring `RATE` bytes a second on average, or is given up."""
 INDEX: Final = 300
