@@ -76,7 +76,8 @@ def serving(lie: str, wheel: Path) -> ThreadingHTTPServer:
             if "packed" in lie and self.command == "GET":
                 self.send_header("Content-Encoding", "gzip")
                 body = packed()
-            endless = "without end" in lie and ("file" in lie) == self.path.endswith(".whl")
+            endless = "without end" in lie and self.command == "GET"
+            endless &= ("file" in lie) == self.path.endswith(".whl")
             self.send_header("Content-Length", str(ENDLESS if endless else len(body)))
             self.end_headers()
             with contextlib.suppress(ConnectionError):
