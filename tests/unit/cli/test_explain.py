@@ -26,6 +26,10 @@ def test_each_failure_is_known_by_a_real_log(log: Path) -> None:
     assert "{" not in first["cause"] + first["remedy"] + first["command"]
 
 
+def test_one_long_line_takes_no_longer_than_many() -> None:
+    assert list(explained("aB9/" * 250_000)) == []  # minutes, were a signature quadratic
+
+
 def test_every_failure_has_a_log() -> None:
     assert set(known_failures()) == {log.stem.partition("--")[0] for log in LOGS}
     assert len(known_failures()) >= 40
