@@ -126,6 +126,12 @@ def test_reports_are_matched_by_purl_name_and_version(
         assert "CVE-2026-1" in names
 
 
+def test_the_record_of_the_docs_is_about_libtiff(tmp_path: Path) -> None:
+    record = read_advisories(Path(__file__).parents[2] / "data" / "osv-libtiff.json")
+    (mark,) = marks("vulnerability", content(tmp_path, advisories=record))
+    assert mark[0].startswith("OSV-0000-1, CVE-0000-1, mended in 99.0: `geowheel lock --upgrade")
+
+
 def test_without_an_sbom_nothing_is_vouched_for(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(json.dumps(osv(versions=["1"])), encoding="utf-8")
     found = content(tmp_path, advisories=read_advisories(tmp_path))
