@@ -109,7 +109,8 @@ def _compile(
         wrapper.write_bytes(own.encode("utf-8", "surrogateescape"))
     # SWIG keeps one type table a process under this name: one of our own, or classes of another
     # package's osgeo would be handed out (studied with two GDALs in one process).
-    defines = [f"SWIG_TYPE_TABLE={type_table(import_package)}"]
+    # And nothing is printed about objects that live until the interpreter ends: GDAL's setup.py.
+    defines = [f"SWIG_TYPE_TABLE={type_table(import_package)}", "SWIG_PYTHON_SILENT_MEMLEAK"]
     if inputs.stable:
         defines.append(f"Py_LIMITED_API=0x03{int(inputs.stable.partition('.')[2]):02x}0000")
     step.say(f"{len(wrappers)} modules with {toolchain.describe()}")
