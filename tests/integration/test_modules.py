@@ -1,13 +1,16 @@
 """Libraries that open modules by a path of the system, compiled here, through the real repair."""
 
+import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.test_auditwheel_repair import EXTENSION, PLATFORM, TAG, gcc
+from tests.support.private_hosts import Installed
 from tests.support.repair_bench import Bench, pack
 
 pytestmark = [
@@ -73,3 +76,32 @@ def test_a_path_that_nobody_knows_is_refused_until_it_is_accepted(tmp_path: Path
     assert "tool.geowheel.modules.accept" in said
     accepted = replace(bench, accept_code=("/usr/lib/toys/*",)).repaired
     assert "/usr/lib/toys/plugin.so" in {item.written for item in accepted.code}
+
+
+# MySQL's protocol: a greeting of version 10 that asks for the plugin, and a refusal.
+GREETING = (
+    b"\x0a9.7.0\0\1\0\0\x0012345678\0\x08\x82\xff\2\0\x08\0\x15" + bytes(10)
+    + b"123456789012\0caching_sha2_password\0"
+)  # fmt: skip
+REFUSAL = b"\xff\x15\4#28000no"
+LOGIN = """
+import sys
+from osgeo import gdal
+gdal.OpenEx("MYSQL:geo,host=127.0.0.1,port=%s,user=u,password=s" % sys.argv[1])
+print(*{line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if "sha2" in line})
+"""
+
+
+def test_mysqls_login_is_the_wheels_own(three_hosts: Installed) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            with server.accept()[0] as peer:
+                peer.sendall(len(GREETING).to_bytes(4, "little") + GREETING)
+                peer.recv(9999)
+                peer.sendall(len(REFUSAL).to_bytes(3, "little") + b"\2" + REFUSAL)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        done = three_hosts.run("-c", LOGIN, server.getsockname()[1])
+    (loaded,) = map(Path, done.stdout.split())
+    assert loaded.is_relative_to(three_hosts.site) and loaded.name == "caching_sha2_password.so"
