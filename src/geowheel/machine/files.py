@@ -28,7 +28,7 @@ SCRATCH: Final = ".geowheel-"
 DAY: Final = 86400.0  # seconds
 _ADVICE: Final = (
     ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk is full", "what arrived is kept",
-     "free some space, or name another folder with GEOWHEEL_CACHE"),
+     "free some space there; another folder for the cache is named with GEOWHEEL_CACHE"),
     ((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO), "no access",
      "it belongs to another user, is mounted read-only, or a part of its path is no folder",
      "open it for this user; another folder for the cache is named with GEOWHEEL_CACHE"),

@@ -19,7 +19,7 @@ from geowheel.locks.assets import Package
 from geowheel.locks.in_use import locks_at_hand, resolve
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import refuse_secrets
-from geowheel.machine.files import copy_checked, whole
+from geowheel.machine.files import copy_checked, disk_faults, whole
 from geowheel.project.config import Compiler
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
@@ -348,7 +348,7 @@ def _hand_over(request: Request, record: Record[RepairFacts]) -> None:
         with suppress(OSError):  # it may be somebody else's
             shutil.copystat(wheel.path, goal)  # the next run need not read them
         return
-    with whole(goal) as part:
+    with disk_faults(goal), whole(goal) as part:
         copy_checked(wheel.path, part, wheel.sha256)
         shutil.copystat(wheel.path, part)  # its time as well, by which the next run knows it
         refuse_secrets(part, request.project.machine.environ)
