@@ -126,13 +126,15 @@ class Tree:
 
     root: Path
     entries: tuple[TreeEntry, ...]
+    counted: Mapping[str, Sha256] = dataclasses.field(default_factory=dict)
+    """Of files of which not all bytes count: the digest of what does."""
 
     def digest(self) -> str:
-        return digest(self.entries)
+        return digest([e for e in self.entries if e.path not in self.counted] + [self.counted])
 
     def paths(self) -> dict[str, str]:
         """Relative path to digest: what a ledger record keeps to name a file that changed."""
-        return {entry.path: entry.sha256 for entry in self.entries}
+        return {entry.path: entry.sha256 for entry in self.entries} | dict(self.counted)
 
 
 @dataclass(frozen=True, kw_only=True)

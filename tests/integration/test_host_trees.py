@@ -12,7 +12,7 @@ import pytest
 
 from geowheel.adoption.templates import pixi
 from geowheel.errors import BuildError, MachineError
-from geowheel.project.files import git_description, host_files, stage_checkout
+from geowheel.project.files import git_version, host_files, stage_checkout
 from tests.support.files import git, write_files
 from tests.support.made_once import made_once
 from tests.support.project_copy import PYTHON, REPOSITORY, Built, ProjectCopy
@@ -182,37 +182,45 @@ def test_a_staged_copy_gives_the_same_wheel(name: str, tmp_path: Path, backends:
         assert of_copy["the name"].startswith(b"host-4.5.6-")
 
 
-@pytest.mark.parametrize(("name", "requirement"), [("setuptools", "setuptools>=77"),
-                                                  ("hatchling", "hatchling")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "requires"),
+    [
+        ("setuptools", ["setuptools>=77"]),
+        ("hatchling", ["hatchling"]),
+        ("poetry-core", ["poetry-core>=2"]),
+        ("pdm-backend", ["pdm-backend"]),
+        ("flit", ["flit-core"]),
+        ("uv_build", ["uv-build"]),
+        ("scikit-build-core", ["scikit-build-core", "cmake", "ninja"]),
+        ("meson-python", ["meson-python", "ninja"]),
+    ],
+)
 def test_the_raw_wheel_of_the_product_is_pips_and_the_payload(
-    name: str, requirement: str, tmp_path: Path, backends: Backends, built: Built
+    name: str, requires: list[str], tmp_path: Path, backends: Backends, built: Built
 ) -> None:
     table = (
         f'[tool.geowheel]\npythons = ["{PYTHON}"]\nlayout = "none"\nimport-package = "host"\n'
-        f'[tool.geowheel.build]\nrequires = ["{requirement}"]\n'
+        f"[tool.geowheel.build]\nrequires = {requires}\n"
     )
     top = tmp_path / "checkout"
-    files = {"pyproject.toml": HOSTS[name]["pyproject.toml"] + table, "pixi.toml": pixi("host")}
+    text = HOSTS[name]["pyproject.toml"] + table
+    files = {**HOSTS[name], "pyproject.toml": text, "pixi.toml": pixi("host")}
     host = make_checkout(top, files)
     extra = {**built.project.extra, "PYTHONPATH": str(REPOSITORY / "src")}
     project = ProjectCopy(root=top, cache=built.project.cache, extra=extra, host="packages/host")
-    for _ in range(2):
-        project.good("build", "--python", PYTHON)
-    (raw,) = top.glob(".geowheel/*/build/*/host-1.0-*.whl")
+    project.good("build", "--python", PYTHON)
+    assert "build      cached" in project.good("build", "--python", PYTHON).stderr
+    (raw,) = top.glob(".geowheel/*/build/*/host-*.whl")
     of_pip = backends.wheel(host, tmp_path / "of-pip")
     with zipfile.ZipFile(raw) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
     kept = {path: text for path, text in of_pip.items() if path in found and "WHEEL" not in path}
-    assert {"host/sub/inside.py", "host-1.0.dist-info/METADATA"} <= kept.keys()
+    (info,) = {path.partition("/")[0] for path in kept if path.endswith("/METADATA")}
+    assert "host/sub/inside.py" in kept or name == "meson-python"
     assert {path: found.get(path) for path in kept} == kept
-    ours = (
-        "host/_geowheel",
-        "host/_data/",
-        "host/_pyinstaller/",
-        "host-1.0.dist-info/entry_points",
-    )
+    ours = ("host/_geowheel", "host/_data/", "host/_pyinstaller/", f"{info}/entry_points")
     strange = {path for path in found.keys() - of_pip.keys() if not path.startswith(ours)}
-    assert strange == {"host-1.0.dist-info/RECORD"}
+    assert strange == {f"{info}/RECORD"}
     assert of_pip.keys() - found.keys() == {"the name"}
 
 
@@ -229,8 +237,35 @@ def test_the_copy_is_as_dirty_as_the_checkout(changed: str, tmp_path: Path) -> N
     host = make_checkout(top, HOSTS["setuptools"])
     (top / changed).write_text("changed\n")
     staged = stage_checkout(host_files(host, os.environ), tmp_path / "staged", os.environ)
-    assert git_description(staged, os.environ) == git_description(host, os.environ)
-    assert git_description(staged, os.environ).endswith("-dirty")
+    assert git_version(staged, os.environ) == git_version(host, os.environ)
+    assert git_version(staged, os.environ).partition(" on ")[0].endswith("-dirty")
+
+
+def test_git_says_the_same_of_a_copy_in_any_state(tmp_path: Path) -> None:
+    top = tmp_path / "checkout"
+    host = make_checkout(top, HOSTS["setuptools"])
+    git(top, "config", "filter.upper.clean", "tr a-z A-Z")
+    write_files(top, {".gitattributes": "*.upper filter=upper\n", "one.upper": "text\n"})
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "a filter of this checkout alone")
+    git(top, "update-index", "--assume-unchanged", "other/file.txt")
+    write_files(top, {"other/file.txt": "mine\n"})
+    git(top, "checkout", "-q", "--detach")
+    staged = stage_checkout(host_files(host, os.environ), tmp_path / "staged", os.environ)
+    assert git_version(staged, os.environ) == git_version(host, os.environ)
+    assert " on HEAD, " in git_version(staged, os.environ)
+
+
+def test_generated_modules_beside_others_are_copied(tmp_path: Path) -> None:
+    names = ("made.py", "src/space/made.py", "src/space/pkg/made.txt")
+    others = ("tests/made.py", "build/made.py", "src/space/made.txt")
+    tracked = ("pyproject.toml", "module.py", "src/space/a.py", "src/space/pkg/__init__.py")
+    write_files(tmp_path, {".gitignore": "made.*\n", **dict.fromkeys((*tracked, "tests/a.py"), "")})
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    write_files(tmp_path, dict.fromkeys((*names, *others), ""))
+    found = {entry.path for entry in host_files(tmp_path, os.environ).entries}
+    assert found == {*tracked, *names, ".gitignore", "tests/a.py"}
 
 
 def test_a_submodule_has_its_own_version_and_not_the_outer_one(tmp_path: Path) -> None:
@@ -240,7 +275,7 @@ def test_a_submodule_has_its_own_version_and_not_the_outer_one(tmp_path: Path) -
     write_files(inner, {"pyproject.toml": ""})
     git(inner, "tag", "v1.2.3")
     staged = stage_checkout(host_files(inner, os.environ), tmp_path / "staged", os.environ)
-    assert git_description(staged, os.environ).startswith("v1.2.3-0-g")
+    assert git_version(staged, os.environ).startswith("v1.2.3-0-g")
 
 
 def test_a_checkout_that_git_refuses_is_no_folder_without_git(tmp_path: Path) -> None:

@@ -80,6 +80,8 @@ class ProjectFacts:
     pyproject: Mapping[str, Any]
     packages: Mapping[str, tuple[str, ...]]
     """Dotted names of the packages below each root (`src`, or the folder itself: empty)."""
+    tests: str = ""
+    """The folder of its tests, at the top or in a package; empty without one."""
     pixi: PixiProject | None = None
     imports_osgeo: str = ""
     """A file of the packages that imports osgeo; empty where none does."""
@@ -98,6 +100,8 @@ def read_facts(folder: Path, *, version: str, running: str) -> ProjectFacts:
     pyproject = parse_toml(texts[PYPROJECT], path) if PYPROJECT in texts else {}
     manifest = nearest_manifest(folder)
     packages = {root: tuple(_packages(folder / root)) for root in ROOTS}
+    tops = [folder / root / n.replace(".", "/") for root, names in packages.items() for n in names]
+    tests = [top / name for top in (folder, *tops) for name in ("tests", "test")]
     return ProjectFacts(
         folder=folder,
         version=version,
@@ -106,7 +110,8 @@ def read_facts(folder: Path, *, version: str, running: str) -> ProjectFacts:
         texts=texts,
         pyproject=pyproject,
         packages=packages,
-        imports_osgeo=next(_importing_osgeo(folder, packages), ""),
+        tests=next((p.relative_to(folder).as_posix() for p in tests if p.is_dir()), ""),
+        imports_osgeo=next(_importing_osgeo(folder, tops), ""),
         pixi=None if manifest is None else _pixi(manifest),
         in_git=any((place / ".git").exists() for place in (folder, *folder.parents)),
         ignored=frozenset(_ignored(folder)),
@@ -132,8 +137,7 @@ def _packages(root: Path, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield from _packages(folder, name)
 
 
-def _importing_osgeo(folder: Path, packages: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    tops = {folder / root / n.partition(".")[0] for root, names in packages.items() for n in names}
+def _importing_osgeo(folder: Path, tops: Sequence[Path]) -> Iterator[str]:
     for path in sorted(path for top in tops for path in top.rglob("*.py*")):
         if path.suffix in (".py", ".pyx") and _OSGEO.search(path.read_bytes()):
             yield path.relative_to(folder).as_posix()

@@ -36,7 +36,6 @@ At the top of {package}/__init__.py, before an extension module of the project i
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
 
 
-_TESTS: Final = ("tests", "test")
 _TEST_GROUPS: Final = ("test", "tests", "testing")
 
 
@@ -231,8 +230,7 @@ def _table(facts: ProjectFacts, host: Host, environment: str) -> str:
 
 def _suggestion(facts: ProjectFacts, name: str) -> str:
     """Return a table for the project's own tests, where it has some; what they need it may name."""
-    folder = next((name for name in _TESTS if name in facts.entries), None)
-    if folder is None:
+    if not facts.tests:
         return ""
     extras = table_at(facts.pyproject, "project", "optional-dependencies")
     groups = table_at(facts.pyproject, "dependency-groups")
@@ -243,7 +241,7 @@ def _suggestion(facts: ProjectFacts, name: str) -> str:
         own = re.fullmatch(rf"{re.escape(name)}\s*\[([^]]*)\]", text, re.IGNORECASE)
         inside = re.findall(r"[\w.-]+", own[1]) if own else ()
         requires += [t for n in inside for t in _texts(extras.get(n))] if own else [text]
-    return templates.suggested_tests(requires, folder)
+    return templates.suggested_tests(requires, facts.tests)
 
 
 def _texts(listed: object) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,13 +55,12 @@ def top_of_checkout(folder: Path, environ: Mapping[str, str]) -> Path | None:
     if result.returncode == 0:
         return Path(result.stdout.strip()).resolve()
     said = result.stderr.strip()
-    owner = "dubious ownership" in said
     raise MachineError(
         f"git does not read this checkout: {said.splitlines()[0] if said else 'no reason given'}",
         where=str(marked),
         cause="without git, files that it ignores (keys, caches) would become a part of the host",
         fix=f"`git config --global --add safe.directory {marked}` where you trust its owner"
-        if owner
+        if "dubious ownership" in said
         else f"mend it until `git -C {marked} status` works, or remove {marked / '.git'}",
     )
 
@@ -152,32 +151,33 @@ def share_history(top: Path, goal: Path, environ: Mapping[str, str]) -> None:
 
     Objects are not copied. Raises MachineError with git's words.
     """
-    named = ("core.autocrlf", "core.eol", "core.filemode")
-    values = {name: ask_git(top, environ, "config", name) for name in named}
-    settings = [f"--config={name}={value.strip()}" for name, value in values.items() if value]
     quiet = ("--quiet", "--shared", "--no-checkout", "--template=")
-    do_git(top, environ, "clone", *quiet, *settings, "--", str(top), str(goal))
+    do_git(top, environ, "clone", *quiet, "--", str(top), str(goal))
+    head = ask_git(top, environ, "rev-parse", "--verify", "HEAD")
+    if head and ask_git(top, environ, "symbolic-ref", "--quiet", "HEAD") is None:
+        # A clone of a detached HEAD is on a branch that has the same commit.
+        do_git(goal, environ, "update-ref", "--no-deref", "HEAD", head.strip())
 
 
-def share_index(top: Path, goal: Path, copied: Collection[str], environ: Mapping[str, str]) -> None:
+def share_index(top: Path, goal: Path, environ: Mapping[str, str]) -> None:
     """Give `goal` the index of `top`, so that git says the same of both.
 
-    Files that are not among `copied` count as unchanged in `goal`, unless they are changed in
-    `top`. Raises MachineError with git's words.
+    What is unchanged in `top` counts as such in `goal`: it may be left out there, and git would
+    compare it without the filters of this checkout. Raises MachineError with git's words.
     """
     staged = do_git(top, environ, "ls-files", "-z", "--stage").split("\0")
-    changed = set(do_git(top, environ, "diff-files", "-z", "--name-only").split("\0"))
-    index, absent = [], []
+    changed = set(do_git(top, environ, "diff", "-z", "--name-only").split("\0"))
+    index, same = [], []
     for line in filter(None, staged):
         about, _, name = line.partition("\t")
         mode, commit, number = about.split()
         if mode == _SUBMODULE and name in changed:
             commit = "1" * len(commit)  # git does not look into a submodule without history
         index.append(f"{mode} {commit} {number}\t{name}\0")
-        if name not in copied and name not in changed:
-            absent.append(f"{name}\0")
+        if name not in changed:
+            same.append(f"{name}\0")
     do_git(goal, environ, "update-index", "-z", "--index-info", given="".join(index))
-    do_git(goal, environ, "update-index", "-z", "--skip-worktree", "--stdin", given="".join(absent))
+    do_git(goal, environ, "update-index", "-z", "--skip-worktree", "--stdin", given="".join(same))
 
 
 def do_git(folder: Path, environ: Mapping[str, str], *arguments: str, given: str = "") -> str:

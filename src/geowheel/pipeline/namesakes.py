@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from geowheel.errors import ConfigError
 from geowheel.project.project import Project
-from geowheel.project.pyproject import read_toml
+from geowheel.project.pyproject import read_host
 from geowheel.records.facts import BuildFacts, RepairFacts
 from geowheel.records.ledger import Ledger
 
@@ -40,9 +40,6 @@ def refuse_namesakes(project: Project, ledger: Ledger) -> None:
 def _name_of_host(folder: Path) -> str:
     """Return the distribution name of the host in a folder; empty when there is no host in it."""
     try:
-        data = read_toml(folder / "pyproject.toml")
+        return read_host(folder).name
     except ConfigError:
         return ""
-    if "geowheel" not in data.get("tool", {}):
-        return ""
-    return str(data.get("project", {}).get("name", ""))

@@ -1,8 +1,8 @@
 """The host's files, as pip would see them in the checkout; and a copy of them to build in.
 
-That is what git tracks or does not ignore, what it ignores inside a package (generated modules),
-the files of submodules, what symbolic links lead to, and what build files name above the host's
-folder (`../VERSION.py`). Without git it is everything but what no build needs.
+That is what git tracks or does not ignore, what it ignores beside the host's code (generated
+modules), the files of submodules, what symbolic links lead to, and what build files name above the
+host's folder (`../VERSION.py`). Without git it is everything but what no build needs.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ def host_files(folder: Path, environ: Mapping[str, str], sources: Sequence[str] 
     listed = _git_files(folder, environ)
     # A folder that git ignores as a whole, such as an unpacked sdist, is no part of the checkout.
     by_git = "pyproject.toml" in listed
-    names = set(listed if by_git else _walk(folder))
-    names = {name for name in names if _is_source(name, sources)}
+    names = {name for name in (listed if by_git else _walk(folder)) if _is_source(name, sources)}
     names |= set(_named_above(folder, environ, sources, by_git=by_git))
     followed: set[str] = set()
     links = [name for name in names if (folder / name).is_symlink()]
@@ -102,13 +101,8 @@ def stage_checkout(tree: Tree, goal: Path, environ: Mapping[str, str]) -> Path:
         return stage(tree, goal)
     share_history(top, goal, environ)
     place = stage(tree, goal, above=len(tree.root.relative_to(top).parts))
-    copied = {
-        os.path.relpath(place / entry.path, goal)
-        for entry in tree.entries
-        if entry.link is not None or not (tree.root / entry.path).is_symlink()
-    }
-    share_index(top, goal, copied, environ)
-    of_checkout, of_copy = (git_description(path, environ) for path in (top, goal))
+    share_index(top, goal, environ)
+    of_checkout, of_copy = (git_version(path, environ) for path in (top, goal))
     if of_checkout != of_copy:
         raise BuildError(
             f"git calls the copy that is built {of_copy}, and the checkout {of_checkout}",
@@ -133,9 +127,7 @@ def git_version(folder: Path, environ: Mapping[str, str]) -> str:
     if not (description := git_description(folder, environ)):
         return ""
     branch = ask_git(folder, environ, "rev-parse", "--abbrev-ref", "HEAD") or ""
-    tags = ask_git(
-        folder, environ, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags"
-    )
+    tags = ask_git(folder, environ, "show-ref", "--tags")
     return f"{description} on {branch.strip()}, tags {digest(tags or '')[:12]}"
 
 
@@ -150,30 +142,29 @@ def _git_files(folder: Path, environ: Mapping[str, str]) -> set[str]:
     tracked = listed("--cached")
     others = listed("--others", "--exclude-standard")
     names = tracked | {name for name in others if name.partition("/")[0] not in _OURS}
-    if packages := _packages(names):
-        ignored = listed("--others", "--ignored", "--exclude-standard", "--", *packages)
+    if patterns := _with_code(names):
+        ignored = listed("--others", "--ignored", "--exclude-standard", "--", *patterns)
         names |= {name for name in ignored if not name.endswith(".pyc")}
     # Submodules, and repositories that nobody added as one: git lists them as one path.
     nested = {name for name in names if (folder / name / ".git").exists()}
     for name in nested:
         names |= {f"{name.rstrip('/')}/{each}" for each in _git_files(folder / name, environ)}
-    return {name for name in names - nested if _is_file_or_link(folder / name)}
+    every = ((name, folder / name) for name in names - nested)  # what git lists may be gone
+    return {name for name, path in every if path.is_symlink() or path.is_file()}
 
 
-def _packages(names: Iterable[str]) -> list[str]:
-    """Return the topmost folders with an `__init__.py`, but for the root itself and for tests."""
-    found: list[str] = []
-    for name in sorted(names):
-        place, slash, last = name.rpartition("/")
-        inside = found and place.startswith(f"{found[-1]}/")
-        if slash and last == "__init__.py" and not inside and place.split("/")[0] not in _TESTS:
-            found.append(place)
-    return found
-
-
-def _is_file_or_link(path: Path) -> bool:
-    """Return False for what git lists but is gone."""
-    return path.is_symlink() or path.is_file()
+def _with_code(names: Iterable[str]) -> list[str]:
+    """Return git's patterns of where generated modules may lie, but for tests: anywhere in a
+    package (a folder with an `__init__.py`), and elsewhere beside modules."""
+    packages, beside = ["/"], set[str]()
+    for place, slash, last in sorted(name.rpartition("/") for name in names):
+        if f"{place}/".startswith(f"{packages[-1]}/") or place.split("/")[0] in _TESTS:
+            continue
+        if slash and last == "__init__.py":
+            packages.append(place)
+        elif last.endswith(".py"):
+            beside.add(f":(glob){place}{slash}*.py")
+    return packages[1:] + sorted(beside)
 
 
 def _walk(folder: Path) -> Iterator[str]:
@@ -194,7 +185,7 @@ def _named_above(
         # Backends that leave out what git ignores read these themselves.
         if top is not None and place.is_relative_to(top) and (place / ".gitignore").is_file():
             yield "../" * number + ".gitignore"
-    texts = [folder / name for name in _BUILD_FILES if (folder / name).is_file()]
+    texts = (folder / name for name in _BUILD_FILES if (folder / name).is_file())
     said = [path.read_text(encoding="utf-8", errors="replace") for path in texts]
     for pattern in sorted({name for text in (*said, *sources) for name in _ABOVE.findall(text)}):
         for path in {found.resolve() for found in folder.glob(pattern.rstrip("/"))}:

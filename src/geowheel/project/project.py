@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from geowheel.digest import Tree
+from geowheel.digest import Tree, sha256_bytes
 from geowheel.errors import MachineError, UsageError
 from geowheel.machine.credentials import parse_place
 from geowheel.targets import Platform, System, Target
@@ -108,8 +108,10 @@ class Project:
         return self.root / "dist"
 
     def host_files(self) -> Tree:
-        """Return the host's files, hashed; raises MachineError where git refuses."""
-        return host_files(self.folder, self.machine.environ, self.config.build.sources)
+        """Return the host's files, hashed, but for our table in pyproject.toml: stages name what
+        they use of it. Raises MachineError where git refuses."""
+        tree = host_files(self.folder, self.machine.environ, self.config.build.sources)
+        return replace(tree, counted={self.host.path.name: sha256_bytes(self.host.others.encode())})
 
     def target(self, python: str, platform: Platform | None = None) -> Target:
         """Return the target of a configured python; raises UsageError with the known ones."""

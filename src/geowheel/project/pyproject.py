@@ -76,6 +76,8 @@ class HostFile:
     """`[project] dependencies`, which pip installs with the wheel, but for GDAL itself."""
     version_from_git: bool = False
     """Whether git may have a part in the version: nothing else says it."""
+    others: str = ""
+    """All that the file says but for geowheel's own table, as a text without comments."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -166,6 +168,7 @@ def host_from(
         config=config,
         dependencies=tuple(text for text in dependencies if not names_gdal(text)),
         version_from_git=_version_from_git(data),
+        others=repr({**data, "tool": {k: v for k, v in data["tool"].items() if k != "geowheel"}}),
     )
 
 
@@ -178,10 +181,10 @@ def read_audit_policy(folder: Path) -> AuditPolicy:
 
 
 def _version_from_git(data: Mapping[str, Any]) -> bool:
-    """Return whether the backend makes up the version, and not of a file or a variable alone."""
+    """Return whether the backend makes up the version, and not of a text or a variable alone."""
     hatch = table_at(data, "tool", "hatch", "version")
     in_file = "file" in table_at(data, "tool", "setuptools", "dynamic", "version")
-    by_hatch = hatch.get("source", "regex" if "path" in hatch else "") in ("regex", "code", "env")
+    by_hatch = hatch.get("source", "regex" if "path" in hatch else "") in ("regex", "env")
     return not ("version" in data.get("project", {}) or in_file or by_hatch)
 
 

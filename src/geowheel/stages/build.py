@@ -261,7 +261,5 @@ def _without_paths(tree: Path, mapped: Mapping[Path, str]) -> None:
 def _mark_as_compiled(tree: Path) -> None:
     """The payload holds extension modules, whatever the backend believes: PEP 427's platlib."""
     for path in tree.glob("*.dist-info/WHEEL"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(
-            text.replace("Root-Is-Purelib: true", "Root-Is-Purelib: false"), encoding="utf-8"
-        )
+        text = path.read_text("utf-8").replace("Root-Is-Purelib: true", "Root-Is-Purelib: false")
+        path.write_text(text, "utf-8")

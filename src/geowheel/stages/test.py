@@ -78,9 +78,7 @@ class DriverReport:
 
 
 def _probe(call: _Call, inputs: TestInputs) -> list[Probe]:
-    asked = {
-        "layout": inputs.layout, "version": inputs.gdal_version, "may_set": inputs.may_set,
-    }  # fmt: skip
+    asked = {"layout": inputs.layout, "version": inputs.gdal_version, "may_set": inputs.may_set}
     result, report = call("wheel:probe", asked, list[Probe])
     if report is None:
         return [_no_report("all probes", result)]

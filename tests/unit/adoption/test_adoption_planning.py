@@ -313,20 +313,20 @@ def test_a_table_that_is_there_is_checked_and_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "entries", "expected"),
+    ("text", "folder", "expected"),
     [
-        ("", ("src",), None),
-        ("", ("test",), {"requires": ["pytest"], "command": [*TESTED, "{host}/test"]}),
+        ("", "", None),
+        ("", "pkg/test", {"requires": ["pytest"], "command": [*TESTED, "{host}/pkg/test"]}),
         ('[project.optional-dependencies]\ntest = ["pytest", "my-host[s3]"]\ns3 = ["affine"]\n',
-         ("tests",), {"requires": ["pytest", "affine"], "command": [*TESTED, "{host}/tests"]}),
-        ('[dependency-groups]\ntests = ["pytest-xdist", {include-group = "x"}]\n', ("tests",),
+         "tests", {"requires": ["pytest", "affine"], "command": [*TESTED, "{host}/tests"]}),
+        ('[dependency-groups]\ntests = ["pytest-xdist", {include-group = "x"}]\n', "tests",
          {"requires": ["pytest-xdist"], "command": [*TESTED, "{host}/tests"]}),
     ],
 )  # fmt: skip
 def test_the_tests_that_are_there_are_suggested_with_what_they_need(
-    text: str, entries: tuple[str, ...], expected: Mapping[str, Any] | None
+    text: str, folder: str, expected: Mapping[str, Any] | None
 ) -> None:
-    made = plan(facts(PLAIN + text, entries=entries), Wishes())
+    made = plan(facts(PLAIN + text, tests=folder), Wishes())
     after = changes(made)["pyproject.toml"].after
     commented = after.partition("# [tool.geowheel.test]\n")[2].replace("# ", "")
     assert (tomllib.loads(commented) or None) == expected

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.support.hosts import NO_TOOLS
+from tests.support.hosts import NO_TOOLS, make_project
 
 from geowheel.digest import digest, read_tree
 from geowheel.project import files as host_files
@@ -113,3 +113,18 @@ def test_staging_copies_content_modes_and_links(tmp_path: Path) -> None:
     assert digest(read_tree(staged)) == digest(tree)
     assert not (staged / "dist").exists()
     assert not (checkout / "a.py").samefile(staged / "a.py")
+
+
+@pytest.mark.parametrize(
+    ("more", "same"),
+    [
+        ('[tool.geowheel.test]\ncommand = ["pytest"]\n', True),
+        ("# a comment\n", True),
+        ('[tool.setuptools]\npackages = ["a"]\n', False),
+    ],
+)
+def test_a_change_of_our_table_is_no_change_of_the_hosts_files(
+    tmp_path: Path, more: str, same: bool
+) -> None:
+    before = make_project(tmp_path).host_files().digest()
+    assert (make_project(tmp_path, more=more).host_files().digest() == before) is same
