@@ -168,8 +168,8 @@ class Test:
     requires: tuple[str, ...] = ()
     """Requirements of the tests, the runtime ones included."""
     command: tuple[str, ...] = ()
-    """The host's tests as an argument list; `{host}` is a copy of the host's files but for those
-    that the wheel installs, `python` the interpreter of the clean environment."""
+    """The host's tests as an argument list; it runs in `{host}`, a copy of the host's files but for
+    those that the wheel installs; `python` is the interpreter of the clean environment."""
     may_set: tuple[str, ...] = ()
     """Environment variables that importing the host may set, in layout none."""
     timeout_seconds: int = 600

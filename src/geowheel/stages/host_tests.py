@@ -48,7 +48,7 @@ def run_host_tests(
         env=isolated_environment(inputs.environ)
         # `pytest` is the clean environment's, as in an activated one.
         | {"PATH": os.pathsep.join([str(python.parent), inputs.environ.get("PATH", "")])},
-        cwd=place,
+        cwd=host,
         check=False,
         timeout=inputs.timeout_seconds,
     )
