@@ -73,11 +73,11 @@ class Commands:
             if report is not None:
                 Path(words[4]).write_text(report)
             return result(argv, returncode=end, stderr="Segmentation fault")
-        (watch,) = (cwd / "environment").rglob("geowheel_watch.json")
+        (watch,) = (cwd.parent / "environment").rglob("geowheel_watch.json")
         assert json.loads(watch.read_text()) == ["pkg"]
         if self.stray:
             watch.with_suffix(".txt").write_text(self.stray)
-        self.copied += sorted(p.name for p in (cwd / "host").rglob("*") if p.is_file())
+        self.copied += sorted(p.name for p in cwd.rglob("*") if p.is_file())
         return result(argv, returncode=self.host_end, stderr="1 failed")
 
     def script(self, function: str) -> tuple[str | None, int]:
@@ -178,7 +178,7 @@ def test_everything_runs_outside_the_checkout_in_a_scrubbed_environment(world: W
     assert len(world.commands.calls) == 4
     *_, (_, folder, _, _) = world.commands.calls
     for _, place, env, _ in world.commands.calls:
-        assert place.is_relative_to(folder)
+        assert place.is_relative_to(folder.parent)
         assert not folder.is_relative_to(world.root)
         assert not folder.exists()  # gone with the run
         assert not {"GDAL_DATA", "PYTHONPATH"} & set(env)
@@ -187,9 +187,9 @@ def test_everything_runs_outside_the_checkout_in_a_scrubbed_environment(world: W
 def test_the_hosts_tests_run_from_a_copy_with_the_environments_python(world: World) -> None:
     outcome = world.verdict("python", "-m", "pytest", "{host}/tests")
     words, folder, env, timeout = world.commands.calls[-1]
-    assert env["PATH"].startswith(str(folder / "environment" / "bin"))
-    assert words == [str(folder / "environment" / "bin" / "python"), "-m", "pytest",
-                     str(folder / "host" / "tests")]  # fmt: skip
+    programs = folder.parent / "environment" / "bin"
+    assert env["PATH"].startswith(str(programs))
+    assert words == [str(programs / "python"), "-m", "pytest", str(folder / "tests")]
     assert timeout == 7
     assert outcome.facts.host and outcome.facts.host.passed
     assert outcome.facts.host.command == ("python", "-m", "pytest", "{host}/tests")
