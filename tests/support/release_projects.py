@@ -11,7 +11,6 @@ from typing import Any
 
 from geowheel.digest import digest, sha256_file
 from geowheel.locks.in_use import committed_locks
-from geowheel.project.files import host_files
 from geowheel.project.project import open_project, this_machine
 from geowheel.records.facts import (
     BuildFacts,
@@ -219,7 +218,7 @@ def plant(releasable: Releasable) -> list[Path]:
         return make_record(ledger, facts, str(subject), text=str(facts), **made)
 
     fetch = record(FetchFacts(stack=digest(stack.packages)), platform)
-    files = digest(host_files(root, releasable.environ))
+    files = digest(project.host_files())
     project.dist.mkdir(exist_ok=True)
     wheels = []
     for target in map(project.target, project.config.pythons):

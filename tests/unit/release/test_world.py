@@ -13,7 +13,6 @@ from tests.support.hosts import NO_TOOLS, RUNNING, make_locks, make_record, writ
 from geowheel.contents.restricted import Restricted
 from geowheel.digest import digest, sha256_bytes
 from geowheel.errors import ChannelError, LockError
-from geowheel.project.files import host_files
 from geowheel.project.project import Machine
 from geowheel.records.facts import BuildFacts, FetchFacts, LicenseFacts, RepairFacts, SizeFacts
 from geowheel.records.ledger import Collected, Elsewhere, Ledger, Record, write_record
@@ -54,7 +53,7 @@ def planted(subject: ReleaseSubject, ledger: Ledger) -> Callable[..., Record[Any
         assert subject.project is not None
         target = str(subject.project.target(RUNNING))
         packages = changes.get("packages", make_locks().stack.packages)
-        files = digest(host_files(subject.folder, NO_TOOLS))
+        files = digest(subject.project.host_files())
         fetch = make_record(ledger, FetchFacts(stack=digest(packages)), "linux-64")
         built = BuildFacts(host_files=changes.get("files", files))
         build = make_record(ledger, built, target, files={"raw.whl": RAW})
