@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geowheel import cli, errors, nox
+from geowheel.audit.registry import RULES
 from geowheel.cli import command_help
 from geowheel.cli.arguments import parser
 from geowheel.command_table import COMMANDS
@@ -167,6 +168,12 @@ def exit_codes() -> str:
     return _table(("code", "class", "meaning"), rows)
 
 
+def rules() -> str:
+    """Every rule of the audit."""
+    head = ("rule", "level", "in what others compiled", "a wheel that keeps it", "remedy")
+    return _table(head, ((f"`{r.id}`", r.level, r.prebuilt, r.title, r.remedy) for r in RULES))
+
+
 def sessions() -> str:
     """What a noxfile gets."""
     named = {"alone": sorted(STANDALONE), "versioned": VERSIONED}
@@ -191,6 +198,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "exit-codes": exit_codes,
     "list": every_command,
+    "rules": rules,
     "sessions": sessions,
     "api": api,
 }

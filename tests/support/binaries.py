@@ -17,7 +17,8 @@ def elf(
 ) -> Elf:
     return Elf(
         machine=machine, bits=64, soname=None, needed=needed, rpath=rpath, runpath=runpath,
-        versions=versions or {}, bind_now=True, relro=Relro.FULL, executable_stack=False,
+        versions=versions or {}, bind_now=True, relro=Relro.FULL, text_relocations=False,
+        executable_stack=False,
         symbols=symbols, debug=debug,
     )  # fmt: skip
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from geowheel.binary.elf import Elf, is_elf, read_elf
-from geowheel.binary.macho import MachO, is_macho, read_macho
-from geowheel.binary.pe import Pe, is_pe, read_pe
+from geowheel.binary.closure import Walk, follow
+from geowheel.binary.elf import Elf
+from geowheel.binary.elf_loading import ElfLoader
+from geowheel.binary.formats import read_binaries
+from geowheel.binary.macho import MachO
+from geowheel.binary.macho_loading import DyldLoader
+from geowheel.binary.pe import Pe
+from geowheel.binary.pe_loading import PeLoader
+from geowheel.binary.symbols import Symbols, read_symbols
 from geowheel.contents.bill import SbomPackage, read_sbom
 from geowheel.machine.archives import open_zip
 from geowheel.machine.console import Step
@@ -21,9 +27,10 @@ from geowheel.wheel.reading import Wheel, unpack_wheel
 from .outside import Outside
 
 B = TypeVar("B", Elf, MachO, Pe)
-# auditwheel, delvewheel and delocate put libraries there; setuptools' and conda's own are beside.
+# Where auditwheel, delvewheel and delocate put libraries, and what they add to a name.
 _BUNDLE: Final = re.compile(r"(^|/)[^/]*\.(libs|dylibs)/")
 _HASH: Final = re.compile(r"-[0-9a-f]{8,64}(?=\.|$)")
+_MODULE: Final = re.compile(r"\.(abi3t?|cpython-[\w-]+)\.so$|\.pyd$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +42,19 @@ class WheelContent:
     tree: Path
     binaries: Mapping[str, Elf | MachO | Pe]
     """By path, sorted."""
+    symbols: Mapping[str, Symbols]
     packages: tuple[SbomPackage, ...]
     """Those that its SBOM names, geowheel's or another; empty where there is none."""
     outside: Outside | None = None
+
+    def of(self, kind: type[B]) -> dict[str, B]:
+        """Return the compiled files of one format."""
+        return {path: found for path, found in self.binaries.items() if isinstance(found, kind)}
+
+    @cached_property
+    def bundled(self) -> tuple[str, ...]:
+        """The compiled files that lie where a repair puts libraries."""
+        return tuple(filter(_BUNDLE.search, self.binaries))
 
     @cached_property
     def _owners(self) -> dict[str, SbomPackage]:
@@ -48,8 +65,11 @@ class WheelContent:
         name; empty for the wheel's own."""
         if package := self._owners.get(member):
             return f"{package.name} {package.version}"
-        name = PurePosixPath(member).name
-        return _HASH.sub("", name).partition(".")[0] if _BUNDLE.search(member) else ""
+        return self.library(member) if _BUNDLE.search(member) else ""
+
+    def library(self, member: str) -> str:
+        """Return a library's name without its version, and without what a repair added to it."""
+        return re.split(r"\.|-\d", _HASH.sub("", PurePosixPath(member).name))[0]
 
     def is_prebuilt(self, member: str) -> bool:
         """Return whether others compiled it: a conda package brought it, or a bundle has it."""
@@ -57,25 +77,19 @@ class WheelContent:
             return package.purl.startswith("pkg:conda/")
         return _BUNDLE.search(member) is not None
 
-    @property
-    def elves(self) -> dict[str, Elf]:
-        return self._of(Elf)
+    def is_module(self, member: str) -> bool:
+        """Return whether Python imports it."""
+        exported = self.symbols[member].exported
+        return bool(_MODULE.search(member)) or any(n.startswith("PyInit_") for n in exported)
 
-    @property
-    def machos(self) -> dict[str, MachO]:
-        return self._of(MachO)
-
-    @property
-    def pes(self) -> dict[str, Pe]:
-        return self._of(Pe)
-
-    def _of(self, kind: type[B]) -> dict[str, B]:
-        return {path: found for path, found in self.binaries.items() if isinstance(found, kind)}
-
-
-_READERS: Final[tuple[tuple[Callable[[Path], bool], Callable[[Path], Elf | MachO | Pe]], ...]] = (
-    (is_elf, read_elf), (is_macho, read_macho), (is_pe, read_pe),
-)  # fmt: skip
+    @cached_property
+    def walks(self) -> tuple[Walk[Any], ...]:
+        """What the compiled files load, for each system that they are for."""
+        own = [path for path in self.of(Pe) if path in self.bundled]
+        folder = PurePosixPath(own[0]).parent.as_posix() if own else ""
+        windows = PeLoader(bundled=folder, preloaded=frozenset(own))
+        unix = follow(self.of(Elf), ElfLoader()), follow(self.of(MachO), DyldLoader())
+        return tuple(walk for walk in (*unix, follow(self.of(Pe), windows)) if walk.binaries)
 
 
 @contextmanager
@@ -87,24 +101,15 @@ def opened_wheel(path: Path, step: Step, outside: Outside | None = None) -> Iter
     """
     with step.elsewhere("audit") as folder:
         step.now("unpacking")
-        wheel = unpack_wheel(path, folder / "wheel")
+        tree = folder / "wheel"
+        wheel = unpack_wheel(path, tree)
         with open_zip(path) as archive:
             packages = read_sbom(archive) or read_sbom(archive, ".cdx.json")
         step.now("reading its compiled files")
+        binaries = read_binaries(tree)
+        symbols = {name: read_symbols(tree / name, b, name=name) for name, b in binaries.items()}
+        step.now("looking")
         yield WheelContent(
-            path=path,
-            wheel=wheel,
-            tree=folder / "wheel",
-            binaries=dict(_binaries(folder / "wheel")),
-            packages=packages,
-            outside=outside,
-        )
-
-
-def _binaries(tree: Path) -> Iterator[tuple[str, Elf | MachO | Pe]]:
-    for file in sorted(path for path in tree.rglob("*") if path.is_file()):
-        name = file.relative_to(tree).as_posix()
-        for fits, read in _READERS:
-            if fits(file):
-                yield name, read(file)
-                break
+            path=path, wheel=wheel, tree=tree, binaries=binaries, symbols=symbols,
+            packages=packages, outside=outside,
+        )  # fmt: skip

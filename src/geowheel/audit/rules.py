@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from geowheel.errors import ConfigError, nearest
 from geowheel.project.config import TABLE, AuditLevel, AuditPolicy
@@ -31,31 +34,26 @@ class Mark(NamedTuple):
     """By which an exception may call it, besides its path and its package."""
 
 
-@dataclass(frozen=True, kw_only=True)
+Look = Callable[[WheelContent], Iterable[Mark]]
+"""Yields every place where a wheel breaks a rule, whatever the policy says."""
+
+
+@dataclass(frozen=True)
 class Rule:
-    """One thing that a wheel should or should not be."""
+    """A row of rules.toml with its id, and who looks; `prebuilt`: in what others compiled."""
 
     id: str
-    """Stable: configurations and SARIF files name it."""
-    title: str
-    """What a wheel that keeps it is like, in a few words."""
     level: AuditLevel
-    """What breaking it counts for, unless the policy says otherwise."""
-    prebuilt: AuditLevel | None = None
-    """The same for files that others compiled, where that differs."""
+    prebuilt: AuditLevel
+    title: str
     why: str
     remedy: str
-    look: Callable[[WheelContent], Iterable[Mark]]
-    """Yields the places; every one of them, whatever the policy says."""
-
-    def usual(self, *, prebuilt: bool) -> AuditLevel:
-        """Return the level without a policy, for a file that others compiled or another one."""
-        return (self.prebuilt or self.level) if prebuilt else self.level
+    look: Look
 
 
 @dataclass(frozen=True, kw_only=True)
 class WheelFinding:
-    """A place where a wheel breaks a rule, and what the policy makes of it."""
+    """A place where a wheel breaks a rule; where an exception allows it, with its reason."""
 
     rule: str
     level: AuditLevel
@@ -64,45 +62,32 @@ class WheelFinding:
     member: str
     package: str
     words: str
-    reason: str = ""
-    """The exception's."""
+    reason: str
+
+
+def rules_of(looks: Mapping[str, Look]) -> tuple[Rule, ...]:
+    """The rules of rules.toml, in its order; `looks` has all of them by their ids."""
+    text = resources.files("geowheel.audit").joinpath("rules.toml").read_bytes()
+    kind = dict[str, tuple[AuditLevel, AuditLevel, str, str, str]]
+    rows = msgspec.toml.decode(text, type=kind)
+    return tuple(Rule(id, *row, looks[id]) for id, row in rows.items())
 
 
 def judge(rule: Rule, content: WheelContent, policy: AuditPolicy) -> Iterator[WheelFinding]:
     """Yield the findings of one rule; none where the policy switches it off."""
-    if policy.levels.get(rule.id) is AuditLevel.OFF:
-        return
-    for mark in rule.look(content):
-        usual = rule.usual(prebuilt=content.is_prebuilt(mark.member))
-        if (level := policy.levels.get(rule.id, usual)) is AuditLevel.OFF:
-            continue
-        package = mark.package or content.owner(mark.member)
-        reason = _allowed(
-            rule.id, (*mark.names, mark.member, package, package.partition(" ")[0]), policy
-        )
+    asked = policy.levels.get(rule.id)
+    today = datetime.date.today()
+    for words, member, package, more in () if asked is AuditLevel.OFF else rule.look(content):
+        level = asked or (rule.prebuilt if content.is_prebuilt(member) else rule.level)
+        owner = package or content.owner(member)
+        names = {*more, member, owner, owner.partition(" ")[0]} - {""}
+        keys = [f"{rule.id} {name}" for name in names]
+        fits = (r for key, r in policy.exceptions.items() if fnmatch.filter(keys, key))
+        reason = next((reason for reason in fits if until(reason) >= today), "")
         yield WheelFinding(
-            rule=rule.id,
-            level=AuditLevel.OFF if reason else level,
-            wheel=content.wheel.filename,
-            member=mark.member,
-            package=package,
-            words=mark.words,
-            reason=reason,
-        )
-
-
-def _allowed(rule: str, names: Iterable[str], policy: AuditPolicy) -> str:
-    """The reason of the exception that fits; empty where none does."""
-    names = [name for name in names if name]
-    for key, reason in policy.exceptions.items():
-        about, _, pattern = key.partition(" ")
-        if (
-            about == rule
-            and until(reason) >= datetime.date.today()
-            and any(fnmatch.fnmatchcase(name, pattern) for name in names)
-        ):
-            return reason
-    return ""
+            rule=rule.id, level=AuditLevel.OFF if reason else level, wheel=content.wheel.filename,
+            member=member, package=owner, words=words, reason=reason,
+        )  # fmt: skip
 
 
 def until(reason: str) -> datetime.date:
@@ -121,19 +106,20 @@ def check_policy(policy: AuditPolicy, rules: Sequence[Rule]) -> None:
     known = [rule.id for rule in rules]
     for key in (*policy.levels, *policy.exceptions):
         name, _, pattern = key.partition(" ")
-        if name not in known:
+        if name not in known or (key in policy.exceptions and not pattern.strip()):
             raise ConfigError(
-                f"[{TABLE}.audit] there is no rule {name!r}",
-                fix=nearest(name, known) or "`geowheel audit --explain RULE` names them all",
+                f"[{TABLE}.audit] {key!r} is no rule, or no rule and a pattern for an exception",
+                fix=nearest(name, known) if name not in known else f'write "{name} libcurl"',
             )
-        reason = policy.exceptions.get(key)
-        if reason and until(reason) == datetime.date.max and name == DATED:
+        if name == DATED and until(policy.exceptions.get(key, "")) == datetime.date.max:
             raise ConfigError(
                 f"[{TABLE}.audit.exceptions] {key!r} does not say until when it counts",
                 fix='end the reason with the day, such as "no writer is built; until 2027-06-30"',
             )
-        if reason and not pattern.strip():
-            raise ConfigError(
-                f"[{TABLE}.audit.exceptions] {key!r} does not say where the rule may be broken",
-                fix=f'write a pattern after it, such as "{name} libcurl", or "{name} *"',
-            )
+
+
+def some(names: Iterable[Any], limit: int = 6) -> str:
+    """`a, b and 3 more`."""
+    every = list(map(str, names))
+    more = f" and {len(every) - limit} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + more

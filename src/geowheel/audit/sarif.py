@@ -11,30 +11,23 @@ from geowheel.project.config import AuditLevel
 
 from .rules import Rule, WheelFinding
 
+_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {AuditLevel.ERROR: "error", AuditLevel.WARN: "warning", AuditLevel.OFF: "note"}
 
 
 def sarif_of(findings: Sequence[WheelFinding], rules: Sequence[Rule]) -> dict[str, Any]:
     """Return a log with one run; what an exception allows is a suppressed result."""
-    driver = {
-        "name": "geowheel",
-        "version": __version__,
-        "rules": [
-            {
-                "id": rule.id,
-                "shortDescription": {"text": rule.title},
-                "fullDescription": {"text": rule.why},
-                "help": {"text": rule.remedy},
-                "defaultConfiguration": {"level": _LEVELS[rule.level]},
-            }
-            for rule in rules
-        ],
-    }
-    return {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": [_result(f) for f in findings]}],
-    }
+    told = [
+        {
+            "id": rule.id, "help": {"text": rule.remedy}, "fullDescription": {"text": rule.why},
+            "shortDescription": {"text": rule.title},
+            "defaultConfiguration": {"level": _LEVELS[rule.level]},
+        }
+        for rule in rules
+    ]  # fmt: skip
+    driver = {"name": "geowheel", "version": __version__, "rules": told}
+    run = {"tool": {"driver": driver}, "results": [_result(f) for f in findings]}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _result(finding: WheelFinding) -> dict[str, Any]:

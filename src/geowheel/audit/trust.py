@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
-
-from geowheel.project.config import AuditLevel
 
 from .content import WheelContent
 from .outside import roots_of
-from .rules import Mark, Rule
+from .rules import Look, Mark
 
 _BUNDLES: Final = (".pem", ".crt", ".cer")
 _MANY: Final = 20  # certificates; a server's chain has fewer
@@ -72,32 +70,8 @@ def _vulnerable(content: WheelContent) -> Iterator[Mark]:
             )
 
 
-AGAIN: Final = "`geowheel lock --upgrade ca-certificates`, build again"
-RULES: Final = (
-    Rule(
-        id="distrusted-root",
-        title="its certificate authorities are trusted today",
-        level=AuditLevel.ERROR,
-        why="Authorities are struck off for what they did; a wheel that carries one still lets it "
-        "vouch for any server. What counts is the newest certifi of the package index.",
-        remedy=AGAIN,
-        look=_distrusted,
-    ),
-    Rule(
-        id="old-certificates",
-        title="its bundle of certificates is at most a year old",
-        level=AuditLevel.ERROR,
-        why="New authorities are missing in an old bundle, and dropped ones are still there.",
-        remedy=AGAIN,
-        look=_old,
-    ),
-    Rule(
-        id="vulnerability",
-        title="no package in it has a vulnerability of the report",
-        level=AuditLevel.ERROR,
-        why="What a wheel bundles is mended by nobody but who builds it again.",
-        remedy="`geowheel lock --upgrade PACKAGE`, build again; or an exception says why it "
-        'does no harm, and until when: "vulnerability CVE-2026-1" = "no writer; until 2027-06-30"',
-        look=_vulnerable,
-    ),
-)
+LOOKS: Final[Mapping[str, Look]] = {
+    "distrusted-root": _distrusted,
+    "old-certificates": _old,
+    "vulnerability": _vulnerable,
+}

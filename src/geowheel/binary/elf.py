@@ -30,6 +30,7 @@ LIMIT: Final = 1 << 12
 
 _ARCHITECTURES: Final = {("EM_X86_64", 64): "x86_64", ("EM_AARCH64", 64): "aarch64"}
 _PF_X: Final = 1
+_DF_TEXTREL: Final = 0x4
 _DF_BIND_NOW: Final = 0x8
 _DF_1_NOW: Final = 0x1
 _TEXTS: Final = ("DT_NEEDED", "DT_SONAME", "DT_RPATH", "DT_RUNPATH")
@@ -59,6 +60,8 @@ class Elf:
     """Needed library to the symbol versions required of it, both sorted."""
     bind_now: bool
     relro: Relro
+    text_relocations: bool
+    """Whether ld.so has to write into its code."""
     executable_stack: bool
     """Whether it asks for one, or says nothing, which on most processors asks as well."""
     symbols: bool
@@ -131,6 +134,7 @@ def _read(elf: ELFFile) -> Elf:
         versions=_read_versions(sections, relative="DT_RELR" in numbers),
         bind_now=bind_now,
         relro=full if "PT_GNU_RELRO" in segments else Relro.NONE,
+        text_relocations="DT_TEXTREL" in numbers or bool(numbers.get("DT_FLAGS", 0) & _DF_TEXTREL),
         executable_stack=stack is None or bool(stack["p_flags"] & _PF_X),
         symbols=".symtab" in names,
         debug=any(name.startswith((".debug_", ".zdebug_")) for name in names),
@@ -159,12 +163,14 @@ def _entries(search_paths: list[str]) -> tuple[str, ...]:
 def _read_versions(sections: Iterable[Section], *, relative: bool) -> dict[str, tuple[str, ...]]:
     """With relative relocations, the version of glibc that knows them, whether asked for or not."""
     versions: dict[str, set[str]] = {"libc.so.6": {"GLIBC_ABI_DT_RELR"}} if relative else {}
+    records = itertools.count(1)
     for section in sections:
         if not isinstance(section, GNUVerNeedSection):
             continue
-        for number, (need, auxiliaries) in enumerate(section.iter_versions()):
-            if number > LIMIT:
-                raise ELFError("the required versions do not end")
+        for need, auxiliaries in section.iter_versions():
             names = versions.setdefault(str(need.name), set())
-            names.update(item.name for item in itertools.islice(auxiliaries, LIMIT))
+            for item in auxiliaries:
+                names.add(item.name)
+                if next(records) > LIMIT:
+                    raise ELFError("the required versions do not end")
     return {library: tuple(sorted(names)) for library, names in sorted(versions.items())}

@@ -116,9 +116,13 @@ class EditableElf:
 
     def _symbols(self) -> Iterator[Symbol]:
         strings, versions = bytes(self._texts), self._bytes(self.of.get(_VERSYM))
+        left = 8 * len(strings)  # names share their ends; damage would make them endless
         for at, row in enumerate(_SYMBOL.iter_unpack(self._bytes(self.of[_DYNSYM]))):
             version = int.from_bytes(versions[2 * at : 2 * at + 2], "little")
             name = strings[row[0] : strings.index(b"\0", row[0])]
+            left -= len(name)
+            if left < 0:
+                raise ValueError("the names of its symbols do not end")
             yield Symbol._make((*row, name, version))
 
     def _needs(self) -> Iterator[tuple[int, NeededVersion]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
@@ -62,10 +63,13 @@ def damage_named(
     `kind` is `ELF`, `Mach-O` or `PE`; messages name the file by `name`, else by its path; `more`
     are a library's own errors.
     """
-    damage: tuple[type[Exception], ...] = (*DAMAGE, *more)
+    damage: tuple[type[Exception], ...] = (*DAMAGE, *more, OSError)
     try:
         yield
     except damage as error:
+        # A seek to where no file can reach; all else is the disk's.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         detail = str(error).strip("'\"") or type(error).__name__
         raise IntegrityError(
             f"damaged or no {kind} file ({detail})",

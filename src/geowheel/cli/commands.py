@@ -188,7 +188,7 @@ def clean(call: Call) -> dict[str, Any]:
 
 def audit(call: Call) -> dict[str, Any]:
     from geowheel.audit.advisories import read_advisories
-    from geowheel.audit.command import audit, explain_rule, wheels_of
+    from geowheel.audit.command import audit, explain_rule
     from geowheel.audit.outside import Outside
     from geowheel.project.pyproject import read_audit_policy
 
@@ -196,13 +196,14 @@ def audit(call: Call) -> dict[str, Any]:
     if options.explain is not None:
         return explain_rule(options.explain, call.console)
     policy = read_audit_policy((call.root / options.host).resolve())
-    sarif = None if options.sarif is None else options.sarif.absolute()
     report, machine = options.vulnerabilities, this_machine(call.environ)
     advisories = () if report is None else read_advisories(report)
     outside = Outside(
         console=call.console, environ=call.environ, cache=machine.cache, advisories=advisories
     )
-    wheels = wheels_of(options.wheels, call.root / "dist")
+    named = [path.absolute() for path in options.wheels]
+    wheels = named or sorted((call.root / "dist").glob("*.whl"))
+    sarif = None if options.sarif is None else options.sarif.absolute()
     return audit(wheels, policy, call.console, outside=outside, sarif=sarif)
 
 

@@ -15,13 +15,14 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from .credentials import shown
 from .files import scratch, temporary_root
 from .kept import PREFIX, Kept
 from .process import Result, Runner
-from .screen import Screen
+from .screen import Screen, painted
 from .spelling import STARTED, Spelling
 from .tables import table_lines
 
@@ -130,11 +131,12 @@ class Console:
         """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
         self.screen.line(self.shown(text), style)
 
-    def result(self, text: str = "") -> None:
+    def result(self, text: str = "", style: str | None = None) -> None:
         """One line of what was asked for, on standard output."""
         if self._results:
+            line = painted(self.shown(text), style, known=sys.stdout.isatty())
             with self.screen.clear():
-                sys.stdout.write(self.shown(text) + "\n")
+                sys.stdout.write(line + "\n")
                 sys.stdout.flush()
 
     def wait(self, text: str) -> None:
@@ -188,12 +190,21 @@ class Console:
         finally:
             runner.stop()
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of what was asked for, on standard output."""
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        styles: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """A table of what was asked for, on standard output.
+
+        `styles` go by the first word of a line.
+        """
         width = shutil.get_terminal_size().columns if _has_width() else None
         shown = [[self.shown(cell) for cell in row] for row in rows]
         for line in table_lines(title, columns, shown, width):
-            self.result(line)
+            self.result(line, next((styles[w] for w in line.split()[:1] if w in styles), None))
 
 
 def _has_width() -> bool:

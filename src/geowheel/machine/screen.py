@@ -70,9 +70,7 @@ class Screen:
         """One line of plain text, above what goes on."""
         text = shown(text)
         with self.clear():
-            if style and _colours():
-                text = f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
-            self._write(f"{text}\n")
+            self._write(f"{painted(text, style, known=_rewrites())}\n")
 
     @contextmanager
     def clear(self) -> Iterator[None]:
@@ -176,10 +174,13 @@ def _rewrites() -> bool:
     return known and sys.stderr.isatty()
 
 
-def _colours() -> bool:
-    """https://no-color.org and https://force-color.org."""
-    asked = bool(os.environ.get("FORCE_COLOR")) or _rewrites()
-    return asked and not os.environ.get("NO_COLOR")
+def painted(text: str, style: str | None, *, known: bool) -> str:
+    """The text in a style, where colours are wanted or `known` to be seen.
+
+    See https://no-color.org and https://force-color.org.
+    """
+    asked = (bool(os.environ.get("FORCE_COLOR")) or known) and not os.environ.get("NO_COLOR")
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and asked else text
 
 
 def terminal_columns() -> int:

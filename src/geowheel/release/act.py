@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from geowheel.audit import trust
 from geowheel.audit.command import judged
 from geowheel.audit.outside import Outside
+from geowheel.audit.registry import rule_named
 from geowheel.errors import Fault, MachineError, ReleaseError
 from geowheel.machine.console import Console, Step, megabytes
 from geowheel.machine.credentials import refuse_secrets
@@ -115,11 +116,12 @@ def _distrusted(subject: ReleaseSubject, plan: ReleasePlan, console: Console) ->
         return []
     machine, policy = subject.machine, subject.project.config.audit
     outside = Outside(console=console, environ=machine.environ, cache=machine.cache)
+    rules = [*map(rule_named, trust.LOOKS)]
     faults = [
-        Fault(what=f"{item.rule}: {item.words}", where=item.wheel, fix=trust.AGAIN)
+        Fault(what=f"{item.rule}: {item.words}", where=item.wheel, fix=rule_named(item.rule).remedy)
         for file in plan.to_upload
         if file.is_wheel
-        for item in judged(subject.dist / file.filename, trust.RULES, policy, outside)
+        for item in judged(subject.dist / file.filename, rules, policy, outside)
         if item.level is AuditLevel.ERROR
     ]
     unasked = Fault(what="the newest certifi cannot be had: no root was judged")

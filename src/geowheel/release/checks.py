@@ -17,6 +17,7 @@ from typing import Final
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
+from geowheel.binary.formats import read_binaries
 from geowheel.errors import Fault, GeowheelError, IntegrityError, MachineError
 from geowheel.machine.archives import unpack_gz
 from geowheel.machine.console import Step
@@ -134,7 +135,7 @@ def _wheel_faults(path: Path, expected: Expected, tree: Path) -> Iterator[Fault]
         wheel = unpack_wheel(path, tree)
         yield from _identity_faults(path.name, wheel.name, wheel.version, expected)
         yield from _metadata_faults(path.name, wheel.metadata)
-        yield from tag_faults(wheel, tree)
+        yield from tag_faults(wheel, read_binaries(tree))
     except GeowheelError as error:
         yield from error.faults
 

@@ -70,7 +70,7 @@ def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = 
     for path in _files(tree):
         if path.relative_to(tree).as_posix() in packaged:
             continue
-        found = [text for text in dict.fromkeys(_strings(path, places)) if whole.search(text)]
+        found = [text for text in dict.fromkeys(strings(path, places)) if whole.search(text)]
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             faults.append(
@@ -95,7 +95,7 @@ def prefix_strings(tree: Path, prefix_string: str) -> list[Found]:
     return [
         Found(path=path.relative_to(tree).as_posix(), text=text)
         for path in _files(tree)
-        for text in dict.fromkeys(_strings(path, [prefix_string.encode()]))
+        for text in dict.fromkeys(strings(path, [prefix_string.encode()]))
         if not _NO_LOOK_UP.search(text)
     ]
 
@@ -120,7 +120,7 @@ def _files(tree: Path) -> list[Path]:
     return sorted(path for path in tree.rglob("*") if path.is_file() and path.stat().st_size)
 
 
-def _strings(path: Path, wanted: Sequence[bytes]) -> Iterator[str]:
+def strings(path: Path, wanted: Sequence[bytes]) -> Iterator[str]:
     """Yield the printable strings of a file that hold one of `wanted`."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for word in wanted:

@@ -26,7 +26,7 @@ def check_leftovers(tree: Path, binaries: Mapping[str, Binary], own: Collection[
 
     `binaries` are the compiled files of `tree` as they are now, `own` the paths of the host's own.
     """
-    if faults := [*_unused(tree, own), *_unstripped(binaries)]:
+    if faults := [*unused(tree, own), *_unstripped(binaries)]:
         raise BuildError(faults)
 
 
@@ -41,7 +41,7 @@ def _kind(file: Path) -> str | None:
     return None if (kind == "an object file") != (b"\0" in head) else kind
 
 
-def _unused(tree: Path, own: Collection[str]) -> Iterator[Fault]:
+def unused(tree: Path, own: Collection[str]) -> Iterator[Fault]:
     for file in sorted(file for file in tree.rglob("*") if file.is_file()):
         path, kind = file.relative_to(tree).as_posix(), _kind(file)
         is_own = path in own

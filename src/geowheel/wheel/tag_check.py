@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Final
 
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
-from geowheel.binary.elf import Elf, read_elf
+from geowheel.binary.elf import Elf
 from geowheel.binary.floor import floor
-from geowheel.binary.formats import system_of
-from geowheel.binary.macho import MachO, read_macho
-from geowheel.binary.pe import Pe, read_pe
+from geowheel.binary.macho import MachO
+from geowheel.binary.pe import Pe
 from geowheel.errors import Fault
 from geowheel.targets import Platform, System
 
 from .reading import Wheel
 from .tags import parse_platform_tag
 
-_READERS: Final[Mapping[System, Callable[[Path], Elf | MachO | Pe]]] = {
-    System.LINUX: read_elf, System.MACOS: read_macho, System.WINDOWS: read_pe,
-}  # fmt: skip
 # `_gdal.cpython-312-x86_64-linux-gnu.so`, `_gdal.cp312-win_amd64.pyd`
 _OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3})[a-z]?-[\w-]+\.(?:so|pyd)$")
 
 
-def tag_faults(wheel: Wheel, tree: Path) -> Iterator[Fault]:
-    """Yield what the tags promise and the content below `tree` does not keep."""
+_FAT: Final = {"universal2": ("arm64", "x86_64"), "intel": ("i386", "x86_64")}
+_SYSTEMS: Final = {Elf: System.LINUX, MachO: System.MACOS, Pe: System.WINDOWS}
+_ARCHITECTURES: Final = frozenset(platform.architecture for platform in Platform)
+
+
+def tag_faults(wheel: Wheel, binaries: Mapping[str, Elf | MachO | Pe]) -> Iterator[Fault]:
+    """Yield what the tags promise and the content does not keep; `binaries` are the compiled files
+    by path, as `read_binaries` gives them."""
     tags = parse_wheel_filename(wheel.filename)[3]
-    binaries = {
-        path.relative_to(tree).as_posix(): system
-        for path in sorted(tree.rglob("*"))
-        if (system := system_of(path)) is not None
-    }
     if any(tag.platform == "any" for tag in tags):
         yield from _pure_faults(wheel, binaries)
         return
@@ -47,21 +44,19 @@ def tag_faults(wheel: Wheel, tree: Path) -> Iterator[Fault]:
         )
     yield from _module_faults(wheel.filename, tags, binaries)
     for platform in sorted({tag.platform for tag in tags}):
-        yield from _platform_faults(wheel.filename, platform, binaries, tree)
+        yield from _platform_faults(wheel.filename, platform, binaries)
 
 
-def _pure_faults(wheel: Wheel, binaries: Mapping[str, System]) -> Iterator[Fault]:
-    for path, system in binaries.items():
+def _pure_faults(wheel: Wheel, binaries: Mapping[str, Elf | MachO | Pe]) -> Iterator[Fault]:
+    for path, binary in binaries.items():
         yield Fault(
-            what=f"{path} is compiled for {system}, and the tag says any platform",
+            what=f"{path} is compiled for {_SYSTEMS[type(binary)]}, and the tag says any platform",
             where=wheel.filename,
             fix="leave it out, or tag the wheel for its platform",
         )
 
 
-def _module_faults(
-    where: str, tags: frozenset[Tag], binaries: Mapping[str, System]
-) -> Iterator[Fault]:
+def _module_faults(where: str, tags: frozenset[Tag], binaries: Iterable[str]) -> Iterator[Fault]:
     """Extension modules that name a CPython for which the wheel is not."""
     versions = {tag.interpreter.removeprefix("cp") for tag in tags if tag.interpreter[:2] == "cp"}
     for path in binaries:
@@ -76,10 +71,10 @@ def _module_faults(
 
 
 def _platform_faults(
-    where: str, platform: str, binaries: Mapping[str, System], tree: Path
+    where: str, platform: str, binaries: Mapping[str, Elf | MachO | Pe]
 ) -> Iterator[Fault]:
     tag = parse_platform_tag(platform)
-    if tag is None or not tag.published or not any(map(tag.is_for, Platform)):
+    if tag is None or not tag.published:
         yield Fault(
             what=f"{platform} is no platform tag that an index takes",
             where=where,
@@ -87,27 +82,30 @@ def _platform_faults(
             fix="only repaired wheels are published: `geowheel repair`",
         )
         return
-    read: dict[str, Elf | MachO | Pe] = {}
-    for path, system in binaries.items():
-        if system is not tag.system:
+    wanted = {*_FAT.get(tag.architecture, (tag.architecture,))} & _ARCHITECTURES
+    read = {path: b for path, b in binaries.items() if _SYSTEMS[type(b)] is tag.system}
+    for path, binary in binaries.items():
+        if path not in read:
+            system = _SYSTEMS[type(binary)]
             yield Fault(what=f"{path} is compiled for {system}, the tag is {platform}", where=where)
-            continue
-        read[path] = _READERS[system](tree / path)
-        if tag.architecture not in read[path].architectures:
-            has = ", ".join(read[path].architectures)
+        elif not wanted <= {*binary.architectures}:
+            has = ", ".join(binary.architectures)
             yield Fault(what=f"{path} is for {has}, the tag is {platform}", where=where)
-    for path, needs, version in _needed_versions(read, tag.architecture):
+    for path, needs, version in _needed_versions(read, wanted):
         if version > tag.version:
             yield Fault(what=f"{path} needs {needs}, the tag is {platform}", where=where)
 
 
 def _needed_versions(
-    read: Mapping[str, Elf | MachO | Pe], architecture: str
+    read: Mapping[str, Elf | MachO | Pe], architectures: Iterable[str]
 ) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     """Path, words and version of the newest system that compiled files ask for."""
     for need in floor({path: elf for path, elf in read.items() if isinstance(elf, Elf)}):
         if need.family == "GLIBC":
             yield need.paths[0], str(need), need.version[:2]
     for path, binary in read.items():
-        if isinstance(binary, MachO) and (minimum := binary.minimum(architecture)):
+        if not isinstance(binary, MachO):
+            continue
+        minimum = max(filter(None, map(binary.minimum, architectures)), default=None)
+        if minimum:
             yield path, f"macOS {minimum[0]}.{minimum[1]}", minimum[:2]

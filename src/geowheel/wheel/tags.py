@@ -42,8 +42,8 @@ class PlatformTag:
 
     @property
     def published(self) -> bool:
-        """Whether it is of a kind that a repaired wheel has."""
-        return self.kind in ("manylinux", "macosx", "win")
+        """Whether it is of a kind that an index takes."""
+        return self.kind != "linux"
 
     def is_for(self, platform: Platform) -> bool:
         return (self.system, self.architecture) == (platform.system, platform.architecture)

@@ -13,6 +13,7 @@ from geowheel.audit.content import WheelContent
 from geowheel.audit.registry import RULES
 from geowheel.audit.rules import Mark, Rule, check_policy, judge
 from geowheel.audit.sarif import sarif_of
+from geowheel.binary.symbols import Symbols
 from geowheel.contents.bill import SbomPackage
 from geowheel.errors import ConfigError, UsageError
 from geowheel.project.config import AuditLevel, AuditPolicy
@@ -33,13 +34,13 @@ def content(tree: Path, binaries: Mapping[str, Any] = {}, **wheel: Any) -> Wheel
     }  # fmt: skip
     return WheelContent(
         path=tree / "a.whl", wheel=Wheel(**{**about, **wheel}), tree=tree, binaries=binaries,
-        packages=(ZLIB,),
+        symbols=dict.fromkeys(binaries, Symbols()), packages=(ZLIB,),
     )  # fmt: skip
 
 
 RULE = Rule(
-    id="bind-now", title="t", level=AuditLevel.ERROR, prebuilt=AuditLevel.WARN, why="w",
-    remedy="r", look=lambda _: [Mark("wrong", path) for path in (OWN, BUNDLED, FOREIGN)],
+    "bind-now", AuditLevel.ERROR, AuditLevel.WARN, "t", "w", "r",
+    lambda _: [Mark("wrong", path) for path in (OWN, BUNDLED, FOREIGN)],
 )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def content(tree: Path, **outside: Any) -> WheelContent:
     about: Any = SimpleNamespace(filename="a-1-py3-none-any.whl")
     return WheelContent(
         path=tree / "a.whl", wheel=about, tree=tree, binaries={}, packages=(TIFF, CERTS),
-        outside=known,
+        symbols={}, outside=known,
     )  # fmt: skip
 
 

@@ -1,0 +1,108 @@
+"""Rules about what lies in a wheel, and what does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from geowheel.wheel.leaks import strings
+from geowheel.wheel.leftovers import unused
+
+from .content import WheelContent
+from .rules import Look, Mark, some
+
+_HOMES: Final = (
+    "/home/", "/Users/", "/root/", "/tmp/pip-", "/builddir/", "/project/build", "C:\\Users\\",
+    "D:\\a\\",
+)  # fmt: skip
+_HOME: Final = re.compile(
+    rf"(?<![\w}}])(?:{'|'.join(map(re.escape, _HOMES))})[\w.+-]+[/\\][^\s:;,\"']+"
+)
+_BUNDLES: Final = ("/etc/pki/tls/", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/ca-bundle.pem")
+"""Where Red Hat, Debian and SUSE have their CA bundle: none of them has all three."""
+_LICENSE: Final = re.compile(r"licen[cs]e|copying|copyright|notice", re.IGNORECASE)
+_HEAD: Final = 1 << 20  # bytes of a text that are looked at
+_PROJECTS: Final = {
+    "charset": "iconv", "crypto": "openssl", "mfhdf": "hdf", "sharpyuv": "webp", "ssl": "openssl",
+    "sz": "aec", "turbojpeg": "jpeg",
+}  # fmt: skip
+"""Libraries that are called otherwise than the project whose license they are under."""
+_NO_NOTICE: Final = (
+    "libgcc", "libgomp", "libgfortran", "libquadmath", "libstdc++", "msvcp", "vcruntime",
+    "libgeowheel-",
+)  # fmt: skip
+"""Compilers' runtimes, whose terms ask for no notice (GCC Runtime Library Exception), and ours."""
+
+
+def _leftovers(content: WheelContent) -> Iterator[Mark]:
+    own = {m.path for m in content.wheel.members if not content.is_prebuilt(m.path)}
+    for fault in unused(content.tree, own):
+        yield Mark(fault.what, fault.where)
+
+
+def _unstripped(content: WheelContent) -> Iterator[Mark]:
+    for path, binary in content.binaries.items():
+        if binary.leftovers:
+            yield Mark(f"still has {' and '.join(binary.leftovers)}, which no loader reads", path)
+
+
+def _machine_paths(content: WheelContent) -> Iterator[Mark]:
+    for path, texts in _texts(content, _HOMES):
+        if found := dict.fromkeys(match[0] for match in map(_HOME.search, texts) if match):
+            yield Mark(f"holds a path of the machine that made it: {some(found, 1)}", path)
+
+
+def _foreign_bundles(content: WheelContent) -> Iterator[Mark]:
+    for path, texts in _texts(content, _BUNDLES):
+        found = {place for text in texts for place in _BUNDLES if place in text}
+        if len(found) == 1:
+            yield Mark(f"looks for certificates in {found.pop()}, which other systems lack", path)
+
+
+def _texts(content: WheelContent, parts: tuple[str, ...]) -> Iterator[tuple[str, set[str]]]:
+    """Each compiled file with its strings that hold one of `parts`."""
+    wanted = [part.encode() for part in parts]
+    return ((path, set(strings(content.tree / path, wanted))) for path in content.binaries)
+
+
+def _unowned(content: WheelContent) -> Iterator[Mark]:
+    """What a bundle has and geowheel's SBOM does not; one mark for a wheel that has no SBOM."""
+    if content.bundled and not content.packages:
+        yield Mark(f"no SBOM says where its {len(content.bundled)} bundled libraries are from")
+        return
+    owned = {path for package in content.packages for path in package.files}
+    for path in content.bundled:
+        if path not in owned and not content.library(path).startswith(_NO_NOTICE[-1]):
+            yield Mark("no package of the SBOM owns it", path)
+
+
+def _unlicensed(content: WheelContent) -> Iterator[Mark]:
+    """Bundled libraries that no license file of the wheel is of, or names."""
+    files = [f for f in content.tree.rglob("*") if f.is_file() and _LICENSE.search(f.as_posix())]
+    said = b"\n".join(path.as_posix().encode() + b"\0" + _head(path) for path in files).lower()
+    for path in content.bundled:
+        library = content.library(path)
+        stem = re.sub(r"_(c|cpp|hl|cxx)$", "", library.removeprefix("lib").casefold())
+        names = {content.owner(path).partition(" ")[0].casefold(), _PROJECTS.get(stem, stem)}
+        names |= {re.sub(r"[_-]?\d*_?$", "", name) for name in names}
+        words = "|".join(re.escape(name) for name in names if len(name) > 1).encode()
+        known = re.search(rb"(?<![a-z0-9])(?:lib)?(?:" + words + rb")(?![a-z])", said)
+        if not known and not library.startswith(_NO_NOTICE):
+            yield Mark(f"no license file is of {library}, or names it", path)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD) + b"\0"
+
+
+LOOKS: Final[Mapping[str, Look]] = {
+    "leftover": _leftovers,
+    "debug-sections": _unstripped,
+    "build-path": _machine_paths,
+    "ca-path": _foreign_bundles,
+    "unowned": _unowned,
+    "license": _unlicensed,
+}

@@ -1,0 +1,184 @@
+"""Where a wheel runs: its tag, what it takes from the system, and what forces its floor."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from packaging.tags import parse_tag
+
+from geowheel.binary.elf import Elf
+from geowheel.binary.macho import MachO
+from geowheel.binary.pe import Pe
+from geowheel.wheel.tag_check import tag_faults
+from geowheel.wheel.tags import macos_tag, parse_platform_tag
+from geowheel.wheel.user_systems import Family, UserSystem, load_user_systems, platforms
+
+from .content import WheelContent
+from .rules import Look, Mark
+
+_OLDEST, _NONE = (2, 5), (99, 0)
+"""The glibc of the oldest policy, and one that no policy has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloorStep:
+    """What asks for one version of glibc, and what a wheel without it would win."""
+
+    policy: str
+    """`manylinux_2_34`"""
+    symbols: tuple[tuple[str, str, str], ...]
+    """Version, symbol and path of the file that asks for it."""
+    without: str
+    """The policy that the rest of the wheel fits."""
+    adds: tuple[str, ...]
+    """Systems in support that this one excludes and that one does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformFacts:
+    """What the compiled files say of the systems that they run on."""
+
+    consistent: tuple[str, ...]
+    """The platform tags that the content allows, one for each architecture; `any` without any."""
+    systems: tuple[str, ...]
+    """Those in support on which pip takes the wheel, by its own tags."""
+    external: Mapping[str, tuple[str, ...]]
+    """What comes from the system, with the versions of symbols that it has to have."""
+    steps: tuple[FloorStep, ...]
+    """Of a Linux wheel, the newest first."""
+
+
+def platform_facts(content: WheelContent, today: datetime.date) -> PlatformFacts:
+    """Return them; `today` decides which systems are in support."""
+    external: dict[str, set[str]] = {}
+    for walk in content.walks:
+        for path, binary in walk.binaries.items():
+            for library in {*walk.loader.wanted(path, binary)} - walk.links[path].keys():
+                versions = binary.versions.get(library, ()) if isinstance(binary, Elf) else ()
+                external.setdefault(library, set()).update(versions)
+    tags = {tag.platform for text in content.wheel.tags for tag in parse_tag(text)}
+    steps = tuple(floor_steps(content, today))
+    return PlatformFacts(
+        consistent=tuple(sorted(_consistent(content, steps))) or ("any",),
+        systems=tuple(
+            system.name for system in _in_support(today)
+            if "any" in tags
+            or any(tags & {*platforms(system.base, each)} for each in system.architectures)
+        ),
+        external={name: tuple(sorted(found)) for name, found in sorted(external.items())},
+        steps=steps,
+    )  # fmt: skip
+
+
+def _in_support(today: datetime.date) -> list[UserSystem]:
+    every = load_user_systems().systems
+    return [s for s in every if s.end_of_life is None or s.end_of_life >= today]
+
+
+def _consistent(content: WheelContent, steps: Sequence[FloorStep]) -> Iterator[str]:
+    for architecture in {a for b in content.of(Elf).values() for a in b.architectures}:
+        lost = {library for walk in content.walks for _, library in walk.missing}
+        policy = steps[0].policy if steps else _named(_OLDEST)
+        yield f"{policy if lost <= _lent(architecture) else 'linux'}_{architecture}"
+    machos = content.of(MachO).values()
+    for architecture in {a for b in machos for a in b.architectures} & {"arm64", "x86_64"}:
+        minima = [macho.minimum(architecture) or (0,) for macho in machos]
+        yield str(macos_tag(max(minima), architecture))
+    yield from {f"win_{a}" for pe in content.of(Pe).values() for a in pe.architectures}
+
+
+@functools.cache  # data of auditwheel
+def _policies(architecture: str) -> tuple[Any, ...]:
+    """auditwheel's manylinux policies; none for a processor, or on a machine, without them."""
+    try:
+        from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
+        from auditwheel.libc import Libc  # type: ignore[import-untyped]
+        from auditwheel.policy import WheelPolicies  # type: ignore[import-untyped]
+
+        found = WheelPolicies(libc=Libc.GLIBC, arch=Architecture(architecture))
+    except (ImportError, ValueError):
+        return ()
+    tags = ((parse_platform_tag(policy.name), policy) for policy in found)
+    return tuple((tag.version, policy) for tag, policy in tags if tag and any(tag.version))
+
+
+def _lent(architecture: str) -> frozenset[str]:
+    """The libraries that a manylinux policy lets a wheel take from the system."""
+    return frozenset(name for _, policy in _policies(architecture) for name in policy.whitelist)
+
+
+def _oldest(version: str, architecture: str) -> tuple[int, int]:
+    """Return the glibc of the oldest policy that has a symbol's version, such as GLIBC_2.28."""
+    family, _, number = version.partition("_")
+    policies = _policies(architecture)
+    fitting = (glibc for glibc, p in policies if number in p.symbol_versions.get(family, ()))
+    return min(fitting, default=_NONE if policies else _OLDEST)
+
+
+def floor_steps(content: WheelContent, today: datetime.date) -> Iterator[FloorStep]:
+    """Yield what forces a Linux wheel's floor, from the newest glibc down."""
+    needs: dict[tuple[int, int], set[tuple[str, str, str]]] = {}
+    architecture = next((e.architectures[0] for e in content.of(Elf).values()), "")
+    of = functools.cache(lambda version: _oldest(version, architecture))
+    for walk in content.walks:
+        for path, elf in walk.binaries.items():
+            if not isinstance(elf, Elf):
+                continue
+            asked = elf.versions.keys() - walk.links[path].keys()
+            versions = {version for library in asked for version in elf.versions[library]}
+            imported = content.symbols[path].imported.items()
+            named = [(version, name) for name, (version, _) in imported if version in versions]
+            # Some have no symbol: GLIBC_ABI_DT_RELR.
+            named += [(version, "") for version in versions - {version for version, _ in named}]
+            for version, name in named:
+                needs.setdefault(of(version), set()).add((version, name, path))
+    levels, systems = sorted(needs, reverse=True), _in_support(today)
+    for level, lower in itertools.pairwise([*levels, _OLDEST]):
+        if level > _OLDEST:
+            yield FloorStep(
+                policy=_named(level),
+                symbols=tuple(sorted(needs[level])),
+                without=_named(lower),
+                adds=tuple(
+                    system.name for system in systems
+                    if architecture in system.architectures and system.base.family is Family.GLIBC
+                    if lower <= system.base.version < level
+                ),
+            )  # fmt: skip
+
+
+def _named(version: tuple[int, int]) -> str:
+    return "manylinux_{}_{}".format(*version) if version < _NONE else "linux"
+
+
+def _missing(content: WheelContent, *, lent: bool) -> Iterator[Mark]:
+    """What neither the wheel nor every system has; with `lent`, what a policy allows of that."""
+    words = "the system, and slim images lack it" if lent else "somewhere: the wheel has none"
+    for walk in content.walks:
+        for path, library in walk.missing:
+            if (library in _lent(walk.binaries[path].architectures[0])) is lent:
+                yield Mark(f"takes {library} from {words}", path)
+
+
+def _high(content: WheelContent) -> Iterator[Mark]:
+    """The newest step, where a wheel without it would run on more systems."""
+    step = next(floor_steps(content, datetime.date.today()), None)
+    if step and step.adds:
+        symbols, files = ({row[at] for row in step.symbols} for at in (1, 2))
+        yield Mark(
+            f"{len(symbols)} symbols in {len(files)} files ask for {step.policy}: without them it "
+            f"is {step.without}, which adds {', '.join(step.adds)}"
+        )
+
+
+LOOKS: Final[Mapping[str, Look]] = {
+    "tag": lambda content: (Mark(f.what) for f in tag_faults(content.wheel, content.binaries)),
+    "closed": functools.partial(_missing, lent=False),
+    "lent-library": functools.partial(_missing, lent=True),
+    "floor": _high,
+}

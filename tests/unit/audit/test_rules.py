@@ -1,0 +1,135 @@
+"""Each rule has one planted fault that it finds, and a good wheel breaks none."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geowheel.audit.platform import platform_facts
+from geowheel.audit.registry import RULES
+from geowheel.audit.rules import rules_of
+from geowheel.binary.elf import Relro
+from geowheel.binary.macho import read_macho
+from geowheel.binary.symbols import Symbols
+from geowheel.wheel.reading import Member
+from tests.support.binaries import elf, pe
+from tests.unit.audit.test_policy import BUNDLED, OWN, content
+from tests.unit.binary import test_macho
+
+TODAY = datetime.date(2026, 11, 28)
+GUARDED = dict.fromkeys(("__stack_chk_fail", "__memcpy_chk"), ("GLIBC_2.4", "libc.so.6"))
+NEW = {"pidfd_open": ("GLIBC_2.36", "libc.so.6")}
+MANY = dict.fromkeys(map(str, range(30)), ("", ""))
+METADATA = "Metadata-Version: 2.4\nName: a\nVersion: 1\n\n"
+
+
+def found(tree: Path, **about: Any) -> dict[str, set[str]]:
+    """The rules that a wheel breaks, with the words."""
+    binaries = {OWN: elf("libc.so.6", "libz-0123abcd.so.1", runpath=("$ORIGIN/../a.libs",)),
+                BUNDLED: replace(elf("libc.so.6"), soname="libz-0123abcd.so.1")}  # fmt: skip
+    binaries |= about.pop("binaries", {})
+    symbols = {
+        path: Symbols(imported=GUARDED, exported=frozenset({"PyInit__a"})) for path in binaries
+    }
+    symbols |= about.pop("symbols", {})
+    for path, data in {
+        **dict.fromkeys(binaries, b"\x7fELF"), "a-1.dist-info/licenses/zlib/LICENSE": b"free",
+        **about.pop("files", {}),
+    }.items():  # fmt: skip
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_bytes(data)
+    wheel = replace(content(tree, binaries, metadata=METADATA, **about), symbols=symbols)
+    marks = {rule.id: {mark.words for mark in rule.look(wheel)} for rule in RULES}
+    return {rule: words for rule, words in marks.items() if words}
+
+
+def test_a_good_wheel_breaks_none(tmp_path: Path) -> None:
+    assert found(tmp_path) == {}
+
+
+def own(**flags: Any) -> dict[str, Any]:
+    return {"binaries": {OWN: replace(elf("libc.so.6", "libz-0123abcd.so.1",
+                                          runpath=("$ORIGIN/../a.libs",)), **flags)}}  # fmt: skip
+
+
+def taking(names: dict[str, tuple[str, str]], *exported: str, **about: Any) -> dict[str, Any]:
+    symbols = Symbols(imported=names, exported=frozenset({"PyInit__a", *exported}))
+    return {"symbols": {OWN: symbols}, **about}
+
+
+ABI3 = {"filename": "a-1-cp311-abi3-manylinux_2_28_x86_64.whl",
+        "tags": ("cp311-abi3-manylinux_2_28_x86_64",)}  # fmt: skip
+MODE = Member(
+    path=OWN, size=1, packed=1, sha256="", recorded="", executable=True, mode=0o4757,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "about"),
+    [
+        ("bind-now", own(bind_now=False)),
+        ("relro", own(relro=Relro.NONE)),
+        ("executable-stack", own(executable_stack=True)),
+        ("text-relocations", own(text_relocations=True)),
+        ("debug-sections", own(debug=True)),
+        ("rpath", own(runpath=("$ORIGIN/../a.libs", "/opt/lib"))),
+        ("closed", own(needed=("libc.so.6", "libq.so.1", "libz-0123abcd.so.1"))),
+        ("lent-library", own(needed=("libc.so.6", "libX11.so.6", "libz-0123abcd.so.1"))),
+        ("tag", own(machine="EM_AARCH64")),
+        ("tag", own(versions={"libc.so.6": ("GLIBC_2.36",)})),
+        ("stack-protector", taking(MANY | {"__memcpy_chk": ("", "")})),
+        ("fortify", taking({"strcpy": ("", ""), "__stack_chk_fail": ("", "")})),
+        ("visibility", taking(GUARDED, "helper")),
+        ("private-api", taking({**GUARDED, "_PyType_Lookup": ("", "")})),
+        ("stable-abi", taking({**GUARDED, "PyFrame_New": ("", "")}, **ABI3)),
+        ("stable-abi", taking({**GUARDED, "PyType_GetModuleByDef": ("", "")}, **ABI3)),
+        ("permissions", {"members": (MODE,)}),
+        ("aslr", {"binaries": {"a/x.dll": replace(pe(), dynamic_base=False)}}),
+        ("dep", {"binaries": {"a/x.dll": replace(pe(), nx=False)}}),
+        ("cfg", {"binaries": {"a/x.dll": pe()}}),
+        ("leftover", {"files": {"a/x.o": b"\x7fELF\0"}}),
+        ("build-path", {"files": {OWN: b"\0/home/someone/checkout/x.c\0"}}),
+        ("ca-path", {"files": {BUNDLED: b"\0/etc/pki/tls/certs/ca-bundle.crt\0"}}),
+        ("unowned", {"binaries": {"a.libs/libgcc_s-01234567.so.1": elf("libc.so.6")}}),
+        ("license", {"binaries": {"a.libs/libq-01234567.so.1": elf("libc.so.6")}}),
+    ],
+)
+def test_its_fault_is_found(tmp_path: Path, rule: str, about: dict[str, Any]) -> None:
+    assert rule in found(tmp_path, **about)
+
+
+def test_arm64_code_is_signed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    whole = test_macho.FULL
+    (tmp_path / OWN).write_bytes(whole)
+    macho = read_macho(whole)
+    (part,) = macho.slices
+    wheel = content(tmp_path, {OWN: macho})
+    rule = next(rule for rule in RULES if rule.id == "signature")
+    assert [mark.member for mark in rule.look(wheel)] == []
+    assert part.signature_at is not None
+    at = part.signature_at[0] - 1
+    (tmp_path / OWN).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert [mark.member for mark in rule.look(wheel)] == [OWN]
+
+
+def test_the_floor_names_symbol_package_and_systems(tmp_path: Path) -> None:
+    binaries = {BUNDLED: elf("libc.so.6", versions={"libc.so.6": ("GLIBC_2.36", "GLIBC_2.4")})}
+    symbols = {BUNDLED: Symbols(imported={**GUARDED, **NEW})}
+    wheel = replace(content(tmp_path, binaries), symbols=symbols)
+    facts = platform_facts(wheel, TODAY)
+    first = facts.steps[0]
+    assert facts.consistent == ("manylinux_2_36_x86_64",)
+    assert first.symbols == (("GLIBC_2.36", "pidfd_open", BUNDLED),)
+    assert {"Ubuntu 22.04", "RHEL, UBI, AlmaLinux, Rocky 9"} <= {*first.adds}
+    assert facts.external == {"libc.so.6": ("GLIBC_2.36", "GLIBC_2.4")}
+    assert "Debian 13" in facts.systems
+
+
+def test_every_rule_of_the_table_has_somebody_who_looks() -> None:
+    with pytest.raises(KeyError):
+        rules_of({})
