@@ -198,7 +198,7 @@ def test_a_newer_macos_than_the_floor_is_refused(macos: Foreign, tmp_path: Path)
     project = ProjectCopy(root=tmp_path / "project", cache=macos.project.cache)
     copy_repository(project.root)
     config = project.root / "hosts/gdal/pyproject.toml"
-    text = config.read_text().replace('floor = "manylinux_2_31"', 'floor.macos = "10.15"')
+    text = config.read_text().replace('floor = "manylinux_2_28"', 'floor.macos = "10.15"')
     config.write_text(text)
     result = project.run(*ASSEMBLE, "--platform", "osx-arm64", "--channel", str(macos.channel))
     assert result.returncode == 8, result.stderr
