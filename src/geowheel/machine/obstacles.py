@@ -44,10 +44,7 @@ def not_configured(
 
 
 def of_sessions(arguments: Sequence[str], root: Path) -> Fault | None:
-    """What stands against nox sessions that were asked for.
-
-    Nothing where they make no wheel here. geowheel checks the same where it is asked otherwise.
-    """
+    """What stands against the wheel of nox sessions; geowheel looks again, however it is asked."""
     asked, _, options = "\n".join(arguments).partition("\n--\n")
     words = options.split("\n")
     made = [found for word in asked.split("\n") if (found := _MADE_HERE.fullmatch(word))]

@@ -100,7 +100,12 @@ class LinuxRepairer(Repairer[Elf]):
 
     def closed(self, plan: RepairPlan, binaries: Mapping[str, Elf]) -> list[Fault]:
         del plan
-        return closure_faults(binaries, ElfLoader())
+        second = (
+            p for p in binaries if posixpath.basename(p).startswith(("libstdc++", "libgcc_s"))
+        )
+        what = "is a second copy of GCC's runtime: beside the system's, streams and exceptions fail"
+        faults = [Fault(what=what, where=path, fix="leave it out of the wheel") for path in second]
+        return [*faults, *closure_faults(binaries, ElfLoader())]
 
     def copy(self, name: str, place: Path, bundle: str) -> Bundled:
         """Return the copy has a hash in its name, of its content and of who bundles it.
@@ -171,7 +176,7 @@ class LinuxRepairer(Repairer[Elf]):
                 f"needs {', '.join(sorted(every - known))}, newer than {newest.name} has",
                 where=where,
                 cause="the native stack or the compiler is newer than any manylinux policy",
-                fix='have it lowered: [tool.geowheel] floor = "manylinux_2_31"',
+                fix='have it lowered: [tool.geowheel] floor = "manylinux_2_28"',
             )
         if faults := list(self._newer_processors(binaries, policies.architecture)):
             raise BuildError(faults)

@@ -233,9 +233,9 @@ def make_shim(
         for found in _OBJECT.finditer(data := archive.read_bytes()):
             objects.append(folder / found[1].decode())
             objects[-1].write_bytes(data[found.end() : found.end() + int(found[2])])
-    names = (f"{name};" for row in rows().values() for name in row.objects.split() if objects)
-    script = folder / "names"
-    script.write_text(f"{{ global: {_PREFIX}*; {' '.join(names)} local: *; }};\n")
+    names = [f"{_PREFIX}*", *(n for r in rows().values() for n in r.objects.split() if objects)]
+    text = f"{{ global: {'; '.join(names)}; local: *; }};\n"
+    (script := folder / "names").write_text(text)
     with as_file(files("geowheel.systems").joinpath(_SOURCE)) as source:
         command: tuple[str | Path, ...] = (
             toolchain.cc, *toolchain.compile_flags, *toolchain.link_flags, "-nostdlib",
