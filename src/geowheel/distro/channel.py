@@ -392,12 +392,10 @@ def _content(state: ChannelState, subdir: str) -> str:
 
 def check_whole(folder: Path, platform: Platform, floor: str | None) -> None:
     """Raise ChannelError for a library that is nowhere, or is not to be lowered to that glibc."""
-    entries = read_state(folder).of(platform)
-    for gap in gaps(entries):
-        raise ChannelError(gap)
-    for path, entry in sorted(entries.items()):
-        if floor and entry.floor > tuple(map(int, floor.split("."))):
-            raise ChannelError(f"{entry.newest} in {path}, not to be lowered to glibc {floor}")
+    entries, oldest = read_state(folder).of(platform), tuple(map(int, (floor or "99").split(".")))
+    newer = [f"{e.newest} in {path}" for path, e in sorted(entries.items()) if e.floor > oldest]
+    for why in (*gaps(entries), *(f"{what}, not to be lowered to glibc {floor}" for what in newer)):
+        raise ChannelError(why)
 
 
 @contextmanager

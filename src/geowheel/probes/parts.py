@@ -53,7 +53,6 @@ JOBS = {
     "nearblack": ["-o", "nearblack.tif", "a.tif"],
     "ogr2ogr": ["-f", "GeoJSON", "-t_srs", "EPSG:3857", "ogr2ogr.json", "a.gpkg"],
     "ogrinfo": ["-al", "a.gpkg"],
-    "ogrlineref": ["-quiet", "--version"],
     "ogrtindex": ["ogrtindex.shp", "a.gpkg"],
 }  # fmt: skip
 """One real job for each of GDAL's programs; one that is not here only has to say its version."""

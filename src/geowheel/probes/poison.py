@@ -54,7 +54,7 @@ def by_old_libraries(asked: dict[str, Any]) -> None:
                variables={"LD_LIBRARY_PATH": folder})  # fmt: skip
 
 
-def by_another_gdal(asked: dict[str, Any]) -> None:
+def by_another_gdal(asked: dict[str, Any]) -> dict[str, str]:
     """LD_LIBRARY_PATH leads to a whole other GDAL with all that it needs.
 
     In two cases its libgdal, with another version written into it, comes before all others.
@@ -65,9 +65,14 @@ def by_another_gdal(asked: dict[str, Any]) -> None:
     name = max(name for name in os.listdir(folder) if name.startswith("libgdal.so"))
     with open(os.path.join(folder, name), "rb") as source, open(other, "wb") as goal:
         goal.write(source.read().replace(version, re.sub(rb"\d", b"9", version)))
+    try:
+        ctypes.CDLL(os.path.join(folder, name))
+    except OSError as error:  # it was made for newer systems
+        return {"skipped": "the other GDAL does not load here: %s" % error}
     preload = {"LD_PRELOAD": other} if asked["first"] == "LD_PRELOAD" else {}
     probe.again(asked, "poison:unharmed", unpoisoned=unpoisoned, other=asked["first"] and other,
                variables={"LD_LIBRARY_PATH": folder, **preload})  # fmt: skip
+    return {}
 
 
 def unharmed(asked: dict[str, Any]) -> None:

@@ -196,10 +196,9 @@ class LinuxRepairer(Repairer[Elf]):
         owned = {i.path: posixpath.normpath(f"{self.stack[0].name}/{i.source}") for i in bundled}
         *_, floor = [floor for floor in floors if floor.glibc <= version] or floors[:1]
         owners = {path: str(request.owners.get(source, "")) for path, source in owned.items()}
-        lowering = replace(floor, shim=shim, owners=owners)
-        env = isolated_environment(request.environ)
-        make_shim(goal, lowering, request.toolchain, request.run, env)
-        return lowering
+        floor, env = replace(floor, shim=shim, owners=owners), isolated_environment(request.environ)
+        make_shim(goal, floor, request.toolchain, request.run, env)
+        return floor
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, Elf]) -> RepairPlan:
         return replace(plan, platform_tag=self.tag(binaries)) if plan.lowering else plan

@@ -43,9 +43,8 @@ FLOOR(void *, __memset_explicit_chk)(void *to, int byte, size_t size, size_t roo
     return to;
 }
 
-FLOOR(const char, __libc_single_threaded) = 0;
-extern const char __libc_single_threaded /* for the object files that are linked to this one */
-    __attribute__((alias("geowheel_floor___libc_single_threaded"), visibility("hidden")));
+FLOOR(const char, __libc_single_threaded) = 0; /* and for the object files that are linked with this: */
+extern const char __libc_single_threaded __attribute__((alias("geowheel_floor___libc_single_threaded"), visibility("hidden")));
 
 /* A moment of one clock, by another. */
 static struct timespec by(clockid_t own, clockid_t clock, const struct timespec *until) {
