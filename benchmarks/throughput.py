@@ -6,6 +6,9 @@ be there. Both sides run in one interpreter, /usr/bin/python3, each time in a fr
 take turns, and the first pair does not count. What counts is processors' time, user and system: of
 the work alone, for an import and a command of the whole process. The ratio is the median of the
 pairs'. Prints a Markdown table, and fails over the limit.
+
+A second wheel's path puts that wheel in the distribution's place, with NumPy on both sides: the
+stable ABI against the full one, for one.
 """
 
 from __future__ import annotations
@@ -93,42 +96,79 @@ for _ in range(20):
 }
 
 
+ARRAYS: Final[Mapping[str, str]] = {
+    "ReadAsArray, large": """
+dataset = gdal.Open("large.tif")
+for _ in range(8):
+    dataset.ReadAsArray()
+""",
+    "ReadAsArray, small": """
+dataset = gdal.Open("large.tif")
+for number in range(20000):
+    dataset.ReadAsArray(number % 2000, 8, 4, 4)
+""",
+    "features by field": """
+places = ogr.GetDriverByName("MEM").CreateDataSource("")
+layer = places.CreateLayer("places")
+for name in "abcdefgh":
+    layer.CreateField(ogr.FieldDefn(name, ogr.OFTReal))
+feature = ogr.Feature(layer.GetLayerDefn())
+for number in range(4000):
+    for field in range(8):
+        feature.SetField(field, number / 7)
+    layer.CreateFeature(feature.Clone())
+for _ in range(5):
+    for feature in layer:
+        for field in range(8):
+            feature.GetField(field)
+""",
+    "small geometries": """
+for number in range(60000):
+    point = ogr.Geometry(ogr.wkbPoint)
+    point.AddPoint_2D(number, 1.5)
+    point.GetX(), point.GetY(), point.ExportToWkb()
+""",
+}
+
+
 def main() -> int:
     """Measure and print; 1 where a ratio is over the limit."""
-    wheel = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else _built()
+    wheel, *others = map(Path, sys.argv[1:] or [_built()])
     with tempfile.TemporaryDirectory(prefix="geowheel-benchmark-") as scratch:
         ours, work = Path(scratch, "ours"), Path(scratch, "work")
         work.mkdir()
-        command = [
-            PYTHON,
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--no-deps",
-            "--target",
-            str(ours),
-            str(wheel),
-        ]
-        subprocess.run(command, check=True)
-        sides = {ours / "bin": {"PYTHONPATH": str(ours)}, Path("/usr/bin"): {}}
+        sides: dict[Path, dict[str, str]] = {ours / "bin": _installed(wheel, ours, *others)}
+        for path in others:
+            there = Path(scratch, "other")
+            sides[there / "bin"] = _installed(path, there, *others)
+        if not others:
+            sides[Path("/usr/bin")] = {}
         if len({_version(sides[side], work) for side in sides}) != 1:
             sys.exit("the distribution's python3-gdal is not of the wheel's version, or not there")
-        _seconds([PYTHON, "-c", START + MAKE], {}, work)
+        _seconds([PYTHON, "-c", START + MAKE], sides[ours / "bin"], work)
         ratios = {}
-        for name, code in WORK.items():
+        for name, code in {**WORK, **(ARRAYS if others else {})}.items():
             text = f"{START}before = time.process_time()\n{code}\n{END}" if code else IMPORT
             command_of = {side: [PYTHON, "-c", text] for side in sides}
             ratios[name] = _ratio(command_of, sides, work)
-        for name in ("--version", "large.tif"):
+        for name in () if others else ("--version", "large.tif"):
             command_of = {side: [str(side / "gdalinfo"), name] for side in sides}
             ratios[f"`gdalinfo {name}`"] = _ratio(command_of, sides, work)
-    lines = ["| work | milliseconds | of the distribution's |", "| --- | --- | --- |"]
+    against = "other wheel" if others else "distribution"
+    lines = [f"| work | milliseconds | of the {against}'s |", "| --- | --- | --- |"]
     lines += [
         f"| {what} | {own * 1000:.0f} | {ratio:.2f} |" for what, (own, ratio) in ratios.items()
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return int(any(ratio > LIMIT for _, ratio in ratios.values()))
+
+
+def _installed(wheel: Path, folder: Path, *others: Path) -> dict[str, str]:
+    """Install a wheel, with NumPy where two are compared, and return the variables for it."""
+    what = [str(wheel.resolve()), *(["numpy"] if others else [])]
+    pip = [PYTHON, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), *what]
+    subprocess.run(pip, check=True)
+    return {"PYTHONPATH": str(folder)}
 
 
 def _built() -> Path:
