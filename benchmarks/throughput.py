@@ -133,7 +133,7 @@ for number in range(60000):
 
 def main() -> int:
     """Measure and print; 1 where a ratio is over the limit."""
-    wheel, *others = map(Path, sys.argv[1:] or [_built()])
+    wheel, *others = map(Path, sys.argv[1:] or [str(_built())])
     with tempfile.TemporaryDirectory(prefix="geowheel-benchmark-") as scratch:
         ours, work = Path(scratch, "ours"), Path(scratch, "work")
         work.mkdir()
