@@ -399,7 +399,7 @@ def _with_build_lock(project: Project, native: LockedStack) -> Locks | None:
 def _work_lock(project: Project, spec: EnvironmentSpec) -> Path:
     headers = project.headers(spec.platform)
     own = offered.distro_suite(project.channel) is not None or project.config.fallbacks
-    made_by = toolkit_digest() if own else ""  # another geowheel may convert in another way
+    made_by = (toolkit_digest(), project.config.floors.glibc) if own else ""  # both decide
     key = digest((spec, project.channel or "configured", headers, made_by))
     return project.work / "locks" / key[:16]
 
