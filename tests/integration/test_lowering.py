@@ -206,6 +206,8 @@ def test_a_second_libstdcxx_is_wrong_beside_the_systems_and_never_in_a_wheel(
 # --- what is refused ---------------------------------------------------------------------------
 
 CALL = 'extern "C" void NAME(); extern "C" int ask() { NAME(); return 0; }'
+DESCRIPTOR = 'asm("lea NAME@tlsdesc(%rip), %rax; call *NAME@tlscall(%rax)");'
+UNIQUE = 'asm(".type NAME, @gnu_unique_object");'
 TAKE = 'NAME; extern "C" long ask() { return (long)NAME; }'
 
 
@@ -216,8 +218,16 @@ TAKE = 'NAME; extern "C" long ask() { return (long)NAME; }'
         ("pow", "GLIBC_2.99", CALL, "", "no older version"),
         ("_ZTVSt3new", "CXXABI_1.3.99", f"extern char {TAKE}", "char NAME[9];", "it is data"),
         ("each", "GLIBC_2.99", f"extern __thread int {TAKE}", "__thread int NAME;", "thread-local"),
+        (
+            "told",
+            "GLIBC_2.99",
+            f"extern __thread int {TAKE} {DESCRIPTOR}",
+            "__thread int NAME;",
+            "thread-local",
+        ),
+        ("once", "GLIBCXX_3.4.99", f"extern char {TAKE}", f"char NAME[9]; {UNIQUE}", "it is data"),
     ],
-    ids=["function", "known-name", "vtable", "thread-local"],
+    ids=["function", "known-name", "vtable", "thread-local", "tls-descriptor", "unique"],
 )
 def test_what_the_table_does_not_name_is_refused_with_its_library_and_package(
     tmp_path: Path, symbol: str, version: str, source: str, data: str, why: str
