@@ -227,7 +227,9 @@ def test_what_passes_is_tried_again(locked: Sandbox, fault: Fault) -> None:
 def test_a_server_that_is_gone_is_one_fault_and_not_one_for_each_file(locked: Sandbox) -> None:
     with locked.server.stopped():
         result = locked.run("fetch")
-    result.refused(5, f"127.0.0.1:{locked.server.port} did not answer", "and 4 more")
+    result.refused(
+        5, f"127.0.0.1:{locked.server.port} cannot be reached: Connection refused", "and 4 more"
+    )
     assert result.err.count("cannot be fetched") == 1
     assert locked.left_behind() == []
 
@@ -354,7 +356,7 @@ def test_no_fallback_where_a_channel_is_meant(fallback: Sandbox, locked_once: Sa
     shutil.copy(locked_once.pixi_lock, fallback.root)
     shutil.copy(locked_once.build_lock, fallback.root)
     with fallback.server.stopped():
-        fallback.run("fetch").refused(5, "did not answer")
+        fallback.run("fetch").refused(5, "cannot be reached: Connection refused")
 
 
 def test_a_platform_that_no_distribution_has_gets_no_fallback(fallback: Sandbox) -> None:

@@ -234,7 +234,7 @@ def _told(error: Unavailable, place: str) -> str:
     except HTTPError:
         pass  # an answer
     except (OSError, ValueError, HTTPException) as found:
-        return f"{server_of(place)} cannot be asked: {innermost(found)}"
+        return f"{server_of(place)} cannot be reached: {innermost(found)}"
     doubt = ", or its certificate is not trusted here" * place.startswith("https:")
     return f"{error}{doubt * bool(error.again)}"
 
