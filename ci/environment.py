@@ -422,7 +422,8 @@ else:
 def refuse_early(arguments: Sequence[str], session: str) -> None:
     """Raises ToolEnvironmentError where a wheel is asked for that this machine cannot make."""
     spelling = _of_geowheel("machine.spelling").Spelling(session=session)
-    if fault := _of_geowheel("machine.obstacles").of_sessions(arguments, REPOSITORY):
+    fault = _of_geowheel("machine.obstacles").of_sessions(arguments, REPOSITORY)
+    if fault:
         raise ToolEnvironmentError(spelling.of(str(fault)))
 
 

@@ -37,10 +37,15 @@ _FOLDERS: Final = (f"lib/{LIBSTDCXX}", "lib")
 _LIBRARIES: Final = ("libstdc++.so.6", "libgcc_s.so.1")
 # glibc has it since 2.32. GCC's headers ask for the file and then use it; zero: there are threads.
 T = TypeVar("T", bound=Toolchain | None)
-# zig's linker refuses the option that says where libraries of libraries are, and needs none.
+# zig's linker refuses options by which distributions' Pythons tune others; no wheel needs them.
 _KNOWN: Final = """\
 for word do shift
-    case $word in -Wl,-rpath-link,*) ;; *) set -- "$@" "$word" ;; esac
+    case $word in
+    -Wl,-rpath-link[,=]*|-Wl,-Bsymbolic-functions|-Wl,-z,pack-relative-relocs) ;;
+    -Wl,--no-copy-dt-needed-entries|-Wl,--warn-common|-Wl,--no-keep-memory) ;;
+    -Wl,--package-metadata=*) ;;
+    *) set -- "$@" "$word" ;;
+    esac
 done
 """
 _SINGLE_THREADED: Final = "static const char __libc_single_threaded = 0;\n"
