@@ -95,6 +95,12 @@ def test_untrue_tags(tmp_path: Path, look: Callable[..., list[str]], tag: str, t
     assert text in found
 
 
+def test_the_stable_abi_is_kept(tmp_path: Path, look: Callable[..., list[str]]) -> None:
+    tag = f"{TAG}-abi3-manylinux_2_36_x86_64"
+    found = "\n".join(look(wheel(tmp_path, tag, more={"my_host/_socket.abi3.so": module()[1]})))
+    assert "abi3audit does not accept it" in found
+
+
 @pytest.mark.parametrize(
     ("metadata", "text"),
     [

@@ -26,8 +26,7 @@ _LICENSE: Final = re.compile(r"licen[cs]e|copying|copyright|notice", re.IGNORECA
 _HEAD: Final = 1 << 20  # bytes of a text that are looked at
 _PROJECTS: Final = {
     "charset": "iconv", "crypto": "openssl", "mfhdf": "hdf", "openjp2": "openjpeg",
-    "sharpyuv": "webp", "ssl": "openssl",
-    "sz": "aec", "turbojpeg": "jpeg",
+    "sharpyuv": "webp", "ssl": "openssl", "sz": "aec", "turbojpeg": "jpeg",
 }  # fmt: skip
 """Libraries that are called otherwise than the project whose license they are under."""
 _NO_NOTICE: Final = (

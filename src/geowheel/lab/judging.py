@@ -38,8 +38,8 @@ class Crash:
         """The prefix's own libgdal crashes or is slow as well: the wheel could not mend it."""
         if self.reference is None:
             return False
-        # A program that needs half that time and one that needs all of it have the same fault:
-        # which of them a limit meets is a matter of the machine.
+        # A program that needs more than a quarter of that time has the same fault: which of the two
+        # a limit meets is a matter of the machine.
         slow = self.ended == "SIGALRM" and self.reference_seconds > self.seconds / 4
         return self.reference < 0 or slow
 

@@ -28,7 +28,7 @@ from .subject import ReleaseSubject
 from .upload import there, upload
 from .world import NO_VERSION, SUMS, World, read_world
 
-_TOOLS: Final = "twine, check-wheel-contents, pydistcheck and us"
+_TOOLS: Final = "twine, check-wheel-contents, pydistcheck, abi3audit and us"
 
 
 def release(

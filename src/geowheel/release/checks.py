@@ -1,7 +1,7 @@
 """What is looked at before a file is published: by the tools of the extra `release`, and by us.
 
-twine, check-wheel-contents and pydistcheck run as they are, with settings for wheels that bundle
-libraries; what they cannot know of such wheels is looked at here.
+twine, check-wheel-contents, pydistcheck and abi3audit run as they are, with settings for wheels
+that bundle libraries; what they cannot know of such wheels is looked at here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from geowheel.machine.process import tail
 from geowheel.wheel.reading import unpack_wheel
 from geowheel.wheel.tag_check import tag_faults
 
-TOOLS: Final = ("twine", "check-wheel-contents", "pydistcheck", "pypi-simple", "requests")
+TOOLS: Final = (
+    "twine", "check-wheel-contents", "pydistcheck", "abi3audit", "pypi-simple", "requests",
+)  # fmt: skip
 _TIMEOUT: Final = 600
 
 # A folder of bundled libraries (NAME.libs, NAME.dylibs) is no package and holds "modules" that are
@@ -106,6 +108,8 @@ def _commands(path: Path, expected: Expected) -> Iterator[list[str]]:
     if path.name.endswith(".whl"):
         bundles = [] if path.name.endswith("-any.whl") else ["--ignore", _BUNDLING]
         yield [str(tool_path("check-wheel-contents")), "--no-config", *bundles, str(path)]
+    if "-abi3-" in path.name:
+        yield [str(tool_path("abi3audit")), "--strict", str(path)]
     names = () if path.name.endswith(".whl") else _NOT_IN_SDISTS
     yield [
         str(tool_path("pydistcheck")),

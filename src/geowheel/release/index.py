@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import hashlib
+import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
     from pypi_simple import ProjectPage, UnsupportedRepoVersionError
 
     html = "json" not in answer.headers.get("Content-Type", "")
-    answer._content = b"".join(_body(answer, PAGE >> 2 * html))
+    answer.raw = io.BytesIO(b"".join(_body(answer, PAGE >> 2 * html)))
     try:
         packages = ProjectPage.from_response(answer, project).packages
         return {
