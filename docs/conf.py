@@ -1,7 +1,5 @@
 """Settings of Sphinx for the site that `python3 ci/nox.py -s docs` builds."""
 
-from __future__ import annotations
-
 project = "geowheel"
 extensions = ["myst_parser"]
 exclude_patterns = ["README.md"]  # index.rst includes it

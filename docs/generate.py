@@ -4,8 +4,6 @@ A page has such a part between `<!-- generated: NAME -->` and `<!-- end -->`. Th
 committed, so that the pages are whole wherever Markdown is read.
 """
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import json

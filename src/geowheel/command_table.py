@@ -3,8 +3,6 @@
 Only the standard library is imported here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,5 @@
 """Digests of content: values, files and trees. Never of places or times."""
 
-from __future__ import annotations
-
 import dataclasses
 import enum
 import errno

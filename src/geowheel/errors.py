@@ -4,8 +4,6 @@ Every fault says what happened, where, the likely cause and the next command. Th
 anywhere and caught once, in `geowheel.cli`.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

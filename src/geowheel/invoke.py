@@ -4,8 +4,6 @@ Every command that reads a project is a task, with its options, from the same ta
 line and the nox sessions.
 """
 
-from __future__ import annotations
-
 import inspect
 import os
 import sys

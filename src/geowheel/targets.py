@@ -1,7 +1,5 @@
 """Platforms (conda subdirs), systems and targets (interpreter + platform)."""
 
-from __future__ import annotations
-
 import enum
 import re
 from dataclasses import dataclass

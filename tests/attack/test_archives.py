@@ -1,7 +1,5 @@
 """Packages, wheels and sdists that were made to do harm: links, bombs, two contents in one."""
 
-from __future__ import annotations
-
 import bz2
 import io
 import json

@@ -1,7 +1,5 @@
 """What is read from outside is of its schema, or is refused as what it is; text harms no screen."""
 
-from __future__ import annotations
-
 import copy
 import io
 import json

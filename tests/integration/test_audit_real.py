@@ -1,7 +1,5 @@
 """The audit of wheels from the package index agrees with auditwheel, readelf's facts and nm's."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import re

@@ -1,7 +1,5 @@
 """Libraries that need newer symbols than their floor: lowered, run here and on an older system."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Facts are read (`facts`), a plan is made of them (`detection`, `planning`, `temp
 and written. Existing files are only ever appended to.
 """
 
-from __future__ import annotations
-
 import difflib
 import sys
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 Pure. Where each backend names its packages is from its own documentation, linked there.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

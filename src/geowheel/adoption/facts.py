@@ -3,8 +3,6 @@
 All reading happens here; what follows from it is decided in `planning`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

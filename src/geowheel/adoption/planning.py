@@ -1,7 +1,5 @@
 """From facts to what is to be written. Pure: nothing is read or changed here."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The texts that `geowheel init` writes. Pure; every line ends with a plain newline."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType

@@ -3,8 +3,6 @@
 abi3info has CPython's own list of the stable ABI, as abi3audit takes it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -1,7 +1,5 @@
 """Vulnerabilities as reports and databases state them, matched to the packages of an SBOM."""
 
-from __future__ import annotations
-
 import functools
 import json
 import re

@@ -1,7 +1,5 @@
 """The command `audit`: every rule over some wheels, against the policy."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict

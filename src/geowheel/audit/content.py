@@ -1,7 +1,5 @@
 """One wheel, read once, as everything that the rules look at."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Rules about what a compiler and a linker could have made safer."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final

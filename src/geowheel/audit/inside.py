@@ -1,7 +1,5 @@
 """Rules about what lies in a wheel, and what does not."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

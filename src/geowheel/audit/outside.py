@@ -1,7 +1,5 @@
 """What is known outside a wheel and may speak against it: today's roots, and vulnerabilities."""
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import ssl

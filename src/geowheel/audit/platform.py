@@ -1,7 +1,5 @@
 """Where a wheel runs: its tag, what it takes from the system, and what forces its floor."""
 
-from __future__ import annotations
-
 import datetime
 import functools
 import itertools

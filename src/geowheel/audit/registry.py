@@ -1,7 +1,5 @@
 """Every rule: the one list of them."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from geowheel.errors import UsageError, nearest

@@ -1,7 +1,5 @@
 """What a rule is, and what the policy makes of where a wheel breaks it."""
 
-from __future__ import annotations
-
 import datetime
 import fnmatch
 import re

@@ -1,7 +1,5 @@
 """What a person sees of an audited wheel: what it is, what forces its floor, what is wrong."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Rules about what was right when a wheel was made, and may be so no longer."""
 
-from __future__ import annotations
-
 import datetime
 import re
 import ssl

@@ -5,8 +5,6 @@ and delvewheel have lists of their own. Here it is one list a system (`system_li
 the rules of a format and of its system's dynamic loader differ: see the subclasses of `Loader`.
 """
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ System V ABI (https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html) and
 versioning (https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html).
 """
 
-from __future__ import annotations
-
 import enum
 import itertools
 from collections.abc import Iterable, Mapping

@@ -5,8 +5,6 @@ DT_GNU_HASH is described in
 https://sourceware.org/gnu-gabi/program-loading-and-dynamic-linking.txt.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,7 +53,7 @@ class Symbol(NamedTuple):
         """The version's index, without the mark of those that only dlvsym finds."""
         return self.version & 0x7FFF
 
-    def called(self, name: bytes) -> Symbol:
+    def called(self, name: bytes) -> "Symbol":
         return self._replace(name=name, text=-1)  # which has no place yet
 
 

@@ -4,8 +4,6 @@ DT_RUNPATH counts for a file's own needs; DT_RPATH, where there is no DT_RUNPATH
 needs need in turn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

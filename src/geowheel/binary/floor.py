@@ -3,8 +3,6 @@
 The wheel's tag is auditwheel's to find; this says why it is what it is.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

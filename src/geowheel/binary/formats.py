@@ -1,7 +1,5 @@
 """Which system a compiled file is for, by how it begins."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -5,8 +5,6 @@ the walk is here, because macholib's own reads every section into memory and fol
 damaged file says. What a signature holds is in `geowheel.binary.macho_signature`.
 """
 
-from __future__ import annotations
-
 import enum
 import os
 import struct

@@ -5,8 +5,6 @@ file and of those that led to it, each relative to the file that has it. A progr
 (`@executable_path`) is the interpreter's, which no wheel knows. Weak libraries may be missing.
 """
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

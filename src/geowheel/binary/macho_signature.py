@@ -5,8 +5,6 @@ hardened programs), so a file that was changed has to be signed anew. Structures
 <kern/cs_blobs.h>; Apple describes the hashes in technote TN3126.
 """
 
-from __future__ import annotations
-
 import hashlib
 import struct
 from collections.abc import Callable, Iterator

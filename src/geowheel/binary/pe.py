@@ -6,8 +6,6 @@ only those: its walks over imports and exports swallow damage, so that half of a
 whole of it, and go on through a damaged file for minutes.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import struct

@@ -9,8 +9,6 @@ plugin's folder nor the added ones; but what is loaded already is taken by its b
 bootstrap loads beforehand what plugins need. The same goes for what a library delay-loads.
 """
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections.abc import Collection, Mapping

@@ -1,7 +1,5 @@
 """What the readers of ELF, Mach-O and PE files share: streams, trees, and what damage is called."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

@@ -3,8 +3,6 @@
 Loading needs none of it: `geowheel.binary.elf` is for that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

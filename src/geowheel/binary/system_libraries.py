@@ -1,7 +1,5 @@
 """The libraries that a repaired wheel takes from the system, as data: `system_libraries.toml`."""
 
-from __future__ import annotations
-
 import functools
 import tomllib
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """The command line: parse, dispatch, and the one place where errors are caught and shown."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """What can be asked for: the parser of the command line, made from the table of commands."""
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import enum

@@ -1,7 +1,5 @@
 """What `geowheel --help` and `geowheel COMMAND --help` say beside the options."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -3,8 +3,6 @@
 Those modules are imported when they are needed: `geowheel --help` waits for none of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import json

@@ -3,8 +3,6 @@
 Static scripts by shtab: pressing Tab starts no Python.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 

@@ -3,8 +3,6 @@
 Looks and asks only: nothing is made, downloaded or changed.
 """
 
-from __future__ import annotations
-
 import enum
 import json
 import os

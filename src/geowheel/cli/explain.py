@@ -3,8 +3,6 @@
 The same table speaks by itself below an error whose text, or the log that it names, has one.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 Nothing is made, fetched or solved: it asks the modules that a run asks before it begins.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

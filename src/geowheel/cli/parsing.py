@@ -1,7 +1,5 @@
 """A parser of command lines that says what is wrong in one line, with the nearest right word."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from typing import Any, NoReturn

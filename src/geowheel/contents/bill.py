@@ -1,7 +1,5 @@
 """Reading geowheel's own SBOM out of a wheel; `geowheel.contents.sbom` writes it."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import dataclass
 from typing import Final
@@ -50,7 +48,7 @@ class _Component(Struct, frozen=True, kw_only=True):
     version: str = ""
     purl: str = ""
     licenses: tuple[_License, ...] = ()
-    components: tuple[_Component, ...] = ()
+    components: "tuple[_Component, ...]" = ()
 
 
 class _Bom(Struct, frozen=True, kw_only=True):

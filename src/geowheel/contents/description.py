@@ -1,7 +1,5 @@
 """What a repaired wheel says of itself: origins, license texts and SBOM, written into dist-info."""
 
-from __future__ import annotations
-
 import email.parser
 from collections import Counter
 from collections.abc import Iterable, Mapping

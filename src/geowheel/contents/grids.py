@@ -1,7 +1,5 @@
 """Well-known operations that PROJ makes without their grid: no error, and another number."""
 
-from __future__ import annotations
-
 import sqlite3
 import tomllib
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Licenses of what a wheel bundles: the gate, and the texts in dist-info/licenses (PEP 639)."""
 
-from __future__ import annotations
-
 import fnmatch
 import hashlib
 import shutil

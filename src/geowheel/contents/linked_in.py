@@ -1,7 +1,5 @@
 """Packages whose code was linked into the files of others: the wheel has it, under no name."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Nothing enters a wheel anonymously: a bundled library that no package of the nat
 the build.
 """
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

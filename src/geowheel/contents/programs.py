@@ -1,7 +1,5 @@
 """Console commands of a wheel: GDAL's own programs, and the scripts of osgeo_utils."""
 
-from __future__ import annotations
-
 import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence

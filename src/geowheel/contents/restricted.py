@@ -1,7 +1,5 @@
 """Bundled packages under a license that asks something of the whole, and who accepts them."""
 
-from __future__ import annotations
-
 import fnmatch
 import textwrap
 import tomllib

@@ -7,8 +7,6 @@ wheel gives the same bytes: the serial number is made from the content, and the 
 epoch.
 """
 
-from __future__ import annotations
-
 import datetime
 import uuid
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """What brings a package into a wheel: a GDAL driver, or a library that libgdal itself needs."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple

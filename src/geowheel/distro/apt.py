@@ -5,8 +5,6 @@ The architecture need not be the machine's: dpkg is not told of it, only this ap
 Works without root and with it, and leaves the system's lists, caches and hooks alone.
 """
 
-from __future__ import annotations
-
 import os
 import platform as platforms
 import re

@@ -6,8 +6,6 @@ sources have. Beside the channel lies NAME.work with apt's private state, one fo
 and the downloaded .debs.
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import json

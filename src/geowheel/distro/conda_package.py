@@ -5,8 +5,6 @@ payload `pkg-*.tar.zst` and `info-*.tar.zst`. Times, owners, umask, folder and o
 system leave no trace in it.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

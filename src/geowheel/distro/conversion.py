@@ -3,8 +3,6 @@
 What is decided (`recipes`, `CondaLayout.place`) is apart from what acts (`convert`).
 """
 
-from __future__ import annotations
-
 import os
 import posixpath
 import re

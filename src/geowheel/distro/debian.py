@@ -4,8 +4,6 @@ Sources of the rules: Debian Policy, chapters 5 (control files, versions) and 7 
 DEP-5 for copyright files; conda's VersionOrder for versions; os-release(5).
 """
 
-from __future__ import annotations
-
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -8,8 +8,6 @@ know of it. Nothing is installed, and binfmt_misc, which only root can set up, i
 program of that architecture runs where it was given such a launcher.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

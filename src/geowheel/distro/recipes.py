@@ -1,7 +1,5 @@
 """Which conda packages are made of which .debs: decided from what the archive's index says."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final

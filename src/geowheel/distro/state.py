@@ -1,7 +1,5 @@
 """What a distro channel holds, kept in its distro.json."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

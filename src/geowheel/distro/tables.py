@@ -1,7 +1,5 @@
 """distros.toml as typed values: how packages of Debian and Ubuntu become conda packages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """What a case of the lab is, what the lab has to offer them, and which of them a run asks for."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

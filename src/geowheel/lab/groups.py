@@ -1,7 +1,5 @@
 """All cases of the lab, by group, in the order of the report."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from typing import Any, Final

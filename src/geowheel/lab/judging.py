@@ -1,7 +1,5 @@
 """From how a case's process ended to a verdict in words: nothing here runs anything."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Functions of `probes` in processes of their own, and the cases of the lab side by side."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import time

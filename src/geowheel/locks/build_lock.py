@@ -6,8 +6,6 @@ host names peers for the lab, they are a fourth, `lab`, which only that stage do
 for all interpreters and platforms by `uv pip compile --universal`.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

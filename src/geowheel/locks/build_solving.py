@@ -1,7 +1,5 @@
 """Solving the build lock: once for all interpreters and platforms, by uv."""
 
-from __future__ import annotations
-
 import re
 import sys
 import tempfile

@@ -4,8 +4,6 @@ A folder channel is locked under `https://NAME.invalid/` (RFC 2606: never resolv
 its folder exactly as a mirror is, so that no path of a machine enters a lock or a key.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -72,7 +70,7 @@ class Mirrors:
         """Return whether something else is asked than `url` itself."""
         return self.of(url) != (url,)
 
-    def plus(self, channels: tuple[Channel, ...]) -> Mirrors:
+    def plus(self, channels: tuple[Channel, ...]) -> "Mirrors":
         """These, and the folders of local channels."""
         local = tuple((c.url, str(c.folder)) for c in channels if c.folder is not None)
         return replace(self, pairs=(*local, *self.pairs))

@@ -4,8 +4,6 @@ Placing files is never left to it (see `linker`). Run for real with the version 
 docs/platforms.md names.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

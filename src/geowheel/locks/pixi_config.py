@@ -4,8 +4,6 @@ As crates/pixi_config/src/lib.rs of pixi 0.77 has them (`config_path_system`, `c
 `load_with`): a file that is read later overrides a mirror of the same URL.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final

@@ -4,8 +4,6 @@ Only that one record is taken, from an environment that holds an interpreter bes
 stack; everything else of it stays where it is. The prefix is the same for every interpreter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 Verified against pixi 0.77: for the same virtual packages it gives the lock that pixi itself writes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import tempfile
 import time

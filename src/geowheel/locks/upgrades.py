@@ -1,7 +1,5 @@
 """What `lock --upgrade` and `--upgrade-format` let go of; everything else stays as it is locked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final

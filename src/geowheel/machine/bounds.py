@@ -1,7 +1,5 @@
 """How much of what others made is taken: every bound, with its reason."""
 
-from __future__ import annotations
-
 from typing import Final
 
 MEMBERS: Final = 65_535

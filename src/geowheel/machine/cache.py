@@ -5,8 +5,6 @@ an entry was made or last asked for; whoever uses one says so by its time of mod
 many systems do not write times of access. Everything here can be made or downloaded again.
 """
 
-from __future__ import annotations
-
 import enum
 import shutil
 import sys

@@ -3,8 +3,6 @@
 With --json the JSON text is all that is on standard output.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
@@ -37,7 +35,7 @@ SHORT: float = 5
 class Step:
     """One running stage or command, as its code sees it: a place to run, say and count."""
 
-    console: Console
+    console: "Console"
     runner: Runner
     kept: Kept | None = None
     """Where there is one, what the step leaves behind when it fails."""

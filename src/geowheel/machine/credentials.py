@@ -4,8 +4,6 @@ A URL that a lock or a wheel names has no credentials. Those that the user gives
 the command line are used for the requests of that run alone.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

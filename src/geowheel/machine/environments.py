@@ -3,8 +3,6 @@
 What the user's shell holds must not reach a compiler, a build backend or a test by accident.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import re

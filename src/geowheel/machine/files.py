@@ -3,8 +3,6 @@
 filelock is imported when a lock is taken: it brings asyncio, and a run with nothing to do has none.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What git says of the checkout, and the two things that a release has it do: tag and push."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Mapping

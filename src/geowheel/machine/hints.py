@@ -4,8 +4,6 @@ Pure but for `this_machine`: os-release and apt's answers come in. Only the
 standard library is imported, since ci/environment.py asks before anything is installed.
 """
 
-from __future__ import annotations
-
 import enum
 import os
 import platform

@@ -3,8 +3,6 @@
 What counts is in the answer; where an interpreter lies never enters a key.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -4,8 +4,6 @@ A folder with the stage's own files (`work`), what its commands were given in te
 and a script that stands where the failed command stood, in the environment that it had.
 """
 
-from __future__ import annotations
-
 import shlex
 import shutil
 import tempfile

@@ -3,8 +3,6 @@
 Only the standard library is imported, since ci/environment.py asks before anything is installed.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """What a command prints: into its log as it comes, and its head and tail for whoever asked."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import threading
@@ -36,7 +34,7 @@ class Log:
                 self._file.write(shown(text))
                 self._file.flush()
 
-    def close(self, end: str, *streams: Stream) -> None:
+    def close(self, end: str, *streams: "Stream") -> None:
         """Write how it ended; what else comes is dropped."""
         with self._guard, self._file:
             if self.room <= 0:

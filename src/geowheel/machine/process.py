@@ -1,7 +1,5 @@
 """Commands: argument list, explicit environment and folder, a log of each, and no survivors."""
 
-from __future__ import annotations
-
 import errno
 import itertools
 import os

@@ -4,8 +4,6 @@ On a terminal that line is rewritten in place and leaves no trace. Elsewhere a l
 nothing else was for some seconds, so that nobody takes a slow step for one that hangs.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

@@ -4,8 +4,6 @@ Messages name commands in one form, in backticks: `geowheel lock --upgrade proj`
 started by a nox session reads `nox -s lock -- --upgrade proj` in its place.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Tables as plain text: in columns where they fit, else as a list. No word is ever split."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest

@@ -1,7 +1,5 @@
 """How a target was made here: a later session judges the same without being told again."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -4,8 +4,6 @@ They take the place of what `repair` would make, so nothing upstream of it runs.
 has the record of the wheel's own repair, the verdict is the very one of that run.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

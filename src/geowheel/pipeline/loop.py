@@ -1,7 +1,5 @@
 """The one loop over the stage table: bring what is asked for up to date, or say what would run."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Two hosts of one distribution name in one project, whose wheels would be taken for each other."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

@@ -4,8 +4,6 @@ cibuildwheel calls its repair-wheel-command with `{wheel}` and `{dest_dir}`
 (https://cibuildwheel.pypa.io/en/stable/options/#repair-wheel-command).
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """Runs: several targets through the pipeline, from what was asked for to wheels in dist/."""
 
-from __future__ import annotations
-
 import filecmp
 import json
 import shutil
@@ -62,7 +60,7 @@ class Request:
     """Each target as it was made here last, where the command line says nothing else."""
 
     @property
-    def parts(self) -> Iterator[tuple[Request, str]]:
+    def parts(self) -> "Iterator[tuple[Request, str]]":
         """Yield a request for the targets that were made in one way, and that way in words."""
         ways = {t: recall(self.project, t) if self.as_made else AsMade() for t in self.targets}
         for way in dict.fromkeys(ways.values()):

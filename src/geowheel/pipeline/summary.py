@@ -1,7 +1,5 @@
 """How a run ended: as plain values, as a table, and as the error to raise."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter
 from collections.abc import Sequence

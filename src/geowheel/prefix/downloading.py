@@ -1,7 +1,5 @@
 """Downloads, side by side, from each place of a file until one gives its bytes; and who answers."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import io
@@ -162,7 +160,7 @@ class _Run:
             self.advance(1)
 
 
-async def _read(client: Client, place: str, writer: _Writer, stall: float) -> None:
+async def _read(client: Client, place: str, writer: "_Writer", stall: float) -> None:
     """Have a place's bytes written; raises Unavailable, also for less than RATE in `stall` s."""
     if "://" not in place:
         await asyncio.to_thread(_copy, Path(place), writer)

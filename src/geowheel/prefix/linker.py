@@ -5,8 +5,6 @@ info/paths.json (conda's package specification, "info/paths.json"), checks every
 writes the fixed prefix string over placeholders, and hard-links nothing.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

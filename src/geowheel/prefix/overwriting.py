@@ -7,8 +7,6 @@ Whoever can make such a folder runs code in every process that loads the wheel
 elsewhere.
 """
 
-from __future__ import annotations
-
 import mmap
 import posixpath
 import re

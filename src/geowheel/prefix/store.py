@@ -4,8 +4,6 @@ Bytes enter it only after their digest was checked, with one rename, and leave i
 was checked again. A killed download leaves a `.part` file that nobody reads.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor

@@ -4,8 +4,6 @@ The prefix's own files name the fixed prefix string, which exists nowhere: the w
 name the folder where it lies. They find that themselves, so they are the same bytes in any folder.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from contextlib import suppress

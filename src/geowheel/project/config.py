@@ -4,8 +4,6 @@ The dataclasses below are the only description of the configuration: names, type
 the meaning, in the string after a field. A key is the field's name with hyphens.
 """
 
-from __future__ import annotations
-
 import enum
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Files of a project that a command writes for a person: all of them, or none."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack

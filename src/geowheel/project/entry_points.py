@@ -4,8 +4,6 @@ The file is one for configparser, as the specification says:
 https://packaging.python.org/en/latest/specifications/entry-points/
 """
 
-from __future__ import annotations
-
 import configparser
 import io
 from collections.abc import Collection, Mapping

@@ -5,8 +5,6 @@ modules), the files of submodules, what symbolic links lead to, and what build f
 host's folder (`../VERSION.py`). Without git it is everything but what no build needs.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

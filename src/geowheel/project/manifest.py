@@ -5,8 +5,6 @@ file is pixi's own business and stays unread. Source: pixi's manifest reference,
 what it leaves open (how features combine) was tried with pixi 0.77.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -180,7 +178,7 @@ class Manifest:
         return self.table.workspace or self.table.project or WorkspaceTable()
 
     @property
-    def _every_platform(self) -> list[_PlatformEntry]:
+    def _every_platform(self) -> "list[_PlatformEntry]":
         return [
             _platform_entry(item, self.path)
             for item in self._workspace.platforms
@@ -191,7 +189,7 @@ class Manifest:
         described = self.table.environments.get(environment, [])
         return EnvironmentTable(described) if isinstance(described, list) else described
 
-    def _platforms_of(self, environment: str) -> list[_PlatformEntry]:
+    def _platforms_of(self, environment: str) -> "list[_PlatformEntry]":
         kept = self._every_platform
         for feature in self._features(environment):
             if feature.platforms is not None:
@@ -200,7 +198,7 @@ class Manifest:
                 kept = [item for item in kept if {item.name, str(item.platform)} & names]
         return kept
 
-    def _platform_entry(self, environment: str, platform: Platform) -> _PlatformEntry:
+    def _platform_entry(self, environment: str, platform: Platform) -> "_PlatformEntry":
         if platform not in self.platforms:
             raise ConfigError(
                 f"platform {platform} is not among the workspace's platforms",

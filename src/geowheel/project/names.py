@@ -1,7 +1,5 @@
 """A distribution's name, where its build backend reads it."""
 
-from __future__ import annotations
-
 import ast
 import configparser
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The tables of a pixi.toml, as far as a native stack depends on them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias

@@ -1,7 +1,5 @@
 """Where the parts of a payload lie in the wheel, whatever the layout."""
 
-from __future__ import annotations
-
 import enum
 import posixpath
 from dataclasses import dataclass

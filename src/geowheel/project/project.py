@@ -1,7 +1,5 @@
 """The project at hand: its folders, its host, its manifest, and the machine it is built on."""
 
-from __future__ import annotations
-
 import os
 import platform as python_platform
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """A host's pyproject.toml, read into frozen values; every fault of it at once."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import tomllib

@@ -4,8 +4,6 @@ It comes from the dataclasses of `geowheel.project.config` alone. Draft 7, as th
 and validate-pyproject want it for the table of a tool.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import enum

@@ -3,8 +3,6 @@
 `stage` names the row of the stage table; `FACTS` finds the class of a row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

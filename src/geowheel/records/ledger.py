@@ -4,8 +4,6 @@ Output and record appear together by one rename as `.geowheel/SUBJECT/STAGE/KEY/
 changed afterwards.
 """
 
-from __future__ import annotations
-
 import datetime
 import enum
 import os
@@ -226,7 +224,7 @@ class Stale(Struct, frozen=True, kw_only=True):
 class Entry:
     """The place of one run: a stage, a subject and a key."""
 
-    ledger: Ledger
+    ledger: "Ledger"
     stage: str
     subject: str
     components: Mapping[str, str]

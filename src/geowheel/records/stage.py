@@ -1,7 +1,5 @@
 """What a row of the stage table says, and what a run of a stage made."""
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
 from typing import Generic, TypeVar

@@ -1,7 +1,5 @@
 """`release`: reads the world, decides, and does what is left of the plan."""
 
-from __future__ import annotations
-
 import shlex
 from contextlib import AbstractContextManager
 from typing import Any, Final

@@ -4,8 +4,6 @@ uv calls the project's own backend: an sdist, then a wheel from that very sdist,
 no wheel again is never published.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@ https://keepachangelog.com/en/1.1.0/: a heading of the second level for each ver
 towncrier write it; here it is only read.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Final

@@ -4,8 +4,6 @@ twine, check-wheel-contents, pydistcheck and abi3audit run as they are, with set
 that bundle libraries; what they cannot know of such wheels is looked at here.
 """
 
-from __future__ import annotations
-
 import email.parser
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The files that a release publishes, and its journal: what an earlier run made and checked."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -56,13 +54,13 @@ class Journal:
     """Keys of checks that passed: of the file's bytes and of the tools."""
     path: Path = field(compare=False, default=Path())
 
-    def with_built(self, built: tuple[ReleaseFile, ...]) -> Journal:
+    def with_built(self, built: tuple[ReleaseFile, ...]) -> "Journal":
         return replace(self, built=built)._written()
 
-    def with_checked(self, key: str) -> Journal:
+    def with_checked(self, key: str) -> "Journal":
         return replace(self, checked=tuple(sorted({*self.checked, key})))._written()
 
-    def _written(self) -> Journal:
+    def _written(self) -> "Journal":
         """Write itself with one rename: it is whole on disk, or as it was before."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "path"}
         write(self.path, msgspec.json.format(msgspec.json.encode(data), indent=1))

@@ -5,8 +5,6 @@ They are facts with a source, in one file: the project's own, or the one that ge
 renovate.json.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import sys
 from collections.abc import Iterator, Mapping

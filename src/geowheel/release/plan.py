@@ -1,7 +1,5 @@
 """What a release would do: all that blocks it, and what is left to do."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

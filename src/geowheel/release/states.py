@@ -1,7 +1,5 @@
 """Where each target of a host stands on the way to a release, for `status`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from geowheel.errors import GeowheelError

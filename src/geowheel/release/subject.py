@@ -1,7 +1,5 @@
 """What is released: one distribution, of a host that carries GDAL or of a pure project."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

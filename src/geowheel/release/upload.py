@@ -1,7 +1,5 @@
 """Uploads with twine, file by file: never twice, and never over other bytes."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Mapping

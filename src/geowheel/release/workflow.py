@@ -5,8 +5,6 @@ fetches sources, interpreters, caches and artifacts. workflow.yml is the templat
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Mapping

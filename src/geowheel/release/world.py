@@ -1,7 +1,5 @@
 """The world that a release is decided from, read once into one frozen value."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

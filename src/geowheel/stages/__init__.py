@@ -4,8 +4,6 @@ A stage is one row below and one module `geowheel.stages.<name>` with two functi
 `run` (see `geowheel.stages.contract`). `geowheel.pipeline.loop` holds the one loop over them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Calling a host's own build backend (PEP 517)."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """bindings: GDAL's SWIG wrappers, compiled for one interpreter against the prefix."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ include it, no ignore file keeps it out, and a raw wheel that was made elsewhere
 by hand) gets it in the same way.
 """
 
-from __future__ import annotations
-
 import filecmp
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What the stages of one target may ask: project, locks, store, interpreter, toolchain."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Environments of a target interpreter, holding exactly the locked wheels and nothing else."""
 
-from __future__ import annotations
-
 import os
 import sys
 import sysconfig

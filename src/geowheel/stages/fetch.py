@@ -1,7 +1,5 @@
 """fetch: from the locks to a prefix, and GDAL's sdist and the requirements into the store."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """The host's own tests, run against the installed wheel and nothing else."""
 
-from __future__ import annotations
-
 import json
 import os
 import sysconfig

@@ -1,7 +1,5 @@
 """lab: the wheel where it must hold: beside other libraries, poisoned, damaged, moved, alone."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections import Counter

@@ -1,7 +1,5 @@
 """repair: the native libraries into the wheel, one tag, canonical bytes."""
 
-from __future__ import annotations
-
 import json
 import posixpath
 import shutil

@@ -1,7 +1,5 @@
 """size: a repaired wheel against its budget, with what fills it by package."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path

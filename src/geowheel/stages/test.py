@@ -1,7 +1,5 @@
 """test: the wheel in a clean environment, as a user gets it: probes, then the host's tests."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

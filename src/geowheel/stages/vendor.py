@@ -1,7 +1,5 @@
 """vendor: everything that goes into the host's package, as a payload; no file of the host."""
 
-from __future__ import annotations
-
 import ast
 import fnmatch
 import io

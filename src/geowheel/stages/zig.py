@@ -5,8 +5,6 @@ the headers of every glibc in it. It brings a C++ library of its own, which GDAL
 headers and the library of GCC's are those of the native stack's channel.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from dataclasses import dataclass

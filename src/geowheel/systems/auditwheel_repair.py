@@ -5,8 +5,6 @@ symbol versions allow, the names of the copies and what is changed in each file 
 what is copied is the plan's. `carry_out` rests on the inside of the one release that it names.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """The bootstrap module as a wheel of one system carries it: no wheel has another system's code."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from typing import Final
 

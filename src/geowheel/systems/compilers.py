@@ -1,7 +1,5 @@
 """Compilers that take GCC's options: gcc itself and clang."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence

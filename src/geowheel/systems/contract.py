@@ -3,8 +3,6 @@
 linux, macos and windows have one `SystemFacts` each; `geowheel.systems.of` leads to them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,7 +199,7 @@ class RepairedTree:
     """Every compiled file of the tree, by relative path, as it is after the repair."""
     notes: tuple[str, ...] = ()
     """What a person should know about the result, a line each."""
-    code: tuple[CodeAt, ...] = ()
+    code: "tuple[CodeAt, ...]" = ()
     lowered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Rows of the table of lowering to the symbols that they were for: `pow@GLIBC_2.29`."""
 

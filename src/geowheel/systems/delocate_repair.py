@@ -14,8 +14,6 @@ pure-Python ones (LLVM's install_name_tool corrupts a file whose header has no r
 nothing).
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import posixpath

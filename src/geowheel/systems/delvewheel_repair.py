@@ -8,8 +8,6 @@ with the import package only, and a host's own extension module (`terrain/_fast.
 imported before that, or in a process that never imports it.
 """
 
-from __future__ import annotations
-
 import gc
 import itertools
 import os

@@ -1,7 +1,5 @@
 """Linux: layout of a prefix, gcc, auditwheel."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -6,8 +6,6 @@ done, and about which symbols alone. What a floor has is auditwheel's to say: a 
 a symbol, nor gets one later, so what a linker bound to a version of the floor is defined there.
 """
 
-from __future__ import annotations
-
 import functools
 import posixpath
 import re

@@ -1,7 +1,5 @@
 """macOS: layout of a prefix, clang, delocate."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ lies. What is written is as long as what was there and has the same end: linkers
 stand for the end of another.
 """
 
-from __future__ import annotations
-
 import functools
 import posixpath
 import re

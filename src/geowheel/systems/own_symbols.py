@@ -13,8 +13,6 @@ Symbol versions do not help: a library that has none satisfies all of them. Here
 What ld.so makes of all of it stands in glibc's elf/dl-lookup.c.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The programs and packages that repairs are done with, on which the bytes of a wheel depend."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform as python_platform

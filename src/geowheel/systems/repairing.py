@@ -7,8 +7,6 @@ delocate or delvewheel do it; they keep state in their modules, change folders o
 outside. The result is checked by the loader's rules again.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import importlib.metadata

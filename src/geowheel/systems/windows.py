@@ -1,7 +1,5 @@
 """Windows: layout of a prefix."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -4,8 +4,6 @@ A path of a checkout or a home folder tells strangers about the builder, differs
 another, and may be looked for at run time on a machine where somebody else can create it.
 """
 
-from __future__ import annotations
-
 import mmap
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What only developers need, and what no loader reads: none of it belongs into a wheel."""
 
-from __future__ import annotations
-
 import glob
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path

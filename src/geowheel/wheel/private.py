@@ -6,8 +6,6 @@ names; every other character, and every line number, stays. What cannot be made 
 with its file and line.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import itertools

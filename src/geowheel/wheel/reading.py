@@ -4,8 +4,6 @@ The format is PEP 427's, as the packaging guide keeps it up to date
 (https://packaging.python.org/en/latest/specifications/binary-distribution-format/).
 """
 
-from __future__ import annotations
-
 import base64
 import csv
 import email.parser

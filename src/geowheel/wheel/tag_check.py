@@ -1,7 +1,5 @@
 """A wheel's tags against what is in it: nothing else tells pip where it can be installed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath

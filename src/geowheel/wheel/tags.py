@@ -1,7 +1,5 @@
 """Platform tags of wheels (PEP 425, PEP 600): what they say, and which one a wheel gets."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

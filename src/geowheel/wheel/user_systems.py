@@ -4,8 +4,6 @@ A described system decides, never this machine. So packaging's functions are giv
 and versions; those that look at the running interpreter are not used.
 """
 
-from __future__ import annotations
-
 import datetime
 import enum
 import re
@@ -119,7 +117,7 @@ class UserSystems:
                         system=system, architecture=architecture, interpreter=interpreter
                     )
 
-    def named(self, wanted: Sequence[str]) -> UserSystems:
+    def named(self, wanted: Sequence[str]) -> "UserSystems":
         """Those with one of the texts in their name, all without a text.
 
         Raises UsageError for a text that no name has.

@@ -1,7 +1,5 @@
 """What the policy makes of the rules that a wheel breaks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

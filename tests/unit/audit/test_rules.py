@@ -1,7 +1,5 @@
 """Each rule has one planted fault that it finds, and a good wheel breaks none."""
 
-from __future__ import annotations
-
 import datetime
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is secret in a URL is told apart once, and is nowhere to be seen afterwards."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

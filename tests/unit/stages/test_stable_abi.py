@@ -1,7 +1,5 @@
 """One wheel for several Pythons: when, for which, and what makes it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

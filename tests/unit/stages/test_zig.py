@@ -1,7 +1,5 @@
 """The compiler that comes with the lock: what it is made of, and when it is used."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import replace
 from pathlib import Path

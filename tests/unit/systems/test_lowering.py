@@ -1,7 +1,5 @@
 """The table of lowering, and which of its rows a floor takes."""
 
-from __future__ import annotations
-
 import re
 from importlib.resources import files
 

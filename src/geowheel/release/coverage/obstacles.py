@@ -1,7 +1,5 @@
 """Why pip takes no wheel on a system, and what to do about it."""
 
-from __future__ import annotations
-
 import enum
 import re
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 A table of systems and the names of wheels decide; no wheel is opened and no index is asked.
 """
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """What the names of wheels say: which one pip picks, and what each asks of a system."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Afterwards the wheels lie in dist/ and the records in the ledger as if they had 
 for `collected`, which says where from. A mixture is refused, with every reason at once.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack

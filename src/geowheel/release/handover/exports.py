@@ -10,8 +10,6 @@ it, `geowheel collect DIR...` takes it. A ledger's other entries stay behind: wh
 in export.json.
 """
 
-from __future__ import annotations
-
 import platform as python_platform
 import shutil
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The last release's report, which sizes are compared with."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

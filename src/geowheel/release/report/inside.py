@@ -3,8 +3,6 @@
 Nothing here reads the ledger: a wheel that no record names has a content all the same.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

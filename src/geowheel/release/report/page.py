@@ -5,8 +5,6 @@ page.html is the template; Jinja2 escapes every value, so no name of a file or a
 markup.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """What the ledger and dist/ know of a release's wheels, read into one frozen value."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

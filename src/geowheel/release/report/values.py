@@ -1,7 +1,5 @@
 """What is known of a release's wheels, as one frozen value."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields

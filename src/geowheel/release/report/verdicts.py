@@ -1,7 +1,5 @@
 """The verdicts on one wheel and the timings of its stages, from the ledger's records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeVar
 

@@ -4,8 +4,6 @@ The report of the next release compares sizes with report.json. The same records
 bytes: every date in it is a record's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
