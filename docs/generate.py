@@ -133,7 +133,8 @@ def _options(command: argparse.ArgumentParser) -> dict[str, str]:
 
 
 def _written(action: argparse.Action) -> str:
-    value = str(action.metavar or "")
+    named = action.metavar or ""
+    value = named if isinstance(named, str) else " ".join(named)
     if not value and action.choices:
         value = "|".join(map(str, action.choices))
     if not value and action.nargs != 0:

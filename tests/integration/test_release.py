@@ -7,9 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from geowheel.cli import main
+from geowheel.wheel.writing import write_wheel
+from tests.support.files import write_files
 from tests.support.fixture_channel import Sandbox
 from tests.support.pypi_server import PASSWORD, PypiServer
 from tests.support.release_projects import ROOTS, Planted, Releasable, planted_host, pure_project
@@ -205,6 +209,71 @@ def test_a_root_that_was_dropped_blocks(host: Planted, index: PypiServer) -> Non
     said = host.project.blocked("--index", index.url).err
     assert "distrusted-root: ISRG Root X2 is not trusted by certifi 2026.1.1" in said
     assert not index.files()
+
+
+def shipped(folder: Path, tree: Path, version: str, packages: dict[str, str], own: str) -> None:
+    """A wheel of geowheel's kind: its SBOM, a bundle of certificates, a module of its own."""
+    info, folder_of = f"out-{version}.dist-info", {"ca-certificates": "out/cacert.pem"}
+    rows = [
+        {"name": name, "version": number, "purl": f"pkg:conda/{name}@{number}",
+         "components": [{"name": folder_of.get(name, f"out.libs/{name}.so")}]}
+        for name, number in packages.items()
+    ]  # fmt: skip
+    write_files(tree, {
+        "out/__init__.py": own, "out/cacert.pem": ROOTS.read_text(encoding="utf-8") * 10,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: out\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "", f"{info}/sboms/geowheel.cdx.json": json.dumps({"components": rows}),
+    })  # fmt: skip
+    write_wheel(tree, folder, filename=f"out-{version}-py3-none-any.whl")
+
+
+def test_what_is_out_says_whether_it_needs_a_new_build(
+    pure: Releasable,
+    index: PypiServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GEOWHEEL_CACHE", pure.environ["GEOWHEEL_CACHE"])
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    kept = pure.home / "cache" / "certifi" / "2026.1.1.pem"
+    end = "-----END CERTIFICATE-----\n"
+    trusted = ROOTS.read_text(encoding="utf-8").partition(end)[0] + end
+    write_files(kept.parent, {kept.name: trusted})
+    before = {"libtiff": "4.7.0", "ca-certificates": "2026.8.1", "zlib": "1.3"}
+    shipped(index.folder, pure.home / "old", "0.9", before, "OLD = 1\n")
+    shipped(index.folder, pure.home / "out", "1.0", before, "OUT = 1\n")
+    report, root = str(ROOTS.with_name("osv-libtiff.json")), str(pure.root)
+
+    def audit(name: str, code: int) -> Any:
+        place = f"{index.url}/simple"
+        argv = ["--published", place, name, "--vulnerabilities", report, "--json", "--root", root]
+        assert main(["audit", *argv]) == code
+        return json.loads(capsys.readouterr().out)
+
+    said = audit("out", 12)
+    (wheel,) = said["wheels"]
+    assert (wheel["wheel"], wheel["new"]) == ("out-1.0-py3-none-any.whl", None)
+    assert wheel["relock"] == ["ca-certificates", "libtiff"]
+    assert {(f["rule"], f["package"]) for f in wheel["findings"]} == {
+        ("distrusted-root", "ca-certificates 2026.8.1"), ("vulnerability", "libtiff 4.7.0"),
+    }  # fmt: skip
+    assert "1 of 1 wheels need a new build" in said["error"]
+    assert "`geowheel lock --upgrade ca-certificates --upgrade libtiff`" in said["error"]
+    assert len(audit("out>=0.9", 12)["wheels"]) == 2
+    mended = {"libtiff": "99.0", "ca-certificates": "2026.11.1", "zlib": "1.3"}
+    dist = pure.root / "dist"
+    shipped(dist, pure.home / "new", "1.1", mended, "OUT = 1\n")
+    (wheel,) = audit("out", 12)["wheels"]
+    assert wheel["changed"] == ["ca-certificates 2026.8.1 -> 2026.11.1", "libtiff 4.7.0 -> 99.0"]
+    assert wheel["beyond"] == []
+    shipped(dist, pure.home / "more", "1.1", mended | {"zlib": "1.4"}, "OUT = 2\n")
+    assert audit("out", 12)["wheels"][0]["beyond"] == ["zlib 1.3 -> 1.4", "out/__init__.py"]
+    kept.write_text(ROOTS.read_text(encoding="utf-8"), encoding="utf-8")
+    shipped(index.folder, pure.home / "new", "1.1", mended, "OUT = 1\n")
+    assert [w["rebuild"] for w in audit("out", 0)["wheels"]] == [False]
+    assert "no wheel of none" in audit("none", 2)["error"]
+    assert "no name of a project" in audit("=", 2)["error"]
 
 
 def test_what_is_wrong_with_a_host_is_said_together(host: Planted, index: PypiServer) -> None:

@@ -58,10 +58,14 @@ class WheelContent:
     def _owners(self) -> dict[str, SbomPackage]:
         return {path: package for package in self.packages for path in package.files}
 
+    def package(self, member: str) -> SbomPackage | None:
+        """Return what the SBOM says that a file is from; None where it does not."""
+        return self._owners.get(member)
+
     def owner(self, member: str) -> str:
         """Name and version of the package that brought a file; of a library that no SBOM knows, its
         name; empty for the wheel's own."""
-        if package := self._owners.get(member):
+        if package := self.package(member):
             return f"{package.name} {package.version}"
         return self.library(member) if _BUNDLE.search(member) else ""
 

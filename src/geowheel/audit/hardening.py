@@ -23,6 +23,8 @@ _EXPECTED: Final = re.compile(
     r"_ZZ?(N?K?|T[ISTV]N?K?|GVN?K?)S[absiodt]|_ZNK?9__gnu_cxx|(PyInit|__pyx_module_is_main)_|"
     r"_(init|fini)$"
 )
+_BASELINE: Final = frozenset(["", "x86-64", "x86-64-v2"])
+"""The oldest processors: with AArch64 those of armv8-a, which needs no note."""
 _FLAGS: Final[Mapping[str, tuple[type[Any], Callable[[Any], bool], str]]] = {
     "bind-now": (Elf, lambda elf: elf.bind_now, "functions are looked up at their first call"),
     "relro": (Elf, lambda elf: elf.relro is not Relro.NONE, "its relocated data stays writable"),
@@ -34,6 +36,13 @@ _FLAGS: Final[Mapping[str, tuple[type[Any], Callable[[Any], bool], str]]] = {
     ),
     "aslr": (Pe, lambda pe: pe.dynamic_base and pe.high_entropy, "is not loaded at any address"),
     "dep": (Pe, lambda pe: pe.nx, "does not refuse to execute data"),
+    "cpu": (
+        Elf, lambda elf: elf.cpu in _BASELINE, "is not to be loaded on older processors",
+    ),
+    "cpu-used": (
+        Elf, lambda elf: elf.cpu_used in _BASELINE,
+        "has instructions of newer processors, which it may or may not look for first",
+    ),
     "cfg": (Pe, lambda pe: pe.control_flow_guard, "does not check its indirect calls"),
 }  # fmt: skip
 """The kind of file, what is right, and what is said of one that is not."""

@@ -30,6 +30,8 @@ class Mark(NamedTuple):
     """Name and version; empty: that of the member."""
     names: tuple[str, ...] = ()
     """By which an exception may call it, besides its path and its package."""
+    relock: str = ""
+    """The package whose newer version mends it, as `lock --upgrade` takes it; empty: none does."""
 
 
 Look = Callable[[WheelContent], Iterable[Mark]]
@@ -61,6 +63,8 @@ class WheelFinding:
     package: str
     words: str
     reason: str
+    relock: str = ""
+    """As in Mark."""
 
 
 def rules_of(looks: Mapping[str, Look]) -> tuple[Rule, ...]:
@@ -75,7 +79,8 @@ def judge(rule: Rule, content: WheelContent, policy: AuditPolicy) -> Iterator[Wh
     """Yield the findings of one rule; none where the policy switches it off."""
     asked = policy.levels.get(rule.id)
     today = datetime.date.today()
-    for words, member, package, more in () if asked is AuditLevel.OFF else rule.look(content):
+    marks = () if asked is AuditLevel.OFF else rule.look(content)
+    for words, member, package, more, relock in marks:
         level = asked or (rule.prebuilt if content.is_prebuilt(member) else rule.level)
         owner = package or content.owner(member)
         names = {*more, member, owner, owner.partition(" ")[0]} - {""}
@@ -84,7 +89,7 @@ def judge(rule: Rule, content: WheelContent, policy: AuditPolicy) -> Iterator[Wh
         reason = next((reason for reason in fits if until(reason) >= today), "")
         yield WheelFinding(
             rule=rule.id, level=AuditLevel.OFF if reason else level, wheel=content.wheel.filename,
-            member=member, package=owner, words=words, reason=reason,
+            member=member, package=owner, words=words, reason=reason, relock=relock,
         )  # fmt: skip
 
 

@@ -6,6 +6,9 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from geowheel.contents.bill import SbomPackage
+from geowheel.targets import GDAL_PACKAGE
+
 from .content import WheelContent
 from .outside import roots_of
 from .rules import Look, Mark
@@ -40,8 +43,10 @@ def _distrusted(content: WheelContent) -> Iterator[Mark]:
             yield Mark(f"a certificate in it cannot be read: {error}", member)
             continue
         if content.outside and (newest := content.outside.certifi):
+            relock = _relock(content.package(member))
             for name in sorted(roots[each] for each in roots.keys() - newest[1]):
-                yield Mark(f"{name} is not trusted by certifi {newest[0]}", member)
+                words = f"{name} is not trusted by certifi {newest[0]}"
+                yield Mark(words, member, relock=relock)
 
 
 def _old(content: WheelContent) -> Iterator[Mark]:
@@ -49,7 +54,8 @@ def _old(content: WheelContent) -> Iterator[Mark]:
     for member, _ in _bundles(content):
         day = made_on(content.owner(member))
         if day is not None and today - day > _OLD:
-            yield Mark(f"the bundle is of {day}, older than a year", member)
+            relock = _relock(content.package(member))
+            yield Mark(f"the bundle is of {day}, older than a year", member, relock=relock)
 
 
 def _vulnerable(content: WheelContent) -> Iterator[Mark]:
@@ -60,12 +66,23 @@ def _vulnerable(content: WheelContent) -> Iterator[Mark]:
         for package in filter(advisory.affects, content.packages):
             ids = (advisory.id, *sorted(advisory.aliases))
             mended = f", mended in {advisory.fixed}" if advisory.fixed else ""
+            relock = _relock(package)
+            remedy = relock and f": `geowheel lock --upgrade {relock}`, build again"
             yield Mark(
-                f"{', '.join(ids)}{mended}: `geowheel lock --upgrade {package.name}`, build again",
+                f"{', '.join(ids)}{mended}{remedy}",
                 next(iter(package.files), ""),
                 f"{package.name} {package.version}",
                 ids,
+                relock,
             )
+
+
+def _relock(package: SbomPackage | None) -> str:
+    """What `lock --upgrade` calls a package: GDAL's sdist follows libgdal-core."""
+    purl = package.purl if package else ""
+    if purl.startswith("pkg:pypi/gdal@"):
+        return GDAL_PACKAGE
+    return package.name if package and purl.startswith("pkg:conda/") else ""
 
 
 LOOKS: Final[Mapping[str, Look]] = {

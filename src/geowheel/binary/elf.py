@@ -8,7 +8,8 @@ versioning (https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-
 
 import enum
 import itertools
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,16 @@ _PF_X: Final = 1
 _DF_TEXTREL: Final = 0x4
 _DF_BIND_NOW: Final = 0x8
 _DF_1_NOW: Final = 0x1
+_LEVELS: Final = ("", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+"""The bits of the two properties about x86's instruction sets
+(https://gitlab.com/x86-psABIs/x86-64-ABI, Program Property)."""
+_X86_NEEDED, _X86_USED = 0xC0008002, 0xC0010002
+_PAUTH: Final = 0xC0000001
+"""GNU_PROPERTY_AARCH64_FEATURE_PAUTH: pointers are signed by instructions of armv8.3-a. BTI and PAC
+are no others: older processors take theirs as hints
+(https://github.com/ARM-software/abi-aa, pauthabielf64 and sysvabi64)."""
+_PROPERTIES: Final = 5  # NT_GNU_PROPERTY_TYPE_0
+_NOTES: Final = 1 << 16  # bytes; linkers write some hundred
 _TEXTS: Final = ("DT_NEEDED", "DT_SONAME", "DT_RPATH", "DT_RUNPATH")
 
 
@@ -66,6 +77,11 @@ class Elf:
     """Whether a symbol table that no loader reads (.symtab) is left."""
     debug: bool
     """Whether DWARF sections are left."""
+    cpu: str = ""
+    """The instruction set without which it is not to be loaded, as its notes say: `x86-64-v3`,
+    `armv8.3-a`; empty where they ask for nothing."""
+    cpu_used: str = ""
+    """The newest one that is in it, perhaps only for processors that have it."""
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -121,6 +137,7 @@ def _read(elf: ELFFile) -> Elf:
         or bool(numbers.get("DT_FLAGS", 0) & _DF_BIND_NOW)
         or bool(numbers.get("DT_FLAGS_1", 0) & _DF_1_NOW)
     )
+    cpu, cpu_used = _instruction_sets(elf)
     full = Relro.FULL if bind_now else Relro.PARTIAL
     return Elf(
         machine=str(elf["e_machine"]),
@@ -136,7 +153,36 @@ def _read(elf: ELFFile) -> Elf:
         executable_stack=stack is None or bool(stack["p_flags"] & _PF_X),
         symbols=".symtab" in names,
         debug=any(name.startswith((".debug_", ".zdebug_")) for name in names),
+        cpu=cpu,
+        cpu_used=cpu_used,
     )
+
+
+def _instruction_sets(elf: ELFFile) -> tuple[str, str]:
+    """Return those that are needed and used, by the properties of its notes."""
+    found: dict[int, int] = {}
+    for segment in elf.iter_segments("PT_NOTE"):
+        elf.stream.seek(segment["p_offset"])
+        data = elf.stream.read(min(segment["p_filesz"], _NOTES))
+        found |= dict(_properties(data, max(segment["p_align"], 4)))
+    if elf["e_machine"] == "EM_AARCH64":
+        return "armv8.3-a" if _PAUTH in found else "", ""
+    needed, used = (found.get(kind, 0).bit_length() for kind in (_X86_NEEDED, _X86_USED))
+    return _LEVELS[min(needed, 4)], _LEVELS[min(used, 4)]
+
+
+def _properties(data: bytes, alignment: int) -> Iterator[tuple[int, int]]:
+    """Yield type and beginning of each property in notes: pyelftools reads on past their end."""
+    at = 0
+    while at + 16 <= len(data):
+        name, size, kind = struct.unpack_from("<3I", data, at)
+        at += 12 + -(-name // 4) * 4
+        end = min(at + size, len(data))
+        while kind == _PROPERTIES and at + 12 <= end:
+            kind_of, length, value = struct.unpack_from("<3I", data, at)
+            yield kind_of, value
+            at += 8 + -(-length // 8) * 8
+        at = -(-end // alignment) * alignment
 
 
 def _read_dynamic(tags: Iterable[DynamicTag]) -> tuple[dict[str, list[str]], dict[str, int]]:

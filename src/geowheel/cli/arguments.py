@@ -117,6 +117,10 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
         _option("--vulnerabilities", type=Path, metavar="REPORT",
                 help="match its SBOM with a report of OSV-Scanner, Grype or Trivy, or a folder of "
                 "OSV records"),
+        _option("--published", nargs=2, metavar=("INDEX", "NAME"),
+                help="which wheels of a project that are out need a new build: INDEX as for "
+                "`release`, or the URL of a simple API; NAME may be a requirement (default: the "
+                "newest version)"),
         _option("--explain", metavar="RULE", help="only say what a rule is about, and its remedy"),
         _option("--sarif", type=Path, metavar="FILE",
                 help="write the findings there as SARIF 2.1.0 too"),

@@ -53,6 +53,7 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel audit", "the wheels in dist/"),
         ("geowheel audit FILE.whl", "any wheel, whoever made it"),
         ("geowheel audit --vulnerabilities grype.json", "what is known against its packages"),
+        ("geowheel audit --published pypi gdal", "which wheels that are out need a new build"),
         ("geowheel audit --explain bind-now", "what a rule is about, and what to do"),
         ("geowheel audit --sarif dist/audit.sarif", "for a code scanning service"),
     ),

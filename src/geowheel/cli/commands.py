@@ -199,6 +199,11 @@ def audit(call: Call) -> dict[str, Any]:
     outside = Outside(
         console=call.console, environ=call.environ, cache=machine.cache, advisories=advisories
     )
+    if options.published is not None:
+        from geowheel.release.decayed import audit_published
+
+        index, name = options.published
+        return audit_published(index, name, policy, outside, call.root / "dist")
     named = [path.absolute() for path in options.wheels]
     wheels = named or sorted((call.root / "dist").glob("*.whl"))
     sarif = None if options.sarif is None else options.sarif.absolute()

@@ -10,7 +10,7 @@ import configparser
 import hashlib
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -66,6 +66,7 @@ class Published:
     sha256: Sha256 | None
     """None where the index says no sha256."""
     url: str
+    yanked: bool = False
 
 
 def find_index(asked: str, simple: str | None, environ: Mapping[str, str]) -> Index:
@@ -102,9 +103,9 @@ def find_index(asked: str, simple: str | None, environ: Mapping[str, str]) -> In
 
 
 def simple_of(upload: str, simple: str | None) -> str:
-    """Return the URL of an index's simple API, with a slash at its end."""
+    """Return the URL of an index's simple API, with a slash at its end; `upload` may be it."""
     known = next((place for url, place in _KNOWN.values() if _same(url, upload)), None)
-    found = simple or known or f"{upload.rstrip('/')}/simple/"
+    found = simple or known or f"{upload.rstrip('/').removesuffix('/simple')}/simple/"
     return f"{found.rstrip('/')}/"
 
 
@@ -128,6 +129,7 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
                 filename=p.filename,
                 sha256=parse_sha256(said) if (said := p.digests.get("sha256")) else None,
                 url=public_url(parse_url(p.url).url) and p.url,
+                yanked=p.is_yanked,
             )
             for p in packages
         }
@@ -149,9 +151,26 @@ def digest_of(
     """
     if file.sha256 is not None and not served:
         return file.sha256
+    return _take(index, file, environ, lambda _: None)
+
+
+def download(index: Index, file: Published, goal: Path, environ: Mapping[str, str]) -> None:
+    """Write a published file to `goal`; raises ChannelError, also for other bytes than promised."""
+    with goal.open("wb") as out:
+        found = _take(index, file, environ, out.write)
+    if found != (file.sha256 or found):
+        what = f"it has sha256 {found}, the index promises {file.sha256}"
+        raise ChannelError(what, where=file.url, fix="ask those who run the index")
+
+
+def _take(
+    index: Index, file: Published, environ: Mapping[str, str], write: Callable[[bytes], object]
+) -> str:
+    """Hand on what the server has for a file; its sha256."""
     answer, found = ask(index, file.url, environ, accept="*/*"), hashlib.sha256()
     for chunk in () if answer is None else _body(answer, FILE):
         found.update(chunk)
+        write(chunk)
     return found.hexdigest()
 
 

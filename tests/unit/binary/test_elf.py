@@ -11,7 +11,7 @@ from geowheel.binary.elf import Relro, read_elf, read_elves
 from geowheel.binary.floor import floor
 from geowheel.errors import IntegrityError
 
-PT_LOAD, PT_DYNAMIC, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 0x6474E551, 0x6474E552
+PT_LOAD, PT_DYNAMIC, PT_NOTE, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 4, 0x6474E551, 0x6474E552
 DT_NEEDED, DT_STRTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 14, 15, 29
 DT_BIND_NOW, DT_FLAGS, DT_RELR, DT_FLAGS_1 = 24, 30, 36, 0x6FFFFFFB
 SHT_PROGBITS, SHT_STRTAB, SHT_DYNAMIC, SHT_VERNEED = 1, 3, 6, 0x6FFFFFFE
@@ -36,8 +36,12 @@ def make_elf(
     segments: tuple[tuple[int, int], ...] = (),
     sections: tuple[str, ...] = (),
     machine: int = 62,
+    notes: bytes = b"",
 ) -> bytes:
-    """A 64-bit little-endian shared library with this dynamic section and nothing to run."""
+    """A 64-bit little-endian shared library with this dynamic section and nothing to run.
+
+    `notes` are those of a segment PT_NOTE.
+    """
     strings = Strings()
     verneed = make_verneed(versions or {}, strings)
     entries = [(tag, strings.add(v) if isinstance(v, str) else v) for tag, v in tags]
@@ -73,13 +77,16 @@ def make_elf(
     programs = [
         struct.pack("<IIQQQQQQ", PT_LOAD, 5, 0, 0, 0, size, size, 4096),
         struct.pack("<IIQQQQQQ", PT_DYNAMIC, 6, dynamic_at, dynamic_at, 0, len(dynamic), 0, 8),
-        *(struct.pack("<IIQQQQQQ", kind, flags, 0, 0, 0, 0, 0, 8) for kind, flags in segments),
+        *(
+            struct.pack("<IIQQQQQQ", kind, flags, size, 0, 0, len(notes) * (kind == PT_NOTE), 0, 8)
+            for kind, flags in segments
+        ),
     ]
     rows = [
         struct.pack("<IIQQQQIIQQ", name, kind, 0, offset, offset, length, link, info, 1, 0)
         for name, kind, offset, length, link, info in table
     ]
-    parts = [header, *programs, strings.data, verneed, dynamic, names.data, bytes(64), *rows]
+    parts = [header, *programs, strings.data, verneed, dynamic, names.data, bytes(64), *rows, notes]
     return b"".join(parts)
 
 
@@ -133,6 +140,34 @@ def test_a_plain_library_has_nothing_special() -> None:
     both = read_elf(make_elf(tags=((DT_RPATH, "/a"), (DT_RUNPATH, "/b"))))
     assert (both.rpath, both.runpath, both.search_path) == (("/a",), ("/b",), ("/b",))
     assert replace(both, runpath=()).search_path == ("/a",)
+
+
+def note(*properties: tuple[int, int], name: bytes = b"GNU\0", kind: int = 5) -> bytes:
+    rows = b"".join(struct.pack("<IIII", each, 4, value, 0) for each, value in properties)
+    return struct.pack("<III", len(name), len(rows), kind) + name + rows
+
+
+NEEDED, USED, BTI, PAUTH = 0xC0008002, 0xC0010002, 0xC0000000, 0xC0000001
+
+
+@pytest.mark.parametrize(
+    ("machine", "notes", "cpu", "used"),
+    [
+        (62, b"", "", ""),
+        (62, note((NEEDED, 1)), "x86-64", ""),
+        (62, note((NEEDED, 2), (USED, 15)), "x86-64-v2", "x86-64-v4"),
+        (62, note((NEEDED, 7)), "x86-64-v3", ""),
+        (62, note(name=b"stapsdt\0", kind=3) + bytes(4) + note((NEEDED, 1 << 5)), "x86-64-v4", ""),
+        (62, note((NEEDED, 4), kind=1) + note((NEEDED, 4), name=b"FDO\0", kind=4), "", ""),
+        (62, note((NEEDED, 4))[:20], "", ""),  # cut off
+        (62, b"\xff" * 64, "", ""),
+        (183, note((BTI, 3)), "", ""),
+        (183, note((BTI, 3), (PAUTH, 0)), "armv8.3-a", ""),
+    ],
+)
+def test_notes_say_which_processors(machine: int, notes: bytes, cpu: str, used: str) -> None:
+    elf = read_elf(make_elf(segments=((PT_NOTE, 4),), machine=machine, notes=notes))
+    assert (elf.cpu, elf.cpu_used) == (cpu, used)
 
 
 @pytest.mark.parametrize(("flags", "asks"), [(6, False), (7, True)])
