@@ -245,8 +245,6 @@ def test_good_packages(_: int, folder: Path) -> None:
     assert (folder / "prefix" / "bin" / "d").stat().st_mode & 0o7777 == 0o755
 
 
-# --- wheels ----------------------------------------------------------------------------------
-
 NAME: Final = "a-1-cp311-cp311-win_amd64.whl"
 METADATA: Final = "a-1.dist-info/METADATA"
 WHEEL: Final = wheel_bytes(NAME, {"a/b.py": "b = 1\n"})

@@ -79,8 +79,6 @@ def texts(whole: Any) -> list[str]:
     return [*made, *hard, *HARD, "", "\ufeff{}", *(text[:at] for at in range(0, len(text), 9))]
 
 
-# --- what a host says ---------------------------------------------------------------------------
-
 HOST: dict[str, Any] = {
     "build-system": {"requires": ["hatchling"], "build-backend": "b", "backend-path": ["."]},
     "project": {
@@ -147,8 +145,6 @@ def test_pyproject(text: str, folder: Path) -> None:
         raise refusals[0]
 
 
-# --- locks --------------------------------------------------------------------------------------
-
 LOCK: dict[str, Any] = {
     "lock-version": "1.0", "created-by": "geowheel", "dependency-groups": [*GROUPS, "sdist"],
     "tool": {"geowheel": {"solved-from": "x"}},
@@ -211,8 +207,6 @@ def test_pixi_locks(seed: int, folder: Path) -> None:
     for package in native_stack(every, PLATFORM, (), path).packages:
         assert package.file_name and "/" not in package.file_name
 
-
-# --- JSON ---------------------------------------------------------------------------------------
 
 PATHS = {"paths_version": 1, "paths": [
     {"_path": "lib/a", "path_type": "hardlink", "sha256": SHA, "size_in_bytes": 5,
@@ -307,8 +301,6 @@ def test_records(text: str, folder: Path) -> None:
     if len(refusals) == 2:
         raise refusals[0]
 
-
-# --- words --------------------------------------------------------------------------------------
 
 LETTERS = [*"/:@?#%[]t\\", "http", "://", "u:p@", "%40", "%2f", "?token=", "T0K3N-abc1", "\0", "\n",
            "::1", "é", "\u202e", "\x1b[", "https://h/", "file:"]  # fmt: skip

@@ -93,7 +93,6 @@ def planted(folder: Path, symbols: Mapping[str, str], source: str, *, data: str 
 
 
 NEWER = {"pthread_mutex_clocklock", "thrd_exit"}  # than glibc 2.27, and nothing stands in for them
-# --- each row of the table ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("floor", ["2.27", "2.31"])
@@ -200,8 +199,6 @@ def test_a_second_libstdcxx_is_wrong_beside_the_systems_and_never_in_a_wheel(
     bench = replace(bench, raw=pack(tree, tmp_path, TAG))
     assert "is a second copy of GCC's runtime" in bench.refused()
 
-
-# --- what is refused ---------------------------------------------------------------------------
 
 CALL = 'extern "C" void NAME(); extern "C" int ask() { NAME(); return 0; }'
 DESCRIPTOR = 'asm("lea NAME@tlsdesc(%rip), %rax; call *NAME@tlscall(%rax)");'

@@ -247,8 +247,6 @@ def _logs(project: Sandbox) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in logs)
 
 
-# ---------------------------------------------------------------------------- secrets in URLs
-
 PASSWORD, TOKEN = "p%40ss-w0rd-9", "T0K3N-abc"
 
 

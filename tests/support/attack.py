@@ -122,9 +122,6 @@ def _tree(outer: Path) -> Mapping[str, tuple[int, int, int]]:
     return {name: (s.st_mode, s.st_size, s.st_mtime_ns) for name, s in found.items()}
 
 
-# --- in the process that is watched ---------------------------------------------------------------
-
-
 def _main(where: str, inside: Path, results: Path) -> None:
     import resource  # not on Windows, where this module is imported as well
 
@@ -179,9 +176,6 @@ def _highest() -> int:
         own = int(lines["VmHWM"].split()[0]) * 1024
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     return max(own, children) // 1_000_000
-
-
-# --- the table ------------------------------------------------------------------------------------
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

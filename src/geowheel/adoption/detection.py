@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -255,7 +255,10 @@ def _configured(facts: ProjectFacts) -> Iterable[str]:
     if used == "setuptools":
         found = _of_setuptools(facts)
     else:
-        places = (_at(facts.pyproject, place) for place in _NAMED.get(used, ()))
+        places = (
+            table_at(facts.pyproject, *above).get(key)  # such as `tool.flit.module.name`
+            for *above, key in (place.split(".") for place in _NAMED.get(used, ()))
+        )
         found = _names(next(filter(None, places), None))
     if used == "maturin":  # the module's own name may come after the package's
         found = [name.partition(".")[0] for name in found]
@@ -292,9 +295,3 @@ def _of_setuptools(facts: ProjectFacts) -> list[str]:
     listed = setup_cfg(facts.texts).get("options", "packages", fallback="")
     # `find:` and `find_namespace:` are instructions, no names.
     return [] if "find" in listed else [name for name in re.split(r"[,\s]+", listed) if name]
-
-
-def _at(data: Mapping[str, Any], place: str) -> object:
-    """Return what stands at `tool.flit.module.name`; None where nothing does."""
-    *tables, key = place.split(".")
-    return table_at(data, *tables).get(key)

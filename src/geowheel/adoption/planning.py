@@ -84,9 +84,6 @@ def appended(text: str, addition: str, *, blank_line: bool = True) -> str:
     return start + addition.replace("\n", newline)
 
 
-# ---------------------------------------------------------------------------- pyproject.toml
-
-
 def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
     """A project that does not know geowheel yet."""
     if wishes.name is not None:
@@ -248,9 +245,6 @@ def _texts(listed: object) -> list[str]:
     return [text for text in found if isinstance(text, str) and text.isprintable()]
 
 
-# ---------------------------------------------------------------------------- pixi
-
-
 def _environment(facts: ProjectFacts, wishes: Wishes) -> str:
     """Return the pixi environment with the native stack; raises UsageError when it is unclear."""
     configured = facts.pyproject.get("tool", {}).get("geowheel")
@@ -296,9 +290,6 @@ def _pixi(facts: ProjectFacts, host: Host, environment: str) -> _Part:
     return [f"{used} It lacks something; run:\n    {command}"]
 
 
-# ---------------------------------------------------------------------------- the rest
-
-
 def _nox(facts: ProjectFacts) -> tuple[_Part, str]:
     """Return the noxfile, and the prefix that sessions have."""
     if NOXFILE not in facts.texts:
@@ -330,17 +321,17 @@ def _gitignore(facts: ProjectFacts) -> _Part:
         return []
     wanted = (*templates.IGNORED, "__pycache__") if is_new else templates.IGNORED
     # A pattern that covers one of them in other words is not seen: twice ignored does no harm.
-    lines = [_ignore_line(name) for name in wanted if name not in facts.ignored]
+    # A folder called dist may be a package's; bytecode lies everywhere.
+    lines = [
+        f"{'' if name == '__pycache__' else '/'}{name}/\n"
+        for name in wanted
+        if name not in facts.ignored
+    ]
     if not lines:
         return []
     before = facts.texts.get(GITIGNORE)
     after = appended(before or "", "".join(lines), blank_line=False)
     return [Change(path=GITIGNORE, before=before, after=after)]
-
-
-def _ignore_line(name: str) -> str:
-    # A folder called dist may be a package's; bytecode lies everywhere.
-    return "__pycache__/\n" if name == "__pycache__" else f"/{name}/\n"
 
 
 def _part_of_layout(facts: ProjectFacts, host: Host) -> _Part:

@@ -214,9 +214,6 @@ def read_machos(tree: Path) -> dict[str, MachO]:
     return read_tree(tree, is_macho, read_macho)
 
 
-# --- reading ---------------------------------------------------------------------------------
-
-
 def _read(stream: IO[bytes]) -> MachO:
     size = stream.seek(0, os.SEEK_END)
     magic = _bytes(stream, 0, 4, size)
@@ -266,10 +263,10 @@ class _SliceReader:
         cpu, subtype, file_type, count, length = self._fields("iiIII", self._at(4, 20))
         if count > LIMIT or length > COMMANDS_LIMIT:
             raise ValueError("more load commands than any linker writes")
-        begin = 32 if bits == 64 else 28
+        begin, key = 32 if bits == 64 else 28, (cpu & 0xFFFFFFFF, subtype & _SUBTYPE)
         commands = tuple(filter(None, self._walk(self._at(begin, length), count)))
         return Slice(
-            architecture=_architecture(cpu, subtype),
+            architecture=_ARCHITECTURES.get(key, "CPU type {}, subtype {}".format(*key)),
             offset=self.start,
             size=self.size,
             file_type=mach_o.MH_FILETYPE_SHORTNAMES.get(file_type, "unknown"),
@@ -341,11 +338,6 @@ class _SliceReader:
 
     def _first(self, offset: int) -> None:
         self.lowest = offset if self.lowest is None else min(self.lowest, offset)
-
-
-def _architecture(cpu: int, subtype: int) -> str:
-    kind, plain = cpu & 0xFFFFFFFF, subtype & _SUBTYPE
-    return _ARCHITECTURES.get((kind, plain), f"CPU type {kind}, subtype {plain}")
 
 
 def _triple(version: int) -> tuple[int, int, int]:

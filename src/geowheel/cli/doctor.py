@@ -119,9 +119,6 @@ def doctor(
     return summary
 
 
-# ---------------------------------------------------------------------------- the machine
-
-
 def _look(name: str, find: Callable[[], str], otherwise: CheckState = CheckState.MISSING) -> Check:
     """A check that is fine when `find` finds something, and else says why it did not."""
     try:
@@ -195,9 +192,6 @@ def _space(name: str, folder: Path) -> Check:
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that is there."""
     return next(path for path in (folder, *folder.parents) if path.is_dir())
-
-
-# ---------------------------------------------------------------------------- the project
 
 
 def _project(

@@ -82,7 +82,8 @@ def clean(project: Project, *, everything: bool, console: Console) -> dict[str, 
         sweep(place)
     freed = 0
     for path in gone:
-        freed += _size(path)
+        inside = (p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+        freed += sum(p.lstat().st_size for p in inside)
         # Renamed first: a kill in between must not leave a record without its files.
         remove_kept(path.rename(path.with_name(f".{path.name}-old")))
         console.result(f"removed {path.relative_to(project.root)}")
@@ -134,7 +135,3 @@ def _superseded(project: Project) -> list[Path]:
     named = {source for record in newest.values() for source in record.upstream.items()}
     kept |= {record.folder for record in records if (record.stage, record.key) in named}
     return [folder for folder in folders if folder not in kept]
-
-
-def _size(folder: Path) -> int:
-    return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())

@@ -93,9 +93,6 @@ class CondaLayout:
         return posixpath.join("lib", "" if folder in self.table.layout.flat else folder, name)
 
 
-# --- acting
-
-
 @dataclass(frozen=True, kw_only=True)
 class Converter:
     """The tools and texts that every conversion uses."""

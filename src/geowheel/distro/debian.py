@@ -69,9 +69,6 @@ class Deb:
         return self.file.rpartition("/")[2]
 
 
-# --- the machine
-
-
 def distribution_of(os_release: Mapping[str, str], suite: str = "") -> Distribution:
     """Return the distribution that os-release names, or a suite of it: os-release(5).
 
@@ -88,9 +85,6 @@ def distribution_of(os_release: Mapping[str, str], suite: str = "") -> Distribut
     # testing and unstable have no VERSION_ID
     version = os_release.get("VERSION_ID") or os_release.get("VERSION_CODENAME") or "rolling"
     return Distribution(id=name, version=suite or version, suite=suite)
-
-
-# --- control files
 
 
 def paragraphs(text: str) -> Iterator[dict[str, str]]:
@@ -169,9 +163,6 @@ def parse_print_uris(text: str) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-# --- the closure
-
-
 def resolve(alternatives: Sequence[Relation], debs: Mapping[str, Deb]) -> Deb | None:
     """The package that answers a dependency: by name as ordered, else by what it provides."""
     for relation in alternatives:
@@ -206,9 +197,6 @@ def closure(
             if needed is not None and not leaves_out(needed):
                 queue.append(needed.name)
     return dict(sorted(kept.items()))
-
-
-# --- names and versions
 
 
 def conda_name(deb: str) -> str:
@@ -249,9 +237,6 @@ def conda_version(version: str) -> str:
 def sanitised(text: str, *, keep: str = "") -> str:
     """`text` with one underscore for every run of other characters than letters, digits, `keep`."""
     return re.sub(rf"[^A-Za-z0-9{re.escape(keep)}]+", "_", text).strip("_")
-
-
-# --- licenses
 
 
 def parse_copyright(text: str, licenses: Mapping[str, str]) -> frozenset[str]:

@@ -201,9 +201,6 @@ def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
         raise zipfile.BadZipFile("a member ends before its packed bytes do, or after them")
 
 
-# --- tar -------------------------------------------------------------------------------------
-
-
 class _TarHeader(tarfile.TarInfo):
     """Of a file, a folder or a link; tarfile reads into memory what a long header announces."""
 

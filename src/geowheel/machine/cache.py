@@ -96,7 +96,8 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
     What is at work stays: it holds its lock, or it is the environment that runs this.
     """
     now, age = time.time(), older_than * DAY
-    old = [item for item in read_items(folder) if item.is_old(now, age) and not _runs_this(item)]
+    here = Path(sys.prefix).resolve()  # it runs this
+    old = [i for i in read_items(folder) if i.is_old(now, age) and i.path.resolve() != here]
     old.sort(key=lambda item: (item.kind, item.used))
     console.table(
         f"not used for {older_than:g} days",
@@ -116,9 +117,6 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
         "bytes": total,
         "removed": [str(item.path) for item in gone],
     }
-
-
-# ---------------------------------------------------------------------------- what is there
 
 
 def read_items(folder: Path) -> Iterator[CacheItem]:
@@ -192,13 +190,6 @@ def _size(path: Path) -> int:
     """Bytes that would be freed: a file with several names counts only where all are here."""
     files = [p.lstat() for p in (path, *path.rglob("*")) if p.is_file() and not p.is_symlink()]
     return sum(found.st_size for found in {(f.st_dev, f.st_ino): f for f in files}.values())
-
-
-# ---------------------------------------------------------------------------- removing
-
-
-def _runs_this(item: CacheItem) -> bool:
-    return Path(sys.prefix).resolve() == item.path.resolve()
 
 
 def remove_item(item: CacheItem, now: float, age: float) -> bool:

@@ -74,7 +74,8 @@ def this_machine() -> OperatingSystem:
         said = platform.freedesktop_os_release()
     except OSError:
         said = {}
-    return machine(system=sys.platform, os_release=said, root=_is_root(), offers=apt_offers)
+    root = sys.platform != "win32" and os.geteuid() == 0  # Windows has no geteuid
+    return machine(system=sys.platform, os_release=said, root=root, offers=apt_offers)
 
 
 def apt_offers(package: str) -> bool | None:
@@ -130,8 +131,3 @@ _NAMES: Final[Mapping[Need, tuple[str, str]]] = {
     Need.EMULATOR: ("qemu-user", "QEMU's user mode emulation (qemu-user)"),
     Need.GIT: ("git", "git (git-scm.com)"),
 }
-
-
-def _is_root() -> bool:
-    # Windows has no geteuid.
-    return sys.platform != "win32" and os.geteuid() == 0

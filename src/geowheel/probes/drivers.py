@@ -105,9 +105,6 @@ COMMON: tuple[Raster | Vector, ...] = (
 )  # fmt: skip
 
 
-# --- rasters
-
-
 def pixel(x: int, y: int, band: int) -> int:
     return 40 + 5 * x + 4 * y + 20 * band
 
@@ -165,9 +162,6 @@ def compare_raster(gdal: Osgeo, probe: Raster, path: Path) -> None:
             raise Problem(f"pixels of band {number + 1} differ by up to {worst}")
 
 
-# --- vectors
-
-
 def probe_vector(gdal: Osgeo, probe: Vector, folder: Path) -> str:
     driver = gdal.GetDriverByName(probe.writes or probe.name)
     if not gdal.library.has(driver, "DCAP_CREATE"):
@@ -213,9 +207,6 @@ def compare_places(dataset: Any, probe: Vector) -> None:
 def mercator(longitude: float, latitude: float) -> tuple[float, float]:
     y = math.log(math.tan(math.pi / 4 + math.radians(latitude) / 2))
     return 6378137.0 * math.radians(longitude), 6378137.0 * y
-
-
-# --- plugins
 
 
 def register_plugin(gdal: Gdal, path: Path) -> list[dict[str, Any]]:
@@ -264,9 +255,6 @@ def register_all(gdal: Gdal, plugins: dict[str, list[str]], drivers: list[dict[s
         lost = ", ".join(f"{name} of {plugin}" for name, plugin in owners.items())
         raise gdal.problem(f"GDAL does not find {lost}")
     return f"{len(drivers)} drivers"
-
-
-# --- what is asked for
 
 
 @dataclass

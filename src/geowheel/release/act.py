@@ -1,7 +1,6 @@
 """`release`: reads the world, decides, and does what is left of the plan."""
 
 import shlex
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from packaging.utils import canonicalize_name
@@ -11,7 +10,7 @@ from geowheel.audit.command import judged
 from geowheel.audit.outside import Outside
 from geowheel.audit.registry import rule_named
 from geowheel.errors import Fault, MachineError, ReleaseError
-from geowheel.machine.console import Console, Step, megabytes
+from geowheel.machine.console import Console, megabytes
 from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import held, write
 from geowheel.machine.git import git_environment, git_program, make_tag, push_command
@@ -19,7 +18,6 @@ from geowheel.project.config import AuditLevel
 
 from .building import build
 from .checks import Expected, findings, require_tools
-from .index import Index
 from .journal import ReleaseFile, sums_of
 from .plan import ReleasePlan, decide
 from .subject import ReleaseSubject
@@ -37,7 +35,9 @@ def release(
     Raises ReleaseError with every reason against it; ChannelError when the index fails,
     BuildError when a tool does. What was done stays done, and is not done again.
     """
-    with _one_at_a_time(subject, console):
+    subject.work.mkdir(parents=True, exist_ok=True)
+    # Two runs at once would upload the same file: the second waits, then finds it done.
+    with held(subject.work / f"{canonicalize_name(subject.name)}.lock", console.wait):
         world, plan = _decide(subject, index, console)
         faults = [*plan.blockers, *_check(subject, world, plan, console)]
         faults += [] if faults else _distrusted(subject, plan, console)
@@ -54,12 +54,6 @@ def release(
         if not dry_run and (push or not plan.published):
             _push(subject, world, console, push=push)
         return _summary(world, plan, published=not dry_run)
-
-
-def _one_at_a_time(subject: ReleaseSubject, console: Console) -> AbstractContextManager[None]:
-    """Two runs at once would upload the same file: the second waits, then finds it done."""
-    subject.work.mkdir(parents=True, exist_ok=True)
-    return held(subject.work / f"{canonicalize_name(subject.name)}.lock", console.wait)
 
 
 def _decide(
@@ -140,18 +134,13 @@ def _publish(subject: ReleaseSubject, world: World, plan: ReleasePlan, console: 
     for number, file in enumerate(plan.to_upload, 1):
         words = f"{number} of {len(plan.to_upload)}: {file.filename}, {megabytes(file.size)}"
         with console.step("upload", words, logs="release/upload") as step:
-            _upload(subject, index, file, step)
+            path, environ = subject.dist / file.filename, subject.machine.environ
+            if there(index, subject.name, file, environ):
+                step.say("is there already")  # by another run, since the world was read
+                continue
+            refuse_secrets(path, environ)
+            upload(index, subject.name, file, path, environ, step)
     console.result(f"{world.name} {world.version} is published on {index.name}")
-
-
-def _upload(subject: ReleaseSubject, index: Index, file: ReleaseFile, step: Step) -> None:
-    """Publish one file, unless it got there since the world was read by another run."""
-    environ = subject.machine.environ
-    if there(index, subject.name, file, environ):
-        step.say("is there already")
-        return
-    refuse_secrets(subject.dist / file.filename, environ)
-    upload(index, subject.name, file, subject.dist / file.filename, environ, step)
 
 
 def _push(subject: ReleaseSubject, world: World, console: Console, *, push: bool) -> None:
@@ -177,15 +166,12 @@ def _show(world: World, plan: ReleasePlan, console: Console) -> None:
         f"{world.name} {world.version}, tag {world.tag}, to {index}",
         ["file", "size", "sha256", "there"],
         [
-            [f.filename, _size(f), f.sha256, "no" if f in plan.to_upload else "yes"]
+            # A pure wheel is small.
+            [f.filename, megabytes(f.size) if f.size >= 1e6 else f"{f.size / 1e3:.1f} kB",
+             f.sha256, "no" if f in plan.to_upload else "yes"]
             for f in plan.files
         ],
-    )
-
-
-def _size(file: ReleaseFile) -> str:
-    """A size in kilobytes below a megabyte: a pure wheel is small."""
-    return megabytes(file.size) if file.size >= 1e6 else f"{file.size / 1e3:.1f} kB"
+    )  # fmt: skip
 
 
 def _summary(world: World, plan: ReleasePlan, *, published: bool) -> dict[str, Any]:

@@ -35,18 +35,18 @@ def has_section(path: Path, version: str) -> bool:
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8: {error}", where=str(path)) from None
-    _, *rest = _HEADING.split(_COMMENT.sub("", _CODE.sub(_blank, text)))
+    # A code block is news, and no heading in it is one.
+    text = _CODE.sub(lambda code: "code\n" if code[0].strip() else "", text)
+    _, *rest = _HEADING.split(_COMMENT.sub("", text))
     sections = zip(rest[::2], rest[1::2], strict=True)
-    return any(_is(name, version) and _NO_NEWS.sub("", body).strip() for name, body in sections)
+    return any(
+        same_version(name, version) and _NO_NEWS.sub("", body).strip() for name, body in sections
+    )
 
 
-def _blank(code: re.Match[str]) -> str:
-    """A code block is news, and no heading in it is one."""
-    return "code\n" if code[0].strip() else ""
-
-
-def _is(name: str, version: str) -> bool:
+def same_version(one: str, other: str) -> bool:
+    """Return whether two texts are one version; what is none, such as Unreleased, is not."""
     try:
-        return Version(name) == Version(version)
+        return Version(one) == Version(other)
     except InvalidVersion:
-        return False  # Unreleased
+        return False

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
-from packaging.version import InvalidVersion, Version
 
 from geowheel.binary.formats import read_binaries
 from geowheel.errors import Fault, GeowheelError, IntegrityError, MachineError
@@ -23,6 +22,8 @@ from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import tail
 from geowheel.wheel.reading import unpack_wheel
 from geowheel.wheel.tag_check import tag_faults
+
+from .changelog import same_version
 
 TOOLS: Final = (
     "twine", "check-wheel-contents", "pydistcheck", "abi3audit", "pypi-simple", "requests",
@@ -77,9 +78,6 @@ def findings(
         return by_tools + list(_sdist_faults(path, expected, scratch / "sdist"))
 
 
-# --- by tools ----------------------------------------------------------------------------------
-
-
 def _tool_faults(
     path: Path, expected: Expected, environ: Mapping[str, str], scratch: Path, step: Step
 ) -> Iterator[Fault]:
@@ -125,9 +123,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-# --- by us -------------------------------------------------------------------------------------
 
 
 def _wheel_faults(path: Path, expected: Expected, tree: Path) -> Iterator[Fault]:
@@ -178,11 +173,7 @@ def _read_sdist(path: Path, tree: Path) -> tuple[str | None, list[str]]:
 def _identity_faults(where: str, name: str, stated: str, expected: Expected) -> Iterator[Fault]:
     if canonicalize_name(name) != canonicalize_name(expected.name):
         yield Fault(what=f"is of {name}, the release is of {expected.name}", where=where)
-    try:
-        same = Version(stated) == Version(expected.version)
-    except InvalidVersion:
-        same = False
-    if not same:
+    if not same_version(stated, expected.version):
         yield Fault(
             what=f"is of version {stated}, the release is {expected.version}",
             where=where,

@@ -174,9 +174,6 @@ def _take(
     return found.hexdigest()
 
 
-# --- asking ------------------------------------------------------------------------------------
-
-
 def ask(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> Response | None:
     """Return what is at a URL; None where the server has nothing there. Raises ChannelError.
 
@@ -237,9 +234,6 @@ def _out_of_reach(url: str, said: str) -> ChannelError:
         "be reached: it goes on where it stopped",
     )
     return ChannelError(f"the index cannot be reached: {said}", where=url, **help)
-
-
-# --- ~/.pypirc -----------------------------------------------------------------------------------
 
 
 def _sections(environ: Mapping[str, str]) -> dict[str, tuple[str, User | None]]:

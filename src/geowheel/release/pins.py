@@ -9,7 +9,6 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -58,23 +57,15 @@ class JobRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     source: Source
 
 
-class _PinsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Pins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All pins of a project."""
+
     tools: dict[str, Pin]
     actions: dict[str, Pin]
     images: dict[str, Pin]
     runners: dict[Platform, JobRunner]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pins:
-    """All pins of a project."""
-
-    path: Path
+    path: Path = Path()
     """Where they were read from."""
-    tools: Mapping[str, Pin]
-    actions: Mapping[str, Pin]
-    images: Mapping[str, Pin]
-    runners: Mapping[Platform, JobRunner]
 
     def uses(self, action: str) -> str:
         """Return how a step names an action: by its commit with the version as a comment.
@@ -123,7 +114,7 @@ def pins_of(project: Project) -> Pins:
 def parse_pins(text: str, path: Path) -> Pins:
     """Read the pins in a file's text; raises ConfigError with what is wrong."""
     try:
-        found = msgspec.toml.decode(text, type=_PinsTable)
+        found = msgspec.toml.decode(text, type=Pins)
     except msgspec.DecodeError as error:  # a value of another kind is a DecodeError as well
         raise ConfigError(str(error), where=str(path)) from None
     if floating := next((name for name, pin in found.images.items() if not pin.digest), None):
@@ -136,10 +127,7 @@ def parse_pins(text: str, path: Path) -> Pins:
         if runner.container and runner.container not in found.images:
             what = f"[runners] {platform}: [images] has no pin of {runner.container}"
             raise ConfigError(what, where=str(path))
-    return Pins(
-        path=path, tools=found.tools, actions=found.actions, images=found.images,
-        runners=found.runners,
-    )  # fmt: skip
+    return msgspec.structs.replace(found, path=path)
 
 
 def show(project: Project, console: Console) -> dict[str, Any]:

@@ -79,9 +79,6 @@ def _to_build(world: World) -> str:
     return "wheel and sdist" if world.pure else "sdist, and a wheel from it"
 
 
-# --- what blocks a release ------------------------------------------------------------------------
-
-
 def _version_faults(world: World) -> Iterator[Fault]:
     yield from world.said.faults
     if len(versions := sorted({wheel.version for wheel in world.wheels})) > 1:
@@ -297,19 +294,16 @@ def _mixture_faults(wheels: Sequence[Repaired]) -> Iterator[Fault]:
 
 
 def _dist_faults(world: World) -> Iterator[Fault]:
+    # One with the name of a wheel of the release has other bytes: said of the wheel already.
+    said = {wheel.filename for wheel in world.wheels}
     for item in world.dist:
-        if not item.recorded and not _has_other_bytes(world, item.file):
+        if not item.recorded and item.file.filename not in said:
             yield Fault(
                 what="no record names it: nobody knows how it was made",
                 where=f"dist/{item.file.filename}",
                 cause="it was put there by hand, by another tool, or its record was removed",
                 fix="take it out of dist/; `geowheel collect DIR` for what other machines made",
             )
-
-
-def _has_other_bytes(world: World, file: ReleaseFile) -> bool:
-    """Return whether a wheel of the release has this name: said of the wheel already."""
-    return any(wheel.filename == file.filename for wheel in world.wheels)
 
 
 def _size_faults(world: World, files: Sequence[ReleaseFile]) -> Iterator[Fault]:

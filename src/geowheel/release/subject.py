@@ -74,7 +74,8 @@ def open_subject(*, root: Path, host: Path, machine: Machine) -> ReleaseSubject:
         settings = release_from(data, path)
     else:
         # --channel and GEOWHEEL_CHANNEL have no say in what is released.
-        project = open_project(root=root, host=host, machine=_without_channel(machine))
+        kept = {name: of for name, of in machine.environ.items() if name != CHANNEL_VARIABLE}
+        project = open_project(root=root, host=host, machine=replace(machine, environ=kept))
         settings = project.config.release
     table = data.get("project", {})
     name = table.get("name")
@@ -89,8 +90,3 @@ def open_subject(*, root: Path, host: Path, machine: Machine) -> ReleaseSubject:
         static_version=str(table.get("version", "")),
         project=project,
     )
-
-
-def _without_channel(machine: Machine) -> Machine:
-    kept = {name: value for name, value in machine.environ.items() if name != CHANNEL_VARIABLE}
-    return replace(machine, environ=kept)

@@ -190,7 +190,8 @@ def _target_python(facts: WorkflowFacts, pins: Pins) -> str:
 
     Beside it the one that makes the wheels, which are to have the same bytes in all jobs.
     """
-    old = any(_number(python) < OLDEST_PYTHON for python in facts.pythons)
+    versions = (python.removesuffix("t").split(".") for python in facts.pythons)
+    old = any((int(major), int(minor)) < OLDEST_PYTHON for major, minor in versions)
     own = pins.tool("python") if old else ""
     wanted = [*filter(None, [facts.builder, "${{ matrix.python }}", own])]
     return "\n".join([*wanted, ""]) if wanted[1:] else wanted[0]  # the last one is `python`
@@ -201,7 +202,3 @@ def _command(facts: WorkflowFacts, pins: Pins, session: str, options: str, pytho
     start = " ".join(facts.workflow.nox)
     start = start.replace("{nox}", pins.tool("nox")).replace("{python}", python)
     return f"{start} -s {facts.workflow.prefix}{session}" + (f" -- {options}" if options else "")
-
-
-def _number(python: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in python.removesuffix("t").split("."))

@@ -159,7 +159,10 @@ def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
     """
     environ = subject.machine.environ
     project, git = subject.project, read_git(subject.folder, environ)
-    targets = () if project is None else _targets(project, subject.settings)
+    targets: tuple[Target, ...] = ()
+    if project is not None:
+        platforms = [parse_platform(name) for name in subject.settings.platforms or ()]
+        targets = tuple(project.targets(platforms or project.usual_platforms))
     locks, usable = _locks(project, subject.settings, targets)
     wheels = tuple(_wheels(subject, targets, usable))
     journal = read_journal(subject.work, canonicalize_name(subject.name), git.head if git else "")
@@ -189,11 +192,6 @@ def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
     )
 
 
-def _targets(project: Project, settings: Release) -> tuple[Target, ...]:
-    platforms = [parse_platform(name) for name in settings.platforms or ()]
-    return tuple(project.targets(platforms or project.usual_platforms))
-
-
 def _said(subject: ReleaseSubject, wheels: Sequence[Repaired], journal: Journal) -> Said:
     """Return the version is the one in the wheels' names: what is published is what was built."""
     versions = {wheel.version for wheel in wheels}
@@ -206,9 +204,6 @@ def _said(subject: ReleaseSubject, wheels: Sequence[Repaired], journal: Journal)
     except GeowheelError as error:
         return Said(version=version, changelog=subject.changelog, faults=error.faults)
     return Said(version=version, changelog=subject.changelog, entry=entry)
-
-
-# --- locks -----------------------------------------------------------------------------------
 
 
 def _locks(
@@ -238,9 +233,6 @@ def _allowed(project: Project, settings: Release, platform: Platform) -> set[str
     names = spec.channels if settings.channels is None else settings.channels
     channels = configured_channels(names, project.manifest.path.parent)
     return {f"{channel.url.rstrip('/')}/" for channel in channels}
-
-
-# --- the ledger ------------------------------------------------------------------------------
 
 
 def _wheels(
@@ -290,9 +282,6 @@ def _verdicts(ledger: Ledger, target: Target) -> Iterator[StageVerdict]:
                 whole=record.whole,
                 installed=record.facts.installed if isinstance(record.facts, SizeFacts) else 0,
             )
-
-
-# --- dist/ and the index ------------------------------------------------------------------------
 
 
 def _dist(subject: ReleaseSubject) -> Iterator[InDist]:

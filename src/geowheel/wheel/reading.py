@@ -86,9 +86,6 @@ class Wheel:
         return sum(member.size for member in self.members)
 
 
-# --- reading ---------------------------------------------------------------------------------
-
-
 def read_wheel(path: Path) -> Wheel:
     """Return the wheel at `path`, every byte of it compared with its RECORD.
 

@@ -134,7 +134,7 @@ def test_a_release_passes_every_job(facts: WorkflowFacts, pins: Pins) -> None:
     assert downloaded - uploaded == {"tested-*"}
     assert {name for name in uploaded if name.startswith("tested-")} == uploaded - downloaded
     loose = {name: structs.replace(pin, commit="") for name, pin in pins.actions.items()}
-    text = generate(facts, replace(pins, actions=loose))
+    text = generate(facts, structs.replace(pins, actions=loose))
     assert f"- uses: actions/checkout@{pins.actions['actions/checkout'].version}\n" in text
 
 

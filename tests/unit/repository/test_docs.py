@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.files import load_script
 
+from geowheel.command_table import COMMANDS
+
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 SOURCES = (*(ROOT / "src").rglob("*.py"), *(ROOT / "ci").glob("*.py"))
@@ -121,3 +123,8 @@ def test_every_variable_of_geowheels_is_documented() -> None:
     documented = read(DOCS / "environment.md")
     assert {v for v in variables if f"`{v}`" not in documented} == set()
     assert len(variables) >= 8
+
+
+def test_the_recipe_of_a_stage_names_no_command_that_there_is() -> None:
+    name = re.search(r'name="(\w+)"', (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert name is not None and name[1] not in {command.name for command in COMMANDS}

@@ -120,9 +120,6 @@ def collect(
     return {"changed": changed, "targets": list(_summary(project, chosen))}
 
 
-# ---------------------------------------------------------------------------- reading
-
-
 def _roots(folders: Sequence[Path]) -> list[Path]:
     """Return the exports in the folders; raises UsageError for one that has none."""
     roots: list[Path] = []
@@ -192,9 +189,6 @@ def _altered(project: Project, item: Incoming) -> Iterator[str]:
             yield f"{path.name} has sha256 {actual}, its record says {output.sha256}"
         elif item.makes and path.suffix == ".whl":
             yield from (fault.what for fault in faults_of_wheel(project, path, item.record.subject))
-
-
-# ---------------------------------------------------------------------------- a mixture
 
 
 def _against_state(
@@ -293,9 +287,6 @@ def _without_verdict(
                 )
 
 
-# ---------------------------------------------------------------------------- taking over
-
-
 def _is_there(project: Project, ledger: Ledger, items: Sequence[Incoming]) -> bool:
     """Return whether an earlier run took all of it over, and no newer wheel came since.
 
@@ -385,9 +376,6 @@ def move(moves: Sequence[tuple[Path, Path]]) -> None:
             new.replace(goal)
             undo.callback(goal.replace, new)
         undo.pop_all()
-
-
-# ---------------------------------------------------------------------------- saying it
 
 
 def _show(items: Sequence[Incoming], console: Console, *, changed: bool) -> None:

@@ -27,7 +27,7 @@ from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import copy_checked, from_json, read_bounded, scratch
-from geowheel.pipeline.loop import Planned, plan
+from geowheel.pipeline.loop import plan
 from geowheel.pipeline.runs import Request
 from geowheel.project.files import git_description
 from geowheel.project.project import Project, wants_prebuilt
@@ -203,7 +203,11 @@ def _item(request: Request, context: Context) -> _Outgoing:
         context = replace(context, repaired=made)
     rows = plan(["repair", *verdicts], context, request.ledger)
     stale = [row for row in rows if not row.stage.verdict and row.record is None][:1]
-    failed = [row for row in rows if row.stage.verdict and _failed(row)]
+    failed = [
+        row
+        for row in rows
+        if row.stage.verdict and row.stale and row.stale.reason is StaleReason.FAILED
+    ]
     if stale or failed:
         cause = "the wheel is not of what lies here now" if stale else "the wheel is not good"
         fix = f"run `geowheel wheel --python {target.python}`, then this again"
@@ -223,10 +227,6 @@ def _item(request: Request, context: Context) -> _Outgoing:
             if name not in records
         ),
     )
-
-
-def _failed(row: Planned) -> bool:
-    return row.stale is not None and row.stale.reason is StaleReason.FAILED
 
 
 def _description(

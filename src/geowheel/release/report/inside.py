@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from geowheel.contents.bill import SbomPackage, read_sbom
+from geowheel.contents.bill import read_sbom
 from geowheel.errors import IntegrityError
 from geowheel.machine.archives import open_zip
 from geowheel.project.places import Places
@@ -85,11 +85,14 @@ def look_inside(path: Path, owners: Sequence[Owner], places: Places) -> Inside:
         return Inside(problem=str(error))
     kinds = {file.path: kind_of(file.path, places) for file in files}
     known = owners or [Owner(name=p.name, version=p.version, files=p.files) for p in packages]
+    ordered = sorted(packages, key=lambda p: (p.name.lower(), p.version, p.license))
     return Inside(
         installed=sum(file.size for file in files),
         parts=_parts(files, known, kinds),
         kinds=costs(Cost, files, kinds),
-        components=tuple(sorted(map(_component, packages), key=_by_name)),
+        components=tuple(
+            BundledPackage(name=p.name, version=p.version, license=p.license) for p in ordered
+        ),
     )
 
 
@@ -120,11 +123,3 @@ def _part(
         files=len(files),
         largest=tuple(largest),
     )
-
-
-def _component(package: SbomPackage) -> BundledPackage:
-    return BundledPackage(name=package.name, version=package.version, license=package.license)
-
-
-def _by_name(package: BundledPackage) -> tuple[str, ...]:
-    return package.name.lower(), package.version, package.license
