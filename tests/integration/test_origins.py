@@ -1,4 +1,4 @@
-"""Where everything in a real wheel comes from: its SBOM, its licences, and what is refused."""
+"""Where everything in a real wheel comes from: its SBOM, its licenses, and what is refused."""
 
 import email.parser
 import hashlib
@@ -73,7 +73,7 @@ def test_the_sbom_is_valid_and_names_every_binary(described: Described) -> None:
     }  # fmt: skip
 
 
-def test_the_licence_texts_that_the_metadata_name_are_there(described: Described) -> None:
+def test_the_license_texts_that_the_metadata_name_are_there(described: Described) -> None:
     fields = email.parser.HeaderParser().parsestr(described.text("METADATA"))
     named = fields.get_all("License-File") or []
     assert len(named) > 50

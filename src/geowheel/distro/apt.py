@@ -97,15 +97,9 @@ class Apt:
         title = f"{len(missing)} packages, {megabytes(size)}"
         self.step.say(f"downloading {title}")
         with self.step.progress(title, size) as advance, _watched(incoming, advance):
-            names = [f"{deb.name}={deb.version}" for deb in missing]
+            command = ("download", "-q", *(f"{deb.name}={deb.version}" for deb in missing))
             result = self._run(
-                "apt-get",
-                "download",
-                "-q",
-                *names,
-                check=False,
-                cwd=incoming,
-                timeout=DOWNLOAD_TIMEOUT,
+                "apt-get", *command, check=False, cwd=incoming, timeout=DOWNLOAD_TIMEOUT
             )
         _take(missing, incoming, folder, result)
         shutil.rmtree(incoming)
@@ -119,13 +113,8 @@ class Apt:
         timeout: float = QUERY_TIMEOUT,
     ) -> Result:
         environ = {**self.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-        return self.step.run(
-            [program, *_options(self.state), *arguments],
-            env=environ,
-            cwd=cwd or self.state,
-            check=check,
-            timeout=timeout,
-        )
+        command, place = [program, *_options(self.state), *arguments], cwd or self.state
+        return self.step.run(command, env=environ, cwd=place, check=check, timeout=timeout)
 
 
 def open_apt(

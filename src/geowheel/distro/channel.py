@@ -195,8 +195,11 @@ def _bring_up_to_date(
     plan: ChannelPlan, folder: Path, state: ChannelState, patchelf: Path
 ) -> DistroChannel:
     platform = plan.architecture.platform
-    tools = converter_digest(patchelf, plan)
-    keys = {entry_name(recipe): digest((recipe, tools)) for recipe in plan.recipes}
+    # The texts by their version: their package has other bytes on each architecture, and the
+    # packages for all platforms would be made again whenever the platform changes.
+    tools = (sha256_file(patchelf), zstandard.__version__, plan.texts.version)
+    made_by = digest((_sources_digest(), *tools))
+    keys = {entry_name(recipe): digest((recipe, made_by)) for recipe in plan.recipes}
     of_others = state.entries.keys() - state.of(platform).keys()
     current = {
         name: entry
@@ -352,16 +355,6 @@ def _prune_debs(plan: ChannelPlan) -> None:
         for path in plan.debs.glob(f"*_{name}.deb"):
             if path.name not in wanted:
                 path.unlink()
-
-
-def converter_digest(patchelf: Path, plan: ChannelPlan) -> str:
-    """Return what all conversions depend on besides their .debs: sources, table and tools.
-
-    The texts by their version: their package has other bytes on each architecture, and the
-    packages for all platforms would be made again whenever the platform changes.
-    """
-    tools = (sha256_file(patchelf), zstandard.__version__, plan.texts.version)
-    return digest((_sources_digest(), *tools))
 
 
 def _sources_digest() -> str:

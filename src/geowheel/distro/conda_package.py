@@ -122,7 +122,7 @@ def read_payload(root: Path, *, with_placeholder: Iterable[str] = ()) -> Payload
     Raises ValueError when such a file does not hold it, OSError when a file cannot be read.
     """
     holders = frozenset(with_placeholder)
-    files = (_read_file(root, path, path in holders) for path in sorted(_walk(root)))
+    files = (_read_file(root, path, path in holders) for path in sorted(walk(root)))
     return Payload(root=root, files=tuple(files))
 
 
@@ -188,12 +188,13 @@ def info_files(payload: Payload, metadata: PackageMetadata) -> dict[str, bytes]:
     }
 
 
-def _walk(root: Path) -> Iterator[str]:
+def walk(root: Path) -> Iterator[str]:
+    """Files and links below `root`, as relative paths, sorted within each folder."""
     for folder, folders, files in os.walk(root):
-        for name in (*files, *folders):
-            path = Path(folder, name)
-            if name in files or path.is_symlink():
-                yield path.relative_to(root).as_posix()
+        folders.sort()
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in sorted([*files, *links]):
+            yield Path(folder, name).relative_to(root).as_posix()
 
 
 def _read_file(root: Path, relative: str, holds_placeholder: bool) -> PackagedFile:

@@ -21,6 +21,7 @@ from .conda_package import (
     LicenseText,
     PackageMetadata,
     read_payload,
+    walk,
     with_content_build,
     write_package,
 )
@@ -139,7 +140,7 @@ class Converter:
         links: dict[str, str] = {}
         for deb in recipe.debs:
             root = roots[deb.name]
-            for path in _walk(root):
+            for path in walk(root):
                 place = self._place_of(deb, root, path)
                 if place is None:
                     continue
@@ -333,17 +334,8 @@ def _origin(recipe: Recipe) -> dict[str, object]:
     return {"origin": {"distribution": str(recipe.distribution), "debs": debs}}
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Files and links below `root`, as relative paths, sorted within each folder."""
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        for name in sorted([*files, *links]):
-            yield Path(folder, name).relative_to(root).as_posix()
-
-
 def _elves(root: Path) -> Iterator[str]:
-    return (p for p in _walk(root) if not (root / p).is_symlink() and is_elf(root / p))
+    return (p for p in walk(root) if not (root / p).is_symlink() and is_elf(root / p))
 
 
 def _link_target(root: Path, path: str) -> str:
@@ -365,8 +357,6 @@ def _link(path: Path, target: str) -> None:
 
 def _drop_dangling(tree: Path) -> None:
     """Remove the links whose target is in another package or left out."""
-    dangling = [
-        tree / p for p in _walk(tree) if (tree / p).is_symlink() and not (tree / p).exists()
-    ]
-    for path in dangling:
-        path.unlink()
+    for path in [tree / name for name in walk(tree)]:
+        if path.is_symlink() and not path.exists():
+            path.unlink()

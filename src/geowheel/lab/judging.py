@@ -98,7 +98,7 @@ def _ended_badly(end: End) -> str | None:
 
 
 def _other_numbers(case: Case, report: Mapping[str, Any], ends: Mapping[str, End]) -> list[str]:
-    """Return every library has to give, in company, what it gives alone: to the last bit."""
+    """Return where a library gives in company what it does not give alone, to the last bit."""
     problems = []
     for library, found in report["numbers"].items():
         alone = ends.get(f"{case.group}: {library} alone")

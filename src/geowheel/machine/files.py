@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ T = TypeVar("T")
 SCRATCH: Final = ".geowheel-"
 """How the name of every scratch folder begins, wherever it is."""
 DAY: Final = 86400.0  # seconds
+_DECODING: Final = Lock()
 _ADVICE: Final = (
     ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk is full", "what arrived is kept",
      "free some space there; another folder for the cache is named with GEOWHEEL_CACHE"),
@@ -159,7 +161,10 @@ def from_json(data: bytes, kind: type[T], hook: Callable[[type, Any], Any] | Non
     msgspec has other errors for bytes that are no UTF-8 and for nesting without end.
     """
     try:
-        return msgspec.json.decode(data, type=kind, dec_hook=hook)
+        # What msgspec 0.22 learns of a type when it first meets it, another thread may read half
+        # learned: a segmentation fault. It holds the GIL while it decodes, so nobody waits longer.
+        with _DECODING:
+            return msgspec.json.decode(data, type=kind, dec_hook=hook)
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from None
 

@@ -193,7 +193,7 @@ def read_world(subject: ReleaseSubject, asked_index: str | None) -> World:
 
 
 def _said(subject: ReleaseSubject, wheels: Sequence[Repaired], journal: Journal) -> Said:
-    """Return the version is the one in the wheels' names: what is published is what was built."""
+    """Return the version in the wheels' names: what is published is what was built."""
     versions = {wheel.version for wheel in wheels}
     if subject.project is None:
         built = {parse_filename(item.filename)[1] for item in journal.built if item.is_wheel}

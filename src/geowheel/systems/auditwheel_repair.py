@@ -106,7 +106,7 @@ class LinuxRepairer(Repairer[Elf]):
         return [*faults, *closure_faults(binaries, ElfLoader())]
 
     def copy(self, name: str, place: Path, bundle: str) -> Bundled:
-        """Return the copy has a hash in its name, of its content and of who bundles it.
+        """Return the copy, in whose name is a hash of its content and of who bundles it.
 
         glibc takes a library that is loaded already for every other one of the same soname,
         whatever its folder. With names from the content alone, the second of two wheels with the

@@ -1,7 +1,10 @@
 """Files that appear whole or not at all."""
 
+import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import msgspec
 import pytest
@@ -32,6 +35,25 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path, error: BaseException) ->
 def test_what_is_no_such_json_is_one_kind_of_error(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         files.from_json(data, list[str])
+
+
+def test_several_threads_may_be_the_first_to_read_a_type() -> None:
+    """Unguarded, msgspec ends the whole process with a segmentation fault."""
+    before, together = sys.getswitchinterval(), Barrier(4)
+
+    def read(kind: type) -> object:
+        together.wait()
+        return files.from_json(b'{"rows": [{"numbers": {"a": [1]}}]}', kind)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(50):
+                row = msgspec.defstruct("Row", [("numbers", dict[str, list[int]])])
+                kind = msgspec.defstruct("Rows", [("rows", list[row])])  # type: ignore[valid-type]
+                assert len(set(map(str, pool.map(read, [kind] * 4)))) == 1
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:

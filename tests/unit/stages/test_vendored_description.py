@@ -1,4 +1,4 @@
-"""What a wheel says of itself: the origin of every file, licence texts and gate, SBOM."""
+"""What a wheel says of itself: the origin of every file, license texts and gate, SBOM."""
 
 import email.parser
 import json
