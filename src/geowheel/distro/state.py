@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import MachineError
-from geowheel.machine.files import read_json, write
+from geowheel.machine.files import read_json, to_json, write
 from geowheel.targets import Platform, System
 
 STATE: Final = "distro.json"
@@ -80,8 +78,7 @@ def read_state(folder: Path) -> ChannelState:
 
 def write_state(folder: Path, state: ChannelState) -> None:
     """Write it with one rename."""
-    text = msgspec.json.format(msgspec.json.encode(state, order="sorted"), indent=1)
-    write(folder / STATE, text + b"\n")
+    write(folder / STATE, to_json(state, ordered=True))
 
 
 def gaps(entries: Mapping[str, Converted]) -> Iterator[str]:

@@ -169,6 +169,12 @@ def from_json(data: bytes, kind: type[T], hook: Callable[[type, Any], Any] | Non
         raise msgspec.DecodeError(str(error)) from None
 
 
+def to_json(value: object, *, ordered: bool = False) -> bytes:
+    """Return a value as JSON for people: indented, with a newline at its end."""
+    data = msgspec.json.encode(value, order="sorted" if ordered else None)
+    return msgspec.json.format(data, indent=1) + b"\n"
+
+
 @contextmanager
 def held(path: Path, waiting: Callable[[str], object]) -> Iterator[None]:
     """Hold the lock; where another run has it, say so with `waiting`, and wait for that run."""

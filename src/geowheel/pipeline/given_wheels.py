@@ -68,7 +68,7 @@ def faults_of_wheel(project: Project, path: Path, subject: str) -> Sequence[Faul
     """Return what keeps a file from being a wheel of the host for a target: it is read whole."""
     try:
         read_wheel(path)
-        if _is_of_host(project, path) and subject in map(str, _targets(project, path, Platform)):
+        if is_of_host(project, path) and subject in map(str, _targets(project, path, Platform)):
             return ()
         return (Fault(what=f"no wheel of {project.host.name} for {subject}", where=str(path)),)
     except GeowheelError as error:
@@ -141,14 +141,15 @@ def _wheels(project: Project, place: Path) -> list[Path]:
     """Return the wheels of the host at a place; a file has to be one."""
     if not place.exists():
         raise UsageError("there is no such wheel", where=str(place))
-    if place.is_file() and not _is_of_host(project, place):
+    if place.is_file() and not is_of_host(project, place):
         raise UsageError(f"this is no wheel of {project.host.name}", where=str(place))
     if place.is_file():
         return [place.resolve()]
-    return sorted(p.resolve() for p in place.rglob("*.whl") if _is_of_host(project, p))
+    return sorted(p.resolve() for p in place.rglob("*.whl") if is_of_host(project, p))
 
 
-def _is_of_host(project: Project, path: Path) -> bool:
+def is_of_host(project: Project, path: Path) -> bool:
+    """Return whether a wheel's name is the host's: dist/ may hold those of several."""
     try:
         name = parse_wheel_filename(path.name)[0]
     except InvalidWheelFilename:

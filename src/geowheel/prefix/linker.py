@@ -13,14 +13,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import msgspec
-
 from geowheel.binary.formats import system_of
 from geowheel.digest import TreeEntry, copy_hashed, sha256_bytes, sha256_file
 from geowheel.errors import Fault, IntegrityError
 from geowheel.locks.assets import Package
 from geowheel.machine.bounds import TEXT
-from geowheel.machine.files import from_json
+from geowheel.machine.files import from_json, to_json
 from geowheel.targets import GDAL_PACKAGE, Platform, System
 
 from .overwriting import ENCODINGS, build_paths, check_length, overwrite, prefixed_strings
@@ -77,8 +75,7 @@ class NativeManifest:
 
     def write(self, folder: Path) -> None:
         """Write it as native.json."""
-        data = msgspec.json.encode(self)
-        (folder / MANIFEST).write_bytes(msgspec.json.format(data, indent=1) + b"\n")
+        (folder / MANIFEST).write_bytes(to_json(self))
 
 
 def read_native_manifest(folder: Path) -> NativeManifest:

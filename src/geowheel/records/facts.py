@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-import msgspec
 from msgspec import Struct
 
 from geowheel.contents.drivers import Driver, PackageOffer, Probe
 from geowheel.contents.restricted import Restricted
 from geowheel.digest import Sha256
 from geowheel.lab.judging import CaseVerdict
+from geowheel.machine.files import to_json
 from geowheel.systems.contract import CodeAt, Forcing
 
 
@@ -25,8 +25,7 @@ class StageFacts(Struct, frozen=True, kw_only=True):
 
     def write(self, folder: Path) -> None:
         """Write them as STAGE.json, for people and programs."""
-        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
-        (folder / f"{self.stage}.json").write_bytes(text + b"\n")
+        (folder / f"{self.stage}.json").write_bytes(to_json(self))
 
 
 class FetchFacts(StageFacts, frozen=True, kw_only=True):

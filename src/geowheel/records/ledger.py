@@ -17,13 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
 from msgspec import Struct, structs
 
 from geowheel.digest import Artefact, TreeEntry, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console
-from geowheel.machine.files import held, held_if_free, read_json
+from geowheel.machine.files import held, held_if_free, read_json, to_json
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 
 from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
@@ -166,8 +165,7 @@ def write_record(record: Record[Any], folder: Path) -> None:
     """Write a record into the folder of its entry, or of what will be it."""
     data = structs.asdict(record)
     del data["folder"]
-    text = msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1)
-    (folder / RECORD).write_bytes(text + b"\n")
+    (folder / RECORD).write_bytes(to_json(data, ordered=True))
 
 
 def read_record(folder: Path, facts: type[F]) -> Record[F] | None:

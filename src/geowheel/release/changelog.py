@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from packaging.version import InvalidVersion, Version
-
 from geowheel.errors import ConfigError
+from geowheel.wheel.reading import same_version
 
 _CODE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.M | re.S)
 _COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
@@ -42,11 +41,3 @@ def has_section(path: Path, version: str) -> bool:
     return any(
         same_version(name, version) and _NO_NEWS.sub("", body).strip() for name, body in sections
     )
-
-
-def same_version(one: str, other: str) -> bool:
-    """Return whether two texts are one version; what is none, such as Unreleased, is not."""
-    try:
-        return Version(one) == Version(other)
-    except InvalidVersion:
-        return False

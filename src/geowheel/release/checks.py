@@ -20,10 +20,8 @@ from geowheel.machine.archives import unpack_gz
 from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_environment, tool_path
 from geowheel.machine.process import tail
-from geowheel.wheel.reading import unpack_wheel
+from geowheel.wheel.reading import same_version, unpack_wheel
 from geowheel.wheel.tag_check import tag_faults
-
-from .changelog import same_version
 
 TOOLS: Final = (
     "twine", "check-wheel-contents", "pydistcheck", "abi3audit", "pypi-simple", "requests",

@@ -5,10 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from geowheel.digest import Sha256, sha256_file
-from geowheel.machine.files import read_json, write
+from geowheel.machine.files import read_json, to_json, write
 
 FORMAT: Final = 2
 
@@ -63,7 +61,7 @@ class Journal:
     def _written(self) -> "Journal":
         """Write itself with one rename: it is whole on disk, or as it was before."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "path"}
-        write(self.path, msgspec.json.format(msgspec.json.encode(data), indent=1))
+        write(self.path, to_json(data))
         return self
 
 

@@ -254,17 +254,21 @@ def split_dist_info(dist_info: str) -> tuple[str, str]:
     return name, version
 
 
+def same_version(one: str, other: str) -> bool:
+    """Return whether two texts are one version; what is none, such as Unreleased, is not."""
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return False
+
+
 def identity_faults(
     name: str, version: str, other: str | None, other_version: str | None, where: str
 ) -> Iterator[Fault]:
     """Where METADATA contradicts the name of the wheel's file."""
     if canonicalize_name(other or "") != name:
         yield Fault(what=f"names the distribution {other!r}, the file name {name!r}", where=where)
-    try:
-        same = Version(other_version or "") == Version(version)
-    except InvalidVersion:
-        same = False
-    if not same:
+    if not same_version(other_version or "", version):
         yield Fault(what=f"has version {other_version!r}, the file name {version}", where=where)
 
 

@@ -26,7 +26,7 @@ from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.locks.prebuilt import prebuilt_at_hand
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import refuse_secrets
-from geowheel.machine.files import copy_checked, from_json, read_bounded, scratch
+from geowheel.machine.files import copy_checked, from_json, read_bounded, scratch, to_json
 from geowheel.pipeline.loop import plan
 from geowheel.pipeline.runs import Request
 from geowheel.project.files import git_description
@@ -281,8 +281,7 @@ def _write(made: Export, items: Sequence[_Outgoing], folder: Path, request: Requ
             copy_checked(wheel.path, new / WHEELS / wheel.path.name, wheel.sha256)
             for record in (item.wheel, *item.verdicts):
                 _copy_entry(record, new / LEDGER)
-        text = msgspec.json.format(msgspec.json.encode(made, order="sorted"), indent=1)
-        (new / DESCRIPTION).write_bytes(text + b"\n")
+        (new / DESCRIPTION).write_bytes(to_json(made, ordered=True))
         refuse_secrets(new, request.project.machine.environ)
         new.chmod(0o755)
         if folder.exists():

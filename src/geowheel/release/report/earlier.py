@@ -4,26 +4,17 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from packaging.utils import canonicalize_name
 
-from geowheel.errors import BuildError, UsageError
+from geowheel.errors import UsageError
 from geowheel.machine.console import Console
 from geowheel.machine.files import from_json
+from geowheel.pipeline.given_wheels import is_of_host
 from geowheel.project.project import Project
 from geowheel.wheel.reading import parse_filename
 
 from .values import FORMAT, Before
 
 FACTS: Final = "report.json"
-
-
-def is_ours(path: Path, project: Project) -> bool:
-    """Return whether a wheel's name is the host's: dist/ may hold those of several."""
-    try:
-        name, *_ = parse_filename(path.name)
-    except BuildError:
-        return False
-    return name == canonicalize_name(project.host.name)
 
 
 def earlier_wheels(project: Project, against: Path | None, console: Console) -> dict[str, Before]:
@@ -38,7 +29,7 @@ def earlier_wheels(project: Project, against: Path | None, console: Console) -> 
     path = project.dist / FACTS
     if not path.exists():
         return {}
-    ours = [path.name for path in project.dist.glob("*.whl") if is_ours(path, project)]
+    ours = [path.name for path in project.dist.glob("*.whl") if is_of_host(project, path)]
     now = {parse_filename(name)[1] for name in ours}
     try:
         rows = read_wheels(path, host=project.host.name)

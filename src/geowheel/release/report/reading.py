@@ -8,6 +8,7 @@ from packaging.tags import parse_tag
 from geowheel import __version__
 from geowheel.digest import sha256_file
 from geowheel.errors import UsageError
+from geowheel.pipeline.given_wheels import is_of_host
 from geowheel.project.project import Project
 from geowheel.records.facts import VERDICTS, RepairFacts, SizeFacts, TestFacts
 from geowheel.records.ledger import Ledger
@@ -16,7 +17,6 @@ from geowheel.targets import Platform
 from geowheel.wheel.reading import parse_filename
 from geowheel.wheel.tags import parse_platform_tag
 
-from .earlier import is_ours
 from .inside import look_inside
 from .values import Before, Report, WheelReport
 from .verdicts import about, timings_of, verdict_on
@@ -29,7 +29,7 @@ def read_report(
     coverage: Sequence[Coverage] | None = None,
 ) -> Report:
     """The facts, from the ledger and dist/; raises UsageError when there is no wheel in dist/."""
-    paths = [p for p in sorted(project.dist.glob("*.whl")) if is_ours(p, project)]
+    paths = [p for p in sorted(project.dist.glob("*.whl")) if is_of_host(project, p)]
     if not paths:
         raise UsageError(
             f"there is no wheel of {project.host.name} to report on",

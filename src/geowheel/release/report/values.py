@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-import msgspec
-
 from geowheel.contents.drivers import Driver, PackageOffer
 from geowheel.contents.restricted import UNSETTLED, Restricted, by_driver, unaccepted
+from geowheel.machine.files import to_json
 from geowheel.records.facts import PrefixString
 from geowheel.release.coverage.table import Coverage
 from geowheel.systems.contract import Forcing
@@ -154,11 +153,11 @@ class OpenPoint:
     where: tuple[str, ...]
 
 
-def to_json(report: Report) -> str:
+def as_json(report: Report) -> str:
     """Return the same facts for programs."""
     data = {f.name: getattr(report, f.name) for f in fields(report)}
     data |= {"format": FORMAT, "open": open_points(report)}
-    return msgspec.json.format(msgspec.json.encode(data, order="sorted"), indent=1).decode() + "\n"
+    return to_json(data, ordered=True).decode()
 
 
 def open_points(report: Report) -> tuple[OpenPoint, ...]:

@@ -20,7 +20,7 @@ from geowheel.wheel.user_systems import load_user_systems
 from .earlier import FACTS, earlier_wheels
 from .page import render
 from .reading import read_report
-from .values import open_points, to_json
+from .values import as_json, open_points
 
 PAGE: Final = "report.html"
 
@@ -41,7 +41,7 @@ def report(
     made = read_report(
         project, earlier=earlier_wheels(project, against, console), coverage=coverage
     )
-    texts = {FACTS: to_json(made), PAGE: render(made)}
+    texts = {FACTS: as_json(made), PAGE: render(made)}
     for name, text in texts.items():
         with files.whole(project.dist / name) as part:
             part.write_text(text, encoding="utf-8")
