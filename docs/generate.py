@@ -179,7 +179,8 @@ def sessions() -> str:
     alone, versioned = (", ".join(f"`{name}`" for name in names) for names in named.values())
     return f"""\
 - one for each [command](commands.md) but {alone}
-- one for each configured Python, such as `wheel-3.12`, of {versioned}"""
+- one for each configured Python, such as `wheel-3.12`,
+  of {versioned}"""
 
 
 def api() -> str:

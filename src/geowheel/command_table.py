@@ -49,6 +49,9 @@ COMMANDS: Final = (
         repair_wheel="repair a raw wheel that was made elsewhere",
     ),
     *_group(
+        "the same bytes", reproduce="build twice, as differently as this machine can, and compare"
+    ),
+    *_group(
         "about any wheel",
         audit="say what is wrong with wheels, where each runs, and what to do about it",
     ),

@@ -83,8 +83,11 @@ _BINDINGS: Final = _option(
     "--bindings", type=_one_of(Bindings), choices=tuple(Bindings),
     help="compile osgeo's modules, or take the channel's own (default: as configured)",
 )  # fmt: skip
+_PYTHON: Final = _several(
+    "--python", "3.X|PATH", "a configured version, or the path of an interpreter"
+)
 _OF_A_STAGE: Final = (
-    _several("--python", "3.X|PATH", "a configured version, or the path of an interpreter"),
+    _PYTHON,
     _flag("--all", "every configured python"),
     _PLATFORM,
     _BINDINGS,
@@ -111,6 +114,7 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
         _option("destination", type=Path, metavar="DEST", help="folder for the result"),
         _BINDINGS,
     ),
+    "reproduce": (_PYTHON,),
     "audit": (
         _option("wheels", nargs="*", type=Path, metavar="FILE",
                 help="any wheels (default: all in dist/)"),

@@ -49,6 +49,9 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel coverage --system debian --json", "the same for a program, of some systems"),
         ("geowheel coverage gdal-3.12-cp312-cp312-manylinux_2_28_x86_64.whl", "of a planned one"),
     ),
+    "reproduce": (
+        ("geowheel reproduce --python 3.12", "wheel, sdist and packages of that Python, twice"),
+    ),
     "audit": (
         ("geowheel audit", "the wheels in dist/"),
         ("geowheel audit FILE.whl", "any wheel, whoever made it"),

@@ -83,6 +83,14 @@ def repair_wheel(call: Call) -> dict[str, Any]:
     return run(request_for(call.project(), raw, destination), call.console)
 
 
+def reproduce(call: Call) -> dict[str, Any]:
+    from geowheel.reproducing.reproduce import reproduce
+
+    project = call.project()
+    pythons = call.options.python or _usual_pythons(project, ("repair",))
+    return reproduce(project, [f"--python={name}" for name in pythons], call.console)
+
+
 def env(call: Call) -> dict[str, Any]:
     from geowheel.pipeline.as_made import first_made
     from geowheel.pipeline.runs import Request, build_environment

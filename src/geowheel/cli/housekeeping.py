@@ -21,36 +21,26 @@ from geowheel.targets import Target
 if TYPE_CHECKING:
     from geowheel.release.states import Standing
 
-_TOWARDS_A_RELEASE: Final = ("target", "wheel", "repair", "size", "test", "lab", "released")
+_SHOWN: Final = ("target", "wheel", "repair", "size", "test", "lab", "released")
 
 
-def status(
-    project: Project, console: Console, states: Mapping[Target, Standing] | None = None
-) -> dict[str, Any]:
-    """Return what each target has reached, and what lies in dist/.
-
-    `states` says where targets stand on the way to a release; without it only this machine's are
-    shown.
-    """
+def status(project: Project, console: Console, states: Mapping[Target, Standing]) -> dict[str, Any]:
+    """Return what each target has reached, on the way to a release too, and what lies in dist/."""
     ledger = Ledger(folder=project.work, host=project.host.name)
     rows = []
-    for target in states or [project.target(python) for python in project.config.pythons]:
+    for target, state in states.items():
         cells = []
         for stage in STAGES:
             subject = str(target.platform if stage.scope is Scope.PLATFORM else target)
             record = ledger.latest(FACTS[stage.name], subject)
             cells.append("-" if record is None else _word(record))
-        if states:
-            cells += [states[target].wheel, states[target].released]
-        rows.append([str(target), *cells])
-    more = ("wheel", "released") if states else ()
-    names = ["target", *(stage.name for stage in STAGES), *more]
+        rows.append([str(target), *cells, state.wheel, state.released])
+    names = ["target", *(stage.name for stage in STAGES), "wheel", "released"]
     # All of them do not fit a terminal: what comes before a wheel is told by the wheel.
-    shown = _TOWARDS_A_RELEASE if states else names
     console.table(
         f"{project.host.name}: newest record of each stage, and its age",
-        shown,
-        [[row[names.index(name)] for name in shown] for row in rows],
+        _SHOWN,
+        [[row[names.index(name)] for name in _SHOWN] for row in rows],
     )
     wheels = _dist(project, ledger)
     made = {True: "yes", False: "NO RECORD"}

@@ -127,9 +127,7 @@ def resolve(project: Project, platform: Platform, console: Console) -> Locks:
     """
     if ready := locks_at_hand(project, platform):
         return ready
-    folder = project.work / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with files.held(folder / ".lock", console.wait):
+    with files.held(project.work / "locks" / ".lock", console.wait):
         native = (
             _committed(project, platform)
             or _solved_before(project, platform)

@@ -40,6 +40,7 @@ _ADVICE: Final = (
 @contextmanager
 def scratch(place: Path) -> Iterator[Path]:
     """An empty folder in `place`, gone afterwards; those of killed runs there go as well."""
+    place.mkdir(parents=True, exist_ok=True)
     sweep(place)
     made = Path(tempfile.mkdtemp(prefix=".making-", dir=place))
     lock = _locked(made)
@@ -114,7 +115,6 @@ def whole(path: Path) -> Iterator[Path]:
     It lies beside `path`, on the same disk, under its name in a scratch folder: whatever ends the
     work, `path` is as it was before, or whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with scratch(path.parent) as folder:
         part = folder / path.name
         yield part

@@ -13,7 +13,7 @@ from typing import Final
 
 STANDALONE: Final = frozenset({"init", "schema", "completion"})
 """Commands that read no project of geowheel's, and have no nox session."""
-VERSIONED: Final = ("bindings", "vendor", "build", "test", "lab", "wheel")
+VERSIONED: Final = ("bindings", "vendor", "build", "test", "lab", "wheel", "reproduce")
 """Commands with a nox session for each configured Python, such as `wheel-3.12`."""
 VARIABLE: Final = "GEOWHEEL_CALLED_AS"
 """Set by a nox session: how it was called, up to the name of the session."""

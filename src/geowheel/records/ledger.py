@@ -284,12 +284,8 @@ class Entry:
 
     def lock(self, console: Console) -> AbstractContextManager[None]:
         """Held while deciding and running: a second run waits, then finds the work done."""
-        place = self.folder.parent
-        place.mkdir(parents=True, exist_ok=True)
-        return held(
-            place / f"{self.folder.name}.lock",
-            lambda text: console.wait(f"{self.stage:<10} {text}"),
-        )
+        path = self.folder.with_name(f"{self.folder.name}.lock")
+        return held(path, lambda text: console.wait(f"{self.stage:<10} {text}"))
 
     @property
     def kept(self) -> Path:

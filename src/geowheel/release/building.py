@@ -23,7 +23,6 @@ def build(subject: ReleaseSubject, git: Git, step: Step) -> tuple[ReleaseFile, .
 
     Raises BuildError when the backend fails or makes other than one sdist and one wheel.
     """
-    subject.work.mkdir(parents=True, exist_ok=True)
     with scratch(subject.work) as folder:
         made = _by_backend(subject, git, folder.resolve(), step)
         wanted = made if subject.project is None else made[:1]

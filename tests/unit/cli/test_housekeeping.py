@@ -12,6 +12,7 @@ from geowheel.cli.housekeeping import clean, status
 from geowheel.project.project import Project
 from geowheel.records.facts import BuildFacts, FetchFacts, LabFacts, RepairFacts, TestFacts
 from geowheel.records.ledger import Ledger
+from geowheel.release.states import Standing
 from geowheel.stages import STAGES
 
 SUBJECT = "cp398-linux-64"
@@ -35,14 +36,21 @@ def ledger(project: Project) -> Ledger:
     return Ledger(folder=project.work, host="host")
 
 
+def standing(project: Project) -> dict[str, Any]:
+    """What `status` says of the configured targets, whose releases nobody knows."""
+    unknown = Standing(wheel="", released="")
+    targets = map(project.target, project.config.pythons)
+    return status(project, make_console(project.root), dict.fromkeys(targets, unknown))
+
+
 def test_status_shows_the_newest_record_of_each_stage(project: Project, ledger: Ledger) -> None:
     make_record(ledger, FetchFacts(), "linux-64", created=day(1))
     make_record(ledger, TestFacts(sha256="ab" * 32), SUBJECT, text="old", created=day(2))
     make_record(
         ledger, TestFacts(sha256="ab" * 32), SUBJECT, text="new", passed=False, created=day(3)
     )
-    rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
-            for row in status(project, make_console(project.root))["targets"]}  # fmt: skip
+    rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=False))
+            for row in standing(project)["targets"]}  # fmt: skip
     assert rows[SUBJECT]["test"].startswith("FAILED")
     assert {row["fetch"].split()[0] for row in rows.values()} == {"ok"}
     assert rows["cp399-linux-64"]["test"] == "-"
@@ -50,7 +58,7 @@ def test_status_shows_the_newest_record_of_each_stage(project: Project, ledger: 
     project.dist.mkdir()
     (project.dist / "a.whl").write_bytes(b"ours")
     (project.dist / "b.whl").write_bytes(b"from elsewhere")
-    assert status(project, make_console(project.root))["dist"] == [
+    assert standing(project)["dist"] == [
         {"name": "a.whl", "size": 4, "recorded": True},
         {"name": "b.whl", "size": 14, "recorded": False},
     ]
@@ -61,8 +69,8 @@ def test_a_lab_of_some_cases_does_not_count(project: Project, ledger: Ledger) ->
     part = make_record(
         ledger, LabFacts(sha256="ab" * 32, whole=False), SUBJECT, text="one", created=day(2)
     )
-    rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=True))
-            for row in status(project, make_console(project.root))["targets"]}  # fmt: skip
+    rows = {row[0]: dict(zip((s.name for s in STAGES), row[1:], strict=False))
+            for row in standing(project)["targets"]}  # fmt: skip
     assert rows[SUBJECT]["lab"].startswith("some cases")
     assert clean_up(project)["removed"] == []
     assert whole.folder.exists() and part.folder.exists()

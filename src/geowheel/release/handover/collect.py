@@ -321,8 +321,6 @@ def _made_here(record: Record[Any]) -> Record[Any]:
 
 def _place(project: Project, ledger: Ledger, items: Sequence[Incoming], console: Console) -> None:
     """Copy everything beside its place first, then one rename each; undone when one fails."""
-    project.work.mkdir(exist_ok=True)
-    project.dist.mkdir(exist_ok=True)
     with held(project.work / "collect.lock", console.wait), ExitStack() as holding:
         # Each on the disk of what it becomes.
         records, wheels = (

@@ -272,7 +272,6 @@ def _check_free(folder: Path) -> None:
 
 def _write(made: Export, items: Sequence[_Outgoing], folder: Path, request: Request) -> None:
     """Write all of it beside its place first, then rename it once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch(folder.parent) as place:
         new = place / "new"
         (new / WHEELS).mkdir(parents=True)

@@ -250,7 +250,7 @@ def test_what_was_made_elsewhere_lies_here_as_if_made_here(machine: Make) -> Non
         )
         assert entry.stale() is None
         assert replace(entry, ledger=replace(here.ledger, verify=True)).stale() is None
-    shown = status(here.project, make_console(here.root))
+    shown = status(here.project, make_console(here.root), {})
     assert [wheel["recorded"] for wheel in shown["dist"]] == [True]
     assert clean(here.project, everything=False, console=make_console(here.root))["removed"] == []
     assert [*here.project.work.glob(".geowheel-*"), *here.project.dist.glob(".*")] == []

@@ -1,0 +1,1 @@
+"""Whether the same comes out again: `reproduce` builds twice and compares."""
