@@ -92,6 +92,7 @@ _OF_A_STAGE: Final = (
     _PLATFORM,
     _BINDINGS,
     _flag("--verify", "hash outputs again instead of trusting that nobody changed them"),
+    _flag("--cache-read-only", "take from the shared ledger, and give it nothing"),
     _flag("--keep-work", "keep the folder of a stage that fails, and say how to enter it"),
 )
 _OF_A_VERDICT: Final = (

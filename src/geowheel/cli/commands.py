@@ -308,6 +308,7 @@ def completion(call: Call) -> dict[str, Any]:
 def _request(call: Call, goals: tuple[str, ...]) -> Any:
     from geowheel.lab.cases import Choice
     from geowheel.pipeline.runs import Request
+    from geowheel.records.shared import open_shared
 
     project = call.project()
     asked = [parse_platform(name) for name in call.options.platform]
@@ -327,6 +328,12 @@ def _request(call: Call, goals: tuple[str, ...]) -> Any:
         interpreter=interpreter,
         verify=call.options.verify,
         keep_work=call.options.keep_work,
+        shared=open_shared(
+            project.config.shared_ledger,
+            call.environ,
+            project.root,
+            read_only=call.options.cache_read_only,
+        ),
         lab=Choice(cases=tuple(call.options.case), seed=call.options.seed),
         given=given,
         index=call.options.index,

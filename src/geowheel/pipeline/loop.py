@@ -13,6 +13,7 @@ from geowheel.locks.in_use import Locks, locks_at_hand, resolve
 from geowheel.machine.console import Console, Step
 from geowheel.machine.kept import Kept
 from geowheel.records.ledger import SOURCES, Entry, Ledger, Record, Records, Stale
+from geowheel.records.shared import SharedLedger
 from geowheel.records.stage import Scope, Stage
 from geowheel.stages import needed
 from geowheel.stages.context import Context
@@ -27,7 +28,7 @@ class Planned:
     stage: Stage
     subject: str
     action: str
-    """`cached`, `run` or `follows`."""
+    """`cached`, `shared`, `run` or `follows`."""
     why: str
     stale: Stale | None = None
     record: Record[Any] | None = None
@@ -49,6 +50,7 @@ def bring_up_to_date(
     ledger: Ledger,
     console: Console,
     planned: Sequence[Planned] = (),
+    shared: SharedLedger | None = None,
 ) -> Finished:
     """Run what is stale of the goals and their upstream stages, in the table's order.
 
@@ -58,7 +60,7 @@ def bring_up_to_date(
     """
     started = time.monotonic()
     done = context.done
-    cached = {item.stage.name: item.record for item in planned if item.record}
+    cached = {i.stage.name: i.record for i in planned if i.record and i.action == "cached"}
     stages = needed(goals, done)
     used = {name for stage in stages if stage.name not in cached for name in stage.upstream}
     try:
@@ -73,21 +75,34 @@ def bring_up_to_date(
             with entry.lock(console):
                 verify = recheck or stage.name in used
                 done[stage.name] = _ensure(
-                    entry, module, inputs, console, stage.name, verify=verify, recheck=recheck
-                )
+                    entry, module, inputs, console, stage.name, verify=verify, recheck=recheck,
+                    shared=None if stage.verdict else shared,
+                )  # fmt: skip
         error = None
     except GeowheelError as raised:
         error = raised
     return Finished(context=context, records=done, seconds=time.monotonic() - started, error=error)
 
 
-def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned]:
-    """Return what `bring_up_to_date` would do; runs nothing, writes nothing."""
+def plan(
+    goals: Sequence[str],
+    context: Context,
+    ledger: Ledger,
+    elsewhere: Callable[[Entry], Record[Any] | None] | None = None,
+) -> list[Planned]:
+    """Return what `bring_up_to_date` would do; runs nothing, writes nothing.
+
+    `elsewhere` finds what a shared ledger has.
+    """
     done = context.done
     planned: list[Planned] = []
     for stage in needed(goals, context.done):
         subject = subject_of(stage, context.target)
-        waiting = [name for name in stage.upstream if name not in done]
+        waiting = [
+            name
+            for name in stage.upstream
+            if name not in done or (stage.runs_wheel and not done[name].folder.is_dir())
+        ]
         if waiting:
             why = f"after {', '.join(waiting)}"
             planned.append(Planned(stage=stage, subject=subject, action="follows", why=why))
@@ -96,14 +111,18 @@ def plan(goals: Sequence[str], context: Context, ledger: Ledger) -> list[Planned
         _, entry, _ = _prepare(stage, context, ledger, done)
         stale = entry.stale()
         record = entry.record if stale is None else None
+        action = "cached" if record else "run"
+        if elsewhere and not (record or stage.verdict or entry.record):
+            record = elsewhere(entry)
+            action = "shared" if record else "run"
         if record is not None:
             done[stage.name] = record
         planned.append(
             Planned(
                 stage=stage,
                 subject=subject,
-                action="cached" if record else "run",
-                why=str(stale or f"key {entry.key[:12]}"),
+                action=action,
+                why=record.shared if record and stale else str(stale or f"key {entry.key[:12]}"),
                 stale=stale,
                 record=record,
             )
@@ -156,6 +175,7 @@ def _ensure(
     *,
     verify: bool,
     recheck: bool,
+    shared: SharedLedger | None,
 ) -> Record[Any]:
     stale = entry.stale(verify=verify)
     record = entry.record
@@ -168,6 +188,11 @@ def _ensure(
     if record is None and (twin := entry.twin()) is not None:
         console.line(f"  {title:<10} as for {twin.subject}", style="dim")
         return entry.share(twin)
+    if shared and record is None and (there := shared.find(entry, console)):
+        with console.step(title, f"from {there.shared}"):
+            taken = shared.take(entry, there, console)
+        if taken is not None:
+            return taken
     started = time.monotonic()
     kept = Kept(entry.kept) if entry.ledger.keep else None
     with (
@@ -182,7 +207,10 @@ def _ensure(
         made = entry.commit(folder, outcome, started)
         if not (made.passed or kept is None or kept.empty):
             _leave(kept, step)
-        return made
+    if shared and made.passed:
+        with console.quiet_step("sharing"):
+            shared.give(entry, made, console)
+    return made
 
 
 def _leave(kept: Kept | None, step: Step) -> None:

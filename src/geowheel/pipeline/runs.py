@@ -3,9 +3,10 @@
 import filecmp
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from geowheel.machine.files import copy_checked, disk_faults, whole
 from geowheel.project.config import Compiler
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
-from geowheel.records.ledger import Ledger, Record
+from geowheel.records.ledger import Entry, Ledger, Record
+from geowheel.records.shared import SharedLedger
 from geowheel.records.stage import Stage
 from geowheel.stages import find, needed
 from geowheel.stages.context import Context, Tools, find_tools, stable_interpreters, stable_pythons
@@ -50,6 +52,8 @@ class Request:
     """A raw wheel that was made elsewhere."""
     destination: Path | None = None
     """Where the repaired wheel goes, when not to dist/."""
+    shared: SharedLedger | None = None
+    """Where records and outputs of other machines are."""
     lab: Choice = WHOLE
     """Which cases of the lab, with which seed."""
     given: Mapping[Target, Artefact] = field(default_factory=dict)
@@ -68,6 +72,10 @@ class Request:
             targets = tuple(target for target in ways if ways[target] == way)
             found = self.interpreter or (python if python.is_file() else None)
             yield replace(self, project=project, targets=targets, interpreter=found), str(way)
+
+    def elsewhere(self, console: Console) -> Callable[[Entry], Record[Any] | None] | None:
+        """What finds a record that other machines made; None where none is shared."""
+        return partial(self.shared.find, console=console) if self.shared else None
 
     @property
     def done(self) -> tuple[str, ...]:
@@ -188,7 +196,7 @@ def _plan(request: Request, target: Target, tools: Tools, console: Console) -> l
         project=project, target=target, locks=locks, tools=tools, prebuilt=prebuilt,
         lab=request.lab,
     )  # fmt: skip
-    planned = plan(_goals_of(request, context), context, request.ledger)
+    planned = plan(_goals_of(request, context), context, request.ledger, request.elsewhere(console))
     for item in planned:
         if item.record and isinstance(item.record.facts, RepairFacts) and item.record.facts.floor:
             console.result(f"  floor: {floor_words(item.record.facts)}")
@@ -294,9 +302,9 @@ def _run_target(request: Request, context: Context, console: Console, *, way: st
     )
     planned: list[Planned] = []
     with suppress(GeowheelError):  # the run meets it again, as a part of its result
-        planned = plan(goals, context, request.ledger)
+        planned = plan(goals, context, request.ledger, request.elsewhere(console))
         console.line(f"  plan: {_in_words(planned)}{not_here}")
-    finished = bring_up_to_date(goals, context, request.ledger, console, planned)
+    finished = bring_up_to_date(goals, context, request.ledger, console, planned, request.shared)
     if (record := finished.records.find(RepairFacts)) is not None:
         _hand_over(request, record)
         if request.destination is None:

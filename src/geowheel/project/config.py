@@ -309,6 +309,9 @@ class Config:
     """Channel to use, loudly, when nothing is locked and none can be reached: "none", "distro" (the
     distribution's own packages), "distro:SUITE" (those of a suite of it, such as trixie), or a list
     of them, the most wanted first."""
+    shared_ledger: str | None = None
+    """Where machines share what they made: a folder, or a URL of s3, gs, az or https;
+    GEOWHEEL_SHARED_LEDGER overrides it."""
     data: Data = field(default_factory=Data)
     """Where the data goes."""
     build: Build = field(default_factory=Build)

@@ -110,6 +110,8 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     """The host's folder, relative to the root."""
     collected: Collected | None = None
     """None: it was made here."""
+    shared: str = ""
+    """The shared ledger that it was taken from; empty: from none."""
     folder: Path = Path()
     """Where it was read; no part of the JSON."""
 
@@ -161,11 +163,16 @@ class Records(dict[str, Record[Any]]):
         return self.get(facts.stage)
 
 
-def write_record(record: Record[Any], folder: Path) -> None:
-    """Write a record into the folder of its entry, or of what will be it."""
+def encoded(record: Record[Any]) -> bytes:
+    """Return a record as JSON."""
     data = structs.asdict(record)
     del data["folder"]
-    (folder / RECORD).write_bytes(to_json(data, ordered=True))
+    return to_json(data, ordered=True)
+
+
+def write_record(record: Record[Any], folder: Path) -> None:
+    """Write a record into the folder of its entry, or of what will be it."""
+    (folder / RECORD).write_bytes(encoded(record))
 
 
 def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
@@ -278,9 +285,20 @@ class Entry:
                 twin.folder, folder, copy_function=os.link, symlinks=True, dirs_exist_ok=True
             )
             (folder / RECORD).unlink()
-            write_record(structs.replace(twin, subject=self.subject), folder)
-            folder.replace(self.folder)
-        return structs.replace(twin, subject=self.subject, folder=self.folder)
+            return self.place(folder, structs.replace(twin, subject=self.subject))
+
+    def place(self, folder: Path, record: Record[F]) -> Record[F]:
+        """Write a record beside its files, and put both in their place with one rename."""
+        record = structs.replace(record, number=self.ledger.next_number(), folder=self.folder)
+        write_record(record, folder)
+        # Damaged, or a failed verdict: moved aside whole, since a kill while it is removed would
+        # leave a record without its files. The name is a scratch folder's: the next run cleans it.
+        old = folder.with_name(f"{folder.name}-old")
+        if self.folder.exists():
+            self.folder.replace(old)
+        folder.replace(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+        return record
 
     def lock(self, console: Console) -> AbstractContextManager[None]:
         """Held while deciding and running: a second run waits, then finds the work done."""
@@ -330,19 +348,9 @@ class Entry:
             passed=outcome.passed,
             seconds=round(time.monotonic() - started, 3),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
-            number=self.ledger.next_number(),
             home=self.ledger.home,
-            folder=self.folder,
         )
-        write_record(record, folder)
-        # Damaged, or a failed verdict: moved aside whole, since a kill while it is removed would
-        # leave a record without its files. The name is a scratch folder's: the next run cleans it.
-        old = folder.with_name(f"{folder.name}-old")
-        if self.folder.exists():
-            self.folder.replace(old)
-        folder.replace(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
-        return record
+        return self.place(folder, record)
 
     def _difference(self) -> Stale:
         facts = FACTS[self.stage]
