@@ -57,7 +57,13 @@ def written(folder: Path) -> list[Path]:
     own = replace(facts.workflow, nox=Workflow().nox, checks=())
     kinds = [
         facts,
-        replace(facts, workflow=own, platforms=tuple(Platform), pythons=("3.9", "3.12")),
+        replace(
+            facts,
+            workflow=own,
+            platforms=tuple(Platform),
+            pythons=("3.9", "3.12"),
+            ledger="s3://bucket/x",
+        ),
         replace(facts, workflow=own, platforms=(Platform.OSX_ARM64,), pythons=("3.14",)),
     ]
     place = folder / ".github" / "workflows"

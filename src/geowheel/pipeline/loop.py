@@ -75,7 +75,7 @@ def bring_up_to_date(
             with entry.lock(console):
                 verify = recheck or stage.name in used
                 done[stage.name] = _ensure(
-                    entry, module, inputs, console, stage.name, verify=verify, recheck=recheck,
+                    stage, entry, module, inputs, console, verify=verify, recheck=recheck,
                     shared=None if stage.verdict else shared,
                 )  # fmt: skip
         error = None
@@ -167,17 +167,17 @@ def _prepare(
 
 
 def _ensure(
+    stage: Stage,
     entry: Entry,
     module: StageModule,
     inputs: Inputs,
     console: Console,
-    title: str,
     *,
     verify: bool,
     recheck: bool,
     shared: SharedLedger | None,
 ) -> Record[Any]:
-    stale = entry.stale(verify=verify)
+    stale, title = entry.stale(verify=verify), stage.name
     record = entry.record
     if stale is None and record is not None and recheck:
         with console.quiet_step(title) as step:
@@ -188,11 +188,28 @@ def _ensure(
     if record is None and (twin := entry.twin()) is not None:
         console.line(f"  {title:<10} as for {twin.subject}", style="dim")
         return entry.share(twin)
-    if shared and record is None and (there := shared.find(entry, console)):
-        with console.step(title, f"from {there.shared}"):
-            taken = shared.take(entry, there, console)
-        if taken is not None:
+    if record is None and shared and (found := shared.find(entry, console)):
+        with console.step(title, f"from {found.shared}") as step:
+            taken = shared.take(entry, found, console)
+            if taken and stage.rechecks:
+                module.check(inputs, step)
+        if taken:
             return taken
+    made = _run(entry, module, inputs, console, title, stale)
+    if shared and made.passed:
+        with console.quiet_step("sharing"):
+            shared.give(entry, made, console)
+    return made
+
+
+def _run(
+    entry: Entry,
+    module: StageModule,
+    inputs: Inputs,
+    console: Console,
+    title: str,
+    stale: Stale | None,
+) -> Record[Any]:
     started = time.monotonic()
     kept = Kept(entry.kept) if entry.ledger.keep else None
     with (
@@ -207,10 +224,7 @@ def _ensure(
         made = entry.commit(folder, outcome, started)
         if not (made.passed or kept is None or kept.empty):
             _leave(kept, step)
-    if shared and made.passed:
-        with console.quiet_step("sharing"):
-            shared.give(entry, made, console)
-    return made
+        return made
 
 
 def _leave(kept: Kept | None, step: Step) -> None:

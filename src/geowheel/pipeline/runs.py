@@ -335,15 +335,18 @@ def _goals_of(request: Request, context: Context) -> tuple[str, ...]:
 
 def _in_words(planned: Sequence[Planned]) -> str:
     """`fetch, bindings cached; to run: build (changed: host files), repair, size, test`."""
-    cached = ", ".join(item.stage.name for item in planned if item.action == "cached")
-    running = ", ".join(
-        item.stage.name + (f" ({item.why})" if item.action == "run" else "")
-        for item in planned
-        if item.action != "cached"
-    )
-    if not running:
-        return f"{cached} cached, nothing to do"
-    return (f"{cached} cached; " if cached else "") + f"to run: {running}"
+    named: dict[str, list[str]] = {"cached": [], "shared": [], "to run": []}
+    for item in planned:
+        why = f" ({item.why})" if item.action == "run" else ""
+        named.get(item.action, named["to run"]).append(item.stage.name + why)
+    cached, shared, running = map(", ".join, named.values())
+    return "; ".join(
+        filter(None, [
+            cached and f"{cached} cached",
+            shared and f"from the shared ledger: {shared}",
+            f"to run: {running}" if running else "" if shared else "nothing to do",
+        ])
+    )  # fmt: skip
 
 
 def _hand_over(request: Request, record: Record[RepairFacts]) -> None:

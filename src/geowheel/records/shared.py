@@ -6,7 +6,6 @@ is written first, under the digest of its content: whoever finds a record finds 
 
 from __future__ import annotations
 
-import asyncio
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,11 +17,11 @@ import msgspec
 from msgspec import structs
 
 from geowheel.digest import digest, open_regular, read_tree
-from geowheel.errors import ConfigError, IntegrityError
+from geowheel.errors import BuildError, ConfigError, IntegrityError
 from geowheel.machine.archives import unpack_tar
 from geowheel.machine.bounds import TEXT, WINDOW
 from geowheel.machine.console import Console
-from geowheel.machine.credentials import parse_place
+from geowheel.machine.credentials import parse_place, refuse_secrets
 from geowheel.machine.files import from_json
 
 from .facts import FACTS
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
 VARIABLE: Final = "GEOWHEEL_SHARED_LEDGER"
 NONE: Final = "none"
 SCHEMES: Final = ("s3", "gs", "az", "https", "http")
-_PATIENCE: Final[ClientConfig] = {
+_CLIENT: Final[ClientConfig] = {
+    "allow_http": True,  # where the URL, or the variable of an S3 endpoint, says http
     "connect_timeout": "5s",
     "read_timeout": "15s",
     "timeout": "30m",  # of a whole transfer, which obstore ends after 30 s otherwise
@@ -55,7 +55,7 @@ def open_shared(
     if text == NONE:
         return None
     if "://" not in text:
-        return SharedLedger(str(root / text), text, read_only=read_only)
+        return SharedLedger(str(root / text), text, environ, read_only=read_only)
     where = VARIABLE if environ.get(VARIABLE) else "shared-ledger in [tool.geowheel]"
     address = parse_place(text, where)
     if address.url.partition("://")[0] not in SCHEMES:
@@ -67,16 +67,19 @@ def open_shared(
         raise ConfigError(
             "its URL has a login, and is committed", where=where, fix=f"name it in {VARIABLE}"
         )
-    return SharedLedger(text, address.url, read_only=read_only)
+    return SharedLedger(text, address.url, environ, read_only=read_only)
 
 
 class SharedLedger:
     """A store of entries; what does not answer costs one warning, and is not asked again."""
 
-    def __init__(self, location: str, place: str, *, read_only: bool) -> None:
+    def __init__(
+        self, location: str, place: str, environ: Mapping[str, str], *, read_only: bool
+    ) -> None:
         self.place = place
         """As a person may see it."""
-        self._location, self._reads, self._writes = location, True, not read_only
+        self._location, self._environ = location, environ
+        self._reads, self._writes = True, not read_only
 
     def find(self, entry: Entry, console: Console) -> Record[Any] | None:
         """Return the record that the store has of an entry, whose files are not here yet."""
@@ -109,13 +112,18 @@ class SharedLedger:
             try:
                 _unpack(archive, folder, record, limit)
             except (tarfile.TarError, OSError, ValueError, IntegrityError) as error:
-                self._refuse(entry, str(error), console)
+                self._refuse(entry, f"its archive is damaged: {error}", console)
                 return None
             return entry.place(folder, record)
 
     def give(self, entry: Entry, record: Record[Any], console: Console) -> None:
         """Hand a record that was made here to the store, unless it is only read."""
         if not self._writes:
+            return
+        try:
+            refuse_secrets(record.folder, self._environ)
+        except BuildError as error:
+            console.warn(f"not given to the shared ledger: {error}")
             return
 
         async def send() -> None:
@@ -151,6 +159,8 @@ class SharedLedger:
         return there
 
     def _ask(self, work: Callable[[], Any], console: Console, then: str) -> bool:
+        import asyncio  # a run that shares nothing has none
+
         from obstore.exceptions import BaseError
 
         try:
@@ -168,8 +178,7 @@ class SharedLedger:
 
         if "://" not in self._location:
             return LocalStore(self._location, mkdir=True)
-        options: ClientConfig = {**_PATIENCE, "allow_http": self._location.startswith("http:")}
-        return from_url(self._location, client_options=options, retry_config=_RETRIES)
+        return from_url(self._location, client_options=_CLIENT, retry_config=_RETRIES)
 
     def _refuse(self, entry: Entry, why: str, console: Console) -> None:
         console.warn(

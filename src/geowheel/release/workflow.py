@@ -33,6 +33,22 @@ from .pins import Pins, pins_of
 USUAL: Final = Platform.LINUX_64
 """The platform whose runner does what is done once."""
 FOLDER: Final = Path(".github", "workflows")
+LOGINS: Final[Mapping[str, Mapping[str, str]]] = {
+    "s3": {
+        "AWS_ACCESS_KEY_ID": "secrets.AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY": "secrets.AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION": "vars.AWS_REGION || 'us-east-1'",
+        "AWS_ENDPOINT_URL": "vars.AWS_ENDPOINT_URL || format('https://s3.{0}.amazonaws.com', "
+        "vars.AWS_REGION || 'us-east-1')",
+    },
+    "gs": {"GOOGLE_SERVICE_ACCOUNT_KEY": "secrets.GOOGLE_SERVICE_ACCOUNT_KEY"},
+    "az": {
+        "AZURE_STORAGE_ACCOUNT_NAME": "vars.AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_ACCOUNT_KEY": "secrets.AZURE_STORAGE_ACCOUNT_KEY",
+    },
+}
+"""By the scheme of a shared ledger's URL, the variables that obstore reads, and their contexts:
+https://developmentseed.org/obstore/latest/authentication/"""
 OLDEST_PYTHON: Final = (3, 11)
 """The oldest Python that runs geowheel; wheels are made for older ones as well."""
 
@@ -55,6 +71,13 @@ class WorkflowFacts:
     workflow: Workflow
     simple: str
     """The simple API of the index that it publishes to."""
+    ledger: str
+    """The URL of the shared ledger; empty without one that runners reach."""
+
+    @property
+    def logins(self) -> Mapping[str, str]:
+        """How jobs log in to the shared ledger: variables, and where GitHub keeps their values."""
+        return LOGINS.get(self.ledger.partition("://")[0], {})
 
     @property
     def file(self) -> Path:
@@ -97,6 +120,7 @@ def facts_of(project: Project, pins: Pins, console: Console) -> WorkflowFacts:
         locks=_locks(project),
         workflow=config.workflow,
         simple=simple_of(config.workflow.upload, config.release.simple),
+        ledger=shared if "://" in (shared := config.shared_ledger or "") else "",
     )
 
 

@@ -307,7 +307,7 @@ def test_one_wheel_for_all_is_tried_on_each(world: World, gdal: str, tried: list
 
 
 def test_several_targets_go_on_after_one_could_not_be_planned(world: World) -> None:
-    def plan(_: object, context: Context, __: object) -> list[Planned]:
+    def plan(_: object, context: Context, *__: object) -> list[Planned]:
         if context.target.python == "3.98":
             raise errors.LockError("no wheel of numpy for it")
         return []
@@ -333,7 +333,7 @@ def test_the_plan_is_said_before_the_work(world: World) -> None:
     assert expected in world.said()[1].splitlines()
     world.patch.setattr("geowheel.pipeline.runs.plan", lambda *_: planned[:1])
     world.run("3.98")
-    assert "  plan: fetch cached, nothing to do" in world.said()[1].splitlines()
+    assert "  plan: fetch cached; nothing to do" in world.said()[1].splitlines()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from geowheel.errors import ConfigError, UsageError
 from geowheel.project.config import Workflow
 from geowheel.project.project import Machine, Project, open_project
 from geowheel.release.pins import Pins, pins_of
-from geowheel.release.workflow import WorkflowFacts, facts_of, generate, workflow
+from geowheel.release.workflow import LOGINS, WorkflowFacts, facts_of, generate, workflow
 from geowheel.targets import Platform
 
 ROOT = Path(__file__).parents[3]
@@ -84,6 +84,20 @@ def test_every_kind_of_project_gets_a_valid_one(
     text = generate(made, pins)
     check(text)
     assert "{python}" not in text and "{nox}" not in text
+
+
+@pytest.mark.parametrize(("scheme", "logins"), [*LOGINS.items(), ("https", {})])
+def test_a_shared_ledger_is_used_by_builds_but_for_a_release(
+    facts: WorkflowFacts, pins: Pins, scheme: str, logins: Mapping[str, str]
+) -> None:
+    text = generate(replace(facts, ledger=f"{scheme}://place/x"), pins)
+    check(text)
+    jobs = read(text)["jobs"]
+    environ = jobs["build"]["env"]
+    assert "refs/tags/') && 'none' ||" in environ["GEOWHEEL_SHARED_LEDGER"]
+    assert environ.keys() == {"GEOWHEEL_SHARED_LEDGER", *logins}
+    made = [step["run"] for _, step in steps({"jobs": jobs}) if "s wheel-" in step.get("run", "")]
+    assert len(made) == 1 and "'pull_request' && '--cache-read-only'" in made[0]
 
 
 def test_what_does_work_is_a_session(facts: WorkflowFacts, pins: Pins) -> None:
