@@ -12,14 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
+from auditwheel.libc import Libc  # type: ignore[import-untyped]
+from auditwheel.policy import WheelPolicies  # type: ignore[import-untyped]
+
 from geowheel import cli, errors, nox
 from geowheel.audit.registry import RULES
+from geowheel.binary.system_libraries import has_library
 from geowheel.cli import command_help
 from geowheel.cli.arguments import parser
 from geowheel.command_table import COMMANDS
 from geowheel.machine.spelling import STANDALONE, VERSIONED
 from geowheel.project.config import TABLE
 from geowheel.project.schema import tool_schema
+from geowheel.targets import System
 
 DOCS: Final = Path(__file__).parent
 PAGES: Final = (*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md")
@@ -173,6 +179,17 @@ def rules() -> str:
     return _table(head, ((f"`{r.id}`", r.level, r.prebuilt, r.title, r.remedy) for r in RULES))
 
 
+def lent() -> str:
+    """What the manylinux policies lend that not every system has."""
+    rows: dict[str, list[str]] = {}
+    for policy in WheelPolicies(libc=Libc.GLIBC, arch=Architecture.x86_64):
+        names = sorted(n for n in policy.whitelist if not has_library(System.LINUX, n))
+        if names:
+            rows.setdefault(", ".join(f"`{name}`" for name in names), []).append(policy.name)
+    cells = [(f"{each[-1]} to {each[0]}" if each[1:] else each[0], n) for n, each in rows.items()]
+    return _table(("policies", "libraries"), cells)
+
+
 def sessions() -> str:
     """What a noxfile gets."""
     named = {"alone": sorted(STANDALONE), "versioned": VERSIONED}
@@ -199,6 +216,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "exit-codes": exit_codes,
     "list": every_command,
     "rules": rules,
+    "lent": lent,
     "sessions": sessions,
     "api": api,
 }

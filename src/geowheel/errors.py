@@ -5,9 +5,10 @@ anywhere and caught once, in `geowheel.cli`.
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
+def some(names: Iterable[object], limit: int = 5) -> str:
+    """`a, b and 3 more`, for a message."""
+    every = list(map(str, names))
+    more = f" and {len(every) - limit} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + more
+
+
 class GeowheelError(Exception):
     """One or several faults of one kind; `exit_code` tells scripts which kind."""
 
@@ -49,6 +57,11 @@ class GeowheelError(Exception):
         else:
             self.faults = tuple(what)
         super().__init__("\n".join(map(str, self.faults)))
+
+    def with_facts(self, facts: object) -> Self:
+        """Return itself with what --json tells beside the error."""
+        self.add_note(json.dumps(facts))
+        return self
 
 
 class UsageError(GeowheelError):

@@ -253,7 +253,7 @@ def test_what_is_out_says_whether_it_needs_a_new_build(
 
     said = audit("out", 12)
     (wheel,) = said["wheels"]
-    assert (wheel["wheel"], wheel["new"]) == ("out-1.0-py3-none-any.whl", None)
+    assert wheel["wheel"] == "out-1.0-py3-none-any.whl" and "new" not in wheel
     assert wheel["relock"] == ["ca-certificates", "libtiff"]
     assert {(f["rule"], f["package"]) for f in wheel["findings"]} == {
         ("distrusted-root", "ca-certificates 2026.8.1"), ("vulnerability", "libtiff 4.7.0"),
@@ -265,13 +265,13 @@ def test_what_is_out_says_whether_it_needs_a_new_build(
     dist = pure.root / "dist"
     shipped(dist, pure.home / "new", "1.1", mended, "OUT = 1\n")
     (wheel,) = audit("out", 12)["wheels"]
-    assert wheel["changed"] == ["ca-certificates 2026.8.1 -> 2026.11.1", "libtiff 4.7.0 -> 99.0"]
+    assert wheel["relocked"] == ["ca-certificates 2026.8.1 -> 2026.11.1", "libtiff 4.7.0 -> 99.0"]
     assert wheel["beyond"] == []
     shipped(dist, pure.home / "more", "1.1", mended | {"zlib": "1.4"}, "OUT = 2\n")
     assert audit("out", 12)["wheels"][0]["beyond"] == ["zlib 1.3 -> 1.4", "out/__init__.py"]
     kept.write_text(ROOTS.read_text(encoding="utf-8"), encoding="utf-8")
     shipped(index.folder, pure.home / "new", "1.1", mended, "OUT = 1\n")
-    assert [w["rebuild"] for w in audit("out", 0)["wheels"]] == [False]
+    assert [w["findings"] for w in audit("out", 0)["wheels"]] == [[]]
     assert "no wheel of none" in audit("none", 2)["error"]
     assert "no name of a project" in audit("=", 2)["error"]
 

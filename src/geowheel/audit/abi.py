@@ -10,8 +10,10 @@ from typing import Final
 from abi3info import DATAS, FUNCTIONS  # type: ignore[import-untyped]
 from packaging.tags import Tag, parse_tag
 
+from geowheel.errors import some
+
 from .content import WheelContent
-from .rules import Look, Mark, some
+from .rules import Look, Mark
 
 STABLE: Final[Mapping[str, tuple[int, int]]] = {
     item.symbol.name: (item.added.major, item.added.minor)

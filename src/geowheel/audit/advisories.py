@@ -3,10 +3,8 @@
 import functools
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from geowheel.contents.bill import SbomPackage
 from geowheel.errors import UsageError
+from geowheel.machine.files import table_of
 
 _PATCHING: Final = re.compile("Debian|Ubuntu|Alpine|Red Hat|SUSE|openSUSE|Rocky|AlmaLinux")
 """Ecosystems whose versions count their own patches, which says nothing of conda's builds."""
@@ -50,8 +49,8 @@ class Advisory:
 @functools.cache  # data of the package, asked for with every advisory
 def names_of(conda: str) -> tuple[str, ...]:
     """Return a conda package's own name, and what databases call it by `upstream.toml`."""
-    text = resources.files("geowheel.audit").joinpath("upstream.toml").read_text(encoding="utf-8")
-    return (conda.lower(), *tomllib.loads(text).get(conda, ()))
+    table = table_of("audit", "upstream.toml", dict[str, tuple[str, ...]])
+    return (conda.lower(), *table.get(conda, ()))
 
 
 def read_advisories(path: Path) -> tuple[Advisory, ...]:

@@ -55,17 +55,14 @@ class WheelContent:
         return tuple(filter(_BUNDLE.search, self.binaries))
 
     @cached_property
-    def _owners(self) -> dict[str, SbomPackage]:
+    def owners(self) -> Mapping[str, SbomPackage]:
+        """The package that each file is from, as the SBOM says."""
         return {path: package for package in self.packages for path in package.files}
-
-    def package(self, member: str) -> SbomPackage | None:
-        """Return what the SBOM says that a file is from; None where it does not."""
-        return self._owners.get(member)
 
     def owner(self, member: str) -> str:
         """Name and version of the package that brought a file; of a library that no SBOM knows, its
         name; empty for the wheel's own."""
-        if package := self.package(member):
+        if package := self.owners.get(member):
             return f"{package.name} {package.version}"
         return self.library(member) if _BUNDLE.search(member) else ""
 
@@ -75,7 +72,7 @@ class WheelContent:
 
     def is_prebuilt(self, member: str) -> bool:
         """Return whether others compiled it: a conda package brought it, or a bundle has it."""
-        if package := self._owners.get(member):
+        if package := self.owners.get(member):
             return package.purl.startswith("pkg:conda/")
         return _BUNDLE.search(member) is not None
 

@@ -8,9 +8,10 @@ from geowheel.binary.elf import Elf, Relro
 from geowheel.binary.macho import MachO
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.binary.pe import Pe
+from geowheel.errors import some
 
 from .content import WheelContent
-from .rules import Look, Mark, some
+from .rules import Look, Mark
 
 _BITS: Final = {0o002: "everybody may write to it", 0o6000: "runs as its owner or group"}
 # What glibc has a checking variant of, which a compiler takes with _FORTIFY_SOURCE.

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from geowheel.errors import some
 from geowheel.wheel.leaks import strings
 from geowheel.wheel.leftovers import unused
 
 from .content import WheelContent
-from .rules import Look, Mark, some
+from .rules import Look, Mark
 
 _HOMES: Final = (
     "/home/", "/Users/", "/root/", "/tmp/pip-", "/builddir/", "/project/build", "C:\\Users\\",

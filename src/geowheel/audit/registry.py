@@ -4,12 +4,11 @@ from typing import Final
 
 from geowheel.errors import UsageError, nearest
 
-from . import abi, hardening, inside, platform, trust
+from . import abi, hardening, images, inside, platform, trust
 from .rules import Rule, rules_of
 
-RULES: Final[tuple[Rule, ...]] = rules_of(
-    {**platform.LOOKS, **abi.LOOKS, **hardening.LOOKS, **inside.LOOKS, **trust.LOOKS}
-)
+_LOOKS: Final = (m.LOOKS for m in (abi, hardening, images, inside, platform, trust))
+RULES: Final = rules_of({id: look for looks in _LOOKS for id, look in looks.items()})
 
 
 def rule_named(name: str) -> Rule:

@@ -5,12 +5,10 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from geowheel.errors import ConfigError, nearest
+from geowheel.machine.files import table_of
 from geowheel.project.config import TABLE, AuditLevel, AuditPolicy
 
 from .content import WheelContent
@@ -69,27 +67,34 @@ class WheelFinding:
 
 def rules_of(looks: Mapping[str, Look]) -> tuple[Rule, ...]:
     """The rules of rules.toml, in its order; `looks` has all of them by their ids."""
-    text = resources.files("geowheel.audit").joinpath("rules.toml").read_bytes()
     kind = dict[str, tuple[AuditLevel, AuditLevel, str, str, str]]
-    rows = msgspec.toml.decode(text, type=kind)
+    rows = table_of("audit", "rules.toml", kind)
     return tuple(Rule(id, *row, looks[id]) for id, row in rows.items())
 
 
 def judge(rule: Rule, content: WheelContent, policy: AuditPolicy) -> Iterator[WheelFinding]:
     """Yield the findings of one rule; none where the policy switches it off."""
-    asked = policy.levels.get(rule.id)
+    if policy.levels.get(rule.id) is not AuditLevel.OFF:
+        yield from weigh(rule, rule.look(content), policy, content)
+
+
+def weigh(
+    rule: Rule, marks: Iterable[Mark], policy: AuditPolicy, content: WheelContent | None = None
+) -> Iterator[WheelFinding]:
+    """Yield what the policy makes of places; without a wheel they are in a project's own files."""
     today = datetime.date.today()
-    marks = () if asked is AuditLevel.OFF else rule.look(content)
     for words, member, package, more, relock in marks:
-        level = asked or (rule.prebuilt if content.is_prebuilt(member) else rule.level)
-        owner = package or content.owner(member)
+        usual = rule.prebuilt if content and content.is_prebuilt(member) else rule.level
+        level = policy.levels.get(rule.id, usual)
+        owner = package or (content.owner(member) if content else "")
         names = {*more, member, owner, owner.partition(" ")[0]} - {""}
         keys = [f"{rule.id} {name}" for name in names]
         fits = (r for key, r in policy.exceptions.items() if fnmatch.filter(keys, key))
         reason = next((reason for reason in fits if until(reason) >= today), "")
         yield WheelFinding(
-            rule=rule.id, level=AuditLevel.OFF if reason else level, wheel=content.wheel.filename,
-            member=member, package=owner, words=words, reason=reason, relock=relock,
+            rule=rule.id, level=AuditLevel.OFF if reason else level,
+            wheel=content.wheel.filename if content else "", member=member, package=owner,
+            words=words, reason=reason, relock=relock,
         )  # fmt: skip
 
 
@@ -119,10 +124,3 @@ def check_policy(policy: AuditPolicy, rules: Sequence[Rule]) -> None:
                 f"[{TABLE}.audit.exceptions] {key!r} does not say until when it counts",
                 fix='end the reason with the day, such as "no writer is built; until 2027-06-30"',
             )
-
-
-def some(names: Iterable[Any], limit: int = 6) -> str:
-    """`a, b and 3 more`."""
-    every = list(map(str, names))
-    more = f" and {len(every) - limit} more" if len(every) > limit else ""
-    return ", ".join(every[:limit]) + more

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from geowheel.errors import some
 from geowheel.machine.console import Console, megabytes
 
 from .content import WheelContent
 from .platform import FloorStep, PlatformFacts
-from .rules import WheelFinding, some
+from .rules import WheelFinding
 
 _SHOWN: Final = 3  # of a cell
 _ALIKE: Final = 4  # lines of one rule
@@ -36,11 +37,16 @@ def show(
     if rows := [row for step in steps for row in _forcing(content, step)]:
         columns = ["floor", "forced by", "in", "of", "without all of these"]
         console.table("what forces the floor", columns, rows)
+    show_findings(findings, console)
+    if not findings:
+        console.result("  it keeps all rules")
+
+
+def show_findings(findings: Sequence[WheelFinding], console: Console) -> None:
+    """A table of them; nothing where there are none."""
     if lines := list(_lines(findings)):
         columns = ["level", "rule", "where", "what"]
         console.table("findings", columns, lines, styles=_STYLES)
-    else:
-        console.result("  it keeps all rules")
 
 
 def _forcing(content: WheelContent, step: FloorStep) -> Iterator[list[str]]:

@@ -43,7 +43,7 @@ def _distrusted(content: WheelContent) -> Iterator[Mark]:
             yield Mark(f"a certificate in it cannot be read: {error}", member)
             continue
         if content.outside and (newest := content.outside.certifi):
-            relock = _relock(content.package(member))
+            relock = _relock(content.owners.get(member))
             for name in sorted(roots[each] for each in roots.keys() - newest[1]):
                 words = f"{name} is not trusted by certifi {newest[0]}"
                 yield Mark(words, member, relock=relock)
@@ -54,7 +54,7 @@ def _old(content: WheelContent) -> Iterator[Mark]:
     for member, _ in _bundles(content):
         day = made_on(content.owner(member))
         if day is not None and today - day > _OLD:
-            relock = _relock(content.package(member))
+            relock = _relock(content.owners.get(member))
             yield Mark(f"the bundle is of {day}, older than a year", member, relock=relock)
 
 

@@ -35,10 +35,11 @@ _DF_1_NOW: Final = 0x1
 _LEVELS: Final = ("", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
 """The bits of the two properties about x86's instruction sets
 (https://gitlab.com/x86-psABIs/x86-64-ABI, Program Property)."""
+OLDEST_CPUS: Final = frozenset(_LEVELS[:2])
+"""What a platform tag promises, x86's first processors; none is said of AArch64's."""
 _X86_NEEDED, _X86_USED = 0xC0008002, 0xC0010002
 _PAUTH: Final = 0xC0000001
-"""GNU_PROPERTY_AARCH64_FEATURE_PAUTH: pointers are signed by instructions of armv8.3-a. BTI and PAC
-are no others: older processors take theirs as hints
+"""Pointers signed by armv8.3-a; what BTI and PAC need, older processors take as hints
 (https://github.com/ARM-software/abi-aa, pauthabielf64 and sysvabi64)."""
 _PROPERTIES: Final = 5  # NT_GNU_PROPERTY_TYPE_0
 _NOTES: Final = 1 << 16  # bytes; linkers write some hundred
@@ -78,10 +79,9 @@ class Elf:
     debug: bool
     """Whether DWARF sections are left."""
     cpu: str = ""
-    """The instruction set without which it is not to be loaded, as its notes say: `x86-64-v3`,
-    `armv8.3-a`; empty where they ask for nothing."""
+    """The processor that it needs, as its notes say: `x86-64-v3`; empty where they say nothing."""
     cpu_used: str = ""
-    """The newest one that is in it, perhaps only for processors that have it."""
+    """The newest that code in it is for, perhaps behind a question to the processor."""
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ def _read(elf: ELFFile) -> Elf:
 
 
 def _instruction_sets(elf: ELFFile) -> tuple[str, str]:
-    """Return those that are needed and used, by the properties of its notes."""
+    """Return the one that is needed, and the newest that is used."""
     found: dict[int, int] = {}
     for segment in elf.iter_segments("PT_NOTE"):
         elf.stream.seek(segment["p_offset"])

@@ -1,11 +1,10 @@
 """The libraries that a repaired wheel takes from the system, as data: `system_libraries.toml`."""
 
 import functools
-import tomllib
 from collections.abc import Collection
-from importlib.resources import files
 from typing import Final
 
+from geowheel.machine.files import table_of
 from geowheel.targets import System
 
 _TABLE: Final = "system_libraries.toml"
@@ -13,8 +12,8 @@ _TABLE: Final = "system_libraries.toml"
 
 @functools.cache  # data of the package, asked for with every library
 def _table(system: System, key: str) -> tuple[str, ...]:
-    text = files("geowheel.binary").joinpath(_TABLE).read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text)[system].get(key, ()))
+    table = table_of("binary", _TABLE, dict[str, dict[str, tuple[str, ...]]])
+    return table[system].get(key, ())
 
 
 def system_libraries(system: System) -> frozenset[str]:

@@ -126,6 +126,8 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
                 help="which wheels of a project that are out need a new build: INDEX as for "
                 "`release`, or the URL of a simple API; NAME may be a requirement (default: the "
                 "newest version)"),
+        _option("--images", metavar="FLOOR",
+                help="only say which image to build in for a floor, such as manylinux_2_28"),
         _option("--explain", metavar="RULE", help="only say what a rule is about, and its remedy"),
         _option("--sarif", type=Path, metavar="FILE",
                 help="write the findings there as SARIF 2.1.0 too"),

@@ -57,6 +57,7 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("geowheel audit FILE.whl", "any wheel, whoever made it"),
         ("geowheel audit --vulnerabilities grype.json", "what is known against its packages"),
         ("geowheel audit --published pypi gdal", "which wheels that are out need a new build"),
+        ("geowheel audit --images manylinux_2_28", "which image to build in, by its digest"),
         ("geowheel audit --explain bind-now", "what a rule is about, and what to do"),
         ("geowheel audit --sarif dist/audit.sarif", "for a code scanning service"),
     ),

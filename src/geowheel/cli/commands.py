@@ -195,12 +195,15 @@ def clean(call: Call) -> dict[str, Any]:
 def audit(call: Call) -> dict[str, Any]:
     from geowheel.audit.advisories import read_advisories
     from geowheel.audit.command import audit, explain_rule
+    from geowheel.audit.images import advise
     from geowheel.audit.outside import Outside
     from geowheel.project.pyproject import read_audit_policy
 
     options = call.options
     if options.explain is not None:
         return explain_rule(options.explain, call.console)
+    if options.images is not None:
+        return advise(options.images, datetime.date.today(), call.console)
     policy = read_audit_policy((call.root / options.host).resolve())
     report, machine = options.vulnerabilities, this_machine(call.environ)
     advisories = () if report is None else read_advisories(report)
@@ -215,7 +218,8 @@ def audit(call: Call) -> dict[str, Any]:
     named = [path.absolute() for path in options.wheels]
     wheels = named or sorted((call.root / "dist").glob("*.whl"))
     sarif = None if options.sarif is None else options.sarif.absolute()
-    return audit(wheels, policy, call.console, outside=outside, sarif=sarif)
+    folders = () if named else (call.root, (call.root / options.host).resolve())
+    return audit(wheels, policy, call.console, outside=outside, sarif=sarif, project=folders)
 
 
 def coverage(call: Call) -> dict[str, Any]:

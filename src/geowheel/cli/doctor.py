@@ -4,7 +4,6 @@ Looks and asks only: nothing is made, downloaded or changed.
 """
 
 import enum
-import json
 import os
 import shutil
 import sys
@@ -108,11 +107,8 @@ def doctor(
     missing = [check for check in checks if check.state is CheckState.MISSING]
     summary = {"checks": [asdict(check) for check in checks], "ready": not missing}
     if missing:
-        error = MachineError(
-            [Fault(what=f"{check.name}: {check.found}", fix=check.fix) for check in missing]
-        )
-        error.add_note(json.dumps(summary))
-        raise error
+        faults = [Fault(what=f"{check.name}: {check.found}", fix=check.fix) for check in missing]
+        raise MachineError(faults).with_facts(summary)
     if project is None:
         console.result("no host project here: only the machine was checked")
     console.result("nothing is missing")

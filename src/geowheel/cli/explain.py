@@ -7,15 +7,14 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from geowheel.errors import ExplainError, UsageError
 from geowheel.machine.console import Console
+from geowheel.machine.files import table_of
 
 _LARGEST: Final = 32_000_000  # bytes of a log that are read
 _LONGEST: Final = 300  # characters of a line that are shown
@@ -47,8 +46,7 @@ class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def known_failures() -> dict[str, KnownFailure]:
     """Return the table that geowheel ships, by the failures' names, in its order."""
-    text = resources.files("geowheel.cli").joinpath("failures.toml").read_text(encoding="utf-8")
-    return msgspec.toml.decode(text, type=dict[str, KnownFailure])
+    return table_of("cli", "failures.toml", dict[str, KnownFailure])
 
 
 def explained(text: str) -> Iterator[dict[str, Any]]:

@@ -7,14 +7,13 @@ only be told by its name.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from geowheel import systems
+from geowheel.machine.files import table_of
 from geowheel.targets import GDAL_PACKAGE
 
 if TYPE_CHECKING:
@@ -145,5 +144,4 @@ def drivers_of(library: str, package: str = "") -> tuple[str, ...]:
 
 
 def _table(name: str) -> dict[str, tuple[str, ...]]:
-    text = files("geowheel.contents").joinpath("plugins.toml").read_text(encoding="utf-8")
-    return {key: tuple(drivers) for key, drivers in tomllib.loads(text)[name].items()}
+    return table_of("contents", "plugins.toml", dict[str, dict[str, tuple[str, ...]]])[name]

@@ -1,11 +1,11 @@
 """Well-known operations that PROJ makes without their grid: no error, and another number."""
 
 import sqlite3
-import tomllib
 from contextlib import closing
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
+
+from geowheel.machine.files import table_of
 
 _GRIDS: Final = """
 select proj_grid_name, old_proj_grid_name from grid_alternatives
@@ -21,14 +21,14 @@ def without_grids(proj_data: Path) -> tuple[str, ...]:
     proj.db says which files they need (https://proj.org/en/stable/resource_files.html). Nothing
     where it is not there, or is no database.
     """
-    table = files("geowheel.contents").joinpath("grids.toml").read_text(encoding="utf-8")
+    table = table_of("contents", "grids.toml", dict[str, list[tuple[str, str, str]]])
     there = {path.name for path in proj_data.glob("*")}
     found = []
     try:
         with closing(
             sqlite3.connect(f"{(proj_data / 'proj.db').as_uri()}?mode=ro", uri=True)
         ) as db:
-            for name, source, target in tomllib.loads(table)["operations"]:
+            for name, source, target in table["operations"]:
                 grids = [set(row) for row in db.execute(_GRIDS, {"a": source, "b": target})]
                 if grids and not there & set.union(*grids):
                     found.append(name)

@@ -3,12 +3,12 @@
 import difflib
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from geowheel import systems
 from geowheel.errors import BuildError, Fault
+from geowheel.machine.files import text_of
 from geowheel.prefix.linker import NativeManifest
 from geowheel.project.entry_points import console_scripts
 from geowheel.project.places import ALL, Places
@@ -102,7 +102,7 @@ def shell_scripts(commands: Mapping[str, str], places: Places, python: str) -> d
     `python` is the wheel's, `3.12` or `3.*`: where an installer puts packages depends on it. The
     start of Python would cost more than half of what the program itself costs.
     """
-    template = files("geowheel.inside").joinpath("program.sh").read_text(encoding="utf-8")
+    template = text_of("inside", "program.sh")
     for name, value in {
         "PYTHON": python, "PACKAGE": places.package, "BUNDLE": places.bundle,
         "LAUNCHER": places.launcher, "MODULE": _module(places.launcher),

@@ -2,13 +2,12 @@
 
 import fnmatch
 import textwrap
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Final
 
 from geowheel.errors import Fault
+from geowheel.machine.files import table_of
 
 UNSETTLED: Final = "packages under the GPL or a refused license that nobody has accepted"
 
@@ -47,8 +46,7 @@ def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
 
 def lgpl_builds(names: Iterable[str] | None = None) -> list[str]:
     """The lines of a pixi.toml that ask for builds without these packages (None: all known)."""
-    text = files("geowheel.contents").joinpath("lgpl_builds.toml").read_text(encoding="utf-8")
-    known = tomllib.loads(text)
+    known = table_of("contents", "lgpl_builds.toml", dict[str, str])
     wanted = known.keys() if names is None else known.keys() & names
     return [f'{known[name]} = {{ version = "*", build = "lgpl_*" }}' for name in sorted(wanted)]
 

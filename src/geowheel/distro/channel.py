@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+import certifi
 import zstandard
 from rattler import Subdir
 from rattler.index import index_fs
@@ -35,7 +36,7 @@ from geowheel.targets import Platform
 from .apt import Apt, disk_full, open_apt, raise_for_disk, require_tools, update_or_keep
 from .conversion import CondaLayout, Conversion, Converter, read_common_licenses
 from .debian import Deb, Distribution, closure, distribution_of
-from .recipes import Recipe, plan_recipes
+from .recipes import CA_CERTIFICATES, Recipe, plan_recipes
 from .state import NOARCH, STATE, ChannelState, Converted, gaps, read_state, write_state
 from .tables import Architecture, Table, architecture_of, load_table
 
@@ -199,7 +200,8 @@ def _bring_up_to_date(
     # packages for all platforms would be made again whenever the platform changes.
     tools = (sha256_file(patchelf), zstandard.__version__, plan.texts.version)
     made_by = digest((_sources_digest(), *tools))
-    keys = {entry_name(recipe): digest((recipe, made_by)) for recipe in plan.recipes}
+    roots = {CA_CERTIFICATES: certifi.__version__}  # it decides which of them stay
+    keys = {entry_name(r): digest((r, made_by, roots.get(r.name, ""))) for r in plan.recipes}
     of_others = state.entries.keys() - state.of(platform).keys()
     current = {
         name: entry

@@ -8,8 +8,10 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
+
+import certifi
 
 from geowheel.binary.elf import is_elf, read_elf
 from geowheel.project.config import LIBSTDCXX
@@ -33,6 +35,7 @@ from .tables import Architecture, Table
 PLUGIN_FOLDER: Final = "lib/gdalplugins"
 
 _LIBRARY: Final = re.compile(r".+\.so(?:\.[\w.+-]+)?")
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END", re.DOTALL)
 _COMMON_LICENSE: Final = re.compile(r"/usr/share/common-licenses/([\w.+-]*\w)")
 
 Run = Callable[[Sequence[str | Path]], object]
@@ -283,15 +286,22 @@ def built_in_formats(gdal_config: str) -> frozenset[str]:
     return frozenset(match[1].lower().split()) if match else frozenset()
 
 
-def certificate_bundle(certificates: Mapping[str, bytes]) -> bytes:
+def certificate_bundle(certificates: Mapping[str, bytes], trusted: bytes) -> bytes:
     """Return the certificates as ca-certificates' postinst and update-ca-certificates join them.
 
-    All of them, in the byte order of their names (`sort` in the C locale that dpkg's scripts have),
-    each ended by a newline.
+    In the byte order of their names (`sort` in the C locale that dpkg's scripts have), each ended
+    by a newline. Those that are not in `trusted` are left out, and named in the first line.
     """
-    return b"".join(
-        text if text.endswith(b"\n") else text + b"\n" for _, text in sorted(certificates.items())
-    )
+    known = _keys(trusted)
+    kept = {name: text for name, text in sorted(certificates.items()) if _keys(text) <= known}
+    dropped = ", ".join(PurePosixPath(n).stem for n in sorted(certificates.keys() - kept.keys()))
+    head = f"# certifi {certifi.__version__} does not trust them: {dropped}\n" if dropped else ""
+    return head.encode() + b"".join(text.removesuffix(b"\n") + b"\n" for text in kept.values())
+
+
+def _keys(text: bytes) -> set[bytes]:
+    """The certificates in a text, however their lines are broken."""
+    return {b"".join(each.split()) for each in _CERTIFICATE.findall(text)}
 
 
 def read_common_licenses(root: Path) -> dict[str, bytes]:
@@ -310,7 +320,7 @@ def _place_certificates(root: Path, tree: Path) -> None:
     found = {p.relative_to(source).as_posix(): p.read_bytes() for p in source.rglob("*.crt")}
     (tree / "ssl").mkdir()
     bundle = tree / "ssl" / "cacert.pem"
-    bundle.write_bytes(certificate_bundle(found))
+    bundle.write_bytes(certificate_bundle(found, certifi.contents().encode()))
     bundle.chmod(0o644)
     _link(tree / "ssl" / "cert.pem", "cacert.pem")
 

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from importlib import resources
 from typing import Final
 
-import msgspec
-
 from geowheel.errors import MachineError
+from geowheel.machine.files import table_of
 from geowheel.targets import Platform
 
 from .debian import Deb, conda_name
@@ -130,8 +128,7 @@ class Table:
 
 def load_table() -> Table:
     """Return the table that geowheel ships."""
-    text = resources.files("geowheel.distro").joinpath(TABLE).read_text(encoding="utf-8")
-    return msgspec.toml.decode(text, type=Table)
+    return table_of("distro", TABLE, Table)
 
 
 def architecture_of(platform: Platform, table: Table) -> tuple[str, Architecture]:

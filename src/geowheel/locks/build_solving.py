@@ -16,7 +16,7 @@ from packaging.tags import Tag
 from packaging.version import Version
 
 from geowheel.digest import digest
-from geowheel.errors import ChannelError, LockError
+from geowheel.errors import ChannelError, LockError, some
 from geowheel.machine import files
 from geowheel.machine.console import Step
 from geowheel.machine.credentials import advice, without_login
@@ -232,14 +232,13 @@ def _for_targets(
         versions = macos_of(group, target, macos.get(target.platform, ()))
         if found.isdisjoint(target_tags(target, macos=versions)):
             gaps.append(str(target))
-    named = ", ".join(gaps[:4]) + (f" and {len(gaps) - 4} more" if len(gaps) > 4 else "")
     if not wheels:
         raise LockError(
-            f"{package.name} {package.version} has no wheel for {named}",
+            f"{package.name} {package.version} has no wheel for {some(gaps, 4)}",
             cause="the index holds its sdist only, or wheels of other systems",
             fix="ask for another version of what needs it",
         )
-    return replace(package, wheels=wheels, sdist=None), named
+    return replace(package, wheels=wheels, sdist=None), some(gaps, 4)
 
 
 def _asks(target: Target, package: Package) -> bool:

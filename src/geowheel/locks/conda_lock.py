@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geowheel.digest import digest
-from geowheel.errors import Fault, LockError, MachineError
+from geowheel.errors import Fault, LockError, MachineError, some
 from geowheel.project.manifest import Manifest
 from geowheel.targets import Platform
 
 from .channels import configured_channels
 from .native_stack import name_of
-from .pixi_lock import locked_channels, read_lock, records, some_of
+from .pixi_lock import locked_channels, read_lock, records
 
 if TYPE_CHECKING:
     from rattler import LockFile, RepoDataRecord
@@ -122,7 +122,7 @@ def stale(manifest: Manifest, environment: str) -> list[Fault]:
     except LockError as error:
         return list(error.faults)
     if changed := difference(pixis, found):
-        what = f"it differs from pixi.lock in {some_of(changed)}"
+        what = f"it differs from pixi.lock in {some(changed)}"
     elif is_ours(path) and written_hashes(path) != input_hashes(manifest, environment):
         what = f"it was written for another {manifest.path.name}"
     else:
@@ -176,7 +176,7 @@ def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
         if record.md5 is None
     ]:
         raise LockError(
-            f"no md5, which {FILE_NAME} cannot be without: {some_of(without)}",
+            f"no md5, which {FILE_NAME} cannot be without: {some(without)}",
             where=str(path),
             cause="the channel's index gives none",
             fix=f"index the channel again, then run `geowheel lock`; or remove {FILE_NAME}",

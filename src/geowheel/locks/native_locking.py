@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geowheel.errors import LockError
+from geowheel.errors import LockError, some
 from geowheel.machine import files
 from geowheel.machine.console import Step
 from geowheel.project.manifest import EnvironmentSpec, Manifest
@@ -51,7 +51,7 @@ def lock_native(project: Project, upgrade: Upgrade, step: Step) -> None:
     if newer:
         raise LockError(
             f"the lock is of format {had}, and would be written in a newer one"
-            + (f" (to change: {pixi_lock.some_of(changed)})" if changed else ""),
+            + (f" (to change: {some(changed)})" if changed else ""),
             where=str(path),
             cause="it was made by an older pixi; colleagues' pixi may be as old, and could not "
             "read it",

@@ -208,11 +208,6 @@ def match_spec(text: str, where: object) -> MatchSpec:
         raise LockError(f"{text!r} is no requirement: {error}", where=str(where)) from None
 
 
-def some_of(names: Sequence[str]) -> str:
-    """Return the first five names, for a message."""
-    return ", ".join(names[:5]) + (", ..." if names[5:] else "")
-
-
 def virtual_package(text: str) -> tuple[str, str, str]:
     """Name, version and build of `__glibc=2.28` or `__archspec=0=x86_64`."""
     name, _, rest = text.partition("=")

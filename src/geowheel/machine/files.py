@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -167,6 +168,17 @@ def from_json(data: bytes, kind: type[T], hook: Callable[[type, Any], Any] | Non
             return msgspec.json.decode(data, type=kind, dec_hook=hook)
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from None
+
+
+def text_of(package: str, name: str) -> str:
+    """Return a text that lies in a package of geowheel: `text_of("inside", "program.sh")`."""
+    return files(f"geowheel.{package}").joinpath(name).read_text(encoding="utf-8")
+
+
+def table_of(package: str, name: str, kind: type[T]) -> T:
+    """Return a TOML file that lies there as a value of a type, which says what is in it."""
+    with _DECODING:
+        return msgspec.toml.decode(text_of(package, name), type=kind)
 
 
 def to_json(value: object, *, ordered: bool = False) -> bytes:

@@ -1,7 +1,6 @@
 """Runs: several targets through the pipeline, from what was asked for to wheels in dist/."""
 
 import filecmp
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -127,8 +126,7 @@ def run(request: Request, console: Console) -> dict[str, Any]:
     console.line(f"the whole run took {console.whole_run()}", style="dim")
     failure = next(iter(unable), None) or failure_of(finished)
     if failure is not None:
-        failure.add_note(json.dumps(summary))
-        raise failure
+        raise failure.with_facts(summary)
     return summary
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from geowheel.contents.drivers import Probe, package_of, probe_words, words
-from geowheel.errors import Fault, GeowheelError, SizeError, WheelTestError
+from geowheel.errors import Fault, GeowheelError, SizeError, WheelTestError, some
 from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.machine.console import Console, megabytes, seconds
 from geowheel.probes import NAMED_BUT_GONE
@@ -140,9 +140,7 @@ def floor_words(facts: RepairFacts) -> str:
     """Return what the newest system symbols are, and which package asks for them."""
     parts = []
     for item in facts.floor:
-        names = item.packages
-        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        parts.append(f"{item.needs} ({', '.join(names[:2])}{more})")
+        parts.append(f"{item.needs} ({some(item.packages, 2)})")
     return ", ".join(parts)
 
 

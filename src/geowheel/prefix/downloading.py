@@ -17,7 +17,7 @@ from rattler import Client
 from rattler.package_streaming import download_to_writer
 
 from geowheel.digest import open_regular
-from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError
+from geowheel.errors import ChannelError, Fault, GeowheelError, IntegrityError, some
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors, server_of
 from geowheel.locks.solving import http_client, settle, wait_for_rattler
@@ -29,7 +29,6 @@ from geowheel.targets import Platform
 
 AT_ONCE: Final = 8  # downloads side by side
 PAUSES: Final = (0.3, 1.5)  # seconds before the second and the third try of one place
-NAMED: Final = 5  # packages that one message names
 PATIENCE: Final = 5.0  # seconds
 _INDEXES: Final = ("repodata.json.zst", "repodata.json")
 
@@ -273,9 +272,7 @@ def _combined(failures: Sequence[_Failure]) -> IntegrityError | ChannelError:
 
 
 def _fault(every: Sequence[Asset], reasons: Sequence[str], *, wrong_bytes: bool) -> Fault:
-    names = ", ".join(map(str, every[:NAMED]))
-    names += f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    where, said = every[0].url, "; ".join(dict.fromkeys(reasons))
+    names, where, said = some(every), every[0].url, "; ".join(dict.fromkeys(reasons))
     if wrong_bytes:
         return Fault(
             what=f"{names}: wrong bytes: {said}",

@@ -7,12 +7,12 @@ name the folder where it lies. They find that themselves, so they are the same b
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from geowheel.digest import digest
 from geowheel.errors import MachineError
+from geowheel.machine.files import text_of
 from geowheel.systems.contract import SystemFacts
 
 WRAPPERS: Final = "wrappers"
@@ -27,7 +27,7 @@ def write_wrappers(prefix: Path, prefix_string: str) -> None:
     """Write `wrappers/` beside the prefix: bin/gdal-config and lib/pkgconfig/*.pc."""
     folder = prefix.parent
     if (prefix / "bin" / "gdal-config").is_file():
-        text = files("geowheel.inside").joinpath("gdal-config.sh").read_text(encoding="utf-8")
+        text = text_of("inside", "gdal-config.sh")
         script = folder / _GDAL_CONFIG
         script.parent.mkdir(parents=True)
         script.write_text(text.replace("@PREFIX_STRING@", prefix_string), encoding="utf-8")

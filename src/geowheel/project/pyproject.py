@@ -40,6 +40,8 @@ from .schema import docs_of, without_none
 
 T = TypeVar("T")
 # What is in a comment, or begins with `$`, which stands for a variable, is none.
+NATIVE: Final = re.compile(r"-m(?:arch|cpu|tune)[= ]native|target-cpu=native|-xHost\b")
+"""By which gcc, clang, rustc and Intel's compilers take the machine's own processor."""
 _LOGIN: Final = re.compile(rb"^(?!\s*#).*?(?:https?|ftp)://[^\s/?#\"'$]+@", re.MULTILINE)
 _EXPECTED: Final[Mapping[type, str]] = {
     str: "a string",
@@ -291,6 +293,10 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
                 f"{destination!r} is no folder below a package of the wheel",
                 'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
             )
+    for name, value in {**config.build.environment, **config.build.config_settings}.items():
+        if found := NATIVE.search(str(value)):
+            what = f"{found[0]} is the processor of the machine that builds"
+            fault(f"build, {name}", what, "leave it out, or name one, such as -march=x86-64-v2")
     for text in config.fallbacks:
         if not DISTRO_CHANNEL.fullmatch(text):
             fault("channel-fallback", f"{text!r} is none", 'use "distro" or "distro:SUITE"')

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
-from geowheel.audit import trust
-from geowheel.audit.command import judged
+from geowheel.audit.command import decay
 from geowheel.audit.outside import Outside
 from geowheel.audit.registry import rule_named
 from geowheel.errors import Fault, MachineError, ReleaseError
@@ -14,7 +13,6 @@ from geowheel.machine.console import Console, megabytes
 from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import held, write
 from geowheel.machine.git import git_environment, git_program, make_tag, push_command
-from geowheel.project.config import AuditLevel
 
 from .building import build
 from .checks import Expected, findings, require_tools
@@ -108,13 +106,11 @@ def _distrusted(subject: ReleaseSubject, plan: ReleasePlan, console: Console) ->
         return []
     machine, policy = subject.machine, subject.project.config.audit
     outside = Outside(console=console, environ=machine.environ, cache=machine.cache)
-    rules = [*map(rule_named, trust.LOOKS)]
     faults = [
         Fault(what=f"{item.rule}: {item.words}", where=item.wheel, fix=rule_named(item.rule).remedy)
         for file in plan.to_upload
         if file.is_wheel
-        for item in judged(subject.dist / file.filename, rules, policy, outside)
-        if item.level is AuditLevel.ERROR
+        for item in decay(subject.dist / file.filename, policy, outside)
     ]
     unasked = Fault(what="the newest certifi cannot be had: no root was judged")
     return faults if outside.certifi or not plan.to_upload else [*faults, unasked]

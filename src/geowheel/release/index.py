@@ -10,7 +10,8 @@ import configparser
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -143,34 +144,25 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
 
 
 def digest_of(
-    index: Index, file: Published, environ: Mapping[str, str], *, served: bool = False
+    index: Index,
+    file: Published,
+    environ: Mapping[str, str],
+    *,
+    served: bool = False,
+    goal: Path | None = None,
 ) -> str:
     """Return the sha256 of a published file, downloaded where the index does not say it.
 
-    With `served` it is downloaded whatever the index says of it.
+    With `served` it is downloaded whatever the index says of it, and with `goal` written there.
     """
-    if file.sha256 is not None and not served:
+    if file.sha256 is not None and not (served or goal):
         return file.sha256
-    return _take(index, file, environ, lambda _: None)
-
-
-def download(index: Index, file: Published, goal: Path, environ: Mapping[str, str]) -> None:
-    """Write a published file to `goal`; raises ChannelError, also for other bytes than promised."""
-    with goal.open("wb") as out:
-        found = _take(index, file, environ, out.write)
-    if found != (file.sha256 or found):
-        what = f"it has sha256 {found}, the index promises {file.sha256}"
-        raise ChannelError(what, where=file.url, fix="ask those who run the index")
-
-
-def _take(
-    index: Index, file: Published, environ: Mapping[str, str], write: Callable[[bytes], object]
-) -> str:
-    """Hand on what the server has for a file; its sha256."""
     answer, found = ask(index, file.url, environ, accept="*/*"), hashlib.sha256()
-    for chunk in () if answer is None else _body(answer, FILE):
-        found.update(chunk)
-        write(chunk)
+    with nullcontext() if goal is None else goal.open("wb") as out:
+        for chunk in () if answer is None else _body(answer, FILE):
+            found.update(chunk)
+            if out is not None:
+                out.write(chunk)
     return found.hexdigest()
 
 

@@ -9,7 +9,6 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -18,6 +17,7 @@ import msgspec
 from geowheel.errors import ConfigError, MachineError
 from geowheel.locks.pixi import find_pixi
 from geowheel.machine.console import Console, Step
+from geowheel.machine.files import text_of
 from geowheel.project.config import Bindings
 from geowheel.project.project import Project
 from geowheel.targets import Platform
@@ -107,8 +107,7 @@ def pins_of(project: Project) -> Pins:
     own = project.root / project.config.workflow.pins
     if own.is_file():
         return parse_pins(own.read_text(encoding="utf-8"), own)
-    text = files("geowheel.release").joinpath(SHIPPED).read_text(encoding="utf-8")
-    return parse_pins(text, Path(SHIPPED))
+    return parse_pins(text_of("release", SHIPPED), Path(SHIPPED))
 
 
 def parse_pins(text: str, path: Path) -> Pins:

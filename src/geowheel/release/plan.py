@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geowheel.contents.restricted import license_faults
-from geowheel.errors import Fault
+from geowheel.errors import Fault, some
 from geowheel.machine.console import megabytes
 
 from .journal import ReleaseFile, sums_of
 from .world import NO_VERSION, Lock, OnIndex, Repaired, StageVerdict, World
-
-_SHOWN = 5  # of a list in one message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +99,8 @@ def _git_faults(world: World) -> Iterator[Fault]:
         )
         return
     if git.changes:
-        more = f" and {len(git.changes) - _SHOWN} more" if len(git.changes) > _SHOWN else ""
         yield Fault(
-            what=f"the checkout has changes: {', '.join(git.changes[:_SHOWN])}{more}",
+            what=f"the checkout has changes: {some(git.changes)}",
             where=str(git.root),
             cause="what is published would not be what the tag names",
             fix="commit them, put them aside (`git stash -u`), or list them in .gitignore",

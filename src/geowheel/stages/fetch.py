@@ -8,10 +8,9 @@ from pathlib import Path
 
 from geowheel import systems
 from geowheel.digest import digest
-from geowheel.errors import IntegrityError
+from geowheel.errors import IntegrityError, some
 from geowheel.locks import pixi
 from geowheel.locks.assets import Package
-from geowheel.locks.pixi_lock import some_of
 from geowheel.machine.console import Step
 from geowheel.machine.files import disk_faults, held, touch
 from geowheel.prefix.linker import NativeManifest, Placing
@@ -72,7 +71,7 @@ def _check_contested(manifest: NativeManifest, step: Step) -> None:
     if paths := [f"{path} ({', '.join(names)})" for path, names in manifest.contested.items()]:
         step.console.warn(
             "brought twice, with different content; nothing here uses it, and the first stays: "
-            + some_of(paths)
+            + some(paths)
         )
 
 

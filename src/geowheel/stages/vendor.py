@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -17,6 +16,7 @@ from geowheel.contents.programs import chosen, commands_of, programs_of, scripts
 from geowheel.errors import BuildError
 from geowheel.locks.native_stack import BINDINGS
 from geowheel.machine.console import Step
+from geowheel.machine.files import text_of
 from geowheel.prefix.linker import NativeManifest, read_native_manifest
 from geowheel.project.config import GRIDS, OWN_GRIDS
 from geowheel.project.places import PACKAGE_INIT, Layout
@@ -73,7 +73,7 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
         (payload / places.programs / name).chmod(0o755)
     own = _own_files(inputs)
     if wanted & programs.keys():
-        own[places.launcher] = files("geowheel.inside").joinpath("programs.py").read_text("utf-8")
+        own[places.launcher] = text_of("inside", "programs.py")
     for path, text in own.items():
         (payload / path).parent.mkdir(exist_ok=True)
         (payload / path).write_text(text, encoding="utf-8")
@@ -120,7 +120,7 @@ def _own_files(inputs: VendorInputs) -> dict[str, str]:
     between = '"""GDAL, its libraries and its data. Written by geowheel."""\n'
     return {
         places.bootstrap: bootstrap_text(inputs.platform.system),
-        places.hook: files("geowheel.inside").joinpath("pyinstaller_hook.py").read_text("utf-8"),
+        places.hook: text_of("inside", "pyinstaller_hook.py"),
         **dict.fromkeys(places.packages_between, between),
     }
 

@@ -42,6 +42,7 @@ for word do shift
     -Wl,-rpath-link[,=]*|-Wl,-Bsymbolic-functions|-Wl,-z,pack-relative-relocs) ;;
     -Wl,--no-copy-dt-needed-entries|-Wl,--warn-common|-Wl,--no-keep-memory) ;;
     -Wl,--package-metadata=*) ;;
+    -m*=native) echo "$word: a wheel is for other processors too" >&2; exit 1 ;;
     *) set -- "$@" "$word" ;;
     esac
 done

@@ -23,15 +23,14 @@ from typing import BinaryIO, Final
 
 import auditwheel.repair  # type: ignore[import-untyped]
 from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
-from auditwheel.lddtree import LIBPYTHON_RE, _get_platform, load_ld_paths  # type: ignore[import-untyped]
+from auditwheel.lddtree import LIBPYTHON_RE, load_ld_paths  # type: ignore[import-untyped]
 from auditwheel.libc import Libc  # type: ignore[import-untyped]
 from auditwheel.patcher import ElfPatcher, ElfUpdateInfo  # type: ignore[import-untyped]
 from auditwheel.policy import ExternalReference, WheelPolicies  # type: ignore[import-untyped]
-from elftools.elf.elffile import ELFFile
 from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import Walk, closure_faults
-from geowheel.binary.elf import Elf, read_elf, read_elves
+from geowheel.binary.elf import OLDEST_CPUS, Elf, read_elf, read_elves
 from geowheel.binary.elf_editing import EditableElf
 from geowheel.binary.elf_loading import ElfLoader
 from geowheel.binary.floor import floor
@@ -176,7 +175,15 @@ class LinuxRepairer(Repairer[Elf]):
                 cause="the native stack or the compiler is newer than any manylinux policy",
                 fix='have it lowered: [tool.geowheel] floor = "manylinux_2_28"',
             )
-        if faults := list(self._newer_processors(binaries, policies.architecture)):
+        if faults := [
+            Fault(
+                what="holds code for newer processors than its platform tag promises",
+                where=self.shown(path),
+                cause=f"it was compiled for {elf.cpu}, with -march=native or the like",
+            )
+            for path, elf in binaries.items()
+            if elf.cpu not in OLDEST_CPUS
+        ]:
             raise BuildError(faults)
         return str(policy.name)
 
@@ -200,19 +207,6 @@ class LinuxRepairer(Repairer[Elf]):
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, Elf]) -> RepairPlan:
         return replace(plan, platform_tag=self.tag(binaries)) if plan.lowering else plan
-
-    def _newer_processors(
-        self, binaries: Iterable[str], architecture: Architecture
-    ) -> Iterator[Fault]:
-        for path in binaries:
-            with (self.request.folder / "tree" / path).open("rb") as file:
-                needs = _get_platform(ELFFile(file)).extended_architecture
-            if needs is not None and not architecture.is_superset(needs):
-                yield Fault(
-                    what="holds code for newer processors than its platform tag promises",
-                    where=self.shown(path),
-                    cause=f"it was compiled for {needs.value}, with -march=native or the like",
-                )
 
     def reason(self, name: str, place: Path | None, own: bool) -> tuple[str, str]:
         del own

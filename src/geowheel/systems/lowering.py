@@ -10,7 +10,6 @@ import functools
 import posixpath
 import re
 import shutil
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
@@ -22,6 +21,7 @@ import msgspec
 from geowheel.binary.elf_editing import GLOBAL, OBJECT, TLS, WEAK, EditableElf, NeededVersion
 from geowheel.binary.system_libraries import system_libraries
 from geowheel.errors import BuildError, Fault
+from geowheel.machine.files import table_of
 from geowheel.targets import System
 
 from .contract import Run, Toolchain
@@ -96,8 +96,7 @@ class Lowering:
 
 def rows() -> dict[str, LoweringRow]:
     """Return the table by the rows' names."""
-    text = files("geowheel.systems").joinpath(_TABLE).read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text)["row"], dict[str, LoweringRow])
+    return table_of("systems", _TABLE, dict[str, dict[str, LoweringRow]])["row"]
 
 
 @functools.cache  # data of the package, asked for with every symbol

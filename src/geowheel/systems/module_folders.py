@@ -8,17 +8,14 @@ stand for the end of another.
 import functools
 import posixpath
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from geowheel.errors import BuildError
+from geowheel.machine.files import table_of
 
 _TABLE: Final = "module_folders.toml"
 _BUNDLED: Final = "$ORIGIN"
@@ -88,8 +85,7 @@ class CodeText:
 
 @functools.cache  # data of the package, asked for with every library
 def _table() -> tuple[ModuleFolder, ...]:
-    text = files("geowheel.systems").joinpath(_TABLE).read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text)["folder"], tuple[ModuleFolder, ...])
+    return table_of("systems", _TABLE, dict[str, tuple[ModuleFolder, ...]])["folder"]
 
 
 def code_texts(loaded: Iterable[bytes], prefix_string: str) -> list[CodeText]:

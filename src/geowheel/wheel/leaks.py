@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
-from geowheel.errors import BuildError, Fault
+from geowheel.errors import BuildError, Fault, some
 
-SHOWN: Final = 5  # strings of one file that a message names
 _TEXT: Final = re.compile(rb"[\x20-\x7e\x80-\xff]*")
 _BEFORE: Final = 200  # bytes that are looked at before a find, for the string's beginning
 _CA_BUNDLE: Final = "GDAL_CURL_CA_BUNDLE and PROJ's CA bundle, set by the bootstrap"
@@ -70,10 +69,9 @@ def check_leaks(tree: Path, machine: Iterable[str], packaged: Collection[str] = 
             continue
         found = [text for text in dict.fromkeys(strings(path, places)) if whole.search(text)]
         if found:
-            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             faults.append(
                 Fault(
-                    what=f"holds a path of this machine: {', '.join(found[:SHOWN])}{more}",
+                    what=f"holds a path of this machine: {some(found)}",
                     where=path.relative_to(tree).as_posix(),
                     cause="a build wrote it into what it made (Cython does into its C, a compiler "
                     "into debug information and assertions)",

@@ -9,7 +9,6 @@ import enum
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import Final
 
 import msgspec
@@ -17,6 +16,7 @@ from packaging.tags import Tag, mac_platforms
 from packaging.version import Version
 
 from geowheel.errors import UsageError
+from geowheel.machine.files import text_of
 
 from .tags import manylinux_tags, python_tags
 
@@ -152,8 +152,7 @@ class _SystemsTable(msgspec.Struct, rename="kebab"):
 
 def load_user_systems() -> UserSystems:
     """Return the table that geowheel ships."""
-    text = resources.files("geowheel.wheel").joinpath("systems.toml").read_bytes()
-    return parse_user_systems(text)
+    return parse_user_systems(text_of("wheel", "systems.toml"))
 
 
 def parse_user_systems(text: str | bytes) -> UserSystems:

@@ -79,7 +79,10 @@ MODE = Member(
         ("cpu-used", own(cpu_used="x86-64-v4")),
         ("rpath", own(runpath=("$ORIGIN/../a.libs", "/opt/lib"))),
         ("closed", own(needed=("libc.so.6", "libq.so.1", "libz-0123abcd.so.1"))),
-        ("lent-library", own(needed=("libc.so.6", "libX11.so.6", "libz-0123abcd.so.1"))),
+        # Policies allow these, and no policy allows libcurl.
+        ("lent-library", own(needed=("libc.so.6", "libz.so.1", "libz-0123abcd.so.1"))),
+        ("lent-library", own(needed=("libc.so.6", "libexpat.so.1", "libz-0123abcd.so.1"))),
+        ("closed", own(needed=("libc.so.6", "libcurl.so.4", "libz-0123abcd.so.1"))),
         ("tag", own(machine="EM_AARCH64")),
         ("tag", own(versions={"libc.so.6": ("GLIBC_2.36",)})),
         ("stack-protector", taking(MANY | {"__memcpy_chk": ("", "")})),

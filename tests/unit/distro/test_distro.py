@@ -391,8 +391,17 @@ def test_only_drivers_that_are_there_are_offered() -> None:
     needs = ("libpq.so.5", "libproj.so.25")
     there = {name for name, p in plugins.items() if p.is_built_in(formats, needs)}
     assert there == {"libgdal-netcdf", "libgdal-jp2openjpeg", "libgdal-pg"}
-    found = {"mozilla/b.crt": b"B\n", "mozilla/Z.crt": b"Z", "mozilla/a.crt": b"A\n"}
-    assert conversion.certificate_bundle(found) == b"Z\nA\nB\n"
+
+
+def test_certificates_are_joined_without_those_that_nobody_trusts() -> None:
+    def pem(text: str) -> bytes:
+        return f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----".encode()
+
+    found = {"mozilla/b.crt": pem("B"), "mozilla/Z.crt": pem("Z\nZ"), "mozilla/a_1.crt": pem("A")}
+    both = pem("Z\nZ") + b"\n" + pem("B") + b"\n"
+    assert conversion.certificate_bundle(found, pem("ZZ") + pem("B") + pem("A")).endswith(both[-9:])
+    first, _, rest = conversion.certificate_bundle(found, pem("ZZ") + pem("B")).partition(b"\n")
+    assert (b"does not trust them: a_1" in first, rest) == (True, both)
 
 
 def test_machine_readable_copyright_becomes_spdx() -> None:

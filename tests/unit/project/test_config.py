@@ -125,6 +125,9 @@ WRONG = {
     'layout = "private"\nimport-package = "a..osgeo"': "is not the name of a package",
     'lab.peers = ["geopandas"]': "lab.peers: the lab has no work for geopandas",
     'lab.peers = ["fiona ="]': "'fiona ='",
+    'build.environment = { CFLAGS = "-O2 -march=native" }': "build, CFLAGS: -march=native is the",
+    'build.environment = { RUSTFLAGS = "-C target-cpu=native" }': "RUSTFLAGS: target-cpu=native",
+    'build.config-settings = { args = ["-O2", "-mcpu=native"] }': "build, args: -mcpu=native",
 }
 
 

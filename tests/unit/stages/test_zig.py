@@ -59,6 +59,7 @@ def test_it_compiles_against_the_channels_cpp(
     assert found.ar == str(found.cc.with_name("ar")) and found.cc.with_name("ranlib").is_file()
     text = found.cxx.read_text(encoding="utf-8")
     assert f"{program} cc -target aarch64-linux-gnu.2.17" in text
+    assert "    -m*=native) " in text, "what is of this machine's processor is refused"
     assert "-nostdinc++" in text and f"-I{tmp_path / 'prefix' / headers}" in text
     assert all(str(tmp_path / "prefix" / name) in text for name in libraries), "by their paths"
     assert "-nostdinc++" not in found.cc.read_text(encoding="utf-8")

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from msgspec import structs
 
 from geowheel.digest import TreeEntry, digest, sha256_file, toolkit_digest
-from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError
+from geowheel.errors import Fault, GeowheelError, IntegrityError, UsageError, some
 from geowheel.locks.in_use import Locks, locks_at_hand
 from geowheel.machine.archives import is_unsafe
 from geowheel.machine.console import Console
@@ -47,8 +47,6 @@ from .exports import (
     read_export,
     state_of,
 )
-
-_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,8 +232,7 @@ def _differences(there: MadeFrom, here: MadeFrom) -> Iterator[tuple[str, str]]:
             yield f"made from another lock for {platform}", again
     every = sorted({*there.files, *here.files})
     if changed := [path for path in every if there.files.get(path) != here.files.get(path)]:
-        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-        yield f"made from other files: {', '.join(changed[:_SHOWN])}{more}", again
+        yield f"made from other files: {some(changed, 3)}", again
 
 
 def _against_mixture(ledger: Ledger, items: Sequence[Incoming]) -> Iterator[Fault]:

@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from markupsafe import Markup
 from geowheel.contents.restricted import Restricted, accepting, by_driver
 from geowheel.machine.console import megabytes, seconds
 from geowheel.machine.credentials import shown
+from geowheel.machine.files import text_of
 from geowheel.release.coverage.table import Coverage
 
 from .values import Report, VerdictState, WheelReport, by_platform, open_points
@@ -50,8 +50,8 @@ def render(report: Report) -> str:
         "amount": amount, "change": change, "joints": joints, "seconds": seconds,
         "in_short": lambda targets: in_short(targets, every),
     }  # fmt: skip
-    script = _resource("report.js")
-    return environment.from_string(_resource("page.html")).render(
+    script = text_of("release.report", "report.js")
+    return environment.from_string(text_of("release.report", "page.html")).render(
         report=report,
         marks=MARKS,
         words=WORDS,
@@ -66,7 +66,7 @@ def render(report: Report) -> str:
         **_packages(report),
         **_timings(report),
         facts=_facts(report),
-        style=Markup(_resource("report.css")),
+        style=Markup(text_of("release.report", "report.css")),
         script=Markup(script),
         script_hash=_source_hash(script),
     )
@@ -79,10 +79,6 @@ def _seen(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_seen(item) for item in value]
     return shown(value) if isinstance(value, str) else value
-
-
-def _resource(name: str) -> str:
-    return files("geowheel.release.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _source_hash(script: str) -> str:
