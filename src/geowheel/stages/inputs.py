@@ -267,7 +267,7 @@ class RepairInputs(Inputs):
     locked: bool
     """Whether the native stack is from a committed lock."""
     repair_tools: Mapping[str, str]
-    """Versions of auditwheel, patchelf, strip and zlib: the bytes depend on them."""
+    """Versions of auditwheel, patchelf, strip and deflate: the bytes depend on them."""
     machine: tuple[str, ...] = ambient()
     """How paths of this machine begin, none of which may be in the wheel."""
 

@@ -5,7 +5,6 @@ import os
 import platform as python_platform
 import shutil
 import sys
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -30,11 +29,10 @@ def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, s
     What stands in a Mac's /usr/bin only starts the tools of Xcode or its command line tools, whose
     versions go with macOS's own. Raises MachineError when a program is missing.
     """
-    packages = _PACKAGES[platform.system]
+    packages = (*_PACKAGES[platform.system], "deflate")  # another one may give other bytes
     env = isolated_environment(environ)
     programs: dict[str, Path] = {}
-    # Another zlib may give other bytes for the same files.
-    versions = {"zlib": zlib.ZLIB_RUNTIME_VERSION}
+    versions: dict[str, str] = {}
     if platform.system is System.LINUX:
         found = find_strip(platform, env)
         programs = {"strip": found} if found else {}

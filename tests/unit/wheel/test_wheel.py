@@ -9,7 +9,6 @@ import os
 import random
 import stat
 import zipfile
-import zlib
 from pathlib import Path
 
 import installer.sources
@@ -22,8 +21,9 @@ from geowheel import __version__
 from geowheel.digest import Artefact
 from geowheel.errors import BuildError, GeowheelError, IntegrityError
 from geowheel.wheel.reading import parse_filename, read_wheel, unpack_wheel, with_platform
-from geowheel.wheel.writing import CHUNK, write_wheel
+from geowheel.wheel.writing import write_wheel
 
+LARGE = 1 << 18
 FILENAME = "Some_Pkg-1.0-cp312-cp312-manylinux_2_35_x86_64.whl"
 INFO = "Some_Pkg-1.0.dist-info"
 METADATA = b"Metadata-Version: 2.1\nName: Some-Pkg\nVersion: 1.0\n\nText.\n"
@@ -99,7 +99,7 @@ def test_other_readers_accept_it(tmp_path: Path) -> None:
     assert wheel.tags == tuple(
         sorted(f"{py}-none-{plat}" for py in ("py2", "py3") for plat in ("any", "win_amd64"))
     )
-    tree = make_tree(tmp_path / "tree", {"pkg/__init__.py": b"", "pkg/data": noise(3 * CHUNK)})
+    tree = make_tree(tmp_path / "tree", {"pkg/__init__.py": b"", "pkg/data": noise(LARGE)})
     artefact = write_wheel(tree, tmp_path, filename=FILENAME)
     with installer.sources.WheelFile.open(artefact.path) as source:
         source.validate_record(validate_contents=True)
@@ -127,7 +127,7 @@ def test_what_other_backends_write_is_read(tmp_path: Path) -> None:
 
 
 def test_neither_place_nor_umask_nor_threads_change_a_byte(tmp_path: Path) -> None:
-    files = {"pkg/big": noise(5 * CHUNK + 17), "pkg/small.py": b"x = 1\n", "pkg/none": b""}
+    files = {"pkg/big": noise(LARGE), "pkg/small.py": b"x = 1\n", "pkg/none": b""}
     first = write_wheel(
         make_tree(tmp_path / "one", files), tmp_path / "o1", filename=FILENAME, threads=1
     )
@@ -142,18 +142,8 @@ def test_neither_place_nor_umask_nor_threads_change_a_byte(tmp_path: Path) -> No
     assert stat.S_IMODE(second.path.stat().st_mode) == 0o644
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
-def test_a_member_cut_into_chunks_is_one_deflate_stream(tmp_path: Path, size: int) -> None:
-    data = noise(size)
-    tree = make_tree(tmp_path / "tree", {"pkg/data": data})
-    with zipfile.ZipFile(write_wheel(tree, tmp_path, filename=FILENAME).path) as archive:
-        assert archive.read("pkg/data") == data
-        packed = archive.getinfo("pkg/data").compress_size
-    assert packed <= len(zlib.compress(data)) * 1.02 + 64
-
-
 def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
-    data = random.Random(1).randbytes(CHUNK * 2)
+    data = random.Random(1).randbytes(LARGE)
     tree = make_tree(tmp_path / "tree", {"pkg/data": data})
     with zipfile.ZipFile(write_wheel(tree, tmp_path, filename=FILENAME).path) as archive:
         assert archive.getinfo("pkg/data").compress_type == zipfile.ZIP_STORED
@@ -177,7 +167,7 @@ def test_a_tree_of_another_wheel_is_refused(tmp_path: Path, filename: str, said:
 
 def test_links_are_refused_and_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", {"pkg/a": b"a"})
-    with pytest.raises(ValueError, match="Invalid initialization"):
+    with pytest.raises(ValueError, match="level"):
         write_wheel(tree, tmp_path / "out", filename=FILENAME, level=77)
     assert not list((tmp_path / "out").iterdir())
     tree = make_tree(tmp_path / "tree", {"libz.so.1.3": b"z"})
