@@ -93,7 +93,7 @@ def test_the_tools_are_known(platform: Platform, known: dict[str, str], tmp_path
     for name in programs:
         write_program(tmp_path / name)
     versions = tool_versions(platform, {"PATH": str(tmp_path)})
-    assert known.keys() | {"zlib"} <= versions.keys()
+    assert known.keys() | {"deflate"} <= versions.keys()
     assert all(versions.values())
     assert {name: versions[name] for name, version in known.items() if version} == {
         name: version for name, version in known.items() if version
