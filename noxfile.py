@@ -125,6 +125,12 @@ def benchmark_fetch(session: nox.Session) -> None:
 
 
 @nox.session(python=False, default=False)
+def benchmark_ledger(session: nox.Session) -> None:
+    """what a shared ledger saves six targets over three workers (takes minutes)"""
+    session.run(str(environment()), str(HERE / "benchmarks" / "ledger.py"), external=True)
+
+
+@nox.session(python=False, default=False)
 def benchmark_repair(session: nox.Session) -> None:
     """what repairing large wheels for macOS and Windows takes here"""
     script = str(HERE / "benchmarks" / "repair.py")
