@@ -1,8 +1,8 @@
 """What a shared ledger saves: six targets over three workers; cold, warm, and with one killed.
 
-Run from the tool environment (`python3 ci/nox.py -s benchmark_ledger`). Each worker is a clone of its
-own, with a work folder of its own; all have the user's downloads and one ledger in a folder. Nothing
-is tested, since verdicts are not shared. Prints a Markdown table.
+Run from the tool environment (`python3 ci/nox.py -s benchmark_ledger`). Each worker is a clone with
+a work folder of its own; all have the user's downloads, and one ledger in a folder. Nothing is
+tested, since verdicts are not shared. Prints a Markdown table.
 """
 
 import os
