@@ -75,5 +75,6 @@ def _unknown(name: str, known: set[str]) -> Fault:
     return Fault(
         what=f"--upgrade {name}: no package of that name is locked or asked for",
         cause=nearest(named, sorted(known)),
-        fix="ask for it in pixi.toml or pyproject.toml; `geowheel lock` then takes its newest",
+        fix="ask for it in pixi.toml or pyproject.toml; `geowheel lock` then takes its newest, and "
+        "that of everything where nothing is locked yet",
     )

@@ -15,7 +15,7 @@ from geowheel.audit.command import decay
 from geowheel.audit.outside import Outside
 from geowheel.audit.registry import RULES
 from geowheel.audit.rules import check_policy
-from geowheel.contents.bill import SbomPackage, read_sbom
+from geowheel.contents.bill import read_sbom
 from geowheel.digest import sha256_file
 from geowheel.errors import AuditError, BuildError, ChannelError, Fault, UsageError
 from geowheel.machine.archives import open_zip
@@ -105,10 +105,10 @@ def _new_build(old: Path, dist: Path, relock: Sequence[str]) -> dict[str, Any]:
             continue
         (before, own), (after, own_after) = _parts(old), _parts(new)
         changed = {
-            name: f"{name} {was.version if was else 'none'} -> {now.version if now else 'none'}"
+            name: f"{name} {was} -> {now}"
             for name in sorted({*before, *after})
-            for was, now in [(before.get(name), after.get(name))]
-            if was is None or now is None or was.purl != now.purl
+            for was, now in [(before.get(name, "none"), after.get(name, "none"))]
+            if was != now
         }
         files = sorted(path for path in {*own, *own_after} if own.get(path) != own_after.get(path))
         beyond = [*(text for name, text in changed.items() if name not in relock), *files]
@@ -117,10 +117,11 @@ def _new_build(old: Path, dist: Path, relock: Sequence[str]) -> dict[str, Any]:
     return {}
 
 
-def _parts(path: Path) -> tuple[dict[str, SbomPackage], dict[str, str]]:
-    """The packages of a wheel by their names, and the digests of files that are no package's."""
+def _parts(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Version and build of a wheel's packages, and the digests of files that are no package's."""
     with open_zip(path) as archive:
-        packages = {package.name: package for package in read_sbom(archive)}
-    owned, wheel = {file for p in packages.values() for file in p.files}, read_wheel(path)
+        found = read_sbom(archive)
+    packages = {package.name: package.purl.partition("@")[2] for package in found}
+    owned, wheel = {file for p in found for file in p.files}, read_wheel(path)
     own = {member.path: member.sha256 for member in wheel.members if member.path not in owned}
     return packages, {k: v for k, v in own.items() if not k.startswith(f"{wheel.dist_info}/")}

@@ -88,7 +88,7 @@ def find_index(asked: str, simple: str | None, environ: Mapping[str, str]) -> In
         raise UsageError(
             f"no index is called {asked!r}",
             cause="an index is named as in ~/.pypirc, or by the URL that takes uploads",
-            fix=f"use one of {', '.join(sorted({*_KNOWN, *sections}))}, or --index URL",
+            fix=f"use one of {', '.join(sorted({*_KNOWN, *sections}))}, or a URL",
         )
     if user is None and (name := environ.get("TWINE_USERNAME")):  # in twine's own order
         user = name, environ.get("TWINE_PASSWORD", "")
