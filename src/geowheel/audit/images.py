@@ -20,11 +20,11 @@ _CONFIGURATIONS: Final = (
 """Where projects name images; of pyproject.toml that is [tool.cibuildwheel]."""
 _NAMED: Final = re.compile(
     r"""(?:^[ \t-]*(?:(?:[\w-]*(?:image|IMAGE)|container)[ \t]*[:=]|FROM(?: +--\S+)*(?= ))[ \t]*"""
-    r"""["']?(?:docker://)?|docker://|(?=\b(?:quay|ghcr|docker)\.io/))([^\s"'#{}\[\],$]+)"""
+    r"""["']?(?:docker://)?|docker://|(?=\b(?:quay|ghcr|docker)\.io/))([^\s"'#{}\[\],$]++)(?!{)"""
 )
-# By a digest, by cibuildwheel itself; GitHub's runners, and no image at all.
+# By a digest, or a variable with one; by cibuildwheel itself; GitHub's runners, and no image.
 _PINNED: Final = re.compile(
-    r".+@sha256:[0-9a-f]{64}|(?:many|musl)linux\w+|(?:ubuntu|macos|windows)-[\w.-]+|auto|scratch"
+    r".+@(?:sha256:([0-9a-f]{64})?)?|.*Dockerfile|m\w+linux\w+|scratch|(ubuntu|macos|windows)-.+"
 )
 _STAGE: Final = re.compile(r"^FROM .* (?:AS|as) (\S+)", re.MULTILINE)
 LOOKS: Final[Mapping[str, Look]] = {"floating-image": lambda _: ()}

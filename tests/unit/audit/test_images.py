@@ -66,6 +66,9 @@ FLOATING = {
     container:
       image: "debian:13"
       image: debian@DIGEST
+      image: debian@${{ matrix.digest }}
+      image: python:${{ matrix.python }}
+      container: ci/manylinux2014.Dockerfile
       vmImage: ubuntu-latest
       container_name: none
     uses: docker://alpine:3.22
@@ -75,7 +78,7 @@ FLOATING = {
 """,
     ".gitlab-ci.yml": "image: python\n  image: ubuntu-24.04\n",
     "pyproject.toml": '[tool.cibuildwheel]\nmanylinux-x86_64-image = "me/image:1"\n'
-    'manylinux-aarch64-image = "manylinux2014"\n',
+    'manylinux-aarch64-image = "manylinux2014"\nsearch = "ghcr.io/me/x:{version}"\n',
     "Dockerfile": "FROM --platform=linux/amd64 debian:13 AS build\nFROM build\nFROM scratch\n",
 }
 
@@ -90,9 +93,10 @@ def test_images_without_a_digest_are_named_with_their_line(tmp_path: Path) -> No
     assert found == {
         (workflow, "line 4", "quay.io/pypa/manylinux_2_28_x86_64:latest"),
         (workflow, "line 7", "debian:13"),
-        (workflow, "line 11", "alpine:3.22"),
-        (workflow, "line 12", "ghcr.io/me/build"),
-        (workflow, "line 14", "quay.io/pypa/musllinux_1_2_x86_64:2026.08.15-1"),
+        (workflow, "line 10", "python:"),
+        (workflow, "line 14", "alpine:3.22"),
+        (workflow, "line 15", "ghcr.io/me/build"),
+        (workflow, "line 17", "quay.io/pypa/musllinux_1_2_x86_64:2026.08.15-1"),
         (".gitlab-ci.yml", "line 1", "python"),
         ("pyproject.toml", "line 2", "me/image:1"),
         ("Dockerfile", "line 1", "debian:13"),
