@@ -138,10 +138,11 @@ def test_after_fetch_no_network_is_needed(built: Built, second: ProjectCopy) -> 
         second.forget(stage)
     isolated = ["bwrap", "--dev-bind", "/", "/", "--unshare-net", "--die-with-parent"]
     result = subprocess.run(
-        [*isolated, *second.command("wheel", "--python", PYTHON, "--json")],
+        [*isolated, *second.command("wheel", "--python", PYTHON, "--sandbox", "bwrap", "--json")],
         env=second.environ, cwd=second.root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert "  sandbox: bwrap\n" in result.stderr
     assert json.loads(result.stdout)["targets"][0]["sha256"] == built.summary["sha256"]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from geowheel import __version__
 from geowheel.command_table import COMMANDS
 from geowheel.locks.upgrades import EVERYTHING
+from geowheel.machine.sandbox import SandboxKind
 from geowheel.machine.spelling import STANDALONE
 from geowheel.project.config import Bindings
 from geowheel.project.places import Layout
@@ -86,11 +87,16 @@ _BINDINGS: Final = _option(
 _PYTHON: Final = _several(
     "--python", "3.X|PATH", "a configured version, or the path of an interpreter"
 )
+_SANDBOX: Final = _option(
+    "--sandbox", type=_one_of(SandboxKind), choices=tuple(SandboxKind),
+    help="what shuts in the commands of every stage after fetch (default: as configured)",
+)  # fmt: skip
 _OF_A_STAGE: Final = (
     _PYTHON,
     _flag("--all", "every configured python"),
     _PLATFORM,
     _BINDINGS,
+    _SANDBOX,
     _flag("--verify", "hash outputs again instead of trusting that nobody changed them"),
     _flag("--cache-read-only", "take from the shared ledger, and give it nothing"),
     _flag("--keep-work", "keep the folder of a stage that fails, and say how to enter it"),
@@ -114,6 +120,7 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
         _option("raw", type=Path, metavar="RAW", help="the wheel as its backend made it"),
         _option("destination", type=Path, metavar="DEST", help="folder for the result"),
         _BINDINGS,
+        _SANDBOX,
     ),
     "reproduce": (_PYTHON,),
     "audit": (

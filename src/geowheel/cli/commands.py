@@ -46,6 +46,7 @@ class Call:
             channel=self.options.channel,
             frozen=self.options.frozen,
             bindings=getattr(self.options, "bindings", None),
+            sandbox=getattr(self.options, "sandbox", None),
         )
 
 

@@ -61,6 +61,11 @@ class Kept:
         (self.folder / ELSEWHERE).symlink_to(folder)
 
     @property
+    def place(self) -> Path:
+        """The folder outside the checkout, or where a link to it would be."""
+        return (self.folder / ELSEWHERE).resolve()
+
+    @property
     def empty(self) -> bool:
         """Nothing ran that could be looked into."""
         return not self._failed and not (self.folder / ELSEWHERE).is_symlink()

@@ -21,6 +21,7 @@ from geowheel.errors import BuildError
 from .files import temporary_root
 from .kept import FailedCommand, Kept
 from .output import Log, Stream
+from .sandbox import REMEDY, Enclosure
 
 TAIL: Final = 25  # lines of a failed command's output that an error repeats
 _GRACE: Final = 10  # seconds between the end of a command and that of what it started
@@ -37,6 +38,8 @@ class Result:
     stdout: str
     stderr: str
     log: Path
+    refused: tuple[str, ...] = ()
+    """What the sandbox kept it from, in words."""
 
 
 class Runner:
@@ -48,6 +51,8 @@ class Runner:
     def __init__(self, logs: Path, kept: Kept | None = None) -> None:
         self._logs = logs
         self._kept = kept
+        self.enclosure = Enclosure()
+        """The sandbox of all that is started from now on."""
         self._numbers = itertools.count(1)
         self._alive: dict[subprocess.Popen[bytes], tuple[str, ...]] = {}
         self._guard = threading.Lock()
@@ -69,7 +74,10 @@ class Runner:
         """
         command = tuple(str(part) for part in argv)
         log = Log(self._log_of(command), cwd, command)
-        process = self._start(command, _with_temporary_folder(env), cwd)
+        env = _with_temporary_folder(env)
+        more = [self._kept.place] if self._kept else []
+        inside = self.enclosure.command(command, env, cwd, *more)
+        process = self._start(command, inside, env, cwd)
         assert process.stdout is not None and process.stderr is not None  # as _start asks for
         streams = Stream(process.stdout, log), Stream(process.stderr, log)
         late = ""
@@ -85,20 +93,25 @@ class Runner:
                 stream.join(_GRACE)
         # It may have come to its own end in that moment: late it is all the same.
         code = process.returncode or (-int(signal.SIGKILL) if late else 0)
+        if inside != command and 0 < code - 128 < signal.NSIG:
+            code = 128 - code  # bubblewrap says a signal as shells do
         log.close(f"{late}[exit {code}]\n", *streams)
         if code != 0 and self._kept is not None:
-            self._kept.failed(FailedCommand(argv=command, env=dict(env), cwd=cwd, returncode=code))
+            self._kept.failed(FailedCommand(argv=inside, env=dict(env), cwd=cwd, returncode=code))
         stdout, stderr = str(streams[0]), f"{streams[1]}{late}"
+        refused = self.enclosure.refused(f"{stdout}{stderr}") if code != 0 else ()
         if check and code != 0:
+            full = "No space left on device" in f"{stderr}{stdout}"
             raise BuildError(
                 f"{Path(command[0]).name} failed with exit code {code}:\n"
                 + tail(stderr.strip() or stdout.strip()),
+                where=": ".join(filter(None, (self.enclosure.stage, "; ".join(refused)))),
                 cause=f"the disk of {cwd} is full, or that of {tempfile.gettempdir()} (TMPDIR)"
-                if "No space left on device" in f"{stderr}{stdout}"
-                else "",
-                fix=f"the whole output is in {log.path}",
+                if full
+                else self.enclosure.why * bool(refused),
+                fix=f"{REMEDY * bool(refused)}the whole output is in {log.path}",
             )
-        return Result(returncode=code, stdout=stdout, stderr=stderr, log=log.path)
+        return Result(returncode=code, stdout=stdout, stderr=stderr, log=log.path, refused=refused)
 
     def doing(self) -> str:
         """The command that has run longest, as a person would call it; empty when none runs."""
@@ -113,10 +126,10 @@ class Runner:
                 _kill(process)
 
     def _start(
-        self, command: tuple[str, ...], env: Mapping[str, str], cwd: Path
+        self, command: tuple[str, ...], inside: tuple[str, ...], env: Mapping[str, str], cwd: Path
     ) -> subprocess.Popen[bytes]:
-        start = _started(command, env, cwd)
-        launched = start != command
+        start = _started(inside, env, cwd)
+        launched = start != inside
         with self._guard:
             if self._stopped:
                 raise BuildError(f"{Path(command[0]).name} was not started: the run is stopping")

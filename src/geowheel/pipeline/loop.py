@@ -1,10 +1,12 @@
 """The one loop over the stage table: bring what is asked for up to date, or say what would run."""
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from geowheel.digest import digest, toolkit_digest
@@ -12,12 +14,14 @@ from geowheel.errors import GeowheelError
 from geowheel.locks.in_use import Locks, locks_at_hand, resolve
 from geowheel.machine.console import Console, Step
 from geowheel.machine.kept import Kept
+from geowheel.machine.sandbox import Enclosure, SandboxKind
 from geowheel.records.ledger import SOURCES, Entry, Ledger, Record, Records, Stale
 from geowheel.records.shared import SharedLedger
 from geowheel.records.stage import Scope, Stage
 from geowheel.stages import needed
 from geowheel.stages.context import Context
 from geowheel.stages.contract import Inputs, StageModule, load
+from geowheel.stages.visible import readable, writable
 from geowheel.targets import Target
 
 
@@ -75,8 +79,9 @@ def bring_up_to_date(
             with entry.lock(console):
                 verify = recheck or stage.name in used
                 done[stage.name] = _ensure(
-                    stage, entry, module, inputs, console, verify=verify, recheck=recheck,
-                    shared=None if stage.verdict else shared,
+                    stage, entry, module, inputs, console,
+                    context.enclosure if stage.shut_in else Enclosure(),
+                    verify=verify, recheck=recheck, shared=None if stage.verdict else shared,
                 )  # fmt: skip
         error = None
     except GeowheelError as raised:
@@ -162,6 +167,8 @@ def _prepare(
         components=components,
         trees=inputs.trees(),
         upstream={name: record.key for name, record in upstream.items()},
+        sandbox=context.enclosure.kind if stage.shut_in else SandboxKind.NONE,
+        wanted=context.project.sandbox if stage.shut_in else SandboxKind.NONE,
     )
     return module, entry, inputs
 
@@ -172,6 +179,7 @@ def _ensure(
     module: StageModule,
     inputs: Inputs,
     console: Console,
+    enclosure: Enclosure,
     *,
     verify: bool,
     recheck: bool,
@@ -195,7 +203,7 @@ def _ensure(
                 module.check(inputs, step)
         if taken:
             return taken
-    made = _run(entry, module, inputs, console, title, stale)
+    made = _run(entry, module, inputs, console, enclosure, stale)
     if shared and made.passed:
         with console.quiet_step("sharing"):
             shared.give(entry, made, console)
@@ -207,15 +215,17 @@ def _run(
     module: StageModule,
     inputs: Inputs,
     console: Console,
-    title: str,
+    enclosure: Enclosure,
     stale: Stale | None,
 ) -> Record[Any]:
-    started = time.monotonic()
+    title, started = entry.stage, time.monotonic()
     kept = Kept(entry.kept) if entry.ledger.keep else None
     with (
         console.step(title, str(stale or ""), logs=f"{entry.subject}/{title}", kept=kept) as step,
         entry.scratch() as folder,
     ):
+        own = (kept.folder if kept else folder, Path(tempfile.gettempdir()))
+        step.runner.enclosure = enclosure.of(title, readable(inputs), (*own, *writable(inputs)))
         try:
             outcome = module.run(inputs, folder, step)
         except GeowheelError:

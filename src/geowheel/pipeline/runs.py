@@ -18,6 +18,7 @@ from geowheel.locks.in_use import locks_at_hand, resolve
 from geowheel.machine.console import Console
 from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import copy_checked, disk_faults, whole
+from geowheel.machine.sandbox import Enclosure, SandboxKind, find_enclosure
 from geowheel.project.config import Compiler
 from geowheel.project.project import Project, wants_prebuilt
 from geowheel.records.facts import FetchFacts, RepairFacts
@@ -302,6 +303,8 @@ def _run_target(request: Request, context: Context, console: Console, *, way: st
     with suppress(GeowheelError):  # the run meets it again, as a part of its result
         planned = plan(goals, context, request.ledger, request.elsewhere(console))
         console.line(f"  plan: {_in_words(planned)}{not_here}")
+    if not planned or any(item.stage.shut_in and item.action != "cached" for item in planned):
+        context = replace(context, enclosure=_enclosure(request.project, console))
     finished = bring_up_to_date(goals, context, request.ledger, console, planned, request.shared)
     if (record := finished.records.find(RepairFacts)) is not None:
         _hand_over(request, record)
@@ -310,6 +313,18 @@ def _run_target(request: Request, context: Context, console: Console, *, way: st
     if finished.error is not None and len(request.targets) > 1:  # else the end says it
         console.line(str(finished.error), style="red")
     return finished
+
+
+def _enclosure(project: Project, console: Console) -> Enclosure:
+    """Say which sandbox the run has; raises MachineError where the one asked for cannot be."""
+    found = find_enclosure(
+        project.sandbox, environ=project.machine.environ, on=project.machine.platform.system,
+        image=project.config.sandbox_image or "",
+    )  # fmt: skip
+    if project.sandbox is not SandboxKind.NONE:
+        style = "yellow" if found.kind is SandboxKind.NONE else None
+        console.line(f"  sandbox: {found}", style=style)
+    return found
 
 
 def _goals_of(request: Request, context: Context) -> tuple[str, ...]:

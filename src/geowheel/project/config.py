@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from geowheel.machine.sandbox import IMAGE, SandboxKind
 from geowheel.targets import PYTHON_VERSION, System
 
 from .places import Layout, Places
@@ -134,6 +135,9 @@ class Build:
     files). `*` stands for slashes too, and the last pattern that fits decides."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for the build backend, such as CMAKE_ARGS; flags are added to ours."""
+    reads: tuple[str, ...] = ()
+    """Files and folders beside the project's own that the backend may read in a sandbox, such as
+    "/srv/sdk" or "~/sdk"; the wheel is then made of what nobody hashed."""
     config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     """PEP 517 config settings for the build backend, as `pip wheel -C` takes them."""
 
@@ -292,6 +296,10 @@ class Config:
     """Which ABI of CPython the bindings use."""
     toolchain: Compiler = Compiler.AUTO
     """What compiles on Linux."""
+    sandbox: SandboxKind = SandboxKind.NONE
+    """What shuts in the commands of every stage after fetch; --sandbox overrides it."""
+    sandbox_image: str | None = field(default=None, metadata={"pattern": IMAGE})
+    """Image of a container for sandbox = "container", pinned by its digest: NAME@sha256:...."""
     environment: str = "default"
     """Pixi environment that holds the native stack."""
     plugins: tuple[str, ...] = ()

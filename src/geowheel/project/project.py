@@ -11,6 +11,7 @@ import platformdirs
 from geowheel.digest import Tree, sha256_bytes
 from geowheel.errors import MachineError, UsageError
 from geowheel.machine.credentials import parse_place
+from geowheel.machine.sandbox import SandboxKind
 from geowheel.targets import Platform, System, Target
 
 from . import config as known
@@ -71,6 +72,8 @@ class Project:
     channel: str | None = None
     """--channel or GEOWHEEL_CHANNEL, without a login; None: the lock, or what is configured."""
     frozen: bool = False
+    asked_sandbox: SandboxKind | None = None
+    """What --sandbox says; None: the configured one."""
     asked_bindings: Bindings | None = None
     """What --bindings says; None: the configured ones."""
     unlisted: tuple[str, ...] = ()
@@ -84,6 +87,11 @@ class Project:
     def bindings(self) -> Bindings:
         """Where the bindings come from."""
         return self.asked_bindings or self.config.bindings
+
+    @property
+    def sandbox(self) -> SandboxKind:
+        """Which sandbox the stages after fetch run in."""
+        return self.asked_sandbox or self.config.sandbox
 
     @property
     def folder(self) -> Path:
@@ -174,6 +182,7 @@ def open_project(
     channel: str | None = None,
     frozen: bool = False,
     bindings: Bindings | None = None,
+    sandbox: SandboxKind | None = None,
 ) -> Project:
     """Read the host and its manifest; raises ConfigError with every fault of either."""
     root = root.resolve()
@@ -191,6 +200,7 @@ def open_project(
         channel=channel,
         frozen=frozen,
         asked_bindings=bindings,
+        asked_sandbox=sandbox,
     )
 
 

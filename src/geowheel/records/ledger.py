@@ -24,6 +24,7 @@ from geowheel.errors import BuildError
 from geowheel.machine.console import Console
 from geowheel.machine.files import held, held_if_free, read_json, to_json
 from geowheel.machine.kept import ENTER, WORK, remove_kept
+from geowheel.machine.sandbox import SandboxKind
 
 from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
 from .stage import Outcome
@@ -112,6 +113,8 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     """None: it was made here."""
     shared: str = ""
     """The shared ledger that it was taken from; empty: from none."""
+    sandbox: SandboxKind = SandboxKind.NONE
+    """What shut in its commands."""
     folder: Path = Path()
     """Where it was read; no part of the JSON."""
 
@@ -212,6 +215,7 @@ class StaleReason(enum.StrEnum):
     CHANGED = "changed: {}"
     ALTERED = "{} was changed"
     GONE = "{} is gone"
+    OPEN = "made in another sandbox: {}"
 
 
 class Stale(Struct, frozen=True, kw_only=True):
@@ -236,6 +240,10 @@ class Entry:
     trees: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     upstream: Mapping[str, str] = field(default_factory=dict)
     """The keys of the records that it is made from, by stage."""
+    sandbox: SandboxKind = SandboxKind.NONE
+    """What shuts in the run."""
+    wanted: SandboxKind = SandboxKind.NONE
+    """A record of a weaker sandbox does not count."""
 
     @cached_property
     def key(self) -> str:
@@ -259,6 +267,8 @@ class Entry:
             return Stale(reason=StaleReason.OTHER)
         if not record.passed:
             return Stale(reason=StaleReason.FAILED)
+        if record.sandbox.strength < self.wanted.strength:
+            return Stale(reason=StaleReason.OPEN, of=record.sandbox)
         for output in record.outputs:
             try:
                 size = (self.folder / output.path).lstat().st_size
@@ -349,6 +359,7 @@ class Entry:
             seconds=round(time.monotonic() - started, 3),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
             home=self.ledger.home,
+            sandbox=self.sandbox,
         )
         return self.place(folder, record)
 

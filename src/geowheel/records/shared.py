@@ -96,6 +96,8 @@ class SharedLedger:
         except msgspec.DecodeError as error:
             self._refuse(entry, f"its record cannot be used: {error}", console)
             return None
+        if record.sandbox.strength < entry.wanted.strength:
+            return None
         return structs.replace(
             record, subject=entry.subject, home=entry.ledger.home, shared=self.place,
             folder=entry.folder,

@@ -30,6 +30,8 @@ class Stage:
     """Its module has `check`, which looks again when the stage is asked for by name."""
     interpreter: bool = True
     """It runs the target's interpreter."""
+    shut_in: bool = True
+    """Its commands run in the sandbox that the run has."""
     runs_wheel: bool = False
     """It runs what is in the wheel: nothing for a platform that this machine cannot run."""
 

@@ -15,6 +15,7 @@ STAGES: Final = (
         summary="download, check and place the native stack that is locked",
         scope=Scope.PLATFORM,
         tools=("py-rattler",),
+        shut_in=False,  # it has the network
         rechecks=True,
         interpreter=False,
     ),
@@ -61,6 +62,7 @@ STAGES: Final = (
         summary="try the wheel beside other libraries, poisoned, damaged, moved, alone",
         upstream=("fetch", "repair"),
         tools=("pip",),
+        shut_in=False,  # its cases make sandboxes of their own
         verdict=True,
         runs_wheel=True,
     ),

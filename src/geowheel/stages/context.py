@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,7 @@ from geowheel.machine.interpreters import (
     find_interpreter,
     running_interpreter,
 )
+from geowheel.machine.sandbox import Enclosure
 from geowheel.prefix.store import Store
 from geowheel.project.config import Abi, Bindings, Config
 from geowheel.project.project import Project
@@ -68,6 +69,8 @@ class Context:
     """A raw wheel that was made elsewhere, in the place of what the host's backend would make."""
     lab: Choice = WHOLE
     """Which cases of the lab, with which seed."""
+    enclosure: Enclosure = field(default_factory=Enclosure)
+    """What shuts in the commands of the stages after fetch."""
     repaired: Record[RepairFacts] | None = None
     """Of a repaired wheel that was made elsewhere, in the place of what `repair` would make."""
 

@@ -4,6 +4,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from geowheel.digest import Artefact
@@ -35,6 +36,8 @@ def make_environment(
         cwd=folder.parent,
     )
     python = python_of(folder)
+    if step.runner.enclosure.is_closed:
+        imported_by_all(folder, interpreter, "denied")
     if wheels:
         step.run(
             [tool_path("uv"), "pip", "install", "--python", python, "--no-index", "--no-deps",
@@ -79,6 +82,18 @@ def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:
         from geowheel.distro.emulated import wrap_programs  # only where needed
 
         wrap_programs(folder, interpreter)
+
+
+def imported_by_all(environment: Path, interpreter: Interpreter, name: str) -> Path:
+    """Have every Python of an environment import a module of the probes; where it lies there."""
+    base = {"base": str(environment), "platbase": str(environment)}
+    version = {"py_version_short": interpreter.python}
+    site = Path(sysconfig.get_path("purelib", "venv", vars=base | version))
+    site.mkdir(parents=True, exist_ok=True)
+    module = site / f"geowheel_{name}.py"
+    module.write_text((files("geowheel.probes") / f"{name}.py").read_text("utf-8"), "utf-8")
+    module.with_suffix(".pth").write_text(f"import {module.stem}\n", encoding="utf-8")
+    return module
 
 
 def python_of(folder: Path) -> Path:

@@ -2,10 +2,8 @@
 
 import json
 import os
-import sysconfig
 from collections.abc import Collection
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +16,9 @@ from geowheel.project.files import stage
 from geowheel.project.places import PACKAGE_INIT
 from geowheel.records.facts import HostTests
 
+from .environments import imported_by_all
 from .inputs import TestInputs
 
-_WATCH: Final = "geowheel_watch"
 _TESTS: Final = {"test", "tests"}
 
 
@@ -52,6 +50,7 @@ def run_host_tests(
     )
     strays = sorted(set(watch.read_text("utf-8").splitlines())) if watch.is_file() else []
     said = [f"not the wheel's, but imported: {', '.join(strays[:5])}"] if strays else []
+    said += [f"in the sandbox it {what}" for what in result.refused]
     return HostTests(
         command=inputs.command,
         passed=result.returncode == 0 and not strays,
@@ -76,17 +75,11 @@ def without_installed(tree: Tree, installed: Collection[str]) -> Tree:
 
 def _watch(environment: Path, inputs: TestInputs, installed: Collection[str]) -> Path:
     """Have every Python of the environment note what it imports from elsewhere, and where to."""
-    base = {"base": str(environment), "platbase": str(environment)}
-    version = {"py_version_short": inputs.interpreter.python}
-    site = Path(sysconfig.get_path("purelib", "venv", vars=base | version))
-    site.mkdir(parents=True, exist_ok=True)
     packages = [
         name.removesuffix(f"/{PACKAGE_INIT}").replace("/", ".")
         for name in sorted(installed)
         if name.endswith(f"/{PACKAGE_INIT}")
     ]
-    source = files("geowheel.probes") / "watch.py"
-    (site / f"{_WATCH}.py").write_text(source.read_text("utf-8"), encoding="utf-8")
-    (site / f"{_WATCH}.json").write_text(json.dumps(packages), encoding="utf-8")
-    (site / f"{_WATCH}.pth").write_text(f"import {_WATCH}\n", encoding="utf-8")
-    return site / f"{_WATCH}.txt"
+    module = imported_by_all(environment, inputs.interpreter, "watch")
+    module.with_suffix(".json").write_text(json.dumps(packages), encoding="utf-8")
+    return module.with_suffix(".txt")

@@ -209,6 +209,8 @@ class BuildInputs(PayloadInputs):
     config_settings: Mapping[str, str | tuple[str, ...]]
     variables: Mapping[str, str]
     """Environment variables for the backend, beside those that find GDAL."""
+    reads: tuple[Path, ...] = ambient()
+    """What it may read beside the host's files."""
 
 
 def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
@@ -238,6 +240,10 @@ def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
         git=git_version(project.folder, environ) if host.version_from_git else "",
         config_settings=host.config.build.config_settings,
         variables=version_variables(environ) | dict(host.config.build.environment),
+        reads=tuple(
+            project.folder / path.replace("~", environ.get("HOME", "~"), 1)
+            for path in host.config.build.reads
+        ),
         **payload,
     )
 
@@ -321,6 +327,7 @@ def size(context: Context, upstream: Records) -> SizeInputs:
         places=context.project.config.places,
         wheel_mb=context.project.wheel_budget_mb,
         installed_mb=context.project.config.budget.installed_mb,
+        **context.here,
     )
 
 
@@ -393,7 +400,6 @@ class LabInputs(InstalledInputs):
     seed: int
     cases: tuple[str, ...]
     bubblewrap: bool
-    bubblewrap_path: Path | None = ambient()
 
     def chosen(self, *, bubblewrap: bool) -> tuple[Case, ...]:
         """Return the cases asked for; raises UsageError when a pattern matches none."""
@@ -420,7 +426,6 @@ def lab(context: Context, upstream: Records) -> LabInputs:
     every = map(Requirement, project.config.lab.peers)
     configured = [str(each) for each in every if canonicalize_name(each.name) not in context.ours]
     peers, lacking = installable(configured, {d.name for d in found}, without)
-    bubblewrap = shutil.which("bwrap", path=project.machine.environ.get("PATH", ""))
     made = LabInputs(
         neighbours=found,
         peers=peers,
@@ -428,8 +433,7 @@ def lab(context: Context, upstream: Records) -> LabInputs:
         # Other orders and other damage for each wheel, the same for the same wheel.
         seed=int(upstream["repair"].about[:6], 16) if choice.seed is None else choice.seed,
         cases=choice.cases,
-        bubblewrap=bubblewrap is not None,
-        bubblewrap_path=Path(bubblewrap) if bubblewrap else None,
+        bubblewrap=bool(shutil.which("bwrap", path=project.machine.environ.get("PATH", ""))),
         **_installed(context, upstream),
     )
     made.chosen(bubblewrap=True)  # a pattern that matches nothing is said before any work

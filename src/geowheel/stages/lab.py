@@ -4,14 +4,15 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 
+from geowheel.errors import MachineError
 from geowheel.lab.cases import Choice
 from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.lab.running import Workbench, run_cases
 from geowheel.machine.console import Step
-from geowheel.machine.environments import isolated_environment
+from geowheel.machine.sandbox import SandboxKind, find_enclosure
 from geowheel.records.facts import LabFacts
 from geowheel.records.stage import Outcome
 
@@ -51,24 +52,14 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
             inputs.interpreter, place / "peers", [*neighbours, inputs.wheel],
             environ=inputs.environ, step=step,
         )  # fmt: skip
-    lab = Workbench(
+    bubblewrap = None
+    with suppress(MachineError):  # containers and some systems forbid it
+        bubblewrap = Path(find_enclosure(SandboxKind.BWRAP, environ=inputs.environ).program)
+    return Workbench(
         clean=python, peers=peers, wheel=inputs.wheel.path, import_package=inputs.import_package,
-        layout=inputs.layout, prefix=inputs.prefix.folder, bubblewrap=inputs.bubblewrap_path,
+        layout=inputs.layout, prefix=inputs.prefix.folder, bubblewrap=bubblewrap,
         place=place, environ=inputs.environ,
     )  # fmt: skip
-    return lab if _usable(lab, step) else replace(lab, bubblewrap=None)
-
-
-def _usable(lab: Workbench, step: Step) -> bool:
-    """Return whether bubblewrap may make namespaces here: containers and some systems forbid it."""
-    if lab.bubblewrap is None:
-        return False
-    result = step.run(
-        [lab.bubblewrap, "--dev-bind", "/", "/", "--unshare-all", "--proc", "/proc", lab.clean,
-         "-c", ""],
-        env=isolated_environment(lab.environ), cwd=lab.place, check=False,
-    )  # fmt: skip
-    return result.returncode == 0
 
 
 def _keep_crashes(lab: Workbench, folder: Path, verdicts: Sequence[CaseVerdict]) -> None:

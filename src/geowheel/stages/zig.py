@@ -31,6 +31,8 @@ _HEADERS: Final = ("include/c++/*", "lib/gcc/*/*/include/c++")
 _CONFIG: Final = "*/bits/c++config.h"
 """The one of them that is the processor's."""
 _NUMBER: Final = r"\d+(?:\.\d+)*"
+CACHE: Final = "zig"
+"""The folder in the user's cache where it keeps the runtimes that it compiled."""
 _FOLDERS: Final = (f"lib/{LIBSTDCXX}", "lib")
 _LIBRARIES: Final = ("libstdc++.so.6", "libgcc_s.so.1")
 # glibc has it since 2.32. GCC's headers ask for the file and then use it; zero: there are threads.
@@ -79,7 +81,8 @@ def open_toolchain(
     if not isinstance(toolchain, Zig):
         return toolchain
     (archive,) = store.obtain([toolchain.asset], step)
-    program = _unpacked(archive.path, cache / "toolchains" / f"zig-{toolchain.asset.sha256[:16]}")
+    program = _unpacked(archive.path, unpacked_at(toolchain, cache))
+    (cache / CACHE).mkdir(exist_ok=True)
     configs = (p for form in _HEADERS for p in sorted(prefix.glob(f"{form}/{_CONFIG}")))
     config = next(configs, None)
     found = ([prefix / folder / name for name in _LIBRARIES] for folder in _FOLDERS)
@@ -99,7 +102,7 @@ def open_toolchain(
     own = [stubs, headers, machine_headers, headers / "backward"]
     linking = shlex.join([*map(str, libraries), "-Wl,--allow-shlib-undefined"])
     compiling = shlex.join(["-nostdinc++", "-D_GLIBCXX_SYSHDR", *(f"-I{path}" for path in own)])
-    caches = f"export ZIG_GLOBAL_CACHE_DIR={shlex.quote(str(cache / 'zig'))}"
+    caches = f"export ZIG_GLOBAL_CACHE_DIR={shlex.quote(str(cache / CACHE))}"
     head = f"#!/bin/sh\n{caches} ZIG_LOCAL_CACHE_DIR={shlex.quote(str(work / 'zig'))}\n{_KNOWN}"
     # Some build systems compile C++ by $CC. The libraries by their paths: to zig, -lstdc++ is
     # its own. CMake looks for ar and ranlib beside the compilers.
@@ -136,6 +139,11 @@ def open_toolchain(
         cxx_archive=next(prefix.rglob("libstdc++.a"), Path()),
         host_link_flags=("-Wl,--build-id=none", "-Wl,--allow-shlib-undefined"),
     )
+
+
+def unpacked_at(zig: Zig, cache: Path) -> Path:
+    """Return where it is unpacked, or will be."""
+    return cache / "toolchains" / f"zig-{zig.asset.sha256[:16]}"
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

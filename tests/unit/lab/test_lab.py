@@ -286,8 +286,8 @@ def make_inputs(root: Path, **changes: Any) -> inputs.LabInputs:
             prefix=MadeFolder(folder=root / "prefix", content="c"), interpreter=make_interpreter(),
             requirements=(), neighbours=(), peers=(), lacking={}, layout=Layout.TOPLEVEL,
             platform=Platform.LINUX_64, import_package="osgeo", seed=7, cases=(), bubblewrap=False,
-            bubblewrap_path=None, store=Store(folder=root / "store", mirrors=Mirrors()),
-            environ={"PATH": "/usr/bin"},
+            store=Store(folder=root / "store", mirrors=Mirrors()),
+            environ={"PATH": str(root)},
         ),
         **changes,
     )  # fmt: skip
@@ -347,14 +347,6 @@ def test_every_layout_runs_the_same_cases(tmp_path: Path, installed: list[Path])
 def test_a_lab_in_which_nothing_ran_does_not_pass(tmp_path: Path, installed: list[Path]) -> None:
     outcome = run_stage(tmp_path, Processes(), cases=("slim root",))
     assert not outcome.passed and installed
-
-
-def test_bubblewrap_without_namespaces_is_none(tmp_path: Path, installed: list[Path]) -> None:
-    processes = Processes(reports=ALONE, programs={"bwrap": 1})
-    outcome = run_stage(tmp_path, processes, bubblewrap=True,
-                        bubblewrap_path=Path("/usr/bin/bwrap"))  # fmt: skip
-    (slim_root,) = (c for c in outcome.facts.cases if c.group == "slim root")
-    assert slim_root.detail == groups.NO_BUBBLEWRAP and installed
 
 
 @pytest.mark.parametrize(
