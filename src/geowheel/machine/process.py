@@ -21,7 +21,7 @@ from geowheel.errors import BuildError
 from .files import temporary_root
 from .kept import FailedCommand, Kept
 from .output import Log, Stream
-from .sandbox import REMEDY, Enclosure
+from .sandbox import REFUSED, Enclosure
 
 TAIL: Final = 25  # lines of a failed command's output that an error repeats
 _GRACE: Final = 10  # seconds between the end of a command and that of what it started
@@ -101,15 +101,14 @@ class Runner:
         stdout, stderr = str(streams[0]), f"{streams[1]}{late}"
         refused = self.enclosure.refused(f"{stdout}{stderr}") if code != 0 else ()
         if check and code != 0:
-            full = "No space left on device" in f"{stderr}{stdout}"
             raise BuildError(
                 f"{Path(command[0]).name} failed with exit code {code}:\n"
                 + tail(stderr.strip() or stdout.strip()),
                 where=": ".join(filter(None, (self.enclosure.stage, "; ".join(refused)))),
                 cause=f"the disk of {cwd} is full, or that of {tempfile.gettempdir()} (TMPDIR)"
-                if full
-                else self.enclosure.why * bool(refused),
-                fix=f"{REMEDY * bool(refused)}the whole output is in {log.path}",
+                if "No space left on device" in f"{stderr}{stdout}"
+                else REFUSED * bool(refused),
+                fix=f"the whole output is in {log.path}",
             )
         return Result(returncode=code, stdout=stdout, stderr=stderr, log=log.path, refused=refused)
 

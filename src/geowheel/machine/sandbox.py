@@ -72,9 +72,9 @@ _NEAR: Final = 12  # lines of a traceback, before the one that says what went wr
 _NO_FILE: Final = re.compile("Read-only file system|No such file or directory|Operation not perm")
 _PATH: Final = re.compile(r"(?<![\w./~:-])/(?![\s/])[^\s'\":,;()\]]+")
 
-REMEDY: Final = (
-    "declare it ([tool.geowheel.build] requires for packages, reads for files), or `geowheel "
-    "wheel --sandbox none`; "
+REFUSED: Final = (
+    "the sandbox shows what is declared, and has no network: see [tool.geowheel.build] requires "
+    "and reads; or `geowheel wheel --sandbox none`"
 )
 Try = Callable[[Sequence[str], Mapping[str, str]], str]
 """Runs a command that does nothing; empty, or why it could not."""
@@ -103,11 +103,6 @@ class Enclosure:
     def is_closed(self) -> bool:
         return self.kind is not SandboxKind.NONE
 
-    @property
-    def why(self) -> str:
-        """Why something is refused."""
-        return f"the sandbox ({self.kind}) shows a stage what it declares, and has no network"
-
     def of(self, stage: str, readable: Iterable[Path], writable: Iterable[Path]) -> Self:
         """Return the same for one stage."""
         if not self.is_closed:
@@ -123,7 +118,7 @@ class Enclosure:
             return tuple(argv)
         write = [path for path in (*self.writable, *more) if path.exists()]
         read = [p for p in (*self.readable, *_tools(env), *_histories(cwd)) if p.exists()]
-        places = sorted({p: p in write for p in (*read, *write)}.items(), key=_depth)
+        places = sorted((p, p in write) for p in {*read, *write})  # what lies in another after it
         match self.kind:
             case SandboxKind.BWRAP:
                 return (*self._bubblewrap(places, env, cwd), *argv)
@@ -188,22 +183,15 @@ class Enclosure:
         addresses = [next(filter(None, each)) for each in _ADDRESS.findall(near)]
         for address in addresses or [lines[number].strip() for number in asked[:1]]:
             found[f"reached for the network: {address}"] = None
+        system = (Path("/", name) for name in (*_SYSTEM, "etc", "proc", "dev"))
+        shown = (*system, *self.readable, *self.writable)
         for line in filter(_NO_FILE.search, lines):
             for path in map(Path, _PATH.findall(line)[-1:]):  # before it, who says so
                 if "No such" not in line:
                     found[f"wrote outside its output: {path}"] = None
-                elif path.exists() and not self._shows(path):
+                elif path.exists() and not any(map(path.is_relative_to, shown)):
                     found[f"read what is not declared: {path}"] = None
         return tuple(found)
-
-    def _shows(self, path: Path) -> bool:
-        system = (Path("/", name) for name in (*_SYSTEM, "etc", "proc", "dev"))
-        shown = (*system, *self.readable, *self.writable)
-        return any(path.is_relative_to(place) for place in shown)
-
-
-def _depth(item: tuple[Path, bool]) -> int:
-    return len(item[0].parts)  # what lies in another place comes after it
 
 
 def _links(path: Path) -> Iterator[tuple[Path, str]]:

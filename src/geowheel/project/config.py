@@ -239,6 +239,8 @@ class Release:
     names)."""
     verdicts: tuple[str, ...] = VERDICTS
     """Verdicts without which no wheel is published: any of size, test, lab."""
+    sandbox: SandboxKind = SandboxKind.NONE
+    """The weakest sandbox that may have made a published wheel, such as bwrap."""
     sdist: bool = False
     """Whether an sdist is published as well: without the payload, so only where the host is of use
     without it (a pure project always publishes one)."""

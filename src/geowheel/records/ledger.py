@@ -26,7 +26,7 @@ from geowheel.machine.files import held, held_if_free, read_json, to_json
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 from geowheel.machine.sandbox import SandboxKind
 
-from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
+from .facts import FACTS, FetchFacts, LabFacts, StageFacts, VerdictFacts
 from .stage import Outcome
 
 RECORD: Final = "record.json"
@@ -71,6 +71,7 @@ class Ran(Struct, frozen=True, kw_only=True):
     key: str
     seconds: float
     created: str
+    sandbox: SandboxKind = SandboxKind.NONE
 
 
 class Collected(Struct, frozen=True, kw_only=True):
@@ -413,6 +414,16 @@ class Ledger:
     def latest(self, facts: type[F], subject: str) -> Record[F] | None:
         """Return the newest record of a stage for one subject."""
         return next(iter(self.records(facts, subject)), None)
+
+    def weakest_sandbox(self, record: Record[Any]) -> SandboxKind:
+        """Return the weakest of those that a record and what it is made from were made in."""
+        names = {*record.upstream} - {FetchFacts.stage}
+        above = [found[0] for n in names if (found := self.made_from(record, FACTS[n]))]
+        kinds = [record.sandbox, *map(self.weakest_sandbox, above)]
+        if record.collected is not None:
+            ran = record.collected.stages
+            kinds += [ran[name].sandbox for name in ("bindings", "build") if name in ran]
+        return min(kinds, key=lambda kind: kind.strength)
 
     def made_from(self, record: Record[Any], facts: type[F]) -> list[Record[F]]:
         """Return the record of the stage with these facts that `record` names upstream.

@@ -167,6 +167,12 @@ def _wheel_faults(world: World) -> Iterator[Fault]:
             )
             continue
         yield from _source_faults(wheel)
+        if wheel.sandbox.strength < (wanted := world.settings.sandbox).strength:
+            yield Fault(
+                what=f"sandbox {wheel.sandbox}: a release asks for {wanted} or a stronger one",
+                where=wheel.filename,
+                fix=f"`geowheel wheel --python {target.python} --sandbox {wanted}`",
+            )
         yield from _file_faults(wheel, world)
         for stage in world.settings.verdicts:
             yield from _verdict_faults(wheel, stage)

@@ -13,6 +13,7 @@ from geowheel.errors import Fault, GeowheelError
 from geowheel.locks.channels import configured_channels
 from geowheel.locks.in_use import Locks, committed_locks
 from geowheel.machine.git import Git, commit_of_tag, read_git
+from geowheel.machine.sandbox import SandboxKind
 from geowheel.project.config import Release
 from geowheel.project.project import Project
 from geowheel.records.facts import VERDICTS, BuildFacts, FetchFacts, RepairFacts, SizeFacts
@@ -73,6 +74,8 @@ class Repaired:
     """The host's files, its configuration among them, are those it was built from."""
     toolkit: str
     """Digest of the geowheel that repaired it."""
+    sandbox: SandboxKind
+    """The weakest that any of its stages ran in."""
     unaccepted: tuple[Restricted, ...]
     """Packages in it under the GPL or the like that the configuration does not accept."""
     verdicts: tuple[StageVerdict, ...]
@@ -267,6 +270,7 @@ def _wheels(
             of_lock=of_lock,
             of_files=of_files,
             toolkit=record.sources,
+            sandbox=ledger.weakest_sandbox(record),
             unaccepted=unaccepted(record.facts.licenses.restricted, project.config.licenses.accept),
             verdicts=tuple(_verdicts(ledger, target)),
         )

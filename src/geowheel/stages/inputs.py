@@ -240,10 +240,7 @@ def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
         git=git_version(project.folder, environ) if host.version_from_git else "",
         config_settings=host.config.build.config_settings,
         variables=version_variables(environ) | dict(host.config.build.environment),
-        reads=tuple(
-            project.folder / path.replace("~", environ.get("HOME", "~"), 1)
-            for path in host.config.build.reads
-        ),
+        reads=tuple(project.folder / Path(p).expanduser() for p in host.config.build.reads),
         **payload,
     )
 

@@ -10,6 +10,7 @@ import pytest
 from geowheel.contents.restricted import Restricted
 from geowheel.errors import Fault
 from geowheel.machine.git import Git
+from geowheel.machine.sandbox import SandboxKind
 from geowheel.project.config import Release
 from geowheel.release.index import Index
 from geowheel.release.journal import Journal, ReleaseFile, sums_of
@@ -41,7 +42,7 @@ def repaired(target: Target) -> Repaired:
     return Repaired(
         target=target, filename=file.filename, sha256=file.sha256, version="1.0", locked=True,
         of_lock=True, of_files=True, toolkit="t" * 64, verdicts=verdicts(file.sha256),
-        unaccepted=(),
+        unaccepted=(), sandbox=SandboxKind.UNSHARE,
     )  # fmt: skip
 
 
@@ -123,6 +124,10 @@ PLANTED: dict[str, tuple[dict[str, Any], str]] = {
         "locked from https://c/, which releases do not allow",
     ),
     "licenses": (first_wheel(unaccepted=(GPL,)), "driver PDF: poppler 22 (GPL-2.0-only)"),
+    "sandbox": (
+        first_wheel(sandbox=SandboxKind.NONE) | {"settings": Release(sandbox=SandboxKind.UNSHARE)},
+        "sandbox none: a release asks for unshare or a stronger one",
+    ),
     "not locked": (first_wheel(locked=False, of_lock=False), "is not from a committed lock"),
     "other lock": (first_wheel(of_lock=False), "is not the one that is locked now"),
     "other files": (first_wheel(of_files=False), "not built from the host's files"),

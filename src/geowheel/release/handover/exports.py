@@ -243,7 +243,8 @@ def _description(
     )
     stages = {
         str(item.target): {
-            r.stage: Ran(key=r.key, seconds=r.seconds, created=r.created) for r in item.every
+            r.stage: Ran(key=r.key, seconds=r.seconds, created=r.created, sandbox=r.sandbox)
+            for r in item.every
         }
         for item in items
     }
