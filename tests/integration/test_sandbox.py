@@ -40,7 +40,7 @@ def possible(kind: SandboxKind) -> Enclosure:
         (BOTH, "open('/tmp/geowheel-x', 'w')", "wrote outside its output: /tmp/geowheel-x"),
         (BOTH, "open('{place}/in/x', 'w')", "wrote outside its output: {place}/in/x"),
         (BOTH[:1], "open('{place}/beside')", "read what is not declared: {place}/beside"),
-        (BOTH[:1], "open('/etc/shadow')", ""),
+        (BOTH[:1], "open('/etc/shadow')", "read what is not declared: /etc/shadow"),
         (BOTH, "import os; os.chroot('.')", ""),  # no capability
     ],
 )  # fmt: skip
@@ -60,8 +60,7 @@ def test_what_is_not_declared_fails(
                 [sys.executable, "-c", own + code.format(**words)], env=os.environ,
                 cwd=tmp_path / "out",
             )  # fmt: skip
-        assert refused.format(**words) in str(caught.value)
-        assert (f"build: {refused.partition(':')[0]}" in str(caught.value)) == bool(refused)
+        assert str(caught.value).startswith(f"build: {refused}".format(**words))
         (tmp_path / "out/a").unlink()  # its own output was written
 
 

@@ -50,12 +50,12 @@ IMAGE: Final = re.compile(r"[\w./:-]+@sha256:[0-9a-f]+")
 # and alternatives. No host names: there is no network.
 _SYSTEM: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu")
 _ETC: Final = (
-    "alternatives", "ca-certificates", "debian_version", "fonts", "group", "ld.so.cache",
-    "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release",
-    "passwd", "pki", "ssl", "crypto-policies", "timezone",
+    "etc/alternatives", "etc/ca-certificates", "etc/crypto-policies", "etc/debian_version",
+    "etc/fonts", "etc/group", "etc/ld.so.cache", "etc/ld.so.conf", "etc/ld.so.conf.d",
+    "etc/localtime", "etc/mime.types", "etc/nsswitch.conf", "etc/os-release", "etc/passwd",
+    "etc/pki", "etc/ssl", "etc/timezone",
 )  # fmt: skip
 _UNSHARED: Final = Path(__file__).with_name("unshared.py")
-_NOTHING: Final = ("/bin/sh", "-c", ":")
 _AUTO: Final = {
     System.LINUX: (SandboxKind.BWRAP, SandboxKind.UNSHARE),
     System.MACOS: (SandboxKind.SEATBELT,),
@@ -136,7 +136,7 @@ class Enclosure:
         yield from (self.program, "--unshare-all", "--die-with-parent", "--new-session")
         yield from ("--cap-drop", "ALL", "--hostname", "geowheel", "--proc", "/proc")
         yield from ("--dev", "/dev")
-        for name in (*_SYSTEM, *(f"etc/{name}" for name in _ETC)):
+        for name in (*_SYSTEM, *_ETC):
             path = self.system / name
             if path.is_symlink():
                 yield from ("--symlink", str(path.readlink()), f"/{name}")
@@ -183,7 +183,7 @@ class Enclosure:
         addresses = [next(filter(None, each)) for each in _ADDRESS.findall(near)]
         for address in addresses or [lines[number].strip() for number in asked[:1]]:
             found[f"reached for the network: {address}"] = None
-        system = (Path("/", name) for name in (*_SYSTEM, "etc", "proc", "dev"))
+        system = (Path("/", name) for name in (*_SYSTEM, *_ETC, "proc", "dev"))
         shown = (*system, *self.readable, *self.writable)
         for line in filter(_NO_FILE.search, lines):
             for path in map(Path, _PATH.findall(line)[-1:]):  # before it, who says so
@@ -263,7 +263,7 @@ def find_enclosure(
             reasons.append("container: [tool.geowheel] sandbox-image names no image")
         elif not program and kind is not SandboxKind.UNSHARE:
             reasons.append(f"{kind}: no {' and no '.join(names)} on PATH")
-        elif said := (attempt or _attempt)(made.command(_NOTHING, {}, Path("/")), environ):
+        elif said := (attempt or _attempt)(made.command(["sh", "-c", ":"], {}, Path("/")), environ):
             reasons.append(f"{kind}: {said}")
         else:
             return made
