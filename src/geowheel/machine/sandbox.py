@@ -68,7 +68,6 @@ _ADDRESS: Final = re.compile(
     r"no network here: (\S+)|\b(?:https?|ftp|git|ssh)://([^\s'\"/]+)|host='([^']+)'"
     r"|[Rr]esolve (?:host:? |proxy:? )?'?([\w.-]+\.\w+)"
 )
-_NEAR: Final = 12  # lines of a traceback, before the one that says what went wrong
 _NO_FILE: Final = re.compile("Read-only file system|No such file or directory|Operation not perm")
 _PATH: Final = re.compile(r"(?<![\w./~:-])/(?![\s/])[^\s'\":,;()\]]+")
 
@@ -179,7 +178,7 @@ class Enclosure:
         found: dict[str, None] = {}
         lines = said.splitlines() if self.is_closed else []
         asked = [number for number, line in enumerate(lines) if _NO_NETWORK.search(line)]
-        near = "\n".join(line for n in asked for line in lines[max(0, n - _NEAR) : n + 1])
+        near = "\n".join(line for n in asked for line in lines[max(0, n - 12) : n + 1])
         addresses = [next(filter(None, each)) for each in _ADDRESS.findall(near)]
         for address in addresses or [lines[number].strip() for number in asked[:1]]:
             found[f"reached for the network: {address}"] = None

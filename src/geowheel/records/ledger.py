@@ -26,7 +26,7 @@ from geowheel.machine.files import held, held_if_free, read_json, to_json
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 from geowheel.machine.sandbox import SandboxKind
 
-from .facts import FACTS, FetchFacts, LabFacts, StageFacts, VerdictFacts
+from .facts import FACTS, LabFacts, StageFacts, VerdictFacts
 from .stage import Outcome
 
 RECORD: Final = "record.json"
@@ -414,16 +414,6 @@ class Ledger:
     def latest(self, facts: type[F], subject: str) -> Record[F] | None:
         """Return the newest record of a stage for one subject."""
         return next(iter(self.records(facts, subject)), None)
-
-    def weakest_sandbox(self, record: Record[Any]) -> SandboxKind:
-        """Return the weakest of those that a record and what it is made from were made in."""
-        names = {*record.upstream} - {FetchFacts.stage}
-        above = [found[0] for n in names if (found := self.made_from(record, FACTS[n]))]
-        kinds = [record.sandbox, *map(self.weakest_sandbox, above)]
-        if record.collected is not None:
-            ran = record.collected.stages
-            kinds += [ran[name].sandbox for name in ("bindings", "build") if name in ran]
-        return min(kinds, key=lambda kind: kind.strength)
 
     def made_from(self, record: Record[Any], facts: type[F]) -> list[Record[F]]:
         """Return the record of the stage with these facts that `record` names upstream.

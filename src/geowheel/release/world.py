@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
@@ -16,8 +16,8 @@ from geowheel.machine.git import Git, commit_of_tag, read_git
 from geowheel.machine.sandbox import SandboxKind
 from geowheel.project.config import Release
 from geowheel.project.project import Project
-from geowheel.records.facts import VERDICTS, BuildFacts, FetchFacts, RepairFacts, SizeFacts
-from geowheel.records.ledger import Ledger
+from geowheel.records.facts import FACTS, VERDICTS, BuildFacts, FetchFacts, RepairFacts, SizeFacts
+from geowheel.records.ledger import Ledger, Record
 from geowheel.targets import Platform, Target, parse_platform
 from geowheel.wheel.reading import parse_filename
 
@@ -270,10 +270,21 @@ def _wheels(
             of_lock=of_lock,
             of_files=of_files,
             toolkit=record.sources,
-            sandbox=ledger.weakest_sandbox(record),
+            sandbox=_weakest_sandbox(record, ledger),
             unaccepted=unaccepted(record.facts.licenses.restricted, project.config.licenses.accept),
             verdicts=tuple(_verdicts(ledger, target)),
         )
+
+
+def _weakest_sandbox(record: Record[Any], ledger: Ledger) -> SandboxKind:
+    """Return the weakest of those that a record and what it is made from were made in."""
+    names = {*record.upstream} - {FetchFacts.stage}
+    above = [found[0] for n in names if (found := ledger.made_from(record, FACTS[n]))]
+    kinds = [record.sandbox, *(_weakest_sandbox(each, ledger) for each in above)]
+    if record.collected is not None:
+        ran = record.collected.stages
+        kinds += [ran[name].sandbox for name in ("bindings", "build") if name in ran]
+    return min(kinds, key=lambda kind: kind.strength)
 
 
 def _verdicts(ledger: Ledger, target: Target) -> Iterator[StageVerdict]:
