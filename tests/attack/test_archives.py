@@ -371,7 +371,8 @@ def wheels() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "another name beside it", partial(repacked, "a/b.py", extra=other + b"a/c.py")
     yield "a field of zip64", partial(repacked, "a/b.py", extra=struct.pack("<2HQQ", 1, 16, 9, 9))
     yield "a file twice in RECORD", recorded_twice
-    for name in ("a/CON.py", "nul", "a/com1", "a/x.", "a/x /y", "a/x?.py", "A", "a-1.DIST-INFO/x",
+    for name in ("a/CON.py", "nul", "a/com1", "COM\u00b9", "conin$", "aux .c", "a/x.", "a/x /y",
+                 "a/x?.py", "A", "a-1.DIST-INFO/x",
                  "a-1.data/purelib/evil-2.dist-info/METADATA"):  # fmt: skip
         yield f"for Windows: {name!r}", partial(wheel_bytes, NAME, {"a/b.py": "b = 1\n", name: "x"})
     twice = {"a/\u00e9.py": "", "a/e\u0301.py": ""}

@@ -1,5 +1,6 @@
 """One wheel, read once, as everything that the rules look at."""
 
+import datetime
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,6 +45,11 @@ class WheelContent:
     packages: tuple[SbomPackage, ...]
     """Those that its SBOM names, geowheel's or another; empty where there is none."""
     outside: Outside | None = None
+
+    @property
+    def day(self) -> datetime.date:
+        """The day that every rule takes for today."""
+        return self.outside.day if self.outside else datetime.date.today()
 
     def of(self, kind: type[B]) -> dict[str, B]:
         """Return the compiled files of one format."""

@@ -165,7 +165,7 @@ def _missing(content: WheelContent, *, lent: bool) -> Iterator[Mark]:
 
 def _high(content: WheelContent) -> Iterator[Mark]:
     """The newest step, where a wheel without it would run on more systems."""
-    step = next(floor_steps(content, datetime.date.today()), None)
+    step = next(floor_steps(content, content.day), None)
     if step and step.adds:
         symbols, files = ({row[at] for row in step.symbols} for at in (1, 2))
         yield Mark(

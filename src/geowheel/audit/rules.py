@@ -82,7 +82,7 @@ def weigh(
     rule: Rule, marks: Iterable[Mark], policy: AuditPolicy, content: WheelContent | None = None
 ) -> Iterator[WheelFinding]:
     """Yield what the policy makes of places; without a wheel they are in a project's own files."""
-    today = datetime.date.today()
+    today = content.day if content else datetime.date.today()
     for words, member, package, more, relock in marks:
         usual = rule.prebuilt if content and content.is_prebuilt(member) else rule.level
         level = policy.levels.get(rule.id, usual)

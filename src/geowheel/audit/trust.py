@@ -50,10 +50,9 @@ def _distrusted(content: WheelContent) -> Iterator[Mark]:
 
 
 def _old(content: WheelContent) -> Iterator[Mark]:
-    today = content.outside.day if content.outside else datetime.date.today()
     for member, _ in _bundles(content):
         day = made_on(content.owner(member))
-        if day is not None and today - day > _OLD:
+        if day is not None and content.day - day > _OLD:
             relock = _relock(content.owners.get(member))
             yield Mark(f"the bundle is of {day}, older than a year", member, relock=relock)
 

@@ -58,7 +58,7 @@ def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
     lines = [f"{UNSETTLED}: {len(found)}", *(f"  {line}" for line in by_driver(found))]
     fix = ""
     if builds := ", ".join(lgpl_builds(item.name for item in found)):
-        fix = f"in pixi.toml take conda-forge's {builds}; then `geowheel lock`. Or "
+        fix = f"where they are conda-forge's, take {builds} in pixi.toml; then `geowheel lock`. Or "
     return [
         Fault(
             what="\n".join(textwrap.fill(line, 80, subsequent_indent="    ",

@@ -134,7 +134,6 @@ def open_apt(
     others = set(re.findall(r"^Acquire::IndexTargets::deb::([^:]+)::MetaKey ", dump, re.MULTILINE))
     for name in sorted(others - {"Packages"}):
         settings += f'Acquire::IndexTargets::deb::{name}::DefaultEnabled "false";\n'
-    (state / "apt.conf").write_text(settings, encoding="utf-8")
     sources = state / "sources.list.d"
     shutil.rmtree(sources, ignore_errors=True)
     if suite:

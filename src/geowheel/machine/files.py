@@ -43,9 +43,10 @@ def scratch(place: Path) -> Iterator[Path]:
     """An empty folder in `place`, gone afterwards; those of killed runs there go as well."""
     place.mkdir(parents=True, exist_ok=True)
     sweep(place)
-    made = Path(tempfile.mkdtemp(prefix=".making-", dir=place))
-    lock = _locked(made)
-    path = made.rename(place / made.name.replace(".making-", SCRATCH))  # locked when it is seen
+    path, lock = _made(place)
+    while not path.exists():  # another run swept it before it was locked
+        _remove(path, lock)
+        path, lock = _made(place)
     try:
         yield path
     finally:
@@ -77,7 +78,12 @@ def sweep(place: Path) -> None:
             _remove(path, lock)
 
 
-def _locked(path: Path) -> int | None:
+def _made(place: Path) -> tuple[Path, int | None]:
+    path = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=place))
+    return path, _locked(path, wait=True)
+
+
+def _locked(path: Path, *, wait: bool = False) -> int | None:
     """Lock a folder, for as long as this process lives; None where somebody else has the lock.
 
     Or where it is gone, a link or another user's, or where folders cannot be locked.
@@ -89,7 +95,7 @@ def _locked(path: Path) -> int | None:
     except (ImportError, OSError):
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(lock)
         return None
@@ -120,6 +126,14 @@ def whole(path: Path) -> Iterator[Path]:
         part = folder / path.name
         yield part
         part.replace(path)
+
+
+def link_or_copy(source: str, goal: str) -> None:
+    """Give a file a second name; copy it where the file system has no links, or no more of them."""
+    try:
+        os.link(source, goal)
+    except OSError:
+        shutil.copy2(source, goal)
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -32,10 +32,10 @@ def own_bundle(asked: dict[str, Any]) -> dict[str, Any]:
         return {"skipped": "no certificates in this wheel"}
     site = os.path.join(asked["folder"], "site")
     inside = os.path.relpath(bundle, ours.site_of(asked))
-    shutil.copytree(ours.site_of(asked), site, copy_function=os.link)
+    ours.copy_site(asked, site)
     with server(asked) as port:
         copied = os.path.join(site, inside)
-        os.unlink(copied)  # a hard link: the installed one must stay as it is
+        os.unlink(copied)  # it may be a hard link: the installed one must stay as it is
         shutil.copyfile(os.path.join(asked["folder"], "ca.pem"), copied)
         reports = [
             probe.again(asked, "net:reads", who=who, site=site, port=port, trusted=True,

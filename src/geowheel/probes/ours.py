@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -226,3 +227,16 @@ def only_runtimes(before: set[str], runtimes: list[str]) -> str:
 def site_of(asked: dict[str, Any]) -> str:
     """Return the folder that the wheel is installed into."""
     return os.path.normpath(os.path.join(home(asked), *[".."] * len(asked["package"].split("."))))
+
+
+def copy_site(asked: dict[str, Any], goal: str) -> None:
+    """All packages of this environment in another place: as hard links, where there are such."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(site_of(asked), goal, copy_function=_link, ignore=ignore)
+
+
+def _link(source: str, goal: str) -> None:
+    try:
+        os.link(source, goal)
+    except OSError:  # the file system has none, or no more of this file
+        shutil.copy2(source, goal)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
 import subprocess
 import sys
 from typing import Any
@@ -26,7 +25,7 @@ def relocated(asked: dict[str, Any]) -> None:
     """Site-packages was moved to a folder with spaces and letters of other alphabets."""
     expected = ours.work(asked)
     site = os.path.join(asked["folder"], "a folder with späces", "网络 и ещё", "site-packages")
-    _copy(asked, site)
+    ours.copy_site(asked, site)
     probe.again(asked, "sites:works_there", site=site, expected=expected)
 
 
@@ -34,7 +33,7 @@ def read_only(asked: dict[str, Any]) -> dict[str, Any]:
     """Nothing can be written below site-packages."""
     expected = ours.work(asked)
     site = os.path.join(asked["folder"], "read-only")
-    _copy(asked, site)
+    ours.copy_site(asked, site)
     wrapper: list[str] = []
     if asked["bwrap"]:
         wrapper = [asked["bwrap"], "--dev-bind", "/", "/", "--ro-bind", site, site]
@@ -80,7 +79,7 @@ def import_time(asked: dict[str, Any]) -> dict[str, Any]:
     """Return the shortest of several imports, with and without what the bootstrap does."""
     whole, bare = (os.path.join(asked["folder"], name) for name in ("whole", "bare"))
     for site in (whole, bare):
-        _copy(asked, site)
+        ours.copy_site(asked, site)
     # Without the bootstrap it is osgeo as its own sdist makes it.
     bootstrap = os.path.join(bare, *asked["package"].split("."), "_geowheel.py")
     os.unlink(bootstrap)
@@ -102,15 +101,6 @@ def _import(asked: dict[str, Any], site: str) -> float:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return float(process.stdout)
-
-
-def _copy(asked: dict[str, Any], site: str) -> None:
-    """All packages of this environment in another place: hard links, so only folders are made."""
-    os.makedirs(os.path.dirname(site), exist_ok=True)
-    shutil.copytree(
-        ours.site_of(asked), site, copy_function=os.link,
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )  # fmt: skip
 
 
 def _folders(site: str, mode: int) -> None:

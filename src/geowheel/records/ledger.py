@@ -6,7 +6,6 @@ changed afterwards.
 
 import datetime
 import enum
-import os
 import shutil
 import tempfile
 import time
@@ -19,10 +18,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct, structs
 
-from geowheel.digest import Artefact, TreeEntry, digest, read_tree
+from geowheel.digest import Artefact, TreeEntry, digest, read_tree, sha256_file
 from geowheel.errors import BuildError
 from geowheel.machine.console import Console
-from geowheel.machine.files import held, held_if_free, read_json, to_json
+from geowheel.machine.files import held, held_if_free, link_or_copy, read_json, to_json
 from geowheel.machine.kept import ENTER, WORK, remove_kept
 from geowheel.machine.sandbox import SandboxKind
 
@@ -270,10 +269,15 @@ class Entry:
             return Stale(reason=StaleReason.FAILED)
         if record.sandbox.strength < self.wanted.strength:
             return Stale(reason=StaleReason.OPEN, of=record.sandbox)
+        written = (self.folder / RECORD).stat().st_mtime_ns  # after all of its files
         for output in record.outputs:
+            path = self.folder / output.path
             try:
-                size = (self.folder / output.path).lstat().st_size
-                if size != output.size and output.link is None:
+                found = path.lstat()
+                if output.link is None and (
+                    found.st_size != output.size
+                    or (found.st_mtime_ns > written and sha256_file(path) != output.sha256)
+                ):
                     return Stale(reason=StaleReason.ALTERED, of=output.path)
             except OSError:
                 return Stale(reason=StaleReason.GONE, of=output.path)
@@ -292,9 +296,8 @@ class Entry:
     def share(self, twin: Record[Any]) -> Record[Any]:
         """Take another subject's record over, its files by links; with one rename."""
         with self.scratch() as folder:
-            shutil.copytree(
-                twin.folder, folder, copy_function=os.link, symlinks=True, dirs_exist_ok=True
-            )
+            shutil.copytree(twin.folder, folder, copy_function=link_or_copy, symlinks=True,
+                            dirs_exist_ok=True)  # fmt: skip
             (folder / RECORD).unlink()
             return self.place(folder, structs.replace(twin, subject=self.subject))
 

@@ -36,7 +36,8 @@ _BETTER: Final = ("sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake
 _FOLDING: Final = re.compile(r"[-.](win|macosx)")
 # Devices, and names that Windows has not (learn.microsoft.com/windows/win32/fileio/naming-a-file).
 _NOT_WINDOWS: Final = re.compile(
-    r"(?:^|/)(?:con|prn|aux|nul|com\d|lpt\d)(?:[./]|$)|[. ](?:/|$)|[<>\"|?*]"
+    r"(?:^|/)(?:con(?:in\$|out\$)?|prn|aux|nul|(?:com|lpt)[\d¹²³]) *(?:[./]|$)"
+    r"|[. ](?:/|$)|[<>\"|?*]"
 )
 UNSIGNED: Final = ("RECORD", "RECORD.jws", "RECORD.p7s")
 # What lies there is installed beside what lies at the root, where search paths count from.

@@ -157,7 +157,7 @@ def test_a_change_runs_what_is_below_it_alone(world: World) -> None:
     [
         ("b", ("fetch",), ["fetch"]),  # asked for by name
         ("b", ("test",), ["fetch", "repair", "check test"]),  # used by what is to run
-        ("b", ("bindings",), ["check bindings"]),  # nothing is made of it
+        ("b", ("bindings",), ["fetch", "check bindings"]),  # nothing is made of it: by its time
         (None, ("bindings",), ["fetch", "check bindings"]),  # gone, as any run sees
     ],
 )

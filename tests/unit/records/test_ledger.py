@@ -143,6 +143,8 @@ def test_what_failed_or_changed_is_stale(ledger: Ledger, console: Console) -> No
     assert str(entry.stale()) == "out.txt is gone"
     make(entry, console, text="made")
     (entry.folder / "out.txt").write_text("MADE")
+    assert str(entry.stale()) == "out.txt was changed"
+    os.utime(entry.folder / "out.txt", (1, 1))  # then it is seen where it is used
     assert entry.stale() is None
     verifying = Ledger(folder=ledger.folder, host="host", verify=True)
     assert str(entry_of(verifying, a="1").stale()) == "out.txt was changed"

@@ -277,8 +277,9 @@ def _write(made: Export, items: Sequence[_Outgoing], folder: Path, request: Requ
         new = place / "new"
         (new / WHEELS).mkdir(parents=True)
         for item in items:
-            wheel = item.wheel.wheel
-            copy_checked(wheel.path, new / WHEELS / wheel.path.name, wheel.sha256)
+            wheel, goal = item.wheel.wheel, new / WHEELS / item.wheel.wheel.path.name
+            if not goal.exists():  # targets of one stable ABI have it in common
+                copy_checked(wheel.path, goal, wheel.sha256)
             for record in (item.wheel, *item.verdicts):
                 _copy_entry(record, new / LEDGER)
         (new / DESCRIPTION).write_bytes(to_json(made, ordered=True))

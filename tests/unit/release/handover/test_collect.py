@@ -55,6 +55,7 @@ from geowheel.release.handover.collect import collect
 from geowheel.release.handover.exports import export
 from geowheel.stages import find
 from geowheel.stages.context import Tools
+from geowheel.targets import Platform, Target
 
 TAG = "cp" + RUNNING.replace(".", "")
 SUBJECT = f"{TAG}-linux-64"
@@ -191,6 +192,19 @@ def test_an_export_has_the_wheel_its_records_and_what_it_was_made_from(machine: 
     assert set(data["stages"][SUBJECT]) == {"repair", "size", "test"}
     assert str(here.root) not in text, "no path leaves the machine"
     assert not any(part.startswith(".") for path in tree(folder) for part in path.split("/"))
+
+
+def test_targets_of_one_stable_abi_have_their_wheel_in_common(machine: Make) -> None:
+    here, other = machine("a").built(), Target(python="3.99", platform=Platform.LINUX_64)
+    for record in [r for kind in FACTS.values() for r in here.ledger.records(kind)]:
+        entry = Entry(ledger=here.ledger, stage=record.stage, subject=str(other),
+                      components=record.components)  # fmt: skip
+        with entry.lock(make_console(here.root)):
+            entry.share(record)
+    targets, folder = (*here.request.targets, other), here.root / "export"
+    export(replace(here.request, targets=targets), folder, make_console(here.root))
+    assert [path.name for path in (folder / "dist").iterdir()] == [NAME]
+    assert {path.name for path in (folder / "ledger").iterdir()} == {SUBJECT, str(other)}
 
 
 def test_an_export_replaces_an_older_one_and_nothing_else(machine: Make) -> None:
