@@ -134,11 +134,14 @@ def unreachable(channels: Sequence[Channel], failures: Sequence[str]) -> Channel
     """Return the error that says of which channels no place gives an index, and why."""
     what = f"cannot read {', '.join(channel.name for channel in channels)}: {'; '.join(failures)}"
     where = ", ".join(channel.url for channel in channels)
+    cause = "no route to it from here, no proxy or a wrong URL"
+    if NOT_MODIFIED in what:
+        cause = STRANGE_SERVER
+    elif "failed to decode" in what or "failed to parse" in what:
+        cause = "something else answers in its place, such as a proxy's or a login's page"
     help = advice(
         "; ".join(failures),
-        STRANGE_SERVER
-        if NOT_MODIFIED in what
-        else "no route to it from here, no proxy or a wrong URL",
+        cause,
         "set GEOWHEEL_MIRRORS=URL=PLACE for a mirror or a folder with the same packages; or "
         f"make a wheel that is not for release from {_other_packages()}",
     )

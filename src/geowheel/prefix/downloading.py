@@ -112,7 +112,7 @@ class _Run:
                 try:
                     await self._from_place(asset, place, goal)
                 except _WrongBytes as error:
-                    reasons.append(f"{place}: {error}")
+                    reasons.append(f"{place.rpartition('/')[0]}: {error}")
                     wrong.append(place)
                 except Unavailable as error:
                     reasons.append(str(error))
@@ -146,9 +146,11 @@ class _Run:
             with part.open("wb") as file:
                 writer.file = file
                 await _read(self.client, place, writer, self.stall)
-            found = writer.hash.hexdigest()
-            if found != asset.sha256:
-                raise _WrongBytes(f"sha256 is {found}, wanted {asset.sha256}", again=1)
+            if (found := writer.hash.hexdigest()) != asset.sha256:
+                said = f"sha256 is {found}, wanted {asset.sha256}"
+                if asset.size not in (None, writer.count):  # a page, and the same one for all
+                    said = f"{writer.count:,} bytes came, not as many as it has"
+                raise _WrongBytes(said, again=1)
             part.replace(goal)
         except BaseException:  # an interrupt leaves nothing half-made
             counted(-writer.count)
@@ -268,6 +270,8 @@ def _combined(failures: Sequence[_Failure]) -> IntegrityError | ChannelError:
         alike.setdefault(failure.reasons, []).append(failure.asset)
     wrong = {failure.reasons for failure in failures if failure.wrong_bytes}
     faults = [_fault(every, why, wrong_bytes=why in wrong) for why, every in alike.items()]
+    if (more := len(faults) - NAMED) > 0:  # a mirror that is wrong throughout
+        faults[NAMED:] = [Fault(what=f"the same of {more} others")]
     return IntegrityError(faults) if wrong else ChannelError(faults)
 
 
@@ -277,7 +281,8 @@ def _fault(every: Sequence[Asset], reasons: Sequence[str], *, wrong_bytes: bool)
         return Fault(
             what=f"{names}: wrong bytes: {said}",
             where=where,
-            cause="the package was rebuilt under the same name, or the mirror is damaged",
+            cause="the package was rebuilt under the same name, the mirror is damaged, or a proxy "
+            "answers in its place",
             fix="check the mirror; if the change is meant, run `geowheel lock`",
         )
     what = f"{names} cannot be fetched: {said}"

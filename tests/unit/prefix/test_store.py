@@ -115,11 +115,14 @@ def test_progress_takes_back_what_was_wrong(
 
 
 def test_wrong_bytes_never_enter(store: Store, channel: Path, step: Counting) -> None:
-    (channel / "a").write_bytes(b"other")
-    with pytest.raises(IntegrityError) as caught:
-        obtain(store, BOTH, step)
-    for text in ("a 1: wrong bytes", sha256_bytes(b"other"), BOTH[0].sha256, BOTH[0].url):
-        assert text in str(caught.value)
+    other = (channel / "a").read_bytes()[:-1]
+    for data in (other, other + b"?"):
+        (channel / "a").write_bytes(data)
+        with pytest.raises(IntegrityError) as caught:
+            obtain(store, BOTH, step)
+        words = [sha256_bytes(data), BOTH[0].sha256] if data != other else ["not as many as it has"]
+        for text in ("a 1: wrong bytes", *words, BOTH[0].url):
+            assert text in str(caught.value)
     assert files(store.folder) == ["b"]
 
 
