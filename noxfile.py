@@ -97,9 +97,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=False, default=False)
 def benchmark(session: nox.Session) -> None:
-    """what a wheel costs, against the plain way (takes minutes; -- 3.12)"""
+    """what the default wheel costs, against the plain way (takes minutes; -- 3.12)"""
     script = str(HERE / "benchmarks" / "wheel.py")
-    session.run(str(environment()), script, *session.posargs, external=True)
+    sources = {"PYTHONPATH": str(HERE / "src")}
+    session.run(str(environment()), script, *session.posargs, external=True, env=sources)
 
 
 @nox.session(python=False, default=False)

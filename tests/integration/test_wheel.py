@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,3 +158,19 @@ def test_the_bindings_are_hardened_and_know_no_folder_of_this_machine(built: Bui
         ).stdout
         assert "BIND_NOW" in dynamic and "GNU_RELRO" in dynamic, module.name
         assert "RPATH" not in dynamic and "RUNPATH" not in dynamic, module.name
+
+
+@pytest.mark.parametrize("python", ["3.14t", "3.15t"])
+def test_a_free_threaded_interpreter_has_a_wheel_of_its_own(
+    second: ProjectCopy, python: str
+) -> None:
+    if not shutil.which(f"python{python}"):
+        pytest.skip(
+            f"NOT RUN: no python{python} on PATH (no distribution's; --disable-gil makes it)"
+        )
+    (found,) = second.json("wheel", "--python", python)["targets"]
+    version = f"cp{python.replace('.', '')}"
+    assert f"-{version[:-1]}-{version}-manylinux_2_" in Path(found["wheel"]).name
+    assert not_passed(found) == []
+    (gil,) = (probe for probe in found["probes"] if probe["name"] == "the gil")
+    assert gil["detail"] == "the GIL is on after the import"

@@ -23,7 +23,7 @@ from typing import Final
 
 import certifi
 import zstandard
-from rattler import Subdir
+from rattler import Subdir, Version
 from rattler.index import index_fs
 
 from geowheel.digest import digest, sha256_file
@@ -31,7 +31,8 @@ from geowheel.errors import BuildError, ChannelError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import tool_path
 from geowheel.machine.files import held, write
-from geowheel.targets import Platform
+from geowheel.project.config import FIRST_STABLE_GDAL, PYTHON_HEADERS
+from geowheel.targets import GDAL_PACKAGE, Platform
 
 from .apt import Apt, disk_full, open_apt, raise_for_disk, require_tools, update_or_keep
 from .conversion import CondaLayout, Conversion, Converter, read_common_licenses
@@ -383,9 +384,18 @@ def _content(state: ChannelState, subdir: str) -> str:
     return digest((state.files(subdir), _sources_digest()))
 
 
-def check_whole(folder: Path, platform: Platform, floor: str | None) -> None:
-    """Raise ChannelError for a library that is nowhere, or is not to be lowered to that glibc."""
+def check_whole(folder: Path, platform: Platform, floor: str | None, python: str = "") -> None:
+    """Raise ChannelError for a library that is nowhere, or is not to be lowered to that glibc.
+
+    And where nobody has the headers of `python`, which the bindings are compiled for.
+    """
     entries, oldest = read_state(folder).of(platform), tuple(map(int, (floor or "99").split(".")))
+    files = [f.rpartition("/")[2].rsplit("-", 2) for e in entries.values() for f in e.files]
+    versions = {name: version for name, version, _ in files}
+    gdal, headers = (versions.get(name, "0") for name in (GDAL_PACKAGE, PYTHON_HEADERS))
+    old = Version(gdal) < Version(FIRST_STABLE_GDAL)
+    if python and old and not headers.startswith(f"{python}."):
+        raise ChannelError(f"GDAL {gdal} needs Python {python}'s headers; here are {headers}'s")
     newer = [f"{e.newest} in {path}" for path, e in sorted(entries.items()) if e.floor > oldest]
     for why in (*gaps(entries), *(f"{what}, not to be lowered to glibc {floor}" for what in newer)):
         raise ChannelError(why)

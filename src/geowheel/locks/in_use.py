@@ -18,6 +18,7 @@ from geowheel.digest import digest, toolkit_digest
 from geowheel.errors import BuildError, ChannelError, LockError
 from geowheel.machine import files
 from geowheel.machine.console import Console
+from geowheel.machine.interpreters import Interpreter, ask_this
 from geowheel.project.manifest import EnvironmentSpec
 from geowheel.project.project import Project
 from geowheel.targets import Platform, System
@@ -287,10 +288,12 @@ def _first_of(
     from geowheel.distro.channel import check_whole  # only where needed
 
     *others, last = texts
+    own = ask_this() if platform is project.machine.platform else ""
+    python = own.python if isinstance(own, Interpreter) and not own.headers else ""
     for text in others:
         try:
             channel = distro_channel(project, platform, console, offered.distro_suite(text) or "")
-            check_whole(channel.folder or Path(), platform, project.config.floors.glibc)
+            check_whole(channel.folder or Path(), platform, project.config.floors.glibc, python)
             return channel
         except (ChannelError, BuildError) as error:
             console.warn(f"{text} cannot be used, the next one is: {error.faults[0].what}")

@@ -22,6 +22,8 @@ LIBSTDCXX = "libstdcxx-devel"
 """How conda-forge's package of GCC's C++ headers begins; the platform follows."""
 PYTHON_HEADERS = "python-headers"
 """Python.h, in the distro channel alone."""
+FIRST_STABLE_GDAL = "3.11"
+"""The first whose sdist on PyPI has wrappers of SWIG 4.2 or newer; those of 3.10.3 are of 4.0.1."""
 OPTIONAL: Final = (GRIDS, PYTHON_HEADERS)
 """Packages that are taken where a channel has them."""
 OWN_GRIDS = "own"

@@ -166,17 +166,18 @@ def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:
 def _python_headers(inputs: BindingsInputs, headers: Path) -> Path:
     """Return where Python.h is: for the stable ABI that of the channel, where it has one.
 
-    Raises MachineError where there is none.
+    For one Python the channel's where the machine has none. Raises MachineError where neither has.
     """
-    locked = sorted(headers.glob("python3.*/Python.h")) if inputs.stable else []
-    if not locked and not inputs.interpreter.headers:
-        found = inputs.interpreter
+    found = inputs.interpreter
+    version = "3.*" if inputs.stable else "none" if found.headers else found.python
+    locked = sorted(headers.glob(f"python{version}/Python.h"))
+    if not locked and not found.headers:
         raise MachineError(
             f"{found.title} lacks its headers: no Python.h in {found.include}",
             cause="neither the machine has them nor the native stack's channel",
             fix=hints.install(hints.Need.HEADERS, on=hints.this_machine(), python=found.python),
         )
-    return locked[-1].parent if locked else inputs.interpreter.include
+    return locked[-1].parent if locked else found.include
 
 
 def _module(

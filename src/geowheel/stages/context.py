@@ -30,7 +30,7 @@ from geowheel.machine.interpreters import (
 )
 from geowheel.machine.sandbox import Enclosure
 from geowheel.prefix.store import Store
-from geowheel.project.config import Abi, Bindings, Config
+from geowheel.project.config import FIRST_STABLE_GDAL, Abi, Bindings, Config
 from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
@@ -41,8 +41,6 @@ from geowheel.wheel.reading import headers_of
 from . import needed
 from .zig import Zig
 
-FIRST_STABLE_GDAL: Final = Version("3.11")
-"""The first whose sdist on PyPI has wrappers of SWIG 4.2 or newer; those of 3.10.3 are of 4.0.1."""
 OLDEST_STABLE: Final = Version("3.11")
 """The limited API that SWIG's wrappers need: buffers are in it since 3.11."""
 
@@ -174,7 +172,7 @@ def stable_python(project: Project, gdal: str, python: str) -> str:
     found = stable_pythons(config)
     if project.bindings is not Bindings.COMPILED or python not in found:
         return ""
-    if Version(gdal) < FIRST_STABLE_GDAL:
+    if Version(gdal) < Version(FIRST_STABLE_GDAL):
         if config.abi is Abi.ABI3:
             raise ConfigError(
                 f'abi = "abi3", and the wrappers of GDAL {gdal} cannot use the stable ABI',

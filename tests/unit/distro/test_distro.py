@@ -1,6 +1,8 @@
 """Names, versions, closure and layout of the distro channel, from texts alone."""
 
 import json
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from rattler import PackageName, Version
 
 from geowheel.distro import conversion
 from geowheel.distro.apt import of_suite
-from geowheel.distro.channel import entry_name, library_of
+from geowheel.distro.channel import check_whole, entry_name, library_of
 from geowheel.distro.conda_package import PREFIX_PLACEHOLDER
 from geowheel.distro.debian import (
     Deb,
@@ -463,3 +465,30 @@ def test_the_state_survives_and_damage_means_starting_over(tmp_path: Path) -> No
     for damage in ("", "[]", *map(json.dumps, damaged)):
         (tmp_path / "channel" / STATE).write_text(damage)
         assert read_state(tmp_path / "channel") == ChannelState()
+
+
+@pytest.mark.parametrize(
+    ("gdal", "python", "why"),
+    [
+        ("3.10.3", "3.11", "GDAL 3.10.3 needs Python 3.11's headers; here are 3.13.5's"),
+        ("3.10.3", "3.13", None),
+        ("3.10.3", "", None),
+        ("3.13.3", "3.11", None),
+        ("3.13.3", "", "libjxl.so.1 needs new@GLIBC_2.99 in linux-64/libjxl, not to be lowered"),
+    ],
+)
+def test_a_suite_that_makes_no_wheel_here_is_passed_over(
+    tmp_path: Path, gdal: str, python: str, why: str | None
+) -> None:
+    files = {"libgdal-core": gdal, "python-headers": "3.13.5", "libjxl": "1"}
+    newest = "libjxl.so.1 needs new@GLIBC_2.99" if why and not python else ""
+    entries = {
+        f"linux-64/{name}": Converted(
+            key="", files={f"linux-64/{name}-{version}-debian_1_h0.conda": ""}, provides=(),
+            needs=(), floor=(2, 99) if newest and name == "libjxl" else (2, 27), newest=newest,
+        )
+        for name, version in files.items()
+    }  # fmt: skip
+    write_state(tmp_path, ChannelState(entries=entries))
+    with pytest.raises(ChannelError, match=re.escape(why)) if why else nullcontext():
+        check_whole(tmp_path, Platform.LINUX_64, "2.28", python)
