@@ -168,6 +168,9 @@ def test_a_free_threaded_interpreter_has_a_wheel_of_its_own(
         pytest.skip(
             f"NOT RUN: no python{python} on PATH (no distribution's; --disable-gil makes it)"
         )
+    pyproject = second.root / "hosts/gdal/pyproject.toml"
+    text = pyproject.read_text(encoding="utf-8")
+    pyproject.write_text(text.replace("pythons = [", f'pythons = ["{python}", '), encoding="utf-8")
     (found,) = second.json("wheel", "--python", python)["targets"]
     version = f"cp{python.replace('.', '')}"
     assert f"-{version[:-1]}-{version}-manylinux_2_" in Path(found["wheel"]).name

@@ -82,6 +82,7 @@ def backend_variables(
     """
     linking = (variables.get("LDFLAGS"), shlex.join(toolchain.host_link_flags))
     flags = shlex.join([*toolchain.host_flags, *map_flags(mapped)])
+    architecture = toolchain.target.partition("-")[0].upper()
     return {
         **variables,
         "CC": str(toolchain.cc),
@@ -90,6 +91,8 @@ def backend_variables(
         "CFLAGS": flags,
         "CXXFLAGS": flags,
         "LDFLAGS": " ".join(filter(None, linking)),
+        # rustc links by the machine's cc, against its glibc, unless cargo is told.
+        f"CARGO_TARGET_{architecture}_UNKNOWN_LINUX_GNU_LINKER": str(toolchain.cc),
         **_rust_variables(mapped),
     }
 

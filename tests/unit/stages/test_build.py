@@ -251,6 +251,7 @@ def test_a_backend_that_compiles_finds_gdal_and_writes_no_path(world: World) -> 
     assert re.search(r"-ffile-prefix-map=\S+/\.geowheel-\S+=build ", env["CFLAGS"])
     assert re.search(r"--remap-path-prefix=\S+/\.geowheel-\S+=build ", env["RUSTFLAGS"])
     assert "--remap-path-prefix=/home/me/.cargo=cargo" in env["RUSTFLAGS"], "where cargo looks"
+    assert env["CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER"] == env["CC"], "and its glibc"
 
 
 def test_a_clash_with_a_file_of_the_host_is_refused(world: World) -> None:
