@@ -112,9 +112,11 @@ def _not_for_the_system(wheels: Sequence[NamedWheel], at: UserPlace) -> Hindranc
 
 
 def _not_for_the_python(wheels: Sequence[NamedWheel]) -> Hindrance:
-    names = {tag.interpreter for wheel in wheels for tag in wheel.tags}
-    found = [re.fullmatch(r"cp(\d)(\d+)", name) for name in names]
-    offered = sorted((f"{match[1]}.{match[2]}" for match in found if match), key=Version)
+    tags = {tag for wheel in wheels for tag in wheel.tags}
+    names = {tag.interpreter + " and newer" * (tag.abi == "abi3") for tag in tags}
+    found = [re.fullmatch(r"cp(\d)(\d+)(.*)", name) for name in names]
+    every = ((f"{match[1]}.{match[2]}", match[3]) for match in found if match)
+    offered = ["".join(pair) for pair in sorted(every, key=lambda pair: Version(pair[0]))]
     return Hindrance(
         obstacle=HindranceKind.PYTHON,
         what=f"no wheel for this Python, only for {', '.join(offered or sorted(names))}",

@@ -172,6 +172,8 @@ def test_paths_and_urls_are_taken_by_their_last_part() -> None:
          [HindranceKind.ARCHITECTURE], "no wheel for aarch64, only for x86_64", "geowheel matrix"),
         ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.36", python="3.9"),
          [HindranceKind.PYTHON], "only for 3.12", "pythons"),
+        (["gdal-3.13.3-cp311-abi3-manylinux_2_28_x86_64.whl"], system("glibc 2.36", python="3.9"),
+         [HindranceKind.PYTHON], "only for 3.11 and newer", "pythons"),
         ([gdal("312", "manylinux_2_36_x86_64")], system("glibc 2.31", python="3.9"),
          [HindranceKind.PYTHON, HindranceKind.TOO_OLD], "no wheel for this Python", "pythons"),
         ([gdal("312", "manylinux_2_28_x86_64")], system("glibc 2.28", pip="20.2.4"),
