@@ -175,5 +175,4 @@ def test_a_free_threaded_interpreter_has_a_wheel_of_its_own(
     version = f"cp{python.replace('.', '')}"
     assert f"-{version[:-1]}-{version}-manylinux_2_" in Path(found["wheel"]).name
     assert not_passed(found) == []
-    (gil,) = (probe for probe in found["probes"] if probe["name"] == "the gil")
-    assert gil["detail"] == "the GIL is on after the import"
+    assert "the GIL is on after the import" in {probe["name"] for probe in found["probes"]}
