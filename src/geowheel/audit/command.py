@@ -11,6 +11,7 @@ from geowheel.machine.files import to_json, write
 from geowheel.project.config import AuditLevel, AuditPolicy
 
 from . import trust
+from .abi import abi_facts
 from .content import opened_wheel
 from .images import floating
 from .outside import Outside
@@ -46,11 +47,11 @@ def audit(
     told: list[dict[str, Any]] = []
     for path in wheels:
         with console.quiet_step("audit") as step, opened_wheel(path, step, outside) as content:
-            facts = platform_facts(content, outside.day)
+            facts, abi = platform_facts(content, outside.day), abi_facts(content)
             found = [finding for rule in RULES for finding in judge(rule, content, policy)]
-            show(content, facts, found, console)
+            show(content, facts, abi, found, console)
         findings += found
-        told.append({"wheel": path.name, "platform": asdict(facts)})
+        told.append({"wheel": path.name, "platform": asdict(facts), "python": asdict(abi)})
     if sarif is not None:
         write(sarif, to_json(sarif_of(findings, RULES)))
     counts = {str(level): sum(f.level is level for f in findings) for level in AuditLevel}

@@ -85,7 +85,16 @@ class WheelContent:
     def is_module(self, member: str) -> bool:
         """Return whether Python imports it."""
         exported = self.symbols[member].exported
-        return bool(_MODULE.search(member)) or any(n.startswith("PyInit_") for n in exported)
+        entries = ("PyInit_", "PyModExport_")
+        return bool(_MODULE.search(member)) or any(n.startswith(entries) for n in exported)
+
+    @cached_property
+    def musl(self) -> bool:
+        """Whether its ELF files are for musl, not for glibc."""
+        needed = (name for elf in self.of(Elf).values() for name in elf.needed)
+        return any("-linux-musl" in path for path in self.of(Elf)) or any(
+            name.startswith(("libc.musl-", "ld-musl-")) for name in needed
+        )
 
     @cached_property
     def walks(self) -> tuple[Walk[Any], ...]:

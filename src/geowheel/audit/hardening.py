@@ -13,6 +13,7 @@ from geowheel.errors import some
 from .content import WheelContent
 from .rules import Look, Mark
 
+_FRAMES: Final = 0.5  # of all functions; stubs and leaves have none
 _BITS: Final = {0o002: "everybody may write to it", 0o6000: "runs as its owner or group"}
 # What glibc has a checking variant of, which a compiler takes with _FORTIFY_SOURCE.
 _UNCHECKED: Final = frozenset(
@@ -21,7 +22,7 @@ _UNCHECKED: Final = frozenset(
 # What a module may export: compilers do so with instances of libstdc++'s templates, Cython with
 # one variable, whatever they are told.
 _EXPECTED: Final = re.compile(
-    r"_ZZ?(N?K?|T[ISTV]N?K?|GVN?K?)S[absiodt]|_ZNK?9__gnu_cxx|(PyInit|__pyx_module_is_main)_|"
+    r"_ZZ?(N?K?|T[ISTV]N?K?|GVN?K?)S[absiodt]|_ZNK?9__gnu_cxx|(PyInit|PyModExport|__pyx_module_is_main)_|"
     r"_(init|fini)$"
 )
 _BASELINE: Final = frozenset(["", "x86-64", "x86-64-v2"])
@@ -71,14 +72,22 @@ def _unfortified(content: WheelContent) -> Iterator[Mark]:
             yield Mark(f"calls {some(sorted(plain))} without a check of the length", path)
 
 
+def _frameless(content: WheelContent) -> Iterator[Mark]:
+    for path, symbols in content.symbols.items():
+        if symbols.frames is not None and symbols.frames < _FRAMES:
+            yield Mark("its functions keep no frame pointer", path)
+
+
 def _visible(content: WheelContent) -> Iterator[Mark]:
-    for path in filter(content.is_module, content.of(Elf)):
+    for path in filter(content.is_module, content.symbols):
         if more := sorted(n for n in content.symbols[path].exported if not _EXPECTED.match(n)):
             yield Mark(f"exports more than its PyInit function: {some(more, 3)}", path)
 
 
 def _writable(content: WheelContent) -> Iterator[Mark]:
-    for member in content.wheel.members:
+    # Python on Windows calls every file writable for all: there the bits mean nothing.
+    windows = all("-win" in tag for tag in content.wheel.tags)
+    for member in () if windows else content.wheel.members:
         for bits, words in _BITS.items():
             if member.mode & bits:
                 yield Mark(words, member.path)
@@ -95,7 +104,8 @@ def _unsigned(content: WheelContent) -> Iterator[Mark]:
     for path, macho in content.of(MachO).items():
         if any(name.startswith("arm64") for name in macho.architectures):
             for fault in signature_faults(content.tree / path, name=path):
-                yield Mark(fault.what, path)
+                if fault.what.startswith("arm64"):
+                    yield Mark(fault.what, path)
 
 
 LOOKS: Final[Mapping[str, Look]] = {
@@ -103,6 +113,7 @@ LOOKS: Final[Mapping[str, Look]] = {
     "rpath": _stray_paths,
     "stack-protector": _unprotected,
     "fortify": _unfortified,
+    "frame-pointers": _frameless,
     "visibility": _visible,
     "permissions": _writable,
     "signature": _unsigned,

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from geowheel.errors import some
+from geowheel.binary.pe import Pe
 from geowheel.wheel.leaks import strings
 from geowheel.wheel.leftovers import unused
 
@@ -66,6 +67,44 @@ def _texts(content: WheelContent, parts: tuple[str, ...]) -> Iterator[tuple[str,
     return ((path, set(strings(content.tree / path, wanted))) for path in content.binaries)
 
 
+def _twice(content: WheelContent) -> Iterator[Mark]:
+    names: dict[str, list[str]] = {}
+    for path in content.bundled:
+        names.setdefault(content.library(path).casefold(), []).append(path)
+    for name, paths in names.items():
+        if len(paths) > 1:
+            yield Mark(f"{name} is in it as {some(PurePosixPath(p).name for p in paths)}", paths[0])
+
+
+def _idle(content: WheelContent) -> Iterator[Mark]:
+    """Bundled libraries that no other file needs, and whose name no file holds as a text."""
+    links = [links for walk in content.walks for links in walk.links.values()]
+    loaded = {found for each in links for found in each.values()}
+    texts = [file for file in content.tree.rglob("*") if file.suffix in (".py", ".json", ".pth")]
+    said = b"".join(map(_head, texts))
+    for path in sorted({*content.bundled} - loaded):
+        name = PurePosixPath(path).name.encode()
+        if name not in said and not content.is_module(path) and "/plugin" not in path:
+            yield Mark("nothing in the wheel loads it", path)
+
+
+def _dangling(content: WheelContent) -> Iterator[Mark]:
+    """Names of libraries among a file's own data that neither the wheel nor a system has."""
+    here = {content.library(path).casefold() for path in content.binaries}
+    for walk in content.walks:
+        for path, binary in walk.binaries.items():
+            linked = {PurePosixPath(n).name for n in (*walk.loader.wanted(path, binary), path)}
+            lost = [
+                name
+                for name in content.symbols[path].named - linked
+                if content.library(name).casefold() not in here
+                and not walk.loader.is_system(walk.loader.key(name))
+            ]
+            # A module for Windows has its own name among the texts.
+            if lost and not (isinstance(binary, Pe) and content.is_module(path)):
+                yield Mark(f"may open {some(sorted(lost), 4)} at run time", path)
+
+
 def _unowned(content: WheelContent) -> Iterator[Mark]:
     """What a bundle has and geowheel's SBOM does not; one mark for a wheel that has no SBOM."""
     if content.bundled and not content.packages:
@@ -102,6 +141,9 @@ LOOKS: Final[Mapping[str, Look]] = {
     "debug-sections": _unstripped,
     "build-path": _machine_paths,
     "ca-path": _foreign_bundles,
+    "two-versions": _twice,
+    "idle-library": _idle,
+    "dangling-plugin": _dangling,
     "unowned": _unowned,
     "license": _unlicensed,
 }

@@ -4,7 +4,7 @@ import datetime
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from packaging.tags import parse_tag
@@ -21,16 +21,17 @@ from .rules import Look, Mark
 
 _OLDEST, _NONE = (2, 5), (99, 0)
 """The glibc of the oldest policy, and one that no policy has."""
+_KINDS: Final = {Family.GLIBC: "manylinux", Family.MACOS: "macosx"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FloorStep:
-    """What asks for one version of glibc, and what a wheel without it would win."""
+    """What asks for one version of glibc or macOS, and what a wheel without it would win."""
 
     policy: str
     """`manylinux_2_34`"""
     symbols: tuple[tuple[str, str, str], ...]
-    """Version, symbol and path of the file that asks for it."""
+    """Version, symbol (empty where there is none) and path of the file that asks for it."""
     without: str
     """The policy that the rest of the wheel fits."""
     adds: tuple[str, ...]
@@ -48,7 +49,7 @@ class PlatformFacts:
     external: Mapping[str, tuple[str, ...]]
     """What comes from the system, with the versions of symbols that it has to have."""
     steps: tuple[FloorStep, ...]
-    """Of a Linux wheel, the newest first."""
+    """Of a wheel for Linux or macOS, the newest first."""
 
 
 def platform_facts(content: WheelContent, today: datetime.date) -> PlatformFacts:
@@ -79,87 +80,123 @@ def _in_support(today: datetime.date) -> list[UserSystem]:
 
 
 def _consistent(content: WheelContent, steps: Sequence[FloorStep]) -> Iterator[str]:
+    lost = {library for walk in content.walks for _, library in walk.missing}
     for architecture in {a for b in content.of(Elf).values() for a in b.architectures}:
-        lost = {library for walk in content.walks for _, library in walk.missing}
-        policy = steps[0].policy if steps else _named(_OLDEST)
-        yield f"{policy if lost <= _lent(architecture) else 'linux'}_{architecture}"
+        policies = _policies(architecture, content.musl)
+        kind = "musllinux" if content.musl else "manylinux"
+        oldest = max(version for version, _ in policies) if content.musl and policies else _OLDEST
+        policy = steps[0].policy if steps else _named(kind, oldest)
+        yield f"{policy if lost <= _lent(policies) else 'linux'}_{architecture}"
     machos = content.of(MachO).values()
-    for architecture in {a for b in machos for a in b.architectures} & {"arm64", "x86_64"}:
-        minima = [macho.minimum(architecture) or (0,) for macho in machos]
-        yield str(macos_tag(max(minima), architecture))
-    yield from {f"win_{a}" for pe in content.of(Pe).values() for a in pe.architectures}
+    tags = {
+        each: macos_tag(max(macho.minimum(each) or (0,) for macho in machos), each)
+        for each in ("arm64", "x86_64")
+        if machos and all(each in macho.architectures for macho in machos)
+    }
+    if len(tags) == 2:  # macosx_10_9_universal2 is macOS 11 on Apple's processors
+        arm, intel = tags["arm64"], tags["x86_64"]
+        newest = arm if arm.version > max(intel.version, (11, 0)) else intel
+        tags = {"": replace(newest, architecture="universal2")}
+    yield from map(str, tags.values())
+    names = {a for pe in content.of(Pe).values() for a in pe.architectures}
+    yield from ("win32" if name == "x86" else f"win_{name}" for name in names)
+
+
+Policies = tuple[tuple[tuple[int, int], Any], ...]
+"""auditwheel's, each behind its version of glibc or musl."""
 
 
 @functools.cache  # data of auditwheel
-def _policies(architecture: str) -> tuple[Any, ...]:
-    """auditwheel's manylinux policies; none for a processor, or on a machine, without them."""
+def _policies(architecture: str, musl: bool) -> Policies:
+    """The policies for a processor; none for one, or on a machine, without them."""
     try:
         from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
         from auditwheel.libc import Libc  # type: ignore[import-untyped]
         from auditwheel.policy import WheelPolicies  # type: ignore[import-untyped]
 
-        found = WheelPolicies(libc=Libc.GLIBC, arch=Architecture(architecture))
+        # Nothing in a file says which musl it needs: the last policy is taken, as auditwheel does.
+        kinds = (
+            {"libc": Libc.MUSL, "musl_policy": "musllinux_1_2"} if musl else {"libc": Libc.GLIBC}
+        )
+        found = WheelPolicies(**kinds, arch=Architecture(architecture))
     except (ImportError, ValueError):
         return ()
     tags = ((parse_platform_tag(policy.name), policy) for policy in found)
     return tuple((tag.version, policy) for tag, policy in tags if tag and any(tag.version))
 
 
-def _lent(architecture: str) -> frozenset[str]:
-    """The libraries that a manylinux policy lets a wheel take from the system."""
-    return frozenset(name for _, policy in _policies(architecture) for name in policy.whitelist)
+def _lent(policies: Policies) -> frozenset[str]:
+    """The libraries that a policy lets a wheel take from the system."""
+    return frozenset(name for _, policy in policies for name in policy.whitelist)
 
 
 def _oldest(version: str, architecture: str) -> tuple[int, int]:
     """Return the glibc of the oldest policy that has a symbol's version, such as GLIBC_2.28."""
     family, _, number = version.partition("_")
-    policies = _policies(architecture)
+    policies = _policies(architecture, False)
     fitting = (glibc for glibc, p in policies if number in p.symbol_versions.get(family, ()))
     return min(fitting, default=_NONE if policies else _OLDEST)
 
 
 def floor_steps(content: WheelContent, today: datetime.date) -> Iterator[FloorStep]:
-    """Yield what forces a Linux wheel's floor, from the newest glibc down."""
+    """Yield what forces the floor of a wheel for Linux or macOS, from the newest system down."""
+    binaries = (b for b in content.binaries.values() if not isinstance(b, Pe))
+    architecture = next((a for binary in binaries for a in binary.architectures), "")
+    family, oldest = Family.GLIBC, _OLDEST
+    if content.of(MachO):
+        family, oldest = Family.MACOS, macos_tag((0,), architecture).version
     needs: dict[tuple[int, int], set[tuple[str, str, str]]] = {}
-    architecture = next((e.architectures[0] for e in content.of(Elf).values()), "")
-    of = functools.cache(lambda version: _oldest(version, architecture))
-    for walk in content.walks:
-        for path, elf in walk.binaries.items():
-            if not isinstance(elf, Elf):
-                continue
-            asked = elf.versions.keys() - walk.links[path].keys()
-            versions = {version for library in asked for version in elf.versions[library]}
-            imported = content.symbols[path].imported.items()
-            named = [(version, name) for name, (version, _) in imported if version in versions]
-            # Some have no symbol: GLIBC_ABI_DT_RELR.
-            named += [(version, "") for version in versions - {version for version, _ in named}]
-            for version, name in named:
-                needs.setdefault(of(version), set()).add((version, name, path))
+    for level, need in _needs(content, architecture):
+        needs.setdefault(level, set()).add(need)
     levels, systems = sorted(needs, reverse=True), _in_support(today)
-    for level, lower in itertools.pairwise([*levels, _OLDEST]):
-        if level > _OLDEST:
+    for level, lower in itertools.pairwise([*levels, oldest]):
+        if level > oldest:
             yield FloorStep(
-                policy=_named(level),
+                policy=_named(_KINDS[family], level),
                 symbols=tuple(sorted(needs[level])),
-                without=_named(lower),
+                without=_named(_KINDS[family], lower),
                 adds=tuple(
                     system.name for system in systems
-                    if architecture in system.architectures and system.base.family is Family.GLIBC
+                    if architecture in system.architectures and system.base.family is family
                     if lower <= system.base.version < level
                 ),
             )  # fmt: skip
 
 
-def _named(version: tuple[int, int]) -> str:
-    return "manylinux_{}_{}".format(*version) if version < _NONE else "linux"
+def _needs(
+    content: WheelContent, architecture: str
+) -> Iterator[tuple[tuple[int, int], tuple[str, str, str]]]:
+    """What a wheel's files ask for: a glibc or a macOS, with version, symbol and path."""
+    of = functools.cache(lambda version: _oldest(version, architecture))
+    for walk in content.walks:
+        for path, binary in walk.binaries.items():
+            if isinstance(binary, MachO) and (minimum := binary.minimum(architecture)):
+                shown = f"macOS {minimum[0]}.{minimum[1]}"
+                yield macos_tag(minimum, architecture).version, (shown, "", path)
+            if not isinstance(binary, Elf) or content.musl:
+                continue
+            asked = binary.versions.keys() - walk.links[path].keys()
+            versions = {version for library in asked for version in binary.versions[library]}
+            imported = content.symbols[path].imported.items()
+            named = [(version, name) for name, (version, _) in imported if version in versions]
+            # Some have no symbol: GLIBC_ABI_DT_RELR.
+            named += [(version, "") for version in versions - {version for version, _ in named}]
+            yield from ((of(version), (version, name, path)) for version, name in named)
+
+
+def _named(kind: str, version: tuple[int, int]) -> str:
+    return "{}_{}_{}".format(kind, *version) if version < _NONE else "linux"
 
 
 def _missing(content: WheelContent, *, lent: bool) -> Iterator[Mark]:
     """What neither the wheel nor every system has; with `lent`, what a policy allows of that."""
     words = "the system, and slim images lack it" if lent else "somewhere: the wheel has none"
+    musl = content.musl and any("-musllinux" in tag for tag in content.wheel.tags)
     for walk in content.walks:
         for path, library in walk.missing:
-            if (library in _lent(walk.binaries[path].architectures[0])) is lent:
+            allowed = _lent(_policies(walk.binaries[path].architectures[0], musl))
+            own = musl and library.startswith(("libc.musl-", "ld-musl-"))
+            if (library in allowed) is lent and not own:
                 yield Mark(f"takes {library} from {words}", path)
 
 
@@ -167,10 +204,11 @@ def _high(content: WheelContent) -> Iterator[Mark]:
     """The newest step, where a wheel without it would run on more systems."""
     step = next(floor_steps(content, content.day), None)
     if step and step.adds:
-        symbols, files = ({row[at] for row in step.symbols} for at in (1, 2))
+        symbols, files = ({row[at] for row in step.symbols} - {""} for at in (1, 2))
+        names = f"{len(symbols)} symbols in " if symbols else ""
         yield Mark(
-            f"{len(symbols)} symbols in {len(files)} files ask for {step.policy}: without them it "
-            f"is {step.without}, which adds {', '.join(step.adds)}"
+            f"{step.policy} is forced by {names}{len(files)} files: without them it is "
+            f"{step.without}, which adds {', '.join(step.adds)}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from geowheel.errors import some
 from geowheel.machine.console import Console, megabytes
 
+from .abi import AbiFacts
 from .content import WheelContent
 from .platform import FloorStep, PlatformFacts
 from .rules import WheelFinding
@@ -19,7 +20,11 @@ _STYLES: Final = {"error": "red", "warn": "yellow"}
 
 
 def show(
-    content: WheelContent, facts: PlatformFacts, findings: Sequence[WheelFinding], console: Console
+    content: WheelContent,
+    facts: PlatformFacts,
+    abi: AbiFacts,
+    findings: Sequence[WheelFinding],
+    console: Console,
 ) -> None:
     """What the wheel is, where it runs, what keeps it from other systems, what is wrong with it."""
     wheel, external = content.wheel, facts.external.items()
@@ -31,6 +36,7 @@ def show(
         f"  its content allows: {', '.join(facts.consistent)}",
         f"  pip takes it on: {', '.join(facts.systems) or 'no system that is known'}",
         f"  from the system: {', '.join(n + _newest(v) for n, v in external) or 'nothing'}",
+        f"  Python ABI: {abi}",
     ):
         console.result(line)
     steps = [step for at, step in enumerate(facts.steps) if step.adds or not at][:_STEPS]

@@ -27,7 +27,12 @@ MAGIC: Final = b"\x7fELF"
 LIMIT: Final = 1 << 12
 """Tags, sections or version records in one file: linkers stay far below, damage does not."""
 
-_ARCHITECTURES: Final = {("EM_X86_64", 64): "x86_64", ("EM_AARCH64", 64): "aarch64"}
+_ARCHITECTURES: Final = {
+    ("EM_X86_64", 64): "x86_64", ("EM_AARCH64", 64): "aarch64", ("EM_386", 32): "i686",
+    ("EM_ARM", 32): "armv7l", ("EM_PPC64", 64): "ppc64le", ("EM_RISCV", 64): "riscv64",
+    ("EM_S390", 64): "s390x",
+}  # fmt: skip
+ARCHITECTURES: Final = frozenset(_ARCHITECTURES.values())
 _PF_X: Final = 1
 _DF_TEXTREL: Final = 0x4
 _DF_BIND_NOW: Final = 0x8
@@ -85,7 +90,7 @@ class Elf:
 
     @property
     def architectures(self) -> tuple[str, ...]:
-        """The one that it is for: `x86_64`; `EM_386` and the like where no platform has it."""
+        """The one that it is for: `x86_64`; `EM_MIPS` and the like where no tag has it."""
         return (_ARCHITECTURES.get((self.machine, self.bits), f"{self.machine}, {self.bits} bit"),)
 
     @property
@@ -138,6 +143,7 @@ def _read(elf: ELFFile) -> Elf:
         or bool(numbers.get("DT_FLAGS_1", 0) & _DF_1_NOW)
     )
     cpu, cpu_used = _instruction_sets(elf)
+    musl = any(library.startswith("libc.musl-") for library in texts["DT_NEEDED"])
     full = Relro.FULL if bind_now else Relro.PARTIAL
     return Elf(
         machine=str(elf["e_machine"]),
@@ -146,7 +152,7 @@ def _read(elf: ELFFile) -> Elf:
         needed=tuple(texts["DT_NEEDED"]),
         rpath=_entries(texts["DT_RPATH"]),
         runpath=_entries(texts["DT_RUNPATH"]),
-        versions=_read_versions(sections, relative="DT_RELR" in numbers),
+        versions=_read_versions(sections, relative="DT_RELR" in numbers and not musl),
         bind_now=bind_now,
         relro=full if "PT_GNU_RELRO" in segments else Relro.NONE,
         text_relocations="DT_TEXTREL" in numbers or bool(numbers.get("DT_FLAGS", 0) & _DF_TEXTREL),

@@ -111,6 +111,8 @@ class Slice:
     """The oldest version of the platform that it runs on, its deployment target."""
     signature_at: tuple[int, int] | None
     """Offset in the slice and size, in bytes."""
+    symbols_at: tuple[int, int, int, int] | None
+    """LC_SYMTAB: where the table is and its rows, where its texts are and their size."""
     header_room: int
     """Bytes that load commands can grow by."""
     dwarf: bool
@@ -214,6 +216,35 @@ def read_machos(tree: Path) -> dict[str, MachO]:
     return read_tree(tree, is_macho, read_macho)
 
 
+def symbol_names(source: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what the slices of 64 bits take from libraries, and what they give them.
+
+    Without the underscore of C's names; from struct nlist_64: where a name is, its kind, and 11
+    bytes more. Raises IntegrityError for a damaged table.
+    """
+    found: dict[bool, set[bytes]] = {True: set(), False: set()}
+    with source.open("rb") as stream, damage_named("Mach-O", source, ""):
+        for part in _read(stream).slices:
+            if part.symbols_at is None or not part.architecture.startswith(("arm64", "x86_64")):
+                continue
+            at, count, start, size = part.symbols_at
+            end = part.offset + part.size
+            rows = _bytes(stream, part.offset + at, 16 * count, end)
+            texts, left = _bytes(stream, part.offset + start, size, end), 8 * size
+            for place, kind in struct.iter_unpack("<IB11x", rows):
+                if kind & 0xF1 == 1:  # N_EXT, neither N_STAB nor N_PEXT
+                    name = texts[place : texts.index(b"\0", place)]
+                    found[kind & 0xE == 0].add(name)  # N_UNDF
+                    left -= len(name)
+                    if left < 0:
+                        raise ValueError("the names of its symbols do not end")
+    taken, given = (
+        frozenset(name.decode("utf-8", "replace").removeprefix("_") for name in names)
+        for names in found.values()
+    )
+    return taken, given
+
+
 def _read(stream: IO[bytes]) -> MachO:
     size = stream.seek(0, os.SEEK_END)
     magic = _bytes(stream, 0, 4, size)
@@ -251,6 +282,7 @@ class _SliceReader:
     platform: str = ""
     minimum: tuple[int, int, int] | None = None
     signature_at: tuple[int, int] | None = None
+    symbols_at: tuple[int, int, int, int] | None = None
     dwarf: bool = False
     lowest: int | None = None
     """Where the first section's bytes are: up to there, load commands can grow."""
@@ -274,6 +306,7 @@ class _SliceReader:
             platform=self.platform,
             minimum=self.minimum,
             signature_at=self.signature_at,
+            symbols_at=self.symbols_at,
             header_room=max((self.lowest or 0) - begin - length, 0),
             dwarf=self.dwarf,
         )
@@ -310,6 +343,9 @@ class _SliceReader:
             at, size = self._fields("II", body)
             self.signature_at = (at, size)
             self._at(at + size, 0)
+        elif command == mach_o.LC_SYMTAB:
+            at, count, texts, size = self._fields("4I", body)
+            self.symbols_at = (at, count, texts, size)
         elif command == mach_o.LC_BUILD_VERSION:
             number, version = self._fields("II", body)
             self.platform = _PLATFORMS.get(number, f"platform {number}")

@@ -23,13 +23,18 @@ MAGIC: Final = b"MZ"
 LIMIT: Final = 1 << 12
 """Libraries that one file imports: linkers stay far below, damage does not."""
 
+_NAMES: Final = 1 << 16
+"""Functions that one file imports or exports: ordinals have no more."""
 _SIGNATURE: Final = b"PE\0\0"
 _MOST_SECTIONS: Final = 96  # of an image; the loader takes no more
 _LONGEST_NAME: Final = 1 << 16
-_ARCHITECTURES: Final = {"IMAGE_FILE_MACHINE_AMD64": "amd64", "IMAGE_FILE_MACHINE_ARM64": "arm64"}
+_ARCHITECTURES: Final = {
+    "IMAGE_FILE_MACHINE_AMD64": "amd64", "IMAGE_FILE_MACHINE_ARM64": "arm64",
+    "IMAGE_FILE_MACHINE_I386": "x86",
+}  # fmt: skip
 # IMAGE_DLLCHARACTERISTICS_*.
 _HIGH_ENTROPY, _DYNAMIC_BASE, _NX, _GUARD = 0x20, 0x40, 0x100, 0x4000
-_IMPORT, _DELAYED = 1, 13  # data directories, by number
+_EXPORT, _IMPORT, _DELAYED = 0, 1, 13  # data directories, by number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +96,16 @@ def read_pe(source: Path | bytes, *, name: str = "") -> Pe:
     named = damage_named("PE", source, name, pefile.PEFormatError)
     with _opened(source) as data, named:
         return _read(data)
+
+
+def function_names(source: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what a PE file takes from the libraries of its import table, and what it exports.
+
+    Raises IntegrityError for a damaged table.
+    """
+    with _opened(source) as data, damage_named("PE", source, "", pefile.PEFormatError):
+        image = _Image(pefile.PE(data=data, fast_load=True), data)
+        return frozenset(image.taken()), frozenset(image.given())
 
 
 def read_pes(tree: Path) -> dict[str, Pe]:
@@ -168,6 +183,27 @@ class _Image:
         for attributes, address, *_ in self._descriptors(_DELAYED, "<8I"):
             # Without the first attribute, which old 32-bit linkers did not set, it is absolute.
             yield self._library(address if attributes & 1 else address - self.optional.ImageBase)
+
+    def taken(self) -> Iterator[str]:
+        """The names in the lookup tables, each entry an ordinal or where the name is."""
+        size = 8 if self.optional.Magic == 0x20B else 4
+        left = _NAMES
+        for lookup, _, _, _, bound in self._descriptors(_IMPORT, "<5I"):
+            for place in range(lookup or bound, 1 << 32, size):
+                entry = int.from_bytes(self._bytes(place, size), "little")
+                left -= 1
+                if not entry or left < 0:
+                    break
+                if not entry >> (8 * size - 1):
+                    yield self._text(entry + 2)  # behind a hint
+
+    def given(self) -> Iterator[str]:
+        """The names of the export directory: their number at 24, where they are at 32."""
+        address, _ = self.directory(_EXPORT)
+        if address:
+            count, _, names = struct.unpack("<3I", self._bytes(address + 24, 12))
+            for (name,) in struct.iter_unpack("<I", self._bytes(names, 4 * min(count, _NAMES))):
+                yield self._text(name)
 
     def section_names(self) -> Iterator[str]:
         """Names longer than 8 bytes lie behind the symbol table: the section has `/OFFSET`."""

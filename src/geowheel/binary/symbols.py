@@ -1,46 +1,131 @@
-"""The symbols of a compiled file: what it takes from others, and gives them.
+"""The symbols of a compiled file, and what else only its code and data tell.
 
-Loading needs none of it: `geowheel.binary.elf` is for that.
+Loading needs none of it: `geowheel.binary.elf` and its like are for that.
 """
 
+import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
 from .elf import Elf
 from .elf_editing import EditableElf
+from .macho import MachO, symbol_names
+from .pe import Pe, function_names
 from .reading import damage_named
 
-_PROCESSORS: Final = frozenset({"x86_64", "aarch64"})
+_FRAMES: Final = {"x86_64": b"\x55\x48\x89\xe5", "aarch64": b"\xfd\x03\x00\x91"}
+"""`push %rbp; mov %rsp,%rbp` and `mov x29, sp`: how a function with a frame pointer begins."""
+_EDITABLE: Final = frozenset({*_FRAMES, "ppc64le", "riscv64"})
+# numpy/core/include/numpy/__multiarray_api.h: what import_array() says to an older NumPy.
+_NUMPY: Final = re.compile(
+    rb"module was compiled against NumPy C-API version 0x%x \(NumPy (\d+\.\d+)"
+)
+# Beside another of a module's slots, of 16 bytes each, Py_mod_gil with Py_MOD_GIL_NOT_USED (1). Its
+# number is 4, from CPython 3.15 on 87, and then flags lie behind it (PEP 820).
+_FREE: Final = re.compile(
+    rb"[\1-\3\x50-\x60]\0..\0{4}.{8}[\x04\x57]\0..\0{4}\x01\0{7}|"
+    rb"[\x04\x57]\0..\0{4}\x01\0{7}[\1-\3\x50-\x60]\0..\0{4}", re.DOTALL,
+)  # fmt: skip
+_LIBRARY: Final[Mapping[type[object], re.Pattern[bytes]]] = {
+    Elf: re.compile(rb"(?<![\w.+-])lib[\w+-]+\.so(?:\.\d+)*(?![\w.*%-])"),
+    MachO: re.compile(rb"(?<![\w.+-])lib[\w+-]+(?:\.\d+)*\.dylib(?![\w.*%-])"),
+    Pe: re.compile(rb"(?<![\w.+%-])[\w+-]+\.(?:dll|DLL)(?![\w.*%-])"),
+}
 _ABSOLUTE: Final = 0xFFF1  # SHN_ABS
+_UNWINDING: Final = 0x6474E550  # PT_GNU_EH_FRAME
 
 
 @dataclass(frozen=True, kw_only=True)
 class Symbols:
-    """Empty for what is not looked into: other formats, 32 bits and rare processors."""
+    """What one compiled file takes from others, and gives them."""
 
     imported: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Symbol to the version that it has to have and the library that has it; empty texts where the
-    file does not say."""
+    file does not say, or is an ELF file of 32 bits or of s390x."""
     exported: frozenset[str] = frozenset()
+    numpy: str = ""
+    """The oldest NumPy whose C API it takes: `1.23`; empty where it takes none, or does not say."""
+    frames: float | None = None
+    """How many of its functions keep a frame pointer, from 0 to 1; None where that is not known."""
+    free: bool = False
+    """Whether a module says that it runs without the GIL."""
+    named: frozenset[str] = frozenset()
+    """Libraries that texts in it name; those that it is linked with may be among them."""
 
 
-def read_symbols(path: Path, binary: object, *, name: str) -> Symbols:
+def read_symbols(path: Path, binary: Elf | MachO | Pe, *, name: str) -> Symbols:
     """Return the symbols of a file that was read before; raises IntegrityError for damage."""
-    if not isinstance(binary, Elf) or _PROCESSORS.isdisjoint(binary.architectures):
+    with damage_named("compiled", path, name, ELFError, ConstructError):
+        if isinstance(binary, Elf) and not _EDITABLE.isdisjoint(binary.architectures):
+            return _of_elf(EditableElf(path), *binary.architectures)
+        readers = {MachO: symbol_names, Pe: function_names, Elf: _of_any_elf}
+        taken, given = readers[type(binary)](path)
+        data = path.read_bytes()
+        named = _LIBRARY[type(binary)].findall(data)
+        return _told(dict.fromkeys(taken, ("", "")), given, data, named)
+
+
+def _of_elf(image: EditableElf, architecture: str) -> Symbols:
+    if not image.symbols:
         return Symbols()
-    with damage_named("ELF", path, name):
-        image = EditableElf(path)
-        if not image.symbols:
-            return Symbols()
-        needs = {number: (need.name, need.library) for number, need in image.needs.items()}
-        imported, exported = dict[str, tuple[str, str]](), set[str]()
-        for symbol in image.symbols:
-            text = symbol.name.decode("utf-8", "replace")
-            if text and not symbol.section:
-                imported[text] = needs.get(symbol.number, ("", ""))
-            # Neither hidden nor a version's own name.
-            elif symbol.defined and symbol.other & 3 in (0, 3) and symbol.section != _ABSOLUTE:
-                exported.add(text)
-        return Symbols(imported=imported, exported=frozenset(exported))
+    needs = {number: (need.name, need.library) for number, need in image.needs.items()}
+    imported, exported = dict[str, tuple[str, str]](), set[str]()
+    for symbol in image.symbols:
+        text = symbol.name.decode("utf-8", "replace")
+        if text and not symbol.section:
+            imported[text] = needs.get(symbol.number, ("", ""))
+        # Neither hidden nor a version's own name.
+        elif symbol.defined and symbol.other & 3 in (0, 3) and symbol.section != _ABSOLUTE:
+            exported.add(text)
+    frames = _frames(image, _FRAMES[architecture]) if architecture in _FRAMES else None
+    named = _LIBRARY[Elf].findall(b"\0".join(image.own_data()))
+    return _told(imported, frozenset(exported), image.data, named, frames)
+
+
+def _of_any_elf(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what an ELF file of any kind takes and gives."""
+    with path.open("rb") as stream:
+        table = ELFFile(stream).get_section_by_name(".dynsym")
+        every = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
+        rows = [(row.name, row["st_shndx"] == "SHN_UNDEF") for row in every if row.name]
+    taken, given = (frozenset(name for name, u in rows if u is kind) for kind in (True, False))
+    return taken, given
+
+
+def _told(
+    imported: dict[str, tuple[str, str]],
+    exported: frozenset[str],
+    data: bytes | bytearray,
+    named: list[bytes],
+    frames: float | None = None,
+) -> Symbols:
+    python = any(name.startswith("Py") for name in imported)
+    numpy = _NUMPY.search(data) if python else None
+    free = python and ("PyUnstable_Module_SetGIL" in imported or _FREE.search(data) is not None)
+    return Symbols(
+        imported=imported, exported=exported, numpy=numpy[1].decode() if numpy else "",
+        frames=frames, free=free, named=frozenset(name.decode() for name in named),
+    )  # fmt: skip
+
+
+def _frames(image: EditableElf, begin: bytes) -> float | None:
+    """Compare how often a frame is set up with the functions that .eh_frame_hdr counts.
+
+    Its header is four bytes of encodings, a pointer of four, and the count (LSB Core, 10.6.2).
+    """
+    header = next((row for row in image.segments if row[0] == _UNWINDING), None)
+    if header is None or header[5] < 12:
+        return None
+    encodings = image.data[header[2] : header[2] + 4]
+    if encodings[1] & 0xF not in (3, 0xB) or encodings[2] != 3:
+        return None
+    (functions,) = struct.unpack_from("<I", image.data, header[2] + 8)
+    return min(1.0, image.data.count(begin) / functions) if functions else None

@@ -8,7 +8,7 @@ from typing import Final
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
-from geowheel.binary.elf import Elf
+from geowheel.binary.elf import ARCHITECTURES, Elf
 from geowheel.binary.floor import floor
 from geowheel.binary.macho import MachO
 from geowheel.binary.pe import Pe
@@ -16,15 +16,14 @@ from geowheel.errors import Fault
 from geowheel.targets import Platform, System
 
 from .reading import Wheel
-from .tags import parse_platform_tag
+from .tags import PlatformTag, macos_tag, parse_platform_tag
 
-# `_gdal.cpython-312-x86_64-linux-gnu.so`, `_gdal.cp312-win_amd64.pyd`
-_OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3})[a-z]?-[\w-]+\.(?:so|pyd)$")
-
-
+# `_gdal.cpython-314t-x86_64-linux-gnu.so`, `_gdal.cp312-win_amd64.pyd`; what such a file loads
+_OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3}[a-z]*)-[\w-]+\.(?:so|pyd)$")
+_DLL: Final = re.compile(r"python(\d{2,3}t?)\.dll", re.IGNORECASE)
 _FAT: Final = {"universal2": ("arm64", "x86_64"), "intel": ("i386", "x86_64")}
 _SYSTEMS: Final = {Elf: System.LINUX, MachO: System.MACOS, Pe: System.WINDOWS}
-_ARCHITECTURES: Final = frozenset(platform.architecture for platform in Platform)
+_ARCHITECTURES: Final = frozenset({"x86", *ARCHITECTURES, *(p.architecture for p in Platform)})
 
 
 def tag_faults(wheel: Wheel, binaries: Mapping[str, Elf | MachO | Pe]) -> Iterator[Fault]:
@@ -54,15 +53,18 @@ def _pure_faults(wheel: Wheel, binaries: Mapping[str, Elf | MachO | Pe]) -> Iter
         )
 
 
-def _module_faults(where: str, tags: frozenset[Tag], binaries: Iterable[str]) -> Iterator[Fault]:
-    """Extension modules that name a CPython for which the wheel is not."""
-    versions = {tag.interpreter.removeprefix("cp") for tag in tags if tag.interpreter[:2] == "cp"}
-    for path in binaries:
-        found = _OF_CPYTHON.search(PurePosixPath(path).name)
-        if found and found[1] not in versions:
+def _module_faults(
+    where: str, tags: frozenset[Tag], binaries: Mapping[str, Elf | MachO | Pe]
+) -> Iterator[Fault]:
+    """Extension modules that are, by name or by what they load, of a CPython without a tag."""
+    abis = {tag.interpreter if tag.abi == "none" else tag.abi for tag in tags}
+    for path, binary in binaries.items():
+        loaded = binary.needed if isinstance(binary, Pe) else ()
+        named = [_OF_CPYTHON.search(PurePosixPath(path).name), *map(_DLL.fullmatch, loaded)]
+        for abi in sorted({f"cp{found[1]}" for found in named if found} - abis):
             yield Fault(
-                what=f"{path} is of CPython {found[1][0]}.{found[1][1:]}, the tags are of "
-                f"{', '.join(sorted(tag.interpreter for tag in tags))}",
+                what=f"{path} is of CPython {abi[2]}.{abi[3:]}, the tags are of "
+                f"{', '.join(sorted({f'{tag.interpreter}-{tag.abi}' for tag in tags}))}",
                 where=where,
                 cause="the wheel was tagged by hand, or built by another interpreter",
             )
@@ -89,21 +91,20 @@ def _platform_faults(
         elif not wanted <= {*binary.architectures}:
             has = ", ".join(binary.architectures)
             yield Fault(what=f"{path} is for {has}, the tag is {platform}", where=where)
-    for path, needs, version in _needed_versions(read, wanted):
-        if version > tag.version:
-            yield Fault(what=f"{path} needs {needs}, the tag is {platform}", where=where)
+    for path, needs in _too_new(tag, read, wanted):
+        yield Fault(what=f"{path} needs {needs}, the tag is {platform}", where=where)
 
 
-def _needed_versions(
-    read: Mapping[str, Elf | MachO | Pe], architectures: Iterable[str]
-) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Path, words and version of the newest system that compiled files ask for."""
+def _too_new(
+    tag: PlatformTag, read: Mapping[str, Elf | MachO | Pe], architectures: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Path and words of what asks for a newer system than the tag does."""
     for need in floor({path: elf for path, elf in read.items() if isinstance(elf, Elf)}):
-        if need.family == "GLIBC":
-            yield need.paths[0], str(need), need.version[:2]
+        if need.family == "GLIBC" and need.version[:2] > tag.version:
+            yield need.paths[0], str(need)
     for path, binary in read.items():
-        if not isinstance(binary, MachO):
-            continue
-        minimum = max(filter(None, map(binary.minimum, architectures)), default=None)
-        if minimum:
-            yield path, f"macOS {minimum[0]}.{minimum[1]}", minimum[:2]
+        for architecture in architectures:
+            minimum = binary.minimum(architecture) if isinstance(binary, MachO) else None
+            # macosx_10_9_universal2 is macOS 11 on Apple's processors.
+            if minimum and minimum[:2] > max(tag.version, macos_tag((0,), architecture).version):
+                yield path, f"macOS {minimum[0]}.{minimum[1]}"
