@@ -17,6 +17,7 @@ from auditwheel.libc import Libc  # type: ignore[import-untyped]
 from auditwheel.policy import WheelPolicies  # type: ignore[import-untyped]
 
 from geowheel import cli, errors, nox
+from geowheel.audit.abi import STABLE, abi_table
 from geowheel.audit.registry import RULES
 from geowheel.binary.system_libraries import has_library
 from geowheel.cli import command_help
@@ -190,6 +191,22 @@ def lent() -> str:
     return _table(("policies", "libraries"), cells)
 
 
+def pythons() -> str:
+    """What a module can be compiled for, CPython by CPython."""
+    head = (
+        "CPython", "supported", "the full C API", "the stable ABI", "names in it", "free-threaded",
+        "its stable ABI",
+    )  # fmt: skip
+    rows = []
+    for version, (first, last, free, stable) in abi_table().items():
+        text, tag = "{}.{}".format(*version), "cp{}{}".format(*version)
+        names = sum(added <= version for added in STABLE.values())
+        abi3 = f"`{tag}-abi3`: {text} and newer"
+        cells = (f"{first} to {last}", f"`{tag}-{tag}`: {text} alone", abi3, str(names))
+        rows.append((text, *cells, free or "none", stable or "none"))
+    return _table(head, rows)
+
+
 def sessions() -> str:
     """What a noxfile gets."""
     named = {"alone": sorted(STANDALONE), "versioned": VERSIONED}
@@ -217,6 +234,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "list": every_command,
     "rules": rules,
     "lent": lent,
+    "pythons": pythons,
     "sessions": sessions,
     "api": api,
 }

@@ -49,24 +49,31 @@ def make_macho(
     room: int = 64,
     signed: bool = True,
     code: bytes = CODE,
+    symbols: tuple[tuple[str, int], ...] = (),
 ) -> bytes:
-    """A little-endian 64-bit file; `room` is after the commands."""
+    """A little-endian 64-bit file; `room` is after the commands, `symbols` have their n_type."""
     count = len(commands) + 3 + signed
     size = sum(map(len, commands)) + (72 + 80) + 72 + 24 + 16 * signed
     text_at = 32 + size + room
-    symbols_at = end = text_at + len(code)
+    symbols_at = text_at + len(code)
+    rows, texts = b"", b"\0"
+    for name, kind in symbols:
+        rows += struct.pack("<IB11x", len(texts), kind)
+        texts += name.encode() + b"\0"
+    texts_at = symbols_at + len(rows)
+    end = texts_at + len(texts) if symbols else symbols_at
     end += -end % 16
     blob_size = signature_size(end) if signed else 0
     parts = [
         struct.pack("<4s7I", MAGIC_64, *machine, file_type, count, size, 0x85, 0),
         segment(b"__TEXT", 0, symbols_at, ((b"__text", text_at, len(code)),)),
         segment(b"__LINKEDIT", symbols_at, end + blob_size - symbols_at, protection=1),
-        struct.pack("<6I", 0x2, 24, symbols_at, 0, end, 0),
+        struct.pack("<6I", 0x2, 24, symbols_at, len(symbols), texts_at, len(texts)),
         *commands,
     ]
     if signed:
         parts.append(struct.pack("<4I", 0x1D, 16, end, blob_size))
-    data = b"".join([*parts, bytes(room), code])
+    data = b"".join([*parts, bytes(room), code, rows, texts if symbols else b""])
     data += bytes(end - len(data))
     return data + signature(data) if signed else data
 

@@ -75,10 +75,10 @@ def abi_table() -> dict[tuple[int, int], list[str]]:
 
 def abi_facts(content: WheelContent) -> AbiFacts:
     """Return what the wheel's compiled files take from CPython and NumPy."""
-    taken, promised = _taken(content), _promised(content)
+    taken, promised = _taken(content), _oldest(content, "abi3")
+    own = promised or _oldest(content, "cp") or (3, 2)
     every = {name for names in taken.values() for name in names}
-    needs = [STABLE.get(name, _own_version(content)) for name in every]
-    oldest = promised or min(max(needs, default=(3, 2)), _own_version(content))
+    oldest = promised or min(own, max((STABLE.get(name, own) for name in every), default=own))
     numpys = [symbols.numpy for symbols in content.symbols.values() if symbols.numpy]
     return AbiFacts(
         modules=len(taken),
@@ -99,12 +99,6 @@ def _tags(content: WheelContent) -> set[Tag]:
     return {tag for text in content.wheel.tags for tag in parse_tag(text)}
 
 
-def _own_version(content: WheelContent) -> tuple[int, int]:
-    """The oldest CPython of the tags."""
-    versions = (re.fullmatch(r"cp3(\d+)", tag.interpreter) for tag in _tags(content))
-    return min(((3, int(found[1])) for found in versions if found), default=(3, 2))
-
-
 def _kinds(content: WheelContent) -> set[bool]:
     """For which CPythons the tags are: whether free-threaded."""
     return {tag.abi.endswith("t") for tag in _tags(content)}
@@ -119,14 +113,15 @@ def _taken(content: WheelContent) -> dict[str, list[str]]:
     return {path: names for path, names in every.items() if names}
 
 
-def _promised(content: WheelContent) -> tuple[int, int] | None:
-    """The CPython from which on the tags promise the stable ABI; None where they do not."""
-    stable = [tag.interpreter[3:] for tag in _tags(content) if tag.abi.startswith("abi3")]
-    return min(((3, int(minor)) for minor in stable if minor.isdigit()), default=None)
+def _oldest(content: WheelContent, abi: str) -> tuple[int, int] | None:
+    """The oldest CPython of the tags whose ABI begins so; None where none does."""
+    tags = (tag for tag in _tags(content) if tag.abi.startswith(abi))
+    found = (re.fullmatch(r"cp3(\d+)", tag.interpreter) for tag in tags)
+    return min(((3, int(match[1])) for match in found if match), default=None)
 
 
 def _unstable(content: WheelContent) -> Iterator[Mark]:
-    promised = _promised(content)
+    promised = _oldest(content, "abi3")
     for path, names in _taken(content).items():
         if promised is None and ".abi3." not in path:
             continue
@@ -140,7 +135,7 @@ def _unstable(content: WheelContent) -> Iterator[Mark]:
 def _private(content: WheelContent) -> Iterator[Mark]:
     for path, names in _taken(content).items():
         own = [n for n in names if n[0] == "_" and n not in STABLE and not _MACROS.match(n)]
-        if own and _promised(content) is None:
+        if own and _oldest(content, "abi3") is None:
             yield Mark(f"takes CPython's private {some(own)}", path)
 
 

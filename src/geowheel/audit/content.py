@@ -29,6 +29,7 @@ B = TypeVar("B", Elf, MachO, Pe)
 # Where auditwheel, delvewheel and delocate put libraries, and what they add to a name.
 _BUNDLE: Final = re.compile(r"(^|/)[^/]*\.(libs|dylibs)/")
 _HASH: Final = re.compile(r"-[0-9a-f]{8,64}(?=\.|$)")
+MUSL: Final = ("libc.musl-", "ld-musl-")
 _MODULE: Final = re.compile(r"\.(abi3t?|cpython-[\w-]+)\.so$|\.pyd$")
 
 
@@ -91,9 +92,9 @@ class WheelContent:
     @cached_property
     def musl(self) -> bool:
         """Whether its ELF files are for musl, not for glibc."""
-        needed = (name for elf in self.of(Elf).values() for name in elf.needed)
-        return any("-linux-musl" in path for path in self.of(Elf)) or any(
-            name.startswith(("libc.musl-", "ld-musl-")) for name in needed
+        return any(
+            "-linux-musl" in path or any(n.startswith(MUSL) for n in elf.needed)
+            for path, elf in self.of(Elf).items()
         )
 
     @cached_property

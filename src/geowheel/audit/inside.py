@@ -14,8 +14,9 @@ from .content import WheelContent
 from .rules import Look, Mark
 
 _HOMES: Final = (
-    "/home/", "/Users/", "/root/", "/tmp/pip-", "/builddir/", "/project/build", "C:\\Users\\",
-    "D:\\a\\",
+    "/home/", "/Users/", "/root/", "/tmp/pip-", "/builddir/", "/project/build", "/__w/", "/io/",
+    "/github/workspace/", "/private/var/folders/", "C:\\Users\\", "C:/Users/", "D:\\a\\", "D:/a/",
+    "C:\\vcpkg\\", "C:/vcpkg/",
 )  # fmt: skip
 _HOME: Final = re.compile(
     rf"(?<![\w}}])(?:{'|'.join(map(re.escape, _HOMES))})[\w.+-]+[/\\][^\s:;,\"']+"

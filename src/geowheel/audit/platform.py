@@ -16,7 +16,7 @@ from geowheel.wheel.tag_check import tag_faults
 from geowheel.wheel.tags import macos_tag, parse_platform_tag
 from geowheel.wheel.user_systems import Family, UserSystem, load_user_systems, platforms
 
-from .content import WheelContent
+from .content import MUSL, WheelContent
 from .rules import Look, Mark
 
 _OLDEST, _NONE = (2, 5), (99, 0)
@@ -83,9 +83,8 @@ def _consistent(content: WheelContent, steps: Sequence[FloorStep]) -> Iterator[s
     lost = {library for walk in content.walks for _, library in walk.missing}
     for architecture in {a for b in content.of(Elf).values() for a in b.architectures}:
         policies = _policies(architecture, content.musl)
-        kind = "musllinux" if content.musl else "manylinux"
-        oldest = max(version for version, _ in policies) if content.musl and policies else _OLDEST
-        policy = steps[0].policy if steps else _named(kind, oldest)
+        policy = "musllinux_1_2" if content.musl else _named("manylinux", _OLDEST)
+        policy = steps[0].policy if steps else policy
         yield f"{policy if lost <= _lent(policies) else 'linux'}_{architecture}"
     machos = content.of(MachO).values()
     tags = {
@@ -115,10 +114,8 @@ def _policies(architecture: str, musl: bool) -> Policies:
         from auditwheel.policy import WheelPolicies  # type: ignore[import-untyped]
 
         # Nothing in a file says which musl it needs: the last policy is taken, as auditwheel does.
-        kinds = (
-            {"libc": Libc.MUSL, "musl_policy": "musllinux_1_2"} if musl else {"libc": Libc.GLIBC}
-        )
-        found = WheelPolicies(**kinds, arch=Architecture(architecture))
+        libc, last = (Libc.MUSL, "musllinux_1_2") if musl else (Libc.GLIBC, None)
+        found = WheelPolicies(libc=libc, musl_policy=last, arch=Architecture(architecture))
     except (ImportError, ValueError):
         return ()
     tags = ((parse_platform_tag(policy.name), policy) for policy in found)
@@ -195,8 +192,7 @@ def _missing(content: WheelContent, *, lent: bool) -> Iterator[Mark]:
     for walk in content.walks:
         for path, library in walk.missing:
             allowed = _lent(_policies(walk.binaries[path].architectures[0], musl))
-            own = musl and library.startswith(("libc.musl-", "ld-musl-"))
-            if (library in allowed) is lent and not own:
+            if (library in allowed) is lent and not (musl and library.startswith(MUSL)):
                 yield Mark(f"takes {library} from {words}", path)
 
 

@@ -63,31 +63,40 @@ class Symbols:
 
 def read_symbols(path: Path, binary: Elf | MachO | Pe, *, name: str) -> Symbols:
     """Return the symbols of a file that was read before; raises IntegrityError for damage."""
+    frames, imported = None, dict[str, tuple[str, str]]()
     with damage_named("compiled", path, name, ELFError, ConstructError):
-        if isinstance(binary, Elf) and not _EDITABLE.isdisjoint(binary.architectures):
-            return _of_elf(EditableElf(path), *binary.architectures)
-        readers = {MachO: symbol_names, Pe: function_names, Elf: _of_any_elf}
-        taken, given = readers[type(binary)](path)
-        data = path.read_bytes()
-        named = _LIBRARY[type(binary)].findall(data)
-        return _told(dict.fromkeys(taken, ("", "")), given, data, named)
+        data: bytes | bytearray = path.read_bytes()
+        texts, architecture = data, binary.architectures[0]
+        if isinstance(binary, Elf) and architecture in _EDITABLE:
+            image = EditableElf(path)
+            imported, exported = _of_elf(image)
+            frames = _frames(image, _FRAMES[architecture]) if architecture in _FRAMES else None
+            texts = b"\0".join(image.own_data())
+        else:
+            readers = {MachO: symbol_names, Pe: function_names, Elf: _of_any_elf}
+            taken, exported = readers[type(binary)](path)
+            imported = dict.fromkeys(taken, ("", ""))
+        python = any(name.startswith("Py") for name in imported)
+        numpy = _NUMPY.search(data) if python else None
+        free = python and ("PyUnstable_Module_SetGIL" in imported or _FREE.search(data) is not None)
+    return Symbols(
+        imported=imported, exported=exported, numpy=numpy[1].decode() if numpy else "",
+        frames=frames, free=free,
+        named=frozenset(name.decode() for name in _LIBRARY[type(binary)].findall(texts)),
+    )  # fmt: skip
 
 
-def _of_elf(image: EditableElf, architecture: str) -> Symbols:
-    if not image.symbols:
-        return Symbols()
-    needs = {number: (need.name, need.library) for number, need in image.needs.items()}
+def _of_elf(image: EditableElf) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
     imported, exported = dict[str, tuple[str, str]](), set[str]()
     for symbol in image.symbols:
         text = symbol.name.decode("utf-8", "replace")
         if text and not symbol.section:
-            imported[text] = needs.get(symbol.number, ("", ""))
+            need = image.needs.get(symbol.number)
+            imported[text] = (need.name, need.library) if need else ("", "")
         # Neither hidden nor a version's own name.
         elif symbol.defined and symbol.other & 3 in (0, 3) and symbol.section != _ABSOLUTE:
             exported.add(text)
-    frames = _frames(image, _FRAMES[architecture]) if architecture in _FRAMES else None
-    named = _LIBRARY[Elf].findall(b"\0".join(image.own_data()))
-    return _told(imported, frozenset(exported), image.data, named, frames)
+    return imported, frozenset(exported)
 
 
 def _of_any_elf(path: Path) -> tuple[frozenset[str], frozenset[str]]:
@@ -98,22 +107,6 @@ def _of_any_elf(path: Path) -> tuple[frozenset[str], frozenset[str]]:
         rows = [(row.name, row["st_shndx"] == "SHN_UNDEF") for row in every if row.name]
     taken, given = (frozenset(name for name, u in rows if u is kind) for kind in (True, False))
     return taken, given
-
-
-def _told(
-    imported: dict[str, tuple[str, str]],
-    exported: frozenset[str],
-    data: bytes | bytearray,
-    named: list[bytes],
-    frames: float | None = None,
-) -> Symbols:
-    python = any(name.startswith("Py") for name in imported)
-    numpy = _NUMPY.search(data) if python else None
-    free = python and ("PyUnstable_Module_SetGIL" in imported or _FREE.search(data) is not None)
-    return Symbols(
-        imported=imported, exported=exported, numpy=numpy[1].decode() if numpy else "",
-        frames=frames, free=free, named=frozenset(name.decode() for name in named),
-    )  # fmt: skip
 
 
 def _frames(image: EditableElf, begin: bytes) -> float | None:

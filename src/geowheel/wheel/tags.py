@@ -101,7 +101,7 @@ def macos_tag(oldest: tuple[int, ...], architecture: str) -> PlatformTag:
 
     From macOS 11 on only the first number counts (packaging.tags.mac_platforms).
     """
-    major, minor, *_ = max(oldest, _OLDEST_MACOS[architecture])
+    major, minor, *_ = max(oldest, _OLDEST_MACOS.get(architecture, (10, 9)))
     version = (major, 0 if major >= 11 else minor)
     return PlatformTag(kind="macosx", version=version, architecture=architecture)
 

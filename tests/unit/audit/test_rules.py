@@ -15,6 +15,7 @@ from geowheel.binary.macho import read_macho
 from geowheel.binary.symbols import Symbols
 from geowheel.wheel.reading import Member
 from tests.support.binaries import elf, pe
+from tests.support.macho_files import ARM64, X86_64, make_fat, make_macho, version_min
 from tests.unit.audit.test_policy import BUNDLED, OWN, content
 from tests.unit.binary import test_macho
 
@@ -22,16 +23,18 @@ TODAY = datetime.date(2026, 11, 28)
 GUARDED = dict.fromkeys(("__stack_chk_fail", "__memcpy_chk"), ("GLIBC_2.4", "libc.so.6"))
 NEW = {"pidfd_open": ("GLIBC_2.36", "libc.so.6")}
 MANY = dict.fromkeys(map(str, range(30)), ("", ""))
-METADATA = "Metadata-Version: 2.4\nName: a\nVersion: 1\n\n"
+METADATA = "Metadata-Version: 2.4\nName: a\nVersion: 1\nRequires-Dist: numpy >=1.25\n\n"
 
 
 def found(tree: Path, **about: Any) -> dict[str, set[str]]:
     """The rules that a wheel breaks, with the words."""
     binaries = {OWN: elf("libc.so.6", "libz-0123abcd.so.1", runpath=("$ORIGIN/../a.libs",)),
                 BUNDLED: replace(elf("libc.so.6"), soname="libz-0123abcd.so.1")}  # fmt: skip
-    binaries |= about.pop("binaries", {})
+    binaries = about.pop("whole", binaries | about.pop("binaries", {}))
+    module = Symbols(imported=GUARDED, exported=frozenset({"PyInit__a"}), frames=0.9)
     symbols = {
-        path: Symbols(imported=GUARDED, exported=frozenset({"PyInit__a"})) for path in binaries
+        path: module if path.startswith("a/") else replace(module, exported=frozenset())
+        for path in binaries
     }
     symbols |= about.pop("symbols", {})
     for path, data in {
@@ -40,13 +43,10 @@ def found(tree: Path, **about: Any) -> dict[str, set[str]]:
     }.items():  # fmt: skip
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_bytes(data)
-    wheel = replace(content(tree, binaries, metadata=METADATA, **about), symbols=symbols)
+    about = {"metadata": METADATA, **about}
+    wheel = replace(content(tree, binaries, **about), symbols=symbols)
     marks = {rule.id: {mark.words for mark in rule.look(wheel)} for rule in RULES}
     return {rule: words for rule, words in marks.items() if words}
-
-
-def test_a_good_wheel_breaks_none(tmp_path: Path) -> None:
-    assert found(tmp_path) == {}
 
 
 def own(**flags: Any) -> dict[str, Any]:
@@ -55,10 +55,24 @@ def own(**flags: Any) -> dict[str, Any]:
 
 
 def taking(names: dict[str, tuple[str, str]], *exported: str, **about: Any) -> dict[str, Any]:
-    symbols = Symbols(imported=names, exported=frozenset({"PyInit__a", *exported}))
+    """A module that takes these names; what else its code says may be among the rest."""
+    more = {name: about.pop(name) for name in ("numpy", "free", "named") if name in about}
+    symbols = Symbols(imported=names, exported=frozenset({"PyInit__a", *exported}), **more)
     return {"symbols": {OWN: symbols}, **about}
 
 
+def python(*names: str, **about: Any) -> dict[str, Any]:
+    return taking(GUARDED | dict.fromkeys(("PyFrame_New", *names), ("", "")), **about)
+
+
+def only(path: str, binary: Any, platform: str, **about: Any) -> dict[str, Any]:
+    """A wheel with that file alone, and with the tag of a platform."""
+    tag = f"cp312-cp312-{platform}"
+    return {"whole": {path: binary}, "filename": f"a-1-{tag}.whl", "tags": (tag,), **about}
+
+
+FREE = {"filename": "a-1-cp314-cp314t-manylinux_2_28_x86_64.whl",
+        "tags": ("cp314-cp314t-manylinux_2_28_x86_64",)}  # fmt: skip
 ABI3 = {"filename": "a-1-cp311-abi3-manylinux_2_28_x86_64.whl",
         "tags": ("cp311-abi3-manylinux_2_28_x86_64",)}  # fmt: skip
 MODE = Member(
@@ -66,9 +80,49 @@ MODE = Member(
 )  # fmt: skip
 
 
+DLL = replace(pe("KERNEL32.dll", "python312.dll"), control_flow_guard=True)
+FAT = make_fat(  # Intel's code needs no signature
+    (X86_64, make_macho(version_min((10, 9, 0)), machine=X86_64, signed=False)),
+    (ARM64, make_macho(version_min((11, 0, 0)))),
+)
+MUSL = elf("libc.musl-x86_64.so.1")
+LIBQ = "a.libs/libq-01234567.so.1"
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {},
+        python("_Py_Dealloc", "_PyUnicode_IsWhitespace", numpy="1.25",
+               named={"libm.so.6", "libz.so.1"}),
+        python("_Py_DecRefShared", free=True, **FREE),
+        only("a/_a.cp312-win_amd64.pyd", DLL, "win_amd64", members=(MODE,)),
+        only(OWN, read_macho(FAT), "macosx_10_9_universal2", files={OWN: FAT}),
+        only("a/_a.cpython-312-x86_64-linux-musl.so", MUSL, "musllinux_1_2_x86_64"),
+    ],
+)  # fmt: skip
+def test_a_good_wheel_breaks_none(tmp_path: Path, about: dict[str, Any]) -> None:
+    assert found(tmp_path, **about) == {}
+
+
 @pytest.mark.parametrize(
     ("rule", "about"),
     [
+        ("free-threaded", python("_Py_Dealloc", free=True, **FREE)),
+        ("free-threaded", python("_Py_DecRefShared")),
+        ("gil", python("_Py_DecRefShared", **FREE)),
+        ("one-wheel", taking({**GUARDED, "PyLong_FromLong": ("", "")})),
+        ("numpy-floor", python(numpy="2.0")),
+        ("frame-pointers", {"symbols": {OWN: Symbols(imported=GUARDED, frames=0.1)}}),
+        ("tag", only("a/_a.cpython-312t-x86_64-linux-gnu.so", elf(), "manylinux_2_28_x86_64")),
+        ("tag", only("a/_a.pyd", pe("python313.dll"), "win_amd64")),
+        ("tag", only("a/_a.pyd", pe("python312t.dll"), "win_amd64")),
+        ("tag", only("a/_a.so", MUSL, "manylinux_2_28_i686")),
+        ("tag", {"binaries": {"a/_b.cpython-311-x86_64-linux-gnu.so": elf()}, **ABI3}),
+        ("closed", only("a/_a.so", MUSL, "manylinux_2_28_x86_64")),
+        ("two-versions", {"binaries": {"a.libs/libz-01234567.so.2": elf("libc.so.6")}}),
+        ("idle-library", {"binaries": {LIBQ: elf("libc.so.6")}}),
+        ("dangling-plugin", taking(GUARDED, named={"libduckdb.so"})),
         ("bind-now", own(bind_now=False)),
         ("relro", own(relro=Relro.NONE)),
         ("executable-stack", own(executable_stack=True)),
@@ -99,7 +153,7 @@ MODE = Member(
         ("build-path", {"files": {OWN: b"\0/home/someone/checkout/x.c\0"}}),
         ("ca-path", {"files": {BUNDLED: b"\0/etc/pki/tls/certs/ca-bundle.crt\0"}}),
         ("unowned", {"binaries": {"a.libs/libgcc_s-01234567.so.1": elf("libc.so.6")}}),
-        ("license", {"binaries": {"a.libs/libq-01234567.so.1": elf("libc.so.6")}}),
+        ("license", {"binaries": {LIBQ: elf("libc.so.6")}}),
     ],
 )
 def test_its_fault_is_found(tmp_path: Path, rule: str, about: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from tests.support.macho_files import (
     version_min,
 )
 
-from geowheel.binary.macho import PathUse, is_macho, read_macho, read_machos
+from geowheel.binary.macho import PathUse, is_macho, read_macho, read_machos, symbol_names
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.errors import IntegrityError
 
@@ -31,10 +31,12 @@ FULL = make_macho(
     path_command(UPWARD, "@rpath/libup.dylib"), path_command(LAZY, "@rpath/liblate.dylib"),
     path_command(LOAD, "/usr/lib/libSystem.B.dylib"), path_command(RPATH, "@loader_path/"),
     path_command(RPATH, "/opt/build/lib"), build_version((13, 3, 1)),
+    symbols=(("_PyLong_FromLong", 0x01), ("_PyInit__gdal", 0x0F), ("__ZN4hidden", 0x1F),
+             ("_static", 0x0E), ("a stab", 0x24)),
 )  # fmt: skip
 
 
-def test_everything_is_read() -> None:
+def test_everything_is_read(tmp_path: Path) -> None:
     macho = read_macho(FULL)
     (part,) = macho.slices
     assert (macho.architectures, part.file_type) == (("arm64",), "dylib")
@@ -54,6 +56,10 @@ def test_everything_is_read() -> None:
     assert part.header_room == 64
     assert macho.leftovers == ()
     assert signature_faults(FULL) == ()
+    (tmp_path / "_gdal.so").write_bytes(FULL)
+    assert [*map(set, symbol_names(tmp_path / "_gdal.so"))] == [
+        {"PyLong_FromLong"}, {"PyInit__gdal"},
+    ]  # fmt: skip
 
 
 def test_a_fat_file_has_a_value_for_each_architecture() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geowheel.binary.pe import is_pe, read_pe, read_pes
+from geowheel.binary.pe import function_names, is_pe, read_pe, read_pes
 from geowheel.errors import IntegrityError
 
 AMD64, ARM64, I386 = 0x8664, 0xAA64, 0x14C
@@ -39,14 +39,26 @@ def make_pe(
     machine: int = AMD64,
     section: bytes = b".rdata",
     symbols: int = 0,
+    functions: tuple[str, ...] = (),
+    exports: tuple[str, ...] = (),
     bits: int = 64,
     end: bytes = bytes(20),
 ) -> bytes:
-    """A DLL with these tables and nothing to run; `end` closes the import table."""
+    """A DLL with these tables and nothing to run; `end` closes the import table.
+
+    `functions` are of the first library.
+    """
     data = Data()
     directories = [(0, 0)] * 16
+    if exports:
+        names = data.add(struct.pack(f"<{len(exports)}I", *map(data.text, exports)))
+        directories[0] = (data.add(struct.pack("<24xI4xI4x", len(exports), names)), 40)
     if imports:
         rows = [struct.pack("<5I", 1, 0, 0, data.text(name), 1) for name in imports]
+        hints = [data.add(b"\0\0" + name.encode() + b"\0") for name in functions]
+        ordinal = 1 << 63  # for what is imported by its number
+        lookup = data.add(struct.pack(f"<{len(hints) + 2}Q", *hints, ordinal, 0))
+        rows = [struct.pack("<I", lookup) + packed[4:] for packed in rows]
         directories[1] = (data.add(b"".join(rows) + end), 20)
     if delayed:
         rows = [struct.pack("<8I", 1, data.text(name), *[1] * 6) for name in delayed]
@@ -76,11 +88,13 @@ FULL = make_pe(
     delayed=("dbghelp.dll",),
     flags=HIGH_ENTROPY | DYNAMIC_BASE | NX | GUARD,
     symbols=2,
+    functions=("PyLong_FromLong", "GDALOpen"),
+    exports=("PyInit__gdal", "helper"),
     section=b"/4",
 )
 
 
-def test_everything_is_read() -> None:
+def test_everything_is_read(tmp_path: Path) -> None:
     pe = read_pe(FULL)
     assert (pe.machine, pe.architectures) == ("IMAGE_FILE_MACHINE_AMD64", ("amd64",))
     assert pe.needed == ("gdal.dll", "KERNEL32.dll", "api-ms-win-crt-heap-l1-1-0.dll")
@@ -88,6 +102,11 @@ def test_everything_is_read() -> None:
     assert (pe.nx, pe.dynamic_base, pe.high_entropy, pe.control_flow_guard) == (True,) * 4
     assert (pe.symbols, pe.debug) == (True, True)
     assert pe.leftovers == (".debug_*", "COFF symbols")
+    (tmp_path / "_gdal.pyd").write_bytes(FULL)
+    taken, given = function_names(tmp_path / "_gdal.pyd")
+    assert (*sorted(taken), *sorted(given)) == (
+        "GDALOpen", "PyLong_FromLong", "PyInit__gdal", "helper",
+    )  # fmt: skip
     pe = read_pe(make_pe(flags=0))
     assert (pe.needed, pe.delayed, pe.leftovers) == ((), (), ())
     assert not (pe.nx or pe.dynamic_base or pe.high_entropy or pe.control_flow_guard)
@@ -97,8 +116,7 @@ def test_everything_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("machine", "architecture"),
-    [(AMD64, "amd64"), (ARM64, "arm64"), (I386, "IMAGE_FILE_MACHINE_I386"),
-     (0x1234, "machine 0x1234")],
+    [(AMD64, "amd64"), (ARM64, "arm64"), (I386, "x86"), (0x1234, "machine 0x1234")],
 )  # fmt: skip
 def test_machines_are_named_as_platforms_are_where_one_is(machine: int, architecture: str) -> None:
     assert read_pe(make_pe(machine=machine)).architectures == (architecture,)
