@@ -18,7 +18,7 @@ from geowheel.project.names import NAMING_FILES, distribution_name, setup_cfg, t
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import allows
 
-from .facts import PYPROJECT, ROOTS, ProjectFacts, Wishes
+from .facts import PKG_INFO, PYPROJECT, ROOTS, ProjectFacts, Wishes
 
 # The versions that geowheel's own hosts are built and tested with: docs/platforms.md.
 BUILDABLE: Final = ("3.11", "3.12", "3.13")
@@ -37,6 +37,7 @@ _COMPILING_BACKENDS: Final = {
     "mesonpy": "meson-python",
     "maturin": "maturin",
 }
+TEST_GROUPS: Final = ("test", "tests", "testing")
 # Programs that a backend asks for when it is called, which a locked build has to know before:
 # https://scikit-build-core.readthedocs.io/en/latest/guide/getting_started.html and
 # https://mesonbuild.com/meson-python/explanations/internal-dependencies.html
@@ -131,6 +132,20 @@ def own_data(facts: ProjectFacts, host: Host) -> dict[str, str]:
     return {key: f"{package}/{key}_data" for key in ("gdal", "proj") if f"{key}_data" in text}
 
 
+def extras_for_tests(facts: ProjectFacts) -> list[str]:
+    """Return the extras that are for tests, of an sdist as its backend has named them."""
+    by_hand = "".join(
+        text for n in NAMING_FILES if "extras_require" in (text := facts.texts.get(n, ""))
+    )
+    named = {
+        *table_at(facts.pyproject, "project", "optional-dependencies"),
+        *re.findall(r"^Provides-Extra: (\w+)", facts.texts.get(PKG_INFO, ""), re.MULTILINE),
+        # One that is none after all is named once the wheel is there.
+        *re.findall(r"\b(\w+)\b[\"']?\s*[:=]", by_hand),
+    }
+    return [name for name in TEST_GROUPS if name in named]
+
+
 def _not_built(facts: ProjectFacts) -> tuple[str, ...]:
     """Return a pattern for each folder and change log that neither a backend nor setup.py names."""
     said = "".join(facts.texts.get(name, "") for name in (PYPROJECT, *NAMING_FILES))
@@ -204,7 +219,7 @@ def find_pythons(facts: ProjectFacts) -> tuple[str, ...]:
     named = {m[1] for text in classifiers if (m := _CLASSIFIER.fullmatch(str(text)))}
     found = tuple(python for python in allowed if python in named) or tuple(allowed)
     # One wheel of the stable ABI is for all that are newer than what it was made with.
-    said = "\n".join(facts.texts.values())
+    said = "\n".join(text for name, text in facts.texts.items() if name != PKG_INFO)
     oldest = {f"3.{number}" for number in _OLDEST_STABLE.findall(said)}
     one = tuple(python for python in found if python in oldest) or found
     return one[:1] if _STABLE.search(said) else found

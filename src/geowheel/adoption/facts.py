@@ -14,6 +14,7 @@ from geowheel.locks.native_stack import ALWAYS
 from geowheel.locks.pixi_lock import read_lock, records
 from geowheel.project.config import LIBSTDCXX
 from geowheel.project.manifest import Manifest, nearest_manifest
+from geowheel.project.names import NAMING_FILES
 from geowheel.project.places import Layout
 from geowheel.project.pyproject import parse_toml
 from geowheel.targets import System
@@ -22,7 +23,8 @@ PYPROJECT: Final = "pyproject.toml"
 NOXFILE: Final = "noxfile.py"
 PIXI: Final = "pixi.toml"
 GITIGNORE: Final = ".gitignore"
-_READ: Final = (PYPROJECT, NOXFILE, GITIGNORE, "setup.py", "setup.cfg", "Cargo.toml")
+PKG_INFO: Final = "PKG-INFO"
+_READ: Final = (PYPROJECT, NOXFILE, GITIGNORE, *NAMING_FILES, PKG_INFO, "Cargo.toml")
 _OSGEO: Final = re.compile(rb"^\s*(?:from|import)\s+osgeo\b", re.MULTILINE)
 # Where packages lie by custom: setuptools' two layouts, maturin's, and a common one with Meson.
 ROOTS: Final = ("src", "", "python", "lib")

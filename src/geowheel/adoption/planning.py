@@ -3,9 +3,12 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Final, TypeAlias
+
+from packaging.dependency_groups import resolve_dependency_groups
 
 from geowheel.errors import ConfigError, UsageError
 from geowheel.project.edits import Change
@@ -15,7 +18,7 @@ from geowheel.project.pyproject import host_from, names_gdal
 from geowheel.targets import GDAL_PACKAGE
 
 from . import templates
-from .detection import BUILDABLE, Host, detect, own_data
+from .detection import BUILDABLE, TEST_GROUPS, Host, detect, extras_for_tests, own_data
 from .facts import GITIGNORE, NOXFILE, PIXI, PYPROJECT, ProjectFacts, Wishes
 
 # May lie in a folder that is to become a project; everything else has an owner already.
@@ -32,9 +35,6 @@ At the top of {package}/__init__.py, before an extension module of the project i
     else:
         configure()"""
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
-
-
-_TEST_GROUPS: Final = ("test", "tests", "testing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,15 +227,11 @@ def _suggestion(facts: ProjectFacts, name: str) -> str:
     """Return a table for the project's own tests, where it has some; what they need it may name."""
     if not facts.tests:
         return ""
-    extras = table_at(facts.pyproject, "project", "optional-dependencies")
-    groups = table_at(facts.pyproject, "dependency-groups")
-    named = (_texts(table.get(name, [])) for table in (extras, groups) for name in _TEST_GROUPS)
-    requires: list[str] = []
-    for text in next(filter(None, named), ["pytest"]):
-        # `host[s3]` stands for what is in that extra: the host itself comes as the wheel.
-        own = re.fullmatch(rf"{re.escape(name)}\s*\[([^]]*)\]", text, re.IGNORECASE)
-        inside = re.findall(r"[\w.-]+", own[1]) if own else ()
-        requires += [t for n in inside for t in _texts(extras.get(n))] if own else [text]
+    extras, groups = extras_for_tests(facts), table_at(facts.pyproject, "dependency-groups")
+    requires = ["pytest", *(f"{name}[{extra}]" for extra in extras[:1])]
+    for group in (g for g in TEST_GROUPS if g in groups and not extras):
+        with suppress(ExceptionGroup):  # a table that no tool can read
+            requires = list(resolve_dependency_groups(groups, group))
     return templates.suggested_tests(requires, facts.tests)
 
 

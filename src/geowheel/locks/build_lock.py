@@ -216,13 +216,19 @@ def marker_environment(target: Target) -> Environment:
 def unmet(
     texts: Iterable[str], names: Collection[str], environment: Mapping[str, object]
 ) -> list[str]:
-    """Return the requirements whose markers hold there, and whose names are not among these."""
-    return [
-        str(found)
-        for found in map(Requirement, texts)
-        if canonicalize_name(found.name) not in names
-        and (found.marker is None or found.marker.evaluate(cast("dict[str, str]", environment)))
+    """Return the requirements whose markers hold there, and whose names are not among these.
+
+    A marker that asks for an extra is left out: who solves them knows no extra.
+    """
+    found = [
+        one
+        for one in map(Requirement, texts)
+        if canonicalize_name(one.name) not in names
+        and (one.marker is None or one.marker.evaluate(cast("dict[str, str]", environment)))
     ]
+    for one in found:
+        one.marker = None if "extra" in str(one.marker) else one.marker
+    return list(map(str, found))
 
 
 def macos_of(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, ...]:

@@ -163,7 +163,7 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
         pythons=project.config.pythons,
         platforms=platforms,
         build=(*project.host.build_system.requires, *project.config.build.requires),
-        test=(*project.host.dependencies, *project.config.test.requires, *project.unlisted),
+        test=(*project.host.test_requires, *project.unlisted),
         peers=project.config.lab.peers,
         zig=any(map(project.headers, platforms)),
     )

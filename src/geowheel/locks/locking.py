@@ -151,8 +151,7 @@ def _upgrade(
         *BINDINGS,
         *project.host.build_system.requires,
         *project.config.build.requires,
-        *project.host.dependencies,
-        *project.config.test.requires,
+        *project.host.test_requires,
     )
     index = {Requirement(text).name for text in wishes}
     if (build := usable_build_lock(project)) is not None:

@@ -176,6 +176,7 @@ def own_data(asked: dict[str, Any]) -> None:
     transform_numbers(asked)
     opened = {os.path.realpath("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd")}
     databases = {path for path in opened if path.endswith("/proj.db")}
+    databases -= _of_others(asked, databases)
     assert databases == {os.path.join(where["proj_data"], "proj.db")}, databases
 
 
@@ -193,10 +194,18 @@ def own_gdal(asked: dict[str, Any]) -> None:
 
 
 def own_libraries(asked: dict[str, Any]) -> None:
-    """Every GDAL and PROJ that is loaded is the wheel's own."""
+    """Every GDAL and PROJ that is loaded is the wheel's own, or of what it imports: pyproj."""
     where = bundle(asked)
     found = {p for p in loaded() if os.path.basename(p).startswith(("libgdal", "libproj"))}
+    found -= _of_others(asked, found)
     assert found == {where["gdal"], where["proj"]}, found
+
+
+def _of_others(asked: dict[str, Any], paths: set[str]) -> set[str]:
+    """Return those of paths that lie in the folders of other distributions beside the wheel."""
+    site = os.path.realpath(site_of(asked)) + os.sep
+    own = {p[len(site) :].split(os.sep)[0] for p in (home(asked), bundle(asked)["gdal"])}
+    return {p for p in paths if p.startswith(site) and p[len(site) :].split(os.sep)[0] not in own}
 
 
 def loaded() -> set[str]:

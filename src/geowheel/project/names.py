@@ -2,12 +2,17 @@
 
 import ast
 import configparser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 NAMING_FILES: Final = ("setup.py", "setup.cfg")
+GDAL: Final = "gdal"
+"""The distribution of GDAL's own bindings, which the wheel has in itself."""
 
 
 def table_at(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -33,6 +38,23 @@ def distribution_name(pyproject: Mapping[str, Any], texts: Mapping[str, str]) ->
     by_setup_cfg = setup_cfg(texts).get("metadata", "name", fallback=None)
     found = [named, by_setup_cfg, *_of_setup_py(texts)]
     return next((name for name in found if name and isinstance(name, str)), None)
+
+
+def required(listed: Mapping[str, Iterable[str]], name: str, asked: Iterable[str]) -> list[str]:
+    """Return what the distribution `name` requires and what is asked for, but for itself and GDAL.
+
+    `listed` has the requirements of each extra, and below the empty name those without one:
+    `name[test]` stands for what it has for `test`. Raises KeyError for an extra that it has not.
+    """
+    own, found = canonicalize_name(name), dict[str, str]()
+    texts = [*listed[""], *asked]
+    for text in texts:  # grows
+        if text not in found:
+            one = Requirement(text)
+            found[text] = canonicalize_name(one.name)
+            for extra in sorted(one.extras) if found[text] == own else ():
+                texts += listed[canonicalize_name(extra)]
+    return [text for text, of in found.items() if of not in (own, GDAL)]
 
 
 def setup_cfg(texts: Mapping[str, str]) -> configparser.ConfigParser:

@@ -5,6 +5,7 @@ import re
 import tomllib
 import types
 import typing
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
@@ -34,7 +35,7 @@ from .config import (
     Follows,
     Release,
 )
-from .names import distribution_name, naming_texts, table_at
+from .names import GDAL, distribution_name, naming_texts, required, table_at
 from .places import Layout
 from .schema import docs_of, without_none
 
@@ -72,8 +73,8 @@ class HostFile:
     requires_python: str
     build_system: BuildSystem
     config: Config
-    dependencies: tuple[str, ...] = ()
-    """`[project] dependencies`, which pip installs with the wheel, but for GDAL itself."""
+    test_requires: tuple[str, ...] = ()
+    """What the tests need beside the wheel, as far as pyproject.toml says it."""
     version_from_git: bool = False
     """Whether git may have a part in the version: nothing else says it."""
     others: str = ""
@@ -153,7 +154,11 @@ def host_from(
     requires = build.get("requires", ["setuptools>=40.8.0"])
     dependencies, beside = project.get("dependencies", []), build.get("backend-path", [])
     faults += _unreadable(requires, "[build-system] requires", path)
-    faults += _unreadable(dependencies, "[project] dependencies", path)
+    listed = defaultdict[str, list[str]](list)  # of others the backend's metadata may know more
+    for extra, asked in {"": dependencies, **table_at(project, "optional-dependencies")}.items():
+        key = f"optional-dependencies {extra}" if extra else "dependencies"
+        faults += _unreadable(asked, f"[project] {key}", path)
+        listed[canonicalize_name(extra)] = asked
     if faults or config is None or name is None:
         raise ConfigError(faults)
     return HostFile(
@@ -166,7 +171,7 @@ def host_from(
             backend_path=tuple(map(str, beside)) if isinstance(beside, list) else (),
         ),
         config=config,
-        dependencies=tuple(text for text in dependencies if not names_gdal(text)),
+        test_requires=tuple(required(listed, name, config.test.requires)),
         version_from_git=_version_from_git(data),
         others=repr({**data, "tool": {k: v for k, v in data["tool"].items() if k != "geowheel"}}),
     )
@@ -229,7 +234,7 @@ def _check_release(release: Release, path: Path) -> list[Fault]:
 def names_gdal(requirement: str) -> bool:
     """Return whether a requirement is of GDAL's own bindings, under any spelling of the name."""
     try:
-        return canonicalize_name(Requirement(requirement).name) == "gdal"
+        return canonicalize_name(Requirement(requirement).name) == GDAL
     except InvalidRequirement:
         return False
 

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ from geowheel.machine.interpreters import (
 from geowheel.machine.sandbox import Enclosure
 from geowheel.prefix.store import Store
 from geowheel.project.config import FIRST_STABLE_GDAL, Abi, Bindings, Config
+from geowheel.project.names import required
 from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
@@ -141,13 +141,29 @@ class Context:
         return {canonicalize_name(self.project.host.name), "gdal"}
 
     def unmet(self, wheel: Path) -> tuple[str, ...]:
-        """Return what the wheel requires on its target and the build lock does not have."""
+        """Return what the wheel requires on its target and the build lock does not have.
+
+        With the extras that the tests ask for; raises ConfigError for one that it does not offer.
+        """
         with open_zip(wheel) as archive:
             names = [name for name in archive.namelist() if name.endswith("info/METADATA")]
-            texts = [read_member(archive, name).decode() for name in names]
-        listed = [headers_of(text).get_all("Requires-Dist", []) for text in texts]
-        there = {canonicalize_name(asset.name) for asset in self.beside_wheel} | self.ours
-        return tuple(unmet(chain(*listed), there, marker_environment(self.target)))
+            (said,) = [headers_of(read_member(archive, name).decode()) for name in names]
+        there = {canonicalize_name(asset.name) for asset in self.beside_wheel}
+        environment, every = marker_environment(self.target), said.get_all("Requires-Dist", [])
+        offered = sorted(map(canonicalize_name, said.get_all("Provides-Extra", [])))
+        listed = {
+            extra: unmet(every, there, {**environment, "extra": extra}) for extra in ("", *offered)
+        }
+        host, asked = self.project.host, self.project.config.test.requires
+        try:
+            found = required(listed, host.name, asked)
+        except KeyError as error:
+            raise ConfigError(
+                f"the wheel has no extra {error}, which [tool.geowheel.test] requires",
+                where=str(host.path),
+                fix=f"use some of: {', '.join(offered) or 'none'}",
+            ) from None
+        return tuple(text for text in found if text not in asked)
 
     @property
     def here(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geowheel.adoption import templates
-from geowheel.adoption.detection import find_pythons
+from geowheel.adoption.detection import extras_for_tests, find_pythons
 from geowheel.adoption.facts import PixiEnvironment, PixiProject, ProjectFacts, Wishes
 from geowheel.adoption.planning import AdoptionPlan, plan
 from geowheel.errors import ConfigError, UsageError
@@ -317,10 +317,12 @@ def test_a_table_that_is_there_is_checked_and_stays() -> None:
     [
         ("", "", None),
         ("", "pkg/test", {"requires": ["pytest"], "command": [*TESTED, "{host}/pkg/test"]}),
-        ('[project.optional-dependencies]\ntest = ["pytest", "my-host[s3]"]\ns3 = ["affine"]\n',
-         "tests", {"requires": ["pytest", "affine"], "command": [*TESTED, "{host}/tests"]}),
-        ('[dependency-groups]\ntests = ["pytest-xdist", {include-group = "x"}]\n', "tests",
-         {"requires": ["pytest-xdist"], "command": [*TESTED, "{host}/tests"]}),
+        ('[project.optional-dependencies]\ntest = ["pytest"]\n[dependency-groups]\ntest = ["x"]\n',
+         "tests", {"requires": ["pytest", "my-host[test]"], "command": [*TESTED, "{host}/tests"]}),
+        ('[dependency-groups]\ntests = ["pytest-xdist", {include-group = "X"}]\nx = ["affine"]\n',
+         "tests", {"requires": ["pytest-xdist", "affine"], "command": [*TESTED, "{host}/tests"]}),
+        ('[dependency-groups]\ntest = [{include-group = "x"}]\n', "tests",
+         {"requires": ["pytest"], "command": [*TESTED, "{host}/tests"]}),
     ],
 )  # fmt: skip
 def test_the_tests_that_are_there_are_suggested_with_what_they_need(
@@ -330,6 +332,20 @@ def test_the_tests_that_are_there_are_suggested_with_what_they_need(
     after = changes(made)["pyproject.toml"].after
     commented = after.partition("# [tool.geowheel.test]\n")[2].replace("# ", "")
     assert (tomllib.loads(commented) or None) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [({"setup.py": "r = {'test': []}\nsetup(extras_require=r)"}, ["test"]),
+     ({"setup.py": "setup(extras_require=dict(tests=['pytest']))"}, ["tests"]),
+     ({"setup.py": "setup(cmdclass={'test': Test}, tests_require=['pytest'])"}, []),
+     ({"setup.cfg": "[options.extras_require]\ntesting =\n  pytest\n"}, ["testing"]),
+     ({"PKG-INFO": "Name: x\r\nProvides-Extra: test\r\n\r\nabi3"}, ["test"])],
+)  # fmt: skip
+def test_extras_for_tests_are_found_outside_of_pyproject(
+    texts: Mapping[str, str], expected: list[str]
+) -> None:
+    assert extras_for_tests(facts(more=texts)) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.support.files import write_zip
 from tests.support.hosts import make_console, make_context, make_project
 
 from geowheel.digest import TreeEntry
-from geowheel.errors import BuildError, GeowheelError, MachineError
+from geowheel.errors import BuildError, ConfigError, GeowheelError, MachineError
 from geowheel.machine.console import Console, Step
 from geowheel.pipeline.loop import Finished, Planned, bring_up_to_date, plan, with_requirements
 from geowheel.project.project import Project
@@ -180,9 +180,19 @@ def test_what_the_wheel_requires_and_nobody_locked_is_solved_for(world: World) -
     world.run("repair")
     (record,) = world.ledger.records(RepairFacts, str(world.context.target))
     record = structs.replace(record, outputs=(TreeEntry(path="host.whl", sha256="", size=0),))
-    requires = ("affine", "GDAL>=3", "Host[more]", "six; python_version < '3'",
-                "boto3; extra == 's3'", "locked")  # fmt: skip
+    requires = (
+        "affine",
+        "GDAL>=3",
+        "Host[more]",
+        "six; python_version < '3'",
+        "boto3>1; extra == 's3'",
+        "tox; extra == 'dev'",
+        "locked",
+        "attrs; python_version > '3' and extra == 'test'",
+        "host[S3]; extra == 'test'",
+    )
     text = "".join(f"Requires-Dist: {one}\n" for one in requires)
+    text += "".join(f"Provides-Extra: {extra}\n" for extra in ("s3", "test", "dev", "more"))
     metadata = {"host-1.0.dist-info/METADATA": f"Name: host\n{text}"}
     write_zip(record.folder / "host.whl", metadata)
     build: Any = SimpleNamespace(requirements=lambda *_: (SimpleNamespace(name="locked"),))
@@ -196,6 +206,17 @@ def test_what_the_wheel_requires_and_nobody_locked_is_solved_for(world: World) -
         stage = Stage(name="test", summary="", runs_wheel=runs_wheel)
         assert with_requirements(stage, context, Records(repair=record), find) is context
     assert asked == [("affine",)]
+    host = context.project.host
+    for extra, found in (("Test", ("affine", "attrs", "boto3>1")), ("tests", None)):
+        tests = replace(host.config.test, requires=(f"Host[{extra}]", "pytest"))
+        host = replace(host, config=replace(host.config, test=tests))
+        context = replace(context, project=replace(context.project, host=host))
+        if found:
+            assert context.unmet(record.folder / "host.whl") == found
+            continue
+        with pytest.raises(ConfigError, match="no extra 'tests'") as raised:
+            context.unmet(record.folder / "host.whl")
+        assert "use some of: dev, more, s3, test" in str(raised.value)
 
 
 def test_a_failed_verdict_runs_again_and_is_no_error(world: World) -> None:

@@ -4,10 +4,11 @@ import ast
 import unittest
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import pytest
 
-from geowheel.probes import wheel
+from geowheel.probes import ours, wheel
 
 
 def sample() -> type[unittest.TestCase]:
@@ -67,3 +68,29 @@ def test_what_runs_in_a_users_interpreter_is_old_syntax(script: Traversable) -> 
     tree = ast.parse(text, feature_version=(3, 9))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Match)]
     assert "from __future__ import annotations" in text or script.name == "__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("more", "is_good"),
+    [
+        (["site/pyproj.libs/libproj-9.so.25"], True),
+        (["usr/lib/libproj.so.25"], False),
+        (["site/pyogrio.libs/libproj-9.so.25"], False),
+        (["site/pyogrio/libgdal.so"], False),
+    ],
+)
+def test_what_the_host_imports_may_have_a_proj_of_its_own(
+    more: list[str], is_good: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {name: str(tmp_path / f"site/pyogrio.libs/lib{name}.so") for name in ("gdal", "proj")}
+    monkeypatch.setattr(ours, "bundle", lambda _: own)
+    monkeypatch.setattr(ours, "home", lambda _: str(tmp_path / "site" / "pyogrio"))
+    monkeypatch.setattr(
+        ours, "loaded", lambda: {*own.values(), *map(str, map(tmp_path.joinpath, more))}
+    )
+    asked = {"package": "pyogrio"}
+    if is_good:
+        ours.own_libraries(asked)
+    else:
+        with pytest.raises(AssertionError, match="lib"):
+            ours.own_libraries(asked)
