@@ -15,9 +15,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag, parse_tag
 from packaging.version import Version
 
-from geowheel.wheel.reading import headers_of
-
 from geowheel.errors import some
+from geowheel.wheel.reading import headers_of
 
 from .content import WheelContent
 from .rules import Look, Mark

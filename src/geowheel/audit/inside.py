@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from geowheel.errors import some
 from geowheel.binary.pe import Pe
+from geowheel.errors import some
 from geowheel.wheel.leaks import strings
 from geowheel.wheel.leftovers import unused
 

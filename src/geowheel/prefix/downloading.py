@@ -29,6 +29,7 @@ from geowheel.targets import Platform
 
 AT_ONCE: Final = 8  # downloads side by side
 PAUSES: Final = (0.3, 1.5)  # seconds before the second and the third try of one place
+NAMED: Final = 5  # kinds of failure that one message has
 PATIENCE: Final = 5.0  # seconds
 _INDEXES: Final = ("repodata.json.zst", "repodata.json")
 
