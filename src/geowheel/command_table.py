@@ -73,6 +73,7 @@ COMMANDS: Final = (
         status="show what is released, built, missing, stale",
         clean="remove what newer runs replaced, and leftovers, from .geowheel/",
         cache="list the user's cache, or prune what is old in it",
+        root="make a root file system to run the probes in: `test --root NAME`",
     ),
     *_group(
         "for editors and shells",

@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import enum
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,19 @@ def _several(name: str, metavar: str, help: str) -> Option:
     return _option(name, action="append", default=[], metavar=metavar, help=help)
 
 
+class _Root(argparse.Action):
+    """Tells the name of a root file system, `debian:trixie`, from a project's folder."""
+
+    def __call__(self, _: Any, namespace: argparse.Namespace, value: Any, *__: Any) -> None:
+        named = re.fullmatch(r"[a-z]{2,}:[\w.-]+", value)
+        setattr(namespace, "file_system" if named else "root", value)
+
+
 _JSON: Final = _flag("--json", "print the result as JSON, alone on standard output")
 _ROOT: Final = _option(
-    "--root", default=".", metavar="DIR",
-    help="project folder; holds .geowheel/ and dist/ (default: here)",
+    "--root", default=".", metavar="DIR", action=_Root,
+    help="project folder; holds .geowheel/ and dist/ (default: here); for test also the name of "
+    "a root file system, as `root` made it",
 )  # fmt: skip
 _OF_A_PROJECT: Final = (
     _ROOT,
@@ -205,6 +215,10 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
               "of a whole pyproject.toml, for an editor; else of the table [tool.geowheel]"),
     ),
     "completion": (_option("shell", choices=SHELLS, help="the shell that will read them"),),
+    "root": (
+        _option("name", metavar="SUITE|FILE",
+                help="debian:SUITE, or a tar file that holds a root file system"),
+    ),
     "cache": (
         _option("action", choices=("list", "prune"), help="show it, or remove what is old"),
         _option("--older-than", type=float, default=90, metavar="DAYS",
@@ -243,7 +257,7 @@ def parser() -> Parser:
         run = commands.run_goals(goals) if goals else getattr(commands, name.replace("-", "_"))
         # What only some commands can be asked for.
         own.set_defaults(run=run, root=".", quiet=False, json=False, case=[], seed=None,
-                         wheel=None, index=None)  # fmt: skip
+                         wheel=None, index=None, file_system="")  # fmt: skip
         for option in options_of(name):
             option.add(own)
     return made

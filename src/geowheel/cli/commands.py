@@ -47,6 +47,7 @@ class Call:
             frozen=self.options.frozen,
             bindings=getattr(self.options, "bindings", None),
             sandbox=getattr(self.options, "sandbox", None),
+            file_system=self.options.file_system,
         )
 
 
@@ -272,6 +273,15 @@ def explain(call: Call) -> dict[str, Any]:
     return explain(call.options.logs, call.console)
 
 
+def root(call: Call) -> dict[str, Any]:
+    from geowheel.distro.roots import make_root
+
+    machine = this_machine(call.environ)
+    name = make_root(call.options.name, machine.cache, machine.environ, call.console)
+    call.console.result(f"use it with `geowheel test --root {name}`")
+    return {"name": name}
+
+
 def cache(call: Call) -> dict[str, Any]:
     from geowheel.machine.cache import prune, show
 
@@ -357,10 +367,11 @@ def _given(
     call: Call, project: Project, pythons: Sequence[str], platforms: Sequence[Platform]
 ) -> dict[Target, Artefact]:
     """Return the repaired wheels that --wheel names; empty without it."""
-    if call.options.wheel is not None:
+    named = call.options.wheel or ("dist" if project.file_system else None)
+    if named is not None:
         from geowheel.pipeline.given_wheels import find_given
 
-        place = (call.root / call.options.wheel).resolve()
+        place = (call.root / named).resolve()
         return find_given(project, place, pythons, platforms)
     if call.options.index is not None:
         raise UsageError("--index is about a wheel that is given", fix="name it with --wheel FILE")

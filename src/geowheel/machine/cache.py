@@ -27,6 +27,7 @@ class CacheKind(enum.StrEnum):
     REPODATA = "repodata"
     CHANNELS = "channels"
     INTERPRETERS = "interpreters"
+    ROOTS = "roots"
     PIXI = "pixi"
     TOOLS = "tools"
     LINKS = "links"
@@ -37,6 +38,7 @@ _TITLES: Final = {
     CacheKind.REPODATA: "indexes of channels",
     CacheKind.CHANNELS: "channels of this distribution's packages",
     CacheKind.INTERPRETERS: "interpreters of other architectures",
+    CacheKind.ROOTS: "root file systems of other distributions",
     CacheKind.PIXI: "packages that pixi unpacked",
     CacheKind.TOOLS: "tool environments",
     CacheKind.LINKS: "ways without white space to work folders",
@@ -130,8 +132,9 @@ def read_items(folder: Path) -> Iterator[CacheItem]:
             lock = path.with_name(f"{name}.work") / "lock"  # make_distro_channel's
             index = path.glob("*/repodata.json")
             yield _item(CacheKind.CHANNELS, path, newest=index, lock=lock)
-    for path in _inside(folder / CacheKind.INTERPRETERS):
-        yield _item(CacheKind.INTERPRETERS, path)
+    for kind in (CacheKind.INTERPRETERS, CacheKind.ROOTS):
+        for path in _inside(folder / kind):
+            yield _item(kind, path)
     for path in _inside(folder / CacheKind.PIXI / "pkgs"):
         if path.is_dir():
             # One lock for all of them, as fetch takes it.

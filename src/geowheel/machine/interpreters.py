@@ -23,6 +23,7 @@ from geowheel.targets import PYTHON_VERSION, Platform, System
 
 from . import hints
 from .files import from_json
+from .sandbox import Enclosure
 
 SUPPORTED: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.14t", "3.15", "3.15t")
 """The CPython versions that wheels can be made for; with a t free-threaded."""
@@ -354,14 +355,16 @@ def _located(named: Path, environ: Mapping[str, str]) -> Path:
     return named
 
 
-def ask_interpreter(path: Path, *, environ: Mapping[str, str]) -> Interpreter | str:
+def ask_interpreter(
+    path: Path, *, environ: Mapping[str, str], shut: Enclosure | None = None
+) -> Interpreter | str:
     """Run the program and have it describe itself; or say, in words, why it did not."""
     env = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
     # macOS: an executable that a framework build was started through. It would be taken for itself.
     env.pop("__PYVENV_LAUNCHER__", None)
     try:
         done = subprocess.run(
-            [str(path), "-I", str(PROBE)],
+            (shut or Enclosure()).command([str(path), "-I", str(PROBE)], env, Path("/")),
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -11,6 +11,7 @@ from typing import Any
 
 from geowheel import systems
 from geowheel.digest import Artefact, digest, sha256_file
+from geowheel.distro.roots import folder_of
 from geowheel.errors import GeowheelError, MachineError
 from geowheel.lab.cases import WHOLE, Choice
 from geowheel.locks.assets import Package
@@ -317,9 +318,11 @@ def _run_target(request: Request, context: Context, console: Console, *, way: st
 
 def _enclosure(project: Project, console: Console) -> Enclosure:
     """Say which sandbox the run has; raises MachineError where the one asked for cannot be."""
+    machine, name = project.machine, project.file_system
     found = find_enclosure(
-        project.sandbox, environ=project.machine.environ, on=project.machine.platform.system,
+        project.sandbox, environ=machine.environ, on=machine.platform.system,
         image=project.config.sandbox_image or "",
+        system=folder_of(name, machine.cache) if name else Path("/"),
     )  # fmt: skip
     if project.sandbox is not SandboxKind.NONE:
         style = "yellow" if found.kind is SandboxKind.NONE else None

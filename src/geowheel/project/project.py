@@ -72,6 +72,8 @@ class Project:
     channel: str | None = None
     """--channel or GEOWHEEL_CHANNEL, without a login; None: the lock, or what is configured."""
     frozen: bool = False
+    file_system: str = ""
+    """What --root says: the root file system that the probes run in; empty: this machine's."""
     asked_sandbox: SandboxKind | None = None
     """What --sandbox says; None: the configured one."""
     asked_bindings: Bindings | None = None
@@ -91,7 +93,7 @@ class Project:
     @property
     def sandbox(self) -> SandboxKind:
         """Which sandbox the stages after fetch run in."""
-        return self.asked_sandbox or self.config.sandbox
+        return SandboxKind.BWRAP if self.file_system else self.asked_sandbox or self.config.sandbox
 
     @property
     def folder(self) -> Path:
@@ -183,6 +185,7 @@ def open_project(
     frozen: bool = False,
     bindings: Bindings | None = None,
     sandbox: SandboxKind | None = None,
+    file_system: str = "",
 ) -> Project:
     """Read the host and its manifest; raises ConfigError with every fault of either."""
     root = root.resolve()
@@ -201,6 +204,7 @@ def open_project(
         frozen=frozen,
         asked_bindings=bindings,
         asked_sandbox=sandbox,
+        file_system=file_system,
     )
 
 

@@ -307,6 +307,10 @@ def _interpreter(
 ) -> Interpreter | None:
     """The target's own; with prebuilt bindings one of the machine will do to run a backend."""
     machine, compiled = project.machine, project.bindings is Bindings.COMPILED
+    if project.file_system:
+        from geowheel.distro.roots import interpreter_in
+
+        return interpreter_in(project.file_system, target.python, machine.cache, machine.environ)
     if explicit is None and is_emulated(target.platform, machine.platform):
         try:
             return _emulated(project, target, console, make=make)

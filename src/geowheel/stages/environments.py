@@ -1,11 +1,12 @@
 """Environments of a target interpreter, holding exactly the locked wheels and nothing else."""
 
 import os
-import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+
+import pip
 
 from geowheel.digest import Artefact
 from geowheel.machine.console import Step
@@ -56,8 +57,9 @@ def install_wheel(inputs: InstalledInputs, folder: Path, step: Step) -> Path:
     wheels, environ = inputs.store.obtain(inputs.requirements, step), inputs.environ
     python = make_environment(inputs.interpreter, folder, wheels, environ=environ, step=step)
     step.run(
-        [sys.executable, "-m", "pip", "--isolated", "--python", python, "install", "--no-deps",
-         "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet",
+        # As `pip --python` does; and the interpreter may be of another root file system.
+        [python, Path(pip.__file__).with_name("__pip-runner__.py"), "--isolated", "install",
+         "--no-deps", "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--quiet",
          *_by_hash(folder, [inputs.wheel])],
         env=isolated_environment(environ), cwd=folder.parent,
     )  # fmt: skip

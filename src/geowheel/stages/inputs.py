@@ -340,6 +340,8 @@ class InstalledInputs(Inputs):
     """Those of the host's tests."""
     layout: Layout
     import_package: str
+    root: str
+    """The root file system that it runs in; empty: this machine's."""
 
 
 def _installed(context: Context, upstream: Records) -> dict[str, Any]:
@@ -352,6 +354,7 @@ def _installed(context: Context, upstream: Records) -> dict[str, Any]:
         "requirements": context.beside_wheel,
         "layout": config.layout,
         "import_package": config.import_package,
+        "root": context.project.file_system,
     } | context.here
 
 

@@ -54,7 +54,7 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
         sha256=inputs.wheel.sha256,
         probes=tuple(probes),
         host=host,
-        emulator=inputs.interpreter.emulator,
+        emulator=inputs.root or inputs.interpreter.emulator,
         drivers=drivers,
         not_in_wheel=not_in_wheel(drivers, offered, manifest, inputs.left_out) if drivers else (),
     )

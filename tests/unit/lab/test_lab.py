@@ -284,7 +284,7 @@ def make_inputs(root: Path, **changes: Any) -> inputs.LabInputs:
         inputs.LabInputs(
             wheel=Artefact(path=root / "host.whl", sha256="ab" * 32),
             prefix=MadeFolder(folder=root / "prefix", content="c"), interpreter=make_interpreter(),
-            requirements=(), neighbours=(), peers=(), lacking={}, layout=Layout.TOPLEVEL,
+            requirements=(), root="", neighbours=(), peers=(), lacking={}, layout=Layout.TOPLEVEL,
             platform=Platform.LINUX_64, import_package="osgeo", seed=7, cases=(), bubblewrap=False,
             store=Store(folder=root / "store", mirrors=Mirrors()),
             environ={"PATH": str(root)},

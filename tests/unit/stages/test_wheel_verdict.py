@@ -103,7 +103,7 @@ class World:
         given = inputs.TestInputs(
             platform=Platform.LINUX_64,
             wheel=Artefact(path=self.root / "host.whl", sha256="ab" * 32),
-            interpreter=make_interpreter(), requirements=(),
+            interpreter=make_interpreter(), requirements=(), root="",
             layout=Layout.TOPLEVEL, import_package="osgeo",
             gdal_version="3.10.2", drivers=("GTiff",), command=command, may_set=(),
             prefix=MadeFolder(folder=prefix, content=""), left_out=("libgdal-kea",),
