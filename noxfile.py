@@ -126,6 +126,14 @@ def benchmark_fetch(session: nox.Session) -> None:
 
 
 @nox.session(python=False, default=False)
+def benchmark_recipe(session: nox.Session) -> None:
+    """what a wheel costs against the plain recipe, benchmarks/recipe.sh (takes minutes)"""
+    script = str(HERE / "benchmarks" / "recipe.py")
+    sources = {"PYTHONPATH": str(HERE / "src")}
+    session.run(str(environment()), script, *session.posargs, external=True, env=sources)
+
+
+@nox.session(python=False, default=False)
 def benchmark_ledger(session: nox.Session) -> None:
     """what a shared ledger saves six targets over three workers (takes minutes)"""
     session.run(str(environment()), str(HERE / "benchmarks" / "ledger.py"), external=True)
