@@ -49,7 +49,9 @@ COMMANDS: Final = (
         repair_wheel="repair a raw wheel that was made elsewhere",
     ),
     *_group(
-        "the same bytes", reproduce="build twice, as differently as this machine can, and compare"
+        "the same bytes",
+        reproduce="build twice, as differently as this machine can, and compare",
+        rebuild="build a wheel again from this checkout, and say whether its bytes come out",
     ),
     *_group(
         "about any wheel",

@@ -1,16 +1,20 @@
 """`reproduce` with a build of a second: what is varied really is, and what is planted is named."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from geowheel.digest import sha256_file
 from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.project.project import Project, open_project, this_machine
-from geowheel.reproducing import reproduce
-from tests.support.hosts import make_console, write_host
+from geowheel.reproducing import rebuild, reproduce
+from tests.support.hosts import RUNNING, make_console, wheel_bytes, write_host
+
+TAG = "cp" + RUNNING.replace(".", "")
 
 PLANTED = """
 import os, pathlib, socket, tempfile, time, zipfile
@@ -18,7 +22,7 @@ made = {
     "same.txt": "the same",
     "path.txt": f"in {os.getcwd()}/source",
     "random.txt": tempfile.mkdtemp(),
-    "time.txt": f"{time.time():.3f}",
+    "time.txt": f"{time.time() + os.getuid():.0f}",  # another second, however fast it is
     "user.txt": str(os.getuid()),
     "zone.txt": time.strftime("%H:%M"),
     "host.txt": socket.gethostname(),
@@ -57,3 +61,56 @@ def test_what_is_planted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert any(why in what for what in said), said
     kept = project.work / "reproduce"
     assert [path.parent.name for path in sorted(kept.rglob("*.whl"))] == ["1", "2"]
+
+
+def wheel_at(folder: Path, *, text: str = "x = 1\n", zlib: str = "1.3") -> Path:
+    name = f"host-1.0-{TAG}-{TAG}-manylinux_2_35_x86_64.whl"
+    package = {
+        "name": "zlib", "purl": f"pkg:conda/zlib@{zlib}", "hashes": [
+            {"alg": "SHA-256", "content": "a" * 64},
+        ],
+    }  # fmt: skip
+    sbom = json.dumps({"components": [package]})
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"host/__init__.py": text, "host-1.0.dist-info/sboms/geowheel.cdx.json": sbom}
+    (folder / name).write_bytes(wheel_bytes(name, files))
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, []),
+        ({"text": "x = 2\n"}, ["host/__init__.py: line 1"]),
+        (
+            {"zlib": "1.4"},
+            ["it is made of other packages: pkg:conda/zlib@1.3 -> pkg:conda/zlib@1.4"],
+        ),
+    ],
+)
+def test_a_wheel_is_built_again(
+    changed: dict[str, str], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "GEOWHEEL_CACHE": str(tmp_path / "cache")}
+    write_host(tmp_path / "project")
+    machine = this_machine(environ)
+    project = open_project(root=tmp_path / "project", host=Path(), machine=machine)
+    wheel = wheel_at(project.dist)
+
+    def build(_: Project, way: reproduce.Variant, __: object, ___: Step) -> Path:
+        return wheel_at(way.made / "dist", **changed)
+
+    monkeypatch.setattr(rebuild, "build_wheel", build)
+    if said:
+        with pytest.raises(BuildError) as raised:
+            rebuild.rebuild(project, wheel, make_console(tmp_path))
+        faults = [fault.what for fault in raised.value.faults]
+        assert all(any(what.startswith(text) for what in faults) for text in said), faults
+    else:
+        rebuild.rebuild(project, wheel, make_console(tmp_path))
+    statement = json.loads(wheel.with_name(f"{wheel.name}.rebuild.json").read_text())
+    (subject,) = statement["subject"]
+    assert subject == {"name": wheel.name, "digest": {"sha256": sha256_file(wheel)}}
+    (material,) = statement["predicate"]["materials"]
+    assert material["digest"] == {"sha256": "a" * 64}
+    assert statement["predicate"]["byproducts"]["identical"] is not bool(said)

@@ -133,6 +133,9 @@ _OWN: Final[Mapping[str, tuple[Option, ...]]] = {
         _SANDBOX,
     ),
     "reproduce": (_PYTHON,),
+    "rebuild": (
+        _option("wheel_file", type=Path, metavar="WHEEL", help="a repaired wheel of the host"),
+    ),
     "audit": (
         _option("wheels", nargs="*", type=Path, metavar="FILE",
                 help="any wheels (default: all in dist/)"),

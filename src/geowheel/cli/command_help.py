@@ -52,6 +52,10 @@ _EXAMPLES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "reproduce": (
         ("geowheel reproduce --python 3.12", "wheel, sdist and packages of that Python, twice"),
     ),
+    "rebuild": (
+        ("geowheel rebuild dist/gdal-3.13.3-cp311-abi3-manylinux_2_28_x86_64.whl",
+         "whether this checkout makes that wheel"),
+    ),
     "audit": (
         ("geowheel audit", "the wheels in dist/"),
         ("geowheel audit FILE.whl", "any wheel, whoever made it"),

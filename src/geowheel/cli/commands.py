@@ -93,6 +93,12 @@ def reproduce(call: Call) -> dict[str, Any]:
     return reproduce(project, [f"--python={name}" for name in pythons], call.console)
 
 
+def rebuild(call: Call) -> dict[str, Any]:
+    from geowheel.reproducing.rebuild import rebuild
+
+    return rebuild(call.project(), call.options.wheel_file.absolute(), call.console)
+
+
 def env(call: Call) -> dict[str, Any]:
     from geowheel.pipeline.as_made import first_made
     from geowheel.pipeline.runs import Request, build_environment

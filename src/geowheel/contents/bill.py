@@ -26,6 +26,8 @@ class SbomPackage:
     """An SPDX expression or a name; empty where none is stated."""
     files: tuple[str, ...]
     """Its paths in the wheel."""
+    sha256: str = ""
+    """Of the package's file, where it is stated."""
 
 
 class _Named(Struct, frozen=True, kw_only=True):
@@ -43,11 +45,17 @@ class _License(Struct, frozen=True, kw_only=True):
         return self.expression or self.license.id or self.license.name
 
 
+class _Hash(Struct, frozen=True, kw_only=True):
+    alg: str = ""
+    content: str = ""
+
+
 class _Component(Struct, frozen=True, kw_only=True):
     name: str
     version: str = ""
     purl: str = ""
     licenses: tuple[_License, ...] = ()
+    hashes: tuple[_Hash, ...] = ()
     components: "tuple[_Component, ...]" = ()
 
 
@@ -71,6 +79,7 @@ def read_sbom(archive: zipfile.ZipFile, ending: str = _OURS) -> tuple[SbomPackag
             purl=row.purl,
             license=" and ".join(filter(None, map(str, row.licenses))),
             files=tuple(file.name for file in row.components),
+            sha256=next((h.content for h in row.hashes if h.alg == "SHA-256"), ""),
         )
         for row in bom.components
     )

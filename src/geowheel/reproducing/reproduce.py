@@ -33,6 +33,7 @@ _COMPARED: Final = (
 _CONTENT: Final = re.compile(r"_h[0-9a-f]{7}(?=\.conda$)")  # in the name of a package
 _LATER: Final = "+26h"  # another day, and what servers sign still holds
 _NOT: Final = "NOT VARIED: no bwrap, or it may make no namespaces"
+_STARTED: Final = (sys.executable, "-I", "-S", Path(__file__).with_name("started.py"))
 _SETTINGS: Final = (
     {"LC_ALL": "C.UTF-8", "TZ": "UTC0", "PYTHONHASHSEED": "1"},
     {"LC_ALL": "tr_TR.UTF-8", "TZ": "FAR-13:30", "PYTHONHASHSEED": "4242"},
@@ -75,13 +76,26 @@ def reproduce(project: Project, options: Sequence[str], console: Console) -> dic
     return {"varied": varied, "identical": same}
 
 
+def plain_way(place: Path, environ: Mapping[str, str]) -> Variant:
+    """Return how to build the checkout in `place`/source as anybody would."""
+    root = place / "1"
+    for name in _MADE:
+        (root / name).mkdir(parents=True)
+    start = (*_STARTED, "022", str(_cores()), place / "source", root)
+    return Variant(root, root, {**environ, **_SETTINGS[0]}, start)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
 def _ways(
     place: Path, environ: Mapping[str, str]
 ) -> tuple[tuple[Variant, Variant], list[list[str]]]:
     """Return the two builds of the checkout, and a table of what is different between them."""
-    first, far = place / "1", place / "a-much-longer-name-of-a-folder"
+    way, far = plain_way(place, environ), place / "a-much-longer-name-of-a-folder"
     second, temporary, made = far / "two", far / "temporary", place / "made"
-    for folder in (second, temporary, *(each / name for each in (first, made) for name in _MADE)):
+    for folder in (second, temporary, *(made / name for name in _MADE)):
         folder.mkdir(parents=True)
     own = os.getuid() if hasattr(os, "getuid") else 0
     user = "4321" if own != 4321 else "4322"
@@ -95,17 +109,11 @@ def _ways(
     if shutil.which("bwrap") is None or subprocess.run([*apart, "true"], check=False).returncode:
         apart, made = [], second
     clock = ["faketime", "-f", _LATER] if shutil.which("faketime") else []
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    python = (sys.executable, "-I", "-S", Path(__file__).with_name("started.py"))
-    settings = [{**environ, **each} for each in _SETTINGS]
-    one = (*python, "022", str(cores), place / "source", first)
-    two = (*apart, *clock, *python, "077", "1", place / "source", second)
-    ways = (
-        Variant(first, first, settings[0], one),
-        Variant(second, made, settings[1] | {"TMPDIR": str(temporary)}, two),
-    )
-    return ways, [
-        ["folder", str(first), str(second)],
+    cores = _cores()
+    two = (*apart, *clock, *_STARTED, "077", "1", place / "source", second)
+    other = {**environ, **_SETTINGS[1], "TMPDIR": str(temporary)}
+    return (way, Variant(second, made, other, two)), [
+        ["folder", str(way.root), str(second)],
         ["user", str(own), user if apart else _NOT],
         ["host name", "its own", "elsewhere" if apart else _NOT],
         ["file order", "the disk's", "a tmpfs's: of sources, of the backend" if apart else _NOT],
@@ -116,8 +124,8 @@ def _ways(
     ]
 
 
-def build(project: Project, way: Variant, options: Sequence[str], step: Step) -> None:
-    """Make the wheel and the sdist in a copy of the checkout, with a cache of its own."""
+def build_wheel(project: Project, way: Variant, options: Sequence[str], step: Step) -> Path:
+    """Make and repair the wheel in a copy of the checkout, with a cache of its own; where it is."""
     cache, own = project.machine.cache, way.made / "cache"
     # What was downloaded before; each file is hashed when it is used.
     (cache / "store").mkdir(parents=True, exist_ok=True)
@@ -128,13 +136,18 @@ def build(project: Project, way: Variant, options: Sequence[str], step: Step) ->
         shutil.copytree(debs, own / debs.relative_to(cache), copy_function=copy)
     environ = {**way.environ, CACHE_VARIABLE: str(way.root / "cache"), "PYTHONPATH": str(_SOURCES)}
     wheel: list[str | Path] = ["--root", way.root, "--host", project.home, *options]
-    sdist: list[str | Path] = ["--out-dir", way.root / "sdist", way.root / project.home]
     python = (sys.executable, "-m", "geowheel", "repair")
-    uv = (tool_path("uv"), "build", "--sdist", "--no-config", "--python", sys.executable)
     step.run([*way.start, *python, *wheel], env=environ, cwd=way.made)
-    version = parse_filename(next(way.made.glob("dist/*.whl")).name)[1]
+    return next(way.made.glob("dist/*.whl"))
+
+
+def build(project: Project, way: Variant, options: Sequence[str], step: Step) -> None:
+    """Make the wheel, and the sdist."""
+    version = parse_filename(build_wheel(project, way, options, step).name)[1]
+    sdist: list[str | Path] = ["--out-dir", way.root / "sdist", way.root / project.home]
+    uv = (tool_path("uv"), "build", "--sdist", "--no-config", "--python", sys.executable)
     more = {"SOURCE_DATE_EPOCH": str(EPOCH), HOST_VERSION_VARIABLE: version}
-    step.run([*way.start, *uv, *sdist], env=tool_environment(environ, **more), cwd=way.made)
+    step.run([*way.start, *uv, *sdist], env=tool_environment(way.environ, **more), cwd=way.made)
 
 
 def _compare(
