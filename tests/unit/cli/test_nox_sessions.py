@@ -23,7 +23,7 @@ BARE = {
     "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab",
     "wheel", "plan", "matrix", "doctor", "cache", "workflow", "export", "collect", "release",
     "env", "audit", "explain", "repair-wheel", "coverage", "report", "pins", "status", "clean",
-    "reproduce", "root",
+    "rebuild", "reproduce", "root",
 }  # fmt: skip
 VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel", "reproduce")
 
