@@ -91,8 +91,8 @@ def test_an_unknown_platform_has_the_nearest_one_and_all(
 
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])
 def test_every_command_refuses_the_unknown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = {"repair-wheel": ["a", "b"], "export": ["a"], "collect": ["a"], "rebuild": ["a"], "cache": ["list"],
-              "completion": ["bash"], "root": ["a"]}.get(name, [])  # fmt: skip
+    wanted = {"repair-wheel": ["a", "b"], "export": ["a"], "collect": ["a"], "cache": ["list"],
+              "completion": ["bash"], "root": ["a"], "rebuild": ["a"]}.get(name, [])  # fmt: skip
     assert f"`geowheel {name}` has no option --no-such\n" in said(
         capsys, name, *wanted, "--no-such"
     )
