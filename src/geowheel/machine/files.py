@@ -41,7 +41,8 @@ _ADVICE: Final = (
 @contextmanager
 def scratch(place: Path) -> Iterator[Path]:
     """An empty folder in `place`, gone afterwards; those of killed runs there go as well."""
-    place.mkdir(parents=True, exist_ok=True)
+    if not place.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
     sweep(place)
     path, lock = _made(place)
     while not path.exists():  # another run swept it before it was locked
