@@ -3,7 +3,7 @@
 Run from the development environment (`python3 ci/nox.py -s benchmark_repair`). The libraries are
 compiled here with ziglang: 40 in a chain below GDAL, whose data does not compress, for a wheel of
 45 MB (macOS) or 50 MB (Windows). Measured is reading, repairing with delocate or delvewheel, and
-packing the one wheel that comes out; not the SBOM and licences that the stage adds. Fails where one
+packing the one wheel that comes out; not the SBOM and licenses that the stage adds. Fails where one
 is over its limit.
 """
 

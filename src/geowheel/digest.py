@@ -74,7 +74,7 @@ def copy_hashed(source: Path, goal: Path) -> str:
 
 
 def digest(value: object) -> str:
-    """The digest of a value made of frozen dataclasses, tuples, mappings, strings and numbers.
+    """Return the digest of frozen dataclasses, tuples, mappings, strings and numbers.
 
     Equal values have one digest: a field that is not compared has no part in it.
     A Path is refused with TypeError: where something lies is not what it is.
@@ -131,7 +131,7 @@ class Tree:
         return digest([e for e in self.entries if e.path not in self.counted] + [self.counted])
 
     def paths(self) -> dict[str, str]:
-        """Relative path to digest: what a ledger record keeps to name a file that changed."""
+        """Return digests by relative path, by which a record names a file that changed."""
         return {entry.path: entry.sha256 for entry in self.entries} | dict(self.counted)
 
 

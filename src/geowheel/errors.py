@@ -31,13 +31,13 @@ class Fault:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?` for a word that is none of the known ones; empty where none is near."""
+    """Return `did you mean X?` for a word that is not known; empty where none is near."""
     near = difflib.get_close_matches(word, tuple(known), n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def some(names: Iterable[object], limit: int = 5) -> str:
-    """`a, b and 3 more`, for a message."""
+    """Return `a, b and 3 more`, for a message."""
     every = list(map(str, names))
     more = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(every[:limit]) + more

@@ -144,7 +144,7 @@ def _become(argv: Sequence[str], prefix: str, told: Sequence[str]) -> None:
 
 
 def _asked_for(configured: list[str], prefix: str) -> list[str]:
-    """Versions that the command line names and the host does not.
+    """Return versions that the command line names and the host does not.
 
     nox would only say "Sessions not found"; with a session, geowheel says which there are.
     """

@@ -196,7 +196,7 @@ def _build_requirements(facts: ProjectFacts) -> set[str]:
 
 
 def find_pythons(facts: ProjectFacts) -> tuple[str, ...]:
-    """The buildable versions that requires-python allows and, where it has some, classifiers name.
+    """Return the buildable versions that requires-python and, where it has some, classifiers name.
 
     Raises ConfigError when there is none, or requires-python is no specifier.
     """
@@ -281,7 +281,7 @@ def _configured(facts: ProjectFacts) -> Iterable[str]:
 
 
 def _names(value: object) -> list[str]:
-    """Packages out of a name, paths whose last part is kept, a table by place, or poetry's."""
+    """Return packages out of a name, paths (their last part), a table by place, or poetry's."""
     match value:
         case str():
             return [value]
@@ -299,7 +299,7 @@ def _names(value: object) -> list[str]:
 
 
 def _of_setuptools(facts: ProjectFacts) -> list[str]:
-    """https://setuptools.pypa.io/en/latest/userguide/package_discovery.html"""
+    """Find them by https://setuptools.pypa.io/en/latest/userguide/package_discovery.html"""
     table = table_at(facts.pyproject, "tool", "setuptools")
     packages = table.get("packages")
     if isinstance(packages, list):

@@ -124,7 +124,7 @@ def _text(path: Path) -> str:
 
 
 def _packages(root: Path, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """Packages with an `__init__.py`; a folder without one may be a namespace that holds some."""
+    """Yield packages with an `__init__.py`; a folder without one may be a namespace for some."""
     if not root.is_dir() or len(above) == _DEEPEST:
         return
     for folder in sorted(root.iterdir()):

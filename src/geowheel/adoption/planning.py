@@ -76,7 +76,7 @@ def plan(facts: ProjectFacts, wishes: Wishes) -> AdoptionPlan:
 
 
 def appended(text: str, addition: str, *, blank_line: bool = True) -> str:
-    """`text` as it is, with `addition` after it in the line ends that `text` has."""
+    """Return `text` as it is, with `addition` after it in the line ends that `text` has."""
     newline = "\r\n" if re.match(r"[^\n]*\r\n", text) else "\n"
     start = text if not text or text.endswith("\n") else text + newline
     if blank_line and start and not start.endswith(newline * 2):
@@ -85,7 +85,7 @@ def appended(text: str, addition: str, *, blank_line: bool = True) -> str:
 
 
 def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
-    """A project that does not know geowheel yet."""
+    """Plan for a project that does not know geowheel yet."""
     if wishes.name is not None:
         raise UsageError(
             "--name is for a new project; this one has a name",
@@ -122,7 +122,7 @@ def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Hos
 
 
 def _check_appended(facts: ProjectFacts, before: str, after: str) -> None:
-    """That the new file says what the old one did, and a table that geowheel accepts."""
+    """Check that the new file says what the old one did, and a table that geowheel accepts."""
     path = facts.folder / PYPROJECT
     table = after[len(before) :].strip()
     try:
@@ -139,7 +139,7 @@ def _check_appended(facts: ProjectFacts, before: str, after: str) -> None:
 
 
 def _configured(facts: ProjectFacts, wishes: Wishes) -> tuple[Host, _Part]:
-    """A project that has the table: it is checked and stays."""
+    """Check a project that has the table, which stays as it is."""
     config = host_from(facts.pyproject, facts.folder / PYPROJECT, facts.texts)
     said = [wishes.import_package, wishes.layout, *wishes.pythons, wishes.environment, wishes.name]
     if any(said):
@@ -159,7 +159,7 @@ def _configured(facts: ProjectFacts, wishes: Wishes) -> tuple[Host, _Part]:
 
 
 def _new_project(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Host, _Part]:
-    """A project from nothing."""
+    """Plan a project from nothing."""
     strangers = [name for name in facts.entries if not _NO_PROJECT.fullmatch(name)]
     if strangers:
         raise UsageError(

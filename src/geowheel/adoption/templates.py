@@ -40,7 +40,7 @@ gdal, ogr, osr = (import_module(PACKAGE + "." + name) for name in ("gdal", "ogr"
 
 
 def geowheel_requirement(version: str) -> str:
-    """This geowheel, or a later one that only mends: another one builds another wheel."""
+    """Ask for this geowheel, or one that only mends: another one builds another wheel."""
     return f"geowheel~={Version(version).public}"
 
 
@@ -51,7 +51,7 @@ def script_metadata(version: str) -> str:
 
 
 def noxfile(version: str) -> str:
-    """A noxfile for a project that has none."""
+    """Return a noxfile for a project that has none."""
     return script_metadata(version) + (
         '"""The sessions that make wheels with GDAL inside: `nox -l` lists them."""\n\n'
         "from geowheel.nox import sessions\n\nsessions()\n"
@@ -59,7 +59,7 @@ def noxfile(version: str) -> str:
 
 
 def pixi(name: str) -> str:
-    """A manifest for a project that has none."""
+    """Return a manifest for a project that has none."""
     return (
         f"[workspace]\nname = {toml_string(name)}\n"
         'channels = ["conda-forge"]\n'
@@ -87,7 +87,7 @@ def tool_table(
     plugins: Sequence[str] = (),
     data: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """`[tool.geowheel]`; what has a fitting default is left to it."""
+    """Return `[tool.geowheel]`; what has a fitting default is left to it."""
     lines = ["[tool.geowheel]", f"pythons = {toml_list(pythons)}"]
     lines.append(f"layout = {toml_string(layout)}")
     lines.append(f"import-package = {toml_string(package)}")
@@ -102,7 +102,7 @@ def tool_table(
 
 
 def build_table(requires: Sequence[str], sources: Sequence[str]) -> str:
-    """`[tool.geowheel.build]`; nothing where nothing is required, and all is read."""
+    """Return `[tool.geowheel.build]`; nothing where nothing is required, and all is read."""
     lines = []
     if requires:
         lines += ["# What the build backend asks for when it is called."]
@@ -114,7 +114,7 @@ def build_table(requires: Sequence[str], sources: Sequence[str]) -> str:
 
 
 def suggested_tests(requires: Iterable[str], folder: str) -> str:
-    """`[tool.geowheel.test]`, commented out: only the project knows how its tests are run."""
+    """Return `[tool.geowheel.test]` as a comment: only the project knows how its tests are run."""
     return (
         "\n# What the finished wheel has to pass in a clean environment, beside geowheel's own "
         "probes:\n# [tool.geowheel.test]\n"
@@ -124,7 +124,7 @@ def suggested_tests(requires: Iterable[str], folder: str) -> str:
 
 
 def new_pyproject(name: str, package: str, table: str) -> str:
-    """pyproject.toml of a package with a private GDAL."""
+    """Return pyproject.toml of a package with a private GDAL."""
     return (
         '[build-system]\nrequires = ["hatchling>=1.27"]\nbuild-backend = "hatchling.build"\n\n'
         f'[project]\nname = {toml_string(name)}\nversion = "0.1.0"\nrequires-python = ">=3.11"\n\n'
@@ -136,7 +136,7 @@ def new_pyproject(name: str, package: str, table: str) -> str:
 
 
 def new_gdal_pyproject(name: str, table: str) -> str:
-    """pyproject.toml of a distribution that is GDAL itself and has no code of its own."""
+    """Return pyproject.toml of a distribution that is GDAL itself and has no code of its own."""
     return (
         '[build-system]\nrequires = ["hatchling>=1.27"]\nbuild-backend = "hatchling.build"\n\n'
         f'[project]\nname = {toml_string(name)}\ndynamic = ["version"]\n'
@@ -151,7 +151,7 @@ def new_gdal_pyproject(name: str, table: str) -> str:
 
 
 def new_init(name: str) -> str:
-    """`__init__.py` of a new package."""
+    """Return `__init__.py` of a new package."""
     return (
         f'"""{name}: a package that carries a GDAL of its own."""\n\n'
         "from ._osgeo import gdal\n\n\n"
@@ -175,10 +175,10 @@ def new_test(package: str) -> str:
 
 
 def toml_list(items: Iterable[str]) -> str:
-    """An array of strings."""
+    """Return an array of strings."""
     return f"[{', '.join(toml_string(item) for item in items)}]"
 
 
 def toml_string(text: str) -> str:
-    """A basic string (https://toml.io/en/v1.0.0#string): JSON's, but for DEL."""
+    """Return a basic string (https://toml.io/en/v1.0.0#string): JSON's, but for DEL."""
     return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")

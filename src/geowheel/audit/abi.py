@@ -99,12 +99,12 @@ def _tags(content: WheelContent) -> set[Tag]:
 
 
 def _kinds(content: WheelContent) -> set[bool]:
-    """For which CPythons the tags are: whether free-threaded."""
+    """Say for which CPythons the tags are: whether free-threaded."""
     return {tag.abi.endswith("t") for tag in _tags(content)}
 
 
 def _taken(content: WheelContent) -> dict[str, list[str]]:
-    """The names of CPython that each file takes; files that take none are left out."""
+    """Return the names of CPython that each file takes; files that take none are left out."""
     every = {
         path: sorted(name for name in symbols.imported if _PYTHON.match(name))
         for path, symbols in content.symbols.items()
@@ -113,7 +113,7 @@ def _taken(content: WheelContent) -> dict[str, list[str]]:
 
 
 def _oldest(content: WheelContent, abi: str) -> tuple[int, int] | None:
-    """The oldest CPython of the tags whose ABI begins so; None where none does."""
+    """Return the oldest CPython of the tags whose ABI begins so; None where none does."""
     tags = (tag for tag in _tags(content) if tag.abi.startswith(abi))
     found = (re.fullmatch(r"cp3(\d+)", tag.interpreter) for tag in tags)
     return min(((3, int(match[1])) for match in found if match), default=None)
@@ -139,7 +139,7 @@ def _private(content: WheelContent) -> Iterator[Mark]:
 
 
 def _other_kind(content: WheelContent) -> Iterator[Mark]:
-    """Modules whose reference counts are of the other kind of CPython than the tags."""
+    """Yield modules whose reference counts are of the other kind of CPython than the tags."""
     kinds = _kinds(content)
     for path, names in _taken(content).items():
         free = _SHARED in names
@@ -169,7 +169,7 @@ def _old_numpy(content: WheelContent) -> Iterator[Mark]:
 
 
 def _lower_bounds(text: str) -> Iterator[Version]:
-    """The lower bounds of a requirement of NumPy, 0 where it has none."""
+    """Yield the lower bounds of a requirement of NumPy, 0 where it has none."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement:

@@ -75,7 +75,7 @@ def _read(path: Path) -> list[Advisory]:
 
 
 def _osv(record: Mapping[str, Any]) -> Iterator[Advisory]:
-    """A record by https://ossf.github.io/osv-schema/"""
+    """Yield a record by https://ossf.github.io/osv-schema/"""
     for affected in () if record.get("withdrawn") else record["affected"]:
         package = affected.get("package", {})
         if _PATCHING.match(package.get("ecosystem", "")):
@@ -99,7 +99,7 @@ def _ranges(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str, str
 
 
 def _scanner(report: Mapping[str, Any]) -> Iterator[Advisory]:
-    """The report of OSV-Scanner: https://google.github.io/osv-scanner/output/"""
+    """Yield the report of OSV-Scanner: https://google.github.io/osv-scanner/output/"""
     for row in (row for source in report["results"] for row in source["packages"]):
         for found in row.get("vulnerabilities", ()):
             yield Advisory(
@@ -109,7 +109,7 @@ def _scanner(report: Mapping[str, Any]) -> Iterator[Advisory]:
 
 
 def _grype(report: Mapping[str, Any]) -> Iterator[Advisory]:
-    """The report of https://github.com/anchore/grype"""
+    """Yield the report of https://github.com/anchore/grype"""
     for match in report["matches"]:
         told, found = match["vulnerability"], match["artifact"]
         yield Advisory(
@@ -120,7 +120,7 @@ def _grype(report: Mapping[str, Any]) -> Iterator[Advisory]:
 
 
 def _trivy(report: Mapping[str, Any]) -> Iterator[Advisory]:
-    """The report of https://github.com/aquasecurity/trivy"""
+    """Yield the report of https://github.com/aquasecurity/trivy"""
     for row in (row for found in report["Results"] for row in found.get("Vulnerabilities", ())):
         yield Advisory(
             id=row["VulnerabilityID"], name=row["PkgName"], versions=(row["InstalledVersion"],),
@@ -132,12 +132,12 @@ _READERS: Final = {"matches": _grype, "Results": _trivy, "results": _scanner, "a
 
 
 def _bare(purl: str) -> str:
-    """`pkg:conda/libtiff`: a package URL without version, qualifiers and subpath."""
+    """Return `pkg:conda/libtiff`: a package URL without version, qualifiers and subpath."""
     return re.split("[@?#]", purl)[0]
 
 
 def _version(text: str) -> Version:
-    """Versions as they are compared: of what is none, its numbers."""
+    """Return versions as they are compared: of what is none, its numbers."""
     plain = re.sub(r"^\D+", "", text.lower()).replace("_", ".")
     try:
         return Version(plain)

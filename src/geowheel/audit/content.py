@@ -109,7 +109,7 @@ class WheelContent:
 
 @contextmanager
 def opened_wheel(path: Path, step: Step, outside: Outside | None = None) -> Iterator[WheelContent]:
-    """The wheel at `path`, unpacked in a scratch folder.
+    """Unpack the wheel at `path` in a scratch folder, and read it.
 
     Raises IntegrityError for damage in it or in a compiled file, BuildError where its parts
     contradict each other; OSError when it cannot be read.

@@ -63,7 +63,7 @@ def _foreign_bundles(content: WheelContent) -> Iterator[Mark]:
 
 
 def _texts(content: WheelContent, parts: tuple[str, ...]) -> Iterator[tuple[str, set[str]]]:
-    """Each compiled file with its strings that hold one of `parts`."""
+    """Yield each compiled file with its strings that hold one of `parts`."""
     wanted = [part.encode() for part in parts]
     return ((path, set(strings(content.tree / path, wanted))) for path in content.binaries)
 
@@ -78,7 +78,7 @@ def _twice(content: WheelContent) -> Iterator[Mark]:
 
 
 def _idle(content: WheelContent) -> Iterator[Mark]:
-    """Bundled libraries that no other file needs, and whose name no file holds as a text."""
+    """Yield bundled libraries that no other file needs, and whose name no file holds as a text."""
     links = [links for walk in content.walks for links in walk.links.values()]
     loaded = {found for each in links for found in each.values()}
     texts = [file for file in content.tree.rglob("*") if file.suffix in (".py", ".json", ".pth")]
@@ -90,7 +90,7 @@ def _idle(content: WheelContent) -> Iterator[Mark]:
 
 
 def _dangling(content: WheelContent) -> Iterator[Mark]:
-    """Names of libraries among a file's own data that neither the wheel nor a system has."""
+    """Yield names of libraries among a file's own data that neither the wheel nor a system has."""
     here = {content.library(path).casefold() for path in content.binaries}
     for walk in content.walks:
         for path, binary in walk.binaries.items():
@@ -107,7 +107,7 @@ def _dangling(content: WheelContent) -> Iterator[Mark]:
 
 
 def _unowned(content: WheelContent) -> Iterator[Mark]:
-    """What a bundle has and geowheel's SBOM does not; one mark for a wheel that has no SBOM."""
+    """Yield what a bundle has and the SBOM does not; one mark for a wheel without an SBOM."""
     if content.bundled and not content.packages:
         yield Mark(f"no SBOM says where its {len(content.bundled)} bundled libraries are from")
         return
@@ -118,7 +118,7 @@ def _unowned(content: WheelContent) -> Iterator[Mark]:
 
 
 def _unlicensed(content: WheelContent) -> Iterator[Mark]:
-    """Bundled libraries that no license file of the wheel is of, or names."""
+    """Yield bundled libraries that no license file of the wheel is of, or names."""
     files = [f for f in content.tree.rglob("*") if f.is_file() and _LICENSE.search(f.as_posix())]
     said = b"\n".join(path.as_posix().encode() + b"\0" + _head(path) for path in files).lower()
     for path in content.bundled:

@@ -107,7 +107,7 @@ Policies = tuple[tuple[tuple[int, int], Any], ...]
 
 @functools.cache  # data of auditwheel
 def _policies(architecture: str, musl: bool) -> Policies:
-    """The policies for a processor; none for one, or on a machine, without them."""
+    """Return the policies for a processor; none for one, or on a machine, without them."""
     try:
         from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
         from auditwheel.libc import Libc  # type: ignore[import-untyped]
@@ -123,7 +123,7 @@ def _policies(architecture: str, musl: bool) -> Policies:
 
 
 def _lent(policies: Policies) -> frozenset[str]:
-    """The libraries that a policy lets a wheel take from the system."""
+    """Return the libraries that a policy lets a wheel take from the system."""
     return frozenset(name for _, policy in policies for name in policy.whitelist)
 
 
@@ -163,7 +163,7 @@ def floor_steps(content: WheelContent, today: datetime.date) -> Iterator[FloorSt
 def _needs(
     content: WheelContent, architecture: str
 ) -> Iterator[tuple[tuple[int, int], tuple[str, str, str]]]:
-    """What a wheel's files ask for: a glibc or a macOS, with version, symbol and path."""
+    """Yield what a wheel's files ask for: a glibc or a macOS, with version, symbol and path."""
     of = functools.cache(lambda version: _oldest(version, architecture))
     for walk in content.walks:
         for path, binary in walk.binaries.items():
@@ -186,7 +186,7 @@ def _named(kind: str, version: tuple[int, int]) -> str:
 
 
 def _missing(content: WheelContent, *, lent: bool) -> Iterator[Mark]:
-    """What neither the wheel nor every system has; with `lent`, what a policy allows of that."""
+    """Return what neither the wheel nor every system has; with `lent`, what a policy allows."""
     words = "the system, and slim images lack it" if lent else "somewhere: the wheel has none"
     musl = content.musl and any("-musllinux" in tag for tag in content.wheel.tags)
     for walk in content.walks:
@@ -197,7 +197,7 @@ def _missing(content: WheelContent, *, lent: bool) -> Iterator[Mark]:
 
 
 def _high(content: WheelContent) -> Iterator[Mark]:
-    """The newest step, where a wheel without it would run on more systems."""
+    """Yield the newest step, where a wheel without it would run on more systems."""
     step = next(floor_steps(content, content.day), None)
     if step and step.adds:
         symbols, files = ({row[at] for row in step.symbols} - {""} for at in (1, 2))

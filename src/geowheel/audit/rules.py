@@ -66,7 +66,7 @@ class WheelFinding:
 
 
 def rules_of(looks: Mapping[str, Look]) -> tuple[Rule, ...]:
-    """The rules of rules.toml, in its order; `looks` has all of them by their ids."""
+    """Return the rules of rules.toml, in its order; `looks` has all of them by their ids."""
     kind = dict[str, tuple[AuditLevel, AuditLevel, str, str, str]]
     rows = table_of("audit", "rules.toml", kind)
     return tuple(Rule(id, *row, looks[id]) for id, row in rows.items())

@@ -26,7 +26,7 @@ def show(
     findings: Sequence[WheelFinding],
     console: Console,
 ) -> None:
-    """What the wheel is, where it runs, what keeps it from other systems, what is wrong with it."""
+    """Show what the wheel is, where it runs, what keeps it from other systems, what is wrong."""
     wheel, external = content.wheel, facts.external.items()
     sizes = megabytes(content.path.stat().st_size), megabytes(wheel.installed_size)
     for line in (
@@ -49,14 +49,14 @@ def show(
 
 
 def show_findings(findings: Sequence[WheelFinding], console: Console) -> None:
-    """A table of them; nothing where there are none."""
+    """Show a table of them; nothing where there are none."""
     if lines := list(_lines(findings)):
         columns = ["level", "rule", "where", "what"]
         console.table("findings", columns, lines, styles=_STYLES)
 
 
 def _forcing(content: WheelContent, step: FloorStep) -> Iterator[list[str]]:
-    """A line for each package that forces a step, those with the fewest symbols first."""
+    """Yield a line for each package that forces a step, those with the fewest symbols first."""
     names: dict[str, set[str]] = {}
     files: dict[str, set[str]] = {}
     for version, symbol, path in step.symbols:
@@ -73,7 +73,7 @@ def _forcing(content: WheelContent, step: FloorStep) -> Iterator[list[str]]:
 
 
 def _lines(findings: Iterable[WheelFinding]) -> Iterator[list[str]]:
-    """A line for each level, rule and text: in which files, or of which packages."""
+    """Yield a line for each level, rule and text: in which files, or of which packages."""
     groups: dict[tuple[str, str], dict[str, Counter[str]]] = {}
     for item in findings:
         level = f"allowed: {item.reason}" if item.reason else str(item.level)

@@ -29,7 +29,7 @@ def _bundles(content: WheelContent) -> Iterator[tuple[str, str]]:
 
 
 def made_on(package: str) -> datetime.date | None:
-    """The day of a bundle, by the version of the package that it is from; None: it tells none."""
+    """Return the day of a bundle, by its package's version; None where that tells none."""
     found = _DATED.search(package)
     year, month, day = map(int, found.groups()) if found else (0, 0, 0)
     return datetime.date(year, month, 1) + datetime.timedelta(day - 1) if found else None
@@ -77,7 +77,7 @@ def _vulnerable(content: WheelContent) -> Iterator[Mark]:
 
 
 def _relock(package: SbomPackage | None) -> str:
-    """What `lock --upgrade` calls a package: GDAL's sdist follows libgdal-core."""
+    """Return what `lock --upgrade` calls a package: GDAL's sdist follows libgdal-core."""
     purl = package.purl if package else ""
     if purl.startswith("pkg:pypi/gdal@"):
         return GDAL_PACKAGE

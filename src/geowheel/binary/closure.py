@@ -55,7 +55,7 @@ class Loader(Generic[B]):
     """Before a repair, the native stack's library folders, where all is found by name."""
 
     def key(self, path: str) -> str:
-        """By what two paths or names are the same: Windows has one case."""
+        """Return by what two paths or names are the same: Windows has one case."""
         return path
 
     def is_system(self, library: str) -> bool:
@@ -70,7 +70,7 @@ class Loader(Generic[B]):
     def places(
         self, path: str, binary: B, library: str, inherited: tuple[str, ...]
     ) -> tuple[str, ...]:
-        """Where a library that the file at `path` needs is looked for, in this order.
+        """Return where a library that the file at `path` needs is looked for, in this order.
 
         `inherited` are the folders that the file's own loaders passed on.
         """
@@ -82,12 +82,12 @@ class Loader(Generic[B]):
         return inherited
 
     def strays(self, path: str, binary: B) -> Iterator[tuple[str, Fault]]:
-        """Each way in which the file looks for libraries outside the wheel, and what is wrong."""
+        """Return how the file looks for libraries outside the wheel, and what is wrong."""
         del path, binary
         return iter(())
 
     def folder(self, path: str, entry: str) -> str | None:
-        """The folder that a search path of the file at `path` means; None outside of the wheel."""
+        """Return the folder that the search path of a file means; None outside of the wheel."""
         for origin in self.origins:
             if entry == origin or entry.startswith(f"{origin}/"):
                 parent = posixpath.dirname(path) or "."
@@ -207,7 +207,7 @@ def closure_faults(binaries: Mapping[str, B], loader: Loader[B]) -> list[Fault]:
 
 
 def foreign(walk: Walk[B]) -> Iterator[tuple[str, str, str, str]]:
-    """File, library, what was found and for which machine, where that is not the file's."""
+    """Yield file, library, what was found and for which machine, where that is not the file's."""
     for path, links in sorted(walk.links.items()):
         for library, found in links.items():
             has = walk.binaries[found].architectures

@@ -105,7 +105,7 @@ class Elf:
 
 
 def is_elf(path: Path) -> bool:
-    """Whether `path` is a regular file that starts as ELF files do; OSError if unreadable."""
+    """Return whether a regular file starts as ELF files do; raises OSError if unreadable."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -211,7 +211,7 @@ def _entries(search_paths: list[str]) -> tuple[str, ...]:
 
 
 def _read_versions(sections: Iterable[Section], *, relative: bool) -> dict[str, tuple[str, ...]]:
-    """With relative relocations, the version of glibc that knows them, whether asked for or not."""
+    """Add, for relative relocations, the version of glibc that knows them, asked for or not."""
     versions: dict[str, set[str]] = {"libc.so.6": {"GLIBC_ABI_DT_RELR"}} if relative else {}
     records = itertools.count(1)
     for section in sections:

@@ -212,7 +212,7 @@ class EditableElf:
         self._finish()
 
     def _packed_needs(self) -> bytes:
-        """The content of DT_VERNEED: each version by itself."""
+        """Return the content of DT_VERNEED: each version by itself."""
         packed, size = bytearray(), _NEED.size + _NEEDED_VERSION.size
         for at, (number, need) in enumerate(self.needs.items(), 1):
             library, name = need.library.encode(), need.name.encode()
@@ -272,7 +272,7 @@ class EditableElf:
 
 
 def gnu_hash(name: bytes) -> int:
-    """The hash of a name that DT_GNU_HASH holds."""
+    """Return the hash of a name that DT_GNU_HASH holds."""
     value = 5381
     for byte in name:
         value = (value * 33 + byte) & 0xFFFFFFFF
@@ -280,7 +280,7 @@ def gnu_hash(name: bytes) -> int:
 
 
 def elf_hash(name: bytes) -> int:
-    """The hash of a version's name (System V ABI, figure 5-13)."""
+    """Return the hash of a version's name (System V ABI, figure 5-13)."""
     value = 0
     for byte in name:
         value = (value << 4) + byte
@@ -289,7 +289,7 @@ def elf_hash(name: bytes) -> int:
 
 
 def hash_table(hashes: Sequence[int], buckets: int, first: int) -> bytes:
-    """The content of DT_GNU_HASH, for hashes of symbols from `first` on in the order of buckets."""
+    """Return DT_GNU_HASH's content, for hashes of symbols from `first` on, ordered by bucket."""
     words = 1 << (len(hashes) * 12 // 64).bit_length()
     shift = words.bit_length() + 5
     bloom, starts = [0] * words, [0] * buckets

@@ -25,7 +25,7 @@ class ElfLoader(Loader[Elf]):
     def places(
         self, path: str, binary: Elf, library: str, inherited: tuple[str, ...]
     ) -> tuple[str, ...]:
-        """In DT_RUNPATH's folders; without one in DT_RPATH's, and in those that loaders pass on."""
+        """Look in DT_RUNPATH's folders, else in DT_RPATH's and those that loaders pass on."""
         own = self.folders(path, binary.search_path)
         folders = own if binary.runpath else (*own, *inherited)
         return tuple(f"{folder}/{library}" for folder in (*folders, *self.stack))

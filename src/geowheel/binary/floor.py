@@ -57,7 +57,7 @@ def floor(elves: Mapping[str, Elf]) -> tuple[RuntimeNeed, ...]:
 
 
 def parse_version(name: str) -> tuple[str, tuple[int, ...]] | None:
-    """`GLIBC_2.35` as family and numbers; None for names without a place in an order."""
+    """Return `GLIBC_2.35` as family and numbers; None for names without a place in an order."""
     if name in _NAMED:
         return _NAMED[name]
     match = _NUMBERED.fullmatch(name)

@@ -34,7 +34,7 @@ def read_binaries(tree: Path) -> dict[str, Elf | MachO | Pe]:
 
 
 def strangers(tree: Path, platform: Platform) -> Iterator[Fault]:
-    """Each compiled file below `tree` that is for another system than the platform's."""
+    """Yield each compiled file below `tree` that is for another system than the platform's."""
     for path in sorted(tree.rglob("*")):
         system = system_of(path)
         if system not in (None, platform.system):

@@ -177,7 +177,7 @@ class MachO:
         return ("__DWARF",) if any(part.dwarf for part in self.slices) else ()
 
     def minimum(self, architecture: str) -> tuple[int, int, int] | None:
-        """The deployment target of the slices for `architecture`; None where they state none."""
+        """Return the deployment target of the slices for `architecture`; None where unsaid."""
         parts = [part for part in self.slices if part.architecture == architecture]
         return max((part.minimum for part in parts if part.minimum), default=None)
 
@@ -191,7 +191,7 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_macho(path: Path) -> bool:
-    """Whether `path` is a regular file that starts as Mach-O files do; OSError if unreadable."""
+    """Return whether a regular file starts as Mach-O files do; raises OSError if unreadable."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -377,5 +377,5 @@ class _SliceReader:
 
 
 def _triple(version: int) -> tuple[int, int, int]:
-    """X.Y.Z, which is packed as xxxx.yy.zz (<mach-o/loader.h>)."""
+    """Return X.Y.Z, which is packed as xxxx.yy.zz (<mach-o/loader.h>)."""
     return version >> 16, version >> 8 & 0xFF, version & 0xFF

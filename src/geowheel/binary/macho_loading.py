@@ -37,14 +37,14 @@ class DyldLoader(Loader[MachO]):
         return has_library(self.system, library, self.shipped)
 
     def wanted(self, path: str, binary: MachO) -> tuple[str, ...]:
-        """Before the repair, weak libraries too: where the native stack has one it is bundled."""
+        """Want weak libraries too before the repair: the native stack's are bundled."""
         del path
         return binary.libraries if self.stack else binary.needed
 
     def places(
         self, path: str, binary: MachO, library: str, inherited: tuple[str, ...]
     ) -> tuple[str, ...]:
-        """By `@loader_path`, or by `@rpath` in the file's own folders and its loaders'."""
+        """Look by `@loader_path`, or by `@rpath` in the file's own folders and its loaders'."""
         start, slash, rest = library.partition("/")
         if slash and start == _LOADER_PATH:
             place = posixpath.normpath(f"{self.folder(path, _LOADER_PATH)}/{rest}")

@@ -32,7 +32,7 @@ nCodeSlots, codeLimit, hashSize, hashType, platform, pageSize."""
 
 
 def signature_faults(source: Path | bytes, *, name: str = "") -> tuple[Fault, ...]:
-    """What is wrong with the signatures of a file's slices; empty when every page's hash fits.
+    """Yield what is wrong with the signatures of slices; nothing when every page's hash fits.
 
     Raises what `read_macho` raises.
     """

@@ -167,25 +167,25 @@ class _Image:
                 raise pefile.PEFormatError("a section is cut off")
 
     def directory(self, number: int) -> tuple[int, int]:
-        """Address and size of a data directory; zeros where it has none."""
+        """Return address and size of a data directory; zeros where it has none."""
         every = self.optional.DATA_DIRECTORY
         if number >= len(every):
             return 0, 0
         return every[number].VirtualAddress, every[number].Size
 
     def imports(self) -> Iterator[str]:
-        """The libraries of the import table: descriptors of 20 bytes, the name's address at 12."""
+        """Return the libraries of the import table: 20 bytes each, the name's address at 12."""
         for fields in self._descriptors(_IMPORT, "<5I"):
             yield self._library(fields[3])
 
     def delayed(self) -> Iterator[str]:
-        """Those of the delay-load table: 32 bytes, attributes at 0, the name's address at 4."""
+        """Return those of the delay-load table: 32 bytes, attributes at 0, the name at 4."""
         for attributes, address, *_ in self._descriptors(_DELAYED, "<8I"):
             # Without the first attribute, which old 32-bit linkers did not set, it is absolute.
             yield self._library(address if attributes & 1 else address - self.optional.ImageBase)
 
     def taken(self) -> Iterator[str]:
-        """The names in the lookup tables, each entry an ordinal or where the name is."""
+        """Yield the names in the lookup tables, each entry an ordinal or where the name is."""
         size = 8 if self.optional.Magic == 0x20B else 4
         left = _NAMES
         for lookup, _, _, _, bound in self._descriptors(_IMPORT, "<5I"):
@@ -198,7 +198,7 @@ class _Image:
                     yield self._text(entry + 2)  # behind a hint
 
     def given(self) -> Iterator[str]:
-        """The names of the export directory: their number at 24, where they are at 32."""
+        """Yield the names of the export directory: their number at 24, where they are at 32."""
         address, _ = self.directory(_EXPORT)
         if address:
             count, _, names = struct.unpack("<3I", self._bytes(address + 24, 12))
@@ -206,7 +206,7 @@ class _Image:
                 yield self._text(name)
 
     def section_names(self) -> Iterator[str]:
-        """Names longer than 8 bytes lie behind the symbol table: the section has `/OFFSET`."""
+        """Return the names; longer than 8 bytes they lie behind the symbol table: `/OFFSET`."""
         behind = self.header.PointerToSymbolTable + 18 * self.header.NumberOfSymbols
         for section in self._sections:
             name = section.Name.rstrip(b"\0")

@@ -51,13 +51,13 @@ class PeLoader(Loader[Pe]):
         return super().is_system(name) or _ALWAYS_THERE.fullmatch(name) is not None
 
     def wanted(self, path: str, binary: Pe) -> tuple[str, ...]:
-        """Before the repair, what is delay-loaded too: it is bundled."""
+        """Want what is delay-loaded too before the repair: it is bundled."""
         return (*binary.needed, *needed_later(path, binary)) if self.stack else binary.needed
 
     def places(
         self, path: str, binary: Pe, library: str, inherited: tuple[str, ...]
     ) -> tuple[str, ...]:
-        """The preloaded library of that name; for what CPython loads, in the folders as well."""
+        """Return the preloaded library of that name; for what CPython loads, the folders too."""
         del binary, inherited
         by_name = tuple(
             place
@@ -102,5 +102,5 @@ def needed_later(path: str, binary: Pe) -> tuple[str, ...]:
 
 
 def original_name(name: str) -> str:
-    """A library's name before delvewheel renamed it: `gdal-<32 hexadecimal digits>.dll`."""
+    """Return a library's name before delvewheel renamed it: `gdal-<32 hexadecimal digits>.dll`."""
     return re.sub(r"-[0-9a-f]{32}(?=\.[^.]*$)", "", name)

@@ -29,7 +29,7 @@ DAMAGE: Final = (
 def read_tree(
     tree: Path, is_one: Callable[[Path], bool], read: Callable[[Path], T]
 ) -> dict[str, T]:
-    """Each file below `tree` that is one, by its relative path, in sorted order.
+    """Return each file below `tree` that is one, by its relative path, in sorted order.
 
     Links are not followed. Raises what `read` raises, at the first damaged file.
     """
@@ -44,7 +44,7 @@ def read_tree(
 
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[IO[bytes]]:
-    """A stream over a file or over bytes."""
+    """Open a stream over a file or over bytes."""
     if isinstance(source, bytes):
         yield io.BytesIO(source)
         return

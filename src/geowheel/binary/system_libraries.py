@@ -17,7 +17,7 @@ def _table(system: System, key: str) -> tuple[str, ...]:
 
 
 def system_libraries(system: System) -> frozenset[str]:
-    """Names as that system's binaries have them.
+    """Return names as that system's binaries have them.
 
     On Windows in lower case; on macOS folders, each with a slash at its end.
     """

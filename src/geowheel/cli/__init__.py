@@ -34,7 +34,7 @@ _OF_A_STAGE: Final = (BuildError, LockError, WheelTestError)
 
 
 def entry() -> NoReturn:
-    """The program `geowheel`: `main`, and an end that nothing can spoil."""
+    """Run the program `geowheel`: `main`, and an end that nothing can spoil."""
     # As Ctrl-C: what was started, in sessions of its own, is ended, and nothing half-made stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _as_told(raised: Exception, console: Console) -> GeowheelError:
-    """An error as it is shown: what the system says, or where the traceback of another one is."""
+    """Return an error as it is shown: in the system's words, or with the place of its traceback."""
     if isinstance(raised, GeowheelError | OSError):
         return raised if isinstance(raised, GeowheelError) else of_the_system(raised)
     log, text = console.logs / "unforeseen.log", "".join(traceback.format_exception(raised))

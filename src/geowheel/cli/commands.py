@@ -52,7 +52,7 @@ class Call:
 
 
 def write_json(data: object) -> None:
-    """Data on stdout, for programs."""
+    """Write data on standard output, for programs."""
     sys.stdout.write(shown(json.dumps(data, indent=1).replace("\x7f", "\\u007f")) + "\n")
 
 
@@ -413,7 +413,7 @@ def _usual_pythons(project: Project, goals: tuple[str, ...]) -> list[str]:
 
 
 def _built(project: Project, goals: tuple[str, ...], asked: Sequence[Platform]) -> list[Target]:
-    """For a later stage by its name: the targets that have a raw wheel here.
+    """Return, for a later stage by its name, the targets that have a raw wheel here.
 
     Of every platform, but for stages that run what is in the wheel.
     """

@@ -116,7 +116,7 @@ def doctor(
 
 
 def _look(name: str, find: Callable[[], str], otherwise: CheckState = CheckState.MISSING) -> Check:
-    """A check that is fine when `find` finds something, and else says why it did not."""
+    """Return a check that is fine when `find` finds something, and else says why it did not."""
     try:
         return Check(name=name, state=CheckState.OK, found=find())
     except GeowheelError as error:
@@ -124,7 +124,7 @@ def _look(name: str, find: Callable[[], str], otherwise: CheckState = CheckState
 
 
 def _compilers(machine: Machine, project: Project | None) -> Check:
-    """The one of the build lock, or the machine's."""
+    """Look for the build lock's compilers, or the machine's."""
 
     def found() -> str:
         if project is not None and compiles_by_zig(project, machine.platform):
@@ -228,7 +228,7 @@ def _of_project(project: Project, step: Step) -> Iterator[Check]:
 
 
 def _interpreters(project: Project) -> Iterator[Check]:
-    """The bare `wheel` is for the running Python; where that is not configured, for one by name."""
+    """Look for each; the bare `wheel` needs the running one, or all where that is none."""
     running = "{}.{}".format(*sys.version_info)
     configured = project.config.pythons
 

@@ -130,6 +130,6 @@ def _standard_input() -> str:
 
 
 def _text(data: bytes) -> str:
-    """A log's text; PowerShell's `>` writes UTF-16 with a byte order mark."""
+    """Return a log's text; PowerShell's `>` writes UTF-16 with a byte order mark."""
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     return data.decode("utf-16" if wide else "utf-8-sig", "replace")

@@ -93,7 +93,7 @@ def _word(record: Record[Any]) -> str:
 
 
 def _ago(amount: float) -> str:
-    """`now`, `12 min`, `3 h`, `9 d`: since then."""
+    """Return `now`, `12 min`, `3 h`, `9 d`: since then."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if amount >= length:
             return f"{int(amount // length)} {unit}"
@@ -109,7 +109,7 @@ def _dist(project: Project, ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def _superseded(project: Project) -> list[Path]:
-    """Entries for which a newer one of the same subject, stage and host exists.
+    """Return entries for which a newer one of the same subject, stage and host exists.
 
     What the newest was made from stays as well: a release follows it.
     """

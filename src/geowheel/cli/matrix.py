@@ -148,7 +148,7 @@ def _what(error: GeowheelError) -> str:
 
 
 def together(rows: Sequence[Row]) -> list[Row]:
-    """One row for the interpreters of a platform between which nothing differs."""
+    """Return one row for the interpreters of a platform between which nothing differs."""
     groups: dict[Row, list[str]] = {}
     for row in rows:
         groups.setdefault(replace(row, python=""), []).append(row.python)

@@ -64,7 +64,7 @@ class _Bom(Struct, frozen=True, kw_only=True):
 
 
 def read_sbom(archive: zipfile.ZipFile, ending: str = _OURS) -> tuple[SbomPackage, ...]:
-    """The packages that the wheel's SBOM names; none where there is no SBOM that can be read."""
+    """Return the packages that the wheel's SBOM names; none where there is none to be read."""
     name = next((name for name in archive.namelist() if name.endswith(ending)), None)
     if name is None:
         return ()

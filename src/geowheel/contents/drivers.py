@@ -62,7 +62,7 @@ class PackageOffer:
 
 
 def plugin_packages(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the packages that bring driver plugins, by conda-forge's way of naming them."""
+    """Return those of the packages that bring driver plugins, by conda-forge's names for them."""
     return tuple(sorted(n for n in names if n.startswith(PLUGIN_PACKAGES) and n != GDAL_PACKAGE))
 
 
@@ -72,7 +72,7 @@ def not_in_wheel(
     manifest: NativeManifest,
     left_out: Iterable[str],
 ) -> tuple[PackageOffer, ...]:
-    """What the stack has beyond the wheel, and what the plugin packages `left_out` would bring."""
+    """Return what the stack has beyond the wheel, and what the plugin packages left out bring."""
     plugins = systems.of(manifest.platform).layout.plugins
     there = {driver.name for driver in wheel}
     by_package: dict[str, list[str]] = {}
@@ -100,7 +100,7 @@ STACK: Final = "drivers of the native stack"
 def words(
     drivers: Sequence[Driver], offers: Sequence[PackageOffer], probes: Sequence[Probe]
 ) -> str:
-    """One line of these, for the end of a run."""
+    """Return one line of these, for the end of a run."""
     if not offers:
         listed = all(probe.name != STACK for probe in probes)
         return f"{len(drivers)} drivers{', all that the native stack offers' if listed else ''}"
@@ -108,7 +108,7 @@ def words(
 
 
 def probe_words(probes: Sequence[Probe]) -> str:
-    """`35 passed, 1 not run (PMTiles: no such driver)`: what the probes of a wheel came to."""
+    """Return what the probes came to: `35 passed, 1 not run (PMTiles: no such driver)`."""
     parts = [f"{sum(1 for probe in probes if probe.passed)} passed"]
     for result, word in ((False, "FAILED"), (None, "not run")):
         found = [probe for probe in probes if probe.passed is result]
@@ -119,18 +119,18 @@ def probe_words(probes: Sequence[Probe]) -> str:
 
 
 def _reason(probe: Probe) -> str:
-    """A probe by its name; of one that was not run, why."""
+    """Return a probe's name; of one that was not run, why."""
     name, detail = probe.name.removeprefix("driver "), probe.detail.removeprefix("not run: ")
     return f"{name}: {detail}" if probe.passed is None and detail else name
 
 
 def package_of(driver: str) -> str | None:
-    """conda-forge's package that has a driver as a plugin; None where libgdal-core may have it."""
+    """Return conda-forge's package with a driver as a plugin; None: libgdal-core may have it."""
     return next((name for name, there in _table("drivers").items() if driver in there), None)
 
 
 def drivers_of(library: str, package: str = "") -> tuple[str, ...]:
-    """The drivers that a library of libgdal's (`libheif`) or a plugin (`gdal_HDF5`) is there for.
+    """Return the drivers that a library (`libheif`) or a plugin (`gdal_HDF5`) is there for.
 
     `package` is a plugin's conda package. Empty: not known, or libgdal itself needs the library.
     """

@@ -83,7 +83,7 @@ def refused_in(expression: str, refuse: Sequence[str]) -> frozenset[str]:
 
 
 def _unavoidable(part: Any, refuse: Sequence[str]) -> frozenset[str]:
-    """Of a parsed expression: AND joins what its parts cannot avoid, OR takes its best part."""
+    """Judge a parsed expression: AND joins what its parts cannot avoid, OR takes its best part."""
     arguments = getattr(part, "args", ())
     if not arguments or not hasattr(part, "operator"):
         return _refused([str(getattr(part, "key", part))], refuse)
@@ -102,7 +102,7 @@ def _refused(names: Iterable[str], refuse: Sequence[str]) -> frozenset[str]:
 
 
 def _is_under(name: str, pattern: str) -> bool:
-    """An exception is there to allow what its license would not: it has to be meant by name.
+    """Return whether it is of the family; an exception allows what its license would not.
 
     libgcc's and libgomp's, for one: GPL-3.0-only WITH GCC-exception-3.1.
     """
@@ -169,7 +169,7 @@ def _summary(rows: Iterable[tuple[Package, list[str]]]) -> str:
 
 
 def with_license_files(metadata: str, files: Sequence[str]) -> str:
-    """METADATA with a License-File line for each file, and a version that knows them (PEP 639)."""
+    """Return METADATA with a License-File for each file, and a version that has them (PEP 639)."""
     head, blank, body = metadata.partition("\n\n")
     lines = [
         f"Metadata-Version: {'.'.join(map(str, _at_least(line.partition(':')[2].strip())))}"

@@ -63,7 +63,7 @@ class Origins:
     bundled: tuple[Bundled, ...]
 
     def of(self, members: Iterable[str]) -> dict[str, Origin]:
-        """The origin of each member; raises BuildError for what no package owns, IntegrityError
+        """Return each member's origin; raises BuildError for what no package owns, IntegrityError
         for what several bring."""
         libraries = systems.of(self.manifest.platform).layout.libraries
         sources = {
@@ -102,7 +102,7 @@ class Origins:
 
 
 def of_conda(package: Package) -> Origin:
-    """What a conda package brings is from it."""
+    """Return the origin of what a conda package brings."""
     return Origin(name=package.name, version=package.version, package=package)
 
 

@@ -19,7 +19,7 @@ _UTILITIES: Final = "osgeo_utils"
 
 
 def programs_of(manifest: NativeManifest, prefix: Path) -> dict[str, str]:
-    """GDAL's compiled programs in a prefix: name to path in it.
+    """Return GDAL's compiled programs in a prefix: names with paths in it.
 
     No script: gdal-config tells of the prefix, which the user of a wheel does not have.
     """
@@ -55,7 +55,7 @@ def scripts_of(sdist: Path) -> dict[str, str]:
 
 
 def chosen(known: Iterable[str], patterns: Sequence[str]) -> frozenset[str]:
-    """The names that a pattern matches; raises BuildError for a pattern that matches none."""
+    """Return the names that a pattern matches; raises BuildError for one that matches none."""
     names = sorted(known)
     if faults := [
         Fault(

@@ -32,12 +32,12 @@ def accepting(name: str, accept: Iterable[str]) -> str | None:
 
 
 def unaccepted(found: Iterable[Restricted], accept: Iterable[str]) -> tuple[Restricted, ...]:
-    """Those that the configuration has to accept yet."""
+    """Return those that the configuration has to accept yet."""
     return tuple(item for item in found if accepting(item.name, accept) is None)
 
 
 def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
-    """A line for each driver or library that brings some of them in."""
+    """Return a line for each driver or library that brings some of them in."""
     groups: dict[str, list[str]] = {}
     for item in found:
         groups.setdefault(item.brought_by, []).append(str(item))
@@ -45,14 +45,14 @@ def by_driver(found: Iterable[Restricted]) -> tuple[str, ...]:
 
 
 def lgpl_builds(names: Iterable[str] | None = None) -> list[str]:
-    """The lines of a pixi.toml that ask for builds without these packages (None: all known)."""
+    """Return pixi.toml's lines that ask for builds without these packages (None: all known)."""
     known = table_of("contents", "lgpl_builds.toml", dict[str, str])
     wanted = known.keys() if names is None else known.keys() & names
     return [f'{known[name]} = {{ version = "*", build = "lgpl_*" }}' for name in sorted(wanted)]
 
 
 def license_faults(found: Sequence[Restricted], where: str = "") -> list[Fault]:
-    """One fault for all of them, by what brings them in; none where there are none."""
+    """Return one fault for all of them, by what brings them in; none where there are none."""
     if not found:
         return []
     lines = [f"{UNSETTLED}: {len(found)}", *(f"  {line}" for line in by_driver(found))]

@@ -107,7 +107,7 @@ def _component(origin: Origin, paths: Iterable[str], sha256: Mapping[str, str]) 
 
 
 def _licenses(text: str) -> list[LicenseExpression | DisjunctiveLicense]:
-    """An SPDX expression where it is one, else a license of that name."""
+    """Return an SPDX expression where it is one, else a license of that name."""
     if not text:
         return []
     try:

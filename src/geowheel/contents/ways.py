@@ -20,7 +20,7 @@ class LoadWay(NamedTuple):
 def find_ways(
     repaired: RepairedTree, plugins: str, owners: Mapping[str, str]
 ) -> dict[str, list[LoadWay]]:
-    """The ways to each compiled file: from libgdal's own libraries, the plugins and other tops.
+    """Find the ways to each compiled file: from libgdal's libraries, plugins and other tops.
 
     `plugins` is the folder of GDAL's plugins in the wheel; `owners` has the package of each path.
     """
@@ -52,7 +52,7 @@ def find_ways(
 
 
 def brought_by(files: Iterable[str], ways: Mapping[str, list[LoadWay]]) -> str:
-    """`driver PDF` of a package with these files; `through libgdal > libtiff` where more needs it;
+    """Return `driver PDF` of a package; `through libgdal > libtiff` where more needs it;
     one of its files where nothing loads it."""
     found = [way for file in files for way in ways.get(file, ())]
     if others := [way for way in found if not way.drivers]:
@@ -66,5 +66,5 @@ def _file_name(path: str) -> str:
 
 
 def _short(path: str) -> str:
-    """`libheif` of `host.libs/libheif.so.1`."""
+    """Return `libheif` of `host.libs/libheif.so.1`."""
     return posixpath.basename(path).partition(".")[0]

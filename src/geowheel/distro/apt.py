@@ -163,7 +163,7 @@ def _sources(suite: str, own: str, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def of_suite(suite: str, own: str, text: str, kind: str) -> str:
-    """A machine's package sources with another suite; empty where none is its distribution's.
+    """Return a machine's package sources with another suite; empty where none is its own.
 
     `own` is the machine's suite, which its sources may call stable; `kind` is `.list` or
     `.sources`, the two forms of sources.list(5). Mirrors and keys stay.

@@ -87,23 +87,23 @@ def make_distro_channel(
 
 
 def channel_folder(cache: Path, distribution: Distribution) -> Path:
-    """Where the channel of a distribution lies in the user's cache."""
+    """Return where the channel of a distribution lies in the user's cache."""
     return cache / "channels" / channel_name(distribution)
 
 
 def channel_name(distribution: Distribution) -> str:
-    """`distro-debian-12`: what a lock calls its channel."""
+    """Return `distro-debian-12`: what a lock calls its channel."""
     return f"distro-{distribution}"
 
 
 def work_folder(cache: Path, distribution: Distribution) -> Path:
-    """Where apt's private state lies, and the lock on it."""
+    """Return where apt's private state lies, and the lock on it."""
     folder = channel_folder(cache, distribution)
     return folder.with_name(f"{folder.name}{WORK}")
 
 
 def read_distribution(suite: str = "") -> Distribution:
-    """The distribution of this machine, or another suite of it.
+    """Return the distribution of this machine, or another suite of it.
 
     Raises MachineError unless it is Debian, Ubuntu or like them.
     """
@@ -189,7 +189,7 @@ def library_of(development: Deb, table: Table) -> str:
 
 
 def entry_name(recipe: Recipe) -> str:
-    """What the state calls a recipe: one name stands for another package on each platform."""
+    """Return what the state calls a recipe: a name stands for other packages elsewhere."""
     return f"{recipe.subdir or NOARCH}/{recipe.name}"
 
 

@@ -112,12 +112,12 @@ class Payload:
     files: tuple[PackagedFile, ...]
 
     def digest(self) -> str:
-        """Of the content alone: never of where the tree lies."""
+        """Return the digest of the content alone, never of where the tree lies."""
         return digest(self.files)
 
 
 def read_payload(root: Path, *, with_placeholder: Iterable[str] = ()) -> Payload:
-    """What lies below `root`; `with_placeholder` names the files that hold PREFIX_PLACEHOLDER.
+    """Read what lies below `root`; `with_placeholder` names files that hold PREFIX_PLACEHOLDER.
 
     Raises ValueError when such a file does not hold it, OSError when a file cannot be read.
     """
@@ -127,7 +127,7 @@ def read_payload(root: Path, *, with_placeholder: Iterable[str] = ()) -> Payload
 
 
 def with_content_build(metadata: PackageMetadata, payload: Payload) -> PackageMetadata:
-    """The same metadata, its build string ended by `h` and seven digits of the content's digest.
+    """End the build string of the metadata by `h` and seven digits of the content's digest.
 
     Everything in the package counts, so two packages of one file name are the same package.
     """
@@ -155,7 +155,7 @@ def write_package(payload: Payload, metadata: PackageMetadata, folder: Path) -> 
 
 
 def info_files(payload: Payload, metadata: PackageMetadata) -> dict[str, bytes]:
-    """Name and content of the files below info/."""
+    """Return name and content of the files below info/."""
     index: dict[str, object] = {
         "name": metadata.name,
         "version": metadata.version,
@@ -189,7 +189,7 @@ def info_files(payload: Payload, metadata: PackageMetadata) -> dict[str, bytes]:
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Files and links below `root`, as relative paths, sorted within each folder."""
+    """Yield files and links below `root`, as relative paths, sorted within each folder."""
     for folder, folders, files in os.walk(root):
         folders.sort()
         links = [name for name in folders if Path(folder, name).is_symlink()]
@@ -224,7 +224,7 @@ def _read_file(root: Path, relative: str, holds_placeholder: bool) -> PackagedFi
 
 
 def _plain(metadata: PackageMetadata) -> Sequence[object]:
-    """What the build string's digest covers of the metadata; license texts by their digest."""
+    """Return what the build string's digest covers; license texts by their digest."""
     texts = [(license.name, sha256_bytes(license.text)) for license in metadata.licenses]
     bare = replace(metadata, licenses=(), extra=None)
     return (bare, texts, json.dumps(metadata.extra, sort_keys=True))
@@ -253,7 +253,7 @@ def _write_info(files: Mapping[str, bytes], member: IO[bytes]) -> None:
 
 @contextmanager
 def _compressed_tar(member: IO[bytes]) -> Iterator[tarfile.TarFile]:
-    """A tar stream through zstd into an open zip member: no package is ever whole in memory."""
+    """Open a tar through zstd into a zip member: no package is ever whole in memory."""
     # One thread: the frames would otherwise depend on the number of cores.
     compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, threads=0)
     with (

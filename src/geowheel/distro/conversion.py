@@ -59,7 +59,7 @@ class CondaLayout:
     architecture: Architecture
 
     def place(self, path: str) -> str | None:
-        """The place of `path` (relative to the root of the .deb) in the prefix; None: left out."""
+        """Return the place in the prefix of `path`, relative to the .deb's root; None: left out."""
         parts = path.split("/")
         if parts[0] == "usr":
             parts = parts[1:]
@@ -265,7 +265,7 @@ def rpath_for(path: str) -> str:
 
 
 def rewrite_prefix(text: str, multiarch: str, table: Table) -> str:
-    """gdal-config or gdal.pc with the distribution's folders replaced by the placeholder's.
+    """Put the placeholder's folders in the place of the distribution's, as in gdal.pc.
 
     The libraries that a static build would need are dropped: they are not in the channel.
     """
@@ -281,7 +281,7 @@ def rewrite_prefix(text: str, multiarch: str, table: Table) -> str:
 
 
 def built_in_formats(gdal_config: str) -> frozenset[str]:
-    """The drivers that gdal-config lists as compiled, in lower case (autotools wrote them so)."""
+    """Return gdal-config's compiled drivers in lower case (autotools wrote them so)."""
     match = re.search(r'^CONFIG_FORMATS="([^"]*)"', gdal_config, re.MULTILINE)
     return frozenset(match[1].lower().split()) if match else frozenset()
 
@@ -300,12 +300,12 @@ def certificate_bundle(certificates: Mapping[str, bytes], trusted: bytes) -> byt
 
 
 def _keys(text: bytes) -> set[bytes]:
-    """The certificates in a text, however their lines are broken."""
+    """Return the certificates in a text, however their lines are broken."""
     return {b"".join(each.split()) for each in _CERTIFICATE.findall(text)}
 
 
 def read_common_licenses(root: Path) -> dict[str, bytes]:
-    """The texts below usr/share/common-licenses of an unpacked base-files, links (GPL) resolved."""
+    """Read usr/share/common-licenses of an unpacked base-files, its links (GPL) resolved."""
     folder = root / "usr" / "share" / "common-licenses"
     texts = {}
     for path in sorted(folder.iterdir()):
@@ -349,7 +349,7 @@ def _elves(root: Path) -> Iterator[str]:
 
 
 def _link_target(root: Path, path: str) -> str:
-    """Where a link leads, relative to the root of the .deb."""
+    """Return where a link leads, relative to the root of the .deb."""
     target = str((root / path).readlink())
     return posixpath.normpath(posixpath.join("/", posixpath.dirname(path), target)).lstrip("/")
 

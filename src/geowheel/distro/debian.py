@@ -88,7 +88,7 @@ def distribution_of(os_release: Mapping[str, str], suite: str = "") -> Distribut
 
 
 def paragraphs(text: str) -> Iterator[dict[str, str]]:
-    """The paragraphs of a control file: field names in lower case, lines joined by newlines."""
+    """Yield the paragraphs of a control file: fields in lower case, lines joined by newlines."""
     for block in re.split(r"\n[ \t]*\n", text):
         fields: dict[str, str] = {}
         last = ""
@@ -114,7 +114,7 @@ _RELATION: Final = re.compile(
 
 
 def parse_relations(text: str) -> tuple[tuple[Relation, ...], ...]:
-    """A Depends or Provides field: all of the outer, one of each inner."""
+    """Return a Depends or Provides field: all of the outer, one of each inner."""
     groups = []
     for part in filter(None, map(str.strip, text.replace("\n", " ").split(","))):
         alternatives = []
@@ -127,7 +127,7 @@ def parse_relations(text: str) -> tuple[tuple[Relation, ...], ...]:
 
 
 def parse_debs(text: str) -> dict[str, Deb]:
-    """`apt-cache show --no-all-versions`, by package name."""
+    """Return `apt-cache show --no-all-versions`, by package name."""
     debs: dict[str, Deb] = {}
     for fields in paragraphs(text):
         if "filename" not in fields or "sha256" not in fields:
@@ -164,7 +164,7 @@ def parse_print_uris(text: str) -> tuple[str, ...]:
 
 
 def resolve(alternatives: Sequence[Relation], debs: Mapping[str, Deb]) -> Deb | None:
-    """The package that answers a dependency: by name as ordered, else by what it provides."""
+    """Return what answers a dependency: by name in their order, else by what it provides."""
     for relation in alternatives:
         if relation.name in debs:
             return debs[relation.name]
@@ -200,13 +200,13 @@ def closure(
 
 
 def conda_name(deb: str) -> str:
-    """A .deb's name in conda's alphabet, without the mark of Debian's 64-bit time transition."""
+    """Return a .deb's name in conda's alphabet, without Debian's mark of 64-bit time."""
     name = re.sub(r"(?<=\d)t64(?=$|-)", "", deb.lower())
     return re.sub(r"[^a-z0-9_.-]", "", name.replace("+", "x"))
 
 
 def split_version(version: str) -> tuple[str, str]:
-    """Upstream version and revision of a Debian version, without the epoch.
+    """Return upstream version and revision of a Debian version, without the epoch.
 
     A native package's suffix for a stable release (`20250419~deb12u2`) counts as its revision.
     """
@@ -235,12 +235,12 @@ def conda_version(version: str) -> str:
 
 
 def sanitised(text: str, *, keep: str = "") -> str:
-    """`text` with one underscore for every run of other characters than letters, digits, `keep`."""
+    """Replace every run of other characters than letters, digits and `keep` by an underscore."""
     return re.sub(rf"[^A-Za-z0-9{re.escape(keep)}]+", "_", text).strip("_")
 
 
 def parse_copyright(text: str, licenses: Mapping[str, str]) -> frozenset[str]:
-    """The SPDX terms, all of which hold, of a machine-readable copyright file; none for free text.
+    """Return the SPDX terms, all of which hold, of a copyright file; none for free text.
 
     Every license that a Files paragraph names counts, except those of the packaging (`debian/*`).
     """
@@ -257,7 +257,7 @@ def parse_copyright(text: str, licenses: Mapping[str, str]) -> frozenset[str]:
 
 
 def license_expression(short: str, licenses: Mapping[str, str]) -> str:
-    """A DEP-5 short name, `GPL-2+ or Expat` for one, in SPDX's words.
+    """Return a DEP-5 short name, `GPL-2+ or Expat` for one, in SPDX's words.
 
     A name that SPDX does not know becomes a LicenseRef. Alternatives stand in brackets.
     """

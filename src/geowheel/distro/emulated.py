@@ -107,7 +107,7 @@ class Emulated:
 
 
 def launcher_text(emulate: Path, program: Path) -> str:
-    """A script that runs a program under the script's own name.
+    """Return a script that runs a program under the script's own name.
 
     That, or the name of a virtual environment's link to it, is by which Python finds its
     installation, and what it starts as sys.executable.
@@ -155,7 +155,7 @@ def refuse_other_pythons(python: str, platform: Platform, machine: OperatingSyst
 
 
 def find_emulator(platform: Platform, environ: Mapping[str, str]) -> Path:
-    """qemu's program for a platform's processor; raises MachineError when it is not on PATH."""
+    """Return qemu's program for a platform's processor; raises MachineError without one on PATH."""
     names = [f"qemu-{platform.architecture}{kind}" for kind in ("", "-static")]
     found = [shutil.which(name, path=environ.get("PATH", os.defpath)) for name in names]
     for path in filter(None, found):
@@ -170,7 +170,7 @@ def find_emulator(platform: Platform, environ: Mapping[str, str]) -> Path:
 
 
 def emulator_version(emulator: Path, environ: Mapping[str, str]) -> str:
-    """`qemu-aarch64 7.2.22`: as it says itself."""
+    """Return `qemu-aarch64 7.2.22`: as it says itself."""
     said = subprocess.run(
         [emulator, "--version"], env=isolated_environment(environ), capture_output=True, text=True,
         check=False, timeout=_TIMEOUT,
@@ -287,7 +287,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _write_script(path: Path, text: str) -> None:
-    """With one rename, unless it is there: somebody may be running it."""
+    """Write it with one rename, unless it is there: somebody may be running it."""
     if path.is_file() and path.read_bytes() == text.encode():
         return
     with whole(path) as part:

@@ -38,7 +38,7 @@ class Recipe:
 def plan_recipes(
     kept: Mapping[str, Deb], table: Table, distribution: Distribution, platform: Platform
 ) -> tuple[Recipe, ...]:
-    """One recipe for each conda package that `kept` makes, by name."""
+    """Return one recipe for each conda package that `kept` makes, by name."""
     groups: dict[str, list[Deb]] = {}
     documents = {name: deb for name, deb in kept.items() if table.only_documents(name)}
     kept = {name: deb for name, deb in kept.items() if name not in documents}
@@ -66,7 +66,7 @@ def plan_recipes(
 
 
 def _answers(debs: Iterable[Deb], candidates: Mapping[str, Deb]) -> list[Deb]:
-    """Those of `candidates` that one of `debs` depends on."""
+    """Return those of `candidates` that one of `debs` depends on."""
     groups = [group for deb in debs for group in deb.depends]
     found = [deb for group in groups if (deb := resolve(group, candidates))]
     return list({deb.name: deb for deb in found}.values())
@@ -79,7 +79,7 @@ def _depends(
     table: Table,
     versions: Mapping[str, str],
 ) -> tuple[str, ...]:
-    """conda dependencies, each with the highest lower bound that the .debs name."""
+    """Return conda dependencies, each with the highest lower bound that the .debs name."""
     bounds: dict[str, str] = {}
     for alternatives in (group for deb in debs for group in deb.depends):
         needed = resolve(alternatives, kept)

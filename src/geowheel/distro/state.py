@@ -64,7 +64,7 @@ class ChannelState:
 
 
 def read_state(folder: Path) -> ChannelState:
-    """The state of the channel in `folder`; raises MachineError for another kind of folder."""
+    """Return the state of the channel in `folder`; raises MachineError for another folder."""
     file = folder / STATE
     if not file.exists() and folder.is_dir() and any(folder.iterdir()):
         raise MachineError(

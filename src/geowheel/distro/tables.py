@@ -36,7 +36,7 @@ class DriverPackage:
     """A library that libgdal needs for this driver alone: autotools lists no vector drivers."""
 
     def is_built_in(self, formats: frozenset[str], needs: Sequence[str]) -> bool:
-        """Whether a libgdal with these formats (in lower case) and DT_NEEDED has the driver."""
+        """Return whether a libgdal with these formats (lower case) and DT_NEEDED has it."""
         linked = bool(self.links) and any(name.startswith(self.links) for name in needs)
         return linked or any(name.lower() in formats for name in self.formats)
 
@@ -103,14 +103,14 @@ class Table:
         return tuple(sorted(every, key=lambda row: ("*" in row[0], -len(row[0]), row)))
 
     def conda_name(self, deb: str) -> str:
-        """conda-forge's name of what a .deb holds, or the .deb's own name in conda's alphabet."""
+        """Return conda-forge's name of what a .deb holds, or its own in conda's alphabet."""
         for pattern, name, _ in self._patterns:
             if fnmatchcase(deb, pattern):
                 return name
         return conda_name(deb)
 
     def rank(self, deb: str) -> int:
-        """Its place among the .debs of its conda package: 0 gives the version."""
+        """Return its place among the .debs of its conda package: 0 gives the version."""
         return next((rank for pattern, _, rank in self._patterns if fnmatchcase(deb, pattern)), 0)
 
     def only_documents(self, deb: str) -> bool:

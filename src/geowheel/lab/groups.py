@@ -32,7 +32,7 @@ def every_case(offer: Equipment) -> tuple[Case, ...]:
 
 
 def orders(peers: tuple[str, ...], seed: int) -> list[tuple[str, ...]]:
-    """Different orders of three and more libraries, ours among them: the same for the same seed."""
+    """Yield orders of three and more libraries, ours among them: the same for the same seed."""
     dice = random.Random(seed)
     found: dict[tuple[str, ...], None] = {}
     for _ in range(RANDOM_ORDERS * 50):  # few peers have few orders
@@ -45,7 +45,7 @@ def orders(peers: tuple[str, ...], seed: int) -> list[tuple[str, ...]]:
 
 
 def _coexistence(offer: Equipment) -> Iterator[Case]:
-    """Each library alone, ours first and last with each, and longer orders at random."""
+    """Yield each library alone, ours first and last with each, and longer orders at random."""
     group = "coexistence"
 
     def case(name: str, *order: str, skip: str = "") -> Case:

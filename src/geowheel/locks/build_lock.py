@@ -136,7 +136,7 @@ class BuildLock:
         )
 
     def _too_new(self, group: str, target: Target, tags: Sequence[Tag]) -> list[Fault]:
-        """Packages that have a wheel for the target's system, but only for a newer one."""
+        """Return packages that have a wheel for the target's system, but only for a newer one."""
         if target.platform.system is not System.MACOS:
             return []
         try:
@@ -240,7 +240,7 @@ def macos_of(group: str, target: Target, macos: tuple[str, ...]) -> tuple[str, .
 
 @cache
 def target_tags(target: Target, *, macos: tuple[str, ...] = ()) -> Sequence[Tag]:
-    """Wheel tags that a build on a target accepts, best first.
+    """Return wheel tags that a build on a target accepts, best first.
 
     Linux: manylinux up to 2_28, since newer ones would not install on every machine that builds.
     macOS: all up to the first version of `macos`, then those up to the next; by default up to the

@@ -121,7 +121,7 @@ class _Uv:
         return self._compile((*kept, *self.wanted.test, *SERVER), keep=keep)
 
     def gdal(self) -> list[Package]:
-        """GDAL's sdist, of the locked libgdal's version."""
+        """Return GDAL's sdist, of the locked libgdal's version."""
         version = self.wanted.gdal_version
         # uv would build the sdist to learn its requirements, and it needs gdal-config for that.
         static = (
@@ -173,7 +173,7 @@ class _Uv:
             return list(Pylock.from_dict(data).packages)
 
     def _public(self, name: str, url: str) -> str:
-        """The URL that a lock names; raises LockError for what is on no web server."""
+        """Return the URL that a lock names; raises LockError for what is on no web server."""
         try:
             return without_login(url, self.environ)
         except ValueError as error:

@@ -39,7 +39,7 @@ class Channel:
     folder: Path | None = None
 
     def state(self, platform: Platform) -> str:
-        """Changes when a folder channel's index for a platform does; constant for a remote one."""
+        """Return what changes with a folder channel's index; constant for a remote one."""
         if self.folder is None:
             return "remote"
         indexes = [self.folder / subdir / "repodata.json" for subdir in (platform, "noarch")]
@@ -60,7 +60,7 @@ class Mirrors:
         return [(url.rstrip("/") + "/", place) for url, place in self.pairs]
 
     def of(self, url: str) -> tuple[str, ...]:
-        """Where to look for `url`: its mirrors in order, or itself when it has none."""
+        """Return where to look for `url`: its mirrors in order, or itself when it has none."""
         fitting = [(prefix, place) for prefix, place in self._all if url.startswith(prefix)]
         longest = max((len(prefix) for prefix, _ in fitting), default=0)
         places = [place for prefix, place in fitting if len(prefix) == longest]
@@ -71,13 +71,13 @@ class Mirrors:
         return self.of(url) != (url,)
 
     def plus(self, channels: tuple[Channel, ...]) -> "Mirrors":
-        """These, and the folders of local channels."""
+        """Return these with the folders of local channels."""
         local = tuple((c.url, str(c.folder)) for c in channels if c.folder is not None)
         return replace(self, pairs=(*local, *self.pairs))
 
 
 def read_mirrors(machine: Machine, workspace: Path) -> Mirrors:
-    """The user's mirrors, and where the run logs in by a URL; raises as `named_mirrors` does."""
+    """Return the user's mirrors, and where the run logs in by a URL; raises as named_mirrors."""
     named = [(url, at) for url, at, _ in named_mirrors(machine, workspace)]
     channel = machine.environ.get(CHANNEL_VARIABLE, "")
     return Mirrors(pairs=(*named, *logins(channel, machine.environ)))
@@ -103,7 +103,7 @@ def named_mirrors(machine: Machine, workspace: Path) -> Iterator[tuple[str, str,
 
 
 def _place(text: str, where: str) -> str:
-    """A mirror as it was written: a URL, or the absolute path of a folder."""
+    """Return a mirror as it was written: a URL, or the absolute path of a folder."""
     if "://" in text and not text.startswith("file:"):
         parse_place(text, where)
         return text
@@ -154,7 +154,7 @@ def named_channel(text: str) -> Channel:
 
 
 def configured_channels(texts: Iterable[str], base: Path) -> tuple[Channel, ...]:
-    """The channels of a manifest in folder `base`: names, URLs, or folders written as paths."""
+    """Return the channels of a manifest in folder `base`: names, URLs, or paths of folders."""
     found: dict[str, Channel] = {}
     for text in texts:
         channel = folder_channel(_folder(text, base)) if _is_path(text) else named_channel(text)
@@ -169,13 +169,13 @@ def configured_channels(texts: Iterable[str], base: Path) -> tuple[Channel, ...]
 
 
 def distro_suite(text: str | None) -> str | None:
-    """The suite of `distro:SUITE`, empty for `distro`; None for another channel, or none."""
+    """Return the suite of `distro:SUITE`, empty for `distro`; None for another channel, or none."""
     name, _, suite = (text or "").partition(":")
     return suite if name == DISTRO else None
 
 
 def server_of(place: str) -> str:
-    """Host and port for messages: a URL as a whole may hold a token or a password."""
+    """Return host and port for messages: a URL as a whole may hold a token or a password."""
     return urlsplit(place).netloc.rpartition("@")[2] or place
 
 
@@ -184,7 +184,7 @@ def _is_path(text: str) -> bool:
 
 
 def parse_channel(text: str, base: Path) -> Channel:
-    """`--channel`'s value other than `distro`: a URL, a folder (relative to `base`) or a name."""
+    """Parse `--channel`, if not `distro`: a URL, a folder (relative to `base`) or a name."""
     if "://" in text and not text.startswith("file:"):
         return named_channel(text)
     folder = _folder(text, base)

@@ -59,7 +59,7 @@ def is_ours(path: Path) -> bool:
 
 
 def refuse_what_would_be_lost(manifest: Manifest) -> None:
-    """Raises where `lock` would leave a conda-lock.yml stale, or overwrite somebody else's.
+    """Raise where `lock` would leave a conda-lock.yml stale, or overwrite somebody else's.
 
     LockError for one that geowheel did not write, MachineError when the extra is not installed.
     """
@@ -101,7 +101,7 @@ def content(lock: LockFile, environment: str, platforms: Iterable[Platform], pat
 
 
 def stale(manifest: Manifest, environment: str) -> list[Fault]:
-    """Where conda-lock.yml is not what `lock` would write for this pixi.lock; needs no extra.
+    """Say where conda-lock.yml is not what `lock` would write for this pixi.lock; needs no extra.
 
     A missing one counts where the extra is installed: it is asked for by that.
     """
@@ -132,12 +132,12 @@ def stale(manifest: Manifest, environment: str) -> list[Fault]:
 
 
 def difference(one: Content, other: Content) -> list[str]:
-    """`linux-64 libz` of every package in which two locks differ."""
+    """Return `linux-64 libz` of every package in which two locks differ."""
     return sorted({f"{package[0]} {package[1]}" for package in one ^ other})
 
 
 def input_hashes(manifest: Manifest, environment: str) -> dict[str, str]:
-    """By platform, a digest of what the lock was asked for: `metadata.content_hash`."""
+    """Return, by platform, a digest of what was asked for: `metadata.content_hash`."""
     found = {}
     for platform in manifest.platforms_of(environment):
         spec = manifest.environment(environment, platform)
@@ -157,7 +157,7 @@ def written_hashes(path: Path) -> dict[str, str]:
 
 
 def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
-    """An environment of pixi.lock as conda-lock.yml; the same bytes every time.
+    """Render an environment of pixi.lock as conda-lock.yml; the same bytes every time.
 
     Raises LockError when a package has no md5, which conda-lock's format demands.
     """
@@ -200,7 +200,7 @@ def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
 
 
 def _locked(record: RepoDataRecord, platform: Platform) -> Any:
-    """conda-lock's LockedDependency; a noarch package is one of the platform that locks it."""
+    """Make conda-lock's LockedDependency; a noarch package is of the platform that locks it."""
     from conda_lock.lockfile.v2prelim.models import HashModel, LockedDependency
 
     return LockedDependency(
@@ -230,7 +230,7 @@ def dependencies(needs: Iterable[str]) -> dict[str, str]:
 
 
 def _together(wanted: Sequence[str]) -> str:
-    """One specification for several of one name."""
+    """Return one specification for several of one name."""
     distinct = list(dict.fromkeys(text for text in wanted if text not in ("", "*")))
     if len(distinct) < 2:
         return distinct[0] if distinct else wanted[0]

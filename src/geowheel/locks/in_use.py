@@ -87,7 +87,7 @@ def locks_at_hand(project: Project, platform: Platform) -> Locks | None:
 
 
 def committed_locks(project: Project, platform: Platform) -> Locks:
-    """The committed locks, whatever --channel says; raises LockError when they cannot be used."""
+    """Return the committed locks, whatever --channel says; raises LockError for unusable ones."""
     locks = _with_build_lock(project, committed_stack(project, platform))
     if locks is None:
         raise no_lock(project)
@@ -112,7 +112,7 @@ def no_lock(project: Project) -> LockError:
 
 
 def _frozen(project: Project) -> LockError:
-    """A lock that was solved into the work folder is no committed one: --frozen wants that."""
+    """Return the error for no committed lock: --frozen takes none from the work folder."""
     what = "no lock is committed, and --frozen forbids solving"
     fix = "run `geowheel lock` where the channel can be reached, and commit pixi.lock"
     if project.channel is not None:
@@ -122,7 +122,7 @@ def _frozen(project: Project) -> LockError:
 
 
 def resolve(project: Project, platform: Platform, console: Console) -> Locks:
-    """The locks for a run: at hand, or solved into the work folder once no other run solves them.
+    """Return the locks for a run: at hand, or solved once no other run solves them.
 
     Raises LockError or ChannelError, with the ways on.
     """
@@ -170,7 +170,7 @@ def requirements(project: Project, stack: NativeStack) -> Requirements:
 
 
 def macos_versions(project: Project, stack: NativeStack) -> tuple[str, ...]:
-    """The macOS that the stack itself asks for, then the one that [tool.geowheel.floor] allows.
+    """Return the macOS that the stack asks for, then the one that [tool.geowheel.floor] allows.
 
     A wheel may ask for either, and the first is better. Empty for other systems.
     """
@@ -195,7 +195,7 @@ def _committed(project: Project, platform: Platform) -> LockedStack | None:
 
 
 def _read(project: Project, platform: Platform, path: Path, environment: str) -> LockedStack:
-    """The native stack of a committed lock; raises LockError where it is not what is asked for."""
+    """Read a committed native stack; raises LockError where it is not what is asked for."""
     spec = project.manifest.environment(project.config.environment, platform)
     channels = offered.configured_channels(spec.channels, project.manifest.path.parent)
     lock = pixi_lock.read_lock(path)
@@ -368,7 +368,7 @@ def distro_channel(
 
 
 def _with_build_lock(project: Project, native: LockedStack) -> Locks | None:
-    """None where nothing is committed, and the build lock has to be solved."""
+    """Return None where nothing is committed, and the build lock has to be solved."""
     wanted = requirements(project, native.stack)
     committed = native.source.committed
     if committed and project.unlisted:

@@ -179,7 +179,7 @@ def _check(project: Project) -> None:
 
 
 def _refuse_other_channel(project: Project) -> None:
-    """A lock of another channel than pixi.toml's would be refused by every later run."""
+    """Refuse another channel than pixi.toml's: every later run would refuse the lock."""
     if project.channel is None:
         return
     manifest = project.manifest
@@ -268,7 +268,7 @@ def _show_difference(
 
 
 def difference(before: NativeStack | None, after: NativeStack | None) -> list[tuple[str, str, str]]:
-    """Name, old and new version with build of every package that differs; sorted by name."""
+    """Return name, old and new version with build of every package that differs; sorted by name."""
     old, new = (
         {p.name: f"{p.version} {p.build}" for p in stack.packages} if stack else {}
         for stack in (before, after)

@@ -46,7 +46,7 @@ class NativeStack:
 
 
 def oldest_macos(stack: NativeStack) -> str | None:
-    """The oldest macOS that the native stack runs on: its newest `__osx >=VERSION`; None elsewhere.
+    """Return the oldest macOS that a stack runs on, its newest `__osx >=VERSION`; None elsewhere.
 
     At least what the platform's packages are built for by conda-forge.
     """
@@ -81,7 +81,7 @@ def native_stack(
 
 
 def _absent(name: str, platform: Platform, by_name: Mapping[str, object], path: Path) -> Fault:
-    """A root of the native stack that is not locked; names that are nearly the same are told."""
+    """Say that a root of the native stack is not locked, and which names are nearly the same."""
     what = f"no {name} in the environment for {platform}"
     if name == GDAL_PACKAGE:
         cause = "no GDAL is asked for, or an old `libgdal` without the -core split"
@@ -112,7 +112,7 @@ def closure_of(names: Iterable[str], every: Sequence[RepoDataRecord]) -> list[Re
 def _incomplete(
     closure: Sequence[RepoDataRecord], by_name: Mapping[str, RepoDataRecord], path: Path
 ) -> list[Fault]:
-    """Needs of the closure that the lock does not meet: it was cut or edited by hand."""
+    """Return the closure's needs that the lock does not meet: it was cut or edited by hand."""
     faults = []
     for record in closure:
         for need in (need for need in record.depends if not need.startswith("__")):
@@ -127,5 +127,5 @@ def _incomplete(
 
 
 def name_of(need: str) -> str:
-    """`libfoo` of the dependency `libfoo >=1`, whatever follows the name."""
+    """Return `libfoo` of the dependency `libfoo >=1`, whatever follows the name."""
     return re.split(r"[\s=<>!~\[;]", need, maxsplit=1)[0].rpartition("::")[2].lower()

@@ -81,7 +81,7 @@ def find_pixi(environ: Mapping[str, str], step: Step) -> Pixi | None:
 def lock(
     pixi: Pixi, manifest: Path, upgrade: Upgrade, mirrors: Mapping[str, Sequence[str]], step: Step
 ) -> None:
-    """`pixi lock`, or `pixi update`: brings pixi.lock beside the manifest up to date.
+    """Bring pixi.lock beside the manifest up to date by `pixi lock` or `pixi update`.
 
     `mirrors` are http places of channels by URL, beside pixi's own. Installs nothing. Raises
     LockError or ChannelError with what pixi said.
@@ -120,7 +120,7 @@ def _refusal(text: str, what: str, fix: str, where: str = "") -> ChannelError | 
 
 
 def unwrapped(text: str) -> str:
-    """pixi's error without the lines that it draws beside it."""
+    """Return pixi's error without the lines that it draws beside it."""
     return " ".join(re.sub("[│├╰─▶×]", " ", text).split())
 
 
@@ -173,7 +173,7 @@ def unpack(
 
 
 def can_unpack(platform: Platform, machine: Platform) -> bool:
-    """Whether pixi gets as far as unpacking everything.
+    """Return whether pixi gets as far as unpacking everything.
 
     It links while it unpacks, and ends at the first Mach-O with a placeholder where there is no
     codesign (0.77: some packages were unpacked by then, some not).
@@ -182,7 +182,7 @@ def can_unpack(platform: Platform, machine: Platform) -> bool:
 
 
 def can_reach(urls: Iterable[str], mirrors: Mirrors) -> bool:
-    """Whether every URL has an http place: pixi takes no folder for a mirror."""
+    """Return whether every URL has an http place: pixi takes no folder for a mirror."""
     return all(place.startswith("http") for url in urls for place in mirrors.of(url))
 
 

@@ -30,12 +30,12 @@ def pixis_mirrors(machine: Machine, workspace: Path) -> list[tuple[str, str, Pat
 
 
 def project_file(workspace: Path) -> Path:
-    """The configuration beside a manifest, which pixi reads last."""
+    """Return the configuration beside a manifest, which pixi reads last."""
     return workspace / ".pixi" / "config.toml"
 
 
 def home_file(environ: Mapping[str, str]) -> Path:
-    """The last of a user's own files."""
+    """Return the last of a user's own files."""
     own = Path(environ.get("HOME") or Path.home(), ".pixi")
     return Path(environ.get("PIXI_HOME") or own, "config.toml")
 

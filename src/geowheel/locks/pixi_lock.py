@@ -78,7 +78,7 @@ def read_lock(path: Path) -> LockFile:
 
 
 def lock_format(path: Path) -> int | None:
-    """The format that a lock says it is of; None where there is no lock, or nothing that says it.
+    """Return the format that a lock says it is of; None where there is none, or it says nothing.
 
     pixi writes `version: 7` as the first line.
     """
@@ -91,7 +91,7 @@ def lock_format(path: Path) -> int | None:
 
 
 def locked_channels(lock: LockFile, environment: str) -> tuple[str, ...]:
-    """The URLs of an environment's channels, with a slash at their end; empty for an unknown one.
+    """Return the URLs of an environment's channels, ending in a slash; empty for an unknown one.
 
     conda-lock writes a channel's name where it was configured by one.
     """
@@ -113,7 +113,7 @@ def locked_names(lock: LockFile) -> dict[str, set[str]]:
 
 
 def differing(one: LockFile, other: LockFile) -> list[str]:
-    """Names of the packages in which two locks differ."""
+    """Return names of the packages in which two locks differ."""
     before, after = (
         {(where, subdir, r.name.normalized, r.url, r.sha256) for where, subdir, r in _every(lock)}
         for lock in (one, other)
@@ -122,7 +122,7 @@ def differing(one: LockFile, other: LockFile) -> list[str]:
 
 
 def _every(lock: LockFile) -> Iterator[tuple[str, str, RepoDataRecord]]:
-    """Each record with the names of its environment and platform."""
+    """Yield each record with the names of its environment and platform."""
     for name, environment in lock.environments():
         for platform in environment.platforms():
             for record in environment.conda_repodata_records_for_platform(platform) or []:
@@ -132,7 +132,7 @@ def _every(lock: LockFile) -> Iterator[tuple[str, str, RepoDataRecord]]:
 def records(
     lock: LockFile, environment: str, platform: Platform, path: Path
 ) -> list[RepoDataRecord]:
-    """The conda records of one environment; raises LockError when the lock has none for it."""
+    """Return the conda records of an environment; raises LockError when the lock has none."""
     found = lock.environment(environment)
     if found is None:
         names = ", ".join(name for name, _ in lock.environments())
@@ -209,7 +209,7 @@ def match_spec(text: str, where: object) -> MatchSpec:
 
 
 def virtual_package(text: str) -> tuple[str, str, str]:
-    """Name, version and build of `__glibc=2.28` or `__archspec=0=x86_64`."""
+    """Return name, version and build of `__glibc=2.28` or `__archspec=0=x86_64`."""
     name, _, rest = text.partition("=")
     version, _, build = rest.partition("=")
     return name, version, build or "0"

@@ -93,7 +93,7 @@ def _snippet(target: Target) -> str:
 
 
 def _spec(project: Project, target: Target, locks: Locks) -> EnvironmentSpec:
-    """An environment of the host's platform with the bindings of this interpreter, and exactly the
+    """Return an environment of the host's platform with this interpreter's bindings and exactly the
     libgdal that the native stack has. What else pixi.toml asks for has no part in them."""
     library = locks.stack.gdal
     specs = (

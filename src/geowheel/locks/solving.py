@@ -64,7 +64,7 @@ def settle() -> None:
 
 
 def http_client(*, retries: int = 0, timeout: int | None = None) -> Client:
-    """A client that knows the credentials of `pixi auth` and netrc."""
+    """Return a client that knows the credentials of `pixi auth` and netrc."""
     retry = [RetryMiddleware(retries)] if retries else []
     return Client([*retry, AuthenticationMiddleware()], timeout=timeout)
 
@@ -110,7 +110,7 @@ def solve_environment(
 
 
 def _no_platform(spec: EnvironmentSpec, channels: Sequence[Channel]) -> LockError:
-    """A channel without a folder for the platform looks to a solver as if it had no packages."""
+    """Return the error for a channel without a platform: a solver would find it empty."""
     return LockError(
         f"{', '.join(channel.name for channel in channels)} has no packages for {spec.platform}",
         where=f"environment {spec.name}",

@@ -50,7 +50,7 @@ _DAMAGE: Final = (
 
 @contextmanager
 def damage_named(what: str, path: Path, *, cause: str = "", fix: str) -> Iterator[None]:
-    """Turns whatever is wrong with the archive at `path` into an IntegrityError."""
+    """Turn whatever is wrong with the archive at `path` into an IntegrityError."""
     try:
         yield
     except (OSError, *_DAMAGE) as error:
@@ -88,7 +88,7 @@ def open_zip(
     cause: str = "",
     fix: str = "make it again, or fetch it again",
 ) -> Iterator[zipfile.ZipFile]:
-    """A zip that every reader reads alike, its members stored or deflated.
+    """Open a zip that every reader reads alike, its members stored or deflated.
 
     Raises IntegrityError, in these words, for any other, and for damage that is met later.
     """

@@ -122,7 +122,7 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
 
 
 def read_items(folder: Path) -> Iterator[CacheItem]:
-    """Every entry of the cache in `folder`; files that belong to none of the kinds are left out."""
+    """Read every entry of the cache in `folder`; files of none of the kinds are left out."""
     yield from _store(folder / CacheKind.STORE)
     for path in _inside(folder / CacheKind.REPODATA):
         yield _item(CacheKind.REPODATA, path)
@@ -190,7 +190,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    """Bytes that would be freed: a file with several names counts only where all are here."""
+    """Return the bytes to be freed: a file of several names counts where all are here."""
     files = [p.lstat() for p in (path, *path.rglob("*")) if p.is_file() and not p.is_symlink()]
     return sum(found.st_size for found in {(f.st_dev, f.st_ino): f for f in files}.values())
 
@@ -209,7 +209,7 @@ def remove_item(item: CacheItem, now: float, age: float) -> bool:
 
 
 def _delete(path: Path) -> None:
-    """Renamed first: a kill in between leaves nothing that could be taken for whole."""
+    """Rename it first: a kill in between leaves nothing that could be taken for whole."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return

@@ -42,7 +42,7 @@ class Step:
 
     @contextmanager
     def elsewhere(self, name: str) -> Iterator[Path]:
-        """A folder outside the checkout, gone afterwards unless it is kept for a failed stage."""
+        """Make a folder outside the checkout, kept beyond its use only for a failed stage."""
         if self.kept is None:
             with scratch(Path(tempfile.gettempdir())) as folder:
                 yield folder.resolve()
@@ -64,7 +64,7 @@ class Step:
         return self.runner(argv, env=env, cwd=cwd, check=check, timeout=timeout)
 
     def side_by_side(self, work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
-        """`work` of every item, on all cores, in the items' order.
+        """Do `work` with every item, on all cores, in the items' order.
 
         At the first exception, an interrupt included, what has not begun is dropped and what runs
         is killed: nobody waits for a compiler whose result no longer counts.
@@ -80,22 +80,22 @@ class Step:
                 raise
 
     def say(self, text: str) -> None:
-        """One indented line below the step's title; the first one of a step stands beside it."""
+        """Print an indented line below the step's title; a step's first stands beside it."""
         title = self.console.screen.taken()
         self.console.line(f"{title}: {text}" if title else f"    {text}", style="dim")
         self.now(text)
 
     def now(self, text: str) -> None:
-        """What the step is at, for whoever waits; it is not printed unless it takes seconds."""
+        """Note what the step is at; it is not printed unless it takes seconds."""
         self.console.screen.now(text)
 
     def progress(self, title: str, total: float) -> AbstractContextManager[Callable[[float], None]]:
-        """How much of `total` is done; yields the function that advances it, from any thread."""
+        """Show how much of `total` is done; yields what advances it, from any thread."""
         return self.console.screen.counting(title, total)
 
 
 def _failed_first(futures: Sequence[Future[Made]]) -> Sequence[Future[Made]]:
-    """The futures in their order; one that failed before those that it kept from beginning."""
+    """Yield the futures in order, a failed one before those that it kept from beginning."""
     failed = [f for f in futures if f.done() and not f.cancelled() and f.exception() is not None]
     return [*failed[:1], *futures] if failed else futures
 
@@ -118,7 +118,7 @@ class Console:
         self._began = float(os.environ.get(STARTED) or time.time())
 
     def whole_run(self) -> str:
-        """The time since a person gave the command: what started geowheel is a part of it."""
+        """Return the time since a person gave the command, what started geowheel included."""
         return seconds(time.time() - self._began)
 
     def shown(self, text: str) -> str:
@@ -126,11 +126,11 @@ class Console:
         return shown(self._spelling.of(text))
 
     def line(self, text: str = "", *, style: str | None = None) -> None:
-        """One line of plain text: nothing in it is taken for markup, and no secret is shown."""
+        """Print a line of plain text: nothing in it is markup, and no secret is shown."""
         self.screen.line(self.shown(text), style)
 
     def result(self, text: str = "", style: str | None = None) -> None:
-        """One line of what was asked for, on standard output."""
+        """Print a line of what was asked for, on standard output."""
         if self._results:
             line = painted(self.shown(text), style, known=sys.stdout.isatty())
             with self.screen.clear():
@@ -138,28 +138,28 @@ class Console:
                 sys.stdout.flush()
 
     def wait(self, text: str) -> None:
-        """What is waited for, in a line."""
+        """Say what is waited for, in a line."""
         self.line(f"  {text}")
         self.screen.now(text)
 
     def warn(self, text: str) -> None:
-        """Something that a person should not overlook."""
+        """Say what a person should not overlook."""
         self.line("warning: " + text.replace("\n", "\n  "), style="yellow")
 
     def header(self, text: str) -> None:
-        """The title of a target or of a command."""
+        """Print the title of a target or of a command."""
         self.line()
         self.line(text, style="bold")
 
     def cached(self, title: str, key: str) -> None:
-        """A step that has nothing to do."""
+        """Say that a step has nothing to do."""
         self.line(f"  {title:<10} cached (key {key[:12]})", style="dim")
 
     @contextmanager
     def step(
         self, title: str, why: str, *, logs: str | None = None, kept: Kept | None = None
     ) -> Iterator[Step]:
-        """A step that does work: its reason before, its time after; its commands end with it.
+        """Begin a step: its reason comes before, its time after; its commands end with it.
 
         What took less than `SHORT` seconds has no line for its time.
         """
@@ -180,7 +180,7 @@ class Console:
 
     @contextmanager
     def quiet_step(self, title: str) -> Iterator[Step]:
-        """A step that only looks: no title, but its commands end with it as well."""
+        """Begin a step that only looks: no title, but its commands end with it as well."""
         runner = Runner(self.logs / title)
         try:
             with self.screen.during(title, runner.doing):
@@ -195,7 +195,7 @@ class Console:
         rows: Sequence[Sequence[str]],
         styles: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """A table of what was asked for, on standard output.
+        """Print a table of what was asked for, on standard output.
 
         `styles` go by the first word of a line.
         """
@@ -216,12 +216,12 @@ def elapsed(start: float) -> str:
 
 
 def seconds(amount: float) -> str:
-    """`4.2 s` or `1 min 04 s`."""
+    """Return `4.2 s` or `1 min 04 s`."""
     if amount < 60:
         return f"{amount:.1f} s"
     return f"{int(amount) // 60} min {int(amount) % 60:02} s"
 
 
 def megabytes(size: int) -> str:
-    """`61.7 MB`: decimal megabytes, as package indexes count."""
+    """Return `61.7 MB`: decimal megabytes, as package indexes count."""
     return f"{size / 1e6:.1f} MB"

@@ -41,7 +41,7 @@ _INDEX_PREFIXES: Final = ("PIP_", "UV_")
 
 
 def isolated_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]:
-    """For compilers, backends and tests: the machine's basics, a fixed locale and epoch."""
+    """Return the basics for compilers, backends and tests: a fixed locale and epoch."""
     kept = {name: environ[name] for name in _MACHINE if name in environ}
     fixed = {
         "LC_ALL": "C.UTF-8",
@@ -63,7 +63,7 @@ def unused_build_variables(environ: Mapping[str, str], used: Collection[str]) ->
 
 
 def tool_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]:
-    """For our own tools that use the network: proxies, certificates and index settings as well."""
+    """Return the same for our tools that use the network: with proxies, certificates, indexes."""
     kept = {name: environ[name] for name in (*_MACHINE, *_NETWORK) if name in environ}
     index = {k: v for k, v in environ.items() if k.startswith(_INDEX_PREFIXES)}
     if "PIP_INDEX_URL" in index:
@@ -72,7 +72,7 @@ def tool_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]
 
 
 def tool_path(name: str) -> Path:
-    """A program of the tool environment; raises MachineError when it is not installed there."""
+    """Return a program of the tool environment; raises MachineError when it is not there."""
     found = shutil.which(name, path=os.fspath(Path(sys.executable).parent))
     if found is None:
         raise MachineError(

@@ -40,7 +40,7 @@ _ADVICE: Final = (
 
 @contextmanager
 def scratch(place: Path) -> Iterator[Path]:
-    """An empty folder in `place`, gone afterwards; those of killed runs there go as well."""
+    """Make an empty folder in `place`, gone afterwards; those of killed runs there go as well."""
     if not place.is_dir():
         place.mkdir(parents=True, exist_ok=True)
     sweep(place)
@@ -67,7 +67,7 @@ def temporary_folder() -> Iterator[None]:
 
 
 def temporary_root() -> Path:
-    """The system's temporary folder, of which `temporary_folder` makes one."""
+    """Return the system's temporary folder, of which `temporary_folder` makes one."""
     found = Path(tempfile.gettempdir())
     return found.parent if found.name.startswith(SCRATCH) else found
 
@@ -237,7 +237,7 @@ def touch(path: Path) -> None:
 
 @contextmanager
 def disk_faults(folder: Path) -> Iterator[None]:
-    """Turns a full disk, or a folder that is closed to us, into a MachineError."""
+    """Turn a full disk, or a folder that is closed to us, into a MachineError."""
     try:
         yield
     except OSError as error:
@@ -247,7 +247,7 @@ def disk_faults(folder: Path) -> Iterator[None]:
 
 
 def of_the_system(error: OSError, folder: Path | None = None) -> MachineError:
-    """A full disk, a folder that is closed to us, a program that went away, as it is shown."""
+    """Return a full disk, a closed folder or a program that went away as it is shown."""
     where, what = str(error.filename or folder or ""), innermost(error)
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a whole tree
         where, what = map(str, error.args[0][0][1:3])
@@ -258,7 +258,7 @@ def of_the_system(error: OSError, folder: Path | None = None) -> MachineError:
 
 
 def innermost(error: BaseException) -> str:
-    """What an error says that others are wrapped around, and not how they are nested."""
+    """Return what an error says that others are wrapped around, and not how they are nested."""
     while inner := [a for a in (error.__cause__, *error.args) if isinstance(a, BaseException)]:
         reason = getattr(inner[-1], "reason", None)  # ssl's is a word
         error = reason if isinstance(reason, BaseException) else inner[-1]

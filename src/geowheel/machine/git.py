@@ -96,7 +96,7 @@ def commit_of_tag(folder: Path, tag: str, environ: Mapping[str, str]) -> str | N
 def make_tag(
     folder: Path, tag: str, message: str, *, step: Step, environ: Mapping[str, str]
 ) -> None:
-    """An annotated tag on HEAD; raises BuildError when git refuses."""
+    """Put an annotated tag on HEAD; raises BuildError when git refuses."""
     step.run(
         [git_program(environ), "tag", "--annotate", "--message", message, tag],
         env=git_environment(environ), cwd=folder,
@@ -117,7 +117,7 @@ def git_program(environ: Mapping[str, str]) -> str:
 
 
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """For a git that writes: who tags, and how a remote is reached, come from the user."""
+    """Return variables for a git that writes: who tags, how a remote is reached are the user's."""
     named = {name: value for name, value in environ.items() if name.startswith(_IDENTITY)}
     agents = {name: environ[name] for name in _AGENTS if name in environ}
     return tool_environment(environ, **named, **agents, GIT_TERMINAL_PROMPT="0")

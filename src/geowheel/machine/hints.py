@@ -30,7 +30,7 @@ class Need(enum.StrEnum):
 
 
 def _unknown(_: str) -> None:
-    """The answer of a machine whose archive nobody asked."""
+    """Answer for a machine whose archive nobody asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def this_machine() -> OperatingSystem:
 
 
 def apt_offers(package: str) -> bool | None:
-    """Whether apt could install a package here; None where there is no apt, or it has no lists."""
+    """Return whether apt could install a package here; None without apt, or without its lists."""
     program = shutil.which("apt-cache")
     if program is None or not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
         return None

@@ -79,7 +79,7 @@ class Interpreter:
         return f"{names.get(self.implementation, self.implementation)} {self.version}"
 
     def digest(self) -> str:
-        """Of what a build can see of it: never a path, nor the version of the machine's libc."""
+        """Return the digest of what a build sees of it: no path, no version of the libc."""
         seen = (
             "version", "implementation", "soabi", "extension_suffix", "machine", "bits", "shared",
             "deployment_target", "headers",
@@ -136,7 +136,7 @@ def find_interpreter(
 
 
 def running_interpreter() -> Path:
-    """The interpreter that runs this: of the installation, where this is a virtual environment."""
+    """Return the interpreter that runs this: the installation's, not a virtual environment's."""
     base = Path(getattr(sys, "_base_executable", "") or sys.executable)
     # CPython 3.11 may name a file that does not exist; the answer leads to the base all the same.
     return base if base.is_file() else Path(sys.executable)
@@ -317,7 +317,7 @@ def usual_folders(python: str, system: str) -> Iterator[Path]:
 
 
 def _newest_first(folder: Path, python: str) -> list[Path]:
-    """The installations of that version below `folder`: 3.12.10 before 3.12.9, then the rest."""
+    """Yield that version's installations below `folder`: 3.12.10 before 3.12.9, then others."""
     number = re.compile(rf"(?:cpython-)?{re.escape(python.removesuffix('t'))}\.(\d+)(.*)")
 
     def rank(path: Path) -> tuple[int, str, str]:
@@ -339,7 +339,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _may_be(python: str, path: Path) -> bool:
-    """False when the file's own name says that it is another version."""
+    """Return False when the file's own name says that it is another version."""
     named = re.fullmatch(r"(?:python|pypy)(3\.\d+t?)(?:\.exe)?", path.name)
     return named is None or named[1] == python
 
@@ -384,7 +384,7 @@ def ask_interpreter(
 
 
 def ask_this() -> Interpreter | str:
-    """What `running_interpreter` would answer, without the time that it takes to start it."""
+    """Answer as `running_interpreter` does, without the time that it takes to start one."""
     said = io.StringIO()
     with redirect_stdout(said):
         runpy.run_path(str(PROBE))

@@ -24,7 +24,7 @@ _ELSEWHERE: Final = {"--platform", "--wheel", "--channel", "--all", "--python", 
 def not_configured(
     on: hints.OperatingSystem, python: str, pythons: Sequence[str], have: Callable[[str], bool]
 ) -> Fault | None:
-    """That no wheel is configured for the Python that runs; None where one is.
+    """Say that no wheel is configured for the Python that runs; None where one is.
 
     `pythons` are the configured ones; `have` says whether this machine has one of a version.
     """
@@ -42,7 +42,7 @@ def not_configured(
 
 
 def of_sessions(arguments: Sequence[str], root: Path) -> Fault | None:
-    """What stands against the wheel of nox sessions; geowheel looks again, however it is asked."""
+    """Say what stands against the wheel of nox sessions; geowheel itself looks again."""
     asked, _, options = "\n".join(arguments).partition("\n--\n")
     words = options.split("\n")
     made = [found for word in asked.split("\n") if (found := _MADE_HERE.fullmatch(word))]
@@ -55,7 +55,7 @@ def of_sessions(arguments: Sequence[str], root: Path) -> Fault | None:
 
 
 def configured_pythons(host: Path) -> list[str]:
-    """The versions that a host configures; an unreadable configuration is reported elsewhere."""
+    """Return the versions that a host configures; a broken configuration is told elsewhere."""
     try:
         data = tomllib.loads((host / "pyproject.toml").read_text(encoding="utf-8"))
         return [str(version) for version in data["tool"]["geowheel"]["pythons"]]

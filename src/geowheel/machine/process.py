@@ -113,7 +113,7 @@ class Runner:
         return Result(returncode=code, stdout=stdout, stderr=stderr, log=log.path, refused=refused)
 
     def doing(self) -> str:
-        """The command that has run longest, as a person would call it; empty when none runs."""
+        """Return the command that has run longest, as a person calls it; empty without one."""
         with self._guard:
             return next(map(spoken, self._alive.values()), "")
 
@@ -157,7 +157,7 @@ class Runner:
 
 
 def _with_temporary_folder(env: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment with this run's temporary folder in it, unless it names one of its own."""
+    """Return the environment with this run's temporary folder, unless it names its own."""
     own = tempfile.gettempdir()
     none = Path(own) == temporary_root() or env.get("TMPDIR") != os.environ.get("TMPDIR")
     return env if none else {**env, "TMPDIR": own}
@@ -171,7 +171,7 @@ def tail(text: str, lines: int = TAIL) -> str:
 
 
 def spoken(argv: Sequence[str]) -> str:
-    """`g++`, `pip install`; of what Python runs, the name of the module or script."""
+    """Return `g++`, `pip install`; of what Python runs, the name of the module or script."""
     name, rest = Path(argv[0]).name.removesuffix(".exe"), list(argv[1:])
     if name.startswith("python"):
         while rest and rest[0].startswith("-") and rest[0] not in ("-c", "-m"):
@@ -185,7 +185,7 @@ def spoken(argv: Sequence[str]) -> str:
 
 
 def _started(command: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> tuple[str, ...]:
-    """The command, by way of a launcher where that is of use.
+    """Return the command, by way of a launcher where that is of use.
 
     Raises FileNotFoundError for a program that cannot be run.
     """
@@ -208,7 +208,7 @@ def _kill(process: subprocess.Popen[bytes], at_last: bool = False) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The same, and wait for it."""
+    """Kill it in the same way, and wait for it."""
     _kill(process)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)

@@ -35,7 +35,7 @@ class Activity:
     done: float = 0.0
 
     def now(self) -> str:
-        """`download 45 %`, `auditwheel`, or the last that was said."""
+        """Return `download 45 %`, `auditwheel`, or the last that was said."""
         if self.total:
             return f"{self.words} {min(100, round(100 * self.done / self.total))} %"
         return " ".join((self.doing() or self.words).split())
@@ -54,7 +54,7 @@ class Screen:
         self._printed = clock()
 
     def hold(self, text: str) -> None:
-        """A line that comes before the next one, unless `taken` takes it to be a part of that."""
+        """Hold a line back until the next one, unless `taken` makes it a part of that."""
         with self.clear():
             self._held = shown(text)
 
@@ -65,14 +65,14 @@ class Screen:
             return held
 
     def line(self, text: str, style: str | None = None) -> None:
-        """One line of plain text, above what goes on."""
+        """Print a line of plain text, above what goes on."""
         text = shown(text)
         with self.clear():
             self._write(f"{painted(text, style, known=_rewrites())}\n")
 
     @contextmanager
     def clear(self) -> Iterator[None]:
-        """Nothing below the lines, for whatever else is printed on the same terminal."""
+        """Clear what is below the lines, for whatever else is printed on the same terminal."""
         with self._guard:
             self._erase()
             if held := self.taken():
@@ -102,7 +102,7 @@ class Screen:
 
     @contextmanager
     def counting(self, words: str, total: float) -> Iterator[Callable[[float], None]]:
-        """The share of `total` that is done, as a part of what goes on; yields what adds to it."""
+        """Show the share of `total` that is done in what goes on; yields what adds to it."""
         outer = self._activities[-1] if self._activities else None
         with self.during(outer.title if outer else "") as activity:
             activity.words, activity.total = words, total
@@ -115,7 +115,7 @@ class Screen:
             yield advance
 
     def now(self, words: str) -> None:
-        """What goes on from now; shown only where it takes long."""
+        """Note what goes on from now; it is shown only where it takes long."""
         if self._activities:
             self._activities[-1].words = words
 
@@ -151,7 +151,7 @@ class Screen:
 
 
 def fitted(text: str, columns: int) -> str:
-    """As much of the text as fits into so many columns, without what would move the cursor."""
+    """Return as much text as fits into so many columns, without what would move the cursor."""
     return "".join(c if c.isprintable() and _is_narrow(c) else "?" for c in text)[:columns]
 
 
@@ -173,7 +173,7 @@ def _rewrites() -> bool:
 
 
 def painted(text: str, style: str | None, *, known: bool) -> str:
-    """The text in a style, where colours are wanted or `known` to be seen.
+    """Return the text in a style, where colours are wanted or `known` to be seen.
 
     See https://no-color.org and https://force-color.org.
     """

@@ -50,7 +50,7 @@ class Spelling:
 
 
 def read_spelling(arguments: Sequence[str], environ: Mapping[str, str]) -> Spelling:
-    """How a command line was called, whose options `--root` and `--host` are to be repeated."""
+    """Return how a command line was called, with the `--root` and `--host` to be repeated."""
     said, _, options = environ.get(VARIABLE, "").partition(" -- ")
     if said:
         return Spelling(session=said, options=options)
@@ -65,7 +65,7 @@ def called_as(prefix: str, arguments: Sequence[str]) -> str:
 
 
 def chosen(arguments: Sequence[str], *names: str) -> list[str]:
-    """Those of the arguments that are one of the named options, with its value."""
+    """Return those of the arguments that are one of the named options, with its value."""
     found: list[str] = []
     for number, word in enumerate(arguments):
         if word in names:

@@ -12,7 +12,7 @@ _GAP: Final = "  "
 def table_lines(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
 ) -> list[str]:
-    """The lines of a table; `width` is the terminal's, None where the text goes to a program.
+    """Return a table's lines; `width` is the terminal's, None where a program reads the text.
 
     A cell may have several lines. Below 100 columns, and where the table is wider than the
     terminal, each row is a list of its cells with the names of the columns.
@@ -30,7 +30,7 @@ def table_lines(
 
 
 def _columns(row: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
-    """One row, as tall as its tallest cell."""
+    """Return one row, as tall as its tallest cell."""
     return [
         "".join(f"{_GAP}{text:<{size}}" for text, size in zip(line, widths, strict=True)).rstrip()
         for line in zip_longest(*row, fillvalue="")
@@ -38,7 +38,7 @@ def _columns(row: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
 
 
 def _list_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """Each row as its first cell, and the others below it beside the names of their columns."""
+    """Yield each row as its first cell, and below it the others beside their columns' names."""
     margin = max((len(name) for name in columns[1:]), default=0)
     for row in rows:
         yield from _wrapped(row[0], _GAP, width)

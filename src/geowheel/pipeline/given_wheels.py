@@ -93,7 +93,7 @@ def record_of(wheel: Artefact, target: Target, ledger: Ledger) -> Record[RepairF
 def take_from_index(
     wheel: Artefact, index: str, interpreter: Interpreter | None, project: Project, step: Step
 ) -> Artefact:
-    """The wheel as pip gets it from a package index, for the interpreter that it is to run in.
+    """Take the wheel as pip gets it from an index, for the interpreter that it is to run in.
 
     pip chooses among what the index has of that version, and accepts no other bytes than the
     given wheel's. Raises ChannelError with what pip said.

@@ -136,7 +136,7 @@ def plan(
 
 
 def subject_of(stage: Stage, target: Target) -> str:
-    """`linux-64` or `cp312-linux-64`."""
+    """Return `linux-64` or `cp312-linux-64`."""
     return str(target.platform if stage.scope is Scope.PLATFORM else target)
 
 

@@ -75,7 +75,7 @@ class Request:
             yield replace(self, project=project, targets=targets, interpreter=found), str(way)
 
     def elsewhere(self, console: Console) -> Callable[[Entry], Record[Any] | None] | None:
-        """What finds a record that other machines made; None where none is shared."""
+        """Return what finds a record that other machines made; None where none is shared."""
         return partial(self.shared.find, console=console) if self.shared else None
 
     @property
@@ -208,7 +208,7 @@ def _plan(request: Request, target: Target, tools: Tools, console: Console) -> l
 def _plan_after(
     name: str, subject: str, why: str, request: Request, target: Target
 ) -> list[Planned]:
-    """For something that every stage waits for."""
+    """Plan what comes after something that every stage waits for."""
     first = Planned(stage=Stage(name=name, summary=""), subject=subject, action="run", why=why)
     return [first] + [
         Planned(
@@ -259,7 +259,7 @@ def _others(first: Context, console: Console) -> Iterator[Context]:
 
 
 def _from_index(request: Request, index: str, console: Console) -> dict[Target, Artefact]:
-    """The given wheels as pip got them from a package index; raises as `take_from_index` does."""
+    """Return the given wheels as pip got them from an index; raises as take_from_index does."""
     from .given_wheels import take_from_index
 
     tools = _tools(request, console)
@@ -350,7 +350,7 @@ def _goals_of(request: Request, context: Context) -> tuple[str, ...]:
 
 
 def _in_words(planned: Sequence[Planned]) -> str:
-    """`fetch, bindings cached; to run: build (changed: host files), repair, size, test`."""
+    """Return `fetch, bindings cached; to run: build (changed: host files), repair, size, test`."""
     named: dict[str, list[str]] = {"cached": [], "shared": [], "to run": []}
     for item in planned:
         why = f" ({item.why})" if item.action == "run" else ""

@@ -59,7 +59,7 @@ def show_table(
     *,
     sizes: bool = False,
 ) -> None:
-    """The end table, and below it each wheel with its sha256 and its floor.
+    """Show the end table, and below it each wheel with its sha256 and its floor.
 
     What fills a wheel comes before it where the wheel is too large, or with `sizes`.
     """
@@ -96,7 +96,7 @@ def show_table(
 
 
 def show_lab(finished: Sequence[Finished], console: Console) -> None:
-    """What the lab found, by group; why a case did not run. What failed is a part of the error."""
+    """Show what the lab found, by group, and why a case did not run. The error has what failed."""
     for item in finished:
         if (lab := item.records.find(LabFacts)) is None:
             continue

@@ -123,7 +123,7 @@ class _Run:
             return _Failure(asset=asset, reasons=tuple(reasons), wrong_bytes=bool(wrong))
 
     async def _from_place(self, asset: Asset, place: str, goal: Path) -> None:
-        """Several tries of one place: a broken transfer is not a broken mirror."""
+        """Try one place several times: a broken transfer is not a broken mirror."""
         server = server_of(place)
         for number in range(len(PAUSES) + 1):
             if server in self.silent:
@@ -217,7 +217,7 @@ class _WrongBytes(Unavailable):
 
 
 def _unavailable(message: str, place: str) -> Unavailable:
-    """What py-rattler's message means; the URL is left out, since the message names it itself."""
+    """Return what py-rattler's message means, without a URL, which the message names itself."""
     if "error sending request" in message:
         return Unavailable(f"{server_of(place)} did not answer", again=2, no_answer=True)
     status = message.partition("(")[2].partition(")")[0]
@@ -240,7 +240,7 @@ def _told(error: Unavailable, place: str) -> str:
 
 
 async def _watched(transfer: Awaitable[None], writer: _Writer, stall: float, server: str) -> None:
-    """The transfer, given up when too little came in `stall` seconds."""
+    """Await the transfer, and give it up when too little came in `stall` seconds."""
     task = asyncio.ensure_future(transfer)
     try:
         while not task.done():
@@ -265,7 +265,7 @@ def _copy(path: Path, writer: _Writer) -> None:
 
 
 def _combined(failures: Sequence[_Failure]) -> IntegrityError | ChannelError:
-    """One fault for all files that failed for the same reason."""
+    """Return one fault for all files that failed for the same reason."""
     alike: dict[tuple[str, ...], list[Asset]] = {}
     for failure in failures:
         alike.setdefault(failure.reasons, []).append(failure.asset)

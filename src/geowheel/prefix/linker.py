@@ -115,7 +115,7 @@ class Placing:
         return item
 
     def manifest(self) -> NativeManifest:
-        """The whole; raises IntegrityError when a link leads out of it by way of another link."""
+        """Return the whole; raises IntegrityError when a link leads out by way of another."""
         for item in self.placed:
             for file in item.files:
                 if file.link is not None and not _inside(self.prefix / file.path, self.prefix):
@@ -130,7 +130,7 @@ class Placing:
         )
 
     def key(self, path: str) -> str:
-        """The path as the platform's file system compares it."""
+        """Return the path as the platform's file system compares it."""
         return path if self.platform.system is System.LINUX else path.casefold()
 
     def contest(self, path: str, package: Package) -> None:
@@ -215,7 +215,7 @@ class _Job:
         return TreeEntry(path=relative, sha256=sha256, size=size, executable=mode == 0o755)
 
     def _taken(self, relative: str, source: Path) -> tuple[Path, str]:
-        """A file to be moved to its place, and the sha256 of the very bytes that it has."""
+        """Return a file to be moved to its place, and the sha256 of the very bytes that it has."""
         try:
             if self.digests is not None:
                 return source, self.digests.pop(relative)  # once

@@ -27,11 +27,11 @@ class Store:
     stall: float = STALL
 
     def path(self, asset: Asset) -> Path:
-        """Where `asset` is, or would be."""
+        """Return where `asset` is, or would be."""
         return self.folder / asset.sha256[:2] / asset.sha256 / asset.file_name
 
     def missing(self, every: Iterable[Asset]) -> list[Asset]:
-        """Those that have to be downloaded, each once."""
+        """Return those that have to be downloaded, each once."""
         places = {self.path(asset): asset for asset in every}
         return [asset for path, asset in places.items() if not path.is_file()]
 

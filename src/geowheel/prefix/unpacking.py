@@ -97,7 +97,7 @@ def is_info(path: str) -> bool:
 
 @contextmanager
 def _parts(archive: Path, package: Package) -> Iterator[Sequence[SupportsRead[bytes]]]:
-    """The tars of a package, the one with its lists first; names what is wrong with them."""
+    """Open the tars of a package, the one with its lists first; name what is wrong with them."""
     what, fix = f"{package} cannot be unpacked", "lock another build of it"
     cause = "the channel holds a broken package: its bytes are those that the lock names"
     if not archive.name.endswith(".conda"):

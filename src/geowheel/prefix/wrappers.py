@@ -41,7 +41,7 @@ def write_wrappers(prefix: Path, prefix_string: str) -> None:
 
 
 def reachable(folder: Path, cache: Path) -> Path:
-    """`folder`, or a link to it without white space, at which many build scripts split.
+    """Return `folder`, or a link to it without white space, at which many build scripts split.
 
     Raises MachineError when the cache folder, where the link would be, has white space as well.
     """
@@ -70,7 +70,7 @@ def _has_space(path: Path) -> bool:
 
 
 def build_variables(folder: Path, gdal_version: str, system: SystemFacts) -> dict[str, str]:
-    """Variables for a build against the prefix in `folder`, as `fetch` made it.
+    """Return variables for a build against the prefix in `folder`, as `fetch` made it.
 
     GDAL_CONFIG and GDAL_VERSION are read by rasterio's, fiona's and pyogrio's setup.py;
     CMAKE_PREFIX_PATH by CMake, PKG_CONFIG_PATH by pkg-config and Meson.
@@ -88,6 +88,6 @@ def build_variables(folder: Path, gdal_version: str, system: SystemFacts) -> dic
 
 
 def with_programs(variables: Mapping[str, str], path: str) -> str:
-    """PATH with the wrapped gdal-config before any other one."""
+    """Return PATH with the wrapped gdal-config before any other one."""
     config = variables.get("GDAL_CONFIG")
     return os.pathsep.join([os.path.dirname(config), path]) if config else path  # noqa: PTH120

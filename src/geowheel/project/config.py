@@ -250,7 +250,7 @@ class Release:
     """Largest file that the index takes, in decimal megabytes; PyPI's is 100 MiB."""
 
     def following(self, gdal_version: str) -> str:
-        """The version of wheels that carry this GDAL: `3.12.1.post1`; empty for the host's own."""
+        """Return the version of wheels with this GDAL: `3.12.1.post1`; empty for the host's own."""
         if self.version is Follows.OWN:
             return ""
         return f"{gdal_version}.post{self.post}" if self.post else gdal_version

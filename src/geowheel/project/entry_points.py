@@ -27,7 +27,7 @@ def console_scripts(text: str, where: str = FILE_NAME) -> dict[str, str]:
 def merged(
     text: str, commands: Mapping[str, str], where: str = FILE_NAME, scripts: Collection[str] = ()
 ) -> str:
-    """An entry_points.txt with `commands` added, in one order whatever the host's tool wrote.
+    """Return an entry_points.txt with `commands` added, ordered alike for every host's tool.
 
     Of `scripts`, which are files of their own, it only has to be free.
 

@@ -123,11 +123,11 @@ class Manifest:
         return self._described(environment).solve_group
 
     def own_feature(self, environment: str) -> str | None:
-        """The first feature of an environment's own, to which `pixi add` can add something."""
+        """Return an environment's first own feature, to which `pixi add` can add something."""
         return next(iter(self._described(environment).features), None)
 
     def environment(self, name: str, platform: Platform) -> EnvironmentSpec:
-        """What `name` asks for on `platform`; raises ConfigError when either is not in the file."""
+        """Return what `name` asks for on `platform`; raises ConfigError when one is not there."""
         if name not in self.environments:
             raise ConfigError(
                 f"no environment {name!r}",
@@ -319,7 +319,7 @@ def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tup
 
 
 def _channels(items: Iterable[str | ChannelTable]) -> tuple[str, ...]:
-    """Names or URLs by falling priority, in their order where it is the same."""
+    """Return names or URLs by falling priority, in their order where it is the same."""
     found: dict[str, int] = {}
     for item in items:
         table = ChannelTable(item) if isinstance(item, str) else item
@@ -377,7 +377,7 @@ def _newer(one: str, other: str) -> str:
 
 
 def _dependencies(feature: FeatureTable, entry: _PlatformEntry) -> dict[str, Spec]:
-    """By name; later tables win, from the general to the exact, as in pixi."""
+    """Read them by name; later tables win, from the general to the exact, as in pixi."""
     system = entry.platform.partition("-")[0]
     selectors = (["unix"] if system != "win" else []) + [system, str(entry.platform), entry.name]
     found = feature.specs

@@ -103,7 +103,7 @@ ALL: Final = ("*",)
 
 
 def patterns_of(configured: tuple[str, ...] | None, layout: Layout) -> tuple[str, ...]:
-    """What the configuration asks for; by default everything at the top level and nothing else.
+    """Return what is asked for; by default everything at the top level and nothing else.
 
     Private hosts in one environment would overwrite each other's `gdalinfo`.
     """

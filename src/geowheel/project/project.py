@@ -45,7 +45,7 @@ class Machine:
 
 
 def this_machine(environ: Mapping[str, str]) -> Machine:
-    """This computer; raises MachineError on a kind that no platform stands for."""
+    """Return this computer; raises MachineError on a kind that no platform stands for."""
     kind = (python_platform.system(), python_platform.machine())
     if kind not in _PLATFORMS:
         raise MachineError(
@@ -140,7 +140,7 @@ class Project:
         ]
 
     def headers(self, platform: Platform) -> tuple[str, ...]:
-        """Conda packages that the locked toolchain compiles with; empty: the machine's compiles."""
+        """Return the packages that a locked toolchain compiles with; empty: the machine's does."""
         toolchain, name = self.config.toolchain, f"{known.LIBSTDCXX}_{platform}"
         named = platform in self.manifest.platforms_of(self.config.environment)
         spec = self.manifest.environment(self.config.environment, platform) if named else None
@@ -150,7 +150,7 @@ class Project:
         return (name, known.PYTHON_HEADERS) if zig and platform.system is System.LINUX else ()
 
     def wanted_packages(self, platform: Platform) -> tuple[str, ...]:
-        """Conda packages of the native stack that nothing else in it needs."""
+        """Return the native stack's packages that nothing else in it needs."""
         grids = (known.GRIDS,) if {*self.config.data.grids} - {known.OWN_GRIDS} else ()
         return (*self.config.plugins, *grids, *self.headers(platform))
 

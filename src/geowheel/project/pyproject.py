@@ -95,7 +95,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
-    """A pyproject.toml, its tables known to be tables; raises ConfigError with the reason."""
+    """Parse a pyproject.toml whose tables are tables; raises ConfigError with the reason."""
     try:
         text.encode("utf-8")
         data = tomllib.loads(text)
@@ -194,13 +194,13 @@ def _version_from_git(data: Mapping[str, Any]) -> bool:
 
 
 def is_pure(data: Mapping[str, Any]) -> bool:
-    """Whether a parsed pyproject.toml asks geowheel for no GDAL: at most for its own release."""
+    """Return whether a pyproject.toml asks geowheel for no GDAL: at most for its own release."""
     table = data.get("tool", {}).get("geowheel", {})
     return isinstance(table, Mapping) and set(table) <= {"release"}
 
 
 def release_from(data: Mapping[str, Any], path: Path) -> Release:
-    """`[tool.geowheel.release]` of a pure project; raises ConfigError with every fault at once."""
+    """Return a pure project's `[tool.geowheel.release]`; raises ConfigError with every fault."""
     unreadable: list[str] = []
     table = data.get("tool", {}).get("geowheel", {}).get("release", {})
     release = _read(Release, table, f"{TABLE}.release", unreadable)
@@ -316,7 +316,7 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
 
 
 def allows(specifiers: SpecifierSet, python: str) -> bool:
-    """Whether some release of `python`, such as 3.12, is within requires-python's specifiers."""
+    """Return whether some release of `python`, such as 3.12, is within requires-python."""
     return any(specifiers.contains(text, prereleases=True) for text in (python, f"{python}.99"))
 
 
@@ -342,7 +342,7 @@ def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:
 
 
 def _read(kind: type[T], data: object, where: str, faults: list[str]) -> T | None:
-    """One table as a dataclass; None, with the reasons added to `faults`, where it cannot be."""
+    """Read a table as a dataclass; None, with the reasons added to `faults`, where it is none."""
     if not isinstance(data, Mapping):
         faults.append(f"[{where}] must be a table")
         return None

@@ -29,7 +29,7 @@ _SIMPLE: Final = {bool: "boolean", int: "integer", float: "number", str: "string
 
 
 def tool_schema(_tool_name: str = "geowheel") -> dict[str, Any]:
-    """Schema of `[tool.geowheel]`: pythons, layout, size budget, tests of the wheel.
+    """Return the schema of `[tool.geowheel]`: pythons, layout, size budget, tests of the wheel.
 
     An entry point of the group `validate_pyproject.tool_schema` calls it with the table's name:
     https://validate-pyproject.readthedocs.io/en/latest/dev-guide.html
@@ -38,7 +38,7 @@ def tool_schema(_tool_name: str = "geowheel") -> dict[str, Any]:
 
 
 def pyproject_schema() -> dict[str, Any]:
-    """Schema of a whole pyproject.toml: the Schema Store's for every table, and ours."""
+    """Return the schema of a pyproject.toml: the Schema Store's for every table, and ours."""
     table = tool_schema()
     tool = {"type": "object", "properties": {"geowheel": table}}
     return {
@@ -51,7 +51,7 @@ def pyproject_schema() -> dict[str, Any]:
 
 
 def docs_of(kind: type[Any]) -> dict[str, str]:
-    """The meaning of each field or member by its name: the string that follows it in the source.
+    """Return the meaning of each field or member by its name: the string after it in the source.
 
     Python keeps no docstrings of those. Without the source there are none.
     """

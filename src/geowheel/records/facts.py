@@ -205,13 +205,8 @@ class LabFacts(VerdictFacts, frozen=True, kw_only=True):
     cases: tuple[CaseVerdict, ...] = ()
 
 
-VERDICTS: Final[tuple[type[SizeFacts] | type[TestFacts] | type[LabFacts], ...]] = (
-    SizeFacts,
-    TestFacts,
-    LabFacts,
-)
+MAKERS: Final = (FetchFacts, BindingsFacts, VendorFacts, BuildFacts, RepairFacts)
+"""The facts of the stages that lead to a repaired wheel, or are about it."""
+VERDICTS: Final = (SizeFacts, TestFacts, LabFacts)
 """The facts of the stages that judge a repaired wheel, in the table's order."""
-FACTS: Final[Mapping[str, type[StageFacts]]] = {
-    facts.stage: facts
-    for facts in (FetchFacts, BindingsFacts, VendorFacts, BuildFacts, RepairFacts, *VERDICTS)
-}
+FACTS: Final[Mapping[str, type[StageFacts]]] = {f.stage: f for f in (*MAKERS, *VERDICTS)}

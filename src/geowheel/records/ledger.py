@@ -179,7 +179,7 @@ def write_record(record: Record[Any], folder: Path) -> None:
 
 
 def read_record(folder: Path, facts: type[F]) -> Record[F] | None:
-    """The record of a stage in its entry's folder; None where this geowheel cannot read one."""
+    """Return the record in an entry's folder; None where this geowheel cannot read one."""
     record: Record[F] | None = read_json(folder / RECORD, Record[facts])  # type: ignore[valid-type]
     if record is None or record.format != FORMAT:
         return None
@@ -315,7 +315,7 @@ class Entry:
         return record
 
     def lock(self, console: Console) -> AbstractContextManager[None]:
-        """Held while deciding and running: a second run waits, then finds the work done."""
+        """Hold it while deciding and running: a second run waits, then finds the work done."""
         path = self.folder.with_name(f"{self.folder.name}.lock")
         return held(path, lambda text: console.wait(f"{self.stage:<10} {text}"))
 
@@ -326,7 +326,7 @@ class Entry:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder beside the final one; it is gone afterwards unless it was committed.
+        """Make an empty folder beside the final one, which goes unless it was committed.
 
         Under `Ledger.keep` it stays when the way into it was written: see `geowheel.machine.kept`.
         """
@@ -400,12 +400,12 @@ class Ledger:
     """Keep the folder of a stage that fails."""
 
     def records(self, facts: type[F], subject: str = "*") -> list[Record[F]]:
-        """All records of the stage with these facts that were made for this host, newest first."""
+        """Return all records of that stage that were made for this host, newest first."""
         found = [r for r in self.of_every_host(facts, subject) if r.host == self.host]
         return sorted(found, key=lambda record: record.order, reverse=True)
 
     def next_number(self) -> int:
-        """One more than any record here has."""
+        """Return one more than any record here has."""
         every = [_header(path).number for path in self.folder.glob(f"*/*/[!.]*/{RECORD}")]
         return 1 + max(every, default=0)
 

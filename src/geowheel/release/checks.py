@@ -68,7 +68,7 @@ def require_tools() -> None:
 def findings(
     path: Path, expected: Expected, *, environ: Mapping[str, str], step: Step
 ) -> list[Fault]:
-    """Everything that is wrong with a file that is to be published; none: it may be."""
+    """Return everything that is wrong with a file that is to be published; none: it may be."""
     with step.elsewhere("check") as scratch:
         by_tools = list(_tool_faults(path, expected, environ, scratch, step))
         if path.name.endswith(".whl"):
@@ -124,7 +124,7 @@ def _version(name: str) -> str:
 
 
 def _wheel_faults(path: Path, expected: Expected, tree: Path) -> Iterator[Fault]:
-    """RECORD against every byte, names and versions, tags against content, metadata."""
+    """Compare RECORD with every byte; look at names, versions, tags and metadata."""
     tree.mkdir()
     try:
         wheel = unpack_wheel(path, tree)

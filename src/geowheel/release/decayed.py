@@ -75,7 +75,7 @@ def _row(told: Mapping[str, Any]) -> list[str]:
 
 
 def _wheels(index: Index, asked: str, environ: Mapping[str, str]) -> list[Published]:
-    """The wheels that pip would take: of the newest version, or of all that are asked for."""
+    """Return the wheels that pip would take: the newest version's, or all that are asked for."""
     try:
         wanted = Requirement(asked)
     except InvalidRequirement as error:
@@ -118,7 +118,7 @@ def _new_build(old: Path, dist: Path, relock: Sequence[str]) -> dict[str, Any]:
 
 
 def _parts(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Version and build of a wheel's packages, and the digests of files that are no package's."""
+    """Return version and build of a wheel's packages, and the digests of files of no package."""
     with open_zip(path) as archive:
         found = read_sbom(archive)
     packages = {package.name: package.purl.partition("@")[2] for package in found}

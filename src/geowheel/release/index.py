@@ -111,7 +111,7 @@ def simple_of(upload: str, simple: str | None) -> str:
 
 
 def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[str, Published]:
-    """The project's files on the index by their names; none where it does not know the project.
+    """Return the project's files on the index by name; none where it does not know the project.
 
     Raises ChannelError when the index cannot be reached, MachineError without the extra.
     """
@@ -229,7 +229,7 @@ def _out_of_reach(url: str, said: str) -> ChannelError:
 
 
 def _sections(environ: Mapping[str, str]) -> dict[str, tuple[str, User | None]]:
-    """URL and credentials of the sections that ~/.pypirc lists; none where it cannot be read.
+    """Return URL and credentials of ~/.pypirc's sections; none where it cannot be read.
 
     As https://packaging.python.org/en/latest/specifications/pypirc/ says.
     """
@@ -249,7 +249,7 @@ def _sections(environ: Mapping[str, str]) -> dict[str, tuple[str, User | None]]:
 
 
 def _split_user(url: str) -> tuple[str, User | None]:
-    """A URL without its credentials, and these: no argument list may hold them."""
+    """Return a URL without its credentials, and these: no argument list may hold them."""
     parts = urlsplit(url)
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     if parts.username is None:

@@ -66,7 +66,7 @@ class Journal:
 
 
 def read_journal(folder: Path, name: str, commit: str) -> Journal:
-    """The journal of earlier runs from a commit; an empty one where there is none that can be read.
+    """Return the journal of earlier runs from a commit; an empty one where none can be read.
 
     It has neither uploads nor the tag: the index and git know them.
     """

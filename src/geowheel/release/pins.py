@@ -82,7 +82,7 @@ class Pins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"{name}@{self._find('images', self.images, name).digest}"
 
     def tool(self, name: str) -> str:
-        """A tool's version; raises ConfigError where it has no pin."""
+        """Return a tool's version; raises ConfigError where it has no pin."""
         return self._find("tools", self.tools, name).version
 
     def runner(self, platform: Platform) -> JobRunner:
@@ -167,7 +167,7 @@ def _by(row: Mapping[str, str]) -> str:
 
 
 def _here(project: Project, step: Step) -> Iterator[tuple[str, str]]:
-    """Versions of the tools on this machine, of those that are here."""
+    """Yield versions of the tools on this machine, of those that are here."""
     yield "python", "{}.{}.{}".format(*sys.version_info)
     with suppress(importlib.metadata.PackageNotFoundError):
         yield "nox", importlib.metadata.version("nox")

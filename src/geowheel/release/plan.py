@@ -244,7 +244,7 @@ def _verdict_faults(wheel: Repaired, stage: str) -> Iterator[Fault]:
 def _what_is_wrong(
     stage: str, every: Sequence[StageVerdict], about: Sequence[StageVerdict]
 ) -> str | None:
-    """Of a stage's verdicts, newest first; None: the wheel passed."""
+    """Judge a stage's verdicts, newest first; None: the wheel passed."""
     if not every:
         return "there is no verdict"
     if not about:

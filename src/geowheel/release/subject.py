@@ -53,7 +53,7 @@ class ReleaseSubject:
         return self.folder / self.settings.changelog
 
     def tag(self, version: str, repository: Path | None) -> str:
-        """The name of a version's tag; hosts below the repository's root have their name in it."""
+        """Return a version's tag; that of a host below the repository's root has its name."""
         if self.settings.tag is not None:
             return self.settings.tag.replace("{version}", version)
         below = repository is not None and repository != self.folder

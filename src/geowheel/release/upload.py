@@ -37,7 +37,7 @@ _NAMES: Final = (
 def there(
     index: Index, name: str, file: ReleaseFile, environ: Mapping[str, str], served: bool = False
 ) -> bool:
-    """Whether the index has the file; with `served`, by the bytes that it hands out as well.
+    """Return whether the index has the file; with `served`, by the bytes that it hands out as well.
 
     Raises ReleaseError when it has other bytes by that name, ChannelError when it cannot be asked.
     """
@@ -86,7 +86,7 @@ def upload(
 
 
 def twine_environment(index: Index, environ: Mapping[str, str]) -> dict[str, str]:
-    """Proxies and certificates, and the variables by which twine and keyring find credentials."""
+    """Return proxies, certificates and the variables that lead twine and keyring to credentials."""
     kept = {
         name: value
         for name, value in environ.items()

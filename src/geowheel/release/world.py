@@ -212,7 +212,7 @@ def _said(subject: ReleaseSubject, wheels: Sequence[Repaired], journal: Journal)
 def _locks(
     project: Project | None, settings: Release, targets: Sequence[Target]
 ) -> tuple[tuple[Lock, ...], dict[Platform, Locks]]:
-    """What is wrong with the committed locks of each platform, and those that can be used."""
+    """Return what is wrong with the committed locks of each platform, and those to be used."""
     found: list[Lock] = []
     usable: dict[Platform, Locks] = {}
     for platform in dict.fromkeys(target.platform for target in targets):
@@ -231,7 +231,7 @@ def _locks(
 
 
 def _allowed(project: Project, settings: Release, platform: Platform) -> set[str]:
-    """URLs of the channels that releases allow: those of the manifest, or some of them."""
+    """Return URLs of the channels that releases allow: those of the manifest, or some of them."""
     spec = project.manifest.environment(project.config.environment, platform)
     names = spec.channels if settings.channels is None else settings.channels
     channels = configured_channels(names, project.manifest.path.parent)

@@ -57,7 +57,7 @@ def run(
 
 
 def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None:
-    """osgeo from the channel's package: its modules and the Python that SWIG made with them."""
+    """Take osgeo from the channel's package: its modules and the Python that SWIG made for them."""
     package = inputs.package
     (archive,) = inputs.store.obtain([package], step)
     system = systems.of(inputs.target.platform)
@@ -124,7 +124,7 @@ def _compile(
 
 
 def type_table(import_package: str) -> str:
-    """A C identifier for an import package: another one for every other package."""
+    """Return a C identifier for an import package: another one for every other package."""
     encoded = {".": "_0", "_": "__"}
     return "".join(
         encoded.get(letter, letter if letter.isascii() else f"_u{ord(letter):x}_")
@@ -133,7 +133,7 @@ def type_table(import_package: str) -> str:
 
 
 def with_own_imports(wrapper: str, import_package: str) -> str:
-    """A wrapper's C source that asks for its own package's modules, not for osgeo's.
+    """Return a wrapper's C source that asks for its own package's modules, not for osgeo's.
 
     GDAL 3.13 takes NumPy's types as its own by PyImport_ImportModule("osgeo.gdal_array").
     """
@@ -142,7 +142,7 @@ def with_own_imports(wrapper: str, import_package: str) -> str:
 
 
 def unpack_sdist(store: Store, sdist: Asset, folder: Path) -> Path:
-    """GDAL's sdist below `folder`; its one top folder. Raises IntegrityError when it has more."""
+    """Unpack GDAL's sdist below `folder`; raises IntegrityError unless it has one top folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = store.path(sdist)
     _, links = unpack_gz(path, folder)

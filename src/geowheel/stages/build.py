@@ -134,7 +134,7 @@ def _check_version(inputs: BuildInputs, made: Path) -> None:
 
 
 def _environment(inputs: BuildInputs, work: Path, python: Path, step: Step) -> dict[str, str]:
-    """What a backend that compiles needs to find GDAL, and to make the same bytes in any folder."""
+    """Return what a backend needs to find GDAL, and to make the same bytes in any folder."""
     native = reachable(inputs.prefix.folder.parent, inputs.cache)
     variables = build_variables(native, inputs.gdal_version, systems.of(inputs.platform))
     mapped = {**_mapped(inputs, work), inputs.interpreter.include: "python"}
@@ -257,7 +257,7 @@ def _without_paths(tree: Path, mapped: Mapping[Path, str]) -> None:
 
 
 def _mark_as_compiled(tree: Path) -> None:
-    """The payload holds extension modules, whatever the backend believes: PEP 427's platlib."""
+    """Say in WHEEL that the payload is compiled, whatever the backend believes (PEP 427)."""
     for path in tree.glob("*.dist-info/WHEEL"):
         text = path.read_text("utf-8").replace("Root-Is-Purelib: true", "Root-Is-Purelib: false")
         path.write_text(text, "utf-8")

@@ -251,7 +251,7 @@ def installable(
 
 
 def here(project: Project, locks: Locks) -> dict[str, Any]:
-    """The fields of this computer that all inputs have; the store is behind the locks' mirrors."""
+    """Return this computer's fields that all inputs have; the store is behind the mirrors."""
     machine = project.machine
     store = Store(folder=machine.cache / "store", mirrors=locks.mirrors)
     return {"store": store, "cache": machine.cache, "environ": machine.environ}
@@ -305,7 +305,7 @@ def find_tools(
 def _interpreter(
     project: Project, target: Target, explicit: Path | None, console: Console, *, make: bool
 ) -> Interpreter | None:
-    """The target's own; with prebuilt bindings one of the machine will do to run a backend."""
+    """Return the target's own; to run a backend with prebuilt bindings any one here will do."""
     machine, compiled = project.machine, project.bindings is Bindings.COMPILED
     if project.file_system:
         from geowheel.distro.roots import interpreter_in

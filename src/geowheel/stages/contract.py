@@ -25,7 +25,7 @@ _AMBIENT = "ambient"
 
 
 def ambient() -> Any:
-    """A field that is no content, such as a cache folder: it has no part in the key."""
+    """Declare a field that is no content, such as a cache folder: it has no part in the key."""
     return field(metadata={_AMBIENT: True}, default=None)
 
 
@@ -38,7 +38,7 @@ class Inputs:
     environ: Mapping[str, str] = ambient()
 
     def components(self) -> dict[str, str]:
-        """Name and digest of each component."""
+        """Return name and digest of each component."""
         return {
             f.name.replace("_", " "): digest(getattr(self, f.name))
             for f in fields(self)
@@ -63,12 +63,12 @@ class StageModule(Protocol):
         ...
 
     def check(self, inputs: Any, step: Step, /) -> None:
-        """When the stage is asked for by name, and its record is reused: see to what is beside."""
+        """See to what is beside, when a stage is asked for by name and its record is reused."""
         ...
 
 
 def load(stage: Stage) -> StageModule:
-    """The functions of a stage: what decides is in one module, what acts is imported to act."""
+    """Return a stage's functions: what decides is in one module, what acts is imported late."""
     inputs = import_module("geowheel.stages.inputs")
 
     def act(name: str, *given: Any) -> Any:

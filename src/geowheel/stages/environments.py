@@ -25,7 +25,7 @@ def make_environment(
     environ: Mapping[str, str],
     step: Step,
 ) -> Path:
-    """A virtual environment with these very wheels, installed without network; its python.
+    """Make a virtual environment with these very wheels, without network; its python.
 
     Raises BuildError, naming the log, when the interpreter cannot make one.
     """
@@ -50,7 +50,7 @@ def make_environment(
 
 
 def install_wheel(inputs: InstalledInputs, folder: Path, step: Step) -> Path:
-    """A virtual environment with the wheel, by pip itself as a user has it; its python.
+    """Make a virtual environment with the wheel, by pip itself as a user has it; its python.
 
     Raises BuildError, naming the log, when pip refuses the wheel.
     """
@@ -79,7 +79,7 @@ def _by_hash(folder: Path, wheels: Sequence[Artefact]) -> list[str | Path]:
 
 
 def _let_programs_run(interpreter: Interpreter, folder: Path) -> None:
-    """Where an emulator runs the interpreter, it has to run cmake and gdalinfo as well."""
+    """Let cmake and gdalinfo run where an emulator runs the interpreter."""
     if interpreter.emulator:
         from geowheel.distro.emulated import wrap_programs  # only where needed
 

@@ -76,7 +76,7 @@ def _check_contested(manifest: NativeManifest, step: Step) -> None:
 
 
 def check(inputs: FetchInputs, step: Step) -> None:
-    """Asked for by name: hash the store again, fetch again what is damaged.
+    """Hash the store again when asked for by name, and fetch again what is damaged.
 
     Packages that are placed already need not be in it; the other stages read the rest there.
     """
@@ -87,7 +87,7 @@ def check(inputs: FetchInputs, step: Step) -> None:
 def _place_from_pixi(
     program: pixi.Pixi, inputs: FetchInputs, prefix: Path, step: Step
 ) -> Placing | None:
-    """pixi downloads and unpacks into a cache of ours, from where files are copied.
+    """Let pixi download and unpack into a cache of ours, from where files are copied.
 
     None where it gave up for a reason of its own, or where a package was changed since it was
     unpacked (pixi trusts it, the linker does not), which is thrown away.
@@ -121,7 +121,7 @@ def _place_from_pixi(
 
 
 def _placing(inputs: FetchInputs, prefix: Path) -> Placing:
-    """The empty prefix."""
+    """Say that the prefix is empty while it is placed."""
     prefix.mkdir()
     return Placing(
         prefix=prefix.resolve(), prefix_string=inputs.prefix_string, platform=inputs.platform

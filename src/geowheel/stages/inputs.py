@@ -65,7 +65,7 @@ class FetchInputs(Inputs):
 
 
 def fetch(context: Context, _: Records) -> FetchInputs:
-    """Everything that the locks name for this platform, for all configured pythons."""
+    """Return everything that the locks name for this platform, for all configured pythons."""
     return fetch_inputs(context.project, context.locks, context.prebuilt)
 
 
@@ -114,7 +114,7 @@ class BindingsInputs(Inputs):
 
 
 def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltInputs:
-    """From the prefix, the build lock and the machine's compilers; or from the channel."""
+    """Decide from the prefix, the build lock and the machine's compilers; or from the channel."""
     if context.prebuilt is not None:
         return PrebuiltInputs(target=context.target, package=context.prebuilt, **context.here)
     fetch = upstream["fetch"]
@@ -150,7 +150,7 @@ class VendorInputs(Inputs):
 
 
 def vendor(context: Context, upstream: Records) -> VendorInputs:
-    """From the prefix, the bindings and the configuration."""
+    """Decide from the prefix, the bindings and the configuration."""
     fetch, bindings = upstream["fetch"], upstream["bindings"]
     config = context.project.config
     return VendorInputs(
@@ -214,7 +214,7 @@ class BuildInputs(PayloadInputs):
 
 
 def build(context: Context, upstream: Records) -> BuildInputs | RawWheelInputs:
-    """From the payload, and from the host's files or the raw wheel that was given."""
+    """Decide from the payload, and from the host's files or the raw wheel that was given."""
     project, target, locks = context.project, context.target, context.locks
     payload: dict[str, Any] = {
         "payload": upstream["vendor"].made(PAYLOAD),
@@ -276,7 +276,7 @@ class RepairInputs(Inputs):
 
 
 def repair(context: Context, upstream: Records) -> RepairInputs:
-    """From the raw wheel and the prefix."""
+    """Decide from the raw wheel and the prefix."""
     config, platform = context.project.config, context.target.platform
     return RepairInputs(
         raw=upstream["build"].wheel,
@@ -316,7 +316,7 @@ class SizeInputs(Inputs):
 
 
 def size(context: Context, upstream: Records) -> SizeInputs:
-    """From the repaired wheel and the configuration."""
+    """Decide from the repaired wheel and the configuration."""
     repair = upstream.of(RepairFacts)
     return SizeInputs(
         wheel=repair.wheel,
@@ -374,7 +374,7 @@ class TestInputs(InstalledInputs):
 
 
 def test(context: Context, upstream: Records) -> TestInputs:
-    """From the repaired wheel and the configuration."""
+    """Decide from the repaired wheel and the configuration."""
     project, stack = context.project, context.locks.stack
     tested = project.config.test.command
     return TestInputs(
@@ -418,7 +418,7 @@ class LabInputs(InstalledInputs):
 
 
 def lab(context: Context, upstream: Records) -> LabInputs:
-    """From the repaired wheel, the build lock and the command line."""
+    """Decide from the repaired wheel, the build lock and the command line."""
     choice, project = context.lab, context.project
     found, without = context.locks.build.offered(LAB, context.target)
     # The host is no neighbour of itself: another build of it would take the wheel's place.

@@ -21,7 +21,7 @@ from .inputs import LabInputs
 
 
 def run(inputs: LabInputs, folder: Path, step: Step) -> Outcome[LabFacts]:
-    """Two environments, then every case; a verdict unless the tools themselves fail."""
+    """Make two environments, then run every case; a verdict unless the tools themselves fail."""
     with tempfile.TemporaryDirectory(prefix="geowheel-lab-") as scratch:
         lab = _prepare(inputs, Path(scratch).resolve(), step)
         cases = inputs.chosen(bubblewrap=lab.bubblewrap is not None)
@@ -63,7 +63,7 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
 
 
 def _keep_crashes(lab: Workbench, folder: Path, verdicts: Sequence[CaseVerdict]) -> None:
-    """The damaged files of failed cases stay beside lab.json: they are what a report needs."""
+    """Keep the damaged files of failed cases beside lab.json: they are what a report needs."""
     if all(verdict.result is not CaseResult.FAILED for verdict in verdicts):
         return
     for path in sorted(lab.place.glob("case-*/damaged-*")):

@@ -28,7 +28,7 @@ from .zig import open_toolchain
 
 
 def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
-    """Bundle, tell the bootstrap where the libraries are, explain the floor, pack."""
+    """Bundle the libraries, tell the bootstrap where they are, explain the floor, pack."""
     work = folder / "work"
     work.mkdir()
     system = systems.of(inputs.platform)

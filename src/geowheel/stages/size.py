@@ -91,7 +91,7 @@ def kind_of(path: str, places: Places) -> str:
 
 
 def costs(kind: type[C], members: Iterable[Packed], by: Mapping[str, str]) -> tuple[C, ...]:
-    """What each part takes in the wheel and installed, the largest first; `by` names parts."""
+    """Return what each part takes in the wheel and installed, largest first; `by` names parts."""
     packed: Counter[str] = Counter()
     size: Counter[str] = Counter()
     for member in members:

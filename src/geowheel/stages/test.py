@@ -84,7 +84,7 @@ def _probe(call: _Call, inputs: TestInputs) -> list[Probe]:
 
 
 def _probe_drivers(call: _Call, inputs: TestInputs) -> tuple[list[Probe], tuple[Driver, ...]]:
-    """A row for each driver and plugin, and the drivers that the wheel has."""
+    """Return a row for each driver and plugin, and the drivers that the wheel has."""
     runtimes = sorted(system_libraries(System.LINUX))
     asked = {"drivers": inputs.drivers, "runtimes": runtimes}
     result, report = call("drivers:probe_wheel", asked, DriverReport)
@@ -95,7 +95,7 @@ def _probe_drivers(call: _Call, inputs: TestInputs) -> tuple[list[Probe], tuple[
 
 
 def _drivers_of_stack(call: _Call, inputs: TestInputs) -> tuple[tuple[Driver, ...], list[Probe]]:
-    """The drivers of the prefix's libgdal and plugins; where they cannot be listed, a row says so.
+    """Return the drivers of the prefix's libgdal and plugins; a row says why none can be listed.
 
     That is no fault of the wheel, which does not have what cannot be loaded there.
     """
@@ -122,7 +122,7 @@ def _no_report(name: str, result: Result) -> Probe:
 
 
 def _crashed(name: str, result: Result) -> list[Probe]:
-    """A row for a process that wrote its report and then failed; none for one that did not."""
+    """Return a row for a process that wrote its report and then failed; none for others."""
     if result.returncode == 0:
         return []
     detail = f"exit code {result.returncode}:\n{tail(result.stderr)}"

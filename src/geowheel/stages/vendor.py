@@ -97,7 +97,7 @@ def run(inputs: VendorInputs, folder: Path, step: Step) -> Outcome[VendorFacts]:
 
 
 def _copy_osgeo(inputs: VendorInputs, payload: Path, work: Path, step: Step) -> dict[str, str]:
-    """osgeo and osgeo_utils; the commands of the latter, each with its module."""
+    """Copy osgeo and osgeo_utils; return the latter's commands, each with its module."""
     places = inputs.places
     inputs.store.obtain([inputs.gdal_sdist], step)
     source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
@@ -126,7 +126,7 @@ def _own_files(inputs: VendorInputs) -> dict[str, str]:
 
 
 def with_bootstrap(source: str) -> str:
-    """osgeo/__init__.py with the bootstrap's import before its first other statement.
+    """Return osgeo/__init__.py with the bootstrap's import before its first other statement.
 
     GDAL registers all drivers while `_gdal` is imported, so search paths have to stand by then.
     A docstring and imports from __future__ keep their place, as the language demands.
@@ -149,7 +149,7 @@ def with_bootstrap(source: str) -> str:
 
 
 def _data(inputs: VendorInputs, manifest: NativeManifest) -> Iterator[tuple[str, str]]:
-    """Path in the payload and in the prefix, of GDAL's and PROJ's data and the certificates."""
+    """Yield path in the payload and in the prefix of GDAL's and PROJ's data and certificates."""
     places, layout = inputs.places, systems.of(inputs.platform).layout
     for goal, folder, probe in (
         (places.gdal_data, layout.gdal_data, "gdalvrt.xsd"),
@@ -170,7 +170,7 @@ def _data(inputs: VendorInputs, manifest: NativeManifest) -> Iterator[tuple[str,
 
 
 def _grids_left_out(wanted: tuple[str, ...], manifest: NativeManifest, folder: str) -> set[str]:
-    """The grids that nobody asked for; raises BuildError for a pattern that matches none."""
+    """Return the grids that nobody asked for; raises BuildError for a pattern that matches none."""
     grids = {
         path: OWN_GRIDS if owner.name != GRIDS else GRIDS
         for path, owner in manifest.owners.items()

@@ -66,7 +66,7 @@ class Zig:
         return f"{self.platform.architecture}-linux-gnu.{GLIBC}"
 
     def digest(self) -> str:
-        """Of everything but the headers, which are a part of the prefix."""
+        """Return the digest of all but the headers, which are a part of the prefix."""
         return digest((self.asset.sha256, self.target, compilers.COMPILE_FLAGS, LINK_FLAGS))
 
 

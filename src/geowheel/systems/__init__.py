@@ -25,7 +25,7 @@ def of(platform: Platform) -> SystemFacts:
 
 
 def repairer_of(platform: Platform) -> type[Repairer[Any]]:
-    """What repairs a wheel for a platform; imported when something is repaired, with its tools."""
+    """Return what repairs a wheel for a platform, imported with its tools when it is needed."""
     match platform.system:
         case System.LINUX:
             from .auditwheel_repair import LinuxRepairer

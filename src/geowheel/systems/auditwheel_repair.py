@@ -116,7 +116,7 @@ class LinuxRepairer(Repairer[Elf]):
         return Bundled(soname=name, source=self.shown(place.as_posix()), path=f"{bundle}/{copied}")
 
     def _hash(self, content: bytes = b"") -> str:
-        """Of the release as well: another one has other second names for its symbols."""
+        """Hash the release as well: another one has other second names for its symbols."""
         release = canonicalize_name("-".join(self.request.raw.name.split("-")[:2]))
         return hashlib.sha256(release.encode() + b"\0" + content).hexdigest()[:8]
 
@@ -282,7 +282,7 @@ def carry_out(plan: RepairPlan) -> dict[str, tuple[str, ...]]:
 
 
 def _references(plan: RepairPlan, path: str, elf: Elf) -> dict[str, Path | None]:
-    """What auditwheel bundles for a file, and the interpreter's library, whose need it removes."""
+    """Return what auditwheel bundles for a file, and the interpreter's library that it drops."""
     found: dict[str, Path | None] = {
         name: Path(place) for name, place in plan.bundled_by(path).items()
     }
@@ -375,7 +375,7 @@ class _Patcher(ElfPatcher):  # type: ignore[misc]
 
 
 def _arguments(update: ElfUpdateInfo, needed: Iterable[str]) -> Iterator[str]:
-    """For patchelf, in an order that depends on nothing but what is asked."""
+    """Return patchelf's arguments, in an order that depends only on what is asked."""
     if update.soname is not None:
         yield from ("--set-soname", update.soname)
     replaced = dict(update.replace_needed)

@@ -61,7 +61,7 @@ def compile_command(
 
 
 def map_flags(mapped: Mapping[Path, str]) -> list[str]:
-    """Compiler flags that write these folders' names instead of their paths into what is made."""
+    """Return compiler flags that write these folders' names, not paths, into what is made."""
     return [f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()]
 
 

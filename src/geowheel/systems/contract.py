@@ -87,13 +87,13 @@ class Toolchain:
     """How the C++ runtime is linked where the C compiler links."""
 
     def digest(self) -> str:
-        """Of everything but where the programs lie."""
+        """Return the digest of all but the places of the programs."""
         known = (self.version, self.target, self.linker, self.libc, self.libstdcxx)
         flags = (self.compile_flags, self.link_flags, self.host_flags, self.host_link_flags)
         return digest((known, flags))
 
     def describe(self) -> str:
-        """One line for people."""
+        """Return a line for people."""
         return ", ".join(filter(None, (self.version, self.libc, self.libstdcxx)))
 
 
@@ -119,16 +119,16 @@ class SystemFacts:
     """Variables for a host's build that links libgdal, whose own needs lie in `{libraries}`."""
 
     def extension_suffix(self, target: Target) -> str:
-        """What CPython's own extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
+        """Return what CPython's extension modules end with: `.cpython-312-x86_64-linux-gnu.so`."""
         version = target.python.replace(".", "")
         return self.ending.format(version=version, architecture=target.platform.architecture)
 
     def site_packages(self, target: Target) -> str:
-        """Where conda's Python keeps packages, relative to the prefix."""
+        """Return where conda's Python keeps packages, relative to the prefix."""
         return self.packages.format(python=target.python)
 
     def link_variables(self, libraries: Path) -> dict[str, str]:
-        """More variables for a host's build that links libgdal, whose own needs lie there too."""
+        """Return more variables for a build that links libgdal, whose needs lie there too."""
         return {name: text.format(libraries=libraries) for name, text in self.link_flags.items()}
 
     def is_plugin(self, file_name: str) -> bool:

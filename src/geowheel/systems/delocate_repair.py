@@ -279,7 +279,7 @@ class FileChange:
     """To be removed: once for each time that it is there."""
 
     def growth(self, part: Slice) -> int:
-        """By how many bytes the load commands of a slice get longer."""
+        """Return by how many bytes the load commands of a slice get longer."""
         total = 0 if part.signature_at else _SIGNATURE_COMMAND
         for command in part.commands:
             if command.kind is PathUse.RPATH:
@@ -293,7 +293,7 @@ class FileChange:
 
 
 def leaving(path: str, macho: MachO, machos: Iterable[str]) -> tuple[str, ...]:
-    """The search paths that go: of the machine that linked the file, and what is there twice.
+    """Return the search paths that go: the linking machine's, and what is there twice.
 
     They stay where they lead to libraries of the wheel. Since macOS 15.4, dyld refuses a file that
     has one twice.
@@ -311,7 +311,7 @@ def leaving(path: str, macho: MachO, machos: Iterable[str]) -> tuple[str, ...]:
 
 
 def room_faults(path: str, macho: MachO, change: FileChange) -> Iterator[Fault]:
-    """That the header of a file is too short; nothing has been changed yet."""
+    """Say that the header of a file is too short, while nothing has been changed yet."""
     for part in macho.slices:
         if (growth := change.growth(part)) > part.header_room:
             yield Fault(
@@ -358,7 +358,7 @@ def _change(paths: list[Path], changes: Mapping[Path, FileChange], genuine: bool
 
 
 def _change_file(path: Path, change: FileChange, tools: Any) -> None:
-    """A file that needs no change keeps its signature, if that is right."""
+    """Change a file; one that needs no change keeps its signature, if that is right."""
     if change.rpaths:
         tools._delete_rpaths(path, change.rpaths, ad_hoc_sign=False)
     # What gets shorter first: then the header is never longer than in the end.

@@ -119,7 +119,7 @@ class WindowsRepairer(Repairer[Pe]):
         return FOR_ANOTHER, LOCK_AGAIN + runtime
 
     def placed(self, plan: RepairPlan, binaries: Mapping[str, Pe]) -> RepairPlan:
-        """BuildError when delvewheel bundled other libraries than were planned."""
+        """Raise BuildError when delvewheel bundled other libraries than were planned."""
         made = {
             original_name(posixpath.basename(path)).lower(): path
             for path in binaries
@@ -145,7 +145,7 @@ class WindowsRepairer(Repairer[Pe]):
 
     @classmethod
     def extras(cls, repaired: RepairedTree, plugins: str) -> dict[str, str]:
-        """`libraries` is the folder of the bundled libraries.
+        """Return the extras; `libraries` is the folder of the bundled libraries.
 
         `preload-000` and so on are what the plugins need, and what is delay-loaded, but for what
         another of them brings along.
@@ -164,7 +164,7 @@ class WindowsRepairer(Repairer[Pe]):
 def _preloaded(
     binaries: Mapping[str, Pe], bundled: Mapping[str, Pe], plugins: str
 ) -> dict[str, set[str]]:
-    """The bundled libraries to load, each with all that comes along with it.
+    """Return the bundled libraries to load, each with all that comes along with it.
 
     Nobody would find these when they are asked for; what they need themselves, Windows finds.
     """
@@ -214,7 +214,7 @@ def _graph(plan: RepairPlan) -> dict[str, set[str]]:
 
 
 def circles(graph: Mapping[str, Collection[str]]) -> list[str]:
-    """Libraries that are not renamed, so that no name depends on itself.
+    """Return libraries that are not renamed, so that no name depends on itself.
 
     delvewheel writes into a name what the names of the needed libraries are.
     """
@@ -273,7 +273,7 @@ def carry_out(plan: RepairPlan) -> None:
 
 
 def _run(arguments: list[str], distribution: str) -> None:
-    """delvewheel's command, with the distribution's name in the hashes for libraries' names.
+    """Run delvewheel's command, with the distribution in the hashes for libraries' names.
 
     Windows takes a library that is loaded already for every other one of the same name, whatever
     folder that is in: two wheels with one and the same gdal.dll would share its data paths and

@@ -24,7 +24,7 @@ LINK_FLAGS: Final = (
 
 
 def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    """The machine's gcc and g++, or what CC and CXX name.
+    """Find the machine's gcc and g++, or what CC and CXX name.
 
     Raises MachineError when one is missing, or compiles for something else.
     """

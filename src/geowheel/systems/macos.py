@@ -13,7 +13,7 @@ from .contract import UNIX_LAYOUT, UNIX_PACKAGES, SystemFacts, Toolchain
 
 
 def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    """clang and clang++ (or CC and CXX); raises MachineError when none is here for macOS."""
+    """Find clang and clang++ (or CC and CXX); raises MachineError when none here is for macOS."""
     names = environ.get("CC", "clang"), environ.get("CXX", "clang++")
     cc, cxx = (shutil.which(name, path=environ.get("PATH")) for name in names)
     target = compilers.ask(Path(cxx), "-dumpmachine", environ=environ).strip() if cxx else ""

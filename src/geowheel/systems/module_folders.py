@@ -147,7 +147,7 @@ def _row(path: str, folder: str) -> ModuleFolder | None:
 
 
 def _strings(loaded: Iterable[bytes]) -> Iterator[str]:
-    """The strings that have a sign of a path of code."""
+    """Yield the strings that have a sign of a path of code."""
     for data in loaded:
         end = 0
         for sign in _SIGNS.finditer(data):

@@ -89,7 +89,7 @@ def bind(
 
 
 def _loaded(path: str, links: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What ld.so loads with a file, in its order, without the file itself."""
+    """Return what ld.so loads with a file, in its order, without the file itself."""
     found = [path]
     for other in found:
         found += [new for new in dict.fromkeys(links.get(other, {}).values()) if new not in found]

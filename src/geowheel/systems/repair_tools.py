@@ -24,7 +24,7 @@ _PACKAGES: Final = {
 
 
 def tool_versions(platform: Platform, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a repair's bytes depend on besides its inputs, for its key; programs by their bytes.
+    """Return what a repair's bytes depend on besides its inputs; programs by their bytes.
 
     What stands in a Mac's /usr/bin only starts the tools of Xcode or its command line tools, whose
     versions go with macOS's own. Raises MachineError when a program is missing.
@@ -62,7 +62,7 @@ def on_mac() -> bool:
 
 
 def apple_tool(name: str, env: Mapping[str, str]) -> Path:
-    """A program of Xcode's command line tools; raises MachineError."""
+    """Return a program of Xcode's command line tools; raises MachineError."""
     found = shutil.which(name, path=env.get("PATH", os.defpath))
     if found is None:
         cause = "Xcode's command line tools are not installed"

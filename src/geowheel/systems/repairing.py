@@ -197,7 +197,7 @@ class Repairer(ABC, Generic[B]):
 
     @abstractmethod
     def reason(self, name: str, place: Path | None, own: bool) -> tuple[str, str]:
-        """Likely cause and fix where a library is missing, or was found at another place.
+        """Return cause and fix where a library is missing, or was found at another place.
 
         `own` says whether a file of the wheel asks for it; else only the native stack's do.
         """
@@ -213,7 +213,7 @@ class Repairer(ABC, Generic[B]):
         return False
 
     def one_processor(self) -> str:
-        """How to compile for the platform's processor alone, where compilers take several."""
+        """Return how to compile for one processor alone, where compilers take several."""
         return ""
 
     def tools(self) -> dict[str, str]:
@@ -247,7 +247,7 @@ class Repairer(ABC, Generic[B]):
 
     @classmethod
     def extras(cls, repaired: RepairedTree, plugins: str) -> Mapping[str, str]:
-        """What the system's bootstrap has to know besides the entry libraries: paths in the wheel.
+        """Return what the bootstrap has to know besides the entry libraries: paths in the wheel.
 
         `plugins` is the folder of GDAL's plugins in the wheel. Nothing where libraries find each
         other.
@@ -289,7 +289,7 @@ class Repairer(ABC, Generic[B]):
                 )
 
     def _lost_faults(self, walk: Walk[B]) -> Iterator[Fault]:
-        """Each file that is installed nobody knows where from here, and needs libraries there."""
+        """Yield files that are installed nobody knows where, and need libraries there."""
         for path, links in walk.links.items():
             root, kind, *rest = *path.split("/"), ""
             moved = self.moves_scripts and kind == "scripts" and len(rest) == 2
@@ -307,7 +307,7 @@ class Repairer(ABC, Generic[B]):
                 )
 
     def architectures(self, wheel: Wheel) -> set[str]:
-        """Those that every file of the wheel has to be for."""
+        """Return those that every file of the wheel has to be for."""
         del wheel
         return {self.request.platform.architecture}
 
@@ -318,7 +318,7 @@ class Repairer(ABC, Generic[B]):
         return found.as_posix(), self._read(found)
 
     def _found(self, place: str) -> Path | None:
-        """The file at a place below the library folders, links followed; it may lie outside."""
+        """Return the file at a place below the library folders, links followed, even outside."""
         folder, _, name = place.rpartition("/")
         if not posixpath.isabs(place) or not self._is_inside(Path(os.path.normpath(folder))):
             return None
@@ -334,7 +334,7 @@ class Repairer(ABC, Generic[B]):
         return {self._key(path.name): path for path in reversed(files) if path.is_file()}
 
     def stack_faults(self, walk: Walk[B]) -> Iterator[Fault]:
-        """Each library that is nowhere, by all of its users, or is for another machine."""
+        """Yield each library that is nowhere, by all of its users, or is for another machine."""
         users: dict[str, set[str]] = {}
         own: set[str] = set()
         places: dict[str, Path] = {}
@@ -364,7 +364,7 @@ class Repairer(ABC, Generic[B]):
             )
 
     def shown(self, path: str) -> str:
-        """A file of the wheel by its path, one of the stack relative to the library folder."""
+        """Return a wheel's file by its path, one of the stack relative to its folder."""
         if not posixpath.isabs(path):
             return path
         return Path(os.path.relpath(path, self.stack[0])).as_posix()
@@ -397,7 +397,7 @@ def platform_tags(wheel: Wheel) -> list[str]:
 
 
 def repaired_before(wheel: Wheel, signs: Iterable[str]) -> Iterator[Fault]:
-    """That the wheel is not raw, by the first of the files that only a repair makes."""
+    """Say that the wheel is not raw, by the first of the files that only a repair makes."""
     if found := sorted(signs):
         yield Fault(
             what=f"was repaired before: it has {found[0]}",

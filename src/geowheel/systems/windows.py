@@ -10,7 +10,7 @@ from .contract import PrefixLayout, SystemFacts, Toolchain
 
 
 def _find_toolchain(platform: Platform, environ: Mapping[str, str]) -> Toolchain:
-    """Raises MachineError: nobody has compiled the bindings with Microsoft's compiler yet."""
+    """Raise MachineError: nobody has compiled the bindings with Microsoft's compiler yet."""
     del environ
     raise MachineError(
         f"bindings for {platform} cannot be compiled yet",

@@ -97,13 +97,13 @@ def prefix_strings(tree: Path, prefix_string: str) -> list[Found]:
 
 
 def overridden_by(text: str, prefix_string: str) -> str:
-    """What is asked at run time before a path below the prefix; empty where nothing is known."""
+    """Return what is asked before a path below the prefix at run time; empty if unknown."""
     below = text.partition(prefix_string)[2].replace("\\", "/").lstrip("/").removeprefix(_WINDOWS)
     return next((words for start, words in LOOK_UPS.items() if below.startswith(start)), "")
 
 
 def in_words(found: Sequence[Found], prefix_string: str) -> str:
-    """One line about the paths that were found: how many, and how many nothing is asked before."""
+    """Return a line about paths that were found: how many, and how many nothing comes before."""
     files = len({item.path for item in found})
     alone = sum(not overridden_by(item.text, prefix_string) for item in found)
     return (

@@ -29,7 +29,7 @@ def check_leftovers(tree: Path, binaries: Mapping[str, Binary], own: Collection[
 
 
 def _kind(file: Path) -> str | None:
-    """What a file is by its content; texts, which have no mark of their own, by their name."""
+    """Return what a file is by its content; texts, which have no mark, by their name."""
     with file.open("rb") as opened:
         head = opened.read(1 << 10)
     if head.startswith(_ARCHIVES):

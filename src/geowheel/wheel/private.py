@@ -83,7 +83,7 @@ def make_private(folder: Path) -> int:
 
 
 def rewritten(source: str, path: PurePosixPath) -> str:
-    """A module's source with its imports of osgeo and osgeo_utils made relative.
+    """Return a module's source with its imports of osgeo and osgeo_utils made relative.
 
     `path` is relative to the folder of both: `osgeo_utils/samples/ogr2ogr.py`.
 
@@ -234,12 +234,12 @@ class _Analysis:
             self._ask_relatively(arguments[0], name)
 
     def _ask_relatively(self, argument: ast.expr, name: str) -> None:
-        """`'osgeo.gdal'`, the only argument of a function that takes a package as the second."""
+        """Rewrite `'osgeo.gdal'`, the only argument of a function that takes a package too."""
         lines = (argument.end_lineno or 0) - argument.lineno
         self._replace(argument, f"{self._dots + name!r}, package=__package__" + "\n" * lines)
 
     def _compare(self, node: ast.Compare) -> None:
-        """`x.__module__ == 'osgeo.gdal'`, which GDAL 3.13 uses to know a module from another."""
+        """Rewrite `x.__module__ == 'osgeo.gdal'`, by which GDAL 3.13 tells modules apart."""
         sides = [node.left, *node.comparators]
         if not any(_last_name(side) in _NAMES for side in sides):
             return
@@ -317,7 +317,7 @@ def _joined(parts: Sequence[str | None]) -> str | None:
 
 
 def _last_name(node: ast.AST) -> str:
-    """`import_module` of `importlib.import_module`."""
+    """Return `import_module` of `importlib.import_module`."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
@@ -328,7 +328,7 @@ def _is_modules(function: ast.expr) -> bool:
 
 
 def _other_names(tree: ast.AST) -> set[str]:
-    """What importlib's functions are called here: `from importlib import import_module as load`."""
+    """Return importlib's functions by their other names: `import import_module as load`."""
     return {
         alias.asname
         for node in ast.walk(tree)
@@ -339,7 +339,7 @@ def _other_names(tree: ast.AST) -> set[str]:
 
 
 def _only_values(scope: ast.AST) -> dict[str, ast.expr]:
-    """What names stand for in a function or module that gives them a value in one place only."""
+    """Return what names stand for that a function or module gives a value in one place only."""
     bound: Counter[str] = Counter()
     values: dict[str, ast.expr] = {}
     for node in ast.walk(scope):

@@ -138,7 +138,7 @@ def _read(path: Path, folder: Path | None) -> Wheel:
 
 
 def _content(path: Path, folder: Path | None) -> tuple[tuple[Member, ...], str, dict[str, str]]:
-    """The members, the .dist-info folder and its texts; the files go below `folder`, if given."""
+    """Return members, .dist-info folder and its texts; the files go below `folder`, if given."""
     with open_zip(path) as archive, ThreadPoolExecutor(os.cpu_count()) as pool:
         infos = _files(archive, path)
         dist_info = find_dist_info({info.filename for info in infos}, path.name, _PARTS)
@@ -154,7 +154,7 @@ def headers_of(text: str) -> Message:
 
 
 def parse_filename(filename: str) -> tuple[str, str, str, tuple[str, ...]]:
-    """The normalised name, version, build tag and sorted tags that a wheel's file name states.
+    """Return the normalised name, version, build tag and sorted tags that a file name states.
 
     Raises BuildError when it is not a wheel's file name.
     """
@@ -234,7 +234,7 @@ def _take(
 
 
 def find_dist_info(paths: Collection[str], where: str, parts: Iterable[str]) -> str:
-    """The one .dist-info folder of these paths; raises BuildError, also for a part it lacks."""
+    """Return the one .dist-info folder; raises BuildError, also for a part that it lacks."""
     found = sorted({path.partition("/")[0] for path in paths if ".dist-info/" in path.lower()})
     found = [name for name in found if name.lower().endswith(".dist-info")]
     if len(found) != 1:
@@ -250,7 +250,7 @@ def find_dist_info(paths: Collection[str], where: str, parts: Iterable[str]) -> 
 
 
 def split_dist_info(dist_info: str) -> tuple[str, str]:
-    """Name and version, as a .dist-info folder's own name has them."""
+    """Return name and version, as a .dist-info folder's own name has them."""
     name, _, version = dist_info.removesuffix(".dist-info").partition("-")
     return name, version
 
@@ -266,7 +266,7 @@ def same_version(one: str, other: str) -> bool:
 def identity_faults(
     name: str, version: str, other: str | None, other_version: str | None, where: str
 ) -> Iterator[Fault]:
-    """Where METADATA contradicts the name of the wheel's file."""
+    """Yield where METADATA contradicts the name of the wheel's file."""
     if canonicalize_name(other or "") != name:
         yield Fault(what=f"names the distribution {other!r}, the file name {name!r}", where=where)
     if not same_version(other_version or "", version):

@@ -56,7 +56,7 @@ def _pure_faults(wheel: Wheel, binaries: Mapping[str, Elf | MachO | Pe]) -> Iter
 def _module_faults(
     where: str, tags: frozenset[Tag], binaries: Mapping[str, Elf | MachO | Pe]
 ) -> Iterator[Fault]:
-    """Extension modules that are, by name or by what they load, of a CPython without a tag."""
+    """Yield modules that are, by name or by what they load, of a CPython without a tag."""
     abis = {tag.interpreter if tag.abi == "none" else tag.abi for tag in tags}
     for path, binary in binaries.items():
         loaded = binary.needed if isinstance(binary, Pe) else ()
@@ -98,7 +98,7 @@ def _platform_faults(
 def _too_new(
     tag: PlatformTag, read: Mapping[str, Elf | MachO | Pe], architectures: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """Path and words of what asks for a newer system than the tag does."""
+    """Yield path and words of what asks for a newer system than the tag does."""
     for need in floor({path: elf for path, elf in read.items() if isinstance(elf, Elf)}):
         if need.family == "GLIBC" and need.version[:2] > tag.version:
             yield need.paths[0], str(need)

@@ -77,7 +77,7 @@ def parse_platform_tag(text: str) -> PlatformTag | None:
 
 
 def raw_platform_tag(platform: Platform) -> PlatformTag:
-    """The tag of a wheel that was not repaired: `linux_x86_64`, `macosx_11_0_arm64`, `win_amd64`.
+    """Return the tag before a repair: `linux_x86_64`, `macosx_11_0_arm64`, `win_amd64`.
 
     On macOS the oldest of the platform: repair makes it what the binaries ask for.
     """
@@ -107,7 +107,7 @@ def macos_tag(oldest: tuple[int, ...], architecture: str) -> PlatformTag:
 
 
 def manylinux_tags(newest: tuple[int, int], architecture: str) -> Iterator[str]:
-    """What a system with that glibc accepts, best first; as packaging._manylinux.platform_tags.
+    """Yield what a system with that glibc accepts, best first; as packaging._manylinux does.
 
     x86 goes down to glibc 2.5, all others to 2.17.
     """

@@ -118,7 +118,7 @@ class UserSystems:
                     )
 
     def named(self, wanted: Sequence[str]) -> "UserSystems":
-        """Those with one of the texts in their name, all without a text.
+        """Return those with one of the texts in their name, all without a text.
 
         Raises UsageError for a text that no name has.
         """
@@ -156,7 +156,7 @@ def load_user_systems() -> UserSystems:
 
 
 def parse_user_systems(text: str | bytes) -> UserSystems:
-    """A table from TOML; raises ValueError or KeyError when a part is misshapen."""
+    """Return a table from TOML; raises ValueError or KeyError when a part is misshapen."""
     table = msgspec.toml.decode(text, type=_SystemsTable)
     return UserSystems(
         systems=tuple(
@@ -183,7 +183,7 @@ def _pythons(row: _SystemRow, bundled: Mapping[str, str]) -> Iterator[UserPython
 
 
 def parse_base(text: str) -> Base:
-    """`glibc 2.36` as a value; raises ValueError when it is not of that form."""
+    """Return `glibc 2.36` as a value; raises ValueError when it is not of that form."""
     found = _BASE.fullmatch(text)
     if found is None:
         raise ValueError(f"not a base: {text!r}")
@@ -193,7 +193,7 @@ def parse_base(text: str) -> Base:
 
 
 def platforms(base: Base, architecture: str) -> tuple[str, ...]:
-    """The platform tags that a system accepts, best first; packaging's rules for a running one."""
+    """Return the platform tags that a system accepts, best first, as packaging does for its own."""
     if base.family is Family.MACOS:
         return tuple(mac_platforms(base.version, architecture))
     if base.family is Family.WINDOWS:
@@ -203,7 +203,7 @@ def platforms(base: Base, architecture: str) -> tuple[str, ...]:
 
 
 def _musllinux(version: tuple[int, int], architecture: str) -> Iterator[str]:
-    """PEP 656, as packaging._musllinux.platform_tags: only versions of the same major one."""
+    """Follow PEP 656, as packaging._musllinux.platform_tags: versions of the same major one."""
     major, newest = version
     for minor in range(newest, -1, -1):
         yield f"musllinux_{major}_{minor}_{architecture}"

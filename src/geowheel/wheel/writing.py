@@ -121,7 +121,7 @@ def _source(tree: Path, path: str) -> _Source:
 
 
 def _wheel_text(old: bytes, *, build: str, tags: Iterable[str], where: str) -> bytes:
-    """WHEEL anew: the order of PEP 427's example, the tags sorted."""
+    """Write WHEEL anew: in the order of PEP 427's example, the tags sorted."""
     try:
         headers = email.parser.HeaderParser().parsestr(old.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -228,7 +228,7 @@ class _Archive:
         self._write(packed.data)
 
     def record_text(self) -> bytes:
-        """RECORD of what was added, with a line for itself."""
+        """Return RECORD of what was added, with a line for itself."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         for name, (sha256, size) in self.record.items():

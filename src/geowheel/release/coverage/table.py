@@ -46,7 +46,7 @@ class Coverage:
 
 
 def coverage(names: Sequence[str], systems: UserSystems) -> tuple[Coverage, ...]:
-    """What pip picks from wheels of these names: by project, then in the order of the systems.
+    """Return what pip picks from wheels of these names: by project, then by system.
 
     Raises UsageError with every name that is not a wheel's.
     """
@@ -93,7 +93,7 @@ def names_of(project: Project) -> tuple[str, ...]:
 
 
 def plain(row: Coverage, on: datetime.date) -> dict[str, Any]:
-    """A row as JSON has it, with whether the system was out of support on that day."""
+    """Return a row as JSON has it, with whether the system was out of support on that day."""
     end = row.end_of_life.isoformat() if row.end_of_life else None
     return {**asdict(row), "end_of_life": end, "ended": row.ended(on)}
 
@@ -114,7 +114,7 @@ def show(rows: Sequence[Coverage], on: datetime.date, console: Console) -> dict[
 
 
 def summary(rows: Sequence[Coverage], on: datetime.date) -> str:
-    """How many of the systems that are in support have a wheel for one of their interpreters."""
+    """Say how many supported systems have a wheel for one of their interpreters."""
     current = {row.system for row in rows if not row.ended(on)}
     served = {row.system for row in rows if not row.ended(on) and row.wheel}
     return f"{len(served)} of {len(current)} systems in support on {on} get a wheel"
@@ -141,7 +141,7 @@ def _lines(rows: Sequence[Coverage], on: datetime.date) -> list[list[str]]:
 
 
 def _outcome(row: Coverage) -> str:
-    """What happens; of a Linux wheel without the architecture, which is in a column of its own."""
+    """Say what happens; a Linux wheel's architecture is in a column of its own."""
     if row.platform is None:
         return "none: " + "; ".join(reason.what for reason in row.reasons)
     linux = row.base.startswith((Family.GLIBC, Family.MUSL))

@@ -98,7 +98,7 @@ def best_platform(wheel: NamedWheel, accepted: Sequence[Tag]) -> str:
 
 
 def needs(platform: str) -> Iterator[tuple[Base, str]]:
-    """What a platform tag asks for and where, one alternative each; nothing for unknown ones."""
+    """Return what a platform tag asks for and where, one alternative each; nothing if unknown."""
     tag = parse_platform_tag(platform)
     if tag is None:
         return

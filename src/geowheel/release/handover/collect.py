@@ -74,12 +74,12 @@ class Incoming:
         return self.record.subject, self.record.about
 
     def source(self, output: TreeEntry) -> Path:
-        """Where a file that it names lies there."""
+        """Return where a file that the record names lies there."""
         wheel = self.makes and output.path.endswith(".whl")
         return (self.root / WHEELS if wheel else self.record.folder) / output.path
 
     def entry(self, ledger: Ledger) -> Entry:
-        """Its place in a ledger."""
+        """Return the record's place in a ledger."""
         record = self.record
         return Entry(
             ledger=ledger, stage=record.stage, subject=record.subject, components=record.components
@@ -135,7 +135,7 @@ def _roots(folders: Sequence[Path]) -> list[Path]:
 
 
 def _items(project: Project, root: Path, export: Export, faults: list[Fault]) -> Iterator[Incoming]:
-    """The records of an export that are whole; faults for the others, and for nameless wheels."""
+    """Return the whole records of an export; faults for the others, and for nameless wheels."""
     named: set[str] = set()
     for path in sorted(root.glob(f"{LEDGER}/*/*/*/{RECORD}")):
         record = read_any_record(path.parent)
@@ -236,7 +236,7 @@ def _differences(there: MadeFrom, here: MadeFrom) -> Iterator[tuple[str, str]]:
 
 
 def _against_mixture(ledger: Ledger, items: Sequence[Incoming]) -> Iterator[Fault]:
-    """Wheels that exclude each other, and verdicts that are about other bytes or disagree."""
+    """Yield wheels that exclude each other, and verdicts that are about other bytes or disagree."""
     wheels: dict[str, dict[str, Path]] = {}
     for item in items:
         if item.makes:

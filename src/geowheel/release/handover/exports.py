@@ -95,7 +95,7 @@ class _Outgoing:
 def state_of(
     project: Project, locks: Mapping[Platform, Locks], without: Sequence[Path]
 ) -> MadeFrom:
-    """What wheels of these platforms would be made from here; files below `without` do not count.
+    """Return what wheels of these platforms would be made from; files below `without` are not.
 
     Raises LockError where a lock lacks something that is asked for.
     """
@@ -123,7 +123,7 @@ def lock_digest(project: Project, locks: Locks) -> str:
 
 
 def read_export(path: Path) -> Export:
-    """A parsed export.json; raises IntegrityError for one that is damaged or of another format."""
+    """Return a parsed export.json; raises IntegrityError for a damaged one or another format."""
     try:
         data = from_json(read_bounded(path), dict)
         if data["format"] != FORMAT:
@@ -252,7 +252,7 @@ def _description(
 
 
 def _system() -> str:
-    """`Linux 6.1.0 (Debian GNU/Linux 12)`. platform.platform() would start a process to say it."""
+    """Return `Linux 6.1.0 (Debian GNU/Linux 12)`, where platform.platform() starts a process."""
     try:
         name = f" ({python_platform.freedesktop_os_release()['PRETTY_NAME']})"
     except OSError:

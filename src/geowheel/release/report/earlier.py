@@ -18,7 +18,7 @@ FACTS: Final = "report.json"
 
 
 def earlier_wheels(project: Project, against: Path | None, console: Console) -> dict[str, Before]:
-    """The wheels of the last release by target: of `against`, else of dist/'s own last report.
+    """Return the last release's wheels by target: of `against`, else of the report in dist/.
 
     A report that was written again for the same release keeps what it was compared with.
     """
@@ -61,7 +61,7 @@ class _EarlierReport(msgspec.Struct):
 
 
 def read_wheels(path: Path, *, host: str) -> list[tuple[str, Before, Before | None]]:
-    """Target, sizes and what they were compared with, of a report.json.
+    """Return target, sizes and what they were compared with, of a report.json.
 
     Raises UsageError when it cannot be read, or is another host's.
     """

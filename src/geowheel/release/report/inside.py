@@ -69,7 +69,7 @@ class Inside:
 
 
 def look_inside(path: Path, owners: Sequence[Owner], places: Places) -> Inside:
-    """What the wheel at `path` holds; `owners` are those of its members, else the SBOM has them.
+    """Return what the wheel at `path` holds; `owners` are its members', else the SBOM's.
 
     A file that is no wheel is a fact to report, not an exception.
     """

@@ -88,25 +88,25 @@ def _source_hash(script: str) -> str:
 
 
 def amount(size: int) -> str:
-    """`61.7 MB`, and smaller units for what is smaller; report.js has the same."""
+    """Return `61.7 MB`, and smaller units for what is smaller; report.js has the same."""
     if size >= 1_000_000:
         return megabytes(size)
     return f"{size / 1e3:.0f} kB" if size >= 1000 else f"{size} bytes"
 
 
 def change(difference: int) -> str:
-    """A difference in bytes with its sign, or that there is none."""
+    """Return a difference in bytes with its sign, or that there is none."""
     sign = "+" if difference > 0 else "−"
     return f"{sign}{amount(abs(difference))}" if difference else "the same"
 
 
 def joints(text: str) -> Markup:
-    """A name that may be long: it breaks where names have joints."""
+    """Return a name that may be long: it breaks where names have joints."""
     return Markup("<wbr>").join(re.split(r"(?<=[-_/.])", text))
 
 
 def in_short(targets: Sequence[str], every: dict[str, list[str]]) -> str:
-    """Targets by platform; their interpreters only where the platform has others as well."""
+    """Return targets by platform; their interpreters only where the platform has others as well."""
     return ", ".join(
         platform if names == every[platform] else f"{platform} ({', '.join(names)})"
         for platform, names in by_platform(targets).items()
@@ -147,7 +147,7 @@ def _tiles(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _extent(numbers: Iterable[int]) -> str:
-    """`211`, or `180 to 211`; zero is what nobody counted."""
+    """Return `211`, or `180 to 211`; zero is what nobody counted."""
     known = sorted({number for number in numbers if number})
     if not known:
         return "unknown"
@@ -181,7 +181,7 @@ def _coverage(rows: Sequence[Coverage], date: str) -> dict[str, Any]:
 
 
 def _picks(rows: Iterable[Coverage]) -> list[dict[str, str]]:
-    """A line for each wheel with the systems that get it, and for each reason to get none."""
+    """Return a line for each wheel with the systems that get it, and each reason to get none."""
     found: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
     for row in sorted(rows, key=lambda row: row.wheel is None):
         none = [(f"○ {reason.what}", reason.fix) for reason in row.reasons]
@@ -198,7 +198,7 @@ def _picks(rows: Iterable[Coverage]) -> list[dict[str, str]]:
 
 
 def _drivers(report: Report) -> dict[str, Any]:
-    """GDAL's drivers in the wheels, and those that were left out."""
+    """Return GDAL's drivers in the wheels, and those that were left out."""
     found: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
     offers: dict[str, list[str]] = {}
     for wheel in report.wheels:

@@ -28,7 +28,7 @@ def read_report(
     earlier: Mapping[str, Before] | None = None,
     coverage: Sequence[Coverage] | None = None,
 ) -> Report:
-    """The facts, from the ledger and dist/; raises UsageError when there is no wheel in dist/."""
+    """Return the facts, from ledger and dist/; raises UsageError when dist/ has no wheel."""
     paths = [p for p in sorted(project.dist.glob("*.whl")) if is_of_host(project, p)]
     if not paths:
         raise UsageError(
@@ -92,7 +92,7 @@ def _wheel(
 
 
 def _target_of(tags: Sequence[str]) -> str:
-    """`cp312-linux-64` from the tags in a wheel's name, or the first tag where it says no more."""
+    """Return `cp312-linux-64` from the tags in a wheel's name, or its first tag."""
     tag = min(parse_tag(tags[0]), key=str)
     parsed = parse_platform_tag(tag.platform)
     for platform in Platform:

@@ -161,7 +161,7 @@ def as_json(report: Report) -> str:
 
 
 def open_points(report: Report) -> tuple[OpenPoint, ...]:
-    """What a reader has to know first, what is wrong before the rest; empty where all is well."""
+    """Return what a reader has to know, what is wrong first; empty where all is well."""
     found: dict[tuple[bool, str], dict[str, None]] = {}
     for wrong, cause, where in _points(report):
         found.setdefault((wrong, cause), {})[where] = None
