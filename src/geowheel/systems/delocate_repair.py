@@ -62,7 +62,6 @@ EXPERIMENTAL: Final = (
     "library and every page of the signatures was checked, nothing of it was run"
 )
 
-_UNIVERSAL: Final = {"universal2": ("arm64", "x86_64")}
 _SIGNED: Final = ("dylib", "bundle", "execute")
 """The kinds of file that macOS wants signed, and that a wheel has a use for."""
 _SIGNATURE_COMMAND: Final = 16
@@ -118,15 +117,15 @@ class MacosRepairer(Repairer[MachO]):
     def architectures(self, wheel: Wheel) -> set[str]:
         """Return the platform's, and both of a tag for several."""
         tags = filter(None, map(parse_platform_tag, platform_tags(wheel)))
-        promised = {each for tag in tags for each in _UNIVERSAL.get(tag.architecture, ())}
-        return {self.request.platform.architecture, *promised}
+        promised = (tag.architectures for tag in tags if tag.architecture == "universal2")
+        return {self.request.platform.architecture}.union(*promised)
 
     def faults(self, wheel: Wheel, binaries: Mapping[str, MachO], tree: Path) -> Iterator[Fault]:
         del tree
         own, tags = self.request.platform.architecture, platform_tags(wheel)
         parsed = [parse_platform_tag(tag) for tag in tags if tag != "any"]
         if any(
-            tag is None or tag.kind != "macosx" or tag.architecture not in (own, *_UNIVERSAL)
+            tag is None or tag.kind != "macosx" or tag.architecture not in (own, "universal2")
             for tag in parsed
         ):
             yield Fault(

@@ -21,7 +21,6 @@ from .tags import PlatformTag, macos_tag, parse_platform_tag
 # `_gdal.cpython-314t-x86_64-linux-gnu.so`, `_gdal.cp312-win_amd64.pyd`; what such a file loads
 _OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3}[a-z]*)-[\w-]+\.(?:so|pyd)$")
 _DLL: Final = re.compile(r"python(\d{2,3}t?)\.dll", re.IGNORECASE)
-_FAT: Final = {"universal2": ("arm64", "x86_64"), "intel": ("i386", "x86_64")}
 _SYSTEMS: Final = {Elf: System.LINUX, MachO: System.MACOS, Pe: System.WINDOWS}
 _ARCHITECTURES: Final = frozenset({"x86", *ARCHITECTURES, *(p.architecture for p in Platform)})
 
@@ -82,7 +81,7 @@ def _platform_faults(
             fix="only repaired wheels are published: `geowheel repair`",
         )
         return
-    wanted = {*_FAT.get(tag.architecture, (tag.architecture,))} & _ARCHITECTURES
+    wanted = _ARCHITECTURES & {*tag.architectures}
     read = {path: b for path, b in binaries.items() if _SYSTEMS[type(b)] is tag.system}
     for path, binary in binaries.items():
         if path not in read:

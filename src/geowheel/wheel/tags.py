@@ -24,6 +24,13 @@ _OLDEST_MACOS: Final = {"arm64": (11, 0), "x86_64": (10, 9)}
 CPython that is still maintained runs (python.org)."""
 
 
+_FAT: Final = {
+    "universal2": ("x86_64", "arm64"), "universal": ("x86_64",), "intel": ("x86_64",),
+    "fat64": ("x86_64",),
+}  # fmt: skip
+"""What a format of macOS runs on; packaging.tags has it the other way, in _mac_binary_formats."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlatformTag:
     """A platform tag, taken apart: `manylinux_2_35_x86_64`."""
@@ -37,6 +44,12 @@ class PlatformTag:
     @property
     def system(self) -> System:
         return SYSTEMS[self.kind]
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """What it promises to run on: of a fat format of macOS each processor."""
+        fat = _FAT if self.kind == "macosx" else {}
+        return fat.get(self.architecture, (self.architecture,))
 
     @property
     def published(self) -> bool:

@@ -13,13 +13,6 @@ from geowheel.errors import Fault, UsageError
 from geowheel.wheel.tags import parse_platform_tag
 from geowheel.wheel.user_systems import Base, Family
 
-# What a format of macOS runs on; packaging.tags has the other direction, in _mac_binary_formats.
-_MAC_FORMATS: Final[Mapping[str, tuple[str, ...]]] = {
-    "universal2": ("x86_64", "arm64"),
-    "universal": ("x86_64",),
-    "intel": ("x86_64",),
-    "fat64": ("x86_64",),
-}
 _FAMILIES: Final[Mapping[str, tuple[Family, ...]]] = {
     "manylinux": (Family.GLIBC,),
     "musllinux": (Family.MUSL,),
@@ -102,7 +95,6 @@ def needs(platform: str) -> Iterator[tuple[Base, str]]:
     tag = parse_platform_tag(platform)
     if tag is None:
         return
-    formats = _MAC_FORMATS if tag.kind == "macosx" else {}
     for family in _FAMILIES[tag.kind]:
-        for architecture in formats.get(tag.architecture, (tag.architecture,)):
+        for architecture in tag.architectures:
             yield Base(family=family, version=tag.version), architecture
