@@ -33,7 +33,7 @@ class Digestible(Protocol):
 
 
 def parse_sha256(text: object) -> Sha256:
-    """Return a sha256 in lower case; raises ValueError for whatever is none."""
+    """Return a sha256 in lower case; raises ValueError for anything else."""
     if isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text.lower(), re.ASCII):
         return text.lower()
     raise ValueError("it has no sha256 of 64 hexadecimal digits")

@@ -56,7 +56,7 @@ def names_of(conda: str) -> tuple[str, ...]:
 def read_advisories(path: Path) -> tuple[Advisory, ...]:
     """Return what a report of OSV-Scanner, Grype or Trivy, an OSV record or a folder of those says.
 
-    Raises UsageError for what is none of them.
+    Raises UsageError for anything else.
     """
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not path.exists() or not files:

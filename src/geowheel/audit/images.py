@@ -45,7 +45,7 @@ def advise(floor: str, today: datetime.date, console: Console) -> dict[str, Any]
     """Show, for each architecture, the newest image whose C library is no newer than a floor.
 
     Where there is one in support, it is that. `floor` is `manylinux_2_28`, `2.28` or a whole tag;
-    raises UsageError for what is none, or older than every image.
+    raises UsageError for anything else, or what is older than every image.
     """
     text = re.sub(r"^(\d+)\.(\d+)$", r"manylinux_\1_\2", floor)
     wanted = parse_platform_tag(text) or parse_platform_tag(f"{text}_any")

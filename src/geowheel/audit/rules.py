@@ -116,7 +116,7 @@ def check_policy(policy: AuditPolicy, rules: Sequence[Rule]) -> None:
         name, _, pattern = key.partition(" ")
         if name not in known or (key in policy.exceptions and not pattern.strip()):
             raise ConfigError(
-                f"[{TABLE}.audit] {key!r} is no rule, or no rule and a pattern for an exception",
+                f"[{TABLE}.audit] {key!r} is not a rule, nor a rule and a pattern for an exception",
                 fix=nearest(name, known) if name not in known else f'write "{name} libcurl"',
             )
         if name == DATED and until(policy.exceptions.get(key, "")) == datetime.date.max:

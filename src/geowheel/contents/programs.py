@@ -59,7 +59,7 @@ def chosen(known: Iterable[str], patterns: Sequence[str]) -> frozenset[str]:
     names = sorted(known)
     if faults := [
         Fault(
-            what=f"[tool.geowheel] programs: {pattern!r} is none of GDAL's commands here",
+            what=f"[tool.geowheel] programs: {pattern!r} is not one of GDAL's commands here",
             cause="the native stack's GDAL, or this layout, does not have it",
             fix=_remedy(pattern, names),
         )

@@ -35,7 +35,7 @@ def make_root(asked: str, cache: Path, environ: Mapping[str, str], console: Cons
     maker = next(filter(None, found), None)
     if name == asked and not asked.startswith("debian:"):
         raise UsageError(
-            f"{asked} is no suite of Debian, and no file", fix="`geowheel root debian:trixie`"
+            f"{asked} is neither a suite of Debian nor a file", fix="`geowheel root debian:trixie`"
         )
     if name == asked and maker is None:
         raise MachineError(f"no {' and no '.join(_MAKERS)} here", fix="apt install mmdebstrap")

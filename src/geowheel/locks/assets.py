@@ -29,7 +29,7 @@ class Asset:
     same file can stand in a lock with and without."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a URL that not everybody may know, or a digest that is none."""
+        """Raise ValueError for a URL that not everybody may know, or for what is not a digest."""
         parse_sha256(self.sha256)
         public_url(self.url, conda=self.url.endswith((".conda", ".tar.bz2")))
         if self.file_name in ("", ".", "..") or re.search(r"[/\\\x00-\x1f]", self.file_name):

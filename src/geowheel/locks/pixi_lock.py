@@ -198,14 +198,14 @@ def check_satisfies(
 
 
 def match_spec(text: str, where: object) -> MatchSpec:
-    """Return py-rattler's form of a requirement; raises LockError for a text that is none."""
+    """Return py-rattler's form of a requirement; raises LockError for any other text."""
     from rattler import MatchSpec
     from rattler.exceptions import InvalidMatchSpecError
 
     try:
         return MatchSpec(text)
     except InvalidMatchSpecError as error:
-        raise LockError(f"{text!r} is no requirement: {error}", where=str(where)) from None
+        raise LockError(f"{text!r} is not a requirement: {error}", where=str(where)) from None
 
 
 def virtual_package(text: str) -> tuple[str, str, str]:

@@ -276,7 +276,7 @@ def unpack_tar(
 
 
 def unpack_gz(path: Path, goal: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Unpack a .tar.gz as `unpack_tar` does; raises IntegrityError for what is none."""
+    """Unpack a .tar.gz as `unpack_tar` does; raises IntegrityError for anything else."""
     with (
         damage_named("not an sdist", path, fix="make it again, or take another version"),
         open_regular(path) as file,

@@ -67,17 +67,17 @@ class Address:
 
 
 def parse_url(text: str, *, conda: bool = False) -> Address:
-    """Return a URL's parts; raises ValueError, without the text in it, for what is none.
+    """Return a URL's parts; raises ValueError, without the text in it, for anything else.
 
     `conda`: a token may stand anywhere in the path, else only at its beginning, since an index
     sorts projects by their letter.
     """
     found = _URL.fullmatch(text)
     if found is None or re.search(r"[\s\x00-\x1f\x7f\\\ud800-\udfff]", text):
-        raise ValueError("it is no URL")
+        raise ValueError("it is not a URL")
     scheme, (user, host, path, query) = found[1].lower(), found.groups("")[1:]
     if not _HOST.fullmatch(host) and (host or scheme != "file"):
-        raise ValueError("its host or port is none (in a password, / is %2F and @ is %40)")
+        raise ValueError("its host or port is not valid (in a password, / is %2F and @ is %40)")
     name, _, password = user.partition(":")
     tokens = re.compile(_TOKEN if conda else f"^{_TOKEN}")
     secrets = {value for _, value in parse_qsl(query)} | set(map(unquote, tokens.findall(path)))
@@ -94,13 +94,13 @@ def parse_url(text: str, *, conda: bool = False) -> Address:
 
 
 def parse_place(text: str, where: str) -> Address:
-    """Return the URL of a channel or a mirror; raises ConfigError, `where`, for what is none."""
+    """Return the URL of a channel or a mirror; raises ConfigError, `where`, for anything else."""
     try:
         if "?" not in text and "#" not in text:
             return parse_url(text, conda=True)
         raise ValueError("it has a query or a fragment, which URLs of files below it lack")
     except ValueError as error:
-        raise ConfigError(f"no URL of a channel or a mirror: {error}", where=where) from None
+        raise ConfigError(f"not the URL of a channel or a mirror: {error}", where=where) from None
 
 
 def public_url(text: str, *, conda: bool = False) -> str:

@@ -31,7 +31,7 @@ _ADVICE: Final = (
     ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk is full", "what arrived is kept",
      "free some space there; another folder for the cache is named with GEOWHEEL_CACHE"),
     ((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO), "no access",
-     "it belongs to another user, is mounted read-only, or a part of its path is no folder",
+     "it belongs to another user, is mounted read-only, or a part of its path is not a folder",
      "open it for this user; another folder for the cache is named with GEOWHEEL_CACHE"),
     ((errno.ENOLCK, errno.ENOSYS), "cannot lock", "this file system, such as NFS, has no locks",
      "keep the project, and the folder of GEOWHEEL_CACHE, on another one"),

@@ -146,7 +146,7 @@ def _explicit(python: str, path: Path, ask: Ask, refuse: Refuse) -> Interpreter:
     answer = ask(path)
     if isinstance(answer, str):
         raise MachineError(
-            f"this is no Python interpreter that runs here: {answer}",
+            f"this is not a Python interpreter that runs here: {answer}",
             where=str(path),
             fix="name an interpreter, or the folder of a virtual environment, with --python",
         )

@@ -142,7 +142,7 @@ def _wheels(project: Project, place: Path) -> list[Path]:
     if not place.exists():
         raise UsageError("there is no such wheel", where=str(place))
     if place.is_file() and not is_of_host(project, place):
-        raise UsageError(f"this is no wheel of {project.host.name}", where=str(place))
+        raise UsageError(f"this is not a wheel of {project.host.name}", where=str(place))
     if place.is_file():
         return [place.resolve()]
     return sorted(p.resolve() for p in place.rglob("*.whl") if is_of_host(project, p))

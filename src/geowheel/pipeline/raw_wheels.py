@@ -58,7 +58,7 @@ def _platform(project: Project, raw: Path, tags: frozenset[Tag]) -> Platform:
     elif "any" in stated:
         cause += ": the build backend made a pure wheel, for one without compiled modules"
     raise UsageError(
-        "this is no raw wheel of a platform that geowheel knows",
+        "this is not a raw wheel of a platform that geowheel knows",
         where=raw.name,
         cause=cause,
         fix="give the wheel as the build backend made it; a pure host is built by "

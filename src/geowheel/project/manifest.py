@@ -293,7 +293,7 @@ def _manifest_in(folder: Path) -> Manifest | None:
     try:
         table = msgspec.convert(data, PixiTable)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"no manifest of pixi's: {error}", where=str(path)) from None
+        raise ConfigError(f"not a manifest of pixi's: {error}", where=str(path)) from None
     needs = pyproject.get("project", {}).get("requires-python")
     if isinstance(needs, str) and needs:
         # pixi takes a pyproject.toml's interpreter from there.
@@ -364,7 +364,7 @@ def _highest(
                 f"libc family {table.family!r}: only glibc is supported", where=str(path)
             )
         if not re.fullmatch(r"[\w-]{1,18}(\.\w{1,18})*", table.version, re.ASCII):
-            raise ConfigError(f"{name}: {table.version!r} is no version", where=str(path))
+            raise ConfigError(f"{name}: {table.version!r} is not a version", where=str(path))
         merged[key] = _newer(merged[key], table.version) if key in merged else table.version
     return merged
 

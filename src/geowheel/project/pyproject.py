@@ -215,7 +215,7 @@ def release_from(data: Mapping[str, Any], path: Path) -> Release:
 def _check_release(release: Release, path: Path) -> list[Fault]:
     """Return what is wrong with `[tool.geowheel.release]`."""
     found = [
-        (key, f"{value!r} is none that is known", f"use some of {', '.join(known)}")
+        (key, f"{value!r} is not known", f"use some of {', '.join(known)}")
         for key, values, known in (
             ("platforms", release.platforms or (), tuple(Platform)),
             ("verdicts", release.verdicts, VERDICTS),
@@ -295,7 +295,7 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
         if destination is not None and not DESTINATION.fullmatch(destination):
             fault(
                 key,
-                f"{destination!r} is no folder below a package of the wheel",
+                f"{destination!r} is not a folder below a package of the wheel",
                 'name it from the wheel\'s root, with slashes, such as "rasterio/gdal_data"',
             )
     for name, value in {**config.build.environment, **config.build.config_settings}.items():
@@ -304,7 +304,7 @@ def _check(config: Config, requires_python: str, path: Path) -> list[Fault]:
             fault(f"build, {name}", what, "leave it out, or name one, such as -march=x86-64-v2")
     for text in config.fallbacks:
         if not DISTRO_CHANNEL.fullmatch(text):
-            fault("channel-fallback", f"{text!r} is none", 'use "distro" or "distro:SUITE"')
+            fault("channel-fallback", f"{text!r} is not one", 'use "distro" or "distro:SUITE"')
     if config.release.post < 0 or (config.release.post and config.release.version is Follows.OWN):
         fault("release.post", 'is a number from 0, of version = "gdal"')
     places = config.places
@@ -334,7 +334,7 @@ def _misplaced(package: str, layout: Layout) -> tuple[str, str] | None:
         what = f'{package!r} does not fit layout = "toplevel", which is osgeo itself'
         return what, 'set layout = "private" for a copy below the host\'s own package'
     if name != "osgeo" or len(above) < 2:
-        what = f'{package!r} does not fit layout = "private": it is no HOST_PACKAGE._vendor.osgeo'
+        what = f'{package!r} does not fit layout = "private": it is not HOST_PACKAGE._vendor.osgeo'
         return what, 'name a package below the host\'s own, such as "terrain._vendor.osgeo"'
     if above[0] in ("osgeo", "osgeo_utils"):
         return f"{package!r} is below GDAL's own {above[0]}", "name the host's own package"

@@ -79,7 +79,7 @@ def _wheels(index: Index, asked: str, environ: Mapping[str, str]) -> list[Publis
     try:
         wanted = Requirement(asked)
     except InvalidRequirement as error:
-        what = f"{asked!r} is no name of a project, nor a requirement: {error}"
+        what = f"{asked!r} is neither a project's name nor a requirement: {error}"
         raise UsageError(what, fix='such as gdal, or "gdal>=3.12"') from None
     versions: dict[Version, list[Published]] = {}
     for file in published(index, wanted.name, environ).values():

@@ -253,7 +253,7 @@ def _what_is_wrong(
         return "the verdict is that it failed"
     whole = next((verdict for verdict in about if verdict.whole), None)
     if whole is None:
-        return "only some of the cases were run, which is no verdict on the wheel"
+        return "only some of the cases were run, which is not a verdict on the wheel"
     return None if whole.passed else f"the last whole {stage} failed"
 
 

@@ -256,7 +256,7 @@ def split_dist_info(dist_info: str) -> tuple[str, str]:
 
 
 def same_version(one: str, other: str) -> bool:
-    """Return whether two texts are one version; what is none, such as Unreleased, is not."""
+    """Return whether two texts are one version; false for others, such as Unreleased."""
     try:
         return Version(one) == Version(other)
     except InvalidVersion:

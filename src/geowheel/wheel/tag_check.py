@@ -75,7 +75,7 @@ def _platform_faults(
     tag = parse_platform_tag(platform)
     if tag is None or not tag.published:
         yield Fault(
-            what=f"{platform} is no platform tag that an index takes",
+            what=f"{platform} is not a platform tag that an index takes",
             where=where,
             cause="this is a raw wheel, or its tag was written by hand",
             fix="only repaired wheels are published: `geowheel repair`",

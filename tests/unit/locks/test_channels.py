@@ -200,7 +200,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["http://[bad", "https://"])
 def test_what_is_no_url_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="no URL of a channel"):
+    with pytest.raises(ConfigError, match="not the URL of a channel"):
         named_channel(text)
 
 

@@ -200,7 +200,7 @@ def test_an_explicit_one_is_the_only_one(tmp_path: Path) -> None:
     ask = Asked({named: answer(named, version="3.11.2"), other: answer(other)})
     with pytest.raises(MachineError, match=r"CPython 3\.11\.2, and Python 3\.12 is wanted"):
         taken(ask, explicit=named, running=other, PATH=str(other.parent))
-    with pytest.raises(MachineError, match="no Python interpreter that runs here"):
+    with pytest.raises(MachineError, match="not a Python interpreter that runs here"):
         taken(ask, explicit=tmp_path / "nothing", running=other)
 
 

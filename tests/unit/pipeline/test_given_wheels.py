@@ -76,7 +76,7 @@ def test_a_wheel_of_no_target_is_refused(project: Project, tag: str) -> None:
 
 def test_what_cannot_be_given_is_refused(project: Project) -> None:
     wheel = write_wheel(project.dist, NAME.replace("host", "another"))
-    with pytest.raises(UsageError, match="this is no wheel of host"):
+    with pytest.raises(UsageError, match="this is not a wheel of host"):
         found(project, wheel)
     with pytest.raises(UsageError, match="there is no such wheel"):
         found(project, project.dist / "nothing.whl")

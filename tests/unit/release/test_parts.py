@@ -262,8 +262,8 @@ def test_a_pure_project_is_opened_with_its_settings(tmp_path: Path) -> None:
     ("line", "text"),
     [
         ('idnex = "pypi"', "did you mean index"),
-        ('platforms = ["linux"]', "'linux' is none that is known"),
-        ('verdicts = ["taste"]', "'taste' is none that is known"),
+        ('platforms = ["linux"]', "'linux' is not known"),
+        ('verdicts = ["taste"]', "'taste' is not known"),
         ('tag = "release"', "has no {version}"),
     ],
 )

@@ -263,7 +263,7 @@ def test_patterns_choose_commands_in_every_layout(
     ],
 )
 def test_a_pattern_without_a_match(tmp_path: Path, pattern: str, remedy: str) -> None:
-    with pytest.raises(BuildError, match="is none of GDAL's commands") as caught:
+    with pytest.raises(BuildError, match="is not one of GDAL's commands") as caught:
         commands(make_inputs(tmp_path, programs=("ogr*", pattern)), tmp_path)
     assert repr(pattern) in str(caught.value) and remedy in str(caught.value)
     assert "projinfo" not in str(caught.value) and "gdal-config" not in str(caught.value)

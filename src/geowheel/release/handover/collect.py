@@ -140,7 +140,7 @@ def _items(project: Project, root: Path, export: Export, faults: list[Fault]) ->
     for path in sorted(root.glob(f"{LEDGER}/*/*/*/{RECORD}")):
         record = read_any_record(path.parent)
         if record is None or any(is_unsafe(o.path) or o.path == RECORD for o in record.outputs):
-            faults.append(Fault(what="it is no record of geowheel's", where=str(path)))
+            faults.append(Fault(what="it is not a record of geowheel's", where=str(path)))
             continue
         item = Incoming(record=record, export=export, root=root)
         named |= {item.source(output).name for output in record.outputs}
