@@ -11,7 +11,7 @@ PYTHON_VERSION = re.compile(r"3\.\d{1,2}t?")
 
 
 class System(enum.StrEnum):
-    """What differs between the three kinds of machine sits in `geowheel.systems`."""
+    """What differs between the three operating systems is in `geowheel.systems`."""
 
     LINUX = "linux"
     MACOS = "macos"

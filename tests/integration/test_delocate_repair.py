@@ -373,7 +373,7 @@ def test_a_fat_extension_over_a_thin_stack(stacks: dict[str, Path], tmp_path: Pa
     parts = {a: raw_wheel_tree(tmp_path / a, stacks[a]) / EXT for a in stacks}
     make_fat(bench.tree / EXT, parts)
     message = bench.refused()
-    assert f"{EXT}: needs {LIBGDAL}, which is for another machine (arm64, not x86_64)" in message
+    assert f"{LIBGDAL}, which is for another architecture (arm64, not x86_64)" in message
     assert 'ARCHFLAGS="-arch arm64"' in message
 
 

@@ -298,7 +298,7 @@ def test_files_for_another_machine_are_refused(
     (own.lib / "hdf5.dll").write_bytes(other.data("hdf5.dll"))
     shutil.rmtree(own.folder / "refused")
     message = own.refused()
-    assert "needs hdf5.dll, which is for another machine (arm64, not amd64)" in message
+    assert "needs hdf5.dll, which is for another architecture (arm64, not amd64)" in message
 
 
 def test_a_plugins_library_beside_it_is_refused(own: WindowsBench) -> None:

@@ -198,7 +198,7 @@ def closure_faults(binaries: Mapping[str, B], loader: Loader[B]) -> list[Fault]:
         for (path, library), places in walk.missing.items()
     }
     for path, library, found, words in foreign(walk):
-        what = f"needs {found}, which is for another machine ({words})"
+        what = f"needs {found}, which is for another architecture ({words})"
         faults[path, library] = Fault(what=what, where=path)
     for path, binary in binaries.items():
         for entry, fault in loader.strays(path, binary):
@@ -207,7 +207,7 @@ def closure_faults(binaries: Mapping[str, B], loader: Loader[B]) -> list[Fault]:
 
 
 def foreign(walk: Walk[B]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield file, library, what was found and for which machine, where that is not the file's."""
+    """Yield file, library, what was found and for which processor, where that is not the file's."""
     for path, links in sorted(walk.links.items()):
         for library, found in links.items():
             has = walk.binaries[found].architectures
@@ -223,7 +223,7 @@ def _missing(walk: Walk[B], path: str, library: str, places: tuple[str, ...]) ->
         return Fault(
             what=f"needs {library}, which the wheel does not provide",
             where=path,
-            cause="it was not bundled, and not every machine has it",
+            cause="it was not bundled, and not every system has it",
         )
     folders = dict.fromkeys(posixpath.dirname(place) or "." for place in places)
     return Fault(

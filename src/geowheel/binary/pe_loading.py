@@ -87,7 +87,7 @@ def delayed_faults(binaries: Mapping[str, Pe], loader: PeLoader) -> list[Fault]:
         Fault(
             what=f"loads {library} on its first use, which the wheel does not load beforehand",
             where=path,
-            cause="it was not bundled, and not every machine has it",
+            cause="it was not bundled, and not every system has it",
         )
         for path, binary in sorted(binaries.items())
         for library in needed_later(path, binary)

@@ -34,7 +34,7 @@ AGAINST_STACK: Final = (
     "build against the native stack's: its place is in GDAL_CONFIG, CMAKE_PREFIX_PATH and "
     "PKG_CONFIG_PATH (`geowheel env` prints them)"
 )
-FOR_ANOTHER: Final = "a package is missing, or something was linked against another machine's"
+FOR_ANOTHER: Final = "a package is missing, or something was linked against other libraries"
 LOCK_ANOTHER: Final = "lock another build of the package, and report this one to the channel"
 LOCK_AGAIN: Final = "add the package that has it to pixi.toml, and lock again"
 
@@ -123,7 +123,7 @@ class Repairer(ABC, Generic[B]):
         """Unpack the raw wheel and bundle what it needs from the library folders.
 
         The result has one platform tag and the same bytes wherever it is made. Raises BuildError
-        when the wheel has no binary or one for another machine, when a library is not in the
+        when the wheel has no binary or one for another architecture, when a library is not in the
         library folders (also when this machine has it), and when the result is not closed;
         IntegrityError for a damaged wheel; MachineError when a tool is missing.
         """
@@ -284,7 +284,7 @@ class Repairer(ABC, Generic[B]):
                     what=f"is for {', '.join(binary.architectures)} and not for "
                     f"{', '.join(lacking)}, as the wheel's tag or platform says",
                     where=path,
-                    cause="it was compiled for another machine than the wheel",
+                    cause="it was compiled for another architecture than the wheel",
                     fix=self.one_processor(),
                 )
 
@@ -334,7 +334,7 @@ class Repairer(ABC, Generic[B]):
         return {self._key(path.name): path for path in reversed(files) if path.is_file()}
 
     def stack_faults(self, walk: Walk[B]) -> Iterator[Fault]:
-        """Yield each library that is nowhere, by all of its users, or is for another machine."""
+        """Yield libraries that are nowhere, by their users, or are for another architecture."""
         users: dict[str, set[str]] = {}
         own: set[str] = set()
         places: dict[str, Path] = {}
@@ -357,7 +357,7 @@ class Repairer(ABC, Generic[B]):
             )
         for path, _, found, words in foreign(walk):
             yield Fault(
-                what=f"needs {self.shown(found)}, which is for another machine ({words})",
+                what=f"needs {self.shown(found)}, which is for another architecture ({words})",
                 where=self.shown(path),
                 cause="the native stack is another platform's, or the file is for two processors",
                 fix=self.one_processor() or "fetch again",

@@ -1,7 +1,7 @@
 """Paths that a wheel must not hold: those of the machine that built it; and those that it may.
 
 A path of a checkout or a home folder tells strangers about the builder, differs from one build to
-another, and may be looked for at run time on a machine where somebody else can create it.
+another, and may be looked for at run time on a system where somebody else can create it.
 """
 
 import mmap

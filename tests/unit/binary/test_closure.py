@@ -62,7 +62,7 @@ def test_the_first_search_path_that_counts_is_searched() -> None:
     assert len(closure_faults(CLOSED | {"osgeo/_ogr.so": hidden})) == 1
     foreign = CLOSED | {"GDAL.libs/libz-2.so": elf(machine="EM_AARCH64")}
     (fault,) = closure_faults(foreign)
-    assert "another machine" in fault.what
+    assert "another architecture" in fault.what
     ring = {
         "x.libs/a.so": elf("b.so", rpath=("$ORIGIN",)),
         "x.libs/b.so": elf("a.so", "c.so", rpath=("$ORIGIN",)),

@@ -50,7 +50,7 @@ def test_a_closed_wheel_passes() -> None:
         )
     )
     (fault,) = closure_faults(CLOSED | {"osgeo/_fat.so": fat}, DYLD)
-    assert "another machine (arm64, not x86_64)" in fault.what
+    assert "another architecture (arm64, not x86_64)" in fault.what
     loader = DyldLoader(shipped=("libproj.25.dylib", "libz.1.dylib"))
     assert loader.is_system("/usr/lib/libz.1.dylib")
     assert not loader.is_system("/usr/lib/libproj.25.dylib")
