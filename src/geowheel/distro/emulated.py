@@ -49,7 +49,6 @@ for _name, _value in build_time_vars.items():
     if isinstance(_value, str) and _value.startswith("/usr/include"):
         build_time_vars[_name] = _sys.base_prefix + _value[len("/usr"):]
 """
-_LOADERS: Final = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
 _TIMEOUT: Final = 30.0  # seconds
 
 
@@ -93,9 +92,9 @@ class Emulated:
     @property
     def scripts(self) -> dict[Path, str]:
         """The launcher and the script that all launchers use, with their texts."""
-        architecture = self.platform.architecture
-        libraries = self.folder / "usr/lib" / f"{architecture}-linux-gnu"
-        loader = [libraries / _LOADERS[architecture], "--library-path", libraries, "--argv0"]
+        _, architecture = architecture_of(self.platform, load_table())
+        libraries = self.folder / "usr/lib" / architecture.multiarch
+        loader = [libraries / architecture.loader, "--library-path", libraries, "--argv0"]
         emulator = [self.emulator, "-L", self.folder, "-0"]
         start = shlex.join(map(str, emulator if self.emulator else loader))
         emulate = f'#!/bin/sh\nname=$1 program=$2\nshift 2\nexec {start} "$name" "$program" "$@"\n'

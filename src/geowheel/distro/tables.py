@@ -22,6 +22,8 @@ class Architecture:
     platform: Platform
     multiarch: str
     """The folder of libraries below usr/lib: `x86_64-linux-gnu`."""
+    loader: str
+    """What of them starts programs: `ld-linux-x86-64.so.2`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,14 +38,8 @@ DEFAULT_WINDOWS: Final = "10.0"
 
 _REQUIREMENTS: Final = ("cuda", "archspec", "glibc", "linux", "macos", "windows")
 _ALIASES: Final = {"libc": "glibc", "osx": "macos"}
-_ARCHSPECS: Final = {
-    Platform.LINUX_64: "x86_64",
-    Platform.LINUX_AARCH64: "aarch64",
-    Platform.OSX_64: "x86_64",
-    Platform.OSX_ARM64: "m1",
-    Platform.WIN_64: "x86_64",
-    Platform.WIN_ARM64: "arm64",
-}
+_ARCHSPECS: Final = {Platform.OSX_ARM64: "m1", Platform.WIN_64: "x86_64"}
+"""Those that are not called as the platform's architecture is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +297,8 @@ def _manifest_in(folder: Path) -> Manifest | None:
 
 def virtual_packages(platform: Platform, requirements: Mapping[str, str]) -> tuple[str, ...]:
     """Return the virtual packages that pixi 0.77 assumes, system requirements applied."""
-    archspec = f"__archspec=0={requirements.get('archspec', _ARCHSPECS[platform])}"
+    usual = _ARCHSPECS.get(platform, platform.architecture)
+    archspec = f"__archspec=0={requirements.get('archspec', usual)}"
     has_cuda = "cuda" in requirements and platform.system is not System.MACOS
     cuda = [f"__cuda={requirements['cuda']}"] if has_cuda else []
     match platform.system:

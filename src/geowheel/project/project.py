@@ -25,14 +25,7 @@ CACHE_VARIABLE = "GEOWHEEL_CACHE"
 CHANNEL_VARIABLE = "GEOWHEEL_CHANNEL"
 BUDGET_VARIABLE = "WHEEL_SIZE_BUDGET_MB"
 
-_PLATFORMS = {
-    ("Linux", "x86_64"): Platform.LINUX_64,
-    ("Linux", "aarch64"): Platform.LINUX_AARCH64,
-    ("Darwin", "x86_64"): Platform.OSX_64,
-    ("Darwin", "arm64"): Platform.OSX_ARM64,
-    ("Windows", "AMD64"): Platform.WIN_64,
-    ("Windows", "ARM64"): Platform.WIN_ARM64,
-}
+_SYSTEMS = {"Linux": System.LINUX, "Darwin": System.MACOS, "Windows": System.WINDOWS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +39,17 @@ class Machine:
 
 def this_machine(environ: Mapping[str, str]) -> Machine:
     """Return this computer; raises MachineError on a kind that no platform stands for."""
-    kind = (python_platform.system(), python_platform.machine())
-    if kind not in _PLATFORMS:
+    name, architecture = python_platform.system(), python_platform.machine()
+    kind = (_SYSTEMS.get(name), architecture.lower())
+    platform = next((p for p in Platform if (p.system, p.architecture) == kind), None)
+    if platform is None:
         raise MachineError(
-            f"no conda platform is known for {' '.join(kind)}",
+            f"no conda platform is known for {name} {architecture}",
             fix=f"use one of {', '.join(Platform)}",
         )
     cache = environ.get(CACHE_VARIABLE)
     return Machine(
-        platform=_PLATFORMS[kind],
+        platform=platform,
         environ=environ,
         cache=Path(cache).absolute() if cache else platformdirs.user_cache_path("geowheel"),
     )

@@ -78,7 +78,7 @@ def test_what_is_not_there_is_named(
     [
         (None, "pixi init"),
         ("[workspace]\nplatforms = []\n", "no channels"),
-        ("[workspace]\nplatforms = [{ platform = 3 }]\n", r"no manifest of .*platforms\[0\]"),
+        ("[workspace]\nplatforms = [{ platform = 3 }]\n", r"not a manifest of .*platforms\[0\]"),
         ("[dependencies]\nzlib = 3\n", r"not a manifest of pixi's: .*\$.dependencies"),
     ],
 )

@@ -398,8 +398,8 @@ def test_two_wheels_of_one_target(machine: Make) -> None:
         ({"facts": {"sha256": 1}}, "it is not a record of geowheel's"),
         ({"facts": {}}, "it is not a record of geowheel's"),
         ({"format": 1}, "it is not a record of geowheel's"),
-        ({"outputs": [{"path": "../../x", "sha256": "", "size": 1}]}, "it is no record"),
-        ({"outputs": [{"path": "/etc/passwd", "sha256": "", "size": 1}]}, "it is no record"),
+        ({"outputs": [{"path": "../../x", "sha256": "", "size": 1}]}, "it is not a record"),
+        ({"outputs": [{"path": "/etc/passwd", "sha256": "", "size": 1}]}, "it is not a record"),
     ],
 )  # fmt: skip
 def test_a_record_that_lies(machine: Make, changes: dict[str, Any], words: str) -> None:
@@ -435,7 +435,7 @@ def test_what_is_taken_is_a_file_that_opens(machine: Make, part: str) -> None:
         os.mkfifo(path)
     kind = UsageError if part == "export" else IntegrityError
     words = machine("c").refuses(folder, kind=kind)
-    said = {"record": "it is no record", "export": "no export.json in it", "no wheel": "no zip",
+    said = {"record": "it is not a record", "export": "no export.json in it", "no wheel": "no zip",
             "another": "names the distribution"}  # fmt: skip
     assert said.get(part, "is missing, or a link") in words
 
