@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +79,7 @@ def this_machine() -> OperatingSystem:
     return machine(system=sys.platform, os_release=said, root=root, offers=apt_offers)
 
 
+@cache  # apt takes a second for each answer
 def apt_offers(package: str) -> bool | None:
     """Return whether apt could install a package here; None without apt, or without its lists."""
     program = shutil.which("apt-cache")
