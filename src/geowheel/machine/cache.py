@@ -5,14 +5,14 @@ an entry was made or last asked for; whoever uses one says so by its time of mod
 many systems do not write times of access. Everything here can be made or downloaded again.
 """
 
-import enum
+import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .console import Console, megabytes
 from .files import DAY, held_if_free
@@ -20,36 +20,39 @@ from .files import DAY, held_if_free
 _PART_AGE: Final = DAY  # of a download that nobody goes on with
 
 
-class CacheKind(enum.StrEnum):
-    """What the cache holds; also the folder that holds it."""
+class CacheKind(NamedTuple):
+    """What a folder of the cache holds."""
 
-    STORE = "store"
-    REPODATA = "repodata"
-    CHANNELS = "channels"
-    INTERPRETERS = "interpreters"
-    ROOTS = "roots"
-    PIXI = "pixi"
-    TOOLS = "tools"
-    LINKS = "links"
+    title: str
+    entries: str = "*"
+    """A pattern of what goes or stays as a whole; with a slash at its end it is of folders."""
+    newest: str = ""
+    """A pattern of what in an entry says when it was used, besides the entry itself."""
+    lock: str = ""
+    """Held by whoever makes the entry, beside it; `{}` is its name."""
 
 
-_TITLES: Final = {
-    CacheKind.STORE: "downloaded packages",
-    CacheKind.REPODATA: "indexes of channels",
-    CacheKind.CHANNELS: "channels of this distribution's packages",
-    CacheKind.INTERPRETERS: "interpreters of other architectures",
-    CacheKind.ROOTS: "root file systems of other distributions",
-    CacheKind.PIXI: "packages that pixi unpacked",
-    CacheKind.TOOLS: "tool environments",
-    CacheKind.LINKS: "ways without white space to work folders",
-}
+KINDS: Final = {
+    "store": CacheKind("downloaded packages", "??/*/"),
+    "repodata": CacheKind("indexes of channels"),
+    "channels": CacheKind("channels of this distribution's packages", "*/", "*/repodata.json",
+                          "{}.work/lock"),
+    "interpreters": CacheKind("interpreters of other architectures"),
+    "roots": CacheKind("root file systems of other distributions"),
+    "pixi": CacheKind("packages that pixi unpacked", "pkgs/*/", lock="../geowheel.lock"),
+    "tools": CacheKind("tool environments", "*/", "geowheel-complete.json", "{}.lock"),
+    "toolchains": CacheKind("compilers of build locks", "*/"),
+    "zig": CacheKind("what such a compiler keeps for itself", "*/"),
+    "certifi": CacheKind("lists of trusted certificates", "*.pem"),
+    "links": CacheKind("ways without white space to work folders"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheItem:
     """Something that goes or stays as a whole."""
 
-    kind: CacheKind
+    kind: str
     path: Path
     size: int
     marks: tuple[Path, ...]
@@ -69,12 +72,12 @@ def show(folder: Path, console: Console) -> dict[str, Any]:
     """Return what is kept, by kind: how many entries, their size, the oldest and the newest use."""
     now, items = time.time(), list(read_items(folder))
     rows: list[dict[str, Any]] = []
-    for kind in CacheKind:
-        found = [item for item in items if item.kind is kind]
+    for kind in KINDS:
+        found = [item for item in items if item.kind == kind]
         used = [item.used for item in found]
         rows.append(
             {
-                "kind": str(kind),
+                "kind": kind,
                 "entries": len(found),
                 "bytes": sum(item.size for item in found),
                 "oldest_days": _days(now, min(used)) if used else None,
@@ -84,7 +87,7 @@ def show(folder: Path, console: Console) -> dict[str, Any]:
     console.table(
         str(folder),
         ["what", "entries", "size", "last used"],
-        [[f"{r['kind']}: {_TITLES[CacheKind(r['kind'])]}", str(r["entries"]),
+        [[f"{r['kind']}: {KINDS[r['kind']].title}", str(r["entries"]),
           megabytes(r["bytes"]), _between(r)] for r in rows],
     )  # fmt: skip
     total = sum(item.size for item in items)
@@ -104,7 +107,7 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
     console.table(
         f"not used for {older_than:g} days",
         ["what", "entry", "size", "last used"],
-        [[str(i.kind), i.path.relative_to(folder / i.kind).as_posix(), megabytes(i.size),
+        [[i.kind, i.path.relative_to(folder / i.kind).as_posix(), megabytes(i.size),
           f"{_days(now, i.used)} d ago"] for i in old],
     )  # fmt: skip
     total = sum(item.size for item in old)
@@ -123,57 +126,30 @@ def prune(folder: Path, *, older_than: float, remove: bool, console: Console) ->
 
 def read_items(folder: Path) -> Iterator[CacheItem]:
     """Read every entry of the cache in `folder`; files of none of the kinds are left out."""
-    yield from _store(folder / CacheKind.STORE)
-    for path in _inside(folder / CacheKind.REPODATA):
-        yield _item(CacheKind.REPODATA, path)
-    for path in _inside(folder / CacheKind.CHANNELS):
-        if path.is_dir():
-            name = path.name.removesuffix(".work")
-            lock = path.with_name(f"{name}.work") / "lock"  # make_distro_channel's
-            index = path.glob("*/repodata.json")
-            yield _item(CacheKind.CHANNELS, path, newest=index, lock=lock)
-    for kind in (CacheKind.INTERPRETERS, CacheKind.ROOTS):
-        for path in _inside(folder / kind):
-            yield _item(kind, path)
-    for path in _inside(folder / CacheKind.PIXI / "pkgs"):
-        if path.is_dir():
-            # One lock for all of them, as fetch takes it.
-            yield _item(CacheKind.PIXI, path, lock=folder / CacheKind.PIXI / "geowheel.lock")
-    for path in _inside(folder / CacheKind.TOOLS):
-        if path.is_dir():
-            marks = path.glob("geowheel-complete.json")
-            lock = path.with_name(path.name + ".lock")  # ci/environment.py's
-            yield _item(CacheKind.TOOLS, path, newest=marks, lock=lock)
-    for path in _inside(folder / CacheKind.LINKS):
-        # Itself and never what it leads to: whoever needs it again makes it again.
-        made = path.lstat().st_mtime
-        yield CacheItem(kind=CacheKind.LINKS, path=path, size=0, marks=(path,), used=made)
+    for kind, row in KINDS.items():
+        for path in sorted((folder / kind).glob(row.entries)):
+            if kind == "store":
+                yield from _stored(path)
+                continue
+            lock = path.parent / row.lock.format(path.name.removesuffix(".work"))
+            marks = (path, *(path.glob(row.newest) if row.newest else ()))
+            yield _item(kind, path, marks, lock if row.lock else None)
 
 
-def _store(folder: Path) -> Iterator[CacheItem]:
-    for path in sorted(folder.glob("??/*")):
-        if not path.is_dir():
-            continue
-        lock = path / ".lock"
-        files = [p for p in path.iterdir() if p != lock]
-        parts = [p for p in files if p.suffix == ".part"]
-        for part in parts:
-            yield _item(CacheKind.STORE, part, lock=lock, part=True)
-        if len(files) > len(parts):
-            # Not the folder's own time: that of its lock file's making is in it.
-            marks = tuple(p for p in files if p not in parts)
-            yield replace(_item(CacheKind.STORE, path, lock=lock), marks=marks, used=_newest(marks))
+def _stored(folder: Path) -> Iterator[CacheItem]:
+    lock = folder / ".lock"
+    files = [path for path in folder.iterdir() if path != lock]
+    parts = [path for path in files if path.suffix == ".part"]
+    for path in parts:
+        yield _item("store", path, (path,), lock, part=True)
+    # Not the folder's own time: that of its lock file's making is in it.
+    if marks := tuple(path for path in files if path not in parts):
+        yield _item("store", folder, marks, lock)
 
 
 def _item(
-    kind: CacheKind,
-    path: Path,
-    *,
-    newest: Iterable[Path] = (),
-    lock: Path | None = None,
-    part: bool = False,
+    kind: str, path: Path, marks: tuple[Path, ...], lock: Path | None, *, part: bool = False
 ) -> CacheItem:
-    marks = (path, *newest)
     return CacheItem(
         kind=kind, path=path, size=_size(path), marks=marks, used=_newest(marks), lock=lock,
         part=part,
@@ -182,16 +158,13 @@ def _item(
 
 def _newest(marks: Sequence[Path]) -> float:
     """Return the newest time of what is still there; that of the epoch where nothing is."""
-    return max((p.lstat().st_mtime for p in marks if p.exists()), default=0.0)
-
-
-def _inside(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return max((p.lstat().st_mtime for p in marks if os.path.lexists(p)), default=0.0)
 
 
 def _size(path: Path) -> int:
     """Return the bytes to be freed: a file of several names counts where all are here."""
-    files = [p.lstat() for p in (path, *path.rglob("*")) if p.is_file() and not p.is_symlink()]
+    every = () if path.is_symlink() else (path, *path.rglob("*"))
+    files = [p.lstat() for p in every if p.is_file() and not p.is_symlink()]
     return sum(found.st_size for found in {(f.st_dev, f.st_ino): f for f in files}.values())
 
 

@@ -16,7 +16,7 @@ from geowheel.errors import BuildError
 from geowheel.locks.assets import Asset
 from geowheel.machine.archives import open_zip
 from geowheel.machine.console import Step
-from geowheel.machine.files import whole, write
+from geowheel.machine.files import touch, whole, write
 from geowheel.prefix.store import Store
 from geowheel.project.config import LIBSTDCXX
 from geowheel.systems import compilers
@@ -152,4 +152,5 @@ def _unpacked(archive: Path, folder: Path) -> Path:
         with whole(folder) as part, open_zip(archive) as wheel:
             wheel.extractall(part)
             (part / "ziglang" / "zig").chmod(0o755)
+    touch(folder)
     return program

@@ -15,7 +15,7 @@ from geowheel.digest import sha256_bytes
 from geowheel.locks.assets import Asset
 from geowheel.locks.channels import Mirrors
 from geowheel.machine import cache as module
-from geowheel.machine.cache import CacheKind, prune, read_items, show
+from geowheel.machine.cache import KINDS, prune, read_items, show
 from geowheel.machine.console import Console
 from geowheel.machine.files import DAY, touch
 from geowheel.prefix.store import Store
@@ -55,6 +55,9 @@ def cache(tmp_path: Path) -> Path:
         age(folder / "roots" / name, days)
         put(folder / "pixi" / "pkgs" / name / "index.json", days=days)
         put(folder / "tools" / name / "geowheel-complete.json", days=days)
+        for kind in ("toolchains", "zig"):
+            put(folder / kind / name / "zig", days=days)
+        put(folder / "certifi" / f"{name}.pem", days=days)
         link(folder / "links" / name, tmp_path / "work folder", days=days)
     return folder
 
@@ -69,12 +72,12 @@ def left(cache: Path) -> set[str]:
 
 def test_list_counts_by_kind(cache: Path, console: Console) -> None:
     found = show(cache, console)
-    assert [row["kind"] for row in found["kinds"]] == [str(kind) for kind in CacheKind]
+    assert [row["kind"] for row in found["kinds"]] == [*KINDS]
     rows = found["kinds"]
     assert {row["entries"] for row in rows} == {2}
     assert {(row["newest_days"], row["oldest_days"]) for row in rows} == {(10, 100)}
-    assert [row["bytes"] for row in rows] == [10, 10, 10, 10, 10, 10, 10, 0], "a link has no size"
-    assert found["bytes"] == 70
+    assert [row["bytes"] for row in rows] == [10] * 10 + [0], "a link has no size"
+    assert found["bytes"] == 100
 
 
 def test_a_link_goes_by_age_and_never_what_it_leads_to(cache: Path, console: Console) -> None:
@@ -89,8 +92,8 @@ def test_a_link_goes_by_age_and_never_what_it_leads_to(cache: Path, console: Con
 
 def test_what_was_not_used_lately_goes(cache: Path, console: Console, tmp_path: Path) -> None:
     found = run(cache, console)
-    assert len(found["removed"]) == 8 and found["bytes"] == 35
-    assert left(cache) == {f"{kind} bb" for kind in CacheKind}
+    assert len(found["removed"]) == 11 and found["bytes"] == 50
+    assert left(cache) == {f"{kind} bb" for kind in KINDS}
     assert run(cache, console)["removed"] == []
     assert show(tmp_path / "none", console)["bytes"] == 0
     assert run(tmp_path / "none", console)["removed"] == []
@@ -117,7 +120,7 @@ def test_what_is_at_work_stays(cache: Path, console: Console) -> None:
     with FileLock(entry / ".lock"), FileLock(cache / "tools" / "aa.lock"):
         removed = run(cache, console)["removed"]
     assert "store aa" in left(cache) and "tools aa" in left(cache)
-    assert len(removed) == 6
+    assert len(removed) == 9
     assert len(run(cache, console)["removed"]) == 2
 
 
@@ -167,8 +170,8 @@ def test_what_is_asked_for_from_the_store_counts_as_used(cache: Path, tmp_path: 
 def test_what_was_used_since_it_was_looked_at_stays(cache: Path) -> None:
     now = time.time()
     items = {(item.kind, item.path.name[:2]): item for item in read_items(cache)}
-    item = items[CacheKind.STORE, "aa"]
+    item = items["store", "aa"]
     touch(item.path / "aa.conda")
     assert not module.remove_item(item, now, 90 * DAY)
     assert (item.path / "aa.conda").exists()
-    assert module.remove_item(items[CacheKind.TOOLS, "aa"], now, 90 * DAY)
+    assert module.remove_item(items["tools", "aa"], now, 90 * DAY)
