@@ -16,15 +16,11 @@ from tests.support.hosts import write_host
 
 import geowheel
 import nox
+from geowheel.command_table import COMMANDS
 from geowheel.nox import sessions
 
 ROOT = Path(__file__).parents[3]
-BARE = {
-    "lock", "channel", "fetch", "bindings", "vendor", "build", "repair", "size", "test", "lab",
-    "wheel", "plan", "matrix", "doctor", "cache", "workflow", "export", "collect", "release",
-    "env", "audit", "explain", "repair-wheel", "coverage", "report", "pins", "status", "clean",
-    "rebuild", "reproduce", "root",
-}  # fmt: skip
+BARE = {command.name for command in COMMANDS} - {"init", "schema", "completion"}
 VERSIONED = ("bindings", "vendor", "build", "test", "lab", "wheel", "reproduce")
 
 

@@ -258,7 +258,7 @@ def test_a_name_in_a_url_is_unescaped_and_an_sdist_no_wheel(tmp_path: Path) -> N
 )
 def test_what_cannot_be_verified_is_refused(tmp_path: Path, broken: Mapping[str, Any]) -> None:
     lock = write(tmp_path, package("x", broken, marker=group("test")))
-    with pytest.raises(LockError, match=r"x 1\.0: its? .*(no URL|64 hexadecimal digits)"):
+    with pytest.raises(LockError, match=r"x 1\.0: its? .*(not a URL|64 hexadecimal digits)"):
         lock.requirements("test", LINUX)
 
 
