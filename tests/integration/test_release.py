@@ -273,7 +273,7 @@ def test_what_is_out_says_whether_it_needs_a_new_build(
     shipped(index.folder, pure.home / "new", "1.1", mended, "OUT = 1\n")
     assert [w["findings"] for w in audit("out", 0)["wheels"]] == [[]]
     assert "no wheel of none" in audit("none", 2)["error"]
-    assert "no name of a project" in audit("=", 2)["error"]
+    assert "neither a project's name" in audit("=", 2)["error"]
 
 
 def test_what_is_wrong_with_a_host_is_said_together(host: Planted, index: PypiServer) -> None:

@@ -80,7 +80,7 @@ def test_good_files_have_no_findings(tmp_path: Path, look: Callable[..., list[st
 @pytest.mark.parametrize(
     ("tag", "text"),
     [
-        (f"{TAG}-{TAG}-linux_x86_64", "no platform tag that an index takes"),
+        (f"{TAG}-{TAG}-linux_x86_64", "not a platform tag that an index takes"),
         (f"{TAG}-{TAG}-manylinux_2_36_aarch64", "is for x86_64, the tag is manylinux_2_36_aarch64"),
         (f"{TAG}-{TAG}-macosx_11_0_x86_64", "is compiled for linux, the tag is macosx_11_0_x86_64"),
         (f"{TAG}-{TAG}-win_amd64", "is compiled for linux, the tag is win_amd64"),

@@ -193,7 +193,7 @@ def test_where_the_store_is(
     [
         ("ftp://host/x", "no shared ledger can be at ftp://host/x"),
         ("https://me:secret@host/x", "has a login, and is committed"),
-        ("https://host:x/", "not a URL"),
+        ("https://host:x/", "not the URL"),
     ],
 )
 def test_another_place_is_refused(url: str, words: str, tmp_path: Path) -> None:
