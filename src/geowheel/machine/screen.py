@@ -1,7 +1,8 @@
 """Standard error: lines, and below them one line that says what goes on and for how long.
 
-On a terminal that line is rewritten in place and leaves no trace. Elsewhere a line is printed when
-nothing else was for some seconds, so that nobody takes a slow step for one that hangs.
+On a terminal that line is rewritten in place and leaves no trace. Elsewhere a line begins when
+nothing was printed for some seconds, and grows until something else is to be said: nobody takes a
+slow step for one that hangs, and a log is not buried under lines.
 """
 
 import os
@@ -19,6 +20,7 @@ from .credentials import shown
 TICK: Final = 0.5  # seconds between two looks
 SILENCE: Final = 4.0  # seconds: with a late tick it is still less than five
 _ERASE: Final = "\r\x1b[K"
+_WIDTH: Final = 100  # columns of a line that grows
 _STYLES: Final = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
 
 
@@ -49,7 +51,8 @@ class Screen:
         self._clock = clock
         self._guard = threading.RLock()
         self._activities: list[Activity] = []
-        self._shown = False
+        self._shown = ""
+        self._words = ""
         self._held = ""
         self._printed = clock()
 
@@ -125,12 +128,11 @@ class Screen:
             activity, now = self._activities[-1], self._clock()
             spent, words = _whole_seconds(now - activity.since), shown(activity.now())
             if _rewrites():
-                text = f"  {activity.title:<10} {spent:>4}  {words}"
-                self._write(_ERASE + fitted(text, terminal_columns() - 1))
-                self._shown = True
+                self._shown = f"  {activity.title:<10} {spent:>4}  {words}"
+                self._write(_ERASE + fitted(self._shown, terminal_columns() - 1))
             elif now - self._printed >= SILENCE:
-                after = f"still running after {spent}" + (f": {words}" if words else "")
-                self.line(f"  {activity.title:<10} {after}")
+                self._grow(f"  {activity.title:<10} still running after", spent, words)
+                self._printed = now
 
     def _watch(self, ended: threading.Event) -> None:
         while not ended.wait(TICK):
@@ -139,10 +141,19 @@ class Screen:
             except OSError:  # nobody reads it any more
                 return
 
+    def _grow(self, title: str, spent: str, words: str) -> None:
+        """`still running after 4 s: unpacking, 8 s, 12 s: packing`, for as long as it fits."""
+        news = f", {spent}" + (f": {words}" if words != self._words and words else "")
+        if not self._shown or len(self._shown + news) > _WIDTH:
+            with self.clear():
+                news = f"{title} {spent}" + (f": {words}" if words else "")
+        self._shown, self._words = self._shown + news, words
+        self._write(news)
+
     def _erase(self) -> None:
         if self._shown:
-            self._write(_ERASE)
-            self._shown = False
+            self._write(_ERASE if _rewrites() else "\n")
+            self._shown = ""
 
     def _write(self, text: str) -> None:
         if not self._quiet:

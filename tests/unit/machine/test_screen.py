@@ -89,21 +89,37 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Watched:
 def test_on_a_pipe_a_line_says_what_is_still_running(pipe: Watched) -> None:
     with pipe.screen.during("repair", lambda: "auditwheel repair"):
         assert pipe.after(3.9) == ""
-        assert pipe.after(0.1) == "  repair     still running after 4 s: auditwheel repair\n"
+        assert pipe.after(0.1) == "  repair     still running after 4 s: auditwheel repair"
         assert pipe.after(3.9) == ""
-        assert pipe.after(0.2) == "  repair     still running after 8 s: auditwheel repair\n"
-        assert pipe.after(120) == "  repair     still running after 2 min 08 s: auditwheel repair\n"
-    assert pipe.out.taken() == ""
+        assert pipe.after(0.2) == ", 8 s"
+        assert pipe.after(120) == ", 2 min 08 s"
+    assert pipe.out.taken() == "\n"
     with pipe.screen.during("build"):
         pipe.clock.now += 3
         pipe.screen.line("    something")
         assert pipe.after(3) == "    something\n"
-        assert pipe.after(1) == "  build      still running after 7 s\n"
+        assert pipe.after(1) == "  build      still running after 7 s"
+    assert pipe.out.taken() == "\n"
     with pipe.screen.during("doctor"):
         for _ in range(3):
             with pipe.screen.during("question"):
                 assert pipe.after(1) == ""
-        assert pipe.after(1) == "  doctor     still running after 4 s\n"
+        assert pipe.after(1) == "  doctor     still running after 4 s"
+
+
+def test_a_line_that_grows_says_what_is_new_and_ends_before_it_is_long(pipe: Watched) -> None:
+    words = ["unpacking"]
+    with pipe.screen.during("repair", lambda: words[0]):
+        assert pipe.after(4) == "  repair     still running after 4 s: unpacking"
+        words[0] = "packing"
+        assert pipe.after(4) == ", 8 s: packing"
+        pipe.screen.line("    107 libraries")
+        assert pipe.out.taken() == "\n    107 libraries\n"
+        text = "".join(pipe.after(4) for _ in range(40))
+    lines = text.splitlines()
+    assert 1 < len(lines) < 10  # of 40
+    assert all(60 < len(line) <= 100 for line in lines[:-1])
+    assert all(line.startswith("  repair     still running after ") for line in lines)
 
 
 def test_on_a_terminal_the_line_is_rewritten_and_leaves_no_trace(terminal: Watched) -> None:
@@ -165,7 +181,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch, variable: s
     monkeypatch.setenv("TERM", variable)
     monkeypatch.delenv("WT_SESSION", raising=False)
     with terminal.screen.during("repair"):
-        assert terminal.after(5) == "  repair     still running after 5 s\n"
+        assert terminal.after(5) == "  repair     still running after 5 s"
 
 
 def test_colours_are_for_terminals_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
