@@ -73,8 +73,8 @@ class _Root(argparse.Action):
 _JSON: Final = _flag("--json", "print the result as JSON, alone on standard output")
 _ROOT: Final = _option(
     "--root", default=".", metavar="DIR", action=_Root,
-    help="project folder; holds .geowheel/ and dist/ (default: here); for test also the name of "
-    "a root file system, as `root` made it",
+    help="project folder; holds .geowheel/ and dist/ (default: here); for test and lab also the "
+    "name of a root file system, as `root` made it",
 )  # fmt: skip
 _OF_A_PROJECT: Final = (
     _ROOT,

@@ -80,7 +80,7 @@ def bring_up_to_date(
                 verify = recheck or stage.name in used
                 done[stage.name] = _ensure(
                     stage, entry, module, inputs, console,
-                    context.enclosure if stage.shut_in else Enclosure(),
+                    context.enclosure if context.shuts_in(stage) else Enclosure(),
                     verify=verify, recheck=recheck, shared=None if stage.verdict else shared,
                 )  # fmt: skip
         error = None
@@ -160,6 +160,7 @@ def _prepare(
         SOURCES: toolkit_digest(),
         "tools": digest({name: version(name) for name in stage.tools}),
     }
+    shut_in = context.shuts_in(stage)
     entry = Entry(
         ledger=ledger,
         stage=stage.name,
@@ -167,8 +168,8 @@ def _prepare(
         components=components,
         trees=inputs.trees(),
         upstream={name: record.key for name, record in upstream.items()},
-        sandbox=context.enclosure.kind if stage.shut_in else SandboxKind.NONE,
-        wanted=context.project.sandbox if stage.shut_in else SandboxKind.NONE,
+        sandbox=context.enclosure.kind if shut_in else SandboxKind.NONE,
+        wanted=context.project.sandbox if shut_in else SandboxKind.NONE,
     )
     return module, entry, inputs
 

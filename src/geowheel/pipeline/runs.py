@@ -304,7 +304,7 @@ def _run_target(request: Request, context: Context, console: Console, *, way: st
     with suppress(GeowheelError):  # the run meets it again, as a part of its result
         planned = plan(goals, context, request.ledger, request.elsewhere(console))
         console.line(f"  plan: {_in_words(planned)}{not_here}")
-    if not planned or any(item.stage.shut_in and item.action != "cached" for item in planned):
+    if not planned or any(context.shuts_in(i.stage) and i.action != "cached" for i in planned):
         context = replace(context, enclosure=_enclosure(request.project, console))
     finished = bring_up_to_date(goals, context, request.ledger, console, planned, request.shared)
     if (record := finished.records.find(RepairFacts)) is not None:

@@ -34,6 +34,7 @@ from geowheel.project.names import required
 from geowheel.project.project import Project
 from geowheel.records.facts import RepairFacts
 from geowheel.records.ledger import Record, Records
+from geowheel.records.stage import Stage
 from geowheel.systems.contract import Toolchain
 from geowheel.targets import Platform, System, Target, is_emulated
 from geowheel.wheel.reading import headers_of
@@ -71,6 +72,10 @@ class Context:
     """What shuts in the commands of the stages after fetch."""
     repaired: Record[RepairFacts] | None = None
     """Of a repaired wheel that was made elsewhere, in the place of what `repair` would make."""
+
+    def shuts_in(self, stage: Stage) -> bool:
+        """Whether the sandbox is around a stage's commands; a root is around what runs a wheel."""
+        return stage.shut_in or (stage.runs_wheel and bool(self.project.file_system))
 
     @property
     def stable(self) -> str:

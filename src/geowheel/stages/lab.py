@@ -54,7 +54,8 @@ def _prepare(inputs: LabInputs, place: Path, step: Step) -> Workbench:
         )  # fmt: skip
     bubblewrap = None
     with suppress(MachineError):  # containers and some systems forbid it
-        bubblewrap = Path(find_enclosure(SandboxKind.BWRAP, environ=inputs.environ).program)
+        found = find_enclosure(SandboxKind.BWRAP, environ=inputs.environ)
+        bubblewrap = None if inputs.root else Path(found.program)  # a root has none
     return Workbench(
         clean=python, peers=peers, wheel=inputs.wheel.path, import_package=inputs.import_package,
         layout=inputs.layout, prefix=inputs.prefix.folder, bubblewrap=bubblewrap,

@@ -17,6 +17,7 @@ from geowheel.machine.interpreters import Interpreter, check_platform
 from geowheel.project.config import Bindings
 from geowheel.project.project import Project
 from geowheel.stages import context as context_module
+from geowheel.stages import find
 from geowheel.stages.context import Tools, find_tools
 from geowheel.systems import linux, repair_tools
 from geowheel.targets import Platform, Target
@@ -102,6 +103,14 @@ def test_a_wheel_is_run_where_its_interpreter_is(project: Project) -> None:
     mac = replace(ARM, platform=Platform.OSX_ARM64)
     assert not replace(context, target=mac, tools=emulated).runs_wheels
     assert not replace(context, target=ARM).runs_wheels
+
+
+def test_a_root_is_around_what_runs_a_wheel_and_nothing_else(project: Project) -> None:
+    stages = {name: find(name) for name in ("fetch", "test", "lab")}
+    context = make_context(project)
+    assert [name for name, each in stages.items() if context.shuts_in(each)] == ["test"]
+    rooted = replace(context, project=replace(project, file_system="debian:trixie"))
+    assert [name for name, each in stages.items() if rooted.shuts_in(each)] == ["test", "lab"]
 
 
 def test_an_interpreter_of_another_architecture_compiles_nothing_for_the_platform() -> None:
