@@ -30,7 +30,8 @@ _BESIDE: Final = frozenset(
 )
 _UNREAD: Final = _BESIDE - {"script", "scripts", "tool", "tools", "build", "dist"} | {".github"}
 _LOGS: Final = re.compile(r"(?:CHANGES|CHANGELOG|HISTORY|NEWS)\b", re.IGNORECASE)
-_STABLE: Final = re.compile(r"py[-_]limited[-_]api|py-api|\babi3\b")
+_STABLE: Final = re.compile(r"py[-_]limited[-_]api|py-api|\bpyo3/abi3\b|\babi3-py3")
+_STABLE_RUST: Final = re.compile(r'"abi3')  # a feature of pyo3's, in Cargo.toml
 _OLDEST_STABLE: Final = re.compile(r"\b(?:py-api\W+|abi3-)(?:cp|py)3(\d+)")
 _COMPILING_BACKENDS: Final = {
     "scikit_build_core": "scikit-build-core",
@@ -222,7 +223,8 @@ def find_pythons(facts: ProjectFacts) -> tuple[str, ...]:
     said = "\n".join(text for name, text in facts.texts.items() if name != PKG_INFO)
     oldest = {f"3.{number}" for number in _OLDEST_STABLE.findall(said)}
     one = tuple(python for python in found if python in oldest) or found
-    return one[:1] if _STABLE.search(said) else found
+    rust = "\n".join(text for name, text in facts.texts.items() if name.endswith("Cargo.toml"))
+    return one[:1] if _STABLE.search(said) or _STABLE_RUST.search(rust) else found
 
 
 def find_package(facts: ProjectFacts, name: str) -> str:

@@ -142,7 +142,7 @@ class Screen:
                 return
 
     def _grow(self, title: str, spent: str, words: str) -> None:
-        """`still running after 4 s: unpacking, 8 s, 12 s: packing`, for as long as it fits."""
+        """Write `still running after 4 s: unpacking, 8 s, 12 s: packing`, as long as it fits."""
         news = f", {spent}" + (f": {words}" if words != self._words and words else "")
         if not self._shown or len(self._shown + news) > _WIDTH:
             with self.clear():
