@@ -74,7 +74,7 @@ class Context:
     """Of a repaired wheel that was made elsewhere, in the place of what `repair` would make."""
 
     def shuts_in(self, stage: Stage) -> bool:
-        """Return whether the sandbox is around a stage's commands; a root's, if they run a wheel."""
+        """Return whether the sandbox is around a stage: a root is around what runs a wheel."""
         return stage.shut_in or (stage.runs_wheel and bool(self.project.file_system))
 
     @property
