@@ -19,6 +19,7 @@ from tests.support.private_hosts import (
     private_hosts_of,
 )
 from tests.support.project_copy import Built
+from tests.support.pypi_server import PypiServer
 from tests.support.windows_fixtures import WindowsStack, compile_stacks
 
 
@@ -39,6 +40,15 @@ def server(served: Server) -> Iterator[Server]:
     served.reset()
     yield served
     served.reset()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[PypiServer]:
+    """A package index that takes uploads."""
+    made = PypiServer(folder=tmp_path / "packages", control=tmp_path / "control")
+    made.start()
+    yield made
+    made.stop()
 
 
 def make_sandbox(base: Path, server: Server) -> Sandbox:

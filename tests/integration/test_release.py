@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,6 @@ from tests.support.release_projects import ROOTS, Planted, Releasable, planted_h
 
 INDEX_FAILED = 5
 TIDY = ["tidy_project-1.0-py3-none-any.whl", "tidy_project-1.0.tar.gz"]
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[PypiServer]:
-    made = PypiServer(folder=tmp_path / "packages", control=tmp_path / "control")
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +26,6 @@ SETTINGS = """
 distrusted-root = "warn"
 old-certificates = "warn"
 """
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[PypiServer]:
-    made = PypiServer(folder=tmp_path / "packages", control=tmp_path / "control")
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from pathlib import Path
 from geowheel.digest import sha256_file
 from tests.support.project_copy import REPOSITORY
 
-NOX_TIMEOUT = 290
-
 
 def build_toolkit(folder: Path) -> Path:
     """geowheel's own wheel, of this checkout."""

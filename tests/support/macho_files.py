@@ -3,7 +3,7 @@
 import hashlib
 import struct
 
-MAGIC_64, CIGAM_64 = b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf"
+MAGIC_64 = b"\xcf\xfa\xed\xfe"
 X86_64, ARM64 = (0x01000007, 3), (0x0100000C, 0)
 REQUIRED = 0x80000000
 ID, LOAD, LAZY = 0xD, 0xC, 0x20
