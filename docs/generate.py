@@ -160,16 +160,13 @@ def exit_codes() -> str:
     """The kinds of errors, by their codes."""
     rows = [
         ("0", "", "Done."),
-        (
-            "1",
-            "",
-            "A bug in geowheel, with a traceback. A nox session ends with 1 for every error.",
-        ),
+        ("1", "", "What a nox session, or ci/nox.py, ends with for every error."),
         *(
             (str(kind.exit_code), f"`{kind.__name__}`", inspect.getdoc(kind) or "")
             for kind in sorted(errors.GeowheelError.__subclasses__(), key=lambda k: k.exit_code)
         ),
         (str(cli.INTERRUPTED), "", "Interrupted by Ctrl-C or SIGTERM."),
+        (str(cli.BROKEN_PIPE), "", "What reads the output, such as `head`, ended first."),
     ]
     return _table(("code", "class", "meaning"), rows)
 
