@@ -108,12 +108,12 @@ def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Hos
     if host.compiles and wishes.layout is None:
         part.append(
             f"The project compiles extension modules ({host.compiles}); they are taken to link "
-            'libgdal, hence layout = "none". If they do not, and GDAL\'s own bindings are wanted: '
+            'libgdal, so layout = "none". If they do not, and GDAL\'s own bindings are wanted: '
             "--layout private."
         )
     if facts.imports_osgeo and host.layout is Layout.NONE:
         part.append(
-            f'{facts.imports_osgeo} imports osgeo, which a wheel of layout "none" has not. Either '
+            f'{facts.imports_osgeo} imports osgeo, which a wheel of layout "none" lacks. Either '
             "--layout private, which brings a copy of osgeo on the very libgdal that the extension "
             f"modules link: import it from {host.package}._vendor.osgeo. Or leave osgeo to what "
             "users install: it has another libgdal, and objects of the two must not be mixed."

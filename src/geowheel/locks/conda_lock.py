@@ -217,7 +217,7 @@ def _locked(record: RepoDataRecord, platform: Platform) -> Any:
 
 
 def dependencies(needs: Iterable[str]) -> dict[str, str]:
-    """Map each name to one specification: a package may have several, conda-lock's format has not.
+    """Map each name to one specification: a package may have several, conda-lock's format one.
 
     `["python >=3.9", "python * *_cp312"]` gives `{"python": ">=3.9 *_cp312"}`.
     """

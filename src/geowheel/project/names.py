@@ -44,7 +44,7 @@ def required(listed: Mapping[str, Iterable[str]], name: str, asked: Iterable[str
     """Return what the distribution `name` requires and what is asked for, but for itself and GDAL.
 
     `listed` has the requirements of each extra, and below the empty name those without one:
-    `name[test]` stands for what it has for `test`. Raises KeyError for an extra that it has not.
+    `name[test]` stands for what it has for `test`. Raises KeyError for an extra that it lacks.
     """
     own, found = canonicalize_name(name), dict[str, str]()
     texts = [*listed[""], *asked]

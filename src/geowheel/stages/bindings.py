@@ -28,7 +28,7 @@ from .zig import open_toolchain
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
 ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
 STABLE_ABI: Final = Path(compilers.__file__).with_name("stable_abi")
-"""Headers in the place of those that the stable ABI has not."""
+"""Headers in the place of those that the stable ABI lacks."""
 
 
 def run(

@@ -34,7 +34,7 @@ _PARTS: Final = ("METADATA", "WHEEL", "RECORD")
 _BETTER: Final = ("sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s")
 # File systems of these platforms take names that differ only by case for one.
 _FOLDING: Final = re.compile(r"[-.](win|macosx)")
-# Devices, and names that Windows has not (learn.microsoft.com/windows/win32/fileio/naming-a-file).
+# Devices, and names that Windows refuses (learn.microsoft.com/windows/win32/fileio/naming-a-file).
 _NOT_WINDOWS: Final = re.compile(
     r"(?:^|/)(?:con(?:in\$|out\$)?|prn|aux|nul|(?:com|lpt)[\d¹²³]) *(?:[./]|$)"
     r"|[. ](?:/|$)|[<>\"|?*]"

@@ -34,7 +34,7 @@ from geowheel.project.project import Machine, Project
 pytestmark = pytest.mark.usefixtures("healthy")
 Checks = dict[str, dict[str, Any]]
 TO_FETCH = module.to_fetch
-"""The real one, which a healthy machine has not."""
+"""The real one, which a healthy machine lacks."""
 
 
 @pytest.fixture
