@@ -56,7 +56,8 @@ def adopt(project: ProjectCopy, index: str) -> None:
     # Debian's GDAL has parts under the GPL, which a locked wheel may not have unasked.
     host.write_text(f'{text}\n[tool.geowheel.licenses.accept]\n"*" = "a test"\n', encoding="utf-8")
     (project.root / "noxfile.py").write_text(NOXFILE, encoding="utf-8")
-    (project.root / ".github" / "workflows" / "wheels.yml").unlink()
+    for path in project.root.glob(".github/workflows/*"):
+        path.unlink()
     for command in ("lock", "workflow"):
         project.good(command)
     git(project.root, "add", "-A")
@@ -73,8 +74,10 @@ def played(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     project = replace(built.project, root=root, extra={})
     with package_index(work / "index", work / "index.log") as index:
         adopt(project, index)
-        data = read(root / ".github" / "workflows" / "wheels.yml")
-        rows = data["jobs"]["build"]["strategy"]["matrix"]["include"]
+        called, caller = sorted(root.glob(".github/workflows/*"))
+        jobs = read(caller)["jobs"] | read(called)["jobs"]
+        jobs = {name: jobs[name] for name in {"checks": None, **read(called)["jobs"], **jobs}}
+        rows = jobs["build"]["strategy"]["matrix"]["include"]
         (row,) = (row for row in rows if row["platform"] == "linux-64")
         programs = write_interpreters(work / "programs", "python", row["interpreter"])
         runner = LocalRunner(
@@ -82,7 +85,7 @@ def played(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
             environ=project.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
             warm=built.project.root / ".geowheel",
         )  # fmt: skip
-        runner.play(data)
+        runner.play(jobs)
         yield Played(project=project, index=index, runner=runner)
 
 

@@ -69,7 +69,9 @@ def written(folder: Path) -> list[Path]:
     place = folder / ".github" / "workflows"
     place.mkdir(parents=True)
     for number, kind in enumerate(kinds):
-        (place / f"{number}.yml").write_text(generate(kind, pins))
+        named = replace(kind, workflow=replace(kind.workflow, file=f"{number}.yml"))
+        for path, text in generate(named, pins).items():
+            (folder / path).write_text(text)
     return sorted(place.iterdir())
 
 
@@ -80,9 +82,9 @@ def test_nothing_is_found(look: Look, tmp_path: Path) -> None:
 
 
 def test_a_planted_fault_is_found(look: Look, tmp_path: Path) -> None:
-    path = written(tmp_path)[0]
-    lines = [line for line in path.read_text().splitlines(True) if "lookup-only" not in line]
-    path.write_text("".join(lines).replace("needs: [build]", "needs: [biuld]"))
+    for path in written(tmp_path):
+        lines = [line for line in path.read_text().splitlines(True) if "lookup-only" not in line]
+        path.write_text("".join(lines).replace("needs: [build]", "needs: [biuld]"))
     said = look(tmp_path)
     assert said.returncode != 0
     assert "cache-poisoning" in said.stdout or "biuld" in said.stdout

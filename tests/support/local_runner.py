@@ -55,9 +55,9 @@ class LocalRunner:
     """A work folder from which the job `build` takes what was compiled before."""
     ran: list[Ran] = field(default_factory=list)
 
-    def play(self, data: Mapping[str, Any]) -> None:
+    def play(self, jobs: Mapping[str, Any]) -> None:
         """All jobs in order; ends at the first step that fails."""
-        for name, job in data["jobs"].items():
+        for name, job in jobs.items():
             checkout = self.work / name
             checkout.mkdir(parents=True)
             for step in job["steps"]:

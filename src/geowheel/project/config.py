@@ -300,7 +300,7 @@ class Config:
     """Which ABI of CPython the bindings use."""
     toolchain: Compiler = Compiler.AUTO
     """What compiles on Linux."""
-    sandbox: SandboxKind = SandboxKind.NONE
+    sandbox: SandboxKind = SandboxKind.AUTO
     """What shuts in the commands of every stage after fetch; --sandbox overrides it."""
     sandbox_image: str | None = field(default=None, metadata={"pattern": IMAGE})
     """Image of a container for sandbox = "container", pinned by its digest: NAME@sha256:...."""

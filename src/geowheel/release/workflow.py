@@ -80,8 +80,20 @@ class WorkflowFacts:
         return LOGINS.get(self.ledger.partition("://")[0], {})
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that the build is given."""
+        named = (name for name, value in self.logins.items() if value.startswith("secrets."))
+        return ("GEOWHEEL_SHARED_LEDGER", *named) if self.ledger else ()
+
+    @property
     def file(self) -> Path:
+        """The workflow that runs by itself, and publishes."""
         return FOLDER / self.workflow.file
+
+    @property
+    def called(self) -> Path:
+        """The one that it calls, which builds and attests."""
+        return self.file.with_name(f"{self.file.stem}-build{self.file.suffix}")
 
 
 def facts_of(project: Project, pins: Pins, console: Console) -> WorkflowFacts:
@@ -139,32 +151,43 @@ def workflow(project: Project, *, check: bool, console: Console) -> dict[str, An
     """
     pins = pins_of(project)
     facts = facts_of(project, pins, console)
-    goal = project.root / facts.file
-    text = generate(facts, pins)
-    before = goal.read_text(encoding="utf-8") if goal.is_file() else ""
-    if check and before != text:
-        lines = difflib.unified_diff(
-            before.splitlines(), text.splitlines(), "as it is", "as it would be", lineterm="", n=1
-        )
+    texts = generate(facts, pins)
+    before = {
+        path: goal.read_text(encoding="utf-8") if (goal := project.root / path).is_file() else ""
+        for path in texts
+    }
+    if check and before != texts:
+        lines = [
+            line
+            for path, text in texts.items()
+            for line in difflib.unified_diff(
+                before[path].splitlines(), text.splitlines(), f"{path} as it is",
+                f"{path} as it would be", lineterm="", n=1,
+            )
+        ]  # fmt: skip
         raise ConfigError(
             "the workflow is not what would be generated\n" + "\n".join(lines),
-            where=str(goal),
+            where=str(project.root / facts.file),
             cause="the configuration or a pin changed, or somebody edited the file",
             fix="run `geowheel workflow` and commit it",
         )
-    if before and not before.startswith(_first_line(facts) + "\n"):
-        raise UsageError(
-            "this file was written for another host, or by hand", where=str(goal),
-            fix="remove it, or name another one: file = ... in [tool.geowheel.workflow]",
-        )  # fmt: skip
-    if before != text:
-        write(goal, text)
-    console.result(f"{facts.file.as_posix()}: {'current' if before == text else 'written'}")
-    return {"path": str(goal), "current": before == text}
+    for path, text in before.items():
+        if text and not text.startswith(_first_line(facts) + "\n"):
+            raise UsageError(
+                "this file was written for another host, or by hand",
+                where=str(project.root / path),
+                fix="remove it, or name another one: file = ... in [tool.geowheel.workflow]",
+            )
+    for path, text in texts.items():
+        if before[path] != text:
+            write(project.root / path, text)
+        state = "current" if before[path] == text else "written"
+        console.result(f"{path.as_posix()}: {state}")
+    return {"path": str(project.root / facts.file), "current": before == texts}
 
 
-def generate(facts: WorkflowFacts, pins: Pins) -> str:
-    """Return the workflow's text; raise ConfigError where something that it needs has no pin."""
+def generate(facts: WorkflowFacts, pins: Pins) -> dict[Path, str]:
+    """Return the text of both workflows; raise ConfigError where what they need has no pin."""
     environment = jinja2.Environment(
         block_start_string="[%", block_end_string="%]", comment_start_string="[#",
         comment_end_string="#]", variable_start_string="[[", variable_end_string="]]",
@@ -174,9 +197,10 @@ def generate(facts: WorkflowFacts, pins: Pins) -> str:
     # YAML 1.2 contains JSON: what is quoted so means itself, whatever stands in it.
     environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
     folder, project = files("geowheel.release"), canonicalize_name(facts.name)
-    template = folder.joinpath("workflow.yml").read_text(encoding="utf-8")
+    template = environment.from_string(folder.joinpath("workflow.yml").read_text("utf-8"))
     containers = any(pins.runner(platform).container for platform in facts.platforms)
-    return environment.from_string(template).render(
+    render = partial(
+        template.render,
         first_line=_first_line(facts),
         facts=facts,
         pins=pins,
@@ -189,7 +213,12 @@ def generate(facts: WorkflowFacts, pins: Pins) -> str:
         served=folder.joinpath("served.py").read_text(encoding="utf-8").strip(),
         page=lambda simple: f"{simple.rstrip('/')}/{project}/",
         command=partial(_command, facts, pins),
+        building=facts.called.as_posix(),
     )
+    return {
+        path: render(called=path == facts.called, name=path.stem)
+        for path in (facts.file, facts.called)
+    }
 
 
 def _first_line(facts: WorkflowFacts) -> str:
