@@ -1,5 +1,7 @@
 """Releases to a real index: pypiserver on loopback, with the genuine tools in between."""
 
+import base64
+import hashlib
 import json
 import shutil
 import signal
@@ -55,6 +57,48 @@ def test_published_then_nothing_to_do(pure: Releasable, index: PypiServer, tmp_p
     assert before == {path.name: path.stat().st_mtime_ns for path in index.folder.iterdir()}
     install(index, "tidy-project==1.0", tmp_path / "site")
     assert (tmp_path / "site" / "tidy.py").read_text() == "TIDY = True\n"
+
+
+def provenance(name: str, sha256: str, repository: str = "owner/tidy") -> str:
+    """Attestations of one file, signed by nobody."""
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1", "predicate": None,
+        "predicateType": "https://docs.pypi.org/attestations/publish/v1",
+        "subject": [{"name": name, "digest": {"sha256": sha256}}],
+    }  # fmt: skip
+    text = base64.b64encode(json.dumps(statement).encode()).decode()
+    material = {"certificate": "Tm8=", "transparency_entries": [{}]}
+    attestation = {
+        "version": 1, "verification_material": material,
+        "envelope": {"statement": text, "signature": "Tm8="},
+    }  # fmt: skip
+    publisher = {"kind": "GitHub", "repository": repository, "workflow": "wheels.yml"}
+    bundle = {"publisher": publisher, "attestations": [attestation]}
+    return json.dumps({"version": 1, "attestation_bundles": [bundle]})
+
+
+def test_attestations_of_other_bytes_or_of_others_are_named(
+    pure: Releasable, index: PypiServer
+) -> None:
+    pure.git("remote", "add", "origin", "git@github.com:owner/tidy.git")
+    assert "has no attestations of them" in pure.released("--index", index.url).err
+    name = TIDY[0]
+    sha256 = hashlib.sha256(index.files()[name]).hexdigest()
+    file = index.control / f"{name}.provenance"
+    for said, wrong in {
+        "its attestation is of other bytes: tidy": provenance(name, "0" * 64),
+        "it was published from https://github.com/eve/tidy, not from https://github.com/owner/tidy":
+            provenance(name, sha256, "eve/tidy"),
+        "its attestations cannot be read: ": "{}",
+        "its list of attestations is empty": '{"attestation_bundles": []}',
+    }.items():  # fmt: skip
+        file.write_text(wrong)
+        assert f"{name} on {index.url}: {said}" in pure.blocked("--index", index.url).err
+    file.write_text(provenance(name, sha256))
+    if shutil.which("pypi-attestations") is None:
+        assert "signatures were NOT CHECKED" in pure.released("--index", index.url).err
+        pytest.skip("NOT RUN: no pypi-attestations here")
+    assert "pypi-attestations refuses it: " in pure.blocked("--index", index.url).err
 
 
 def test_a_dry_run_neither_tags_nor_uploads(pure: Releasable, index: PypiServer) -> None:

@@ -17,8 +17,11 @@ from tests.support.hosts import RUNNING, make_console, wheel_bytes, write_host
 TAG = "cp" + RUNNING.replace(".", "")
 
 PLANTED = """
-import os, pathlib, socket, tempfile, time, zipfile
+import os, pathlib, socket, sys, tempfile, time, zipfile
+for number in range(20):
+    pathlib.Path(sys.argv[1], f"listed-{number}").touch()
 made = {
+    "order.txt": " ".join(name for name in os.listdir(sys.argv[1]) if "listed" in name),
     "same.txt": "the same",
     "path.txt": f"in {os.getcwd()}/source",
     "random.txt": tempfile.mkdtemp(),
@@ -39,12 +42,12 @@ with zipfile.ZipFile(folder / "host-1-py3-none-any.whl", "w") as archive:
 SAID = {
     "path.txt": "an absolute path", "random.txt": "a random build path", "zone.txt": "a time stamp",
     "time.txt": "a time stamp", "user.txt": "not known", "host.txt": "not known",
-    "same.txt": "the umask",
+    "same.txt": "the umask", "order.txt": "an order that nobody sorted",
 }  # fmt: skip
 
 
 def planted(_: Project, way: reproduce.Variant, __: object, step: Step) -> None:
-    step.run([*way.start, sys.executable, "-c", PLANTED], env=way.environ, cwd=way.made)
+    step.run([*way.start, sys.executable, "-c", PLANTED, way.root], env=way.environ, cwd=way.made)
 
 
 def test_what_is_planted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,14 +66,18 @@ def test_what_is_planted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [path.parent.name for path in sorted(kept.rglob("*.whl"))] == ["1", "2"]
 
 
-def wheel_at(folder: Path, *, text: str = "x = 1\n", zlib: str = "1.3") -> Path:
+def wheel_at(folder: Path, *, text: str = "x = 1\n", zlib: str = "1.3", zig: str = "0.15") -> Path:
     name = f"host-1.0-{TAG}-{TAG}-manylinux_2_35_x86_64.whl"
     package = {
         "name": "zlib", "purl": f"pkg:conda/zlib@{zlib}", "hashes": [
             {"alg": "SHA-256", "content": "a" * 64},
         ],
     }  # fmt: skip
-    sbom = json.dumps({"components": [package]})
+    properties = [
+        {"name": "geowheel:compiler", "value": f"ziglang {zig}"},
+        {"name": "geowheel:interpreter", "value": f"CPython {RUNNING}"},
+    ]
+    sbom = json.dumps({"components": [package], "metadata": {"properties": properties}})
     folder.mkdir(parents=True, exist_ok=True)
     files = {"host/__init__.py": text, "host-1.0.dist-info/sboms/geowheel.cdx.json": sbom}
     (folder / name).write_bytes(wheel_bytes(name, files))
@@ -81,6 +88,7 @@ def wheel_at(folder: Path, *, text: str = "x = 1\n", zlib: str = "1.3") -> Path:
     ("changed", "said"),
     [
         ({}, []),
+        ({"zig": "0.16"}, ["compiler: ziglang 0.15 -> ziglang 0.16"]),
         ({"text": "x = 2\n"}, ["host/__init__.py: line 1"]),
         (
             {"zlib": "1.4"},
@@ -97,7 +105,8 @@ def test_a_wheel_is_built_again(
     project = open_project(root=tmp_path / "project", host=Path(), machine=machine)
     wheel = wheel_at(project.dist)
 
-    def build(_: Project, way: reproduce.Variant, __: object, ___: Step) -> Path:
+    def build(_: Project, way: reproduce.Variant, options: list[str], __: Step) -> Path:
+        assert options == [f"--python={RUNNING}"]
         return wheel_at(way.made / "dist", **changed)
 
     monkeypatch.setattr(rebuild, "build_wheel", build)

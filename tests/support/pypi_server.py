@@ -3,6 +3,7 @@
 `python pypi_server.py FOLDER PORT CONTROL USER PASSWORD` serves FOLDER. Its Nth upload waits, after
 `held` was made in CONTROL, while there is a file `hold-N`; it ends the server in the middle of the
 body when there is a file `die-N`, and the server's answer is lost when there is a file `lose-N`.
+The attestations of NAME are what CONTROL/NAME.provenance holds (PEP 740).
 """
 
 import itertools
@@ -31,12 +32,28 @@ class _Silent(WSGIRequestHandler):
         """Tests look at what is there."""
 
 
+class _Answer:
+    """How a page begins, kept for a while."""
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], *_: object) -> None:
+        self.status, self.headers = status, headers
+
+
 def _controlled(app: Callable[..., Iterable[bytes]], control: Path) -> Callable[..., Any]:
     numbers = itertools.count(1)
 
     def serve(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "POST":
-            return app(environ, start)
+            attested = control / environ["PATH_INFO"].rpartition("/")[2]
+            if attested.suffix == ".provenance" and attested.is_file():
+                start("200 OK", [("Content-Type", "application/vnd.pypi.integrity.v1+json")])
+                return [attested.read_bytes()]
+            page = b"".join(app(environ, begun := _Answer()))
+            for name in (path.stem for path in control.glob("*.provenance")):
+                link, more = f">{name}</a>".encode(), f' data-provenance="/{name}.provenance"'
+                page = page.replace(link, more.encode() + link)
+            start(begun.status, [h for h in begun.headers if h[0] != "Content-Length"])
+            return [page]
         number = next(numbers)
         if (control / f"hold-{number}").exists():
             (control / "held").touch()

@@ -12,6 +12,8 @@ from geowheel.machine.files import from_json
 
 FILE_NAME: Final = "geowheel.cdx.json"
 FOLDER: Final = "sboms"
+RECIPE: Final = "geowheel:"
+"""How the names of properties begin that say how a wheel was made."""
 _OURS: Final = f".dist-info/{FOLDER}/{FILE_NAME}"
 
 
@@ -59,19 +61,22 @@ class _Component(Struct, frozen=True, kw_only=True):
     components: "tuple[_Component, ...]" = ()
 
 
+class _Property(Struct, frozen=True, kw_only=True):
+    name: str
+    value: str = ""
+
+
+class _Metadata(Struct, frozen=True, kw_only=True):
+    properties: tuple[_Property, ...] = ()
+
+
 class _Bom(Struct, frozen=True, kw_only=True):
     components: tuple[_Component, ...] = ()
+    metadata: _Metadata = _Metadata()
 
 
 def read_sbom(archive: zipfile.ZipFile, ending: str = _OURS) -> tuple[SbomPackage, ...]:
     """Return the packages that the wheel's SBOM names; none where there is none to be read."""
-    name = next((name for name in archive.namelist() if name.endswith(ending)), None)
-    if name is None:
-        return ()
-    try:
-        bom = from_json(read_member(archive, name), _Bom)
-    except msgspec.DecodeError:
-        return ()
     return tuple(
         SbomPackage(
             name=row.name,
@@ -81,5 +86,19 @@ def read_sbom(archive: zipfile.ZipFile, ending: str = _OURS) -> tuple[SbomPackag
             files=tuple(file.name for file in row.components),
             sha256=next((h.content for h in row.hashes if h.alg == "SHA-256"), ""),
         )
-        for row in bom.components
+        for row in _bom(archive, ending).components
     )
+
+
+def read_recipe(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Return how the wheel was made, as its SBOM says; empty where it does not."""
+    every = _bom(archive, _OURS).metadata.properties
+    return {p.name.removeprefix(RECIPE): p.value for p in every if p.name.startswith(RECIPE)}
+
+
+def _bom(archive: zipfile.ZipFile, ending: str) -> _Bom:
+    name = next((name for name in archive.namelist() if name.endswith(ending)), None)
+    try:
+        return from_json(read_member(archive, name), _Bom) if name else _Bom()
+    except msgspec.DecodeError:
+        return _Bom()

@@ -50,12 +50,14 @@ def describe(
     places: Places,
     sdist: Asset,
     prebuilt: Package | None,
+    recipe: Mapping[str, str],
     gate: LicenseGate,
     step: Step,
 ) -> Described:
     """Write license texts and the SBOM into the tree; `prefix` is the one that `fetch` made.
 
-    `payload` has the origin of each file that `vendor` laid out, by name.
+    `payload` has the origin of each file that `vendor` laid out, by name; `recipe` is how all of it
+    was made.
 
     Raises BuildError for a bundled file that no package owns, and for refused licenses.
     """
@@ -79,7 +81,7 @@ def describe(
     texts = add_license_texts(packages, prefix.parent, dist_info)
     if texts.without:
         step.say(f"no license text in the packages of {', '.join(texts.without)}")
-    _write_sbom(subject, origins, linked, dist_info)
+    _write_sbom(subject, origins, linked, recipe, dist_info)
     # RECORD is made when the wheel is packed.
     every = [*_members(tree), f"{dist_info.name}/RECORD"]
     own = frozenset(path for path, origin in origins.items() if origin == host)
@@ -101,15 +103,17 @@ def describe(
 
 
 def _write_sbom(
-    subject: SbomSubject, origins: Mapping[str, Origin], linked: Iterable[Package], dist_info: Path
-) -> None:
+    subject: SbomSubject, origins: Mapping[str, Origin], linked: Iterable[Package],
+    recipe: Mapping[str, str], dist_info: Path,
+) -> None:  # fmt: skip
     described = [path for path, origin in origins.items() if origin.is_bundled]
     with ThreadPoolExecutor() as pool:
         digests = pool.map(lambda path: sha256_file(dist_info.parent / path), described)
         sha256 = dict(zip(described, digests, strict=True))
     goal = dist_info / SBOMS / FILE_NAME
     goal.parent.mkdir(exist_ok=True)
-    goal.write_text(sbom(subject, origins, map(of_conda, linked), sha256), encoding="utf-8")
+    text = sbom(subject, origins, map(of_conda, linked), sha256, recipe)
+    goal.write_text(text, encoding="utf-8")
 
 
 def _subject(filename: str, dist_info: Path) -> SbomSubject:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
@@ -25,6 +25,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from geowheel.digest import digest
 from geowheel.machine.environments import EPOCH
 
+from .bill import RECIPE
 from .origins import Origin
 
 _NAMESPACE: Final = uuid.UUID("a8b6c1de-5f0e-5c57-9a35-3f1f5a0c8e11")
@@ -46,10 +47,11 @@ def sbom(
     origins: Mapping[str, Origin],
     linked: Iterable[Origin],
     sha256: Mapping[str, str],
+    recipe: Mapping[str, str],
 ) -> str:
     """Return the SBOM as JSON text; `origins` and `sha256` are by path in the wheel.
 
-    `linked` is inside the files of others.
+    `linked` is inside the files of others; `recipe` is how the wheel was made, by words.
     """
     files: dict[Origin, list[str]] = {origin: [] for origin in linked}
     for path, origin in sorted(origins.items()):
@@ -67,7 +69,11 @@ def sbom(
     bom = Bom(components=components)
     bom.metadata.component = root
     bom.metadata.timestamp = datetime.datetime.fromtimestamp(EPOCH, tz=datetime.UTC)
-    bom.serial_number = uuid.uuid5(_NAMESPACE, digest((subject.name, subject.version, sha256)))
+    bom.metadata.properties = [
+        Property(name=f"{RECIPE}{name}", value=value) for name, value in recipe.items()
+    ]
+    content = (subject.name, subject.version, sha256, recipe)
+    bom.serial_number = uuid.uuid5(_NAMESPACE, digest(content))
     bom.register_dependency(root, components)
     outputter = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6)
     return outputter.output_as_string(indent=1) + "\n"

@@ -14,8 +14,10 @@ from geowheel.machine.credentials import refuse_secrets
 from geowheel.machine.files import held, write
 from geowheel.machine.git import git_environment, git_program, make_tag, push_command
 
+from .attestations import distrusted
 from .building import build
 from .checks import Expected, findings, require_tools
+from .index import Index
 from .journal import ReleaseFile, sums_of
 from .plan import ReleasePlan, decide
 from .subject import ReleaseSubject
@@ -51,6 +53,8 @@ def release(
             _publish(subject, world, plan, console)
         if not dry_run and (push or not plan.published):
             _push(subject, world, console, push=push)
+        if not dry_run and world.on_index is not None:
+            _attested(subject, world.on_index.index, plan, console)
         return _summary(world, plan, published=not dry_run)
 
 
@@ -137,6 +141,15 @@ def _publish(subject: ReleaseSubject, world: World, plan: ReleasePlan, console: 
             refuse_secrets(path, environ)
             upload(index, subject.name, file, path, environ, step)
     console.result(f"{world.name} {world.version} is published on {index.name}")
+
+
+def _attested(subject: ReleaseSubject, index: Index, plan: ReleasePlan, console: Console) -> None:
+    """Hold what the index says of who published the files against them; raises ReleaseError."""
+    environ = subject.machine.environ
+    with console.step("attest", f"what {index.name} says", logs="release/attest") as step:
+        faults = distrusted(index, subject.name, plan.files, subject.dist, environ, step)
+    if faults:
+        raise ReleaseError(faults)
 
 
 def _push(subject: ReleaseSubject, world: World, console: Console, *, push: bool) -> None:

@@ -68,6 +68,8 @@ class Published:
     """None where the index says no sha256."""
     url: str
     yanked: bool = False
+    provenance: str = ""
+    """Where its attestations are (PEP 740); empty where the index has none."""
 
 
 def find_index(asked: str, simple: str | None, environ: Mapping[str, str]) -> Index:
@@ -131,6 +133,7 @@ def published(index: Index, project: str, environ: Mapping[str, str]) -> dict[st
                 sha256=parse_sha256(said) if (said := p.digests.get("sha256")) else None,
                 url=public_url(parse_url(p.url).url) and p.url,
                 yanked=p.is_yanked,
+                provenance=urljoin(page, p.provenance_url) if p.provenance_url else "",
             )
             for p in packages
         }
@@ -164,6 +167,12 @@ def digest_of(
             if out is not None:
                 out.write(chunk)
     return found.hexdigest()
+
+
+def page_of(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> bytes | None:
+    """Return what a page of an index holds; None where it has none. Raises ChannelError."""
+    answer = ask(index, url, environ, accept=accept)
+    return None if answer is None else b"".join(_body(answer, PAGE))
 
 
 def ask(index: Index, url: str, environ: Mapping[str, str], *, accept: str) -> Response | None:

@@ -5,12 +5,12 @@ https://github.com/in-toto/attestation/blob/main/spec/predicates/link.md
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from geowheel import __version__
-from geowheel.contents.bill import SbomPackage, read_sbom
+from geowheel.contents.bill import SbomPackage, read_recipe, read_sbom
 from geowheel.digest import sha256_file, toolkit_digest
 from geowheel.errors import BuildError, Fault
 from geowheel.machine.archives import open_zip
@@ -39,19 +39,26 @@ def rebuild(project: Project, wheel: Path, console: Console) -> dict[str, Any]:
     packages first; UsageError for a wheel of another project or platform.
     """
     target, given = next(iter(find_given(project, wheel, [], []).items()))
-    environ = project.machine.environ
+    environ, recorded = project.machine.environ, _recipe(wheel)
+    python = recorded.get("interpreter", "").removeprefix("CPython ") or target.python
     with scratch(project.work) as folder:
         place = folder.resolve()
         stage_checkout(host_files(project.root, environ), place / "source", environ)
         way = plain_way(place, environ)
         with console.step("rebuild", f"{wheel.name}, in {way.root}", logs="rebuild") as step:
-            build_wheel(project, way, [f"--python={target.python}"], step)
+            build_wheel(project, way, [f"--python={python}"], step)
         made = next(way.made.glob("dist/*.whl"))
-        before, after = _packages(wheel), _packages(made)
-        faults = [*_packages_that_differ(before, after), *_that_differ(wheel, made)]
+        before = _packages(wheel)
+        faults = [
+            *_recipes_that_differ(recorded, _recipe(made)),
+            *_packages_that_differ(before, _packages(made)),
+            *_that_differ(wheel, made),
+        ]
         sha256 = sha256_file(made)
     statement = wheel.with_name(f"{wheel.name}.rebuild.json")
-    write(statement, to_json(_statement(project, given.sha256, wheel.name, sha256, before)))
+    write(
+        statement, to_json(_statement(project, given.sha256, wheel.name, sha256, before, recorded))
+    )
     console.result(f"statement: {statement}")
     if faults:
         raise BuildError(faults)
@@ -62,6 +69,18 @@ def rebuild(project: Project, wheel: Path, console: Console) -> dict[str, Any]:
 def _packages(wheel: Path) -> tuple[SbomPackage, ...]:
     with open_zip(wheel) as archive:
         return read_sbom(archive)
+
+
+def _recipe(wheel: Path) -> dict[str, str]:
+    with open_zip(wheel) as archive:
+        return read_recipe(archive)
+
+
+def _recipes_that_differ(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Fault]:
+    for name in sorted({*was, *now}) if was else ():
+        if was.get(name) != now.get(name):
+            what = f"{name}: {was.get(name, 'nothing')} -> {now.get(name, 'nothing')}"
+            yield Fault(what=what, where="what the wheel says of how it was made", fix=_FROM_OTHERS)
 
 
 def _packages_that_differ(
@@ -83,7 +102,12 @@ def _that_differ(wheel: Path, made: Path) -> Iterator[Fault]:
 
 
 def _statement(
-    project: Project, sha256: str, name: str, rebuilt: str, packages: Sequence[SbomPackage]
+    project: Project,
+    sha256: str,
+    name: str,
+    rebuilt: str,
+    packages: Sequence[SbomPackage],
+    recorded: Mapping[str, str],
 ) -> dict[str, Any]:
     commit = git_description(project.root, project.machine.environ) or ""
     return {
@@ -100,6 +124,7 @@ def _statement(
             ],
             "byproducts": {"identical": rebuilt == sha256, "sha256": rebuilt},
             "environment": {
+                **recorded,
                 "geowheel": __version__, "sources": toolkit_digest(), "commit": commit,
                 "platform": str(project.machine.platform),
             },

@@ -33,6 +33,7 @@ from geowheel.wheel.tags import raw_platform_tag
 
 from .context import here, installable
 from .contract import Inputs, ambient
+from .recipe import recipe
 
 if TYPE_CHECKING:
     from geowheel.locks.assets import Package
@@ -271,6 +272,8 @@ class RepairInputs(Inputs):
     """Whether the native stack is from a committed lock."""
     repair_tools: Mapping[str, str]
     """Versions of auditwheel, patchelf, strip and deflate: the bytes depend on them."""
+    recipe: Mapping[str, str]
+    """What the wheel says of how it was made."""
     machine: tuple[str, ...] = ambient()
     """How paths of this machine begin, none of which may be in the wheel."""
 
@@ -278,6 +281,7 @@ class RepairInputs(Inputs):
 def repair(context: Context, upstream: Records) -> RepairInputs:
     """Decide from the raw wheel and the prefix."""
     config, platform = context.project.config, context.target.platform
+    tools = tool_versions(platform, context.project.machine.environ)
     return RepairInputs(
         raw=upstream["build"].wheel,
         payload=upstream["vendor"].made(PAYLOAD),
@@ -292,7 +296,8 @@ def repair(context: Context, upstream: Records) -> RepairInputs:
         accept=tuple(sorted(config.licenses.accept)),
         accept_code=tuple(sorted(config.modules.accept)),
         locked=context.locks.source.committed,
-        repair_tools=tool_versions(platform, context.project.machine.environ),
+        repair_tools=tools,
+        recipe=recipe(context, tools),
         machine=_machine(context),
         **context.here,
     )

@@ -74,6 +74,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
         places=inputs.places,
         sdist=inputs.gdal_sdist,
         prebuilt=inputs.prebuilt,
+        recipe=inputs.recipe,
         gate=LicenseGate(refuse=inputs.refuse, accept=inputs.accept, locked=inputs.locked),
         step=step,
     )

@@ -9,7 +9,13 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from tests.support.hosts import make_context, make_places, make_project, make_record
+from tests.support.hosts import (
+    make_context,
+    make_interpreter,
+    make_places,
+    make_project,
+    make_record,
+)
 
 from geowheel.digest import digest
 from geowheel.errors import BuildError
@@ -111,8 +117,11 @@ def test_only_the_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def key(accept: str) -> str:
         more = f"[tool.geowheel.licenses]\naccept = {accept}\n"
         context = make_context(make_project(tmp_path, more=more))
-        build = cast("BuildLock", SimpleNamespace(gdal_sdist="the sdist"))
-        context = replace(context, locks=replace(context.locks, build=build))
+        build = cast(
+            "BuildLock", SimpleNamespace(gdal_sdist="the sdist", requirements=lambda *_: ())
+        )
+        tools = replace(context.tools, interpreter=make_interpreter())
+        context = replace(context, locks=replace(context.locks, build=build), tools=tools)
         return digest(repair_inputs(context, upstream).components())
 
     one = key('{ a = "because", b = "so" }')

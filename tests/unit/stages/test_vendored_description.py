@@ -179,7 +179,8 @@ def described(
     fetched = wheel.tree.parent / "fetched"
     found = describe(
         wheel, prefix=fetched / "prefix", payload=PAYLOAD, places=PRIVATE, sdist=SDIST,
-        prebuilt=None, gate=LicenseGate(refuse=refuse, accept=accept, locked=refuse is None),
+        prebuilt=None, recipe={"interpreter": "CPython 3.12"},
+        gate=LicenseGate(refuse=refuse, accept=accept, locked=refuse is None),
         step=make_step(fetched),
     )  # fmt: skip
     return found, wheel.tree / "host-1.0.dist-info"
@@ -192,6 +193,8 @@ def test_every_member_has_an_owner_and_the_sbom_names_what_is_bundled(wheel: Rep
     assert {path: str(found.origins[path]) for path in PARTS} == PARTS
     text = (dist_info / "sboms" / "geowheel.cdx.json").read_text(encoding="utf-8")
     data = json.loads(text)
+    said = [{"name": "geowheel:interpreter", "value": "CPython 3.12"}]
+    assert data["metadata"]["properties"] == said
     files = {
         file["name"]: (part["name"], file["hashes"][0]["content"])
         for part in data["components"]
