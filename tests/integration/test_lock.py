@@ -396,3 +396,13 @@ def test_pixi_is_told_of_the_mirrors_that_it_does_not_know(pixi_project: Sandbox
     result = pixi_project.good("lock", GEOWHEEL_MIRRORS=mirror)
     assert "py-rattler: pixi would go by" in result.err
     pixi_project.good("lock")
+
+
+def test_a_temporary_folder_below_a_project_changes_nothing(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    place = tmp_path / "other" / "temporary"
+    place.mkdir(parents=True)
+    (place.parent / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "1"\n')
+    (place.parent / "uv.toml").write_text("no-index = true\n")
+    sandbox.good("lock", TMPDIR=str(place))

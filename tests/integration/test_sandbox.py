@@ -40,6 +40,10 @@ def possible(kind: SandboxKind) -> Enclosure:
         (BOTH, "open('/tmp/geowheel-x', 'w')", "wrote outside its output: /tmp/geowheel-x"),
         (BOTH, "open('{place}/in/x', 'w')", "wrote outside its output: {place}/in/x"),
         (BOTH[:1], "open('{place}/beside')", "read what is not declared: {place}/beside"),
+        (BOTH[:1], "open('../beside')", "read what is not declared: {place}/beside"),
+        (BOTH[:1], "open('{home}/x', 'a')", "wrote outside its output: {home}/x"),
+        (BOTH[:1], "open('{place}/hidden/x', 'w')",
+         "wrote or read what is not declared: {place}/hidden/x"),
         (BOTH[:1], "open('/etc/shadow')", "read what is not declared: /etc/shadow"),
         (BOTH, "import os; os.chroot('.')", ""),  # no capability
     ],
@@ -49,7 +53,7 @@ def test_what_is_not_declared_fails(
 ) -> None:
     words = {"place": tmp_path, "home": Path.home()}
     (tmp_path / "beside").touch()
-    for name in ("in", "out"):
+    for name in ("in", "out", "hidden"):
         (tmp_path / name).mkdir()
     own = f"open('{tmp_path}/out/a', 'w').close(); "
     for kind in kinds:
@@ -64,18 +68,30 @@ def test_what_is_not_declared_fails(
         (tmp_path / "out/a").unlink()  # its own output was written
 
 
-def test_a_backend_that_asks_the_network_is_named_with_what_it_asked(second: ProjectCopy) -> None:
+ASKED = "__import__('socket').create_connection(('192.0.2.1', 443))"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (ASKED, "reached for the network: 192.0.2.1:443: python failed"),
+        (f"__import__('contextlib').suppress(OSError)(lambda: {ASKED})()",
+         "reached for the network: 192.0.2.1:443: python went on without it"),
+        ("open('../../pixi.toml')", "read what is not declared: {root}/pixi.toml: python failed"),
+    ],
+)  # fmt: skip
+def test_a_backend_is_named_with_what_it_asked_for(
+    second: ProjectCopy, fault: str, said: str
+) -> None:
     possible(SandboxKind.BWRAP)
     second.forget("build")
     path = second.root / second.host / "pyproject.toml"
-    (path.parent / "backend.py").write_text(
-        BACKEND.format(fault="import socket; socket.create_connection(('192.0.2.1', 443))")
-    )
+    (path.parent / "backend.py").write_text(BACKEND.format(fault=fault))
     text = path.read_text()
     said = 'build-backend = "hatchling.build"'
     assert said in text
     path.write_text(text.replace(said, 'build-backend = "backend"\nbackend-path = ["."]'))
-    result = second.run("build", "--python", PYTHON, "--sandbox", "bwrap")
+    result = second.run("build", "--python", PYTHON)  # by default
     assert result.returncode == BuildError.exit_code, result.stderr
     assert "  sandbox: bwrap" in result.stderr
-    assert "error: build: reached for the network: 192.0.2.1:443: python" in result.stderr
+    assert f"error: build: {said.format(root=second.root)}" in result.stderr

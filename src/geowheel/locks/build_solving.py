@@ -149,6 +149,8 @@ class _Uv:
         with tempfile.TemporaryDirectory(prefix="geowheel-") as scratch:
             folder = Path(scratch)
             (folder / "uv.toml").write_text(settings, encoding="utf-8")
+            # Below another project uv would read that one's settings in their place.
+            (folder / "pyproject.toml").write_text("[tool.uv.workspace]\n", encoding="utf-8")
             (folder / "requirements.in").write_text("\n".join(requirements) + "\n", "utf-8")
             lock = folder / "pylock.toml"
             if keep:  # uv prefers what an output file already has

@@ -99,11 +99,11 @@ class Runner:
         if code != 0 and self._kept is not None:
             self._kept.failed(FailedCommand(argv=inside, env=dict(env), cwd=cwd, returncode=code))
         stdout, stderr = str(streams[0]), f"{streams[1]}{late}"
-        refused = self.enclosure.refused(f"{stdout}{stderr}") if code != 0 else ()
-        if check and code != 0:
+        refused = self.enclosure.refused(f"{stdout}{stderr}", cwd, failed=code != 0)
+        if check and (code != 0 or refused):
+            ended = f"failed with exit code {code}" if code else "went on without it"
             raise BuildError(
-                f"{Path(command[0]).name} failed with exit code {code}:\n"
-                + tail(stderr.strip() or stdout.strip()),
+                f"{Path(command[0]).name} {ended}:\n{tail(stderr.strip() or stdout.strip())}",
                 where=": ".join(filter(None, (self.enclosure.stage, "; ".join(refused)))),
                 cause=f"the disk of {cwd} is full, or that of {tempfile.gettempdir()} (TMPDIR)"
                 if "No space left on device" in f"{stderr}{stdout}"

@@ -69,7 +69,9 @@ _ADDRESS: Final = re.compile(
     r"|[Rr]esolve (?:host:? |proxy:? )?'?([\w.-]+\.\w+)"
 )
 _NO_FILE: Final = re.compile("Read-only file system|No such file or directory|Operation not perm")
-_PATH: Final = re.compile(r"(?<![\w./~:-])/(?![\s/])[^\s'\":,;()\]]+")
+_PATH: Final = re.compile(r"(?<![\w./~:-])(?:/(?![\s/])|(?:\.\.?/)+)[^\s'\":,;()\]]+")
+_WENT_ON: Final = "geowheel: no network here: "
+"""As geowheel.probes.denied says it, whatever becomes of the command."""
 
 REFUSED: Final = (
     "the sandbox shows what is declared, and has no network: see [tool.geowheel.build] requires "
@@ -91,23 +93,31 @@ class Enclosure:
     passed_over: tuple[str, ...] = ()
     """Why it is no better kind."""
     stage: str = ""
+    source: Path | None = None
+    """The project, of which commands see a copy."""
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         reasons = f" ({'; '.join(self.passed_over)})" if self.passed_over else ""
-        return f"{self.kind}{reasons}"
+        open = ": commands can reach the network and every file" * (not self.is_closed)
+        return f"{self.kind}{reasons}{open}"
 
     @property
     def is_closed(self) -> bool:
         return self.kind is not SandboxKind.NONE
 
-    def of(self, stage: str, readable: Iterable[Path], writable: Iterable[Path]) -> Self:
+    def of(
+        self, stage: str, readable: Iterable[Path], writable: Iterable[Path],
+        source: Path | None = None,
+    ) -> Self:  # fmt: skip
         """Return the same for one stage."""
         if not self.is_closed:
             return self
         own = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1])
-        return replace(self, stage=stage, readable=(*own, *readable), writable=tuple(writable))
+        return replace(
+            self, stage=stage, source=source, readable=(*own, *readable), writable=tuple(writable)
+        )
 
     def command(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *more: Path
@@ -173,10 +183,15 @@ class Enclosure:
                 yield f"--volume={place}:{place}:{'rw' if writable else 'ro'}"
         yield self.image
 
-    def refused(self, said: str) -> tuple[str, ...]:
-        """Return what the sandbox kept a command from, by what the command said."""
+    def refused(self, said: str, cwd: Path, *, failed: bool) -> tuple[str, ...]:
+        """Return what the sandbox kept a command from, by what the command said.
+
+        Of one that went on all the same, only the network counts: there may be no such file.
+        """
         found: dict[str, None] = {}
         lines = said.splitlines() if self.is_closed else []
+        if not failed:
+            lines = [line for line in lines if line.startswith(_WENT_ON)]
         asked = [number for number, line in enumerate(lines) if _NO_NETWORK.search(line)]
         near = "\n".join(line for n in asked for line in lines[max(0, n - 12) : n + 1])
         addresses = [next(filter(None, each)) for each in _ADDRESS.findall(near)]
@@ -185,11 +200,18 @@ class Enclosure:
         system = (Path("/", name) for name in (*_SYSTEM, *_ETC, "proc", "dev"))
         shown = (*system, *self.readable, *self.writable)
         for line in filter(_NO_FILE.search, lines):
-            for path in map(Path, _PATH.findall(line)[-1:]):  # before it, who says so
+            for name in _PATH.findall(line)[-1:]:  # before it, who says so
+                path = Path(os.path.normpath(cwd / name))
+                beside = path  # of what lies there beside the copy
+                if self.source:
+                    beside = Path(os.path.normpath(self.source / os.path.relpath(path, cwd)))
+                hidden = [p for p in (path, beside) if not any(map(p.is_relative_to, shown))]
                 if "No such" not in line:
                     found[f"wrote outside its output: {path}"] = None
-                elif path.exists() and not any(map(path.is_relative_to, shown)):
-                    found[f"read what is not declared: {path}"] = None
+                elif there := [p for p in hidden if p.exists()]:
+                    found[f"read what is not declared: {there[0]}"] = None
+                elif path in hidden and path.parent.is_dir():
+                    found[f"wrote or read what is not declared: {path}"] = None
         return tuple(found)
 
 

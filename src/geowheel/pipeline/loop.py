@@ -21,7 +21,7 @@ from geowheel.records.stage import Scope, Stage
 from geowheel.stages import needed
 from geowheel.stages.context import Context
 from geowheel.stages.contract import Inputs, StageModule, load
-from geowheel.stages.visible import readable, writable
+from geowheel.stages.visible import readable, source_of, writable
 from geowheel.targets import Target
 
 
@@ -226,7 +226,9 @@ def _run(
         entry.scratch() as folder,
     ):
         own = (kept.folder if kept else folder, Path(tempfile.gettempdir()))
-        step.runner.enclosure = enclosure.of(title, readable(inputs), (*own, *writable(inputs)))
+        step.runner.enclosure = enclosure.of(
+            title, readable(inputs), (*own, *writable(inputs)), source_of(inputs)
+        )
         try:
             outcome = module.run(inputs, folder, step)
         except GeowheelError:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from geowheel.digest import Artefact
+from geowheel.digest import Artefact, Tree
 from geowheel.locks.assets import Asset
 from geowheel.machine.interpreters import Interpreter
 from geowheel.records.ledger import MadeFolder
@@ -26,6 +26,12 @@ def writable(inputs: Inputs) -> Iterator[Path]:
     """Yield what is written beside the stage's own folders: the compiler's cache of its runtime."""
     if any(isinstance(getattr(inputs, field.name), Zig) for field in fields(inputs)):
         yield inputs.cache / CACHE
+
+
+def source_of(inputs: Inputs) -> Path | None:
+    """Return the host's folder, of which the stage's commands see a copy."""
+    found = (getattr(inputs, field.name) for field in fields(inputs))
+    return next((value.root for value in found if isinstance(value, Tree)), None)
 
 
 def _places(value: Any, inputs: Inputs) -> Iterator[Path]:

@@ -75,10 +75,16 @@ def test_a_command_sees_what_is_declared(
         ("auto", ("bwrap",), (), "bwrap"),
         ("auto", ("bwrap",), ("bwrap",), "unshare (bwrap: no permission)"),
         ("auto", (), (), "unshare (bwrap: no bwrap on PATH)"),
-        ("auto", (), ("unshared",), "none (bwrap: no bwrap on PATH; unshare: no permission)"),
+        (
+            "auto",
+            (),
+            ("unshared",),
+            "none (bwrap: no bwrap on PATH; unshare: no permission): "
+            "commands can reach the network and every file",
+        ),
         ("unshare", ("bwrap",), (), "unshare"),
         ("container", ("docker",), (), "container"),
-        ("none", (), (), "none"),
+        ("none", (), (), "none: commands can reach the network and every file"),
         ("bwrap", (), (), "no sandbox by bwrap: no bwrap on PATH"),
         ("bwrap", ("bwrap",), ("bwrap",), "no sandbox by bwrap: no permission"),
         ("container", (), (), "no sandbox by container: no podman and no docker on PATH"),
@@ -104,7 +110,7 @@ def test_the_best_that_works_is_taken(
 
 
 def test_a_system_without_one_is_said_to_have_none() -> None:
-    assert str(find_enclosure(SandboxKind.AUTO, environ={}, on=System.WINDOWS)) == "none"
+    assert str(find_enclosure(SandboxKind.AUTO, environ={}, on=System.WINDOWS)).startswith("none: ")
 
 
 @pytest.mark.parametrize(
@@ -129,12 +135,27 @@ def test_a_system_without_one_is_said_to_have_none() -> None:
          "read what is not declared: {place}/in/a"),
         ("a.c:1:10: fatal error: {place}/in/a: No such file or directory",
          "read what is not declared: {place}/in/a"),
-        ("No such file or directory: '{place}/never'", ""),
+        ("No such file or directory: '../in/a'", "read what is not declared: {place}/in/a"),
+        ("cat: ../beside: No such file or directory",
+         "read what is not declared: {place}/in/beside"),
+        ("No such file or directory: 'never'", ""),
+        ("No such file or directory: '{place}/in/never'",
+         "wrote or read what is not declared: {place}/in/never"),
+        ("No such file or directory: '{place}/never/never'", ""),
         ("error: expected ';' before '}}'", ""),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_named(places: Path, said: str, refused: str) -> None:
     (places / "in/a").touch()
-    made = Enclosure(kind=SandboxKind.BWRAP, readable=(places / "out",))
-    assert "; ".join(made.refused(said.format(place=places))) == refused.format(place=places)
-    assert Enclosure().refused(said) == ()
+    (places / "in/beside").touch()  # beside the project, of which `out` is a copy
+    out = places / "out"
+    made = Enclosure(kind=SandboxKind.BWRAP, readable=(out,), source=places / "in/host")
+    found = made.refused(said.format(place=places), out, failed=True)
+    assert "; ".join(found) == refused.format(place=places)
+    assert Enclosure().refused(said, out, failed=True) == ()
+
+
+def test_of_a_command_that_goes_on_only_the_network_counts(tmp_path: Path) -> None:
+    said = "geowheel: no network here: a.example:443\ncat: /etc/shadow: No such file or directory"
+    made = Enclosure(kind=SandboxKind.BWRAP)
+    assert made.refused(said, tmp_path, failed=False) == ("reached for the network: a.example:443",)
