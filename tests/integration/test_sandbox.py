@@ -88,9 +88,9 @@ def test_a_backend_is_named_with_what_it_asked_for(
     path = second.root / second.host / "pyproject.toml"
     (path.parent / "backend.py").write_text(BACKEND.format(fault=fault))
     text = path.read_text()
-    said = 'build-backend = "hatchling.build"'
-    assert said in text
-    path.write_text(text.replace(said, 'build-backend = "backend"\nbackend-path = ["."]'))
+    usual = 'build-backend = "hatchling.build"'
+    assert usual in text
+    path.write_text(text.replace(usual, 'build-backend = "backend"\nbackend-path = ["."]'))
     result = second.run("build", "--python", PYTHON)  # by default
     assert result.returncode == BuildError.exit_code, result.stderr
     assert "  sandbox: bwrap" in result.stderr

@@ -92,7 +92,8 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
     if lacking:
         step.say(f"less exact, without their grids: {', '.join(lacking)}")
     step.now("packing the wheel")
-    write_wheel(repaired.tree, folder, filename=repaired.filename)
+    kept = inputs.cache / "deflated"
+    write_wheel(repaired.tree, folder, filename=repaired.filename, kept=kept)
     shutil.rmtree(work)
     return Outcome(
         facts=RepairFacts(

@@ -9,6 +9,7 @@ import os
 import random
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 
 import installer.sources
@@ -140,6 +141,24 @@ def test_neither_place_nor_umask_nor_threads_change_a_byte(tmp_path: Path) -> No
     assert first.path.read_bytes() == second.path.read_bytes()
     assert first.sha256 == second.sha256
     assert stat.S_IMODE(second.path.stat().st_mode) == 0o644
+
+
+def test_what_was_deflated_before_is_used_unless_it_is_damaged(tmp_path: Path) -> None:
+    tree, kept = (
+        make_tree(tmp_path / "tree", {"pkg/data": bytes(range(256)) * 8192}),
+        tmp_path / "k",
+    )
+    wheel = write_wheel(tree, tmp_path, filename=FILENAME, kept=kept)
+    (path,) = kept.iterdir()
+    for damaged in (b"", b"no deflate", path.read_bytes()[:-1], zlib.compress(b"x", wbits=-15)):
+        path.write_bytes(damaged)
+        again = write_wheel(tree, tmp_path / "again", filename=FILENAME, kept=kept)
+        assert again.sha256 == wheel.sha256
+    path.write_bytes(mine := zlib.compress((tree / "pkg/data").read_bytes(), 1, wbits=-15))
+    used = write_wheel(tree, tmp_path / "used", filename=FILENAME, kept=kept).path
+    with zipfile.ZipFile(used) as archive:
+        assert archive.getinfo("pkg/data").compress_size == len(mine)
+        assert archive.testzip() is None
 
 
 def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
