@@ -96,7 +96,7 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(python=False, default=False)
-def benchmark(session: nox.Session) -> None:
+def benchmark_wheel(session: nox.Session) -> None:
     """what the default wheel costs, against the plain way (takes minutes; -- 3.12)"""
     script = str(HERE / "benchmarks" / "wheel.py")
     sources = {"PYTHONPATH": str(HERE / "src")}
@@ -126,8 +126,8 @@ def benchmark_fetch(session: nox.Session) -> None:
 
 
 @nox.session(python=False, default=False)
-def benchmark_recipe(session: nox.Session) -> None:
-    """what a wheel costs against the plain recipe, benchmarks/recipe.sh (takes minutes)"""
+def benchmark(session: nox.Session) -> None:
+    """what a wheel costs against the plain recipe: a table, a plot in build/ (takes minutes)"""
     script = str(HERE / "benchmarks" / "recipe.py")
     sources = {"PYTHONPATH": str(HERE / "src")}
     session.run(str(environment()), script, *session.posargs, external=True, env=sources)

@@ -1,18 +1,21 @@
 """geowheel against the plain recipe (recipe.sh): the same native stack, the same machine, one run.
 
-Run from the tool environment (`python3 ci/nox.py -s benchmark_recipe`). The channel is the
-distribution's own, since auditwheel accepts nothing newer than the machine. Nothing is tested on
-either side. Arguments: the Pythons (default: 3.11 3.12 3.13). Prints a Markdown table of ratios,
-each with the limit that it is held to.
+Run from the tool environment (`python3 ci/nox.py -s benchmark`). The channel is the distribution's
+own, since auditwheel accepts nothing newer than the machine. Nothing is tested on either side.
+Arguments: the Pythons (default: 3.11 3.12 3.13). Prints and writes a Markdown table of ratios, each
+with the limit that it is held to, then how our time grows; and a plot of the ratios.
 """
 
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -22,49 +25,148 @@ from geowheel.machine.interpreters import find_interpreter
 REPOSITORY = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
 TOOLS = Path(sys.executable).parent
+BUILT = REPOSITORY / "build" / "benchmark"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a command took."""
+
+    seconds: float
+    processors: float = 0.0
+    """Seconds of all processors together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison, and the ratio that it is held to."""
+
+    what: str
+    ours: Spent
+    plain: Spent
+    limit: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.seconds / self.plain.seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """A clone, in which geowheel is run."""
+
+    root: Path
+    environ: Mapping[str, str]
+
+    def run(self, command: str, *pythons: str, host: str = "gdal", cores: int = 0) -> Spent:
+        """Run a command for some Pythons, on all cores or on some."""
+        options = [option for version in pythons for option in ("--python", version)]
+        where: list[str | Path] = ["--root", self.root, "--host", f"hosts/{host}", "--quiet"]
+        start = ["taskset", "-c", f"0-{cores - 1}"] if cores else []
+        geowheel = [*start, sys.executable, "-m", "geowheel", command]
+        return _timed([*geowheel, *where, *options], self.environ)
+
+    def forget(self) -> None:
+        """Remove what was made of the prefixes."""
+        for folder in self.root.glob(".geowheel/cp*"):
+            shutil.rmtree(folder)
+
+    def repairs(self) -> Iterator[tuple[int, float]]:
+        """Yield how many libraries each wheel has, and what its repair took."""
+        for path in sorted(self.root.glob(".geowheel/cp*/repair/*/record.json")):
+            record = json.loads(path.read_bytes())
+            yield record["facts"]["libraries"], record["seconds"]
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure, print and write build/benchmark."""
     pythons = tuple(sys.argv[1:]) or PYTHONS
     with tempfile.TemporaryDirectory(prefix="geowheel-benchmark-") as scratch:
-        root, out = Path(scratch, "checkout"), Path(scratch, "plain")
+        root = Path(scratch, "checkout")
         subprocess.run(["git", "clone", "-q", REPOSITORY, root], check=True)
         environ = {**os.environ, "PYTHONPATH": str(root / "src"), "GEOWHEEL_CHANNEL": "distro"}
-
-        def ours(command: str, *versions: str) -> float:
-            options = [option for version in versions for option in ("--python", version)]
-            where: list[str | Path] = ["--root", root, "--host", "hosts/gdal", "--quiet"]
-            return _timed([sys.executable, "-m", "geowheel", command, *where, *options], environ)
-
-        ours("fetch", pythons[0])
-        cold, again = ours("size", *pythons), ours("size", *pythons)
-        recipe = _recipe(root, out, environ, pythons)
-        rows = [("cold, after fetch", cold, recipe, 0.65), ("nothing changed", again, recipe, 0.02)]
-        raws = list(root.glob(".geowheel/cp*/build/*/*.whl"))
-        records = [
-            json.loads(p.read_bytes()) for p in root.glob(".geowheel/cp*/repair/*/record.json")
-        ]
-        repaired = sum(record["seconds"] for record in records)
-        size = sum(path.stat().st_size for path in root.glob("dist/*.whl")) / 1e6
-        one = _recipe(root, out.with_name("one"), environ, pythons[:1])
-        host = root / "hosts" / "gdal" / "tests" / "test_gdal.py"
-        host.write_text(host.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-        edited = ours("size", pythons[0])
-        rows.append(("one Python file changed, one interpreter", edited, one, 0.2))
-        plain = Path(scratch, "repaired")
-        seconds = _auditwheel(root, raws, plain, environ)
-        rows.append(("repair, of the same raw wheels", repaired, seconds, 0.3))
-        theirs = sum(path.stat().st_size for path in out.glob("wheels/*.whl")) / 1e6
-        rows.append(("MB of the wheels", size, theirs, 0.95))
-    sys.stdout.write(f"| {', '.join(pythons)} | geowheel | plain | ratio | limit |\n")
-    sys.stdout.write("| --- | --- | --- | --- | --- |\n")
-    for what, our, their, limit in rows:
-        sys.stdout.write(f"| {what} | {our:.1f} | {their:.1f} | {our / their:.2f} | {limit} |\n")
+        checkout = Checkout(root=root, environ=environ)
+        growth, rows = _measure(checkout, pythons, Path(scratch))
+    text = "".join(_lines(rows, growth, pythons))
+    BUILT.mkdir(parents=True, exist_ok=True)
+    (BUILT / "table.md").write_text(text, encoding="utf-8")
+    (BUILT / "plot.svg").write_text(_plot(rows), encoding="utf-8")
+    sys.stdout.write(f"{text}\n{BUILT / 'table.md'}\n{BUILT / 'plot.svg'}\n")
     return 0
 
 
-def _recipe(root: Path, out: Path, environ: Mapping[str, str], pythons: Sequence[str]) -> float:
+def _measure(
+    checkout: Checkout, pythons: Sequence[str], scratch: Path
+) -> tuple[list[tuple[str, float]], list[Row]]:
+    """Return how our time grows, and the comparisons."""
+    root, out, environ = checkout.root, scratch / "plain", checkout.environ
+    checkout.run("fetch", pythons[0])
+    cold, again = checkout.run("size", *pythons), checkout.run("size", *pythons)
+    repairs = list(checkout.repairs())
+    repaired = Spent(seconds=sum(seconds for _, seconds in repairs))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    raws = list(root.glob(".geowheel/cp*/build/*/*.whl"))
+    size = Spent(seconds=sum(path.stat().st_size for path in root.glob("dist/*.whl")) / 1e6)
+    recipe = _recipe(root, out, environ, pythons)
+    plain = Spent(seconds=sum(p.stat().st_size for p in out.glob("wheels/*.whl")) / 1e6)
+    auditwheel = Spent(seconds=_auditwheel(root, raws, scratch / "repaired", environ))
+    one = _recipe(root, scratch / "one", environ, pythons[:1])
+    host = root / "hosts" / "gdal" / "tests" / "test_gdal.py"
+    host.write_text(host.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    edited = checkout.run("size", pythons[0])
+    rows = [
+        Row(what="cold, after fetch", ours=cold, plain=recipe, limit=0.65),
+        Row(what="nothing changed", ours=again, plain=recipe, limit=0.02),
+        Row(what="one Python file changed, one Python", ours=edited, plain=one, limit=0.2),
+        Row(what="repair, of the same raw wheels", ours=repaired, plain=auditwheel, limit=0.3),
+        Row(what="MB of the wheels", ours=size, plain=plain, limit=0.95),
+    ]
+    growth = [("MB of memory, the largest process", peak)]
+    for count in range(1, len(pythons) + 1):
+        checkout.forget()
+        growth.append((f"Pythons: {count}", checkout.run("size", *pythons[:count]).seconds))
+    for cores in range(1, (os.cpu_count() or 1) + 1):
+        checkout.forget()
+        spent = checkout.run("size", pythons[0], cores=cores)
+        growth.append((f"cores, for one Python: {cores}", spent.seconds))
+    checkout.run("size", pythons[0], host="terrain")
+    growth += [(f"libraries: {count}, their repair", each) for count, each in checkout.repairs()]
+    return growth, rows
+
+
+def _lines(
+    rows: Sequence[Row], growth: Sequence[tuple[str, float]], pythons: Sequence[str]
+) -> Iterator[str]:
+    yield f"| {', '.join(pythons)} | geowheel | plain | ratio | of processors | limit |\n"
+    yield "| --- | --- | --- | --- | --- | --- |\n"
+    for row in rows:
+        ours, plain = row.ours, row.plain
+        busy = f"{ours.processors / plain.processors:.2f}" if plain.processors else ""
+        yield (
+            f"| {row.what} | {ours.seconds:.1f} | {plain.seconds:.1f} | {row.ratio:.2f} | {busy} "
+            f"| {row.limit} |\n"
+        )
+    yield "\n| how it grows | seconds |\n| --- | --- |\n"
+    yield from (f"| {what} | {number:.1f} |\n" for what, number in growth)
+
+
+def _plot(rows: Sequence[Row]) -> str:
+    """Return bars of the ratios, each with a line at its limit; the plain recipe is 1."""
+    height, left, wide = 26, 270, 400
+    drawn = [
+        f'<text x="{left - 8}" y="{n * height + 17}" text-anchor="end">{row.what}</text>'
+        f'<rect x="{left}" y="{n * height + 5}" width="{row.ratio * wide:.0f}" height="16" '
+        f'fill="{"#2a7" if row.ratio <= row.limit else "#c53"}"/>'
+        f'<path d="M{left + row.limit * wide:.0f} {n * height + 2}v22" stroke="#000"/>'
+        f'<text x="{left + wide + 8}" y="{n * height + 17}">{row.ratio:.2f}</text>'
+        for n, row in enumerate(rows)
+    ]
+    size = f'width="{left + wide + 60}" height="{len(rows) * height + 4}"'
+    style = 'font-family="sans-serif" font-size="13"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{"".join(drawn)}</svg>\n'
+
+
+def _recipe(root: Path, out: Path, environ: Mapping[str, str], pythons: Sequence[str]) -> Spent:
     prefix = _prefix(root)
     version = json.loads((prefix.parent / "record.json").read_bytes())["facts"]["gdal"]
     cache = Path(environ.get("GEOWHEEL_CACHE") or platformdirs.user_cache_path("geowheel"))
@@ -78,7 +180,7 @@ def _recipe(root: Path, out: Path, environ: Mapping[str, str], pythons: Sequence
 def _auditwheel(root: Path, raws: Sequence[Path], out: Path, environ: Mapping[str, str]) -> float:
     paths = {"PATH": f"{TOOLS}:{environ['PATH']}", "LD_LIBRARY_PATH": str(_prefix(root) / "lib")}
     repair: list[str | Path] = [TOOLS / "auditwheel", "repair", "-w", out]
-    return sum(_timed([*repair, raw], {**environ, **paths}) for raw in raws)
+    return sum(_timed([*repair, raw], {**environ, **paths}).seconds for raw in raws)
 
 
 def _prefix(root: Path) -> Path:
@@ -86,12 +188,14 @@ def _prefix(root: Path) -> Path:
     return prefix
 
 
-def _timed(command: Sequence[str | Path], environ: Mapping[str, str]) -> float:
-    start = time.monotonic()
+def _timed(command: Sequence[str | Path], environ: Mapping[str, str]) -> Spent:
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=dict(environ), capture_output=True, check=False)
     if done.returncode != 0:
         raise SystemExit(done.stdout.decode() + done.stderr.decode())
-    return time.monotonic() - start
+    after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(seconds=seconds, processors=busy)
 
 
 if __name__ == "__main__":

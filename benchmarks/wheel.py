@@ -1,9 +1,9 @@
 """What the default wheel costs, and the plain ways beside it, in one run.
 
-Run from the tool environment (`python3 ci/nox.py -s benchmark`). Everything is made in a temporary
-folder with an empty cache. An argument names the second interpreter's version (default: 3.12, or
-3.13 where that runs this). The channel is hosts/gdal's default where conda-forge is out of reach,
-or what GEOWHEEL_CHANNEL names. Prints a Markdown table, with the limits that it is held to.
+Run from the tool environment (`python3 ci/nox.py -s benchmark_wheel`). Everything is made in a
+temporary folder with an empty cache. An argument names the second interpreter's version (default:
+3.12, or 3.13 where that runs this). The channel is hosts/gdal's default where conda-forge is out of
+reach, or what GEOWHEEL_CHANNEL names. Prints a Markdown table, with the limits that it is held to.
 """
 
 from __future__ import annotations
