@@ -81,9 +81,11 @@ def interpreter_in(name: str, python: str, cache: Path, environ: Mapping[str, st
         own = find_interpreter(python, environ=environ, running=None, headers=False)
         place = own.executable.resolve().parents[1]
         inside = enclosure.of("root", [PROBE, place], [Path(tempfile.gettempdir())])
-        found = ask_interpreter(own.executable.resolve(), environ=environ, shut=inside)
-        if place != Path("/usr") and isinstance(found, Interpreter):
-            return found
+        if place != Path("/usr"):
+            found = ask_interpreter(own.executable.resolve(), environ=environ, shut=inside)
+            if isinstance(found, Interpreter):
+                return found
+            answers.append(f"{own.executable}, of this machine: {found}")
     there = sorted({path.name for path in root.glob("usr/bin/python3.*[0-9]")})
     raise MachineError(
         f"{name} has no CPython {python}",
