@@ -1,5 +1,6 @@
 """What git says of the checkout, and the two things that a release has it do: tag and push."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -176,6 +177,22 @@ def share_index(top: Path, goal: Path, environ: Mapping[str, str]) -> None:
             same.append(f"{name}\0")
     do_git(goal, environ, "update-index", "-z", "--index-info", given="".join(index))
     do_git(goal, environ, "update-index", "-z", "--skip-worktree", "--stdin", given="".join(same))
+
+
+def forget_reading(head: Path) -> None:
+    """Have `was_read` say whether the HEAD of a repository is read from now on."""
+    if head.is_file():
+        for path in (head, head.with_name("config")):
+            os.utime(path, ns=(0, path.stat().st_mtime_ns))
+
+
+def was_read(head: Path) -> bool:
+    """Return whether it was read; also where this file system does not tell (noatime)."""
+    if not head.is_file():
+        return False
+    found, beside = head.stat().st_atime_ns, head.with_name("config")
+    beside.read_bytes()
+    return found != 0 or beside.stat().st_atime_ns == 0
 
 
 def do_git(folder: Path, environ: Mapping[str, str], *arguments: str, given: str = "") -> str:

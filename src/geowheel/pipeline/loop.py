@@ -15,6 +15,7 @@ from geowheel.locks.in_use import Locks, locks_at_hand, resolve
 from geowheel.machine.console import Console, Step
 from geowheel.machine.kept import Kept
 from geowheel.machine.sandbox import Enclosure, SandboxKind
+from geowheel.records.facts import FACTS
 from geowheel.records.ledger import SOURCES, Entry, Ledger, Record, Records, Stale
 from geowheel.records.shared import SharedLedger
 from geowheel.records.stage import Scope, Stage
@@ -171,7 +172,17 @@ def _prepare(
         sandbox=context.enclosure.kind if shut_in else SandboxKind.NONE,
         wanted=context.project.sandbox if shut_in else SandboxKind.NONE,
     )
-    return module, entry, inputs
+    return module, _settled(entry), inputs
+
+
+def _settled(entry: Entry) -> Entry:
+    """Return the entry of an earlier run that had no use for all that differs; else this one."""
+    if entry.record is None:
+        for last in entry.ledger.records(FACTS[entry.stage], entry.subject):
+            spared = {name: last.components.get(name) for name in last.unused}
+            if {**entry.components, **spared} == last.components:
+                return replace(entry, components=last.components)
+    return entry
 
 
 def _ensure(

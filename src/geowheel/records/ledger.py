@@ -95,6 +95,8 @@ class Record(Struct, Generic[Known], frozen=True, kw_only=True):
     host: str
     key: str
     components: Mapping[str, str]
+    unused: tuple[str, ...] = ()
+    """Those of them that had no part in it, as the run saw."""
     trees: Mapping[str, Mapping[str, str]]
     upstream: Mapping[str, str]
     """The keys of the records that it was made from, by stage."""
@@ -354,6 +356,7 @@ class Entry:
             host=self.ledger.host,
             key=self.key,
             components=self.components,
+            unused=outcome.unused,
             trees=self.trees,
             upstream=self.upstream,
             content=digest(tree),

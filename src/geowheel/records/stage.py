@@ -43,3 +43,5 @@ class Outcome(Generic[Known]):
     facts: Known
     passed: bool = True
     """False only for a verdict that failed."""
+    unused: tuple[str, ...] = ()
+    """Components of the key that had no part in it, as the run saw."""

@@ -21,7 +21,7 @@ from geowheel.errors import BuildError
 from geowheel.machine.console import Step
 from geowheel.machine.environments import isolated_environment, unused_build_variables
 from geowheel.machine.files import copy_checked
-from geowheel.machine.git import ask_git
+from geowheel.machine.git import ask_git, forget_reading, was_read
 from geowheel.prefix.wrappers import build_variables, reachable, with_programs
 from geowheel.project.entry_points import add_entry_points
 from geowheel.project.files import stage_checkout
@@ -39,6 +39,7 @@ from .inputs import BuildInputs, RawWheelInputs
 from .zig import open_toolchain
 
 _DATABASE = "proj.db"
+_HOST, _HEAD = "host", Path(".git", "HEAD")
 GDAL_VERSION_VARIABLE = "GEOWHEEL_GDAL_VERSION"
 HOST_VERSION_VARIABLE = "GEOWHEEL_HOST_VERSION"
 """The version that the wheel is to have, where it follows GDAL's."""
@@ -46,7 +47,7 @@ HOST_VERSION_VARIABLE = "GEOWHEEL_HOST_VERSION"
 
 def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outcome[BuildFacts]:
     """Have the wheel made, add the payload, tag it for interpreter and platform."""
-    work = folder / "work"
+    work, unused = folder / "work", tuple[str, ...]()
     work.mkdir()
     tree = work / "tree"
     if isinstance(inputs, RawWheelInputs):
@@ -58,6 +59,7 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
         # its own place, and many name .geowheel/ or build/.
         with step.elsewhere("host") as place:
             made = _by_backend(inputs, place, step)
+            unused = () if was_read(place / _HOST / _HEAD) else ("git",)
             unpack_wheel(made, tree)
             _without_paths(tree, _mapped(inputs, place))
     if faults := list(strangers(tree, inputs.platform)):
@@ -76,7 +78,8 @@ def run(inputs: BuildInputs | RawWheelInputs, folder: Path, step: Step) -> Outco
     write_wheel(tree, folder, filename=_raw_name(inputs, made.name), level=0)
     shutil.rmtree(work)
     host_files = digest(inputs.host_files) if isinstance(inputs, BuildInputs) else ""
-    return Outcome(facts=BuildFacts(version=parse_filename(made.name)[1], host_files=host_files))
+    facts = BuildFacts(version=parse_filename(made.name)[1], host_files=host_files)
+    return Outcome(facts=facts, unused=unused)
 
 
 def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
@@ -102,8 +105,8 @@ def _raw_name(inputs: BuildInputs | RawWheelInputs, made: str) -> str:
 
 
 def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
-    staged = stage_checkout(inputs.host_files, work / "host", inputs.environ)
-    if inputs.git and (work / "host" / ".git" / "shallow").exists():
+    staged = stage_checkout(inputs.host_files, work / _HOST, inputs.environ)
+    if inputs.git and (work / _HOST / ".git" / "shallow").exists():
         step.say("this clone is shallow: a version from git may be wrong (fetch the whole history)")
     wheels = inputs.store.obtain(inputs.requirements, step)
     python = make_environment(
@@ -115,6 +118,7 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
             f"not used, though it is set here: {', '.join(unused)} (the wheel has to be the same "
             "elsewhere: [tool.geowheel.build] environment gives variables to the backend)"
         )
+    forget_reading(work / _HOST / _HEAD)
     made = build_wheel(inputs, staged, work / "made", python, env, step)
     _check_version(inputs, made)
     return made

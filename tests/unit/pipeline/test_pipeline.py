@@ -47,6 +47,7 @@ class Toy:
     log: list[str]
     text: str = "a"
     passed: bool = True
+    unused: tuple[str, ...] = ()
     fault: BaseException | None = None
     unready: MachineError | None = None
     given: list[tuple[str, ...]] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Toy:
         (folder / "half.txt").unlink()
         (folder / "out.txt").write_text("\n".join([*inputs.above, inputs.text.strip()]))
         facts = TestFacts(sha256="ab" * 32) if self.name == "test" else FACTS[self.name]()
-        return Outcome(facts=facts, passed=self.passed)
+        return Outcome(facts=facts, passed=self.passed, unused=self.unused)
 
     def check(self, inputs: ToyInputs, _: Step, /) -> None:
         assert inputs.text == self.text
@@ -174,6 +175,22 @@ def test_what_was_changed_is_made_anew(
         said = "is gone" if change is None else "was changed"
         assert f"fetch      out.txt {said}" in capsys.readouterr().err
         assert file.read_text() == "a"
+
+
+def test_what_a_run_had_no_use_for_makes_nothing_anew(world: World) -> None:
+    toy = world.toys["bindings"]
+    toy.unused = ("text",)
+    world.ran("repair")
+    toy.text = "b"
+    assert world.actions("repair")["bindings"] == "cached"
+    assert world.ran("repair") == ["check repair"]
+    world.toys["fetch"].text = "other"
+    assert world.ran("repair") == ["fetch", "bindings", "repair"]
+    toy.unused = ()
+    toy.text, world.toys["fetch"].text = "c", "third"
+    world.ran("repair")
+    toy.text = "d"
+    assert world.ran("repair") == ["bindings", "repair"], "the newest run had a use for it"
 
 
 def test_what_the_wheel_requires_and_nobody_locked_is_solved_for(world: World) -> None:
