@@ -155,7 +155,7 @@ ALONE = OTHER_GDAL.replace('libraries=["gdal"]', "libraries=[]").replace(
         (OTHER_GDAL, ("libgdal.so.99, needed by cymini/_core", "is not in the native stack",
                       "GDAL_CONFIG")),
         (ALONE, ("no extension module of the host is linked",)),
-        (None, ("holds no compiled file",)),
+        (None, ("holds no compiled file", 'layout = "private"')),
     ],
     ids=["another libgdal", "no libgdal", "pure"],
 )  # fmt: skip

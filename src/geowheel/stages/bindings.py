@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from geowheel import systems
+from geowheel.binary.elf import read_elf
 from geowheel.errors import BuildError, IntegrityError, MachineError
 from geowheel.locks.assets import Asset
 from geowheel.machine import hints
@@ -20,6 +21,7 @@ from geowheel.records.facts import BindingsFacts
 from geowheel.records.stage import Outcome
 from geowheel.systems import compilers
 from geowheel.systems.contract import Toolchain
+from geowheel.targets import System
 
 from .inputs import MODULES, BindingsInputs, PrebuiltInputs
 from .zig import open_toolchain
@@ -40,6 +42,12 @@ def run(
     if isinstance(inputs, PrebuiltInputs):
         _take(inputs, folder / "work", modules, step)
         return Outcome(facts=BindingsFacts(prebuilt=str(inputs.package)))
+    if inputs.platform.system is System.LINUX and not inputs.lowered:
+        from geowheel.systems.auditwheel_repair import policy_of  # only where needed
+
+        # Said before anything is compiled, and not by `repair`.
+        library = systems.of(inputs.platform).gdal_library
+        policy_of([read_elf(inputs.prefix.folder / library)], inputs.platform, library)
     if inputs.import_package is None or inputs.toolchain is None:
         step.say('none: layout = "none"')
         return Outcome(facts=BindingsFacts())

@@ -112,6 +112,8 @@ class BindingsInputs(Inputs):
     """None in layout none: nothing is compiled, so nothing depends on what follows from it."""
     stable: str
     """The Python whose stable ABI the modules use; empty: they are of the interpreter's version."""
+    lowered: bool = ambient()
+    """Whether `repair` lowers what the native stack needs."""
 
 
 def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltInputs:
@@ -129,6 +131,7 @@ def bindings(context: Context, upstream: Records) -> BindingsInputs | PrebuiltIn
         toolchain=context.toolchain,
         import_package=places.import_package if places.has_bindings else None,
         stable=context.stable,
+        lowered=bool(context.project.config.floors.glibc),
         **context.here,
     )
 

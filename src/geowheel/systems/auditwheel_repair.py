@@ -77,6 +77,29 @@ def manylinux_floors(platform: Platform) -> list[Lowering]:
     ]
 
 
+def policy_of(files: Iterable[Elf], platform: Platform, where: str) -> str:
+    """Return the oldest manylinux policy that has every symbol version; raises BuildError."""
+    policies = WheelPolicies(libc=Libc.GLIBC, arch=Architecture(platform.architecture))
+    asked: dict[str, set[str]] = {}
+    for elf in files:
+        for library, names in elf.versions.items():
+            if not library.startswith("ld-linux"):
+                asked.setdefault(library, set()).update(names)
+    policy = policies.versioned_symbols_policy(asked)
+    if policy == policies.linux:
+        newest = policies.lowest
+        known = {f"{k}_{v}" for k, versions in newest.symbol_versions.items() for v in versions}
+        named = re.compile(rf"({'|'.join(map(re.escape, newest.symbol_versions))})_.*")
+        every = {name for names in asked.values() for name in names if named.fullmatch(name)}
+        raise BuildError(
+            f"needs {', '.join(sorted(every - known))}, newer than {newest.name} has",
+            where=where,
+            cause="the native stack or the compiler is newer than any manylinux policy",
+            fix='have it lowered: [tool.geowheel] floor = "manylinux_2_28"',
+        )
+    return str(policy.name)
+
+
 class LinuxRepairer(Repairer[Elf]):
     """Repairs with auditwheel."""
 
@@ -156,25 +179,7 @@ class LinuxRepairer(Repairer[Elf]):
 
     def tag(self, binaries: Mapping[str, Elf]) -> str:
         """Return the oldest manylinux policy that has every symbol version; raises BuildError."""
-        where, architecture = self.request.raw.name, self.request.platform.architecture
-        policies = WheelPolicies(libc=Libc.GLIBC, arch=Architecture(architecture))
-        asked: dict[str, set[str]] = {}
-        for elf in binaries.values():
-            for library, names in elf.versions.items():
-                if not library.startswith("ld-linux"):
-                    asked.setdefault(library, set()).update(names)
-        policy = policies.versioned_symbols_policy(asked)
-        if policy == policies.linux:
-            newest = policies.lowest
-            known = {f"{k}_{v}" for k, versions in newest.symbol_versions.items() for v in versions}
-            named = re.compile(rf"({'|'.join(map(re.escape, newest.symbol_versions))})_.*")
-            every = {name for names in asked.values() for name in names if named.fullmatch(name)}
-            raise BuildError(
-                f"needs {', '.join(sorted(every - known))}, newer than {newest.name} has",
-                where=where,
-                cause="the native stack or the compiler is newer than any manylinux policy",
-                fix='have it lowered: [tool.geowheel] floor = "manylinux_2_28"',
-            )
+        policy = policy_of(binaries.values(), self.request.platform, self.request.raw.name)
         if faults := [
             Fault(
                 what="holds code for newer processors than its platform tag promises",
@@ -185,7 +190,7 @@ class LinuxRepairer(Repairer[Elf]):
             if elf.cpu not in OLDEST_CPUS
         ]:
             raise BuildError(faults)
-        return str(policy.name)
+        return policy
 
     def lowering(self, bundle: str, bundled: Iterable[Bundled]) -> Lowering | None:
         request = self.request

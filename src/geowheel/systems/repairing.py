@@ -268,7 +268,8 @@ class Repairer(ABC, Generic[B]):
             yield Fault(
                 what="holds no compiled file",
                 where=wheel.filename,
-                cause="the build backend did not pack the vendored extension modules",
+                cause='layout = "none", and the host compiles no extension module or packs none',
+                fix='set layout = "private" in [tool.geowheel] for a package that imports osgeo',
             )
         elif wheel.pure:
             yield Fault(
