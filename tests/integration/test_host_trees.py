@@ -257,6 +257,32 @@ def test_git_says_the_same_of_a_copy_in_any_state(tmp_path: Path) -> None:
     assert " on HEAD, " in git_version(staged, os.environ)
 
 
+def test_what_is_named_above_names_more(tmp_path: Path) -> None:
+    write_files(tmp_path, {
+        "host/pyproject.toml": "", "host/CMakeLists.txt": "add_subdirectory(../native)\n",
+        "native/CMakeLists.txt": "include(../shared/one.cmake)\n", "shared/one.cmake": "",
+        "shared/two.cmake": "",
+    })  # fmt: skip
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    found = {entry.path for entry in host_files(tmp_path / "host", os.environ).entries}
+    above = {"../native/CMakeLists.txt", "../shared/one.cmake"}
+    assert found == {"pyproject.toml", "CMakeLists.txt", *above}
+
+
+def test_a_cargo_workspace_is_copied_whole(tmp_path: Path) -> None:
+    members = ("Cargo.lock", "core/Cargo.toml", "core/src/lib.rs")
+    write_files(tmp_path, {
+        "Cargo.toml": '[workspace]\nmembers = ["core", "host"]\n', **dict.fromkeys(members, ""),
+        "host/pyproject.toml": "", "host/Cargo.toml": "",
+    })  # fmt: skip
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    found = {entry.path for entry in host_files(tmp_path / "host", os.environ).entries}
+    above = {f"../{name}" for name in ("Cargo.toml", *members)}
+    assert found == {"pyproject.toml", "Cargo.toml", *above}
+
+
 def test_generated_modules_beside_others_are_copied(tmp_path: Path) -> None:
     names = ("made.py", "src/space/made.py", "src/space/pkg/made.txt")
     others = ("tests/made.py", "build/made.py", "src/space/made.txt")

@@ -25,9 +25,10 @@ _LEFT_OUT: Final = {
 }  # fmt: skip
 _OURS: Final = (".geowheel", "dist")  # never a part of the host, also where git ignores neither
 _TESTS: Final = ("test", "tests")
+_CARGO: Final = "Cargo.toml"
 _BUILD_FILES: Final = (
     "pyproject.toml", "setup.py", "setup.cfg", "MANIFEST.in", "CMakeLists.txt", "meson.build",
-    "Cargo.toml",
+    _CARGO,
 )  # fmt: skip
 _ABOVE: Final = re.compile(r"(?:\.\./)+[\w.*/+-]+")
 
@@ -177,20 +178,33 @@ def _walk(folder: Path) -> Iterator[str]:
 def _named_above(
     folder: Path, environ: Mapping[str, str], sources: Sequence[str], *, by_git: bool
 ) -> Iterator[str]:
-    """Yield the files above the folder that the host's build reads."""
+    """Yield the files above the folder that the host's build reads, and what these name."""
     top = top_of_checkout(folder, environ) if by_git else None
-    for number, place in enumerate(folder.parents, start=1):
-        # Backends that leave out what git ignores read these themselves.
-        if top is not None and place.is_relative_to(top) and (place / ".gitignore").is_file():
-            yield "../" * number + ".gitignore"
-    texts = (folder / name for name in _BUILD_FILES if (folder / name).is_file())
-    said = [path.read_text(encoding="utf-8", errors="replace") for path in texts]
-    for pattern in sorted({name for text in (*said, *sources) for name in _ABOVE.findall(text)}):
-        for path in {found.resolve() for found in folder.glob(pattern.rstrip("/"))}:
-            if folder.is_relative_to(path) or not path.is_relative_to(top or path):
-                continue
-            below = _below(path, environ) if path.is_dir() else [""]
-            yield from (os.path.relpath(path / name, folder) for name in below)
+    named = set[Path]()
+    for place in folder.parents if top is not None else ():
+        if place.is_relative_to(top or place):
+            # Backends that leave out what git ignores read these themselves.
+            named |= {path for path in [place / ".gitignore"] if path.is_file()}
+            if (folder / _CARGO).is_file() and "[workspace" in _text(place / _CARGO):
+                named.add(place)  # cargo reads every member of the workspace
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        said = [_text(place / name) for name in _BUILD_FILES]
+        said += sources if place == folder else ()
+        for pattern in {name.rstrip("/") for text in said for name in _ABOVE.findall(text)}:
+            for path in {found.resolve() for found in place.glob(pattern)} - named:
+                if path.is_relative_to(top or path) and not folder.is_relative_to(path):
+                    named.add(path)
+                    waiting.append(path)
+    for path in sorted(named):
+        below = _below(path, environ) if path.is_dir() else [""]
+        found = (os.path.relpath(path / name, folder) for name in below)
+        yield from (name for name in found if name.startswith("../"))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _below(folder: Path, environ: Mapping[str, str]) -> Iterable[str]:
