@@ -33,6 +33,9 @@ _LOGS: Final = re.compile(r"(?:CHANGES|CHANGELOG|HISTORY|NEWS)\b", re.IGNORECASE
 _STABLE: Final = re.compile(r"py[-_]limited[-_]api|py-api|\bpyo3/abi3\b|\babi3-py3")
 _STABLE_RUST: Final = re.compile(r'"abi3')  # a feature of pyo3's, in Cargo.toml
 _OLDEST_STABLE: Final = re.compile(r"\b(?:py-api\W+|abi3-)(?:cp|py)3(\d+)")
+_SWITCH: Final = re.compile(
+    r"(?:environ(?:\.get\(|\[)|getenv\()\s*[\"'](\w*(?:LIMITED_?API|ABI3)\w*)[\"']", re.IGNORECASE
+)
 _COMPILING_BACKENDS: Final = {
     "scikit_build_core": "scikit-build-core",
     "mesonpy": "meson-python",
@@ -83,6 +86,8 @@ class Host:
     """What its backend asks for when it is called, and [build-system] does not name."""
     sources: tuple[str, ...] = ()
     """Patterns of what its build does not read, so that a change of it compiles nothing."""
+    switches: tuple[str, ...] = ()
+    """Variables by which setup.py is asked for the stable ABI."""
 
 
 def detect(facts: ProjectFacts, wishes: Wishes) -> Host:
@@ -106,6 +111,7 @@ def detect(facts: ProjectFacts, wishes: Wishes) -> Host:
         pythons=wishes.pythons or find_pythons(facts),
         build_requires=_programs(facts),
         sources=_not_built(facts) if compiles else (),
+        switches=tuple(dict.fromkeys(_SWITCH.findall(facts.texts.get("setup.py", "")))),
     )
 
 

@@ -95,7 +95,7 @@ def _adopted(facts: ProjectFacts, wishes: Wishes, environment: str) -> tuple[Hos
     host = detect(facts, wishes)
     before = facts.texts[PYPROJECT]
     depends = table_at(facts.pyproject, "project").get("dependencies", [])
-    build = templates.build_table(host.build_requires, host.sources)
+    build = templates.build_table(host.build_requires, host.sources, host.switches)
     table = _table(facts, host, environment) + build
     after = appended(before, table + _suggestion(facts, host.name))
     _check_appended(facts, before, after)

@@ -101,8 +101,8 @@ def tool_table(
     return "\n".join(lines) + "\n"
 
 
-def build_table(requires: Sequence[str], sources: Sequence[str]) -> str:
-    """Return `[tool.geowheel.build]`; nothing where nothing is required, and all is read."""
+def build_table(requires: Sequence[str], sources: Sequence[str], switches: Sequence[str]) -> str:
+    """Return `[tool.geowheel.build]`; nothing where nothing is required or set, and all is read."""
     lines = []
     if requires:
         lines += ["# What the build backend asks for when it is called."]
@@ -110,6 +110,10 @@ def build_table(requires: Sequence[str], sources: Sequence[str]) -> str:
     if sources:
         lines += ["# What the build does not read: a change of it compiles nothing."]
         lines += [f"sources = {toml_list(sources)}"]
+    if switches:
+        lines += ["# Without it the build makes a wheel of one Python, and no stable ABI."]
+        values = ", ".join(f'{name} = "1"' for name in switches)
+        lines += [f"environment = {{ {values} }}"]
     return "\n".join(["", "[tool.geowheel.build]", *lines, ""]) if lines else ""
 
 

@@ -29,11 +29,11 @@ _NETWORK: Final = (
 # What says a version in git's place: setuptools-scm, pdm-backend, pbr, versioningit and the like.
 _VERSION: Final = re.compile(
     r"\w+_PRETEND_(VERSION|METADATA)\w*|SETUPTOOLS_SCM_OVERRIDES_FOR_\w+|PDM_BUILD_SCM_VERSION"
-    r"|PBR_VERSION|POETRY_DYNAMIC_VERSIONING_(BYPASS|OVERRIDE)"
+    r"|PBR_VERSION|\w+_DYNAMIC_VERSIONING_(BYPASS|OVERRIDE)"
 )
 # What compilers and build backends would read.
 _BUILD: Final = re.compile(
-    r"(C|CPP|CXX|F|FC|LD|RUST|ARCH)FLAGS|C(PLUS_INCLUDE_|_INCLUDE_)?PATH|PIP_CONFIG_SETTINGS"
+    r"CC|CXX|(C|CPP|CXX|F|FC|LD|RUST|ARCH)FLAGS|C(PLUS_INCLUDE_|_INCLUDE_)?PATH|PIP_CONFIG_SETTINGS"
     r"|(CMAKE|SKBUILD|MESON(PY)?|MATURIN|CARGO|PYO3|PKG_CONFIG|PDM_BUILD|HATCH)_\w+|\w*PACKAGE_DATA"
     r"|(GDAL|PROJ|GEOS|NETCDF4|HDF5)_(CONFIG|VERSION|DIR|LIBS|PREFIX|INCDIR|LIBDIR)"
 )
@@ -57,9 +57,15 @@ def version_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in sorted(environ) if _VERSION.fullmatch(name)}
 
 
-def unused_build_variables(environ: Mapping[str, str], used: Collection[str]) -> list[str]:
-    """Return the names of what is set for builds and does not reach the host's backend."""
-    return [name for name in sorted(environ) if _BUILD.fullmatch(name) and name not in used]
+def unused_build_variables(
+    environ: Mapping[str, str], used: Collection[str], named: Collection[str]
+) -> list[str]:
+    """Return the names of what is set for builds and does not reach the host's backend.
+
+    `named` are words of its build files: what these read of the environment is among them.
+    """
+    found = (name for name in sorted(environ) if _BUILD.fullmatch(name) or name in named)
+    return [name for name in found if name not in used]
 
 
 def tool_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]:
@@ -92,16 +98,18 @@ _SETTINGS: Final = {
     "extra-index-url": "UV_INDEX",
     "trusted-host": "UV_INSECURE_HOST",
 }
-_OF_UV: Final = (".config/uv/uv.toml", "AppData/Roaming/uv/uv.toml")
-_OF_SYSTEM: Final = Path("/etc/uv/uv.toml")
 
 
 def index_environment(environ: Mapping[str, str], **extra: str) -> dict[str, str]:
     """Return the environment for uv, with the index of pip.conf where uv itself has none set."""
     env = tool_environment(environ, **extra)
     home = Path(environ.get("HOME") or environ.get("USERPROFILE") or "/")
-    told = any(name.startswith(("UV_DEFAULT_INDEX", "UV_INDEX")) and env[name] for name in env)
-    if told or any(path.is_file() for path in (*(home / name for name in _OF_UV), _OF_SYSTEM)):
+    config = environ.get("XDG_CONFIG_HOME") or home / ".config"
+    folders = [Path(config, "uv"), home / "AppData/Roaming/uv", Path("/etc/uv")]
+    told = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE")
+    if any(name.startswith(told) and env[name] for name in env) or any(
+        (folder / "uv.toml").is_file() for folder in folders
+    ):
         return env
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"], env=env,

@@ -203,6 +203,11 @@ def _named_above(
         yield from (name for name in found if name.startswith("../"))
 
 
+def words_of_build_files(folder: Path) -> set[str]:
+    """Return all words of the files that say how the project in `folder` is built."""
+    return set(re.findall(r"\w{4,}", "\n".join(_text(folder / name) for name in _BUILD_FILES)))
+
+
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 

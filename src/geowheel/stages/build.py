@@ -24,7 +24,7 @@ from geowheel.machine.files import copy_checked
 from geowheel.machine.git import ask_git, forget_reading, was_read
 from geowheel.prefix.wrappers import build_variables, reachable, with_programs
 from geowheel.project.entry_points import add_entry_points
-from geowheel.project.files import stage_checkout
+from geowheel.project.files import stage_checkout, words_of_build_files
 from geowheel.project.places import PACKAGE_INIT, Places
 from geowheel.records.facts import BuildFacts
 from geowheel.records.stage import Outcome
@@ -36,7 +36,7 @@ from geowheel.wheel.writing import write_wheel
 from .backend import build_wheel
 from .environments import make_environment
 from .inputs import BuildInputs, RawWheelInputs
-from .zig import open_toolchain
+from .zig import Zig, open_toolchain
 
 _DATABASE = "proj.db"
 _HOST, _HEAD = "host", Path(".git", "HEAD")
@@ -113,7 +113,10 @@ def _by_backend(inputs: BuildInputs, work: Path, step: Step) -> Path:
         inputs.interpreter, work / "environment", wheels, environ=inputs.environ, step=step
     )
     env = _environment(inputs, work, python, step)
-    if unused := unused_build_variables(inputs.environ, inputs.variables):
+    words = words_of_build_files(staged) - env.keys()
+    of_machine = () if isinstance(inputs.toolchain, Zig) else ("CC", "CXX")
+    used = {*inputs.variables, *of_machine}
+    if unused := unused_build_variables(inputs.environ, used, words):
         step.say(
             f"not used, though it is set here: {', '.join(unused)} (the wheel has to be the same "
             "elsewhere: [tool.geowheel.build] environment gives variables to the backend)"

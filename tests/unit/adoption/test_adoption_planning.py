@@ -535,6 +535,10 @@ def test_what_a_build_that_compiles_does_not_read_is_named() -> None:
     after = changes(made)["pyproject.toml"].after
     build = tomllib.loads(after)["tool"]["geowheel"]["build"]
     assert build == {"sources": ["!docs/*", "!tests/*", "!CHANGES.txt"]}
+    setup = "setup(ext_modules=[], py_limited_api=os.environ.get('MY_LIMITED_API') == '1')\n"
+    after = changes(plan(facts(text, more={"setup.py": setup}), Wishes()))["pyproject.toml"].after
+    table = tomllib.loads(after)["tool"]["geowheel"]
+    assert table["build"]["environment"] == {"MY_LIMITED_API": "1"} and len(table["pythons"]) == 1
     setup = "setup(ext_modules=[Extension('a', [])])\ncopytree(source, 'my_host/gdal_data')\n"
     text = PLAIN.replace("hatchling.build", "setuptools.build_meta")
     after = changes(plan(facts(text, more={"setup.py": setup}), Wishes()))["pyproject.toml"].after

@@ -13,6 +13,7 @@ from geowheel.machine.environments import (
     isolated_environment,
     tool_environment,
     tool_path,
+    unused_build_variables,
     uv_settings,
 )
 
@@ -80,6 +81,13 @@ def test_settings_of_the_index_reach_our_own_tools_only() -> None:
     isolated_environment(environ, A="1")["PATH"] = ""
     tool_environment(environ, A="1")["PATH"] = ""
     assert environ == before
+
+
+def test_what_a_build_would_read_and_does_not_get_is_known() -> None:
+    environ = dict.fromkeys(("CC", "CMAKE_ARGS", "HOST_OPTION", "EDITOR", "CFLAGS"), "x")
+    assert unused_build_variables(environ, {"CC", "CFLAGS"}, {"HOST_OPTION", "OTHER"}) == [
+        "CMAKE_ARGS", "HOST_OPTION",
+    ]  # fmt: skip
 
 
 def test_a_tool_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
