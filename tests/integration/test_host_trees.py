@@ -313,6 +313,11 @@ def test_a_checkout_that_git_refuses_is_no_folder_without_git(tmp_path: Path) ->
         host_files(host, os.environ)
     assert "not a git repository" in str(raised.value)
     assert f"git -C {top} status" in str(raised.value)
+    with pytest.raises(MachineError, match=r"there is no git on PATH[\s\S]*install"):
+        host_files(host, {**os.environ, "PATH": str(tmp_path)})
+    git(tmp_path, "init", "-q")  # git would go on to it
+    with pytest.raises(MachineError, match=r"it takes \S+ for the checkout"):
+        host_files(host, os.environ)
 
 
 def test_a_folder_that_git_ignores_as_a_whole_is_read_without_git(tmp_path: Path) -> None:

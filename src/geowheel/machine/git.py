@@ -12,6 +12,7 @@ from geowheel.errors import MachineError
 
 from .console import Step
 from .environments import isolated_environment, tool_environment
+from .hints import Need, install, this_machine
 
 # What git needs beside the basics to sign a tag and to reach a remote.
 _AGENTS: Final = (
@@ -42,25 +43,29 @@ class Git:
 
 
 def top_of_checkout(folder: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the top folder of the checkout that holds `folder`; None without one, or without git.
+    """Return the top folder of the checkout that holds `folder`; None where there is none.
 
-    Raises MachineError with git's own words where git refuses to read it.
+    Raises MachineError with git's own words where git refuses to read it, or where there is no git.
     """
-    git = shutil.which("git", path=environ.get("PATH", ""))
     marked = next((p for p in (folder, *folder.parents) if (p / ".git").exists()), None)
-    if git is None or marked is None:
+    if marked is None:
         return None
-    result = _run_git(git, folder, environ, "rev-parse", "--show-toplevel")
-    if result.returncode == 0:
-        return Path(result.stdout.strip()).resolve()
-    said = result.stderr.strip()
+    fix = f"mend it until `git -C {marked} status` works, or remove {marked / '.git'}"
+    if shutil.which("git", path=environ.get("PATH", "")) is None:
+        said, fix = "there is no git on PATH", install(Need.GIT, on=this_machine())
+    else:
+        result = _run_git(git_program(environ), folder, environ, "rev-parse", "--show-toplevel")
+        top = Path(result.stdout.strip()).resolve()
+        if result.returncode == 0 and top == marked.resolve():
+            return top
+        said = result.stderr.strip().partition("\n")[0] or f"it takes {top} for the checkout"
+        if "dubious ownership" in said:
+            fix = f"`git config --global --add safe.directory {marked}` where you trust its owner"
     raise MachineError(
-        f"git does not read this checkout: {said.splitlines()[0] if said else 'no reason given'}",
+        f"git does not read this checkout: {said}",
         where=str(marked),
         cause="without git, files that it ignores (keys, caches) would become a part of the host",
-        fix=f"`git config --global --add safe.directory {marked}` where you trust its owner"
-        if "dubious ownership" in said
-        else f"mend it until `git -C {marked} status` works, or remove {marked / '.git'}",
+        fix=fix,
     )
 
 

@@ -23,7 +23,7 @@ def found(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     "left_out",
     [
-        ".git/HEAD", ".geowheel/cp312-linux-64/build/a/record.json", ".nox/a", ".tox/a",
+        "vendored/.git/HEAD", ".geowheel/cp312-linux-64/build/a/record.json", ".nox/a", ".tox/a",
         ".venv/bin/python", "dist/a.whl", "pkg/__pycache__/a.cpython-312.pyc", "pkg/old.pyc",
         ".mypy_cache/a", ".ruff_cache/a", ".pytest_cache/a", ".pixi/envs/default/a",
     ],
