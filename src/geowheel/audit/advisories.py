@@ -1,6 +1,7 @@
 """Vulnerabilities as reports and databases state them, matched to the packages of an SBOM."""
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -77,17 +78,27 @@ def _read(path: Path) -> list[Advisory]:
 def _osv(record: Mapping[str, Any]) -> Iterator[Advisory]:
     """Yield a record by https://ossf.github.io/osv-schema/"""
     for affected in () if record.get("withdrawn") else record["affected"]:
-        package = affected.get("package", {})
+        package, every = affected.get("package") or {}, affected.get("ranges") or ()
         if _PATCHING.match(package.get("ecosystem", "")):
             continue
-        kinds = (each for each in affected.get("ranges", ()) if each["type"] != "GIT")
-        ranges = tuple(found for each in kinds for found in _ranges(each["events"]))
+        ranges = tuple(found for each in every for found in _ranges(_events(each)))
+        # What is made of a CVE about C or C++ names no package, only where its source is.
+        sources = (each["repo"] for each in every if each["type"] == "GIT")
+        source = re.sub(r".*/|\.git$", "", next(sources, "").rstrip("/"))
         yield Advisory(
-            id=record["id"], aliases=frozenset(record.get("aliases", ())),
-            name=package.get("name", ""), purl=package.get("purl", ""),
-            versions=tuple(affected.get("versions", ())), ranges=ranges,
+            id=record["id"], aliases=frozenset(record.get("aliases") or ()),
+            name=package.get("name", source), purl=package.get("purl", ""),
+            versions=tuple(affected.get("versions") or ()), ranges=ranges,
             fixed=", ".join(mended for _, mended, _ in ranges if mended),
         )  # fmt: skip
+
+
+def _events(found: Mapping[str, Any]) -> Iterable[Mapping[str, str]]:
+    """The events of a range; those of commits stand beside the versions that they were made of."""
+    if found["type"] == "GIT":
+        return (found.get("database_specific") or {}).get("extracted_events") or ()
+    events: Iterable[Mapping[str, str]] = found["events"]
+    return events
 
 
 def _ranges(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
@@ -101,10 +112,12 @@ def _ranges(events: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str, str
 def _scanner(report: Mapping[str, Any]) -> Iterator[Advisory]:
     """Yield the report of OSV-Scanner: https://google.github.io/osv-scanner/output/"""
     for row in (row for source in report["results"] for row in source["packages"]):
-        for found in row.get("vulnerabilities", ()):
+        for found in row.get("vulnerabilities") or ():
+            told = _osv({"affected": (), **found})
             yield Advisory(
-                id=found["id"], aliases=frozenset(found.get("aliases", ())),
+                id=found["id"], aliases=frozenset(found.get("aliases") or ()),
                 name=row["package"]["name"], versions=(row["package"]["version"],),
+                fixed=", ".join(dict.fromkeys(each.fixed for each in told if each.fixed)),
             )  # fmt: skip
 
 
@@ -114,21 +127,22 @@ def _grype(report: Mapping[str, Any]) -> Iterator[Advisory]:
         told, found = match["vulnerability"], match["artifact"]
         yield Advisory(
             id=told["id"], name=found["name"], purl=found.get("purl", ""),
-            aliases=frozenset(also["id"] for also in match.get("relatedVulnerabilities", ())),
-            versions=(found["version"],), fixed=", ".join(told.get("fix", {}).get("versions", ())),
+            aliases=frozenset(also["id"] for also in match.get("relatedVulnerabilities") or ()),
+            versions=(found["version"],), fixed=", ".join(told["fix"]["versions"] or ()),
         )  # fmt: skip
 
 
 def _trivy(report: Mapping[str, Any]) -> Iterator[Advisory]:
-    """Yield the report of https://github.com/aquasecurity/trivy"""
-    for row in (row for found in report["Results"] for row in found.get("Vulnerabilities", ())):
+    """Yield the report of https://github.com/aquasecurity/trivy, which leaves out what is empty"""
+    every = (found.get("Vulnerabilities") or () for found in report.get("Results") or ())
+    for row in itertools.chain.from_iterable(every):
         yield Advisory(
             id=row["VulnerabilityID"], name=row["PkgName"], versions=(row["InstalledVersion"],),
             purl=row.get("PkgIdentifier", {}).get("PURL", ""), fixed=row.get("FixedVersion", ""),
         )  # fmt: skip
 
 
-_READERS: Final = {"matches": _grype, "Results": _trivy, "results": _scanner, "affected": _osv}
+_READERS: Final = {"matches": _grype, "SchemaVersion": _trivy, "results": _scanner, "affected": _osv}
 
 
 def _bare(purl: str) -> str:
@@ -137,8 +151,9 @@ def _bare(purl: str) -> str:
 
 
 def _version(text: str) -> Version:
-    """Return versions as they are compared: of what is none, its numbers."""
-    plain = re.sub(r"^\D+", "", text.lower()).replace("_", ".")
+    """Return versions as they are compared: of others, their numbers. 1.1.1b is after 1.1.1."""
+    plain = re.sub(r"-(?=\d)|_", ".", re.sub(r"^\D+", "", text.lower()))
+    plain = re.sub(r"(?<=\d)[a-z]$", lambda letter: f".{ord(letter[0]) - 96}", plain)
     try:
         return Version(plain)
     except InvalidVersion:

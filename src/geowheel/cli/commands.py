@@ -208,6 +208,7 @@ def audit(call: Call) -> dict[str, Any]:
     from geowheel.project.pyproject import read_audit_policy
 
     options = call.options
+    _one_audit({name for name in _AUDITS if getattr(options, name)})
     if options.explain is not None:
         return explain_rule(options.explain, call.console)
     if options.images is not None:
@@ -228,6 +229,21 @@ def audit(call: Call) -> dict[str, Any]:
     sarif = None if options.sarif is None else options.sarif.absolute()
     folders = () if named else (call.root, (call.root / options.host).resolve())
     return audit(wheels, policy, call.console, outside=outside, sarif=sarif, project=folders)
+
+
+_AUDITS: Final = {
+    "wheels": "FILE", "sarif": "--sarif", "vulnerabilities": "--vulnerabilities",
+    "published": "--published", "images": "--images", "explain": "--explain",
+}  # fmt: skip
+
+
+def _one_audit(given: set[str]) -> None:
+    """Raise UsageError for options of which one would be left out without a word."""
+    together = {"wheels", "sarif", "vulnerabilities"}, {"published", "vulnerabilities"}
+    if len(given) > 1 and not any(given <= each for each in together):
+        names = " and ".join(title for name, title in _AUDITS.items() if name in given)
+        fix = "run `geowheel audit` once for each; `geowheel audit --help` says what each does"
+        raise UsageError(f"{names} do not go together", fix=fix)
 
 
 def coverage(call: Call) -> dict[str, Any]:

@@ -84,10 +84,21 @@ def events(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {"ranges": [{"type": "SEMVER", "events": [dict([pair]) for pair in pairs]}]}
 
 
+def source(place: str, *versions: str, **told: Any) -> dict[str, Any]:
+    """A record that was made of a CVE: no package, only the commits and tags of a repository."""
+    about = {"type": "GIT", "repo": place, "events": [{"introduced": "0"}], **told}
+    record = osv(ranges=[about], versions=list(versions))
+    del record["affected"][0]["package"]
+    return record
+
+
+TAGS = {"database_specific": {"extracted_events": [{"introduced": "4.6.0"}, {"fixed": "4.7.1"}]}}
+LATER = {"database_specific": {"extracted_events": [{"introduced": "4.7.0b"}]}}
 GRYPE = {
     "matches": [
         {
-            "vulnerability": {"id": "CVE-2026-1", "fix": {"versions": ["4.7.1"]}},
+            "vulnerability": {"id": "CVE-2026-1", "fix": {"versions": None}},
+            "relatedVulnerabilities": None,
             "artifact": {"name": "x", "version": "4.7.0", "purl": "pkg:conda/libtiff@4.7.0"},
         }
     ]
@@ -108,8 +119,14 @@ SCANNER = {"package": {"name": "tiff", "version": "4.7"}, "vulnerabilities": [{"
         (osv("tiff", **events(("introduced", "4"), ("fixed", "4.1"), ("introduced", "4.6"))), True),
         (osv("zlib", **events(("introduced", "0"))), False),
         (osv(versions=["4.7.0"]) | {"withdrawn": "2026-01-01"}, False),
+        (source("https://gitlab.com/libtiff/libtiff.git", "v4.6.0", "v4-7-0"), True),
+        (source("https://gitlab.com/libtiff/libtiff", "v4.7.0rc1", "Release-v4-7-1"), False),
+        (source("https://gitlab.com/libtiff/libtiff/", **TAGS), True),
+        (source("https://gitlab.com/libtiff/libtiff", **LATER), False),
+        (source("https://gitlab.com/libtiff/other", "v4.7.0"), False),
         (GRYPE, True),
-        ({"Results": [{"Target": "a"}, {"Vulnerabilities": [TRIVY]}]}, True),
+        ({"SchemaVersion": 2, "Results": [{"Target": "a"}, {"Vulnerabilities": [TRIVY]}]}, True),
+        ({"SchemaVersion": 2, "ArtifactName": "nothing is wrong"}, False),
         ({"results": [{"packages": [SCANNER]}]}, True),
     ],
 )

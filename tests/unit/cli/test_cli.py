@@ -17,7 +17,7 @@ from tests.support.hosts import PYTHONS, RUNNING, make_interpreter, make_record,
 
 from geowheel import errors
 from geowheel.cli import entry, main
-from geowheel.errors import BuildError, Fault, GeowheelError
+from geowheel.errors import BuildError, Fault, GeowheelError, UsageError
 from geowheel.lab.cases import Choice
 from geowheel.machine.console import Console
 from geowheel.machine.interpreters import Interpreter
@@ -323,3 +323,11 @@ def test_a_path_that_is_no_interpreter_is_named(
     write_host(root, pythons=["3.98"])
     assert main(["wheel", "--root", str(root)]) == 2
     assert f"not configured for Python {RUNNING}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["a.whl"], ["--images", "2.28"], ["--sarif", "x"]])
+def test_what_an_audit_would_leave_out_is_refused(
+    more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", *more, "--published", "pypi", "gdal"]) == UsageError.exit_code
+    assert "--published" in (said := capsys.readouterr().err) and "do not go together" in said
