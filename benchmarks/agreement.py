@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import pefile  # type: ignore[import-untyped]
 from abi3audit._audit import AuditError  # type: ignore[import-untyped]
-from abi3audit._audit import audit as abi3audit  # type: ignore[import-untyped]
+from abi3audit._audit import audit as abi3audit
 from abi3audit._extract import SharedObjectExtractor, SharedObjectSpec  # type: ignore[import-untyped]
 from abi3info.models import PyVersion  # type: ignore[import-untyped]
 
@@ -36,7 +36,7 @@ from geowheel.machine.console import Console
 TOOLS: Final = Path(sys.executable).parent
 Fact = tuple[str, str, Any, Any]
 """Who else says it, what it is about, what the audit says, what the other says."""
-pefile.MAX_SYMBOL_NAME_LENGTH = 1 << 16  # templates have longer names than it takes for whole
+pefile.MAX_SYMBOL_NAME_LENGTH = pefile.MAX_SYMBOL_EXPORT_COUNT = 1 << 16  # else it stops earlier
 
 
 def main() -> int:
@@ -50,7 +50,9 @@ def main() -> int:
                     counts[other] += 1
                     if ours != theirs:
                         counts[f"{other} differs"] += 1
-                        wrong.append(f"{content.wheel.filename} {about}: {ours!r}, {other} {theirs!r}")
+                        wrong.append(
+                            f"{content.wheel.filename} {about}: {ours!r}, {other} {theirs!r}"
+                        )
     sys.stdout.write("| other tool | facts compared | differ |\n| --- | --- | --- |\n")
     for other in sorted(name for name in counts if not name.endswith(" differs")):
         sys.stdout.write(f"| {other} | {counts[other]} | {counts[f'{other} differs']} |\n")
@@ -63,7 +65,7 @@ def compared(content: WheelContent, today: datetime.date) -> Iterator[Fact]:
     if content.of(Elf):
         yield from beside_auditwheel(content, today)
     for path, binary in content.binaries.items():
-        readers = {Elf: beside_readelf, Pe: beside_pefile, MachO: beside_llvm}
+        readers: dict[type[Any], Any] = {Elf: beside_readelf, Pe: beside_pefile, MachO: beside_llvm}
         yield from readers[type(binary)](content, path, binary)
         if content.is_module(path):
             yield from beside_abi3audit(content, path)
@@ -87,9 +89,12 @@ def beside_auditwheel(content: WheelContent, today: datetime.date) -> Iterator[F
     theirs = {k: set(v) for k, v in told["versioned_symbols"].items() if k in facts.external}
     ours = {k: set(v) for k, v in facts.external.items() if v and not k.startswith("ld")}
     yield who, "versions", ours, {k: v for k, v in theirs.items() if not k.startswith("ld")}
-    yield who, "needs newer processors", any(
-        elf.cpu not in ("", "x86-64") for elf in content.of(Elf).values()
-    ), told["unsupported_isa"]
+    yield (
+        who,
+        "needs newer processors",
+        any(elf.cpu not in ("", "x86-64") for elf in content.of(Elf).values()),
+        told["unsupported_isa"],
+    )
 
 
 def beside_abi3audit(content: WheelContent, path: str) -> Iterator[Fact]:
@@ -135,10 +140,20 @@ def beside_readelf(content: WheelContent, path: str, elf: Elf) -> Iterator[Fact]
     yield who, f"{path} RELRO", elf.relro is not Relro.NONE, "  GNU_RELRO " in text
     yield who, f"{path} stack", elf.executable_stack, stack is None or "E" in stack[1]
     yield who, f"{path} .symtab", elf.symbols, ".symtab" in sections
-    yield who, f"{path} debug", elf.debug, any(s.startswith((".debug_", ".zdebug_")) for s in sections)
+    yield (
+        who,
+        f"{path} debug",
+        elf.debug,
+        any(s.startswith((".debug_", ".zdebug_")) for s in sections),
+    )
     needed = re.findall(r"x86 ISA needed: (.*)", text)
     levels = re.findall(r"x86-64-\w+", needed[-1]) if needed else []
-    yield who, f"{path} ISA", elf.cpu, {"x86-64-baseline": "x86-64"}.get(*levels[-1:] * 2) if levels else ""
+    yield (
+        who,
+        f"{path} ISA",
+        elf.cpu,
+        {"x86-64-baseline": "x86-64"}.get(*levels[-1:] * 2) if levels else "",
+    )
     versions = dict[str, set[str]]()
     library = ""
     for line in text.partition("Version needs section")[2].splitlines():
@@ -147,10 +162,14 @@ def beside_readelf(content: WheelContent, path: str, elf: Elf) -> Iterator[Fact]
         elif found := re.search(r"Name: (\S+)\s+Flags", line):
             versions.setdefault(library, set()).add(found[1])
     relr = {"GLIBC_ABI_DT_RELR"}
-    yield who, f"{path} versions", {k: {*v} - relr for k, v in elf.versions.items() if {*v} - relr}, {
-        k: v - relr for k, v in versions.items() if v - relr
-    }
-    rows = [line.split() for line in text.splitlines() if re.match(r" +\d+: [0-9a-f]+ ", line)]
+    yield (
+        who,
+        f"{path} versions",
+        {k: {*v} - relr for k, v in elf.versions.items() if {*v} - relr},
+        {k: v - relr for k, v in versions.items() if v - relr},
+    )
+    unique = text.replace("<OS specific>: 10", "UNIQUE")  # in files that do not say OSABI GNU
+    rows = [line.split() for line in unique.splitlines() if re.match(r" +\d+: [0-9a-f]+ ", line)]
     taken, given = set[str](), set[str]()
     for row in rows:
         if len(row) < 8:
@@ -159,7 +178,11 @@ def beside_readelf(content: WheelContent, path: str, elf: Elf) -> Iterator[Fact]
         plain = name.partition("@")[0]
         if place == "UND":
             taken.add(plain)
-        elif place != "ABS" and row[4] in ("GLOBAL", "WEAK", "UNIQUE") and row[5] in ("DEFAULT", "PROTECTED"):
+        elif (
+            place != "ABS"
+            and row[4] in ("GLOBAL", "WEAK", "UNIQUE")
+            and row[5] in ("DEFAULT", "PROTECTED")
+        ):
             given.add(plain)
     yield who, f"{path} imports", _differ(symbols.imported.keys(), taken), ((), ())
     yield who, f"{path} exports", _differ(symbols.exported, given), ((), ())
@@ -178,7 +201,12 @@ def beside_pefile(content: WheelContent, path: str, pe: Pe) -> Iterator[Fact]:
     given = getattr(image, "DIRECTORY_ENTRY_EXPORT", None)
     libraries = [entry.dll.decode() for entry in listed]
     yield who, f"{path} imports", list(pe.needed), list(dict.fromkeys(libraries))
-    yield who, f"{path} delayed", list(pe.delayed), list(dict.fromkeys(e.dll.decode() for e in later))
+    yield (
+        who,
+        f"{path} delayed",
+        list(pe.delayed),
+        list(dict.fromkeys(e.dll.decode() for e in later)),
+    )
     yield who, f"{path} machine", pe.machine, pefile.MACHINE_TYPE[image.FILE_HEADER.Machine]
     for name, ours in {
         "DYNAMIC_BASE": pe.dynamic_base, "HIGH_ENTROPY_VA": pe.high_entropy,
@@ -199,7 +227,10 @@ def beside_llvm(content: WheelContent, path: str, macho: MachO) -> Iterator[Fact
     dump = said("llvm-objdump", "--macho", "--private-headers", "--arch=all", file)
     who = "llvm"
     commands = re.split(r"^Load command \d+$", dump, flags=re.MULTILINE)[1:]
-    rows = [dict(re.findall(r"^\s*(\w+) (\S.*?)(?: \(offset \d+\))?$", c, re.MULTILINE)) for c in commands]
+    rows = [
+        dict(re.findall(r"^\s*(\w+) (\S.*?)(?: \(offset \d+\))?$", c, re.MULTILINE))
+        for c in commands
+    ]
     loads = [kind.value for kind in PathUse if kind.loads]
     libraries = [row["name"] for row in rows if row["cmd"] in loads]
     yield who, f"{path} libraries", list(macho.libraries), list(dict.fromkeys(libraries))

@@ -242,7 +242,7 @@ def test_a_root_that_was_dropped_blocks(host: Planted, index: PypiServer) -> Non
     end = "-----END CERTIFICATE-----\n"
     kept.write_text(ROOTS.read_text(encoding="utf-8").partition(end)[0] + end, encoding="utf-8")
     said = host.project.blocked("--index", index.url).err
-    assert "distrusted-root: ISRG Root X2 is not trusted by certifi 2026.1.1" in said
+    assert "distrusted-root: certifi 2026.1.1 does not trust ISRG Root X2" in said
     assert not index.files()
 
 

@@ -142,7 +142,12 @@ def _trivy(report: Mapping[str, Any]) -> Iterator[Advisory]:
         )  # fmt: skip
 
 
-_READERS: Final = {"matches": _grype, "SchemaVersion": _trivy, "results": _scanner, "affected": _osv}
+_READERS: Final = {
+    "matches": _grype,
+    "SchemaVersion": _trivy,
+    "results": _scanner,
+    "affected": _osv,
+}
 
 
 def _bare(purl: str) -> str:

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import re
 import ssl
 import sys
 import time
@@ -22,6 +23,9 @@ from .advisories import Advisory
 
 _FRESH: Final = 24 * 60 * 60
 """Seconds that a downloaded bundle counts as the newest."""
+_CERTIFICATE: Final = re.compile(
+    r"-----BEGIN CERTIFICATE-----[!-~\s]*?-----END CERTIFICATE-----", re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +73,15 @@ class Outside:
 def roots_of(pem: str) -> dict[str, str]:
     """Return the names of the authorities in a bundle, by the sha256 of each certificate.
 
-    Raises ssl.SSLError for what is no certificate.
+    Raises ssl.SSLError for what is no certificate. Text around them, in whatever letters, is none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=pem)
+    context.load_verify_locations(cadata="\n".join(_CERTIFICATE.findall(pem)))
     subjects: Any = [told["subject"] for told in context.get_ca_certs()]
     parts = [dict(pair for group in subject for pair in group) for subject in subjects]
-    names = [named.get("commonName") or ", ".join(named.values()) for named in parts]
+    names = [
+        named.get("commonName") or named.get("organizationalUnitName") or str(named)
+        for named in parts
+    ]
     ders = context.get_ca_certs(binary_form=True)
     return {hashlib.sha256(der).hexdigest(): name for der, name in zip(ders, names, strict=True)}

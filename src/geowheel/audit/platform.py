@@ -3,13 +3,13 @@
 import datetime
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from packaging.tags import parse_tag
 
-from geowheel.binary.elf import Elf
+from geowheel.binary.elf import OLDEST_CPUS, Elf
 from geowheel.binary.macho import MachO
 from geowheel.binary.pe import Pe
 from geowheel.wheel.tag_check import tag_faults
@@ -21,7 +21,10 @@ from .rules import Look, Mark
 
 _OLDEST, _NONE = (2, 5), (99, 0)
 """The glibc of the oldest policy, and one that no policy has."""
-_KINDS: Final = {Family.GLIBC: "manylinux", Family.MACOS: "macosx"}
+_KINDS: Final = {"manylinux": Family.GLIBC, "musllinux": Family.MUSL, "macosx": Family.MACOS}
+_LOADERS: Final = ("ld-linux", "ld-musl-", "ld64.so.")
+_NO_PYTHON: Final = ("PyFPE_jbuf", "PyUnicodeUCS2_")
+"""What no CPython of today exports; PEP 513 forbids both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +83,9 @@ def _in_support(today: datetime.date) -> list[UserSystem]:
 
 
 def _consistent(content: WheelContent, steps: Sequence[FloorStep]) -> Iterator[str]:
-    lost = {library for walk in content.walks for _, library in walk.missing}
     for architecture in {a for b in content.of(Elf).values() for a in b.architectures}:
-        policies = _policies(architecture, content.musl)
-        policy = "musllinux_1_2" if content.musl else _named("manylinux", _OLDEST)
-        policy = steps[0].policy if steps else policy
-        yield f"{policy if lost <= _lent(policies) else 'linux'}_{architecture}"
+        oldest = _named(_kind(content), _lowest(_policies(architecture, content.musl)))
+        yield f"{steps[0].policy if steps else oldest}_{architecture}"
     machos = content.of(MachO).values()
     tags = {
         each: macos_tag(max(macho.minimum(each) or (0,) for macho in machos), each)
@@ -127,58 +127,90 @@ def _lent(policies: Policies) -> frozenset[str]:
     return frozenset(name for _, policy in policies for name in policy.whitelist)
 
 
-def _oldest(version: str, architecture: str) -> tuple[int, int]:
-    """Return the glibc of the oldest policy that has a symbol's version, such as GLIBC_2.28."""
-    family, _, number = version.partition("_")
-    policies = _policies(architecture, False)
-    fitting = (glibc for glibc, p in policies if number in p.symbol_versions.get(family, ()))
-    return min(fitting, default=_NONE if policies else _OLDEST)
+def _lowest(policies: Policies, fits: Callable[[Any], bool] = lambda _: True) -> tuple[int, int]:
+    """Return the C library of the oldest policy that fits; where none is known at all, any does."""
+    found = (version for version, policy in policies if fits(policy))
+    return min(found, default=_NONE if policies else _OLDEST)
+
+
+def _kind(content: WheelContent) -> str:
+    return "macosx" if content.of(MachO) else "musllinux" if content.musl else "manylinux"
 
 
 def floor_steps(content: WheelContent, today: datetime.date) -> Iterator[FloorStep]:
     """Yield what forces the floor of a wheel for Linux or macOS, from the newest system down."""
     binaries = (b for b in content.binaries.values() if not isinstance(b, Pe))
     architecture = next((a for binary in binaries for a in binary.architectures), "")
-    family, oldest = Family.GLIBC, _OLDEST
-    if content.of(MachO):
-        family, oldest = Family.MACOS, macos_tag((0,), architecture).version
+    kind, policies = _kind(content), _policies(architecture, content.musl)
+    macos = kind == "macosx"
+    oldest = macos_tag((0,), architecture).version if macos else _lowest(policies)
     needs: dict[tuple[int, int], set[tuple[str, str, str]]] = {}
-    for level, need in _needs(content, architecture):
+    for level, need in _needs(content, architecture, policies):
         needs.setdefault(level, set()).add(need)
     levels, systems = sorted(needs, reverse=True), _in_support(today)
     for level, lower in itertools.pairwise([*levels, oldest]):
         if level > oldest:
             yield FloorStep(
-                policy=_named(_KINDS[family], level),
+                policy=_named(kind, level),
                 symbols=tuple(sorted(needs[level])),
-                without=_named(_KINDS[family], lower),
+                without=_named(kind, lower),
                 adds=tuple(
                     system.name for system in systems
-                    if architecture in system.architectures and system.base.family is family
+                    if architecture in system.architectures and system.base.family is _KINDS[kind]
                     if lower <= system.base.version < level
                 ),
             )  # fmt: skip
 
 
 def _needs(
-    content: WheelContent, architecture: str
+    content: WheelContent, architecture: str, policies: Policies
 ) -> Iterator[tuple[tuple[int, int], tuple[str, str, str]]]:
-    """Yield what a wheel's files ask for: a glibc or a macOS, with version, symbol and path."""
-    of = functools.cache(lambda version: _oldest(version, architecture))
+    """Yield what a wheel's files ask for: a C library or a macOS, with version, symbol and path."""
     for walk in content.walks:
         for path, binary in walk.binaries.items():
             if isinstance(binary, MachO) and (minimum := binary.minimum(architecture)):
                 shown = f"macOS {minimum[0]}.{minimum[1]}"
                 yield macos_tag(minimum, architecture).version, (shown, "", path)
-            if not isinstance(binary, Elf) or content.musl:
-                continue
-            asked = binary.versions.keys() - walk.links[path].keys()
-            versions = {version for library in asked for version in binary.versions[library]}
-            imported = content.symbols[path].imported.items()
-            named = [(version, name) for name, (version, _) in imported if version in versions]
-            # Some have no symbol: GLIBC_ABI_DT_RELR.
-            named += [(version, "") for version in versions - {version for version, _ in named}]
-            yield from ((of(version), (version, name, path)) for version, name in named)
+            if isinstance(binary, Elf):
+                external = {*walk.loader.wanted(path, binary)} - walk.links[path].keys()
+                for level, *need in _elf_needs(content, path, binary, external, policies):
+                    yield level, (need[0], need[1], path)
+
+
+def _elf_needs(
+    content: WheelContent, path: str, elf: Elf, external: set[str], policies: Policies
+) -> Iterator[tuple[tuple[int, int], str, str]]:
+    """Yield what one file asks of the system, as auditwheel judges it: the C library of the oldest
+    policy that has it, and what it is by version, library or processor, and by symbol."""
+    imported = content.symbols[path].imported
+    found = () if content.musl else elf.versions.items()
+    versions = {version for library, every in found if library in external for version in every}
+    named = {(version, name) for name, (version, _) in imported.items() if version in versions}
+    # Some have no symbol: GLIBC_ABI_DT_RELR.
+    named |= {(version, "") for version in versions - {version for version, _ in named}}
+    of = {version: _lowest(policies, functools.partial(_has, version)) for version in versions}
+    yield from ((of[version], version, name) for version, name in named)
+    for library in external:
+        if not library.startswith(_LOADERS):
+            yield _lowest(policies, functools.partial(_lends, library)), library, ""
+        for name in {
+            n for _, p in policies for n in p.blacklist.get(library, ())
+        } & imported.keys():
+            yield _lowest(policies, functools.partial(_lends, library, name=name)), library, name
+    never = (name for name in imported if name.startswith(_NO_PYTHON))
+    for text in (*never, *{elf.cpu} - OLDEST_CPUS):
+        yield _NONE, text, ""
+
+
+def _has(version: str, policy: Any) -> bool:
+    """Return whether a policy has a symbol's version, such as GLIBC_2.28."""
+    family, _, number = version.partition("_")
+    return number in policy.symbol_versions.get(family, {number})
+
+
+def _lends(library: str, policy: Any, *, name: str = "") -> bool:
+    """Return whether a policy lends a library, and that symbol of it."""
+    return library in policy.whitelist and name not in policy.blacklist.get(library, ())
 
 
 def _named(kind: str, version: tuple[int, int]) -> str:
@@ -204,7 +236,7 @@ def _high(content: WheelContent) -> Iterator[Mark]:
         names = f"{len(symbols)} symbols in " if symbols else ""
         yield Mark(
             f"{step.policy} is forced by {names}{len(files)} files: without them it is "
-            f"{step.without}, which adds {', '.join(step.adds)}"
+            f"{step.without}, which adds {'; '.join(step.adds)}"
         )
 
 

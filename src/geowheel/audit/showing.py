@@ -34,7 +34,7 @@ def show(
         wheel.filename,
         f"  size: {sizes[0]}, {sizes[1]} installed, {len(content.binaries)} compiled files",
         f"  its content allows: {', '.join(facts.consistent)}",
-        f"  pip takes it on: {', '.join(facts.systems) or 'no system that is known'}",
+        f"  pip takes it on: {'; '.join(facts.systems) or 'no system that is known'}",
         f"  from the system: {', '.join(n + _newest(v) for n, v in external) or 'nothing'}",
         f"  Python ABI: {abi}",
     ):
@@ -64,7 +64,7 @@ def _forcing(content: WheelContent, step: FloorStep) -> Iterator[list[str]]:
         names.setdefault(package, set()).add(f"{version} {symbol}".strip())
         files.setdefault(package, set()).add(path)
     order = sorted(names, key=lambda package: (len(names[package]), package))
-    ending = f"{step.without}: {', '.join(step.adds) or 'no system in support more'}"
+    ending = f"{step.without}: {'; '.join(step.adds) or 'no system in support more'}"
     for package in order[:_PACKAGES]:
         yield [step.policy, _few(names[package]), _few(files[package]), package, ending]
         ending = ""

@@ -42,11 +42,11 @@ def _distrusted(content: WheelContent) -> Iterator[Mark]:
         except ssl.SSLError as error:
             yield Mark(f"a certificate in it cannot be read: {error}", member)
             continue
-        if content.outside and (newest := content.outside.certifi):
-            relock = _relock(content.owners.get(member))
-            for name in sorted(roots[each] for each in roots.keys() - newest[1]):
-                words = f"{name} is not trusted by certifi {newest[0]}"
-                yield Mark(words, member, relock=relock)
+        newest = content.outside.certifi if content.outside else None
+        if newest and (lost := roots.keys() - newest[1]):
+            names = ", ".join(sorted(roots[each] for each in lost))
+            words = f"certifi {newest[0]} does not trust {names}"
+            yield Mark(words, member, relock=_relock(content.owners.get(member)))
 
 
 def _old(content: WheelContent) -> Iterator[Mark]:

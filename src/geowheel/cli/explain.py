@@ -29,7 +29,10 @@ Sentence = Annotated[str, Meta(pattern=r"^\S[^\n]*\S$")]
 
 
 class KnownFailure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row of failures.toml; `{name}` in a text stands for a named group of the signature."""
+    """A row of failures.toml; `{name}` in a text stands for a named group of the signature.
+
+    The line that is shown is where the signature begins to fit, or where its group `line` does.
+    """
 
     signature: Annotated[str, Meta(min_length=8)]
     cause: Sentence
@@ -55,7 +58,9 @@ def explained(text: str) -> Iterator[dict[str, Any]]:
     whole = "\n".join(lines)
     for name, row in known_failures().items():
         if found := re.search(row.signature, whole):
-            number = whole.count("\n", 0, found.start())
+            number = whole.count(
+                "\n", 0, found.start("line" if "line" in found.re.groupindex else 0)
+            )
             told = {key: _GROUP.sub(partial(_filled, found), getattr(row, key)) for key in _TOLD}
             line = lines[number].strip()[:_LONGEST]
             yield {"name": name, "line": line, "number": number + 1, **told, "source": row.source}

@@ -188,6 +188,28 @@ def test_the_floor_names_symbol_package_and_systems(tmp_path: Path) -> None:
     assert "Debian 13" in facts.systems
 
 
+@pytest.mark.parametrize(
+    ("needed", "imported", "more", "tag"),
+    [
+        ("libc.so.6", {}, {}, "manylinux_2_5_x86_64"),
+        ("libexpat.so.1", {}, {}, "manylinux_2_12_x86_64"),
+        ("libz.so.1", {"crc32_combine_op": ("", "")}, {}, "manylinux_2_37_x86_64"),
+        ("libz.so.1", {"_tr_tally": ("", "")}, {}, "linux_x86_64"),
+        ("libcurl.so.4", {}, {}, "linux_x86_64"),
+        ("libc.so.6", {"PyFPE_jbuf": ("", "")}, {}, "linux_x86_64"),
+        ("libc.so.6", {}, {"cpu": "x86-64-v2"}, "linux_x86_64"),
+        ("ld64.so.1", {}, {"machine": "EM_S390"}, "manylinux_2_17_s390x"),
+        ("libc.musl-x86_64.so.1", {}, {}, "musllinux_1_2_x86_64"),
+    ],
+)
+def test_the_tag_is_the_oldest_that_policies_allow(
+    tmp_path: Path, needed: str, imported: dict[str, Any], more: dict[str, Any], tag: str
+) -> None:
+    symbols = {OWN: Symbols(imported=imported)}
+    wheel = replace(content(tmp_path, {OWN: replace(elf(needed), **more)}), symbols=symbols)
+    assert platform_facts(wheel, TODAY).consistent == (tag,)
+
+
 def test_every_rule_of_the_table_has_somebody_who_looks() -> None:
     with pytest.raises(KeyError):
         rules_of({})

@@ -26,8 +26,26 @@ def test_each_failure_is_known_by_a_real_log(log: Path) -> None:
     assert "{" not in first["cause"] + first["remedy"] + first["command"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "end", "line"),
+    [
+        ("  CIBW_ENVIRONMENT_MACOS: A=1", "Error: cibuildwheel: Command x failed with code 1.", 2),
+        ("2026-11-28T10:00:00.1Z     CIBW_ENVIRONMENT: A=1", "cibuildwheel: error: Command", 2),
+        ("  CIBW_ENVIRONMENT: A=1", "1 wheel produced in 2 minutes", None),
+        ("  CIBW_ENVIRONMENT_PASS_LINUX: A", "cibuildwheel: error: Command", None),
+        ("see CIBW_ENVIRONMENT: it replaces", "cibuildwheel: error: Command", None),
+    ],
+)
+def test_a_variable_that_replaces_is_suspected_only_where_a_build_fails(
+    setting: str, end: str, line: int | None
+) -> None:
+    found = list(explained(f"env:\n{setting}\nbuilding\n{end}\n"))
+    assert [row["number"] for row in found] == [line] * (line is not None)
+
+
 def test_one_long_line_takes_no_longer_than_many() -> None:
-    assert list(explained("aB9/" * 250_000)) == []  # minutes, were a signature quadratic
+    for text in ("aB9/" * 250_000, "CIBW_ENVIRONMENT: A=1\n" * 45_000):
+        assert list(explained(text)) == []  # minutes, were a signature quadratic
 
 
 def test_every_failure_has_a_log() -> None:
