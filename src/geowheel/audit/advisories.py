@@ -94,7 +94,7 @@ def _osv(record: Mapping[str, Any]) -> Iterator[Advisory]:
 
 
 def _events(found: Mapping[str, Any]) -> Iterable[Mapping[str, str]]:
-    """The events of a range; those of commits stand beside the versions that they were made of."""
+    """Return the events of a range: with commits, those of the versions that they were made of."""
     if found["type"] == "GIT":
         return (found.get("database_specific") or {}).get("extracted_events") or ()
     events: Iterable[Mapping[str, str]] = found["events"]
