@@ -30,6 +30,8 @@ class Mark(NamedTuple):
     """By which an exception may call it, besides its path and its package."""
     relock: str = ""
     """The package whose newer version mends it, as `lock --upgrade` takes it; empty: none does."""
+    command: str = ""
+    """The command that brings that version, in backticks."""
 
 
 Look = Callable[[WheelContent], Iterable[Mark]]
@@ -62,7 +64,8 @@ class WheelFinding:
     words: str
     reason: str
     relock: str = ""
-    """As in Mark."""
+    command: str = ""
+    """Both as in Mark."""
 
 
 def rules_of(looks: Mapping[str, Look]) -> tuple[Rule, ...]:
@@ -83,7 +86,7 @@ def weigh(
 ) -> Iterator[WheelFinding]:
     """Yield what the policy makes of places; without a wheel they are in a project's own files."""
     today = content.day if content else datetime.date.today()
-    for words, member, package, more, relock in marks:
+    for words, member, package, more, relock, command in marks:
         usual = rule.prebuilt if content and content.is_prebuilt(member) else rule.level
         level = policy.levels.get(rule.id, usual)
         owner = package or (content.owner(member) if content else "")
@@ -94,7 +97,7 @@ def weigh(
         yield WheelFinding(
             rule=rule.id, level=AuditLevel.OFF if reason else level,
             wheel=content.wheel.filename if content else "", member=member, package=owner,
-            words=words, reason=reason, relock=relock,
+            words=words, reason=reason, relock=relock, command=command,
         )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ _BUNDLES: Final = (".pem", ".crt", ".cer")
 _MANY: Final = 20  # certificates; a server's chain has fewer
 _DATED: Final = re.compile(r"\b(20\d\d)\.?(1[0-2]|0?[1-9])\.?(\d\d?)\b")
 """The version of ca-certificates is its date, conda-forge's and Debian's."""
+_DISTRO: Final = re.compile("[?&]build=(?:debian|ubuntu)")
+"""How the build of a package of the distro channel begins: see Distribution.build_prefix."""
 _OLD: Final = datetime.timedelta(days=365)
 
 
@@ -46,15 +48,17 @@ def _distrusted(content: WheelContent) -> Iterator[Mark]:
         if newest and (lost := roots.keys() - newest[1]):
             names = ", ".join(sorted(roots[each] for each in lost))
             words = f"certifi {newest[0]} does not trust {names}"
-            yield Mark(words, member, relock=_relock(content.owners.get(member)))
+            relock, command = _mended(content.owners.get(member))
+            yield Mark(words, member, relock=relock, command=command)
 
 
 def _old(content: WheelContent) -> Iterator[Mark]:
     for member, _ in _bundles(content):
         day = made_on(content.owner(member))
         if day is not None and content.day - day > _OLD:
-            relock = _relock(content.owners.get(member))
-            yield Mark(f"the bundle is of {day}, older than a year", member, relock=relock)
+            relock, command = _mended(content.owners.get(member))
+            words = f"the bundle is of {day}, older than a year"
+            yield Mark(words, member, relock=relock, command=command)
 
 
 def _vulnerable(content: WheelContent) -> Iterator[Mark]:
@@ -65,23 +69,29 @@ def _vulnerable(content: WheelContent) -> Iterator[Mark]:
         for package in filter(advisory.affects, content.packages):
             ids = (advisory.id, *sorted(advisory.aliases))
             mended = f", mended in {advisory.fixed}" if advisory.fixed else ""
-            relock = _relock(package)
-            remedy = relock and f": `geowheel lock --upgrade {relock}`, build again"
+            relock, command = _mended(package)
+            remedy = command and f": {command}, build again"
             yield Mark(
                 f"{', '.join(ids)}{mended}{remedy}",
                 next(iter(package.files), ""),
                 f"{package.name} {package.version}",
                 ids,
                 relock,
+                command,
             )
 
 
-def _relock(package: SbomPackage | None) -> str:
-    """Return what `lock --upgrade` calls a package: GDAL's sdist follows libgdal-core."""
+def _mended(package: SbomPackage | None) -> tuple[str, str]:
+    """Return what `lock --upgrade` calls a package, and the command that brings a newer one.
+
+    GDAL's sdist follows libgdal-core; a distribution's package is not locked, but made anew.
+    """
     purl = package.purl if package else ""
-    if purl.startswith("pkg:pypi/gdal@"):
-        return GDAL_PACKAGE
-    return package.name if package and purl.startswith("pkg:conda/") else ""
+    name = package.name if package and purl.startswith("pkg:conda/") else ""
+    name = GDAL_PACKAGE if purl.startswith("pkg:pypi/gdal@") else name
+    if _DISTRO.search(purl):
+        return name, "`geowheel channel`"
+    return name, name and f"`geowheel lock --upgrade {name}`"
 
 
 LOOKS: Final[Mapping[str, Look]] = {

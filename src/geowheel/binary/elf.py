@@ -104,6 +104,16 @@ class Elf:
         return self.runpath or self.rpath
 
 
+class _Sections(ELFFile):
+    """A file without its hash tables: nobody asks for them, and reading them takes longest."""
+
+    def _make_gnu_hash_section(self, section_header: Any, name: str) -> Any:
+        return Section(section_header, name, self)
+
+    def _make_elf_hash_section(self, section_header: Any, name: str) -> Any:
+        return Section(section_header, name, self)
+
+
 def is_elf(path: Path) -> bool:
     """Return whether a regular file starts as ELF files do; raises OSError if unreadable."""
     if not path.is_file():
@@ -120,7 +130,7 @@ def read_elf(source: Path | bytes, *, name: str = "") -> Elf:
     """
     named = damage_named("ELF", source, name, ELFError, ConstructError)
     with opened(source) as stream, named:
-        return _read(ELFFile(stream))
+        return _read(_Sections(stream))
 
 
 def read_elves(tree: Path) -> dict[str, Elf]:

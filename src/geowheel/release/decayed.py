@@ -55,9 +55,11 @@ def audit_published(
             path.unlink()
     outside.console.table(f"{asked} on {place.name}", _COLUMNS, [*map(_row, told)])
     rebuild = [row for row in told if row["findings"]]
-    names = sorted({name for row in rebuild for name in row["relock"]})
-    first = f"`geowheel lock{''.join(f' --upgrade {name}' for name in names)}`, " if names else ""
-    fix = f"{first}`geowheel wheel --all`, and this again, which says what the new builds change"
+    commands = {finding["command"] for row in rebuild for finding in row["findings"]} - {""}
+    # One solution for all that is let go of.
+    first = ", ".join(sorted(commands)).replace("`, `geowheel lock", "")
+    again = "`geowheel wheel --all`, and this again, which says what the new builds change"
+    fix = f"{first}, {again}" if first else again
     faults = [Fault(what=f"{len(rebuild)} of {len(told)} wheels need a new build", fix=fix)]
     if outside.certifi is None:
         faults.append(Fault(what="the newest certifi cannot be had: no root was judged"))

@@ -137,7 +137,7 @@ def test_reports_are_matched_by_purl_name_and_version(
     for place in (tmp_path, tmp_path / "report.json"):  # a folder of records, or a file
         found = marks("vulnerability", content(tmp_path, advisories=read_advisories(place)))
         assert bool(found) is hit
-    for words, member, package, names, relock in found:
+    for words, member, package, names, relock, _ in found:
         assert "CVE-2026-1" in words and "`geowheel lock --upgrade libtiff`" in words
         assert (member, package) == ("a.libs/libtiff.so.6", "libtiff 4.7.0")
         assert ("CVE-2026-1" in names, relock) == (True, "libtiff")
@@ -150,17 +150,21 @@ def test_the_record_of_the_docs_is_about_libtiff(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("purl", "relock"),
-    [("pkg:pypi/gdal@3.13.3?file_name=x", "libgdal-core"), ("pkg:rpm/almalinux/gdal@3.13.3", "")],
+    ("purl", "command"),
+    [
+        ("pkg:pypi/gdal@3.13.3?file_name=x", "`geowheel lock --upgrade libgdal-core`"),
+        ("pkg:conda/gdal@3.13.3?build=debianforky_1_h0&subdir=linux-64", "`geowheel channel`"),
+        ("pkg:rpm/almalinux/gdal@3.13.3", ""),
+    ],
 )
 def test_what_is_no_conda_package_is_relocked_otherwise(
-    tmp_path: Path, purl: str, relock: str
+    tmp_path: Path, purl: str, command: str
 ) -> None:
     (tmp_path / "r.json").write_text(json.dumps(osv("gdal", versions=["3.13.3"])), "utf-8")
     found = content(tmp_path, advisories=read_advisories(tmp_path))
     gdal = replace(TIFF, name="gdal", version="3.13.3", purl=purl)
     (mark,) = marks("vulnerability", replace(found, packages=(gdal,)))
-    assert (mark[4], "`geowheel lock --upgrade libgdal-core`" in mark[0]) == (relock, bool(relock))
+    assert mark[5] == command and (f"{command}, build again" in mark[0]) is bool(command)
 
 
 def test_without_an_sbom_nothing_is_vouched_for(tmp_path: Path) -> None:
