@@ -17,8 +17,9 @@ _BUNDLES: Final = (".pem", ".crt", ".cer")
 _MANY: Final = 20  # certificates; a server's chain has fewer
 _DATED: Final = re.compile(r"\b(20\d\d)\.?(1[0-2]|0?[1-9])\.?(\d\d?)\b")
 """The version of ca-certificates is its date, conda-forge's and Debian's."""
-_DISTRO: Final = re.compile("[?&]build=(?:debian|ubuntu)")
-"""How the build of a package of the distro channel begins: see Distribution.build_prefix."""
+_DISTRO: Final = re.compile("[?&]build=(?:debian|ubuntu)([a-z]*)")
+"""How the build of a package of the distro channel begins, by Distribution.build_prefix: with a
+suite, or with the version of the machine's own distribution."""
 _OLD: Final = datetime.timedelta(days=365)
 
 
@@ -89,8 +90,8 @@ def _mended(package: SbomPackage | None) -> tuple[str, str]:
     purl = package.purl if package else ""
     name = package.name if package and purl.startswith("pkg:conda/") else ""
     name = GDAL_PACKAGE if purl.startswith("pkg:pypi/gdal@") else name
-    if _DISTRO.search(purl):
-        return name, "`geowheel channel`"
+    if found := _DISTRO.search(purl):
+        return name, f"`geowheel channel{f' --channel distro:{found[1]}' if found[1] else ''}`"
     return name, name and f"`geowheel lock --upgrade {name}`"
 
 

@@ -153,7 +153,8 @@ def test_the_record_of_the_docs_is_about_libtiff(tmp_path: Path) -> None:
     ("purl", "command"),
     [
         ("pkg:pypi/gdal@3.13.3?file_name=x", "`geowheel lock --upgrade libgdal-core`"),
-        ("pkg:conda/gdal@3.13.3?build=debianforky_1_h0&subdir=linux-64", "`geowheel channel`"),
+        ("pkg:conda/gdal@3.13.3?build=debian12_1_h0&subdir=linux-64", "`geowheel channel`"),
+        ("pkg:conda/gdal@3.13.3?build=debianforky_1", "`geowheel channel --channel distro:forky`"),
         ("pkg:rpm/almalinux/gdal@3.13.3", ""),
     ],
 )
