@@ -36,7 +36,7 @@ from geowheel.machine.console import Console
 TOOLS: Final = Path(sys.executable).parent
 Fact = tuple[str, str, Any, Any]
 """Who else says it, what it is about, what the audit says, what the other says."""
-pefile.MAX_SYMBOL_NAME_LENGTH = pefile.MAX_SYMBOL_EXPORT_COUNT = 1 << 16  # else it stops earlier
+pefile.MAX_SYMBOL_NAME_LENGTH = 1 << 16  # templates have longer names than it takes for whole
 
 
 def main() -> int:
@@ -194,8 +194,8 @@ def _differ(ours: Any, theirs: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def beside_pefile(content: WheelContent, path: str, pe: Pe) -> Iterator[Fact]:
     """The headers' flags, libraries and functions."""
-    image, symbols = pefile.PE(str(content.tree / path)), content.symbols[path]
-    flags, who = image.OPTIONAL_HEADER, "pefile"
+    image = pefile.PE(str(content.tree / path), max_symbol_exports=1 << 16)
+    symbols, flags, who = content.symbols[path], image.OPTIONAL_HEADER, "pefile"
     listed = getattr(image, "DIRECTORY_ENTRY_IMPORT", [])
     later = getattr(image, "DIRECTORY_ENTRY_DELAY_IMPORT", [])
     given = getattr(image, "DIRECTORY_ENTRY_EXPORT", None)
