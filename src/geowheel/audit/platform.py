@@ -86,7 +86,8 @@ def _consistent(content: WheelContent, steps: Sequence[FloorStep]) -> Iterator[s
     for architecture in {a for b in content.of(Elf).values() for a in b.architectures}:
         oldest = _named(_kind(content), _lowest(_policies(architecture, content.musl)))
         yield f"{steps[0].policy if steps else oldest}_{architecture}"
-    machos = content.of(MachO).values()
+    every = content.of(MachO).values()
+    machos = [m for m in every if {part.platform for part in m.slices} <= {"", "macOS"}]
     tags = {
         each: macos_tag(max(macho.minimum(each) or (0,) for macho in machos), each)
         for each in ("arm64", "x86_64")
@@ -182,7 +183,8 @@ def _elf_needs(
 ) -> Iterator[tuple[tuple[int, int], str, str]]:
     """Yield what one file asks of the system, as auditwheel judges it: the C library of the oldest
     policy that has it, and what it is by version, library or processor, and by symbol."""
-    imported = content.symbols[path].imported
+    symbols = content.symbols[path]
+    imported, wanted = symbols.imported, symbols.imported.keys() - symbols.weak
     found = () if content.musl else elf.versions.items()
     versions = {version for library, every in found if library in external for version in every}
     named = {(version, name) for name, (version, _) in imported.items() if version in versions}
@@ -193,9 +195,7 @@ def _elf_needs(
     for library in external:
         if not library.startswith(_LOADERS):
             yield _lowest(policies, functools.partial(_lends, library)), library, ""
-        for name in {
-            n for _, p in policies for n in p.blacklist.get(library, ())
-        } & imported.keys():
+        for name in {n for _, p in policies for n in p.blacklist.get(library, ())} & wanted:
             yield _lowest(policies, functools.partial(_lends, library, name=name)), library, name
     never = (name for name in imported if name.startswith(_NO_PYTHON))
     for text in (*never, *{elf.cpu} - OLDEST_CPUS):

@@ -40,6 +40,7 @@ _LIBRARY: Final[Mapping[type[object], re.Pattern[bytes]]] = {
     Pe: re.compile(rb"(?<![\w.+%-])[\w+-]+\.(?:dll|DLL)(?![\w.*%-])"),
 }
 _ABSOLUTE: Final = 0xFFF1  # SHN_ABS
+_WEAK: Final = 2  # STB_WEAK
 _UNWINDING: Final = 0x6474E550  # PT_GNU_EH_FRAME
 
 
@@ -51,6 +52,8 @@ class Symbols:
     """Symbol to the version that it has to have and the library that has it; empty texts where the
     file does not say, or is an ELF file of 32 bits or of s390x."""
     exported: frozenset[str] = frozenset()
+    weak: frozenset[str] = frozenset()
+    """What of an ELF file's imports may be missing."""
     numpy: str = ""
     """The oldest NumPy whose C API it takes: `1.23`; empty where it takes none, or does not say."""
     frames: float | None = None
@@ -63,50 +66,57 @@ class Symbols:
 
 def read_symbols(path: Path, binary: Elf | MachO | Pe, *, name: str) -> Symbols:
     """Return the symbols of a file that was read before; raises IntegrityError for damage."""
-    frames, imported = None, dict[str, tuple[str, str]]()
+    frames, imported, weak = None, dict[str, tuple[str, str]](), frozenset[str]()
     with damage_named("compiled", path, name, ELFError, ConstructError):
         data: bytes | bytearray = path.read_bytes()
         texts, architecture = data, binary.architectures[0]
         if isinstance(binary, Elf) and architecture in _EDITABLE:
             image = EditableElf(path)
-            imported, exported = _of_elf(image)
+            imported, exported, weak = _of_elf(image)
             frames = _frames(image, _FRAMES[architecture]) if architecture in _FRAMES else None
             texts = b"\0".join(image.own_data())
+        elif isinstance(binary, Elf):
+            imported, exported, weak = _of_any_elf(path)
         else:
-            readers = {MachO: symbol_names, Pe: function_names, Elf: _of_any_elf}
-            taken, exported = readers[type(binary)](path)
+            taken, exported = (symbol_names if isinstance(binary, MachO) else function_names)(path)
             imported = dict.fromkeys(taken, ("", ""))
         python = any(name.startswith("Py") for name in imported)
         numpy = _NUMPY.search(data) if python else None
         free = python and ("PyUnstable_Module_SetGIL" in imported or _FREE.search(data) is not None)
     return Symbols(
-        imported=imported, exported=exported, numpy=numpy[1].decode() if numpy else "",
+        imported=imported, exported=exported, weak=weak, numpy=numpy[1].decode() if numpy else "",
         frames=frames, free=free,
         named=frozenset(name.decode() for name in _LIBRARY[type(binary)].findall(texts)),
     )  # fmt: skip
 
 
-def _of_elf(image: EditableElf) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
-    imported, exported = dict[str, tuple[str, str]](), set[str]()
+_Names = tuple[dict[str, tuple[str, str]], frozenset[str], frozenset[str]]
+"""Imported, exported, and what of the imported is weak."""
+
+
+def _of_elf(image: EditableElf) -> _Names:
+    imported, exported, weak = dict[str, tuple[str, str]](), set[str](), set[str]()
     for symbol in image.symbols:
         text = symbol.name.decode("utf-8", "replace")
         if text and not symbol.section:
             need = image.needs.get(symbol.number)
             imported[text] = (need.name, need.library) if need else ("", "")
+            weak.update([text] if symbol.info >> 4 == _WEAK else ())
         # Neither hidden nor a version's own name.
         elif symbol.defined and symbol.other & 3 in (0, 3) and symbol.section != _ABSOLUTE:
             exported.add(text)
-    return imported, frozenset(exported)
+    return imported, frozenset(exported), frozenset(weak)
 
 
-def _of_any_elf(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+def _of_any_elf(path: Path) -> _Names:
     """Return what an ELF file of any kind takes and gives."""
     with path.open("rb") as stream:
         table = ELFFile(stream).get_section_by_name(".dynsym")
         every = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
-        rows = [(row.name, row["st_shndx"] == "SHN_UNDEF") for row in every if row.name]
-    taken, given = (frozenset(name for name, u in rows if u is kind) for kind in (True, False))
-    return taken, given
+        rows = [(r.name, r["st_shndx"], r["st_info"]["bind"]) for r in every if r.name]
+    taken = dict.fromkeys((name for name, at, _ in rows if at == "SHN_UNDEF"), ("", ""))
+    weak = frozenset(name for name, _, bind in rows if bind == "STB_WEAK")
+    return taken, frozenset(name for name, *_ in rows) - taken.keys(), weak & taken.keys()
 
 
 def _frames(image: EditableElf, begin: bytes) -> float | None:

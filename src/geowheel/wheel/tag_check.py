@@ -22,6 +22,7 @@ from .tags import PlatformTag, macos_tag, parse_platform_tag
 _OF_CPYTHON: Final = re.compile(r"\.(?:cpython-|cp)(\d{2,3}[a-z]*)-[\w-]+\.(?:so|pyd)$")
 _DLL: Final = re.compile(r"python(\d{2,3}t?)\.dll", re.IGNORECASE)
 _SYSTEMS: Final = {Elf: System.LINUX, MachO: System.MACOS, Pe: System.WINDOWS}
+_KNOWN: Final = "Linux, macOS or Windows"
 _ARCHITECTURES: Final = frozenset({"x86", *ARCHITECTURES, *(p.architecture for p in Platform)})
 
 
@@ -75,7 +76,7 @@ def _platform_faults(
     tag = parse_platform_tag(platform)
     if tag is None or not tag.published:
         yield Fault(
-            what=f"{platform} is not a platform tag that an index takes",
+            what=f"{platform} is not a platform tag that an index takes for {_KNOWN}",
             where=where,
             cause="this is a raw wheel, or its tag was written by hand",
             fix="only repaired wheels are published: `geowheel repair`",

@@ -86,6 +86,7 @@ FAT = make_fat(  # Intel's code needs no signature
     (ARM64, make_macho(version_min((11, 0, 0)))),
 )
 MUSL = elf("libc.musl-x86_64.so.1")
+WEAK = ("", "libc.so.6")
 LIBQ = "a.libs/libq-01234567.so.1"
 
 
@@ -197,6 +198,8 @@ def test_the_floor_names_symbol_package_and_systems(tmp_path: Path) -> None:
         ("libz.so.1", {"_tr_tally": ("", "")}, {}, "linux_x86_64"),
         ("libcurl.so.4", {}, {}, "linux_x86_64"),
         ("libc.so.6", {"PyFPE_jbuf": ("", "")}, {}, "linux_x86_64"),
+        ("libc.so.6", {"__issignaling": ("", "")}, {}, "manylinux_2_24_x86_64"),
+        ("libc.so.6", {"__issignalingl": WEAK}, {}, "manylinux_2_5_x86_64"),
         ("libc.so.6", {}, {"cpu": "x86-64-v2"}, "linux_x86_64"),
         ("ld64.so.1", {}, {"machine": "EM_S390"}, "manylinux_2_17_s390x"),
         ("libc.musl-x86_64.so.1", {}, {}, "musllinux_1_2_x86_64"),
@@ -205,7 +208,8 @@ def test_the_floor_names_symbol_package_and_systems(tmp_path: Path) -> None:
 def test_the_tag_is_the_oldest_that_policies_allow(
     tmp_path: Path, needed: str, imported: dict[str, Any], more: dict[str, Any], tag: str
 ) -> None:
-    symbols = {OWN: Symbols(imported=imported)}
+    weak = frozenset(name for name, at in imported.items() if at is WEAK)
+    symbols = {OWN: Symbols(imported=imported, weak=weak)}
     wheel = replace(content(tmp_path, {OWN: replace(elf(needed), **more)}), symbols=symbols)
     assert platform_facts(wheel, TODAY).consistent == (tag,)
 
