@@ -27,7 +27,11 @@ def test_it_says_what_others_say(tmp_path: Path, name: str, platform: str) -> No
         "--python-version", "3.12", "--platform", platform, "-d", str(tmp_path), name,
     ]  # fmt: skip
     subprocess.run(download, check=True)
-    compare = [sys.executable, str(ROOT / "benchmarks" / "agreement.py"), *tmp_path.glob("*.whl")]
+    compare = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "agreement.py"),
+        *map(str, tmp_path.glob("*.whl")),
+    ]
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(compare, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
