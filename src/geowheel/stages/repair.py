@@ -32,7 +32,7 @@ def run(inputs: RepairInputs, folder: Path, step: Step) -> Outcome[RepairFacts]:
     work = folder / "work"
     work.mkdir()
     system = systems.of(inputs.platform)
-    step.now("unpacking the raw wheel")
+    step.now("reading and checking the libraries")
     repairer = systems.repairer_of(inputs.platform)(
         RepairRequest(
             raw=inputs.raw.path,

@@ -376,7 +376,7 @@ class Repairer(ABC, Generic[B]):
         file, answer = folder / "plan.json", folder / "answer.json"
         file.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
         env = isolated_environment(self.request.environ, PYTHONPATH=os.fspath(_PACKAGE_ROOT))
-        command = (sys.executable, "-P", "-m", __name__, self.tool, file, answer)
+        command = (sys.executable, "-P", "-m", __name__, file, answer, self.tool)
         self.request.run(command, env=env, cwd=folder)
         faults, lowered = _ANSWER.decode(answer.read_bytes())
         if faults:
@@ -428,7 +428,7 @@ def check_release(**wanted: str) -> None:
         raise RefusedError(*faults)
 
 
-def main(tool: str, plan: str, answer: str) -> None:
+def main(plan: str, answer: str, tool: str) -> None:
     """Carry out the plan in a file, and write the faults of doing so to another one."""
     faults: tuple[Fault, ...] = ()
     lowered = None
