@@ -1,7 +1,8 @@
 """A root file system with nothing in it but Python and the C runtimes, entered with bubblewrap.
 
 What the interpreter needs is found as its loader finds it: by starting it and asking what it has
-mapped. Nothing else of this machine's libraries is there.
+mapped. So is what other distributions need that the host imports: NumPy's wheel takes zlib from the
+system. Nothing else of this machine's libraries is there.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ ABSENT = (
 )  # fmt: skip
 """What slim images lack; libffi only where the interpreter has it built in."""
 CLOSURE = """
-import ctypes, json, sys
+import ctypes, importlib, json, sys
 for name in sys.argv[1:]:
     try:
-        ctypes.CDLL(name)
-    except OSError:
+        ctypes.CDLL(name) if ".so" in name else importlib.import_module(name)
+    except (ImportError, OSError):
         pass  # names of other glibc versions
 with open("/proc/self/maps") as file:
     paths = {line.split(None, 5)[5].strip() for line in file if "/" in line}
@@ -44,7 +45,7 @@ sys.stdout.write(json.dumps(sorted(p for p in paths if ".so" in p)))
 def works(asked: dict[str, Any]) -> dict[str, Any]:
     """Real work in a root that holds the environment, the interpreter and the C runtimes."""
     expected = ours.work(asked)
-    libraries = _libraries()
+    libraries = _libraries(imported_beside(asked))
     wrapper = [asked["bwrap"], *_root(libraries), "--bind", asked["folder"], asked["folder"]]
     report = probe.again(asked, "slim:inside", *wrapper, expected=expected, libraries=libraries)
     return {"detail": report["detail"]}
@@ -76,7 +77,7 @@ def inside(asked: dict[str, Any]) -> dict[str, Any]:
     """In the slim root: the same numbers, and nothing loaded but the wheel's and the runtimes."""
     before = ours.loaded()
     there = [name for name in ABSENT if _loads(name)]
-    own = tuple(os.path.basename(path) for path in before)  # libz.so.1.2.13, asked for as libz.so.1
+    own = tuple(os.path.basename(path) for path in asked["libraries"])
     strange = [name for name in there if not any(file.startswith(name) for file in own)]
     assert not strange, "not slim: %s is there" % strange
     assert ours.work(asked) == asked["expected"]
@@ -84,21 +85,34 @@ def inside(asked: dict[str, Any]) -> dict[str, Any]:
     ours.own_libraries(asked)
     site = os.path.realpath(ours.site_of(asked))
     foreign = {path for path in ours.loaded() - before if not path.startswith(site)}
+    foreign -= {os.path.realpath(path) for path in asked["libraries"]} | {*asked["libraries"]}
     foreign -= {path for path in foreign if _is_runtime(path) or "/lib-dynload/" in path}
     assert not foreign, "loaded from outside of the wheel: %s" % sorted(foreign)
     programs = parts.programs(asked)
     assert "skipped" in programs or programs["detail"]
     words = "%d libraries of the machine" % len(asked["libraries"])
-    return {"detail": words + (", the interpreter's own %s among them" % there if there else "")}
+    known = ", %s of the interpreter or of what the host imports among them" % there
+    return {"detail": words + (known if there else "")}
 
 
-def _libraries() -> list[str]:
-    """The shared libraries that the interpreter and the C runtimes are, by the names they go by."""
+def imported_beside(asked: dict[str, Any]) -> list[str]:
+    """Return the packages of other distributions that were imported with the host."""
+    site = os.path.realpath(ours.site_of(asked)) + os.sep
+    own = asked["package"].partition(".")[0]
+    files = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
+    inside = (name for name, f in files.items() if f and os.path.realpath(f).startswith(site))
+    found = {name.partition(".")[0] for name in inside}
+    return sorted(found - {own})
+
+
+def _libraries(imported: list[str]) -> list[str]:
+    """The shared libraries of the machine that the interpreter, the C runtimes and these packages
+    load, by the names they go by."""
     said = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", CLOSURE, *RUNTIMES],
+        [sys.executable, "-I", "-c", CLOSURE, *RUNTIMES, *imported],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    found: list[str] = json.loads(said)
+    found = [path for path in json.loads(said) if not path.startswith(sys.prefix + os.sep)]
     # A library is looked for by its soname, which may be a link to the file that is mapped.
     names = set(found)
     for path in found:
