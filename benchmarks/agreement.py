@@ -241,7 +241,9 @@ def beside_llvm(content: WheelContent, path: str, macho: MachO) -> Iterator[Fact
     ours = [".".join(map(str, part.minimum[:2])) for part in macho.slices if part.minimum]
     yield who, f"{path} target", ours, [".".join(m.split(".")[:2]) for m in minima if m]
     listed = said("llvm-nm", "--extern-only", "--arch=all", "--format=bsd", file)
-    found = re.findall(r"^(?:[0-9a-f]{16}| {16}) (\w) _?(\S+)$", listed, re.MULTILINE)
+    found = re.findall(
+        r"^(?:[0-9a-f]{16}| {16}) (\w) _?(\S+)(?: \(indirect for .*)?$", listed, re.MULTILINE
+    )
     taken = {name for kind, name in found if kind == "U"}
     given = {name for kind, name in found if kind not in "Uw"}
     yield who, f"{path} imports", _differ(symbols.imported, taken), ((), ())
