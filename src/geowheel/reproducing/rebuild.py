@@ -40,13 +40,14 @@ def rebuild(project: Project, wheel: Path, console: Console) -> dict[str, Any]:
     """
     target, given = next(iter(find_given(project, wheel, [], []).items()))
     environ, recorded = project.machine.environ, _recipe(wheel)
-    python = recorded.get("interpreter", "").removeprefix("CPython ") or target.python
+    # One of the stable ABI is the same by whatever Python makes it here.
+    options = () if "-abi3-" in wheel.name else (f"--python={target.python}",)
     with scratch(project.work) as folder:
         place = folder.resolve()
         stage_checkout(host_files(project.root, environ), place / "source", environ)
         way = plain_way(place, environ)
         with console.step("rebuild", f"{wheel.name}, in {way.root}", logs="rebuild") as step:
-            build_wheel(project, way, [f"--python={python}"], step)
+            build_wheel(project, way, options, step)
         made = next(way.made.glob("dist/*.whl"))
         before = _packages(wheel)
         faults = [

@@ -33,7 +33,8 @@ def recipe(context: Context, repair_tools: Mapping[str, str]) -> dict[str, str]:
     found = {
         "geowheel": __version__,
         "native stack": digest(packages),
-        "interpreter": f"CPython {context.builder.python}",
+        # Of the stable ABI: what it is for, as the same bytes come out by any that is newer.
+        "interpreter": f"CPython {context.made_for.python}",
         # The bytes of the machine's own programs are in the key alone.
         **{name: v for name, v in repair_tools.items() if len(v) != len(digest(""))},
         **{asset.name: asset.version for asset in backend},

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 from tests.support.hosts import make_context, make_interpreter, make_locks, make_project
 
+from geowheel.digest import Artefact
 from geowheel.errors import ConfigError, MachineError
 from geowheel.machine.interpreters import Interpreter
 from geowheel.project.config import Abi, Bindings
 from geowheel.project.places import Layout
 from geowheel.stages.context import Context, Tools, stable_python
+from geowheel.stages.recipe import recipe
+
+RAW = Artefact(path=Path("raw.whl"), sha256="0" * 64)
 
 
 def context(tmp_path: Path, gdal: str, python: str, abi: Abi = Abi.AUTO) -> Context:
@@ -68,4 +72,6 @@ def test_the_oldest_python_there_makes_it(tmp_path: Path, monkeypatch: pytest.Mo
     found = context(tmp_path, "3.13.3", "3.13")
     assert (found.builder.python, found.built_by.python) == ("3.12", "3.12")
     assert found.made_for.interpreter_tag == "cp311"
+    # A machine with other Pythons makes the same bytes.
+    assert recipe(replace(found, raw=RAW), {})["interpreter"] == "CPython 3.11"
     assert context(tmp_path, "3.10.3", "3.13").builder.python == "3.13"
