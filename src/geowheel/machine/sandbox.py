@@ -155,7 +155,8 @@ class Enclosure:
         for place, writable in places:
             real = place.resolve()
             if writable or not any(real.is_relative_to(path) for path in seen):
-                yield from ("--bind" if writable else "--ro-bind", str(real), str(real))
+                # -try: a kept command is given again when the run's temporary folder is gone.
+                yield from ("--bind-try" if writable else "--ro-bind-try", str(real), str(real))
                 seen.append(real)
             for link, goal in _links(place):
                 if not any(link.is_relative_to(path) for path in seen):

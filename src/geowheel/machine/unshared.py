@@ -29,10 +29,12 @@ def main(folders: list[str], command: list[str]) -> None:
     with socket.socket() as local:  # 127.0.0.1 stays
         fcntl.ioctl(local, FLAGS, struct.pack("16sh14x", b"lo", UP))
     call("mount", None, b"/", None, REC | PRIVATE, None)
-    for folder in (*folders, "/dev", "/proc"):
+    # A kept command is given again when the run's temporary folder is gone.
+    folders = [*filter(os.path.exists, folders), "/dev", "/proc"]
+    for folder in folders:
         call("mount", os.fsencode(folder), os.fsencode(folder), None, BIND | REC, None)
     read_only("/", struct.pack("4Q", READ_ONLY, 0, 0, 0))
-    for folder in (*folders, "/dev", "/proc"):
+    for folder in folders:
         read_only(folder, struct.pack("4Q", 0, READ_ONLY, 0, 0))
     os.chdir(os.getcwd())  # noqa: PTH109 - it was below the mounts
     for capability in range(64):
