@@ -43,25 +43,39 @@ class Git:
 
 
 def top_of_checkout(folder: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the top folder of the checkout that holds `folder`; None where there is none.
+    """Return the top folder of the checkout that holds `folder`; None without one, or without git.
 
-    Raises MachineError with git's own words where git refuses to read it, or where there is no git.
+    Raises MachineError with git's own words where git refuses to read it.
     """
-    marked = next((p for p in (folder, *folder.parents) if (p / ".git").exists()), None)
-    if marked is None:
+    git, marked = shutil.which("git", path=environ.get("PATH", "")), _marked(folder)
+    if git is None or marked is None:
         return None
+    result = _run_git(git, folder, environ, "rev-parse", "--show-toplevel")
+    top = Path(result.stdout.strip()).resolve()
+    if result.returncode == 0 and top == marked.resolve():
+        return top
+    said = result.stderr.strip().partition("\n")[0] or f"it takes {top} for the checkout"
     fix = f"mend it until `git -C {marked} status` works, or remove {marked / '.git'}"
-    if shutil.which("git", path=environ.get("PATH", "")) is None:
-        said, fix = "there is no git on PATH", install(Need.GIT, on=this_machine())
-    else:
-        result = _run_git(git_program(environ), folder, environ, "rev-parse", "--show-toplevel")
-        top = Path(result.stdout.strip()).resolve()
-        if result.returncode == 0 and top == marked.resolve():
-            return top
-        said = result.stderr.strip().partition("\n")[0] or f"it takes {top} for the checkout"
-        if "dubious ownership" in said:
-            fix = f"`git config --global --add safe.directory {marked}` where you trust its owner"
-    raise MachineError(
+    if "dubious ownership" in said:
+        fix = f"`git config --global --add safe.directory {marked}` where you trust its owner"
+    raise _unread(marked, said, fix)
+
+
+def refuse_without_git(folder: Path, environ: Mapping[str, str]) -> None:
+    """Raise MachineError where a checkout holds `folder`, and no git is there to read it."""
+    marked = _marked(folder)
+    if marked is not None and shutil.which("git", path=environ.get("PATH", "")) is None:
+        fix = "say in [tool.geowheel.build] sources which files are the host's; or: "
+        fix += install(Need.GIT, on=this_machine())
+        raise _unread(marked, "there is no git on PATH", fix)
+
+
+def _marked(folder: Path) -> Path | None:
+    return next((p for p in (folder, *folder.parents) if (p / ".git").exists()), None)
+
+
+def _unread(marked: Path, said: str, fix: str) -> MachineError:
+    return MachineError(
         f"git does not read this checkout: {said}",
         where=str(marked),
         cause="without git, files that it ignores (keys, caches) would become a part of the host",

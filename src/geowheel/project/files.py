@@ -16,7 +16,14 @@ from typing import Final
 from geowheel.digest import Tree, digest, read_tree
 from geowheel.errors import BuildError
 from geowheel.machine.files import copy_checked
-from geowheel.machine.git import ask_git, do_git, share_history, share_index, top_of_checkout
+from geowheel.machine.git import (
+    ask_git,
+    do_git,
+    refuse_without_git,
+    share_history,
+    share_index,
+    top_of_checkout,
+)
 
 # What no build needs, where git does not say what is ignored.
 _LEFT_OUT: Final = {
@@ -37,9 +44,11 @@ def host_files(folder: Path, environ: Mapping[str, str], sources: Sequence[str] 
     """Return the tree of the host's files, hashed; paths above the folder begin with `../`.
 
     `sources` are patterns that bound it (`[tool.geowheel.build] sources`). Raises MachineError
-    where git refuses to read the checkout.
+    where git refuses to read the checkout; without git, where nothing bounds it.
     """
     folder = folder.resolve()
+    if not sources:
+        refuse_without_git(folder, environ)
     listed = _git_files(folder, environ)
     # A folder that git ignores as a whole, such as an unpacked sdist, is no part of the checkout.
     by_git = "pyproject.toml" in listed

@@ -391,7 +391,8 @@ def test(context: Context, upstream: Records) -> TestInputs:
         left_out=plugin_packages(stack.left_out),
         command=tested,
         may_set=project.config.test.may_set,
-        host_files=host_files(project.folder, project.machine.environ) if tested else None,
+        # All of them: nothing of what git may ignore enters a wheel from here.
+        host_files=host_files(project.folder, project.machine.environ, ("*",)) if tested else None,
         timeout_seconds=project.config.test.timeout_seconds,
         **_installed(context, upstream),
     )
