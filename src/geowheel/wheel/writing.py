@@ -3,8 +3,8 @@
 What the format (see `wheel`) leaves open is fixed here, so that the same files give the same bytes
 in any folder, as any user and with any number of threads: the order of the members, their times and
 modes, the text of WHEEL and RECORD. Only libdeflate is left, which comes with PyPI's `deflate` and
-not with the machine; its version is in the key of `repair`. Its level 10 makes wheels 3 % smaller
-than zlib can, in twice zlib's time; so what it made of large files is kept, by their content.
+not with the machine; its version is in the key of `repair`. Its level 10 makes wheels 3 %
+smaller than its level 6, in six times the time; so what it made of large files is kept.
 """
 
 from __future__ import annotations
@@ -65,9 +65,8 @@ def write_wheel(
 
     RECORD is made anew, WHEEL gets the tags of `filename`, and signatures that no longer hold are
     left out. `threads` (all cores) does not change a byte, nor does `kept`, a folder of what was
-    deflated before. Raises BuildError when `tree` is not
-    one wheel's, is not what `filename` states or does not fit into a plain zip file, OSError when
-    files cannot be read or written.
+    deflated before. Raises BuildError when `tree` is not one wheel's, is not what `filename` states
+    or does not fit into a plain zip file, OSError when files cannot be read or written.
     """
     dist_info, sources = _sources(tree, filename)
     final = destination / filename
