@@ -90,8 +90,10 @@ def test_a_backend_is_named_with_what_it_asked_for(
     (path.parent / "backend.py").write_text(BACKEND.format(fault=fault))
     text = path.read_text()
     usual = 'build-backend = "hatchling.build"'
-    assert usual in text
-    path.write_text(text.replace(usual, 'build-backend = "backend"\nbackend-path = ["."]'))
+    named = 'sources = ["*.md"'
+    assert usual in text and named in text
+    text = text.replace(usual, 'build-backend = "backend"\nbackend-path = ["."]')
+    path.write_text(text.replace(named, f'{named}, "backend.py"'))
     result = second.run("build", "--python", PYTHON)  # by default
     assert result.returncode == BuildError.exit_code, result.stderr
     assert "  sandbox: bwrap" in result.stderr

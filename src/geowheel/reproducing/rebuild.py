@@ -41,7 +41,7 @@ def rebuild(project: Project, wheel: Path, console: Console) -> dict[str, Any]:
     target, given = next(iter(find_given(project, wheel, [], []).items()))
     environ, recorded = project.machine.environ, _recipe(wheel)
     # One of the stable ABI is the same by whatever Python makes it here.
-    options = () if "-abi3-" in wheel.name else (f"--python={target.python}",)
+    options = [] if "-abi3-" in wheel.name else [f"--python={target.python}"]
     with scratch(project.work) as folder:
         place = folder.resolve()
         stage_checkout(host_files(project.root, environ), place / "source", environ)

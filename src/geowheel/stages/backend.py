@@ -58,8 +58,10 @@ def build_wheel(
         raise BuildError(
             f"{system.backend} cannot build a wheel: {type(error).__name__} {error}".rstrip(),
             where=where,
-            cause="[build-system] build-backend names no PEP 517 backend that is installed",
-            fix="correct build-backend, or add its package to requires and run `geowheel lock`",
+            cause="[build-system] build-backend names no PEP 517 backend that is installed, or "
+            "[tool.geowheel.build] sources leaves its file out",
+            fix="correct build-backend or sources, or add its package to requires and run "
+            "`geowheel lock`",
         ) from None
     if first := dict.fromkeys(str(each.message).strip().partition("\n")[0] for each in caught):
         step.say(f"the backend warns: {'; '.join(first)}")
