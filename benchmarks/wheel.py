@@ -142,7 +142,7 @@ def _stage(root: Path, stage: str, python: str) -> Row:
 def _plain(root: Path, environ: Mapping[str, str], python: str, scratch: Path) -> list[Row]:
     """setuptools on GDAL's sdist, and the auditwheel command, as they come."""
     prefix = next(root.glob(".geowheel/linux-64/fetch/*/prefix"))
-    sdist = next(Path(environ["GEOWHEEL_CACHE"]).glob("store/*/*/GDAL-*.tar.gz"))
+    sdist = next(Path(environ["GEOWHEEL_CACHE"]).glob("store/*/*/[gG][dD][aA][lL]-*.tar.gz"))
     numpy = next(Path(environ["GEOWHEEL_CACHE"]).glob(
         f"store/*/*/numpy-*-cp{python.replace('.', '')}-*.whl"))  # fmt: skip
     venv = scratch / "plain"
@@ -151,7 +151,7 @@ def _plain(root: Path, environ: Mapping[str, str], python: str, scratch: Path) -
     subprocess.run([*pip, "install", "-q", "setuptools<74", "wheel", numpy], check=True)
     config = scratch / "bin" / "gdal-config"
     config.parent.mkdir()
-    version = sdist.name.removeprefix("GDAL-").removesuffix(".tar.gz")
+    version = sdist.name.partition("-")[2].removesuffix(".tar.gz")
     answers = (
         f"--version) echo {version};; --prefix) echo {prefix};; "
         f"--cflags) echo -I{prefix}/include;; *) echo;;"

@@ -125,8 +125,9 @@ class Enclosure:
         """Return the command that runs `argv` in it; `more` may be written as well."""
         if not self.is_closed:
             return tuple(argv)
-        write = [path for path in (*self.writable, *more) if path.exists()]
-        read = [p for p in (*self.readable, *_tools(env), *_histories(cwd)) if p.exists()]
+        write = [path for path in (*self.writable, *more) if os.access(path, os.F_OK)]
+        asked = (*self.readable, *_tools(env), *_histories(cwd))
+        read = [path for path in asked if os.access(path, os.R_OK)]  # PATH may name others' folders
         places = sorted((p, p in write) for p in {*read, *write})  # what lies in another after it
         match self.kind:
             case SandboxKind.BWRAP:
@@ -174,10 +175,10 @@ class Enclosure:
         yield from (self.program, "run", "--rm", "--interactive=false", "--pull=never")
         yield from ("--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges")
         yield from ("--read-only", f"--workdir={cwd}", "--hostname=geowheel")
-        if Path(self.program).name == "podman":
-            yield "--userns=keep-id"
         if hasattr(os, "getuid"):
             yield f"--user={os.getuid()}:{os.getgid()}"
+            if Path(self.program).name == "podman" and os.getuid() != 0:
+                yield "--userns=keep-id"  # root's podman refuses it
         yield from (f"--env={name}={value}" for name, value in env.items())
         for place, writable in places:
             if not any(place.is_relative_to(f"/{name}") for name in _SYSTEM):
@@ -209,7 +210,7 @@ class Enclosure:
                 hidden = [p for p in (path, beside) if not any(map(p.is_relative_to, shown))]
                 if "No such" not in line:
                     found[f"wrote outside its output: {path}"] = None
-                elif there := [p for p in hidden if p.exists()]:
+                elif there := [p for p in hidden if os.access(p, os.F_OK)]:
                     found[f"read what is not declared: {there[0]}"] = None
                 elif path in hidden and path.parent.is_dir():
                     found[f"wrote or read what is not declared: {path}"] = None

@@ -61,12 +61,18 @@ def command(place: Path, kind: SandboxKind, program: str) -> str:
     ],
 )  # fmt: skip
 def test_a_command_sees_what_is_declared(
-    places: Path, kind: SandboxKind, program: str, wanted: Sequence[str]
-) -> None:
+    places: Path, kind: SandboxKind, program: str, wanted: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("os.getuid", lambda: 1000, raising=False)
+    # As it does for another user's folder on PATH.
+    monkeypatch.setattr(Path, "exists", lambda _: (_ for _ in ()).throw(PermissionError()))
     said = command(places, kind, program)
     for part in wanted:
         assert part.format(place=places, image=IMAGE) in said
     assert "gone" not in said
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    assert "keep-id" not in command(places, kind, program)  # podman refuses it to root
 
 
 @pytest.mark.parametrize(
