@@ -117,8 +117,11 @@ class Manifest:
         return self._described(environment).solve_group
 
     def own_feature(self, environment: str) -> str | None:
-        """Return an environment's first own feature, to which `pixi add` can add something."""
-        return next(iter(self._described(environment).features), None)
+        """Return the feature by which `pixi add` adds to an environment; None: the default one."""
+        described = self._described(environment)
+        if environment == "default" and not described.no_default_feature:
+            return None
+        return next(iter(described.features), None)
 
     def environment(self, name: str, platform: Platform) -> EnvironmentSpec:
         """Return what `name` asks for on `platform`; raises ConfigError when one is not there."""

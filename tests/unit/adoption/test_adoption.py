@@ -181,6 +181,7 @@ libgdal-netcdf = "*"
 [feature.gis.pypi-dependencies]
 requests = "*"
 [environments]
+default = ["gis"]
 gis = ["gis"]
 all = { features = ["gis"], solve-group = "x" }
 bare = { features = [], no-default-feature = true }
@@ -195,13 +196,13 @@ def test_pixi_environments_are_read_and_not_touched(host: Path) -> None:
     found = facts(host).pixi
     assert found is not None and found.path == host.parent / "pixi.toml"
     assert [(e.name, e.feature, e.missing) for e in found.environments] == [
-        ("default", None, ("libgdal-core", "ca-certificates", HEADERS)),
+        ("default", None, ("ca-certificates", HEADERS)),
         ("gis", "gis", ("ca-certificates", HEADERS)),
         ("all", "gis", ("ca-certificates", HEADERS)),
         ("bare", None, ("libgdal-core", "ca-certificates", HEADERS)),
     ]
     assert [e.plugins for e in found.environments] == [
-        (), ("libgdal-netcdf",), ("libgdal-netcdf",), (),
+        ("libgdal-netcdf",), ("libgdal-netcdf",), ("libgdal-netcdf",), (),
     ]  # fmt: skip
     assert init(host, "--yes", "--environment", "gis") == 0
     assert (host.parent / "pixi.toml").read_text() == PIXI
