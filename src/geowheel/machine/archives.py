@@ -42,10 +42,11 @@ _EXTENDED: Final = (
 _KINDS: Final = (
     tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE,
 )  # fmt: skip
-_DAMAGE: Final = (
+DAMAGE: Final = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError,
     NotImplementedError, ValueError, RecursionError,
 )  # fmt: skip
+"""What the readers of the standard library raise of an archive that is damaged, or is none."""
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def damage_named(what: str, path: Path, *, cause: str = "", fix: str) -> Iterato
     """Turn whatever is wrong with the archive at `path` into an IntegrityError."""
     try:
         yield
-    except (OSError, *_DAMAGE) as error:
+    except (OSError, *DAMAGE) as error:
         said = str(error).strip() or type(error).__name__
         if isinstance(error, FileExistsError | NotADirectoryError):
             said = f"{error.filename} is in it twice"

@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_to_bytes
 
 from geowheel.errors import BuildError, ConfigError
 
+from .archives import DAMAGE
+
 ELSEWHERE: Final = (
     "take it out, and have it renewed; `pixi auth login HOST`, ~/.netrc, RATTLER_AUTH_FILE or uv's "
     "keyring keep it"
@@ -200,14 +202,19 @@ def _contents(place: Path) -> Iterator[tuple[str, bytes]]:
         for path in sorted(place.rglob("*")):
             if path.is_file():
                 yield from _contents(path)
-    elif zipfile.is_zipfile(place):
-        with zipfile.ZipFile(place) as archive:
-            for name in archive.namelist():
-                yield f"{place.name}: {name}", archive.read(name)
-    elif place.name.endswith(".tar.gz"):
-        yield str(place), gzip.decompress(place.read_bytes())  # a tar keeps its files as they are
-    else:
-        yield str(place), place.read_bytes()
+        return
+    # Not every file that ends like a zip is one: libminizip has the marks of one among its data.
+    with suppress(gzip.BadGzipFile, RuntimeError, *DAMAGE):
+        if zipfile.is_zipfile(place):
+            with zipfile.ZipFile(place) as archive:
+                for name in archive.namelist():
+                    yield f"{place.name}: {name}", archive.read(name)
+            return
+        if place.name.endswith(".tar.gz"):
+            # A tar keeps its files as they are.
+            yield str(place), gzip.decompress(place.read_bytes())
+            return
+    yield str(place), place.read_bytes()
 
 
 def advice(text: str, cause: str, fix: str) -> dict[str, str]:

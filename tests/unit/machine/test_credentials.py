@@ -1,5 +1,6 @@
 """What is secret in a URL is told apart once, and is nowhere to be seen afterwards."""
 
+import struct
 import zipfile
 from pathlib import Path
 
@@ -121,6 +122,25 @@ def test_what_is_known_is_found_in_every_form(tmp_path: Path) -> None:
                 refuse_secrets(wheel.parent, environ)
         else:
             refuse_secrets(wheel.parent, environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "around"),
+    [
+        ("libminizip.so", (b"\x7fELF", struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 9, 9, 0))),
+        ("a.tar.gz", (b"\x1f\x8b\x08", b"")),
+        ("b.tar.gz", (b"no gzip", b"")),
+    ],
+)
+def test_what_looks_like_an_archive_is_read_as_it_is(
+    tmp_path: Path, name: str, around: tuple[bytes, bytes]
+) -> None:
+    path, environ = tmp_path / name, {"HOME": "/none", "AWS_SECRET_ACCESS_KEY": SECRET}
+    path.write_bytes(b"nothing".join(around))
+    refuse_secrets(tmp_path, environ)
+    path.write_bytes(SECRET.encode().join(around))
+    with pytest.raises(BuildError, match="holds a password"):
+        refuse_secrets(tmp_path, environ)
 
 
 @given(st.text(min_size=1), st.text(st.characters(categories=["L", "N", "P"]), min_size=3))
