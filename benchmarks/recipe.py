@@ -65,10 +65,10 @@ class Checkout:
     root: Path
     environ: Mapping[str, str]
 
-    def run(self, command: str, *pythons: str, host: str = "gdal", cores: int = 0) -> Spent:
+    def run(self, command: str, *pythons: str, cores: int = 0) -> Spent:
         """Run a command for some Pythons, on all cores or on some."""
         options = [option for version in pythons for option in ("--python", version)]
-        where: list[str | Path] = ["--root", self.root, "--host", f"hosts/{host}", "--quiet"]
+        where: list[str | Path] = ["--root", self.root, "--host", "hosts/gdal", "--quiet"]
         start = ["taskset", "-c", f"0-{cores - 1}"] if cores else []
         geowheel = [*start, sys.executable, "-m", "geowheel", command]
         return _timed([*geowheel, *where, *options], self.environ)
@@ -97,8 +97,10 @@ def main() -> int:
         environ = {**os.environ, "PYTHONPATH": str(root / "src"), "GEOWHEEL_CHANNEL": asked.channel}
         checkout = Checkout(root=root, environ=environ)
         tools = TOOLS if asked.channel == OWN else _newer_auditwheel(Path(scratch, "tools"))
-        growth, rows = _measure(checkout, asked.pythons, Path(scratch), tools)
-    text = "".join(_lines(rows, growth, f"{asked.channel}, {', '.join(asked.pythons)}"))
+        rows = _measure(checkout, asked.pythons, Path(scratch), tools)
+        text = "".join(_lines(rows, f"{asked.channel}, {', '.join(asked.pythons)}"))
+        sys.stderr.write(text)  # what was measured is not lost
+        text += "".join(_growth(checkout, asked.pythons))
     BUILT.mkdir(parents=True, exist_ok=True)
     (BUILT / "table.md").write_text(text, encoding="utf-8")
     (BUILT / "plot.svg").write_text(_plot(rows), encoding="utf-8")
@@ -106,10 +108,8 @@ def main() -> int:
     return 0
 
 
-def _measure(
-    checkout: Checkout, pythons: Sequence[str], scratch: Path, tools: Path
-) -> tuple[list[tuple[str, float]], list[Row]]:
-    """Return how our time grows, and the comparisons."""
+def _measure(checkout: Checkout, pythons: Sequence[str], scratch: Path, tools: Path) -> list[Row]:
+    """Return the comparisons."""
     root, out, environ = checkout.root, scratch / "plain", checkout.environ
     checkout.run("fetch", pythons[0])
     cold, again = checkout.run("size", *pythons), checkout.run("size", *pythons)
@@ -137,20 +137,23 @@ def _measure(
         Row(what="repair, of the same raw wheels", ours=repaired, plain=repair, limit=0.3),
         Row(what="MB of the wheels", ours=size, plain=plain, limit=0.95),
     ]
-    growth = [("MB of memory, the largest process", peak)]
+    sys.stderr.write(f"{repairs[0][0]} libraries; the largest process had {peak:.0f} MB\n")
+    return rows
+
+
+def _growth(checkout: Checkout, pythons: Sequence[str]) -> Iterator[str]:
+    """Yield lines of what a run after fetch takes, with more Pythons, and with more cores."""
+    yield "\n| cold, after fetch | seconds |\n| --- | --- |\n"
     for count in range(1, len(pythons) + 1):
         checkout.forget()
-        growth.append((f"Pythons: {count}", checkout.run("size", *pythons[:count]).seconds))
+        yield f"| Pythons: {count} | {checkout.run('size', *pythons[:count]).seconds:.1f} |\n"
     for cores in range(1, (os.cpu_count() or 1) + 1):
         checkout.forget()
         spent = checkout.run("size", pythons[0], cores=cores)
-        growth.append((f"cores, for one Python: {cores}", spent.seconds))
-    checkout.run("size", pythons[0], host="terrain")
-    growth += [(f"libraries: {count}, their repair", each) for count, each in checkout.repairs()]
-    return growth, rows
+        yield f"| cores, for one Python: {cores} | {spent.seconds:.1f} |\n"
 
 
-def _lines(rows: Sequence[Row], growth: Sequence[tuple[str, float]], what: str) -> Iterator[str]:
+def _lines(rows: Sequence[Row], what: str) -> Iterator[str]:
     yield f"| {what} | geowheel | plain | ratio | of processors | limit |\n"
     yield "| --- | --- | --- | --- | --- | --- |\n"
     for row in rows:
@@ -160,8 +163,6 @@ def _lines(rows: Sequence[Row], growth: Sequence[tuple[str, float]], what: str) 
             f"| {row.what} | {ours.seconds:.1f} | {plain.seconds:.1f} | {row.ratio:.2f} | {busy} "
             f"| {row.limit} |\n"
         )
-    yield "\n| how it grows | seconds |\n| --- | --- |\n"
-    yield from (f"| {what} | {number:.1f} |\n" for what, number in growth)
 
 
 def _plot(rows: Sequence[Row]) -> str:
@@ -217,7 +218,8 @@ def _recipe(
 def _auditwheel(
     root: Path, raws: Sequence[Path], out: Path, tools: Path, environ: Mapping[str, str]
 ) -> float:
-    paths = {"PATH": f"{tools}:{environ['PATH']}", "LD_LIBRARY_PATH": str(_prefix(root) / "lib")}
+    libraries = {"AUDITWHEEL_LD_LIBRARY_PATH": str(_prefix(root) / "lib")}
+    paths = {"PATH": f"{tools}:{environ['PATH']}", **libraries}
     repair: list[str | Path] = [tools / "auditwheel", "repair", "-w", out]
     return sum(_timed([*repair, raw], {**environ, **paths}).seconds for raw in raws)
 

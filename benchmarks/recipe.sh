@@ -6,6 +6,7 @@ set -eu
 prefix=$1 sdist=$2 out=$3 tools=$4
 shift 4
 version=$(basename "$sdist" .tar.gz)
+case $version in *-3.[0-8].*) setuptools='setuptools<74' ;; *) setuptools='setuptools>=77' ;; esac
 mkdir -p "$out/bin"
 cat >"$out/bin/gdal-config" <<END
 #!/bin/sh
@@ -17,12 +18,12 @@ case \$1 in
 esac
 END
 chmod +x "$out/bin/gdal-config"
-export LIBRARY_PATH="$prefix/lib" LD_LIBRARY_PATH="$prefix/lib"
+export LIBRARY_PATH="$prefix/lib" AUDITWHEEL_LD_LIBRARY_PATH="$prefix/lib"
 export CPLUS_INCLUDE_PATH="$prefix/include" C_INCLUDE_PATH="$prefix/include"
 for python in "$@"; do
     work="$out/$(basename "$python")"
     "$python" -m venv "$work/environment"
-    "$work/environment/bin/python" -m pip install -q 'setuptools<74' wheel numpy
+    "$work/environment/bin/python" -m pip install -q "$setuptools" wheel numpy
     PATH="$out/bin:$PATH" "$work/environment/bin/python" -m pip wheel -q --no-deps --no-build-isolation \
         -w "$work/raw" "$sdist"
     "$work/environment/bin/python" -m wheel unpack -d "$work/tree" "$work"/raw/*.whl >/dev/null

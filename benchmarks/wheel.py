@@ -59,8 +59,10 @@ def main() -> int:
         }
         rows = _ours(root, environ, first, second)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
-        rows += _plain(root, environ, first, Path(scratch))
-    _print(rows, peak)
+        try:
+            rows += _plain(root, environ, first, Path(scratch))
+        finally:  # what was measured is not lost
+            _print(rows, peak)
     return 0
 
 
@@ -104,8 +106,9 @@ def _lowering(root: Path) -> Row:
         for name in names:
             plain = re.sub(r"-[0-9a-f]{8}(?=\.)", "", Path(name).name)
             for source in list(prefix.rglob(plain))[:1]:
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, tree / name)
-        count = len(list(tree.glob("*/*.so*"))) - 1
+        count = len(list(tree.rglob("*.so*"))) - 1
         policy = re.search(r"manylinux_\d+_\d+_\w+?(?=[.-]|$)", repaired.stem)
         floors = manylinux_floors(Platform.LINUX_64)
         (floor,) = (floor for floor in floors if policy and floor.policy == policy[0])
@@ -145,13 +148,14 @@ def _plain(root: Path, environ: Mapping[str, str], python: str, scratch: Path) -
     sdist = next(Path(environ["GEOWHEEL_CACHE"]).glob("store/*/*/[gG][dD][aA][lL]-*.tar.gz"))
     numpy = next(Path(environ["GEOWHEEL_CACHE"]).glob(
         f"store/*/*/numpy-*-cp{python.replace('.', '')}-*.whl"))  # fmt: skip
+    version = sdist.name.partition("-")[2].removesuffix(".tar.gz")
+    setuptools = "setuptools<74" if re.match(r"3\.[0-8]\.", version) else "setuptools>=77"
     venv = scratch / "plain"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip: list[str | Path] = [venv / "bin" / "python", "-m", "pip"]
-    subprocess.run([*pip, "install", "-q", "setuptools<74", "wheel", numpy], check=True)
+    subprocess.run([*pip, "install", "-q", setuptools, "wheel", numpy], check=True)
     config = scratch / "bin" / "gdal-config"
     config.parent.mkdir()
-    version = sdist.name.partition("-")[2].removesuffix(".tar.gz")
     answers = (
         f"--version) echo {version};; --prefix) echo {prefix};; "
         f"--cflags) echo -I{prefix}/include;; *) echo;;"
