@@ -78,10 +78,16 @@ class Checkout:
         for folder in self.root.glob(".geowheel/cp*"):
             shutil.rmtree(folder)
 
+    def made(self, stage: str) -> list[Path]:
+        """Return the folders of what a stage made; targets of one stable ABI share one."""
+        return list(
+            {path.name: path for path in self.root.glob(f".geowheel/cp*/{stage}/*[!k]")}.values()
+        )
+
     def repairs(self) -> Iterator[tuple[int, float]]:
         """Yield how many libraries each wheel has, and what its repair took."""
-        for path in sorted(self.root.glob(".geowheel/cp*/repair/*/record.json")):
-            record = json.loads(path.read_bytes())
+        for folder in self.made("repair"):
+            record = json.loads((folder / "record.json").read_bytes())
             yield record["facts"]["libraries"], record["seconds"]
 
 
@@ -116,7 +122,7 @@ def _measure(checkout: Checkout, pythons: Sequence[str], scratch: Path, tools: P
     repairs = list(checkout.repairs())
     repaired = Spent(seconds=sum(seconds for _, seconds in repairs))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
-    raws = list(root.glob(".geowheel/cp*/build/*/*.whl"))
+    raws = [wheel for folder in checkout.made("build") for wheel in folder.glob("*.whl")]
     size = Spent(seconds=sum(path.stat().st_size for path in root.glob("dist/*.whl")) / 1e6)
     recipe = _recipe(root, out, tools, environ, pythons)
     plain = Spent(seconds=sum(p.stat().st_size for p in out.glob("wheels/*.whl")) / 1e6)
