@@ -40,13 +40,13 @@ sessions(host="hosts/gdal", root=HERE, python=environment)
 
 @nox.session(python=False, default=False)
 def tests(session: nox.Session) -> None:
-    """the unit tests and one real build, in under 5 minutes (-- --all: everything, 20 minutes)"""
+    """the unit tests and one real build, in under 5 minutes (-- --all: everything, 25 to 45)"""
     # Two at a time: much of what a test does is waiting, for an index or for one slow tool. Each
     # module stays in one worker, and the long ones, tests/integration, come before tests/unit.
     options = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     asked = [word for word in session.posargs if word != "--all"]
     if "--all" in session.posargs:
-        session.log("all tests: about 20 minutes on two cores; they need what .ci/run installs")
+        session.log("all tests: 25 to 45 minutes on two cores; they need what .ci/run installs")
     elif not any(Path(word.partition("::")[0]).exists() for word in asked):
         session.log("unit tests and one build of hosts/gdal: 2 to 5 minutes on two cores")
         asked += ["tests/integration/test_first_hour.py", "tests/unit"]
