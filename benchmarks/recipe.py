@@ -79,7 +79,10 @@ class Checkout:
             shutil.rmtree(folder)
 
     def made(self, stage: str) -> list[Path]:
-        """Return the folders of what a stage made; targets of one stable ABI share one."""
+        """Return the folders of what a stage made; targets of one stable ABI share one.
+
+        Beside each lies a file that ends in `.lock`.
+        """
         return list(
             {path.name: path for path in self.root.glob(f".geowheel/cp*/{stage}/*[!k]")}.values()
         )

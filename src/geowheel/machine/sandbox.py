@@ -127,7 +127,7 @@ class Enclosure:
             return tuple(argv)
         write = [path for path in (*self.writable, *more) if os.access(path, os.F_OK)]
         asked = (*self.readable, *_tools(env), *_histories(cwd))
-        read = [path for path in asked if os.access(path, os.R_OK)]  # PATH may name others' folders
+        read = [path for path in asked if os.access(path, os.F_OK)]  # PATH may name others' folders
         places = sorted((p, p in write) for p in {*read, *write})  # what lies in another after it
         match self.kind:
             case SandboxKind.BWRAP:

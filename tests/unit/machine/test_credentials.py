@@ -143,6 +143,17 @@ def test_what_looks_like_an_archive_is_read_as_it_is(
         refuse_secrets(tmp_path, environ)
 
 
+def test_a_damaged_member_hides_no_other(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("damaged", "damaged" * 9)
+        archive.writestr("pkg/x.py", f"x = {SECRET}\n" * 9)
+    data = bytearray((tmp_path / "a.whl").read_bytes())
+    data[len("damaged") + 30] ^= 0xFF
+    (tmp_path / "a.whl").write_bytes(data)
+    with pytest.raises(BuildError, match=r"a\.whl: pkg/x\.py: holds a password"):
+        refuse_secrets(tmp_path, {"HOME": "/none", "AWS_SECRET_ACCESS_KEY": SECRET})
+
+
 @given(st.text(min_size=1), st.text(st.characters(categories=["L", "N", "P"]), min_size=3))
 def test_no_password_survives(before: str, password: str) -> None:
     from urllib.parse import quote
