@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import pefile  # type: ignore[import-untyped]
-from abi3audit._audit import AuditError  # type: ignore[import-untyped]
+import pefile
+from abi3audit._audit import AuditError
 from abi3audit._audit import audit as abi3audit
-from abi3audit._extract import SharedObjectExtractor, SharedObjectSpec  # type: ignore[import-untyped]
-from abi3info.models import PyVersion  # type: ignore[import-untyped]
+from abi3audit._extract import SharedObjectExtractor, SharedObjectSpec
+from abi3info.models import PyVersion
 
 from geowheel.audit.abi import STABLE, abi_facts
 from geowheel.audit.content import WheelContent, opened_wheel

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
-from auditwheel.libc import Libc  # type: ignore[import-untyped]
-from auditwheel.policy import WheelPolicies  # type: ignore[import-untyped]
+from auditwheel.architecture import Architecture
+from auditwheel.libc import Libc
+from auditwheel.policy import WheelPolicies
 
 from geowheel import cli, errors, nox
 from geowheel.audit.abi import STABLE, abi_table

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conda_lock.lockfile import parse_conda_lock_file  # type: ignore[import-untyped]
+from conda_lock.lockfile import parse_conda_lock_file
 
 from geowheel.locks import conda_lock
 from geowheel.locks.pixi_lock import read_lock, records

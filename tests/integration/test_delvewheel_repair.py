@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-import pefile  # type: ignore[import-untyped]
+import pefile
 import pytest
 
 from geowheel.binary.pe import read_pe

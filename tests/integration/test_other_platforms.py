@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import installer.utils
-import pefile  # type: ignore[import-untyped]
+import pefile
 import pytest
 from installer.sources import WheelFile
-from macholib.MachO import MachO  # type: ignore[import-untyped]
+from macholib.MachO import MachO
 
 from geowheel.binary.macho_signature import signature_faults
 from geowheel.targets import Platform

@@ -72,7 +72,7 @@ def _controlled(app: Callable[..., Iterable[bytes]], control: Path) -> Callable[
 
 
 def _serve(folder: str, port: str, control: str, user: str, password: str) -> None:
-    import pypiserver  # type: ignore[import-untyped]
+    import pypiserver
 
     app = pypiserver.app(
         roots=[Path(folder)],

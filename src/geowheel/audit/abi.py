@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
-from abi3info import DATAS, FUNCTIONS  # type: ignore[import-untyped]
+from abi3info import DATAS, FUNCTIONS
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag, parse_tag
 from packaging.version import Version

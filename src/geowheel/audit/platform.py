@@ -110,9 +110,9 @@ Policies = tuple[tuple[tuple[int, int], Any], ...]
 def _policies(architecture: str, musl: bool) -> Policies:
     """Return the policies for a processor; none for one, or on a machine, without them."""
     try:
-        from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
-        from auditwheel.libc import Libc  # type: ignore[import-untyped]
-        from auditwheel.policy import WheelPolicies  # type: ignore[import-untyped]
+        from auditwheel.architecture import Architecture
+        from auditwheel.libc import Libc
+        from auditwheel.policy import WheelPolicies
 
         # Nothing in a file says which musl it needs: the last policy is taken, as auditwheel does.
         libc, last = (Libc.MUSL, "musllinux_1_2") if musl else (Libc.GLIBC, None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from macholib import mach_o  # type: ignore[import-untyped]
+from macholib import mach_o
 
 from .reading import damage_named, opened, read_tree
 

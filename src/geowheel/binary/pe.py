@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pefile  # type: ignore[import-untyped]
+import pefile
 
 from .reading import damage_named, read_tree
 

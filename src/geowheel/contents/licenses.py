@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
+from license_expression import ExpressionError, Licensing
 
 from geowheel.errors import BuildError
 from geowheel.locks.assets import Package

@@ -162,9 +162,9 @@ def render(lock: LockFile, manifest: Manifest, environment: str) -> str:
     Raises LockError when a package has no md5, which conda-lock's format demands.
     """
     # Loads pydantic, a YAML parser and a copy of Poetry: 0.4 s, for this one command.
-    from conda_lock.lockfile import write_conda_lock_file  # type: ignore[import-untyped]
-    from conda_lock.lockfile.v2prelim.models import Lockfile, LockMeta  # type: ignore[import-untyped]
-    from conda_lock.models.channel import Channel  # type: ignore[import-untyped]
+    from conda_lock.lockfile import write_conda_lock_file
+    from conda_lock.lockfile.v2prelim.models import Lockfile, LockMeta
+    from conda_lock.models.channel import Channel
 
     path = manifest.lock_path
     platforms = manifest.platforms_of(environment)

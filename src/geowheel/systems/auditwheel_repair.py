@@ -21,12 +21,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO, Final
 
-import auditwheel.repair  # type: ignore[import-untyped]
-from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
-from auditwheel.lddtree import LIBPYTHON_RE, load_ld_paths  # type: ignore[import-untyped]
-from auditwheel.libc import Libc  # type: ignore[import-untyped]
-from auditwheel.patcher import ElfPatcher, ElfUpdateInfo  # type: ignore[import-untyped]
-from auditwheel.policy import ExternalReference, WheelPolicies  # type: ignore[import-untyped]
+import auditwheel.repair
+from auditwheel.architecture import Architecture
+from auditwheel.lddtree import LIBPYTHON_RE, load_ld_paths
+from auditwheel.libc import Libc
+from auditwheel.patcher import ElfPatcher, ElfUpdateInfo
+from auditwheel.policy import ExternalReference, WheelPolicies
 from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import Walk, closure_faults

@@ -22,8 +22,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
-import delvewheel._wheel_repair  # type: ignore[import-untyped]
-from delvewheel.__main__ import main  # type: ignore[import-untyped]
+import delvewheel._wheel_repair
+from delvewheel.__main__ import main
 from packaging.utils import canonicalize_name
 
 from geowheel.binary.closure import Walk, closure_faults
