@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import auditwheel
-import platformdirs
 
 from geowheel.machine.interpreters import find_interpreter
 
@@ -73,10 +72,15 @@ class Checkout:
         geowheel = [*start, sys.executable, "-m", "geowheel", command]
         return _timed([*geowheel, *where, *options], self.environ)
 
+    @property
+    def cache(self) -> Path:
+        return Path(self.environ["GEOWHEEL_CACHE"])
+
     def forget(self) -> None:
         """Remove what was made of the prefixes."""
-        for folder in self.root.glob(".geowheel/cp*"):
-            shutil.rmtree(folder)
+        kept = (self.cache / name for name in ("compiled", "deflated"))
+        for folder in (*self.root.glob(".geowheel/cp*"), *kept):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def made(self, stage: str) -> list[Path]:
         """Return the folders of what a stage made; targets of one stable ABI share one.
@@ -103,7 +107,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="geowheel-benchmark-") as scratch:
         root = Path(scratch, "checkout")
         subprocess.run(["git", "clone", "-q", REPOSITORY, root], check=True)
-        environ = {**os.environ, "PYTHONPATH": str(root / "src"), "GEOWHEEL_CHANNEL": asked.channel}
+        # A cache of its own: the user's may hold modules and packed libraries of the same wheels.
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(root / "src"),
+            "GEOWHEEL_CHANNEL": asked.channel,
+            "GEOWHEEL_CACHE": str(Path(scratch, "cache")),
+        }
         checkout = Checkout(root=root, environ=environ)
         tools = TOOLS if asked.channel == OWN else _newer_auditwheel(Path(scratch, "tools"))
         rows = _measure(checkout, asked.pythons, Path(scratch), tools)
@@ -216,8 +226,7 @@ def _recipe(
 ) -> Spent:
     prefix = _prefix(root)
     version = json.loads((prefix.parent / "record.json").read_bytes())["facts"]["gdal"]
-    cache = Path(environ.get("GEOWHEEL_CACHE") or platformdirs.user_cache_path("geowheel"))
-    (sdist,) = cache.glob(f"store/*/*/[gG][dD][aA][lL]-{version}.tar.gz")
+    (sdist,) = Path(environ["GEOWHEEL_CACHE"]).glob(f"store/*/*/[gG][dD][aA][lL]-{version}.tar.gz")
     found = [find_interpreter(python, environ=environ, running=None) for python in pythons]
     programs = [interpreter.executable for interpreter in found]
     script = REPOSITORY / "benchmarks" / "recipe.sh"

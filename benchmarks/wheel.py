@@ -83,7 +83,8 @@ def _ours(root: Path, environ: Mapping[str, str], first: str, second: str) -> li
         _stage(root, "test", second),
         *_nothing_to_do(root, environ, second),
     ]
-    for made in (root / ".geowheel", root / "dist", cache / "toolchains", cache / "zig"):
+    kept = (cache / name for name in ("toolchains", "zig", "compiled", "deflated"))
+    for made in (root / ".geowheel", root / "dist", *kept):
         shutil.rmtree(made, ignore_errors=True)
     rows.append(wheel("`wheel`, cold, every interpreter found, all downloaded", limit=90))
     edited = root / "hosts" / "gdal" / "tests" / "test_gdal.py"

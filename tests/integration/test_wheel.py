@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
     while not condition():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.005)
+
+
+def objects_of(project: ProjectCopy) -> set[Path]:
+    """What the compiler keeps of what it made before."""
+    return set(project.cache.glob("compiled/*/o/*/*.o"))
+
+
+def compile_again(project: ProjectCopy) -> None:
+    """Have the next run compile, though the same source was compiled before."""
+    shutil.rmtree(project.cache / "compiled", ignore_errors=True)
 
 
 def kill_in_the_middle(project: ProjectCopy, stage: str, number: int) -> subprocess.Popen[str]:
@@ -71,10 +82,28 @@ def test_an_edit_of_the_host_compiles_nothing(second: ProjectCopy) -> None:
 
 
 def test_another_folder_gives_the_same_bytes(built: Built, second: ProjectCopy) -> None:
+    compile_again(second)
     for stage in ("fetch", "bindings", "vendor", "build", "repair"):
         second.forget(stage)
     (summary,) = second.json("repair", "--python", PYTHON)["targets"]
     assert summary["sha256"] == built.summary["sha256"]
+
+
+def test_a_second_checkout_compiles_nothing(second: ProjectCopy, tmp_path: Path) -> None:
+    other = replace(second, root=tmp_path / "other")
+    shutil.copytree(second.root, other.root, symlinks=True)
+    second.forget("bindings")
+    second.good("bindings", "--python", PYTHON)
+    kept = objects_of(second)
+    assert len(kept) == len(list(second.entries("bindings")[0].glob("modules/*.so")))
+    other.forget("bindings")
+    other.good("bindings", "--python", PYTHON)
+    assert objects_of(other) == kept
+    made = [
+        {path.name: sha256_file(path) for path in project.entries("bindings")[0].glob("modules/*")}
+        for project in (second, other)
+    ]
+    assert made[0] == made[1]
 
 
 def test_over_budget_fails_and_names_the_largest_members(built: Built) -> None:
@@ -98,6 +127,7 @@ def test_a_missing_driver_fails_the_test_by_name(second: ProjectCopy) -> None:
 
 @pytest.mark.parametrize("stage", ["fetch", "bindings", "repair"])
 def test_kill_9_in_the_middle_and_again(built: Built, second: ProjectCopy, stage: str) -> None:
+    compile_again(second)
     second.forget(stage)
     kill_in_the_middle(second, stage, signal.SIGKILL)
     assert second.scratch(stage), "killed: nobody could clean up"
@@ -109,6 +139,7 @@ def test_kill_9_in_the_middle_and_again(built: Built, second: ProjectCopy, stage
 
 @pytest.mark.parametrize("stage", ["bindings", "repair"])
 def test_an_interrupt_leaves_nothing_half_made(second: ProjectCopy, stage: str) -> None:
+    compile_again(second)
     second.forget(stage)
     process = second.start(stage, "--python", PYTHON)
     wait_for(lambda: [s for s in second.scratch(stage) if any(s.iterdir())], process)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
@@ -20,6 +20,7 @@ from elftools.elf.dynamic import DynamicTag
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import Section
+from elftools.elf.segments import Segment
 
 from .reading import damage_named, opened, read_tree
 
@@ -105,7 +106,19 @@ class Elf:
 
 
 class _Sections(ELFFile):
-    """A file without its hash tables: nobody asks for them, and reading them takes longest."""
+    """A file whose sections are read once: its dynamic segment asks for all of them again.
+
+    Without its hash tables: nobody asks for them, and reading them takes longest.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._read_once: dict[int, Any] = {}
+        super().__init__(stream)
+
+    def get_section(self, n: int, *more: Any) -> Any:
+        if n not in self._read_once:
+            self._read_once[n] = super().get_section(n, *more)
+        return self._read_once[n]
 
     def _make_gnu_hash_section(self, section_header: Any, name: str) -> Any:
         return Section(section_header, name, self)
@@ -141,7 +154,8 @@ def read_elves(tree: Path) -> dict[str, Elf]:
 def _read(elf: ELFFile) -> Elf:
     if elf.num_segments() > LIMIT or elf.num_sections() > LIMIT:
         raise ELFError("more headers than any linker writes")
-    segments: dict[str, Any] = {segment["p_type"]: segment for segment in elf.iter_segments()}
+    every = list(elf.iter_segments())
+    segments: dict[str, Any] = {segment["p_type"]: segment for segment in every}
     dynamic = segments.get("PT_DYNAMIC")
     texts, numbers = _read_dynamic(dynamic.iter_tags() if dynamic is not None else ())
     stack = segments.get("PT_GNU_STACK")
@@ -152,7 +166,7 @@ def _read(elf: ELFFile) -> Elf:
         or bool(numbers.get("DT_FLAGS", 0) & _DF_BIND_NOW)
         or bool(numbers.get("DT_FLAGS_1", 0) & _DF_1_NOW)
     )
-    cpu, cpu_used = _instruction_sets(elf)
+    cpu, cpu_used = _instruction_sets(elf, every)
     musl = any(library.startswith("libc.musl-") for library in texts["DT_NEEDED"])
     full = Relro.FULL if bind_now else Relro.PARTIAL
     return Elf(
@@ -174,10 +188,10 @@ def _read(elf: ELFFile) -> Elf:
     )
 
 
-def _instruction_sets(elf: ELFFile) -> tuple[str, str]:
+def _instruction_sets(elf: ELFFile, segments: Iterable[Segment]) -> tuple[str, str]:
     """Return the one that is needed, and the newest that is used."""
     found: dict[int, int] = {}
-    for segment in elf.iter_segments("PT_NOTE"):
+    for segment in (segment for segment in segments if segment["p_type"] == "PT_NOTE"):
         elf.stream.seek(segment["p_offset"])
         data = elf.stream.read(min(segment["p_filesz"], _NOTES))
         found |= dict(_properties(data, max(segment["p_align"], 4)))

@@ -224,7 +224,7 @@ class EditableElf:
 
     def _in_order(self, symbols: Sequence[Symbol], hashed: Sequence[bool]) -> list[Symbol]:
         """Return the symbols as DT_GNU_HASH wants them, which is made, as relocations are."""
-        hashes = [gnu_hash(symbol.name) for symbol in symbols]
+        hashes = [gnu_hash(s.name) if h else 0 for s, h in zip(symbols, hashed, strict=True)]
         buckets = sum(hashed) // 2 + 1
         order = sorted(range(len(symbols)), key=lambda at: (hashes[at] % buckets + 1) * hashed[at])
         section = self.of.get(_GNU_HASH) or self.of[_HASH]

@@ -43,6 +43,7 @@ KINDS: Final = {
     "tools": CacheKind("tool environments", "*/", "geowheel-complete.json", "{}.lock"),
     "toolchains": CacheKind("compilers of build locks", "*/"),
     "zig": CacheKind("what such a compiler keeps for itself", "*/"),
+    "compiled": CacheKind("modules of GDAL's that it compiled", "*/"),
     "deflated": CacheKind("large files as wheels hold them"),
     "certifi": CacheKind("lists of trusted certificates", "*.pem"),
     "links": CacheKind("ways without white space to work folders"),

@@ -29,6 +29,8 @@ from .zig import open_toolchain
 # A text in C that is the name of a module and nothing else.
 _MODULE_NAME: Final = re.compile(r'"(osgeo(?:_utils)?(?:\.\w+)*)"')
 ARRAY = "gdal_array"  # the one wrapper that needs NumPy's headers
+PREFIX: Final = "native"
+"""The prefix in the folder of the compilers: a link."""
 STABLE_ABI: Final = Path(compilers.__file__).with_name("stable_abi")
 """Headers in the place of those that the stable ABI lacks."""
 
@@ -52,9 +54,10 @@ def run(
         step.say('none: layout = "none"')
         return Outcome(facts=BindingsFacts())
     work = folder / "work"
+    _link_headers(inputs, work)
     toolchain = open_toolchain(
-        inputs.toolchain, inputs.store, cache=inputs.cache, prefix=inputs.prefix.folder,
-        work=work, step=step,
+        inputs.toolchain, inputs.store, cache=inputs.cache, prefix=work / PREFIX,
+        work=work, step=step, keeps=True,
     )  # fmt: skip
     _compile(inputs, toolchain, inputs.import_package, work, modules, step)
     return Outcome(
@@ -62,6 +65,18 @@ def run(
             compiler=toolchain.version, libc=toolchain.libc, libstdcxx=toolchain.libstdcxx
         )
     )
+
+
+def _link_headers(inputs: BindingsInputs, work: Path) -> None:
+    """Give what lies elsewhere a name in the folder of the compilers: `native`, `python`, `stable`.
+
+    So no path of this machine gets into a module, and a compiler knows the same source again.
+    """
+    work.mkdir()
+    (work / PREFIX).symlink_to(inputs.prefix.folder)
+    headers = work / PREFIX / systems.of(inputs.platform).layout.headers
+    (work / "python").symlink_to(_python_headers(inputs, headers))
+    (work / "stable").symlink_to(STABLE_ABI)
 
 
 def _take(inputs: PrebuiltInputs, work: Path, modules: Path, step: Step) -> None:
@@ -100,7 +115,7 @@ def _compile(
     step: Step,
 ) -> None:
     inputs.store.obtain([inputs.gdal_sdist, *inputs.requirements], step)
-    source = unpack_sdist(inputs.store, inputs.gdal_sdist, work)
+    source = unpack_sdist(inputs.store, inputs.gdal_sdist, work / "gdal")
     numpy = _numpy_headers(inputs, work)
     wrappers = sorted((source / "extensions").glob("*_wrap.c*"))
     if not wrappers:
@@ -168,7 +183,7 @@ def _numpy_headers(inputs: BindingsInputs, work: Path) -> Path:
     with open_zip(inputs.store.path(wheel)) as archive:
         headers = [name for name in archive.namelist() if "/include/numpy/" in name]
         archive.extractall(goal, headers)
-    return (goal / headers[0].partition("/include/")[0] / "include").resolve()
+    return goal / headers[0].partition("/include/")[0] / "include"
 
 
 def _python_headers(inputs: BindingsInputs, headers: Path) -> Path:
@@ -200,22 +215,20 @@ def _module(
 ) -> None:
     name = wrapper.name.partition("_wrap.")[0]
     layout = systems.of(inputs.platform).layout
-    headers = inputs.prefix.folder / layout.headers
-    includes = [headers, _python_headers(inputs, headers)]
+    includes = [Path(PREFIX, layout.headers), Path("python")]
     if name == ARRAY:
-        includes += [numpy]
+        includes += [numpy.relative_to(work)]
     if inputs.stable:  # its datetime.h comes before CPython's
-        includes.insert(0, STABLE_ABI)
-    object_file = work / f"{name}.o"
+        includes.insert(0, Path("stable"))
+    object_file = Path(f"{name}.o")
     env = isolated_environment(inputs.environ)
     step.run(
         compilers.compile_command(
             toolchain,
-            wrapper,
+            wrapper.relative_to(work),
             object_file,
             includes=includes,
             defines=defines,
-            mapped={work: "gdal", inputs.prefix.folder: "native"},
         ),
         env=env, cwd=work,
     )  # fmt: skip
@@ -224,7 +237,7 @@ def _module(
     step.run(
         compilers.link_command(
             toolchain, [object_file], output,
-            libraries=inputs.prefix.folder / layout.link_libraries,
+            libraries=Path(PREFIX, layout.link_libraries),
         ),
         env=env, cwd=work,
     )  # fmt: skip

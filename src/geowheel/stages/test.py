@@ -38,9 +38,11 @@ def run(inputs: TestInputs, folder: Path, step: Step) -> Outcome[TestFacts]:
                 environ=inputs.environ, timeout=inputs.timeout_seconds, kind=kind,
             )  # fmt: skip
 
-        probes = _probe(call, inputs)
-        rows, drivers = _probe_drivers(call, inputs)
-        offered, more = _drivers_of_stack(call, inputs)
+        parts: list[Callable[[_Call, TestInputs], Any]]
+        parts = [_probe, _probe_drivers, _drivers_of_stack]
+        probes, (rows, drivers), (offered, more) = step.side_by_side(
+            lambda part: part(call, inputs), parts
+        )
         probes += rows + more
         host = run_host_tests(inputs, place / "environment", python, step)
     step.say(

@@ -12,7 +12,8 @@ from geowheel.records.ledger import MadeFolder
 from geowheel.systems.contract import Toolchain
 
 from .contract import Inputs
-from .zig import CACHE, Zig, unpacked_at
+from .inputs import BindingsInputs
+from .zig import Zig, kept_at, unpacked_at
 
 
 def readable(inputs: Inputs) -> Iterator[Path]:
@@ -23,9 +24,11 @@ def readable(inputs: Inputs) -> Iterator[Path]:
 
 
 def writable(inputs: Inputs) -> Iterator[Path]:
-    """Yield what is written beside the stage's own folders: the compiler's cache of its runtime."""
-    if any(isinstance(getattr(inputs, field.name), Zig) for field in fields(inputs)):
-        yield inputs.cache / CACHE
+    """Yield what is written beside the stage's own folders: the compiler's caches."""
+    for value in (getattr(inputs, field.name) for field in fields(inputs)):
+        if isinstance(value, Zig):
+            runtimes, modules = kept_at(value, inputs.cache)
+            yield from (runtimes, modules) if isinstance(inputs, BindingsInputs) else (runtimes,)
 
 
 def source_of(inputs: Inputs) -> Path | None:

@@ -33,6 +33,8 @@ _CONFIG: Final = "*/bits/c++config.h"
 _NUMBER: Final = r"\d+(?:\.\d+)*"
 CACHE: Final = "zig"
 """The folder in the user's cache where it keeps the runtimes that it compiled."""
+OBJECTS: Final = "compiled"
+"""Where it keeps the modules of GDAL's: only the stage that compiles them may write there."""
 _FOLDERS: Final = (f"lib/{LIBSTDCXX}", "lib")
 _LIBRARIES: Final = ("libstdc++.so.6", "libgcc_s.so.1")
 # glibc has it since 2.32. GCC's headers ask for the file and then use it; zero: there are threads.
@@ -71,18 +73,25 @@ class Zig:
 
 
 def open_toolchain(
-    toolchain: Zig | T, store: Store, *, cache: Path, prefix: Path, work: Path, step: Step
-) -> Toolchain | T:
+    toolchain: Zig | T, store: Store, *, cache: Path, prefix: Path, work: Path, step: Step,
+    keeps: bool = False,
+) -> Toolchain | T:  # fmt: skip
     """Return the compilers that a stage runs: those of the machine, or none, as they are.
 
-    zig is unpacked once into `cache`; its programs come into `work`: c++, cc, ar and ranlib. Raises
-    BuildError where the prefix has no C++ headers.
+    zig is unpacked once into `cache`; its programs come into `work`: c++, cc, ar and ranlib. Where
+    it `keeps` what it compiles, it takes the same source from there the next time: for commands
+    that run in `work`, where `prefix` is, and name no path outside. Raises BuildError where the
+    prefix has no C++ headers.
     """
     if not isinstance(toolchain, Zig):
         return toolchain
     (archive,) = store.obtain([toolchain.asset], step)
     program = _unpacked(archive.path, unpacked_at(toolchain, cache))
-    (cache / CACHE).mkdir(exist_ok=True)
+    runtimes, objects = kept_at(toolchain, cache)
+    objects = objects if keeps else work / "zig"
+    for folder in (runtimes, objects):
+        folder.mkdir(parents=True, exist_ok=True)
+        touch(folder)
     configs = (p for form in _HEADERS for p in sorted(prefix.glob(f"{form}/{_CONFIG}")))
     config = next(configs, None)
     found = ([prefix / folder / name for name in _LIBRARIES] for folder in _FOLDERS)
@@ -100,10 +109,11 @@ def open_toolchain(
     machine_headers, headers = config.parents[1:3]
     # By -I: zig puts its own C library before every -isystem. SYSHDR: no warnings are theirs.
     own = [stubs, headers, machine_headers, headers / "backward"]
+    own = [path.relative_to(work) for path in own] if keeps else own
     linking = shlex.join([*map(str, libraries), "-Wl,--allow-shlib-undefined"])
     compiling = shlex.join(["-nostdinc++", "-D_GLIBCXX_SYSHDR", *(f"-I{path}" for path in own)])
-    caches = f"export ZIG_GLOBAL_CACHE_DIR={shlex.quote(str(cache / CACHE))}"
-    head = f"#!/bin/sh\n{caches} ZIG_LOCAL_CACHE_DIR={shlex.quote(str(work / 'zig'))}\n{_KNOWN}"
+    caches = f"export ZIG_GLOBAL_CACHE_DIR={shlex.quote(str(runtimes))}"
+    head = f"#!/bin/sh\n{caches} ZIG_LOCAL_CACHE_DIR={shlex.quote(str(objects))}\n{_KNOWN}"
     # Some build systems compile C++ by $CC. The libraries by their paths: to zig, -lstdc++ is
     # its own. CMake looks for ar and ranlib beside the compilers.
     zig, cxx = shlex.quote(str(program)), shlex.quote(str(work / "c++"))
@@ -144,6 +154,11 @@ def open_toolchain(
 def unpacked_at(zig: Zig, cache: Path) -> Path:
     """Return where it is unpacked, or will be."""
     return cache / "toolchains" / f"zig-{zig.asset.sha256[:16]}"
+
+
+def kept_at(zig: Zig, cache: Path) -> tuple[Path, Path]:
+    """Return where its runtimes are kept, and the modules; each goes or stays as a whole."""
+    return cache / CACHE / zig.asset.sha256[:16], cache / OBJECTS / zig.asset.sha256[:16]
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

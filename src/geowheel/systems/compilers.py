@@ -42,18 +42,16 @@ def compile_command(
     *,
     includes: Sequence[Path],
     defines: Sequence[str],
-    mapped: Mapping[Path, str],
 ) -> list[str | Path]:
     """Return the command for one object file, in C or C++ by its source's name.
 
-    `mapped` paths are written as their names instead.
+    Relative paths are for the folder in which it is run: no other gets into what is made.
     """
     is_cxx = source.suffix != ".c"
     return [
         toolchain.cxx if is_cxx else toolchain.cc,
         *toolchain.compile_flags,
         *(CXX_FLAGS if is_cxx else C_FLAGS),
-        *map_flags(mapped),
         *(f"-D{define}" for define in defines),
         *(part for path in includes for part in ("-isystem", path)),
         "-c", source, "-o", output,

@@ -118,16 +118,19 @@ def _code_path(path: str, prefix_string: str) -> CodePath | None:
 
 def overwrite(file: Path, texts: Mapping[str, str]) -> None:
     """Write over strings of a file, which keeps its length; BuildError where one is not there."""
-    data = file.read_bytes()
+    data = bytearray(file.read_bytes())
     for text, new in texts.items():
-        pattern = rb"(?<![\x20-\x7e])" + re.escape(text.encode()) + rb"(?=\0)"
-        data, count = re.subn(pattern, new.encode().replace(b"\\", b"\\\\"), data)
-        if not count:
+        # A pattern that begins with what must not come before takes a second for each 30 MB.
+        found = re.finditer(re.escape(text.encode()) + rb"(?=\0)", data)
+        places = [at.start() for at in found if not 0x20 <= data[at.start() - 1] <= 0x7E]
+        if not places:
             raise BuildError(
                 f"has no {text} any more, a path of code that was to be overwritten",
                 where=str(file),
                 cause="auditwheel or patchelf changed more of the file than its header",
             )
+        for at in places:
+            data[at : at + len(new)] = new.encode()
     file.write_bytes(data)
 
 

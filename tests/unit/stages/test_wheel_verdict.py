@@ -134,7 +134,9 @@ def test_probes_that_pass_make_a_good_verdict(world: World) -> None:
     assert outcome.facts.host is None
     assert world.installed == [world.root / "host.whl"]
     assert {timeout for *_, timeout in world.commands.calls} == {7}
-    of_wheel, of_drivers, of_stack = world.commands.asked
+    asked = {each["function"]: each for each in world.commands.asked}  # side by side
+    names = ("wheel:probe", "drivers:probe_wheel", "drivers:list_library")
+    of_wheel, of_drivers, of_stack = (asked[name] for name in names)
     assert (of_wheel["layout"], of_wheel["version"]) == ("toplevel", "3.10.2")
     assert of_wheel["package"] == of_drivers["package"] == "osgeo"
     assert of_drivers["drivers"] == ["GTiff"]
