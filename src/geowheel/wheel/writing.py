@@ -47,7 +47,7 @@ from .reading import (
 )
 
 LEVEL: Final = 10
-_LARGE: Final = 1 << 20  # bytes of a file that is worth to be kept deflated
+_LARGE: Final = 1 << 16  # bytes of a file that is worth to be kept deflated
 # Date and time as zip files hold them: UTC, even seconds, years from 1980 on.
 _NOW: Final = time.gmtime(EPOCH)
 _STAMP: Final = (
