@@ -3,6 +3,7 @@
 With --json the JSON text is all that is on standard output.
 """
 
+import copy
 import os
 import shutil
 import sys
@@ -113,6 +114,7 @@ class Console:
     ) -> None:
         self.screen = Screen(quiet=quiet)
         self.logs = logs
+        self._runner: Callable[[Path, Kept | None], Runner] = Runner
         self._results = not quiet and not json
         self._spelling = spelling
         self._began = float(os.environ.get(STARTED) or time.time())
@@ -163,7 +165,7 @@ class Console:
 
         What took less than `SHORT` seconds has no line for its time.
         """
-        runner = Runner(self.logs / (logs or title), kept)
+        runner = self._runner(self.logs / (logs or title), kept)
         self.screen.hold(self.shown(f"  {title:<10} {why}"))
         start = time.monotonic()
         try:
@@ -181,12 +183,31 @@ class Console:
     @contextmanager
     def quiet_step(self, title: str) -> Iterator[Step]:
         """Begin a step that only looks: no title, but its commands end with it as well."""
-        runner = Runner(self.logs / title)
+        runner = self._runner(self.logs / title, None)
         try:
             with self.screen.during(title, runner.doing):
                 yield Step(console=self, runner=runner)
         finally:
             runner.stop()
+
+    def side_by_side(
+        self, title: str, work: Callable[[Item, "Console"], Made], items: Sequence[Item]
+    ) -> list[Made]:
+        """Do `work` with every item, on all cores, as `Step.side_by_side` does.
+
+        Each has a console of its own, and what is said there stays together.
+        """
+        apart = [copy.copy(self) for _ in items]
+        with self.quiet_step(title) as step:
+            for console in apart:
+                console.screen = Screen(quiet=False, apart=True)
+                console._runner = step.runner.part
+            try:
+                pairs = list(zip(items, apart, strict=True))
+                return step.side_by_side(lambda pair: work(*pair), pairs)
+            finally:
+                for console in apart:
+                    self.screen.shows(console.screen)
 
     def table(
         self,

@@ -55,6 +55,7 @@ class Runner:
         """The sandbox of all that is started from now on."""
         self._numbers = itertools.count(1)
         self._alive: dict[subprocess.Popen[bytes], tuple[str, ...]] = {}
+        self._parts: list[Runner] = []
         self._guard = threading.Lock()
         self._stopped = False
 
@@ -112,10 +113,19 @@ class Runner:
             )
         return Result(returncode=code, stdout=stdout, stderr=stderr, log=log.path, refused=refused)
 
+    def part(self, logs: Path, kept: Kept | None = None) -> "Runner":
+        """Return another one that ends with this one."""
+        made = Runner(logs, kept)
+        with self._guard:
+            made._stopped = self._stopped
+            self._parts.append(made)
+        return made
+
     def doing(self) -> str:
         """Return the command that has run longest, as a person calls it; empty without one."""
         with self._guard:
-            return next(map(spoken, self._alive.values()), "")
+            parts = (words for part in self._parts if (words := part.doing()))
+            return next(map(spoken, self._alive.values()), next(parts, ""))
 
     def stop(self) -> None:
         """Kill whatever still runs, with its children, and start nothing more."""
@@ -123,6 +133,8 @@ class Runner:
             self._stopped = True
             for process in self._alive:
                 _kill(process)
+            for part in self._parts:
+                part.stop()
 
     def _start(
         self, command: tuple[str, ...], inside: tuple[str, ...], env: Mapping[str, str], cwd: Path

@@ -44,10 +44,16 @@ class Activity:
 
 
 class Screen:
-    """All that is written on standard error; safe to use from several threads."""
+    """All that is written on standard error; safe to use from several threads.
 
-    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    What is `apart` is kept until another one `shows` it, and says nothing of what goes on.
+    """
+
+    def __init__(
+        self, *, quiet: bool, clock: Callable[[], float] = time.monotonic, apart: bool = False
+    ) -> None:
         self._quiet = quiet
+        self._apart: list[str] | None = [] if apart else None
         self._clock = clock
         self._guard = threading.RLock()
         self._activities: list[Activity] = []
@@ -73,6 +79,11 @@ class Screen:
         with self.clear():
             self._write(f"{painted(text, style, known=_rewrites())}\n")
 
+    def shows(self, other: "Screen") -> None:
+        """Write what another one has kept."""
+        with other.clear(), self.clear():
+            self._write("".join(other._apart or ()))
+
     @contextmanager
     def clear(self) -> Iterator[None]:
         """Clear what is below the lines, for whatever else is printed on the same terminal."""
@@ -89,7 +100,7 @@ class Screen:
         activity = Activity(title=title, since=self._clock(), doing=doing)
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), daemon=True)
-        outermost = not self._activities and not self._quiet
+        outermost = not (self._activities or self._quiet or self._apart is not None)
         self._activities.append(activity)
         if outermost:
             watch.start()
@@ -156,7 +167,9 @@ class Screen:
             self._shown = ""
 
     def _write(self, text: str) -> None:
-        if not self._quiet:
+        if self._apart is not None:
+            self._apart.append(text)
+        elif not self._quiet:
             sys.stderr.write(text)
             sys.stderr.flush()
 

@@ -161,6 +161,52 @@ def test_the_first_error_side_by_side_stops_the_rest(
     assert len(begun) <= 2  # the one that failed, and the one that had begun by then
 
 
+def test_work_on_consoles_side_by_side_stays_together(console: Console, capsys: Capsys) -> None:
+    both = threading.Barrier(2)
+
+    def work(item: str, own: Console) -> str:
+        with own.step("test", "first run") as step:
+            both.wait(60)
+            step.say(f"of {item}")
+            both.wait(60)
+        own.line(f"end of {item}")
+        return item
+
+    assert console.side_by_side("targets", work, ["a", "b"]) == ["a", "b"]
+    assert shown(capsys).splitlines() == [
+        "  test       first run: of a", "end of a", "  test       first run: of b", "end of b",
+    ]  # fmt: skip
+
+
+def test_an_error_on_one_of_several_consoles_ends_the_others(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+    refused: list[BuildError] = []
+
+    def work(item: str, own: Console) -> None:
+        with own.step("test", "first run") as step:
+            if item == "bad":
+                assert begun.wait(60)
+                raise BuildError("no")
+            stop = step.runner.stop
+
+            def stop_and_say() -> None:
+                stop()
+                ended.set()
+
+            monkeypatch.setattr(step.runner, "stop", stop_and_say)
+            begun.set()
+            assert ended.wait(60)
+            with pytest.raises(BuildError, match="cc was not started: the run is stopping") as told:
+                step.run(["cc"], env={}, cwd=tmp_path)
+            refused.append(told.value)
+
+    with pytest.raises(BuildError, match="no"):
+        console.side_by_side("targets", work, ["bad", "good"])
+    assert len(refused) == 1
+
+
 def test_a_quiet_console_says_nothing(tmp_path: Path, capsys: Capsys) -> None:
     console = Console(logs=tmp_path, quiet=True)
     console.header("a")
