@@ -58,11 +58,13 @@ def solve_build_lock(
     is BuildLock's, by platform: only what is warned of depends on it, never the lock.
     Raises ChannelError when the index cannot be reached, LockError when a group has no solution.
     """
-    uv = _Uv(wanted=wanted, keep=keep, environ=environ, step=step)
+    index = index_environment(environ)
+    uv = _Uv(wanted=wanted, keep=keep, environ=environ, index=index, step=step)
+    solved = step.side_by_side(uv.group, [*wanted.groups, _SDIST])
     packages: dict[tuple[str, str, str], tuple[Package, set[str]]] = {}
     targets = [Target(python=v, platform=p) for v in wanted.pythons for p in wanted.platforms]
-    for group in wanted.groups:
-        for found in uv.group(group):
+    for group, every in zip(wanted.groups, solved, strict=False):
+        for found in every:
             package, gaps = _for_targets(found, targets, group, macos or {})
             if package is None:
                 continue
@@ -70,7 +72,7 @@ def solve_build_lock(
                 step.console.warn(f"{package.name} {package.version} has no wheel for {gaps}")
             packages.setdefault(_order(package), (package, set()))[1].add(group)
     merged = [_in_groups(package, groups) for package, groups in packages.values()]
-    merged += [_in_groups(package, {_SDIST}) for package in uv.gdal()]
+    merged += [_in_groups(package, {_SDIST}) for package in solved[-1]]
     lock = Pylock(
         lock_version=Version("1.0"),
         dependency_groups=[*wanted.groups, _SDIST],
@@ -92,10 +94,14 @@ class _Uv:
     wanted: Requirements
     keep: Sequence[Package]
     environ: Mapping[str, str]
+    index: Mapping[str, str]
+    """The environment for uv."""
     step: Step = field(repr=False)
 
     def group(self, group: str) -> list[Package]:
         """Return what a dependency group comes to."""
+        if group == _SDIST:
+            return self._gdal()
         asked = self.wanted.of(group)
         if not asked:
             return []
@@ -120,7 +126,7 @@ class _Uv:
                 self.step.console.warn(f"the lab goes without {peer}: {error.faults[0].what}")
         return self._compile((*kept, *self.wanted.test, *SERVER), keep=keep)
 
-    def gdal(self) -> list[Package]:
+    def _gdal(self) -> list[Package]:
         """Return GDAL's sdist, of the locked libgdal's version."""
         version = self.wanted.gdal_version
         # uv would build the sdist to learn its requirements, and it needs gdal-config for that.
@@ -162,7 +168,7 @@ class _Uv:
                     *(tool_path("uv"), "pip", "compile", "requirements.in", *_OPTIONS),
                     *("--python", sys.executable, "--python-version", oldest),
                 ],
-                env=index_environment(self.environ),
+                env=self.index,
                 cwd=folder,
                 check=False,
             )

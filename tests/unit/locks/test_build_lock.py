@@ -1,5 +1,5 @@
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -328,6 +328,9 @@ class FakeUv:
             data = {"lock-version": "1.0", "created-by": "uv", "packages": self.answers[asked]}
             (cwd / "pylock.toml").write_text(tomli_w.dumps(data))
         return Result(returncode=2 if error else 0, stdout="", stderr=error, log=self.log)
+
+    def side_by_side(self, work: Callable[[str], Any], items: Sequence[str]) -> list[Any]:
+        return list(map(work, items))
 
 
 @pytest.fixture
