@@ -30,6 +30,8 @@ _HEADERS: Final = ("include/c++/*", "lib/gcc/*/*/include/c++")
 """Where the C++ headers lie in a prefix: from a distribution, from conda-forge."""
 _CONFIG: Final = "*/bits/c++config.h"
 """The one of them that is the processor's."""
+# Without -O2 the first link compiles a runtime for sanitizers, which no module asks for.
+_LINK_FLAGS: Final = ("-O2", *LINK_FLAGS)
 _NUMBER: Final = r"\d+(?:\.\d+)*"
 CACHE: Final = "zig"
 """The folder in the user's cache where it keeps the runtimes that it compiled."""
@@ -69,7 +71,7 @@ class Zig:
 
     def digest(self) -> str:
         """Return the digest of all but the headers, which are a part of the prefix."""
-        return digest((self.asset.sha256, self.target, compilers.COMPILE_FLAGS, LINK_FLAGS))
+        return digest((self.asset.sha256, self.target, compilers.COMPILE_FLAGS, _LINK_FLAGS))
 
 
 def open_toolchain(
@@ -143,7 +145,7 @@ def open_toolchain(
         libc=f"glibc {GLIBC}",
         libstdcxx=f"C++ headers of GCC {re.findall(_NUMBER, str(headers))[-1]}",
         compile_flags=compilers.COMPILE_FLAGS,
-        link_flags=LINK_FLAGS,
+        link_flags=_LINK_FLAGS,
         host_flags=compilers.HOST_FLAGS,
         cxx_libraries=tuple(map(str, libraries)),
         cxx_archive=next(prefix.rglob("libstdc++.a"), Path()),
