@@ -24,7 +24,7 @@ ZIG = Asset(name="ziglang", version="0.15.2", url="https://x.invalid/ziglang.whl
 AARCH64 = Zig(asset=ZIG, platform=Platform.LINUX_AARCH64)
 
 
-def opened(tmp_path: Path, *files: str) -> Toolchain:
+def opened(tmp_path: Path, *files: str, keeps: bool = False) -> Toolchain:
     """What comes of its wheel and of a prefix with these files."""
     archive = tmp_path / "ziglang.whl"
     with zipfile.ZipFile(archive, "w") as wheel:
@@ -32,11 +32,15 @@ def opened(tmp_path: Path, *files: str) -> Toolchain:
     for name in files:
         (tmp_path / "prefix" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "prefix" / name).touch()
-    (tmp_path / "work").mkdir(exist_ok=True)
+    prefix, work = tmp_path / "prefix", tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    if keeps:
+        (work / "native").symlink_to(prefix)
+        prefix = work / "native"
     store = SimpleNamespace(obtain=lambda *_: [Artefact(path=archive, sha256=ZIG.sha256)])
     return open_toolchain(
-        AARCH64, cast("Store", store), cache=tmp_path / "cache", prefix=tmp_path / "prefix",
-        work=tmp_path / "work", step=cast("Step", None),
+        AARCH64, cast("Store", store), cache=tmp_path / "cache", prefix=prefix, work=work,
+        step=cast("Step", None), keeps=keeps,
     )  # fmt: skip
 
 
@@ -64,6 +68,17 @@ def test_it_compiles_against_the_channels_cpp(
     assert all(str(tmp_path / "prefix" / name) in text for name in libraries), "by their paths"
     assert "-nostdinc++" not in found.cc.read_text(encoding="utf-8")
     assert (tmp_path / "work" / "stubs" / "sys" / "single_threaded.h").is_file()
+
+
+def test_what_it_keeps_knows_no_folder_of_this_checkout(tmp_path: Path) -> None:
+    headers = "include/c++/12/aarch64-linux-gnu"
+    files = [f"{headers}/bits/c++config.h", "lib/libstdc++.so.6", "lib/libgcc_s.so.1"]
+    kept = tmp_path / "cache" / "compiled" / ("ab" * 8)
+    text = opened(tmp_path, *files, keeps=True).cxx.read_text(encoding="utf-8")
+    assert f"ZIG_LOCAL_CACHE_DIR={kept}\n" in text and kept.is_dir()
+    assert f"-Istubs -Inative/include/c++/12 -Inative/{headers} " in text
+    other = opened(tmp_path, *files).cxx.read_text(encoding="utf-8")
+    assert str(kept) not in other and f"-I{tmp_path / 'prefix' / headers}" in other
 
 
 def test_without_the_headers_it_says_what_to_lock(tmp_path: Path) -> None:
