@@ -13,9 +13,10 @@ Symbol versions do not help: a library that has none satisfies all of them. Here
 What ld.so makes of all of it stands in glibc's elf/dl-lookup.c.
 """
 
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -47,8 +48,7 @@ def bind(
     links: dict[str, Mapping[str, str]] = dict(follow(elves, ElfLoader()).links)
     images = {path: image for path in elves if (image := EditableElf(tree / path)).symbols}
     lowered = lower(images, links, lowering) if lowering else {}
-    # The names of copies hold their content's hash.
-    mark = b"." + sha256_bytes("\0".join([distribution, *sorted(images)]).encode())[:8].encode()
+    mark = mark_of(distribution, images)
     own = {path: _unique(image) for path, image in images.items()}
     unique = Counter(name for names in own.values() for name in names)
     # Variables of a program may be copies of a library's, which must not prefer its own.
@@ -86,6 +86,16 @@ def bind(
     for image in images.values():
         image.write(mark)
     return lowered
+
+
+def mark_of(distribution: str, paths: Iterable[str]) -> bytes:
+    """Return what the second names of a wheel's symbols end in, by whose they are.
+
+    The names of copies hold their content's hash. Endings do not count: those of modules name a
+    Python, and the libraries of the wheels for several Pythons are to be the same.
+    """
+    stems = {f"{folder}/{name.partition('.')[0]}" for folder, name in map(posixpath.split, paths)}
+    return b"." + sha256_bytes("\0".join([distribution, *sorted(stems)]).encode())[:8].encode()
 
 
 def _loaded(path: str, links: Mapping[str, Mapping[str, str]]) -> list[str]:
