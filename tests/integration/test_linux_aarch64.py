@@ -2,19 +2,24 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from geowheel.binary.elf import Elf, read_elves
+from geowheel import systems
+from geowheel.binary.elf import Elf, read_elf, read_elves
 from geowheel.digest import sha256_file
 from geowheel.machine import hints
 from geowheel.project.project import this_machine
 from geowheel.targets import Platform
 from geowheel.wheel.reading import unpack_wheel
+from tests.integration.test_lowering import lower
 from tests.support.project_copy import Built, ProjectCopy, not_passed
+from tests.support.zig import zig
 
 ARM = "linux-aarch64"
 TOOLS = ("qemu-aarch64",)
@@ -128,3 +133,77 @@ def test_a_host_with_extensions_of_its_own(
     (raw,) = host.root.glob(f".geowheel/*-{ARM}/build/*/{name}-*.whl")
     own = {path for path, elf in elves(raw, tmp_path / name).items() if elf.bits == 64}
     assert [path for path in own if path.startswith(f"{name}/") and path.endswith(".so")]
+
+
+NUMBERS = {"two": ("2", ""), "four": ("4", "f")}
+VECTORS = {
+    f"_ZGVnN{count}v_{name}{end}": (kind, f"{name}{end}")
+    for kind, (count, end) in NUMBERS.items()
+    for name in ("cos", "exp", "log", "sin")
+}
+TYPES = """
+#include <math.h>
+typedef double two __attribute__((vector_size(16)));
+typedef float four __attribute__((vector_size(16)));
+"""
+
+
+def for_arm(goal: Path, source: str, *flags: str | Path) -> Path:
+    goal.parent.mkdir(exist_ok=True)
+    target = ("-target", "aarch64-linux-gnu.2.17")
+    zig("cc", *target, "-O2", "-fPIC", *flags, "-xc", "-", "-o", goal, text=source)
+    return goal
+
+
+@pytest.mark.usefixtures("summary")
+def test_vectors_of_numbers_are_there_on_systems_without_libmvec(
+    cross: Cross, tmp_path: Path
+) -> None:
+    (script := tmp_path / "names").write_text(f"GLIBC_2.38 {{ {'; '.join(VECTORS)}; }};")
+    libmvec = for_arm(
+        tmp_path / "libmvec.so.1", "".join(f"void {name}(void) {{}}\n" for name in VECTORS),
+        "-shared", "-Wl,-soname,libmvec.so.1", f"-Wl,--version-script={script}",
+    )  # fmt: skip
+    declared = "".join(
+        f"__attribute__((aarch64_vector_pcs)) {kind} {name}({kind});\n"
+        for name, (kind, _) in VECTORS.items()
+    )
+    # Each number of a vector, beside what libm says of it alone.
+    compared = "".join(
+        f"{{ {kind} x; for (int i = 0; i < {NUMBERS[kind][0]}; i++) x[i] = 0.5 + i * by;"
+        f"{kind} y = {name}(x); for (int i = 0; i < {NUMBERS[kind][0]}; i++)"
+        f" same += y[i] == {function}(x[i]); }}\n"
+        for name, (kind, function) in VECTORS.items()
+    )
+    asks = for_arm(
+        tmp_path / "tree" / "libasks.so",
+        f"{TYPES}{declared}int ask(double by) {{ int same = 0; {compared} return same; }}",
+        "-shared", "-Wl,-soname,libasks.so", libmvec, "-lm",
+    )  # fmt: skip
+    main = "int ask(double); int main(int n, char **v) { return ask(n / 2.0); }"
+    program = for_arm(tmp_path / "asks", main, asks, "-Wl,--allow-shlib-undefined")
+    (system,) = cross.project.cache.glob(f"interpreters/*{ARM}*")
+    found = f"LD_LIBRARY_PATH={asks.parent}"
+    emulated: list[str | Path] = ["qemu-aarch64", "-L", system, "-E", found, program]
+    before = subprocess.run(emulated, capture_output=True, text=True, check=False)
+    assert "libmvec.so.1" in before.stderr, "this distribution's libc has none for AArch64"
+
+    (cc := tmp_path / "cc").write_text(
+        f'#!/bin/sh\nexport HOME="{tmp_path}"\n'
+        f'exec {sys.executable} -m ziglang cc -target aarch64-linux-gnu.2.17 "$@"\n'
+    )
+    cc.chmod(0o755)
+    machine = systems.of(Platform.LINUX_64).find_toolchain(Platform.LINUX_64, os.environ)
+    (devel,) = cross.project.root.glob(f".geowheel/{ARM}/fetch/*/prefix/lib/libstdcxx-devel")
+    libraries = tuple(str(devel / name) for name in ("libstdc++.so.6", "libgcc_s.so.1"))
+    flags = ("-O2", *machine.link_flags, "-Wl,--allow-shlib-undefined")
+    archive = devel / "libstdc++.a"
+    toolchain = replace(
+        machine, cc=cc, link_flags=flags, cxx_libraries=libraries, cxx_archive=archive
+    )
+    lower(asks.parent, floor="2.28", platform=Platform.LINUX_AARCH64, compilers=toolchain)
+    assert "libmvec.so.1" not in read_elf(asks).needed
+    done = subprocess.run(emulated, capture_output=True, text=True, check=False)
+    assert done.returncode == sum(int(NUMBERS[kind][0]) for kind, _ in VECTORS.values()), (
+        done.stderr
+    )

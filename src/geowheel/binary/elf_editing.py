@@ -151,6 +151,14 @@ class EditableElf:
         if folder and folder.encode() not in entries:
             self.set_tag(kind, self._text(b":".join([*entries, folder.encode()])))
 
+    def drop_library(self, name: str) -> None:
+        """Have a library no longer loaded with the file."""
+        self.tags = [
+            (tag, value)
+            for tag, value in self.tags
+            if tag != _DT_NEEDED or self._text_at(value) != name.encode()
+        ]
+
     def version_of(self, library: str, name: str) -> int:
         """Return the index of a version that the file needs, from now on at the latest."""
         for number, need in self.needs.items():

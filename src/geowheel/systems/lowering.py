@@ -49,6 +49,10 @@ class LoweringRow(msgspec.Struct, frozen=True, kw_only=True, rename={"versions":
     shim: str = ""
     objects: str = ""
     zero: str = ""
+    only: str = ""
+    """The architecture that it is about; empty: every one."""
+    without: str = ""
+    """The library that came with the functions: no file needs it any more."""
 
 
 class Way(NamedTuple):
@@ -61,6 +65,8 @@ class Way(NamedTuple):
     library: str = ""
     """What has to be loaded for it besides."""
     data: bool = False
+    without: str = ""
+    """What need not be loaded any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +95,7 @@ class Lowering:
 
     def way(self, symbol: str, version: str) -> Way | None:
         """Return what to take for a symbol of a version; None: the table does not say."""
-        ways = _ways(self.policy.endswith("aarch64")).get((symbol, version), ())
+        ways = _ways(self.policy.split("_", 3)[3]).get((symbol, version), ())
         known = (w for w in ways if not self.lacks(NeededVersion("libc.so.6", w.version)))
         return next(known, None)
 
@@ -100,9 +106,12 @@ def rows() -> dict[str, LoweringRow]:
 
 
 @functools.cache  # data of the package, asked for with every symbol
-def _ways(arm: bool) -> dict[tuple[str, str], list[Way]]:
+def _ways(architecture: str) -> dict[tuple[str, str], list[Way]]:
     found: dict[tuple[str, str], list[Way]] = {}
+    arm = architecture == "aarch64"
     for row, item in rows().items():
+        if item.only not in ("", architecture):
+            continue
         ways = {name: Way(row, _PREFIX + name, "", data=True) for name in item.zero.split()}
         ways |= {name: Way(row, name, "") for name in item.objects.split()}
         for key, symbols in {**item.rebind, "": item.shim}.items():
@@ -111,7 +120,8 @@ def _ways(arm: bool) -> dict[tuple[str, str], list[Way]]:
                 version = "GLIBC_2.17"
             for symbol, _, other in (text.partition("=") for text in symbols.split()):
                 prefix = "" if version else _PREFIX
-                ways[symbol] = Way(row, prefix + (other or symbol), version, library)
+                name = prefix + (other or symbol)
+                ways[symbol] = Way(row, name, version, library, without=item.without)
         for name, way in ways.items():
             for every in item.versions.split():
                 found.setdefault((name, every), []).append(way)
@@ -130,11 +140,13 @@ def lower(
     faults, done = list[Fault](), dict[str, set[str]]()
     folder, name = posixpath.split(floor.shim)
     for path, image in images.items():
+        without = set[str]()
         owner = floor.owners.get(path, "")
         where = f"{path} ({owner})" if owner else path
         for at, symbol, found in list(_newer(image, floor)):
             if isinstance(found, Way):
                 done.setdefault(found.row, set()).add(symbol)
+                without.add(found.without)
                 _take(image, at, found, image.needs[image.symbols[at].number].library)
                 if not found.version and path != floor.shim:
                     below = posixpath.relpath(folder or ".", posixpath.dirname(path) or ".")
@@ -145,6 +157,8 @@ def lower(
             fix = "lock an older build of the package, or raise [tool.geowheel] floor"
             faults.append(Fault(what=what, where=where, cause=found, fix=fix))
         image.needs = {at: need for at, need in image.needs.items() if not floor.lacks(need)}
+        for library in without - {need.library for need in image.needs.values()}:
+            image.drop_library(library)
     if faults:
         raise BuildError(faults)
     if all(name not in found for found in links.values()):
@@ -237,7 +251,8 @@ def make_shim(
         command: tuple[str | Path, ...] = (
             toolchain.cc, *toolchain.compile_flags, *toolchain.link_flags, "-nostdlib",
             "-Wl,--gc-sections", f"-Wl,-soname,{goal.name}", f"-Wl,--version-script={script}",
-            source, *objects, "-o", goal, *toolchain.cxx_libraries, "-lpthread", "-ldl", "-lc",
+            source, *objects, "-o", goal, *toolchain.cxx_libraries, "-lpthread", "-ldl", "-lm",
+            "-lc",
         )  # fmt: skip
         run(command, env=env, cwd=folder)
     shutil.rmtree(folder)

@@ -246,3 +246,26 @@ FLOOR(float, __extendbfsf2)(_Float16 value) {
     return wide;
 }
 #endif
+
+#ifdef __aarch64__
+/* Whoever calls these leaves numbers in registers that other functions may overwrite
+ * (https://github.com/ARM-software/abi-aa, vfabia64). */
+typedef double two __attribute__((vector_size(16)));
+typedef float four __attribute__((vector_size(16)));
+/* By its version: the compiler has functions of these names too, whose last bits are others. */
+#define VECTOR(numbers, count, number, function) \
+    number libm_##function(number); \
+    __asm__(".symver libm_" #function "," #function "@" FIRST); \
+    __attribute__((aarch64_vector_pcs)) FLOOR(numbers, _ZGVnN##count##v_##function)(numbers each) { \
+        for (int at = 0; at < count; at++) each[at] = libm_##function(each[at]); \
+        return each; \
+    }
+VECTOR(two, 2, double, cos)
+VECTOR(two, 2, double, exp)
+VECTOR(two, 2, double, log)
+VECTOR(two, 2, double, sin)
+VECTOR(four, 4, float, cosf)
+VECTOR(four, 4, float, expf)
+VECTOR(four, 4, float, logf)
+VECTOR(four, 4, float, sinf)
+#endif

@@ -20,6 +20,10 @@ def test_each_row_says_why_and_by_whom_and_the_shim_defines_what_it_promises() -
     defined = set(re.findall(r"^FLOOR\([^,]+, (\w+)\)", source, re.MULTILINE))
     kinds = re.findall(r"^STREAM\((\w+),", source, re.MULTILINE)
     defined |= {f"_ZNSt7__cxx11{kind}IcSt11char_traitsIcESaIcEEC1Ev" for kind in kinds}
+    defined |= {
+        f"_ZGVnN{count}v_{name}"
+        for count, name in re.findall(r"^VECTOR\(\w+, (\d), \w+, (\w+)\)", source, re.MULTILINE)
+    }
     promised = [text for row in every for text in f"{row.shim} {row.zero}".split()]
     assert defined == {text.rpartition("=")[2] for text in promised}
 
@@ -39,6 +43,9 @@ def test_each_row_says_why_and_by_whom_and_the_shim_defines_what_it_promises() -
          ("sem_clockwait", "GLIBC_2.30")),
         ("pthread_create", "GLIBC_2.99", lowering("2.2.5"), None),
         ("unheard_of", "GLIBC_2.34", lowering("2.2.5"), None),
+        ("_ZGVnN2v_cos", "GLIBC_2.38", lowering("2.17", architecture="aarch64"),
+         ("geowheel_floor__ZGVnN2v_cos", "")),
+        ("_ZGVnN2v_cos", "GLIBC_2.38", lowering("2.2.5"), None),
     ],
 )  # fmt: skip
 def test_the_floor_decides_whether_a_row_is_taken(
