@@ -194,7 +194,7 @@ def test_vectors_of_numbers_are_there_on_systems_without_libmvec(
     )
     cc.chmod(0o755)
     machine = systems.of(Platform.LINUX_64).find_toolchain(Platform.LINUX_64, os.environ)
-    (devel,) = cross.project.root.glob(f".geowheel/{ARM}/fetch/*/prefix/lib/libstdcxx-devel")
+    devel = next(cross.project.root.glob(f".geowheel/{ARM}/fetch/*/prefix/lib/libstdcxx-devel"))
     libraries = tuple(str(devel / name) for name in ("libstdc++.so.6", "libgcc_s.so.1"))
     flags = ("-O2", *machine.link_flags, "-Wl,--allow-shlib-undefined")
     archive = devel / "libstdc++.a"
