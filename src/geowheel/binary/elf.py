@@ -115,9 +115,11 @@ class _Sections(ELFFile):
         self._read_once: dict[int, Any] = {}
         super().__init__(stream)
 
-    def get_section(self, n: int, *more: Any) -> Any:
+    def get_section(self, n: int, type: Any = None) -> Any:
+        if type is not None:  # a damaged file's may be of another one, which is refused there
+            return super().get_section(n, type)
         if n not in self._read_once:
-            self._read_once[n] = super().get_section(n, *more)
+            self._read_once[n] = super().get_section(n)
         return self._read_once[n]
 
     def _make_gnu_hash_section(self, section_header: Any, name: str) -> Any:
