@@ -1,6 +1,8 @@
 """Runs: several targets, what enters dist/, the end table, and which error is the last word."""
 
 import json
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import Mock
@@ -15,6 +17,7 @@ from geowheel.digest import sha256_bytes
 from geowheel.lab.judging import CaseResult, CaseVerdict
 from geowheel.locks.in_use import Locks
 from geowheel.machine.console import Console
+from geowheel.machine.sandbox import Enclosure, SandboxKind
 from geowheel.pipeline.loop import Finished, Planned
 from geowheel.pipeline.runs import Request, run, show_plan
 from geowheel.probes import NAMED_BUT_GONE
@@ -304,6 +307,38 @@ def test_one_wheel_for_all_is_tried_on_each(world: World, gdal: str, tried: list
     run(replace(world.request("3.98"), widely=True), world.console)
     assert [target.python for target in world.seen] == tried
     assert world.said()[0].count("  sha256 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed", "beside"),
+    [(SandboxKind.BWRAP, False, {"3.11", "3.99"}), (SandboxKind.NONE, False, set()),
+     (SandboxKind.BWRAP, True, set())],
+)  # fmt: skip
+def test_the_others_are_tried_side_by_side_in_a_sandbox_alone(
+    world: World, kind: SandboxKind, failed: bool, beside: set[str]
+) -> None:
+    locks = make_locks()
+    packages = tuple(replace(package, version="3.13.3") for package in locks.stack.packages)
+    locks = replace(locks, stack=replace(locks.stack, packages=packages))
+    others = Mock(return_value=[make_interpreter("3.11"), make_interpreter("3.99")])
+    threads: dict[str, int] = {}
+
+    def bring(_: object, context: Context, *__: object) -> Finished:
+        python = context.target.python
+        threads[python] = threading.get_ident()
+        error = errors.BuildError("no") if failed and python == "3.98" else None
+        records = Records({"repair": world.repaired()})
+        return Finished(context=context, records=records, seconds=1.5, error=error)
+
+    runs = "geowheel.pipeline.runs"
+    world.patch.setattr(f"{runs}.resolve", lambda *_: locks)
+    world.patch.setattr(f"{runs}.stable_interpreters", others)
+    world.patch.setattr(f"{runs}.bring_up_to_date", bring)
+    world.patch.setattr(f"{runs}._enclosure", lambda *_: Enclosure(kind=kind))
+    with pytest.raises(errors.BuildError) if failed else nullcontext():
+        run(replace(world.request("3.98"), widely=True), world.console)
+    assert next(iter(threads)) == "3.98" and set(threads) == {"3.11", "3.98", "3.99"}
+    assert {p for p, thread in threads.items() if thread != threading.get_ident()} == beside
 
 
 def test_several_targets_go_on_after_one_could_not_be_planned(world: World) -> None:
